@@ -1,0 +1,7 @@
+//! `Custom::GitHubRunnerPool`.
+
+pub mod aws;
+pub mod cloudformation;
+pub mod github;
+pub mod pool;
+pub mod reconcile;

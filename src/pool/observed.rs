@@ -1,0 +1,358 @@
+//! One look at the world: what the remotes said, as plain values in the pool's words.
+//!
+//! `None` means absent, never "could not be read": a read that fails ends the round and comes back as
+//! [`Observed::refusal`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::refusal::Refusal;
+use super::spec::{LaunchTemplate, MixedInstances};
+use super::time::Timestamp;
+
+/// Everything that a decision may look at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// The Auto Scaling group of the pool's name.
+    pub group: Option<Group>,
+    /// The capacity provider that the service runs on: the pool's own, or the named one.
+    pub provider: Option<CapacityProvider>,
+    /// The cluster.
+    pub cluster: Option<Cluster>,
+    /// The newest active task definition of the pool's family.
+    pub task_definition: Option<TaskDefinition>,
+    /// The service of the pool's name.
+    pub service: Option<Service>,
+    /// Every task of the pool's family that ECS still knows, stopped ones included.
+    pub tasks: Vec<Task>,
+    /// The container instances on the pool's own capacity provider.
+    pub instances: Vec<ContainerInstance>,
+    /// What GitHub says.
+    pub github: GitHubView,
+    /// The number that the template's launch-template version stands for now.
+    pub template_version: Option<u64>,
+    /// The last call that was refused since the previous decision.
+    pub refusal: Option<Refusal>,
+}
+
+/// An Auto Scaling group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Its ARN.
+    pub arn: String,
+    /// What we compare with the template.
+    pub shape: GroupShape,
+    /// The launch template's name, for templates that name it so.
+    pub launch_template_name: Option<String>,
+    /// The number of instances that it aims for.
+    pub desired: u32,
+    /// Whether new instances are protected from scale-in.
+    pub protects_new_instances: bool,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+    /// What it runs.
+    pub instances: Vec<GroupInstance>,
+    /// Whether it is on its way out.
+    pub is_being_deleted: bool,
+}
+
+/// What a template decides about an Auto Scaling group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupShape {
+    /// The launch template, with its version as a number; an observed one is named by its id.
+    pub launch_template: LaunchTemplate,
+    /// Subnet ids, sorted.
+    pub subnets: Vec<String>,
+    /// The lower bound.
+    pub min: u32,
+    /// The upper bound.
+    pub max: u32,
+    /// The mixed-instances policy.
+    pub mixed: Option<MixedInstances>,
+}
+
+/// An instance as its group sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupInstance {
+    /// `i-…`.
+    pub id: String,
+    /// Auto Scaling's own word, such as `InService` or `Terminating:Wait`.
+    pub lifecycle_state: String,
+    /// Whether scale-in passes it by.
+    pub protected_from_scale_in: bool,
+    /// The launch-template version that it was started from.
+    pub template_version: Option<u64>,
+}
+
+/// A capacity provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CapacityProvider {
+    /// Its name.
+    pub name: String,
+    /// Its ARN.
+    pub arn: String,
+    /// The group that it manages; `None` for one that is no Auto Scaling provider.
+    pub group_arn: Option<String>,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+    /// Whether it can be used.
+    pub state: ProviderState,
+    /// What we compare with the template.
+    pub shape: ProviderShape,
+}
+
+/// Where a capacity provider stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProviderState {
+    /// Usable, with nothing under way.
+    Active,
+    /// A change is under way.
+    Changing,
+    /// ECS failed to make or change it, for this reason.
+    Failed(String),
+    /// A deletion failed, for this reason; it is active as before.
+    DeleteFailed(String),
+}
+
+/// What a template decides about a capacity provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderShape {
+    /// Managed scaling is on, with this target, percent.
+    pub target_capacity_percent: Option<u32>,
+    /// Managed scaling's warm-up, seconds.
+    pub instance_warmup_secs: u32,
+    /// Managed termination protection.
+    pub protects_from_termination: bool,
+    /// Managed draining.
+    pub drains: bool,
+}
+
+/// A cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// Its ARN.
+    pub arn: String,
+    /// Whether it is ACTIVE.
+    pub is_active: bool,
+    /// Whether its attachments are busy, so that no association can be made or undone.
+    pub is_busy: bool,
+    /// Every associated capacity provider, in ECS's order.
+    pub providers: Vec<String>,
+}
+
+/// A task definition revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskDefinition {
+    /// Its ARN, with the revision.
+    pub arn: String,
+    /// Its tags; [`super::identity::TAG_CONTENT`] holds the hash of its content.
+    pub tags: BTreeMap<String, String>,
+    /// The text of the Docker label [`super::task_definition::RECORD_LABEL`] of its container.
+    pub record: Option<String>,
+}
+
+/// A service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// Its ARN.
+    pub arn: String,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+    /// ECS's word for where it stands.
+    pub state: ServiceState,
+    /// What we compare with the template.
+    pub shape: ServiceShape,
+    /// Tasks RUNNING.
+    pub running: u32,
+    /// Tasks PENDING.
+    pub pending: u32,
+    /// Every deployment, the primary one included.
+    pub deployments: Vec<Deployment>,
+    /// The newest events first, at most [`EVENTS_MAX`].
+    pub events: Vec<ServiceEvent>,
+}
+
+/// Service events that are kept: enough to explain a failure, few enough to read.
+pub const EVENTS_MAX: usize = 5;
+
+/// Where a service stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServiceState {
+    /// In use.
+    Active,
+    /// Deleted, with tasks that still end.
+    Draining,
+    /// Deleted; its name may be used again.
+    Inactive,
+}
+
+/// What a template decides about a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceShape {
+    /// The revision's ARN.
+    pub task_definition: String,
+    /// Tasks that ECS keeps running.
+    pub desired_count: u32,
+    /// The capacity provider, at weight 1; `None` where the strategy is not a single provider.
+    pub capacity_provider: Option<String>,
+    /// At most one task on an instance.
+    pub distinct_instances: bool,
+    /// `maximumPercent`.
+    pub maximum_percent: u32,
+    /// `minimumHealthyPercent`.
+    pub minimum_healthy_percent: u32,
+    /// Circuit breaker on and its rollback off.
+    pub breaks_circuit_without_rollback: bool,
+    /// Whether ECS may move tasks between zones, which ends jobs.
+    pub rebalances_zones: bool,
+}
+
+/// A deployment of a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deployment {
+    /// `ecs-svc/…`; tasks carry it as `startedBy`.
+    pub id: String,
+    /// Whether it is the one that ECS works towards.
+    pub is_primary: bool,
+    /// The revision's ARN.
+    pub task_definition: String,
+    /// Tasks RUNNING.
+    pub running: u32,
+    /// Tasks that it aims for.
+    pub desired: u32,
+    /// Tasks that never came up.
+    pub failed: u32,
+    /// How it goes.
+    pub rollout: Rollout,
+}
+
+/// How a deployment goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rollout {
+    /// Under way.
+    InProgress,
+    /// Steady.
+    Completed,
+    /// The circuit breaker gave it up, for this reason.
+    Failed(String),
+}
+
+/// A line that ECS wrote about a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceEvent {
+    /// When.
+    pub at: Timestamp,
+    /// What, in ECS's words.
+    pub message: String,
+}
+
+/// A task of the pool's family.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// Its ARN.
+    pub arn: String,
+    /// The revision's ARN.
+    pub task_definition: String,
+    /// `service:NAME` for a task of a service.
+    pub group: String,
+    /// Where it stands.
+    pub phase: TaskPhase,
+    /// Whether ECS was told to stop it.
+    pub is_told_to_stop: bool,
+    /// Whether scale-in and deployments pass it by.
+    pub protection: Protection,
+    /// The container's Docker id, once the agent reported it.
+    pub runtime_id: Option<String>,
+    /// The container instance that it is on.
+    pub container_instance_arn: Option<String>,
+    /// When its container came up.
+    pub started_at: Option<Timestamp>,
+    /// Why it ended, for a task that did.
+    pub ending: Option<TaskEnding>,
+}
+
+/// Where a task stands, in the steps that matter here.
+///
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-lifecycle-explanation.html>
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TaskPhase {
+    /// PROVISIONING, PENDING, ACTIVATING: nothing of the container runs yet.
+    Starting,
+    /// RUNNING.
+    Running,
+    /// DEACTIVATING, STOPPING, DEPROVISIONING: the container may still be working.
+    Stopping,
+    /// STOPPED, DELETED: nothing of it is left.
+    Stopped,
+}
+
+/// Scale-in protection of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protection {
+    /// It was not asked for in this look.
+    Unknown,
+    /// None.
+    Off,
+    /// Until this moment.
+    Until(Timestamp),
+}
+
+/// Why a task ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskEnding {
+    /// ECS's sentence, the container's own reason behind it where there is one.
+    pub reason: String,
+    /// The container's exit code.
+    pub exit_code: Option<i32>,
+    /// When.
+    pub at: Option<Timestamp>,
+}
+
+/// A container instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerInstance {
+    /// Its ARN.
+    pub arn: String,
+    /// `i-…`.
+    pub ec2_instance_id: Option<String>,
+    /// Whether it takes tasks.
+    pub is_active: bool,
+    /// Tasks on it that are meant to run, PENDING ones included.
+    pub n_tasks: u32,
+    /// Whether its agent is heard of.
+    pub is_connected: bool,
+}
+
+/// What GitHub says about the pool's runners.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum GitHubView {
+    /// It was not asked in this look.
+    #[default]
+    NotAsked,
+    /// The template gives us no credential to ask with.
+    NoCredential,
+    /// It, or the credential's parameter, refused us.
+    Refused(Refusal),
+    /// Every runner that it lists, foreign ones included.
+    Runners(Vec<Runner>),
+}
+
+/// A self-hosted runner as GitHub lists it.
+///
+/// <https://docs.github.com/en/rest/actions/self-hosted-runners>
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Runner {
+    /// GitHub's id.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+    /// Whether it is connected.
+    pub is_online: bool,
+    /// Whether it has a job. Lags: it turns true only when the job is acquired.
+    pub is_busy: bool,
+    /// Its labels.
+    pub labels: BTreeSet<String>,
+    /// The version of the runner software, where GitHub tells.
+    pub version: Option<String>,
+}

@@ -1,0 +1,108 @@
+//! What a remote said no to, in our words: how the pool sees an error.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// What kind of no it was. Assigned once, in the adapter of the service that said it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Class {
+    /// Too many calls; wait at least this long where the service said so.
+    Throttled {
+        /// The pause that the service asked for.
+        retry_after: Option<Duration>,
+    },
+    /// No answer, or one that says the service is unwell. Whether a write took effect is unknown.
+    Unavailable,
+    /// Something else is in the way for now: a busy association, a dependency that is still going.
+    Conflict,
+    /// The credential is not accepted at all (HTTP 401, an expired session).
+    Unauthenticated,
+    /// The credential is accepted, and not allowed to do this.
+    Denied,
+    /// The request itself is wrong, and would be wrong again.
+    Rejected,
+    /// The thing that was named does not exist.
+    Missing,
+    /// Nothing in our tables. Retried within the budget, then reported with its own words.
+    Unexpected,
+}
+
+impl Class {
+    /// Whether the same request may succeed later, with nothing changed by anyone.
+    #[must_use]
+    pub const fn may_pass(self) -> bool {
+        match self {
+            Self::Throttled { .. } | Self::Unavailable | Self::Conflict | Self::Unexpected => true,
+            Self::Unauthenticated | Self::Denied | Self::Rejected | Self::Missing => false,
+        }
+    }
+
+    /// The stable name under which logs count it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Throttled { .. } => "throttled",
+            Self::Unavailable => "unavailable",
+            Self::Conflict => "conflict",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Denied => "denied",
+            Self::Rejected => "rejected",
+            Self::Missing => "missing",
+            Self::Unexpected => "unexpected",
+        }
+    }
+}
+
+/// Who said no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Remote {
+    /// Amazon ECS.
+    Ecs,
+    /// Amazon EC2 Auto Scaling.
+    AutoScaling,
+    /// Amazon EC2.
+    Ec2,
+    /// AWS Systems Manager Parameter Store.
+    ParameterStore,
+    /// GitHub's REST API.
+    GitHub,
+}
+
+impl fmt::Display for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ecs => "Amazon ECS",
+            Self::AutoScaling => "EC2 Auto Scaling",
+            Self::Ec2 => "Amazon EC2",
+            Self::ParameterStore => "Parameter Store",
+            Self::GitHub => "GitHub",
+        })
+    }
+}
+
+/// One refused call, as an observation: plain values, no secret, comparable in tests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// Who said it.
+    pub remote: Remote,
+    /// What kind of no.
+    pub class: Class,
+    /// The call, by the service's own name for it, such as `CreateService` or `GET /orgs/acme/actions/runners`.
+    pub operation: String,
+    /// The service's error code or HTTP status, where it gave one.
+    pub code: Option<String>,
+    /// What it said, with nothing of ours added; for GitHub the sentence that helps stands in front.
+    pub message: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} refused", self.remote, self.operation)?;
+        if let Some(code) = &self.code {
+            write!(f, " ({code})")?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}

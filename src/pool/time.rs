@@ -1,0 +1,90 @@
+//! Moments and spans, without a clock: only the live clock port reads the time.
+
+use std::fmt;
+use std::ops::{Add, Sub};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// A moment, in milliseconds since the Unix epoch.
+///
+/// Milliseconds are what Lambda's deadline is given in; nothing here needs finer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// The moment `millis` milliseconds after the Unix epoch.
+    #[must_use]
+    pub const fn from_epoch_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// Milliseconds since the Unix epoch.
+    #[must_use]
+    pub const fn epoch_millis(self) -> u64 {
+        self.0
+    }
+
+    /// How long ago `earlier` was, seen from here; zero if it lies in the future.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Timestamp {
+    type Output = Self;
+
+    fn add(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(millis(span)))
+    }
+}
+
+impl Sub<Duration> for Timestamp {
+    type Output = Self;
+
+    fn sub(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(millis(span)))
+    }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A span as people say it: `45 s`, `12 min`, `1 h 5 min`.
+#[derive(Clone, Copy, Debug)]
+pub struct Spoken(pub Duration);
+
+impl fmt::Display for Spoken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let secs = self.0.as_secs();
+        match (secs / 3600, secs / 60 % 60, secs % 60) {
+            (0, 0, s) => write!(f, "{s} s"),
+            (0, m, 0) => write!(f, "{m} min"),
+            (0, m, s) if m < 10 => write!(f, "{m} min {s} s"),
+            (0, m, _) => write!(f, "{m} min"),
+            (h, 0, _) => write!(f, "{h} h"),
+            (h, m, _) => write!(f, "{h} h {m} min"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_spoken_as_people_say_them() {
+        let said: Vec<String> =
+            [0, 45, 60, 61, 725, 3600, 3900].map(|secs| Spoken(Duration::from_secs(secs)).to_string()).into();
+        assert_eq!(said, ["0 s", "45 s", "1 min", "1 min 1 s", "12 min", "1 h", "1 h 5 min"]);
+    }
+
+    #[test]
+    fn a_moment_in_the_future_was_no_time_ago() {
+        let now = Timestamp::from_epoch_millis(5);
+        assert_eq!(now.since(now + Duration::from_secs(1)), Duration::ZERO);
+    }
+}

@@ -1,0 +1,3 @@
+//! The loop: observe, let the pool decide, apply, look again.
+
+pub mod ports;

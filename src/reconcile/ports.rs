@@ -1,0 +1,268 @@
+//! One narrow trait per remote, in the pool's words. Two implementers each: the adapter, and the simulated world.
+//!
+//! - Absent is data: a read that finds nothing is `None` or empty; deleting what is gone is `Ok`.
+//! - A list is complete: every page is read, up to the adapter's bound.
+//! - A write is one call of the service (or one batch of it) and is not repeated after an unclear outcome: the next
+//!   observation tells what happened. Throttles and connection errors before sending are retried inside.
+//! - The runtime has one thread, so no future needs to be `Send`.
+
+#![expect(async_fn_in_trait, reason = "no caller needs `Send`: the Lambda runtime here is single-threaded")]
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
+
+use crate::pool::identity::{Origin, PhysicalId};
+use crate::pool::observed::{
+    CapacityProvider, Cluster, ContainerInstance, Group, GroupShape, Protection, ProviderShape, Runner, Service,
+    ServiceShape, Task, TaskDefinition,
+};
+use crate::pool::refusal::{Class, Refusal};
+use crate::pool::secret::Secret;
+use crate::pool::spec::{GitHubTarget, ParameterRef, TemplateRef};
+use crate::pool::task_definition::TaskDefinitionContent;
+use crate::pool::time::Timestamp;
+
+/// Tags as a map.
+pub type Tags = BTreeMap<String, String>;
+
+/// Everything outside, as one value to hand around.
+pub trait World {
+    /// Time.
+    type Clock: Clock;
+    /// Amazon ECS.
+    type Ecs: Ecs;
+    /// EC2 Auto Scaling, and the launch templates that its groups use.
+    type AutoScaling: AutoScaling;
+    /// Parameter Store.
+    type Parameters: Parameters;
+    /// GitHub.
+    type GitHub: GitHub;
+    /// Where CloudFormation waits for the answer.
+    type Answers: Answers;
+
+    /// Time.
+    fn clock(&self) -> &Self::Clock;
+    /// Amazon ECS.
+    fn ecs(&self) -> &Self::Ecs;
+    /// EC2 Auto Scaling.
+    fn auto_scaling(&self) -> &Self::AutoScaling;
+    /// Parameter Store.
+    fn parameters(&self) -> &Self::Parameters;
+    /// GitHub.
+    fn github(&self) -> &Self::GitHub;
+    /// CloudFormation's ear.
+    fn answers(&self) -> &Self::Answers;
+}
+
+/// A call that was refused: the observation for the pool, and the chain of causes for the log.
+#[derive(Debug)]
+pub struct CallError {
+    /// What the pool sees.
+    pub refusal: Refusal,
+    /// What lies below it. Never holds a credential or the response URL.
+    pub source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl CallError {
+    /// Its class.
+    #[must_use]
+    pub const fn class(&self) -> Class {
+        self.refusal.class
+    }
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.refusal.fmt(f)
+    }
+}
+
+impl Error for CallError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_ref().map(|source| -> &(dyn Error + 'static) { source.as_ref() })
+    }
+}
+
+/// The outcome of a call.
+pub type Call<T> = Result<T, CallError>;
+
+/// Time, the only way to read it and the only way to let it pass.
+pub trait Clock {
+    /// Now.
+    fn now(&self) -> Timestamp;
+    /// Returns once `moment` has come; at once if it has passed.
+    async fn sleep_until(&self, moment: Timestamp);
+}
+
+/// Amazon ECS. `cluster` is the cluster's name or ARN as the template gave it; `id` names service and family.
+pub trait Ecs {
+    /// The cluster with its attachments' state.
+    async fn cluster(&self, cluster: &str) -> Call<Option<Cluster>>;
+    /// A capacity provider with its tags; one that is INACTIVE is absent.
+    async fn capacity_provider(&self, name: &str) -> Call<Option<CapacityProvider>>;
+    /// The newest active revision of the family, with its tags.
+    async fn task_definition(&self, id: &PhysicalId) -> Call<Option<TaskDefinition>>;
+    /// The ARN of every revision of the family that is still ACTIVE.
+    async fn task_definitions(&self, id: &PhysicalId) -> Call<Vec<String>>;
+    /// Every family with an active revision whose name begins with `stem`.
+    async fn families(&self, stem: &str) -> Call<Vec<String>>;
+    /// The service with its tags; `None` if ECS does not know it. One that is INACTIVE is reported as such.
+    async fn service(&self, cluster: &str, id: &PhysicalId) -> Call<Option<Service>>;
+    /// Every task of the family that ECS still knows: those meant to run and those told to stop, STOPPED included.
+    /// [`Task::protection`] is left unknown. A cluster that does not exist has none.
+    async fn tasks(&self, cluster: &str, id: &PhysicalId) -> Call<Vec<Task>>;
+    /// The protection of these tasks, by ARN; a task that ECS does not know any more is left out.
+    async fn protections(&self, cluster: &str, tasks: &[String]) -> Call<BTreeMap<String, Protection>>;
+    /// The container instances on this capacity provider, and those on these EC2 instances.
+    async fn container_instances(
+        &self,
+        cluster: &str,
+        provider: &str,
+        ec2_instance_ids: &[String],
+    ) -> Call<Vec<ContainerInstance>>;
+
+    /// Makes a capacity provider with managed scaling on a group.
+    async fn create_capacity_provider(
+        &self,
+        name: &str,
+        group_arn: &str,
+        shape: &ProviderShape,
+        tags: &Tags,
+    ) -> Call<()>;
+    /// Changes managed scaling, termination protection and draining.
+    async fn update_capacity_provider(&self, name: &str, shape: &ProviderShape) -> Call<()>;
+    /// Deletes it. Failure shows later, in its state.
+    async fn delete_capacity_provider(&self, name: &str) -> Call<()>;
+    /// Reads the cluster's list and default strategy, adds the provider, and writes both back at once.
+    async fn associate(&self, cluster: &str, provider: &str) -> Call<()>;
+    /// The same, with the provider removed from both. A cluster that is gone is done.
+    async fn dissociate(&self, cluster: &str, provider: &str) -> Call<()>;
+    /// Registers a revision and tells its ARN.
+    async fn register_task_definition(
+        &self,
+        id: &PhysicalId,
+        content: &TaskDefinitionContent,
+        tags: &Tags,
+    ) -> Call<String>;
+    /// Deregisters these revisions, then deletes them. Both are done as soon as ECS has accepted them.
+    async fn delete_task_definitions(&self, arns: &[String]) -> Call<()>;
+    /// Makes the service. The same `token` (36 characters at most) makes one service, however often it is sent.
+    async fn create_service(
+        &self,
+        cluster: &str,
+        id: &PhysicalId,
+        shape: &ServiceShape,
+        tags: &Tags,
+        token: &str,
+    ) -> Call<()>;
+    /// Changes the service to this shape.
+    async fn update_service(&self, cluster: &str, id: &PhysicalId, shape: &ServiceShape) -> Call<()>;
+    /// Sets the desired count to 0 and zone rebalancing off, nothing else.
+    async fn lower_service_to_zero(&self, cluster: &str, id: &PhysicalId) -> Call<()>;
+    /// Deletes the service, without force.
+    async fn delete_service(&self, cluster: &str, id: &PhysicalId) -> Call<()>;
+    /// Protects these tasks for 2,880 minutes, in batches of 10. Tells, by ARN, those that ECS left unprotected and its
+    /// reason; a task that is gone is not among them.
+    async fn protect(&self, cluster: &str, tasks: &[String]) -> Call<BTreeMap<String, String>>;
+    /// Lifts the protection of these tasks, in batches of 10; tasks that are gone are done.
+    async fn unprotect(&self, cluster: &str, tasks: &[String]) -> Call<()>;
+    /// Stops a task, with this reason for people who look at it.
+    async fn stop_task(&self, cluster: &str, task: &str, reason: &str) -> Call<()>;
+    /// Sets a container instance to DRAINING.
+    async fn drain_instance(&self, cluster: &str, instance: &str) -> Call<()>;
+    /// Deregisters a container instance by force.
+    async fn deregister_instance(&self, cluster: &str, instance: &str) -> Call<()>;
+    /// Sets and removes tags on an ECS resource.
+    async fn tag(&self, arn: &str, set: &Tags, remove: &[String]) -> Call<()>;
+}
+
+/// EC2 Auto Scaling, and the launch templates that its groups use.
+pub trait AutoScaling {
+    /// The group of this name.
+    async fn group(&self, name: &str) -> Call<Option<Group>>;
+    /// The names of every group with these ownership tags.
+    async fn groups_of(&self, origin: &Origin) -> Call<Vec<String>>;
+    /// What the newest failed scaling activity said; `None` if the newest activities went well.
+    async fn last_failed_activity(&self, name: &str) -> Call<Option<String>>;
+    /// The number that a launch template's `$Latest` or `$Default` stands for now; `None` if there is no such template.
+    async fn template_version(&self, template: &TemplateRef, version: &str) -> Call<Option<u64>>;
+
+    /// Makes the group: minimum 0, empty, new instances protected from scale-in, tags propagated to instances.
+    async fn create_group(&self, name: &str, shape: &GroupShape, tags: &Tags) -> Call<()>;
+    /// Changes the group to this shape, its desired capacity left alone.
+    async fn update_group(&self, name: &str, shape: &GroupShape) -> Call<()>;
+    /// Minimum, maximum and desired capacity 0, new instances unprotected.
+    async fn empty_group(&self, name: &str) -> Call<()>;
+    /// Removes scale-in protection, 50 instances a call; instances that left the group are done.
+    async fn unprotect_instances(&self, name: &str, instances: &[String]) -> Call<()>;
+    /// Deletes ECS's managed-draining hook; one that is not there is done.
+    async fn delete_draining_hook(&self, name: &str) -> Call<()>;
+    /// Deletes the group by force, its instances with it. A group that is gone is done.
+    async fn delete_group(&self, name: &str) -> Call<()>;
+    /// Sets and removes tags on the group, propagated at launch.
+    async fn tag_group(&self, name: &str, set: &Tags, remove: &[String]) -> Call<()>;
+}
+
+/// Parameter Store, and Secrets Manager through it.
+pub trait Parameters {
+    /// The decrypted value; `None` if there is no such parameter or secret.
+    async fn read(&self, parameter: &ParameterRef) -> Call<Option<Secret>>;
+}
+
+/// A credential with its value, for the length of an invocation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// A personal access token.
+    AccessToken(Secret),
+    /// A GitHub App, to be signed in as its installation on the target.
+    App {
+        /// The App's id.
+        id: String,
+        /// Its private key, PEM, `\n` escapes allowed.
+        private_key: Secret,
+    },
+}
+
+/// What became of a deregistration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deregistration {
+    /// GitHub deleted it: it was idle, and no job will come to it any more.
+    Deleted,
+    /// GitHub did not know it any more.
+    Missing,
+    /// GitHub refused: it has a job.
+    Busy,
+}
+
+/// GitHub's REST API for self-hosted runners. Every refusal is classed and begins with the sentence that helps.
+pub trait GitHub {
+    /// Every runner of the target, foreign ones included.
+    async fn runners(&self, target: &GitHubTarget, credential: &Credential) -> Call<Vec<Runner>>;
+    /// Whether the credential may *administer* runners there, not only list them: makes a registration token and
+    /// throws it away.
+    async fn check_administration(&self, target: &GitHubTarget, credential: &Credential) -> Call<()>;
+    /// Whether a runner group of this name exists there; a repository has none.
+    async fn has_runner_group(&self, target: &GitHubTarget, credential: &Credential, name: &str) -> Call<bool>;
+    /// Deletes a runner's registration.
+    async fn deregister(&self, target: &GitHubTarget, credential: &Credential, runner: u64) -> Call<Deregistration>;
+}
+
+/// Where CloudFormation waits for the answer.
+pub trait Answers {
+    /// PUTs `body` to the pre-signed URL, retrying inside the given time.
+    ///
+    /// # Errors
+    /// When no try was accepted by `give_up_at`. The text never holds the URL.
+    async fn deliver(&self, url: &Secret, body: Vec<u8>, give_up_at: Timestamp) -> Result<(), DeliveryError>;
+}
+
+/// An answer that CloudFormation did not get.
+#[derive(Debug, thiserror::Error)]
+#[error("CloudFormation did not take the answer after {tries} tries: {last}")]
+pub struct DeliveryError {
+    /// How often it was tried.
+    pub tries: u32,
+    /// What stood in the way of the last try; no URL.
+    pub last: String,
+}
