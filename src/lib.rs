@@ -5,3 +5,4 @@ pub mod cloudformation;
 pub mod github;
 pub mod pool;
 pub mod reconcile;
+pub mod settings;

@@ -1,12 +1,27 @@
 //! The heart: what a pool is, what is seen of it, and what to do next.
+//!
+//! No async, no I/O, no clock, no randomness, no logging, and no name of anything outside this folder. In reading
+//! order: the words ([`spec`], [`identity`], [`record`], [`task_definition`], [`observed`], [`refusal`]), the carrying
+//! ([`continuation`]), the deciding ([`decision`], [`convergence`], [`retirement`], [`deletion`]), and what it comes
+//! to ([`plan`] with its [`evidence`], [`report`]).
 
+pub mod continuation;
+pub mod convergence;
+pub mod decision;
+pub mod deletion;
 pub mod evidence;
 pub mod identity;
 pub mod observed;
+pub mod pairing;
 pub mod plan;
 pub mod record;
 pub mod refusal;
+pub mod report;
+pub mod retirement;
 pub mod secret;
 pub mod spec;
 pub mod task_definition;
 pub mod time;
+
+#[cfg(test)]
+mod tests;

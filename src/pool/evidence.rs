@@ -4,7 +4,10 @@
 //! one that is not the pool's, or for a runner that was never seen idle.
 
 use super::identity::{PhysicalId, RunnerMark};
-use super::observed::{ContainerInstance, Runner, Task, TaskPhase};
+use std::time::Duration;
+
+use super::observed::{ContainerInstance, Runner, Task};
+use super::time::Timestamp;
 
 /// A task of this pool's own service.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,10 +37,18 @@ pub struct IdleRunner {
 }
 
 impl IdleRunner {
-    /// The evidence. `watched_idle` is the caller's claim about the window, this the check of the last reading.
+    /// The evidence, if the runner is the pool's, this reading calls it idle, and so did every reading since
+    /// `idle_since`, a whole `window` ago.
     #[must_use]
-    pub(super) fn confirmed(mark: &RunnerMark, runner: &Runner) -> Option<Self> {
-        (mark.owns(runner) && !runner.is_busy).then(|| Self { id: runner.id, name: runner.name.clone() })
+    pub fn confirmed(
+        mark: &RunnerMark,
+        runner: &Runner,
+        idle_since: Option<Timestamp>,
+        window: Duration,
+        now: Timestamp,
+    ) -> Option<Self> {
+        let watched = idle_since.is_some_and(|since| now.since(since) >= window);
+        (mark.owns(runner) && !runner.is_busy && watched).then(|| Self { id: runner.id, name: runner.name.clone() })
     }
 
     /// GitHub's id of it.
@@ -61,10 +72,18 @@ pub struct Ghost {
 }
 
 impl Ghost {
-    /// The evidence, if the runner is the pool's and offline. That no task is behind it is the caller's finding.
+    /// The evidence, if the runner is the pool's, this reading calls it idle, and none of `tasks` that is still alive
+    /// can be the one behind it: each of those has told its container's id, and it is another.
     #[must_use]
-    pub(super) fn of(mark: &RunnerMark, runner: &Runner) -> Option<Self> {
-        (mark.owns(runner) && !runner.is_online).then(|| Self { id: runner.id, name: runner.name.clone() })
+    pub fn of(mark: &RunnerMark, runner: &Runner, tasks: &[Task]) -> Option<Self> {
+        let name = mark.short_id(&runner.name);
+        let may_be_behind = |task: &Task| match (task.short_id(), name) {
+            (Some(digits), Some(name)) => digits == name,
+            // A container that has not told its id, or a runner whose name leads nowhere, may be this one.
+            (None, _) | (_, None) => true,
+        };
+        let is_alone = !tasks.iter().any(|task| task.is_live() && may_be_behind(task));
+        (mark.owns(runner) && !runner.is_busy && is_alone).then(|| Self { id: runner.id, name: runner.name.clone() })
     }
 
     /// GitHub's id of it.
@@ -129,9 +148,7 @@ impl EmptyInstance {
     /// leaves out tasks that are still inside their stop timeout.
     #[must_use]
     pub fn of(instance: &ContainerInstance, tasks: &[Task]) -> Option<Self> {
-        let holds = |task: &Task| {
-            task.phase != TaskPhase::Stopped && task.container_instance_arn.as_ref() == Some(&instance.arn)
-        };
+        let holds = |task: &Task| task.is_live() && task.container_instance_arn.as_ref() == Some(&instance.arn);
         (instance.n_tasks == 0 && !tasks.iter().any(holds)).then(|| Self { arn: instance.arn.clone() })
     }
 

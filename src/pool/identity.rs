@@ -53,6 +53,12 @@ impl Origin {
         self.stack_id.split('/').nth(2).unwrap_or(&self.stack_id)
     }
 
+    /// Whether a resource with these tags was made for this one.
+    #[must_use]
+    pub fn made(&self, tags: &BTreeMap<String, String>) -> bool {
+        tags.get(TAG_STACK_ID) == Some(&self.stack_id) && tags.get(TAG_LOGICAL_ID) == Some(&self.logical_id)
+    }
+
     /// What every physical id of this resource begins with, digits left off.
     #[must_use]
     pub fn id_stem(&self) -> String {
@@ -107,6 +113,13 @@ impl PhysicalId {
         }
         let digits: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         Self(format!("{}{}", origin.id_stem(), digits.chars().take(DIGITS).collect::<String>()))
+    }
+
+    /// The id that CloudFormation sent, if it is one that this resource can have.
+    #[must_use]
+    pub fn sent(origin: &Origin, text: &str) -> Option<Self> {
+        let id = Self::try_from(text.to_owned()).ok()?;
+        (text.strip_prefix(&origin.id_stem())? == id.digits()).then_some(id)
     }
 
     /// The name itself.

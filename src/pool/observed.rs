@@ -28,8 +28,18 @@ pub struct Observed {
     pub tasks: Vec<Task>,
     /// The container instances on the pool's own capacity provider.
     pub instances: Vec<ContainerInstance>,
+    /// Revisions, by ARN, that the service still deploys beside the newest one, with the hash of their content.
+    pub deployed_content: BTreeMap<String, String>,
     /// What GitHub says.
     pub github: GitHubView,
+    /// Whether GitHub would let runners register; `None` if it was not asked.
+    pub permission: Option<Permission>,
+    /// What the newest failed scaling activity said; only looked up for a diagnosis.
+    pub failed_activity: Option<String>,
+    /// Whether this look also asked what stands in the way of new instances.
+    pub is_diagnosis: bool,
+    /// Whether this look left nothing out.
+    pub is_complete: bool,
     /// The number that the template's launch-template version stands for now.
     pub template_version: Option<u64>,
     /// The last call that was refused since the previous decision.
@@ -256,6 +266,8 @@ pub struct Task {
     pub task_definition: String,
     /// `service:NAME` for a task of a service.
     pub group: String,
+    /// The id of the deployment that started it.
+    pub started_by: Option<String>,
     /// Where it stands.
     pub phase: TaskPhase,
     /// Whether ECS was told to stop it.
@@ -270,6 +282,29 @@ pub struct Task {
     pub started_at: Option<Timestamp>,
     /// Why it ended, for a task that did.
     pub ending: Option<TaskEnding>,
+}
+
+/// Digits of a container's id that Docker makes its host name, and the image the end of its runner's name.
+const SHORT_ID_DIGITS: usize = 12;
+
+impl Task {
+    /// Whether anything of it may still be working.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.phase != TaskPhase::Stopped
+    }
+
+    /// Whether it runs and nobody has told it to stop.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.phase == TaskPhase::Running && !self.is_told_to_stop
+    }
+
+    /// The digits with which its runner's name ends.
+    #[must_use]
+    pub fn short_id(&self) -> Option<&str> {
+        self.runtime_id.as_deref()?.get(..SHORT_ID_DIGITS)
+    }
 }
 
 /// Where a task stands, in the steps that matter here.
@@ -336,6 +371,17 @@ pub enum GitHubView {
     Refused(Refusal),
     /// Every runner that it lists, foreign ones included.
     Runners(Vec<Runner>),
+}
+
+/// What GitHub said when it was asked whether runners may register.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Permission {
+    /// They may.
+    Granted,
+    /// They may not, or the credential cannot be read.
+    Refused(Refusal),
+    /// They may, and the runner group of the template does not exist.
+    NoSuchRunnerGroup,
 }
 
 /// A self-hosted runner as GitHub lists it.

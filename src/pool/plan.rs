@@ -79,8 +79,8 @@ pub enum Step {
     LowerServiceToZero,
     /// Delete the service, which must be lowered.
     DeleteService,
-    /// Deregister these revisions, then delete them.
-    DeleteTaskDefinitions(Vec<String>),
+    /// Deregister every revision of the pool's family, then delete them.
+    DeleteTaskDefinitions,
     /// Take the provider off the cluster's list, every other one kept.
     DissociateCapacityProvider,
     /// Delete the capacity provider; failure shows later, in its state.
@@ -104,4 +104,52 @@ pub enum Tagged {
     Group,
     /// An ECS resource, by its ARN.
     Ecs(String),
+}
+
+impl Step {
+    /// The step's name, and the things it is about, for the log.
+    #[must_use]
+    pub fn describe(&self) -> (&'static str, BTreeMap<&'static str, String>) {
+        let nothing = BTreeMap::new();
+        let about = |key: &'static str, value: String| BTreeMap::from([(key, value)]);
+        match self {
+            Self::CreateGroup { .. } => ("create_group", nothing),
+            Self::UpdateGroup(shape) => {
+                ("update_group", about("launch_template", shape.launch_template.version.clone()))
+            }
+            Self::CreateCapacityProvider { .. } => ("create_capacity_provider", nothing),
+            Self::UpdateCapacityProvider(_) => ("update_capacity_provider", nothing),
+            Self::AssociateCapacityProvider => ("associate_capacity_provider", nothing),
+            Self::RegisterTaskDefinition { content, .. } => {
+                ("register_task_definition", about("image", content.image.clone()))
+            }
+            Self::CreateService { shape, .. } => ("create_service", about("desired", shape.desired_count.to_string())),
+            Self::UpdateService(shape) => (
+                "update_service",
+                BTreeMap::from([
+                    ("desired", shape.desired_count.to_string()),
+                    ("task_definition", shape.task_definition.clone()),
+                ]),
+            ),
+            Self::Tag { set, remove, .. } => ("tag", about("n", (set.len() + remove.len()).to_string())),
+            Self::ProtectTasks(tasks) => ("protect_tasks", about("n", tasks.len().to_string())),
+            Self::UnprotectTasks(tasks) => ("unprotect_tasks", about("n", tasks.len().to_string())),
+            Self::DeregisterRunner(runner) => ("deregister_runner", about("runner", runner.name().to_owned())),
+            Self::RemoveGhost(ghost) => ("remove_ghost", about("runner", ghost.name().to_owned())),
+            Self::StopTask(task) => {
+                ("stop_task", BTreeMap::from([("task", task.arn().to_owned()), ("why", format!("{:?}", task.why()))]))
+            }
+            Self::DrainInstance(instance) => ("drain_instance", about("instance", instance.arn().to_owned())),
+            Self::LowerServiceToZero => ("lower_service_to_zero", nothing),
+            Self::DeleteService => ("delete_service", nothing),
+            Self::DeleteTaskDefinitions => ("delete_task_definitions", nothing),
+            Self::DissociateCapacityProvider => ("dissociate_capacity_provider", nothing),
+            Self::DeleteCapacityProvider => ("delete_capacity_provider", nothing),
+            Self::DeleteDrainingHook => ("delete_draining_hook", nothing),
+            Self::EmptyGroup => ("empty_group", nothing),
+            Self::UnprotectInstances(ids) => ("unprotect_instances", about("n", ids.len().to_string())),
+            Self::DeregisterInstance(arn) => ("deregister_instance", about("instance", arn.clone())),
+            Self::DeleteGroup => ("delete_group", nothing),
+        }
+    }
 }

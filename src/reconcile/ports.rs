@@ -103,6 +103,8 @@ pub trait Ecs {
     async fn capacity_provider(&self, name: &str) -> Call<Option<CapacityProvider>>;
     /// The newest active revision of the family, with its tags.
     async fn task_definition(&self, id: &PhysicalId) -> Call<Option<TaskDefinition>>;
+    /// The revision with this ARN, with its tags.
+    async fn revision(&self, arn: &str) -> Call<Option<TaskDefinition>>;
     /// The ARN of every revision of the family that is still ACTIVE.
     async fn task_definitions(&self, id: &PhysicalId) -> Call<Vec<String>>;
     /// Every family with an active revision whose name begins with `stem`.

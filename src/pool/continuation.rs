@@ -1,0 +1,223 @@
+//! The intent of one request, and the moments that no later look can see: all that is carried along.
+//!
+//! No step counter and no cached state. Losing a continuation and redelivering its event ends in the same place, only
+//! later: whatever can be seen again is looked at again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::identity::{Origin, PhysicalId};
+use super::observed::{GitHubView, Observed, TaskPhase};
+use super::record::PoolRecord;
+use super::refusal::Refusal;
+use super::secret::Secret;
+use super::spec::{Manners, PoolSpec};
+use super::time::Timestamp;
+
+/// A request on its way to an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Continuation {
+    /// Who asked, and where the answer goes.
+    pub request: Request,
+    /// The pool.
+    pub id: PhysicalId,
+    /// What is to become of it.
+    pub goal: Goal,
+    /// When CloudFormation signed the request: its patience is counted from here.
+    pub accepted_at: Timestamp,
+    /// The moment by which an answer must be on its way.
+    pub answer_by: Timestamp,
+    /// What was noticed on the way.
+    pub memory: Memory,
+}
+
+/// Who asked, and where the answer goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// CloudFormation's id of the request, echoed in the answer.
+    pub request_id: String,
+    /// The resource.
+    pub origin: Origin,
+    /// The pre-signed URL: whoever has it can answer in our name.
+    pub response_url: Secret,
+}
+
+/// What is to become of a pool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Goal {
+    /// Create and Update: it is as its template says.
+    Present(Box<Present>),
+    /// Delete: nothing of it is left.
+    Absent(Box<Absent>),
+}
+
+/// The goal of a Create or an Update.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Present {
+    /// The template's wish.
+    pub spec: PoolSpec,
+    /// Keys of tags that the template had before this request, so that those it dropped can be removed.
+    pub former_tags: BTreeSet<String>,
+    /// Whether GitHub is asked, before anything is changed, if it would let runners register: on Create, and on an
+    /// Update that touches credentials or the runner group.
+    pub preflight: Preflight,
+}
+
+/// Whether to ask GitHub for permission first. Asking is a write at GitHub, so an unchanged pool does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Preflight {
+    /// Ask.
+    Ask,
+    /// Trust what the pool already runs on.
+    Skip,
+}
+
+/// The goal of a Delete.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Absent {
+    /// How to reach the pool, as far as the properties tell; its task definition tells otherwise.
+    pub record: Option<PoolRecord>,
+    /// How patient to be.
+    pub manners: Manners,
+}
+
+impl Continuation {
+    /// How to reach the pool: from the template, or from what the pool itself tells.
+    #[must_use]
+    pub fn record(&self, seen: &Observed) -> Option<PoolRecord> {
+        match &self.goal {
+            Goal::Present(present) => Some(PoolRecord::of(&self.id, &present.spec)),
+            Goal::Absent(absent) => absent.record.clone().or_else(|| {
+                let told = seen.task_definition.as_ref().filter(|revision| self.id.owns(&revision.tags))?;
+                PoolRecord::from_label(told.record.as_deref()?)
+            }),
+        }
+    }
+
+    /// How patient to be.
+    #[must_use]
+    pub fn manners(&self) -> &Manners {
+        match &self.goal {
+            Goal::Present(present) => &present.spec.manners,
+            Goal::Absent(absent) => &absent.manners,
+        }
+    }
+}
+
+/// Moments, and answers of GitHub, that the next look cannot see.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// When runners were first waited for to come online.
+    pub online_awaited_since: Option<Timestamp>,
+    /// When runners were first told to leave.
+    pub drain_began: Option<Timestamp>,
+    /// When registrations were first found that outlived their tasks.
+    pub leftovers_since: Option<Timestamp>,
+    /// Per runner, since when every reading called it idle.
+    pub idle_since: BTreeMap<u64, Timestamp>,
+    /// Per runner, since when every reading called it offline.
+    pub offline_since: BTreeMap<u64, Timestamp>,
+    /// Per runner, by name, when GitHub let us delete it.
+    pub deregistered_at: BTreeMap<String, Timestamp>,
+    /// Per task, by ARN, since when it has been running with no runner of its own on GitHub's list.
+    pub silent_since: BTreeMap<String, Timestamp>,
+    /// Tasks, by ARN, that this request protected.
+    pub protected: BTreeSet<String>,
+    /// Tasks, by ARN, that ECS would not protect, with its reason.
+    pub unprotectable: BTreeMap<String, String>,
+    /// Jobs that were cut off because `DrainTimeout` had passed.
+    pub n_cancelled: u32,
+    /// The last refusal, for the Reason.
+    pub last_refusal: Option<Refusal>,
+    /// Refusals in a row.
+    pub n_refusals: u32,
+}
+
+/// What an effect told, beside having happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// Nothing to remember.
+    Done,
+    /// GitHub deleted the registration, or had none.
+    Deregistered {
+        /// The runner's name.
+        name: String,
+    },
+    /// GitHub refused to delete a runner: it has a job.
+    FoundBusy {
+        /// GitHub's id of it.
+        runner: u64,
+    },
+    /// These tasks were to be protected, and all but these are.
+    Protected {
+        /// By ARN.
+        asked: Vec<String>,
+        /// ARN to reason.
+        left_out: BTreeMap<String, String>,
+    },
+    /// A task was stopped because the drain's time was over.
+    CutOff,
+}
+
+impl Memory {
+    /// Takes in a look: since when is each runner idle or offline, each task without one.
+    pub fn note_look(&mut self, record: Option<&PoolRecord>, seen: &Observed, now: Timestamp) {
+        self.last_refusal = seen.refusal.clone().or(self.last_refusal.take());
+        self.n_refusals = if seen.refusal.is_some() { self.n_refusals.saturating_add(1) } else { 0 };
+
+        let (Some(record), GitHubView::Runners(runners)) = (record, &seen.github) else { return };
+        let ours = || runners.iter().filter(|runner| record.mark.owns(runner));
+        carry(&mut self.idle_since, ours().filter(|runner| !runner.is_busy).map(|runner| runner.id), now);
+        carry(&mut self.offline_since, ours().filter(|runner| !runner.is_online).map(|runner| runner.id), now);
+
+        let has_runner = |task: &super::observed::Task| {
+            task.short_id().is_some_and(|digits| {
+                ours().any(|runner| record.mark.short_id(&runner.name).is_some_and(|name| name == digits))
+            })
+        };
+        let silent = seen
+            .tasks
+            .iter()
+            .filter(|task| task.phase == TaskPhase::Running && !has_runner(task))
+            .map(|task| task.arn.clone());
+        carry(&mut self.silent_since, silent, now);
+
+        let live: BTreeSet<&str> =
+            seen.tasks.iter().filter(|task| task.is_live()).map(|task| task.arn.as_str()).collect();
+        self.protected.retain(|arn| live.contains(arn.as_str()));
+        self.unprotectable.retain(|arn, _| live.contains(arn.as_str()));
+    }
+
+    /// Takes in what an effect told.
+    pub fn note_applied(&mut self, applied: Applied, now: Timestamp) {
+        match applied {
+            Applied::Done => {}
+            Applied::Deregistered { name } => {
+                self.deregistered_at.insert(name, now);
+            }
+            Applied::FoundBusy { runner } => {
+                self.idle_since.remove(&runner);
+            }
+            Applied::Protected { asked, left_out } => {
+                for arn in asked {
+                    self.unprotectable.remove(&arn);
+                    if !left_out.contains_key(&arn) {
+                        self.protected.insert(arn);
+                    }
+                }
+                self.unprotectable.extend(left_out);
+            }
+            Applied::CutOff => self.n_cancelled = self.n_cancelled.saturating_add(1),
+        }
+    }
+}
+
+/// Keeps the first moment of what is still so, forgets what is not, and starts what is new at `now`.
+fn carry<K: Ord + Clone>(since: &mut BTreeMap<K, Timestamp>, still: impl Iterator<Item = K>, now: Timestamp) {
+    let before = std::mem::take(since);
+    since.extend(still.map(|key| {
+        let first = before.get(&key).copied().unwrap_or(now);
+        (key, first)
+    }));
+}

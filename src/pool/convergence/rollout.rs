@@ -1,0 +1,295 @@
+//! The service and its runners: new ones come online, then old ones leave, and no job dies.
+
+use std::time::Duration;
+
+use super::foundation::{Foundation, all_tags};
+use super::success::n_online;
+use crate::pool::continuation::{Continuation, Present};
+use crate::pool::decision::{Decision, Look, Moment, Outcome, Waiting};
+use crate::pool::evidence::{EmptyInstance, Ghost, OwnedTask};
+use crate::pool::observed::{
+    Deployment, GitHubView, Observed, Protection, Rollout, Service, ServiceShape, ServiceState, Task,
+};
+use crate::pool::plan::{Plan, Step};
+use crate::pool::record::PoolRecord;
+use crate::pool::report;
+use crate::pool::retirement::{Leavers, Progress, retire};
+use crate::pool::spec::Capacity;
+
+/// `maximumPercent`: old and new runners live side by side, since an old one may have to finish its job first.
+const MAXIMUM_PERCENT: u32 = 200;
+/// How long protection must still last to be relied on for a drain. Ours is asked for 48 hours.
+const PROTECTION_LEFT_MIN: Duration = Duration::from_secs(2 * 3600);
+
+/// The next step for the service, `None` when there is none to take.
+pub(super) fn advance(
+    held: &mut Continuation,
+    goal: &Present,
+    seen: &Observed,
+    foundation: &Foundation,
+    at: Moment,
+) -> Option<Decision> {
+    let service = match &seen.service {
+        Some(service) if service.state == ServiceState::Active => service,
+        Some(service) if service.state == ServiceState::Draining => {
+            return Some(at.wait(Waiting::ServiceDeletion, Look::Tasks));
+        }
+        Some(_) | None => {
+            let shape = wanted_shape(goal, foundation, 0);
+            let tags = all_tags(held, goal);
+            return Some(Decision::Act(vec![Step::CreateService { shape, tags }]));
+        }
+    };
+    let record = PoolRecord::of(&held.id, &goal.spec);
+    reshape(held, goal, seen, service, foundation, &record, at)
+        .or_else(|| bring_online(held, goal, seen, service, at))
+        .or_else(|| retire_old(held, goal, seen, service, &record, at))
+        .or_else(|| tidy(held, goal, seen, &record, at))
+}
+
+fn wanted_shape(goal: &Present, foundation: &Foundation, n_live: u32) -> ServiceShape {
+    // A fixed name can be held by one runner at a time: the old one leaves before the new one comes.
+    let one_at_a_time = goal.spec.runner.name.is_some();
+    ServiceShape {
+        task_definition: foundation.task_definition.clone(),
+        desired_count: goal.spec.desired_count,
+        capacity_provider: Some(foundation.provider.clone()),
+        distinct_instances: goal.spec.distinct_instances,
+        maximum_percent: if one_at_a_time { 100 } else { maximum_percent(goal.spec.desired_count, n_live) },
+        minimum_healthy_percent: if one_at_a_time { 0 } else { 100 },
+        breaks_circuit_without_rollback: true,
+        rebalances_zones: false,
+    }
+}
+
+/// Room for every wanted runner beside those that live now: protected ones of a larger pool must not keep the smaller
+/// pool's new ones from starting.
+fn maximum_percent(desired: u32, n_live: u32) -> u32 {
+    let needed = n_live.saturating_add(desired).saturating_mul(100).div_ceil(desired.max(1));
+    needed.max(MAXIMUM_PERCENT)
+}
+
+/// Brings the service to its shape. What would let ECS choose tasks to stop comes only after all are protected.
+fn reshape(
+    held: &mut Continuation,
+    goal: &Present,
+    seen: &Observed,
+    service: &Service,
+    foundation: &Foundation,
+    record: &PoolRecord,
+    at: Moment,
+) -> Option<Decision> {
+    let live: Vec<&Task> = seen.tasks.iter().filter(|task| task.is_live()).collect();
+    let mut wanted = wanted_shape(goal, foundation, u32::try_from(live.len()).unwrap_or(u32::MAX));
+    let deploys = service.shape.task_definition != wanted.task_definition
+        || service.shape.capacity_provider != wanted.capacity_provider;
+    if !deploys {
+        // More room than needed does no harm, and taking it back would be a write for nothing.
+        wanted.maximum_percent = wanted
+            .maximum_percent
+            .min(service.shape.maximum_percent)
+            .max(if goal.spec.runner.name.is_some() { 100 } else { MAXIMUM_PERCENT });
+    }
+    if deploys && goal.spec.runner.name.is_some() && !live.is_empty() {
+        let lowered = ServiceShape { desired_count: 0, ..service.shape.clone() };
+        if service.shape != lowered {
+            return Some(protected_first(held, seen, lowered, at));
+        }
+        return match retire(held, record, seen, Leavers { tasks: &live, quota: live.len() }, at) {
+            Progress::Gone => None,
+            Progress::Next(decision) => Some(decision),
+            Progress::Overdue { n_left } => Some(overdue(goal, n_left)),
+        };
+    }
+    let lowers = wanted.desired_count < service.shape.desired_count;
+    let raised = service.shape.maximum_percent >= wanted.maximum_percent && !deploys;
+    let seen_shape = ServiceShape {
+        maximum_percent: if raised { wanted.maximum_percent } else { service.shape.maximum_percent },
+        ..service.shape.clone()
+    };
+    if seen_shape == wanted {
+        return None;
+    }
+    if deploys || lowers {
+        return Some(protected_first(held, seen, wanted, at));
+    }
+    Some(Decision::Act(vec![Step::UpdateService(wanted)]))
+}
+
+/// The change, once every running task is protected from being chosen for it.
+fn protected_first(held: &mut Continuation, seen: &Observed, shape: ServiceShape, at: Moment) -> Decision {
+    match unprotected(held, seen, at) {
+        Some(decision) => decision,
+        None => Decision::Act(vec![Step::UpdateService(shape)]),
+    }
+}
+
+/// Protects what runs and is not protected; `None` once all are.
+pub(in crate::pool) fn unprotected(held: &mut Continuation, seen: &Observed, at: Moment) -> Option<Decision> {
+    let is_open = |task: &&Task| {
+        task.is_running()
+            && match task.protection {
+                Protection::Until(end) => end.since(at.now) < PROTECTION_LEFT_MIN,
+                Protection::Off | Protection::Unknown => true,
+            }
+    };
+    let open: Vec<OwnedTask> =
+        seen.tasks.iter().filter(is_open).filter_map(|task| OwnedTask::of(&held.id, task)).collect();
+    if open.is_empty() {
+        return None;
+    }
+    let refused = open.iter().find_map(|task| held.memory.unprotectable.get(task.arn()));
+    let Some(reason) = refused else { return Some(Decision::Act(vec![Step::ProtectTasks(open)])) };
+    // ECS protects no task of a service that has more protected ones than it wants. That ends with a job or with
+    // the drain's time, and until then a task that cannot be protected is not put at risk.
+    let began = *held.memory.drain_began.get_or_insert(at.now);
+    if at.now >= began + held.manners().drain_timeout {
+        return None;
+    }
+    let why = Waiting::TaskProtection { n_tasks: open.len(), reason: reason.clone() };
+    held.memory.unprotectable.clear();
+    Some(at.wait(why, Look::Everything))
+}
+
+/// Waits until the wanted number of runners is online.
+fn bring_online(
+    held: &mut Continuation,
+    goal: &Present,
+    seen: &Observed,
+    service: &Service,
+    at: Moment,
+) -> Option<Decision> {
+    let primary = service.deployments.iter().find(|deployment| deployment.is_primary);
+    let wanted = goal.spec.desired_count;
+    let online = n_online(held, goal, seen);
+    let is_steady = primary.is_none_or(|deployment| deployment.running >= wanted);
+    // A word of GitHub is worth more than a count of containers; without it the count has to do.
+    let enough = match online {
+        Some(n) => n >= wanted,
+        None => is_steady && !matches!(&seen.github, GitHubView::Refused(no) if no.class.may_pass()),
+    };
+    if enough {
+        return None;
+    }
+    if let Some(Deployment { rollout: Rollout::Failed(_), .. }) = primary {
+        return Some(failed_with_diagnosis(held, goal, seen, at));
+    }
+    let since = *held.memory.online_awaited_since.get_or_insert(at.now);
+    let deadline = since + goal.spec.manners.online_timeout;
+    if at.now >= deadline.min(held.answer_by) {
+        return Some(failed_with_diagnosis(held, goal, seen, at));
+    }
+    let why = Waiting::RunnersOnline { online: online.unwrap_or(0), wanted };
+    // Old runners may leave as new ones come, so that a group without room for both makes progress.
+    if online.is_some_and(|n| n > 0)
+        && let Some(record) = Some(PoolRecord::of(&held.id, &goal.spec))
+        && let Some(decision @ Decision::Act(_)) = retire_old(held, goal, seen, service, &record, at)
+    {
+        return Some(decision);
+    }
+    Some(Decision::Wait { why, until: at.next_look().min(deadline), look: Look::Runners })
+}
+
+/// A failure is told with what stands in the way, which takes one more look.
+fn failed_with_diagnosis(held: &Continuation, goal: &Present, seen: &Observed, at: Moment) -> Decision {
+    if !seen.is_diagnosis {
+        let why =
+            Waiting::RunnersOnline { online: n_online(held, goal, seen).unwrap_or(0), wanted: goal.spec.desired_count };
+        return at.look_again(why, Look::Diagnosis);
+    }
+    Decision::Answer(Outcome::failed(report::not_online(held, goal, seen)))
+}
+
+/// Runners of older deployments, and those beyond the wanted count, leave.
+fn retire_old(
+    held: &mut Continuation,
+    goal: &Present,
+    seen: &Observed,
+    service: &Service,
+    record: &PoolRecord,
+    at: Moment,
+) -> Option<Decision> {
+    let wanted = usize::try_from(goal.spec.desired_count).unwrap_or(usize::MAX);
+    let (current, old): (Vec<&Task>, Vec<&Task>) =
+        seen.tasks.iter().filter(|task| task.is_live()).partition(|task| is_current(service, task));
+    let online = n_online(held, goal, seen).and_then(|n| usize::try_from(n).ok()).unwrap_or(wanted);
+    let old_needed = wanted.saturating_sub(online);
+    for (tasks, keep) in [(&old, old_needed), (&current, wanted)] {
+        let quota = tasks.len().saturating_sub(keep);
+        match retire(held, record, seen, Leavers { tasks, quota }, at) {
+            Progress::Gone => {}
+            Progress::Next(decision) => return Some(decision),
+            Progress::Overdue { n_left } => return Some(overdue(goal, n_left)),
+        }
+    }
+    None
+}
+
+/// Whether a task belongs to the deployment that the service works towards.
+pub(super) fn is_current(service: &Service, task: &Task) -> bool {
+    service
+        .deployments
+        .iter()
+        .find(|deployment| deployment.is_primary)
+        .is_some_and(|primary| task.started_by.as_deref() == Some(primary.id.as_str()))
+}
+
+fn overdue(goal: &Present, n_left: usize) -> Decision {
+    Decision::Answer(Outcome::failed(report::drain_overdue(&goal.spec.manners, n_left)))
+}
+
+/// What is left to put in order once everybody is where they belong.
+fn tidy(held: &Continuation, goal: &Present, seen: &Observed, record: &PoolRecord, at: Moment) -> Option<Decision> {
+    let mut plan = Plan::new();
+    let guarded: Vec<OwnedTask> = seen
+        .tasks
+        .iter()
+        .filter(|task| task.is_live() && held.memory.protected.contains(&task.arn))
+        .filter(|task| !matches!(task.protection, Protection::Off))
+        .filter_map(|task| OwnedTask::of(&held.id, task))
+        .collect();
+    if !guarded.is_empty() {
+        plan.push(Step::UnprotectTasks(guarded));
+    }
+    let ghosts = ghosts(seen, record);
+    let window = goal.spec.manners.idle_confirmation;
+    let is_settled =
+        |ghost: &Ghost| held.memory.offline_since.get(&ghost.id()).is_some_and(|since| at.now.since(*since) >= window);
+    plan.extend(ghosts.iter().filter(|ghost| is_settled(ghost)).cloned().map(Step::RemoveGhost));
+    if matches!(goal.spec.capacity, Capacity::Own(_)) {
+        plan.extend(outdated_and_empty(seen).map(Step::DrainInstance));
+    }
+    if !plan.is_empty() {
+        return Some(Decision::Act(plan));
+    }
+    // One offline reading proves nothing: a runner is offline between its registration and its first poll.
+    (!ghosts.is_empty()).then(|| at.wait(Waiting::Ghosts { n_runners: ghosts.len() }, Look::Runners))
+}
+
+/// Registrations of ours that are offline with no task behind them.
+fn ghosts(seen: &Observed, record: &PoolRecord) -> Vec<Ghost> {
+    let GitHubView::Runners(runners) = &seen.github else { return Vec::new() };
+    runners
+        .iter()
+        .filter(|runner| !runner.is_online)
+        .filter_map(|runner| Ghost::of(&record.mark, runner, &seen.tasks))
+        .collect()
+}
+
+/// Instances of an older launch-template version that hold no task.
+fn outdated_and_empty(seen: &Observed) -> impl Iterator<Item = EmptyInstance> + '_ {
+    let is_outdated = |id: &str| {
+        seen.group.as_ref().is_some_and(|group| {
+            group.instances.iter().any(|instance| {
+                instance.id == id
+                    && instance.template_version.is_some()
+                    && instance.template_version != seen.template_version
+            })
+        })
+    };
+    seen.instances
+        .iter()
+        .filter(|instance| instance.is_active)
+        .filter(move |instance| instance.ec2_instance_id.as_deref().is_some_and(is_outdated))
+        .filter_map(|instance| EmptyInstance::of(instance, &seen.tasks))
+}

@@ -1,0 +1,60 @@
+//! The answer to a Create or an Update that reached its goal.
+
+use std::collections::BTreeMap;
+
+use super::rollout::is_current;
+use crate::pool::continuation::{Continuation, Present};
+use crate::pool::decision::Outcome;
+use crate::pool::identity::{RunnerMark, RunnerNames, cluster_name};
+use crate::pool::observed::{GitHubView, Observed};
+use crate::pool::pairing::{Behind, runner_behind};
+use crate::pool::report;
+use crate::pool::spec::Capacity;
+
+/// Runners of the wanted deployment that are online; `None` when GitHub does not tell.
+#[must_use]
+pub fn n_online(held: &Continuation, goal: &Present, seen: &Observed) -> Option<u32> {
+    let GitHubView::Runners(runners) = &seen.github else { return None };
+    let Some(service) = &seen.service else { return Some(0) };
+    let mark = RunnerMark::of(&held.id, &goal.spec);
+    let online = seen
+        .tasks
+        .iter()
+        .filter(|task| task.is_running() && is_current(service, task))
+        .filter(|task| {
+            matches!(runner_behind(&mark, runners, &seen.tasks, task), Behind::Runner(runner) if runner.is_online)
+        })
+        .count();
+    Some(u32::try_from(online).unwrap_or(u32::MAX))
+}
+
+pub(super) fn outcome(held: &Continuation, goal: &Present, seen: &Observed) -> Outcome {
+    Outcome::Succeeded { attributes: attributes(held, goal, seen), notes: report::notes_of_success(held, goal, seen) }
+}
+
+/// `Fn::GetAtt`: every key, always, as strings.
+#[must_use]
+pub fn attributes(held: &Continuation, goal: &Present, seen: &Observed) -> BTreeMap<&'static str, String> {
+    let id = held.id.as_str().to_owned();
+    let (provider, group_name) = match &goal.spec.capacity {
+        Capacity::Own(_) => (id.clone(), id.clone()),
+        Capacity::Named(name) => (name.clone(), String::new()),
+    };
+    let service = seen.service.as_ref();
+    let prefix = match RunnerMark::of(&held.id, &goal.spec).names {
+        RunnerNames::Fixed(name) | RunnerNames::Prefixed(name) => name,
+    };
+    BTreeMap::from([
+        ("ServiceArn", service.map(|service| service.arn.clone()).unwrap_or_default()),
+        ("ServiceName", id.clone()),
+        ("ClusterName", cluster_name(&goal.spec.cluster).to_owned()),
+        ("TaskDefinitionArn", service.map(|service| service.shape.task_definition.clone()).unwrap_or_default()),
+        ("CapacityProviderName", provider),
+        ("AutoScalingGroupName", group_name),
+        ("AutoScalingGroupArn", seen.group.as_ref().map(|group| group.arn.clone()).unwrap_or_default()),
+        ("RunnerLabel", id),
+        ("RunnerNamePrefix", prefix),
+        ("DesiredCount", goal.spec.desired_count.to_string()),
+        ("OnlineRunners", n_online(held, goal, seen).unwrap_or(0).to_string()),
+    ])
+}

@@ -1,0 +1,246 @@
+//! What to do next, given what is wanted, what is seen and what time it is. Pure and total.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use super::continuation::{Continuation, Goal};
+use super::observed::Observed;
+use super::plan::Plan;
+use super::refusal::{Class, Refusal};
+use super::time::Timestamp;
+use super::{convergence, deletion, report};
+
+/// The next thing to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Take these steps, then look at everything again.
+    Act(Plan),
+    /// Nothing useful can be done now.
+    Wait {
+        /// What for.
+        why: Waiting,
+        /// When to look again.
+        until: Timestamp,
+        /// What to look at.
+        look: Look,
+    },
+    /// Tell CloudFormation.
+    Answer(Outcome),
+}
+
+/// How much of the world the next look takes in. Narrow looks keep the calls of a long wait few.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// All of it.
+    Everything,
+    /// The service, its tasks, and the runners at GitHub.
+    Runners,
+    /// The service and its tasks.
+    Tasks,
+    /// The capacity provider and the cluster's association with it.
+    Association,
+    /// The group.
+    Group,
+    /// All of it, and what stands in the way of new instances: before a failure is told.
+    Diagnosis,
+}
+
+/// What an answer says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The pool is as it should be.
+    Succeeded {
+        /// `Fn::GetAtt`; empty after a Delete.
+        attributes: BTreeMap<&'static str, String>,
+        /// What a person should know all the same.
+        notes: Vec<String>,
+    },
+    /// It is not.
+    Failed {
+        /// What, where, and what to do next.
+        reason: String,
+    },
+}
+
+impl Outcome {
+    /// A failure for this reason.
+    pub fn failed(reason: impl Into<String>) -> Self {
+        Self::Failed { reason: reason.into() }
+    }
+}
+
+/// What is being waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// The capacity provider is being made or changed.
+    ProviderChange,
+    /// The cluster's attachments are busy with somebody's association.
+    BusyCluster,
+    /// A group of this name is still being deleted.
+    GroupDeletion,
+    /// A service of this name is still being deleted.
+    ServiceDeletion,
+    /// The capacity provider is still being deleted.
+    ProviderDeletion,
+    /// The provider is still on the cluster's list.
+    Dissociation,
+    /// ECS does not protect these many tasks yet.
+    TaskProtection {
+        /// How many.
+        n_tasks: usize,
+        /// ECS's reason for one of them.
+        reason: String,
+    },
+    /// Runners that are not online yet.
+    RunnersOnline {
+        /// How many are.
+        online: u32,
+        /// How many are wanted.
+        wanted: u32,
+    },
+    /// Runners on their way out.
+    RunnersLeaving {
+        /// With a job.
+        busy: usize,
+        /// Idle for less than the confirmation window.
+        unconfirmed: usize,
+        /// Of which we cannot tell: GitHub does not let us in, or their name leads to no task.
+        unclear: usize,
+        /// Containers that are ending.
+        ending: usize,
+    },
+    /// Registrations that GitHub still holds to be busy after their tasks ended.
+    StaleRegistrations {
+        /// How many.
+        n_runners: usize,
+    },
+    /// Registrations without a task, which have to be offline for a while before they are removed.
+    Ghosts {
+        /// How many.
+        n_runners: usize,
+    },
+    /// A last look before the answer.
+    LastLook,
+    /// A call was refused and may pass.
+    Passing(Refusal),
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ProviderChange => f.write_str("the capacity provider to be ready"),
+            Self::BusyCluster => f.write_str("the cluster to finish another capacity provider association"),
+            Self::GroupDeletion => f.write_str("the Auto Scaling group to be gone"),
+            Self::ServiceDeletion => f.write_str("the service to be gone"),
+            Self::ProviderDeletion => f.write_str("the capacity provider to be gone"),
+            Self::Dissociation => f.write_str("the cluster to let go of the capacity provider"),
+            Self::TaskProtection { n_tasks, reason } => {
+                write!(f, "ECS to protect {n_tasks} tasks ({reason})")
+            }
+            Self::RunnersOnline { online, wanted } => {
+                write!(f, "runners to come online: {online} of {wanted}")
+            }
+            Self::RunnersLeaving { busy, unconfirmed, unclear, ending } => {
+                let parts: Vec<String> = [
+                    (busy, "with a running job"),
+                    (unconfirmed, "idle but not yet for the confirmation window"),
+                    (unclear, "whose state cannot be read, so presumed busy"),
+                    (ending, "ending"),
+                ]
+                .into_iter()
+                .filter(|(n, _)| **n > 0)
+                .map(|(n, what)| format!("{n} {what}"))
+                .collect();
+                write!(f, "runners to leave: {}", parts.join(", "))
+            }
+            Self::StaleRegistrations { n_runners } => {
+                write!(f, "GitHub to release {n_runners} runners that it holds to be busy though their tasks ended")
+            }
+            Self::Ghosts { n_runners } => {
+                write!(f, "{n_runners} registrations without a task to stay offline, so that they can be removed")
+            }
+            Self::LastLook => f.write_str("a last look"),
+            Self::Passing(refusal) => write!(f, "a refusal to pass: {refusal}"),
+        }
+    }
+}
+
+/// The moment of a decision.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// Now.
+    pub now: Timestamp,
+    /// How long to wait between looks.
+    pub poll: Duration,
+}
+
+impl Moment {
+    /// When the next look is due.
+    #[must_use]
+    pub fn next_look(self) -> Timestamp {
+        self.now + self.poll
+    }
+
+    /// Waits one poll interval.
+    #[must_use]
+    pub fn wait(self, why: Waiting, look: Look) -> Decision {
+        Decision::Wait { why, until: self.next_look(), look }
+    }
+
+    /// Looks again at once.
+    #[must_use]
+    pub fn look_again(self, why: Waiting, look: Look) -> Decision {
+        Decision::Wait { why, until: self.now, look }
+    }
+}
+
+/// Refusals in a row that are nowhere in our tables, before they are told: enough to outlast a service's bad minute at
+/// the default poll interval, few enough that a stack does not wait an hour on a bug.
+const UNEXPECTED_REFUSALS_MAX: u32 = 12;
+/// The longest pause between two tries of something refused.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// Decides. The continuation's memory is brought up to date on the way; nothing else is changed.
+pub fn decide(held: &mut Continuation, seen: &Observed, at: Moment) -> Decision {
+    if let Some(refusal) = &seen.refusal {
+        return after_refusal(held, seen, refusal, at);
+    }
+    let decision = match held.goal.clone() {
+        Goal::Present(goal) => convergence::decide(held, &goal, seen, at),
+        Goal::Absent(goal) => deletion::decide(held, &goal, seen, at),
+    };
+    match decision {
+        Decision::Wait { why, .. } if at.now >= held.answer_by => {
+            Decision::Answer(Outcome::failed(report::out_of_time(held, seen, &why, at.now)))
+        }
+        Decision::Wait { why, until, look } => Decision::Wait { why, until: until.min(held.answer_by), look },
+        settled @ (Decision::Act(_) | Decision::Answer(_)) => settled,
+    }
+}
+
+/// A call was refused: wait for what may pass, tell what will not.
+fn after_refusal(held: &Continuation, seen: &Observed, refusal: &Refusal, at: Moment) -> Decision {
+    let waiting = Waiting::Passing(refusal.clone());
+    if at.now >= held.answer_by {
+        return Decision::Answer(Outcome::failed(report::out_of_time(held, seen, &waiting, at.now)));
+    }
+    let unexpected_for_long = refusal.class == Class::Unexpected && held.memory.n_refusals > UNEXPECTED_REFUSALS_MAX;
+    if !refusal.class.may_pass() || unexpected_for_long {
+        return Decision::Answer(Outcome::failed(report::refused(held, refusal)));
+    }
+    let asked = match refusal.class {
+        Class::Throttled { retry_after } => retry_after.unwrap_or(at.poll),
+        Class::Unavailable
+        | Class::Conflict
+        | Class::Unauthenticated
+        | Class::Denied
+        | Class::Rejected
+        | Class::Missing
+        | Class::Unexpected => at.poll,
+    };
+    // Each refusal in a row doubles the pause, so that a service in trouble is not hammered.
+    let doubled = at.poll.saturating_mul(1 << held.memory.n_refusals.saturating_sub(1).min(6));
+    let until = at.now + asked.max(doubled).min(PAUSE_MAX.max(asked));
+    Decision::Wait { why: waiting, until: until.min(held.answer_by), look: Look::Everything }
+}

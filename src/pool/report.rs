@@ -1,0 +1,266 @@
+//! What people read: sentences that say what happened, where, and what to do next.
+//!
+//! A Reason begins with what to do and is written for somebody who sees nothing but it. What only the log needs is not
+//! in here.
+
+use super::continuation::{Continuation, Goal, Present};
+use super::convergence::n_online;
+use super::decision::Waiting;
+use super::observed::{GitHubView, Observed, Rollout, Task, TaskPhase};
+use super::refusal::{Class, Refusal, Remote};
+use super::spec::{Administrator, Capacity, Manners, OnDrainTimeout, PoolSpec};
+use super::time::{Spoken, Timestamp};
+
+/// Names that a sentence lists before it only counts.
+const NAMES_MAX: usize = 5;
+
+/// A call that will be refused again.
+#[must_use]
+pub fn refused(held: &Continuation, refusal: &Refusal) -> String {
+    let what_to_do = match (refusal.class, refusal.remote) {
+        (Class::Denied | Class::Unauthenticated, Remote::GitHub) => "",
+        (Class::Denied, _) => "Allow it in the function's role, then try again. ",
+        (Class::Unauthenticated, _) => "The function's own AWS credentials were not accepted; try again. ",
+        (Class::Rejected, _) => "Correct what it names, then try again. ",
+        (Class::Missing, _) => "Create what it names, or correct the name, then try again. ",
+        (Class::Throttled { .. } | Class::Unavailable | Class::Conflict | Class::Unexpected, _) => "Try again. ",
+    };
+    format!("{refusal}. {what_to_do}(pool {})", held.id)
+}
+
+/// GitHub, or the parameter with its credential, turned us away.
+#[must_use]
+pub fn github_refused(spec: &PoolSpec, refusal: &Refusal) -> String {
+    let property = match &spec.credentials.administrator {
+        Some(Administrator::AccessToken(parameter)) => format!("AccessTokenParameter {parameter}"),
+        Some(Administrator::App { id, private_key, .. }) => {
+            format!("AppId {id} with AppPrivateKeyParameter {private_key}")
+        }
+        None => "the credential".to_owned(),
+    };
+    match refusal.remote {
+        Remote::ParameterStore if refusal.class == Class::Missing => format!(
+            "{property}: there is no such parameter in this Region and account. Create it as a SecureString that holds \
+             the credential, or correct its name."
+        ),
+        Remote::GitHub | Remote::ParameterStore | Remote::Ecs | Remote::AutoScaling | Remote::Ec2 => {
+            format!("{property} does not open the {} at {}: {refusal}", spec.github.scope, spec.github.host)
+        }
+    }
+}
+
+/// The runner group of the template does not exist.
+#[must_use]
+pub fn no_such_runner_group(spec: &PoolSpec) -> String {
+    format!(
+        "RunnerGroup: the {} has no runner group named {}. Create it under Settings > Actions > Runner groups, correct \
+         the name, or leave RunnerGroup out.",
+        spec.github.scope,
+        spec.runner.group.as_deref().unwrap_or_default()
+    )
+}
+
+/// `DrainTimeout` has passed, and jobs are to be left alone.
+#[must_use]
+pub fn drain_overdue(manners: &Manners, n_left: usize) -> String {
+    format!(
+        "{n_left} runners still have a running job after DrainTimeout ({}), and OnDrainTimeout is Fail, so they were \
+         left alone. Wait for the jobs or cancel them in GitHub, then try again; or raise DrainTimeout.",
+        Spoken(manners.drain_timeout)
+    )
+}
+
+/// A Delete that GitHub does not let clean up, and that is to fail then.
+#[must_use]
+pub fn cannot_deregister(refusal: &Refusal) -> String {
+    format!(
+        "The runners cannot be deregistered, and OnDeregisterFailure is Fail, so nothing was deleted. Put a working \
+         credential into the parameter and delete again. {refusal}"
+    )
+}
+
+/// The answer is due and the goal is not reached.
+#[must_use]
+pub fn out_of_time(held: &Continuation, seen: &Observed, why: &Waiting, now: Timestamp) -> String {
+    let spent = Spoken(now.since(held.accepted_at));
+    let next = match held.goal {
+        Goal::Present(_) => "Nothing was undone; update the stack again to go on from here.",
+        Goal::Absent(_) => "Delete again to go on from here.",
+    };
+    let refusal = held.memory.last_refusal.as_ref().map(|refusal| format!(" Last refusal: {refusal}."));
+    let event = seen.service.as_ref().and_then(|service| service.events.first());
+    let event = event.map(|event| format!(" Last event of the service: {}", event.message));
+    format!(
+        "After {spent} the pool {} was still waiting for {why}. {next}{}{}",
+        held.id,
+        refusal.unwrap_or_default(),
+        event.unwrap_or_default()
+    )
+}
+
+/// The wanted runners did not come online: what stands in the way, nearest cause first.
+#[must_use]
+pub fn not_online(held: &Continuation, goal: &Present, seen: &Observed) -> String {
+    let wanted = goal.spec.desired_count;
+    let mut causes = Vec::new();
+    if let Some(failed) = failed_rollout(seen) {
+        causes.push(failed);
+    }
+    causes.extend(stopped_tasks(seen));
+    causes.extend(offline_runners(held, goal, seen));
+    if matches!(goal.spec.capacity, Capacity::Own(_)) {
+        causes.extend(missing_instances(seen));
+    }
+    if let Some(event) = seen.service.as_ref().and_then(|service| service.events.first()) {
+        causes.push(format!("last event of the service: {}", event.message));
+    }
+    if let GitHubView::Refused(refusal) = &seen.github {
+        causes.push(refusal.to_string());
+    }
+    if causes.is_empty() {
+        causes.push("the tasks run, and GitHub lists no runner of theirs; see the containers' log".to_owned());
+    }
+    let online = n_online(held, goal, seen).unwrap_or(0);
+    format!(
+        "{online} of {wanted} runners came online within OnlineTimeout ({}). {}.",
+        Spoken(goal.spec.manners.online_timeout),
+        causes.join("; ")
+    )
+}
+
+fn failed_rollout(seen: &Observed) -> Option<String> {
+    let deployments = &seen.service.as_ref()?.deployments;
+    deployments.iter().find_map(|deployment| match &deployment.rollout {
+        Rollout::Failed(why) if deployment.is_primary => Some(format!("ECS gave the deployment up: {why}")),
+        Rollout::Failed(_) | Rollout::InProgress | Rollout::Completed => None,
+    })
+}
+
+/// The newest task that stopped by itself, with its reason.
+fn stopped_tasks(seen: &Observed) -> Option<String> {
+    let endings = seen.tasks.iter().filter_map(|task| task.ending.as_ref());
+    let newest = endings.clone().max_by_key(|ending| ending.at)?;
+    let exit = newest.exit_code.map(|code| format!(" (exit code {code})")).unwrap_or_default();
+    Some(format!("{} tasks stopped, the last one: {}{exit}", endings.count(), newest.reason))
+}
+
+fn offline_runners(held: &Continuation, goal: &Present, seen: &Observed) -> Option<String> {
+    let GitHubView::Runners(runners) = &seen.github else { return None };
+    let mark = super::identity::RunnerMark::of(&held.id, &goal.spec);
+    let names: Vec<&str> = runners
+        .iter()
+        .filter(|runner| mark.owns(runner) && !runner.is_online)
+        .map(|runner| runner.name.as_str())
+        .collect();
+    (!names.is_empty()).then(|| format!("registered but offline: {}", listed(&names)))
+}
+
+/// Why tasks have nowhere to run.
+fn missing_instances(seen: &Observed) -> Vec<String> {
+    let mut causes = Vec::new();
+    if let Some(activity) = &seen.failed_activity {
+        causes.push(format!("the last scaling activity failed: {activity}"));
+    }
+    let Some(group) = &seen.group else { return causes };
+    let joined = |id: &str| seen.instances.iter().any(|instance| instance.ec2_instance_id.as_deref() == Some(id));
+    let strangers: Vec<&str> = group
+        .instances
+        .iter()
+        .filter(|instance| instance.lifecycle_state == "InService" && !joined(&instance.id))
+        .map(|instance| instance.id.as_str())
+        .collect();
+    if !strangers.is_empty() {
+        causes.push(format!(
+            "instances that joined no cluster: {}. The launch template's user data must write ECS_CLUSTER={} to \
+             /etc/ecs/ecs.config, and its instance profile must let the ECS agent in",
+            listed(&strangers),
+            seen.cluster.as_ref().map(|cluster| super::identity::cluster_name(&cluster.arn)).unwrap_or_default()
+        ));
+    }
+    let waiting = seen.tasks.iter().filter(|task| is_unplaced(task)).count();
+    if waiting > 0 && group.desired >= group.shape.max {
+        causes.push(format!(
+            "{waiting} tasks have no room: the group is at MaxInstances ({}). Raise it, or ask for less memory per \
+             runner",
+            group.shape.max
+        ));
+    }
+    causes
+}
+
+fn is_unplaced(task: &Task) -> bool {
+    task.phase == TaskPhase::Starting && task.container_instance_arn.is_none()
+}
+
+/// What a person should know about a pool that is as it should be.
+#[must_use]
+pub fn notes_of_success(held: &Continuation, goal: &Present, seen: &Observed) -> Vec<String> {
+    let mut notes = cancelled(held);
+    match &seen.github {
+        GitHubView::NoCredential => notes.push(
+            "RunnerTokenParameter alone gives no access to GitHub: runners were not checked and will not be \
+             deregistered on Delete"
+                .to_owned(),
+        ),
+        GitHubView::Refused(refusal) => notes.push(format!("the runners could not be counted: {refusal}")),
+        GitHubView::NotAsked | GitHubView::Runners(_) => {}
+    }
+    if let (Capacity::Own(_), Some(group)) = (&goal.spec.capacity, &seen.group) {
+        let is_older = |version: Option<u64>| version.is_some() && version != seen.template_version;
+        let n_older = group.instances.iter().filter(|instance| is_older(instance.template_version)).count();
+        if n_older > 0 {
+            notes.push(format!(
+                "{n_older} instances still work on an older version of the launch template; they leave once they are \
+                 empty"
+            ));
+        }
+    }
+    notes
+}
+
+/// What a person should know about a pool that is gone.
+#[must_use]
+pub fn notes_of_deletion(held: &Continuation, seen: &Observed) -> Vec<String> {
+    const BY_ITSELF: &str =
+        "GitHub drops them by itself 14 days after they were last online (ephemeral ones after 1 day)";
+    let mut notes = cancelled(held);
+    match (&seen.github, held.record(seen)) {
+        (GitHubView::Runners(runners), Some(record)) => {
+            let names: Vec<&str> =
+                runners.iter().filter(|runner| record.mark.owns(runner)).map(|runner| runner.name.as_str()).collect();
+            if !names.is_empty() {
+                notes.push(format!("GitHub still lists {} as busy; {BY_ITSELF}", listed(&names)));
+            }
+        }
+        (GitHubView::Refused(refusal), Some(record)) => notes.push(format!(
+            "runners with the label {} may still be listed, because they could not be deregistered ({refusal}); \
+             {BY_ITSELF}",
+            record.mark.label
+        )),
+        (GitHubView::NoCredential, Some(record)) => notes.push(format!(
+            "runners with the label {} may still be listed, because RunnerTokenParameter alone gives no access to \
+             GitHub; {BY_ITSELF}",
+            record.mark.label
+        )),
+        (GitHubView::NotAsked | GitHubView::Runners(_) | GitHubView::Refused(_) | GitHubView::NoCredential, _) => {}
+    }
+    notes
+}
+
+fn cancelled(held: &Continuation) -> Vec<String> {
+    match (held.memory.n_cancelled, held.manners().on_drain_timeout) {
+        (0, OnDrainTimeout::Cancel | OnDrainTimeout::Fail) => Vec::new(),
+        (n, OnDrainTimeout::Cancel | OnDrainTimeout::Fail) => vec![format!(
+            "{n} tasks were stopped with a job that may have been running, because DrainTimeout ({}) had passed",
+            Spoken(held.manners().drain_timeout)
+        )],
+    }
+}
+
+fn listed(names: &[&str]) -> String {
+    let shown = names.iter().take(NAMES_MAX).copied().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMES_MAX) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}

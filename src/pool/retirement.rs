@@ -1,0 +1,202 @@
+//! How a runner leaves without its job dying.
+//!
+//! GitHub decides who may go: it refuses to delete a runner that has a job, and a runner that it has deleted gets no
+//! job any more. ECS decides who is stopped: it passes by a task that is protected from scale-in. So every task is
+//! protected before the service is lowered or deploys anew, and each runner is deleted at GitHub before its task is
+//! stopped.
+//!
+//! # The races, and the outcome chosen for each
+//!
+//! - **A job is assigned between our reading and our deletion.** GitHub refuses the deletion with 422; the runner is
+//!   watched again from the start ([`super::continuation::Applied::FoundBusy`]).
+//! - **`busy` says false after a job began**, because GitHub sets it when the job is acquired and lags on long-lived
+//!   runners. One idle reading is never enough: no reading in the whole confirmation window may have said busy.
+//! - **A task registers its runner while the drain begins.** A running task without a runner on GitHub's list gets
+//!   [`REGISTRATION_GRACE`] to register before it is held to be spent.
+//! - **A task starts after the protection and before the service is lowered.** It is not protected, so ECS may stop it;
+//!   a task of a few seconds has no job, since a runner takes longer to register. Tasks that *run* are all protected
+//!   in the look that the lowering rests on.
+//! - **The deregistered runner's container does not end.** After [`EXIT_GRACE`] its protection is lifted and it is
+//!   stopped; no job can have come to it.
+//! - **A runner's name leads to no task**, or GitHub does not let us in. It is presumed busy: its task is waited for
+//!   until it ends by itself or `DrainTimeout` passes.
+//! - **A runner that is no longer wanted is idle, but the new ones are not online.** It stays: a failed Update must
+//!   leave the old pool whole. The caller's quota says how many may go.
+
+use std::time::Duration;
+
+use super::continuation::Continuation;
+use super::decision::{Decision, Look, Moment, Waiting};
+use super::evidence::{IdleRunner, OwnedTask, Spent, SpentTask};
+use super::observed::{GitHubView, Observed, Task, TaskPhase};
+use super::pairing::{Behind, name_of, runner_behind};
+use super::plan::{Plan, Step};
+use super::record::PoolRecord;
+use super::spec::OnDrainTimeout;
+use super::time::Timestamp;
+
+/// How long a container may take to end by itself once its runner was deleted. Its listener notices at its next poll
+/// of GitHub; stopping it sooner costs nothing, for no job can reach it, and a Delete should not take a minute longer.
+pub const EXIT_GRACE: Duration = Duration::from_secs(10);
+/// How long a running task may be without a runner on GitHub's list. The image downloads nothing at its start and
+/// registers within seconds; three minutes are many times that, and still short for a person who waits.
+pub const REGISTRATION_GRACE: Duration = Duration::from_secs(180);
+
+/// How a retirement goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Everybody who was to leave has left.
+    Gone,
+    /// These steps come next, or this is waited for.
+    Next(Decision),
+    /// `DrainTimeout` has passed and the template wants jobs left alone.
+    Overdue {
+        /// Runners that did not leave.
+        n_left: usize,
+    },
+}
+
+/// Who is to leave, and how many of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Leavers<'seen> {
+    /// Live tasks of which some or all are to leave.
+    pub tasks: &'seen [&'seen Task],
+    /// How many of them, idle ones first.
+    pub quota: usize,
+}
+
+/// Where one task stands on its way out.
+enum Standing {
+    /// Told to stop, or its runner deleted moments ago.
+    Ending,
+    /// Its container has not started.
+    Starting,
+    /// May be deleted at GitHub.
+    Idle(IdleRunner),
+    /// Idle, for less than the window; confirmed at this moment if nothing changes.
+    Unconfirmed(Timestamp),
+    /// Has a job.
+    Busy,
+    /// May be stopped.
+    Spent(Spent),
+    /// Nobody can tell.
+    Unclear,
+}
+
+/// Decides the next step for those who are to leave.
+pub fn retire(
+    held: &mut Continuation,
+    record: &PoolRecord,
+    seen: &Observed,
+    leavers: Leavers<'_>,
+    at: Moment,
+) -> Progress {
+    if leavers.quota == 0 || leavers.tasks.is_empty() {
+        return Progress::Gone;
+    }
+    let began = *held.memory.drain_began.get_or_insert(at.now);
+    let standings: Vec<(&Task, Standing)> =
+        leavers.tasks.iter().map(|task| (*task, standing(held, record, seen, task, at.now))).collect();
+
+    let mut plan = Plan::new();
+    let mut room = leavers.quota;
+    let is_leaving = |state: &Standing| matches!(state, Standing::Ending | Standing::Spent(Spent::Deregistered));
+    room = room.saturating_sub(standings.iter().filter(|(_, state)| is_leaving(state)).count());
+    for (task, state) in &standings {
+        match state {
+            Standing::Spent(Spent::Deregistered) => plan.extend(stop(held, task, Spent::Deregistered)),
+            Standing::Spent(why) if room > 0 => {
+                room = room.saturating_sub(1);
+                plan.extend(stop(held, task, *why));
+            }
+            Standing::Idle(runner) if room > 0 => {
+                room = room.saturating_sub(1);
+                plan.push(Step::DeregisterRunner(runner.clone()));
+            }
+            Standing::Spent(_)
+            | Standing::Idle(_)
+            | Standing::Ending
+            | Standing::Starting
+            | Standing::Unconfirmed(_)
+            | Standing::Busy
+            | Standing::Unclear => {}
+        }
+    }
+    if !plan.is_empty() {
+        return Progress::Next(Decision::Act(plan));
+    }
+
+    let deadline = (began + held.manners().drain_timeout).min(held.answer_by);
+    if room > 0 && at.now >= deadline {
+        match held.manners().on_drain_timeout {
+            OnDrainTimeout::Fail => return Progress::Overdue { n_left: room },
+            OnDrainTimeout::Cancel => {
+                let remaining = standings.iter().filter(|(_, state)| !is_leaving(state)).take(room);
+                let plan: Plan = remaining.flat_map(|(task, _)| stop(held, task, Spent::DrainTimedOut)).collect();
+                return Progress::Next(Decision::Act(plan));
+            }
+        }
+    }
+    Progress::Next(waiting(&standings, deadline, at))
+}
+
+fn standing(held: &Continuation, record: &PoolRecord, seen: &Observed, task: &Task, now: Timestamp) -> Standing {
+    if task.is_told_to_stop || task.phase == TaskPhase::Stopping {
+        return Standing::Ending;
+    }
+    if task.phase == TaskPhase::Starting {
+        return Standing::Starting;
+    }
+    let GitHubView::Runners(runners) = &seen.github else { return Standing::Unclear };
+    match runner_behind(&record.mark, runners, &seen.tasks, task) {
+        Behind::Unclear => Standing::Unclear,
+        Behind::Runner(runner) if runner.is_busy => Standing::Busy,
+        Behind::Runner(runner) => {
+            let window = held.manners().idle_confirmation;
+            let since = held.memory.idle_since.get(&runner.id).copied();
+            match IdleRunner::confirmed(&record.mark, runner, since, window, now) {
+                Some(idle) => Standing::Idle(idle),
+                None => Standing::Unconfirmed(since.unwrap_or(now) + window),
+            }
+        }
+        Behind::Nobody => {
+            let deregistered_at =
+                name_of(&record.mark, task).and_then(|name| held.memory.deregistered_at.get(&name).copied());
+            let silent_since = held.memory.silent_since.get(&task.arn).copied().unwrap_or(now);
+            match deregistered_at {
+                Some(since) if now.since(since) >= EXIT_GRACE => Standing::Spent(Spent::Deregistered),
+                Some(_) => Standing::Ending,
+                None if now.since(silent_since) >= REGISTRATION_GRACE => Standing::Spent(Spent::NeverRegistered),
+                None => Standing::Unclear,
+            }
+        }
+    }
+}
+
+/// Lifts the protection of a task and stops it.
+fn stop(held: &Continuation, task: &Task, why: Spent) -> Vec<Step> {
+    let Some(owned) = OwnedTask::of(&held.id, task) else { return Vec::new() };
+    vec![Step::UnprotectTasks(vec![owned.clone()]), Step::StopTask(SpentTask::new(owned, why))]
+}
+
+fn waiting(standings: &[(&Task, Standing)], deadline: Timestamp, at: Moment) -> Decision {
+    let count = |is: fn(&Standing) -> bool| standings.iter().filter(|(_, state)| is(state)).count();
+    let why = Waiting::RunnersLeaving {
+        busy: count(|state| matches!(state, Standing::Busy)),
+        unconfirmed: count(|state| matches!(state, Standing::Unconfirmed(_) | Standing::Idle(_))),
+        unclear: count(|state| matches!(state, Standing::Unclear | Standing::Spent(_))),
+        ending: count(|state| matches!(state, Standing::Ending | Standing::Starting)),
+    };
+    // The moment at which the first idle runner is confirmed comes before the next poll, often enough.
+    let confirmed_at = standings.iter().filter_map(|(_, state)| match state {
+        Standing::Unconfirmed(moment) => Some(*moment),
+        Standing::Ending
+        | Standing::Starting
+        | Standing::Idle(_)
+        | Standing::Busy
+        | Standing::Spent(_)
+        | Standing::Unclear => None,
+    });
+    let until = confirmed_at.chain([at.next_look(), deadline]).filter(|moment| *moment > at.now).min();
+    Decision::Wait { why, until: until.unwrap_or_else(|| at.next_look()), look: Look::Runners }
+}

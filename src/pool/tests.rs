@@ -1,0 +1,9 @@
+//! The heart's tests: decisions over observations, as values.
+
+mod convergence;
+mod deletion;
+mod identity;
+mod laws;
+mod retirement;
+mod support;
+mod task_definition;

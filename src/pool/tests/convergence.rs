@@ -1,0 +1,323 @@
+use std::time::Duration;
+
+use super::support::{Model, foreign, instance, names, prefix, present, spec};
+use crate::pool::decision::{Decision, Outcome};
+use crate::pool::identity::PhysicalId;
+use crate::pool::observed::{GitHubView, Permission, Rollout};
+use crate::pool::refusal::{Class, Refusal, Remote};
+use crate::pool::spec::{Capacity, OnDrainTimeout, PoolSpec};
+
+fn succeeded(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Succeeded { .. })
+}
+
+fn reason(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Failed { reason } => reason,
+        Outcome::Succeeded { .. } => panic!("succeeded"),
+    }
+}
+
+fn built(spec: &PoolSpec) -> Model {
+    let mut model = Model::empty();
+    assert!(succeeded(&model.run(&mut present(spec.clone()))));
+    model
+}
+
+fn refused_by_github() -> Refusal {
+    Refusal {
+        remote: Remote::GitHub,
+        class: Class::Unauthenticated,
+        operation: "GET /orgs/acme/actions/runners".to_owned(),
+        code: Some("401".to_owned()),
+        message: "Bad credentials".to_owned(),
+    }
+}
+
+#[test]
+fn create_lays_the_foundation_before_the_service() {
+    let mut model = Model::empty();
+    let outcome = model.run(&mut present(spec()));
+    insta::assert_debug_snapshot!(names(&model.taken), @r#"
+    [
+        "register_task_definition",
+        "create_group",
+        "create_capacity_provider",
+        "associate_capacity_provider",
+        "update_group",
+        "create_service",
+    ]
+    "#);
+    let Outcome::Succeeded { attributes, notes } = outcome else { panic!("{outcome:?}") };
+    assert_eq!(notes, Vec::<String>::new());
+    assert_eq!(attributes["OnlineRunners"], "2");
+    assert_eq!(attributes["DesiredCount"], "2");
+    assert_eq!(attributes.len(), 11);
+}
+
+#[test]
+fn an_unchanged_pool_takes_no_step() {
+    let mut model = built(&spec());
+    assert!(succeeded(&model.run(&mut present(spec()))));
+    assert_eq!(names(&model.taken), Vec::<&str>::new());
+}
+
+#[test]
+fn a_larger_count_only_changes_the_service() {
+    let mut model = built(&spec());
+    let larger = PoolSpec { desired_count: 3, ..spec() };
+    assert!(succeeded(&model.run(&mut present(larger))));
+    assert_eq!(names(&model.taken), ["update_service"]);
+}
+
+#[test]
+fn a_smaller_count_protects_all_and_retires_an_idle_runner() {
+    let mut model = built(&spec());
+    model.runners()[0].is_busy = true;
+    let smaller = PoolSpec { desired_count: 1, ..spec() };
+    assert!(succeeded(&model.run(&mut present(smaller))));
+    assert_eq!(names(&model.taken), ["protect_tasks", "update_service", "deregister_runner", "unprotect_tasks"]);
+    assert_eq!(model.lost_jobs, 0);
+    assert!(model.runners().iter().all(|runner| runner.is_busy));
+}
+
+#[test]
+fn a_new_image_brings_new_runners_online_before_the_old_ones_leave() {
+    let mut model = built(&spec());
+    let mut newer = spec();
+    newer.task.image = "myoung34/github-runner:2.336.0-ubuntu-noble".to_owned();
+    let job_ends = model.now + Duration::from_secs(600);
+    model.runners()[0].is_busy = true;
+    let busy = model.runners()[0].name.clone();
+    let outcome = model.run_with(&mut present(newer), |model| {
+        let over = model.now >= job_ends;
+        for runner in model.runners().iter_mut().filter(|runner| runner.name == busy) {
+            runner.is_busy = !over;
+        }
+    });
+    assert!(succeeded(&outcome));
+    assert_eq!(
+        names(&model.taken),
+        ["register_task_definition", "protect_tasks", "update_service", "deregister_runner", "deregister_runner"]
+    );
+    assert_eq!(model.lost_jobs, 0);
+    assert!(model.now >= job_ends);
+}
+
+#[test]
+fn a_job_that_outlasts_the_drain_is_cut_off_when_the_template_says_so() {
+    let mut model = built(&spec());
+    let mut newer = spec();
+    newer.task.image = "other".to_owned();
+    model.runners()[0].is_busy = true;
+    let Outcome::Succeeded { notes, .. } = model.run(&mut present(newer)) else { panic!("failed") };
+    assert_eq!(model.lost_jobs, 1);
+    assert_eq!(
+        notes,
+        ["1 tasks were stopped with a job that may have been running, because DrainTimeout (30 min) had passed"]
+    );
+}
+
+#[test]
+fn a_job_that_outlasts_the_drain_is_left_alone_when_the_template_says_so() {
+    let mut model = built(&spec());
+    let mut newer = spec();
+    newer.task.image = "other".to_owned();
+    newer.manners.on_drain_timeout = OnDrainTimeout::Fail;
+    model.runners()[0].is_busy = true;
+    insta::assert_snapshot!(reason(model.run(&mut present(newer))), @"1 runners still have a running job after DrainTimeout (30 min), and OnDrainTimeout is Fail, so they were left alone. Wait for the jobs or cancel them in GitHub, then try again; or raise DrainTimeout.");
+    assert_eq!(model.lost_jobs, 0);
+}
+
+#[test]
+fn runners_that_do_not_come_online_fail_the_update_and_the_old_ones_stay() {
+    let mut model = built(&spec());
+    let mut newer = spec();
+    newer.task.image = "broken".to_owned();
+    let old: Vec<String> = model.runners().iter().map(|runner| runner.name.clone()).collect();
+    let outcome = model.run_with(&mut present(newer), |model| {
+        for runner in model.runners() {
+            runner.is_online = old.contains(&runner.name);
+        }
+    });
+    let reason = reason(outcome);
+    assert!(
+        reason.starts_with("0 of 2 runners came online within OnlineTimeout (15 min). registered but offline:"),
+        "{reason}"
+    );
+    assert!(old.iter().all(|name| model.runners().iter().any(|runner| runner.name == *name)));
+}
+
+#[test]
+fn a_deployment_that_ecs_gives_up_fails_at_once() {
+    let mut model = Model::empty();
+    let began = model.now;
+    let outcome = model.run_with(&mut present(spec()), |model| {
+        for runner in model.runners() {
+            runner.is_online = false;
+        }
+        for deployment in model.seen.service.iter_mut().flat_map(|service| &mut service.deployments) {
+            deployment.rollout = Rollout::Failed("tasks failed to start".to_owned());
+        }
+    });
+    assert!(reason(outcome).contains("ECS gave the deployment up: tasks failed to start"));
+    assert!(model.now.since(began) < Duration::from_secs(60));
+}
+
+#[test]
+fn a_rollback_deploys_the_old_revision_and_registers_nothing() {
+    let mut model = built(&spec());
+    let old_revision = model.seen.service.as_ref().unwrap().shape.task_definition.clone();
+    let mut newer = spec();
+    newer.task.image = "broken".to_owned();
+    newer.manners.online_timeout = Duration::from_secs(60);
+    let old: Vec<String> = model.runners().iter().map(|runner| runner.name.clone()).collect();
+    let outcome = model.run_with(&mut present(newer), |model| {
+        for runner in model.runners() {
+            runner.is_online = old.contains(&runner.name);
+        }
+    });
+    assert!(!succeeded(&outcome));
+    for runner in model.runners() {
+        runner.is_online = true;
+    }
+    assert!(succeeded(&model.run(&mut present(spec()))));
+    assert!(!names(&model.taken).contains(&"register_task_definition"));
+    assert_eq!(model.seen.service.as_ref().unwrap().shape.task_definition, old_revision);
+}
+
+#[test]
+fn a_bad_token_is_told_before_anything_is_built() {
+    let mut model = Model::empty();
+    model.seen.permission = Some(Permission::Refused(refused_by_github()));
+    model.seen.github = GitHubView::Refused(refused_by_github());
+    insta::assert_snapshot!(reason(model.run(&mut present(spec()))), @"AccessTokenParameter /ci/token does not open the organization acme at https://github.com: GitHub GET /orgs/acme/actions/runners refused (401): Bad credentials");
+    assert_eq!(names(&model.taken), Vec::<&str>::new());
+}
+
+#[test]
+fn a_runner_group_that_does_not_exist_is_told_before_anything_is_built() {
+    let mut model = Model::empty();
+    let mut spec = spec();
+    spec.runner.group = Some("builders".to_owned());
+    model.seen.permission = Some(Permission::NoSuchRunnerGroup);
+    insta::assert_snapshot!(reason(model.run(&mut present(spec))), @"RunnerGroup: the organization acme has no runner group named builders. Create it under Settings > Actions > Runner groups, correct the name, or leave RunnerGroup out.");
+    assert_eq!(names(&model.taken), Vec::<&str>::new());
+}
+
+#[test]
+fn an_unchanged_pool_succeeds_although_github_lets_nobody_in() {
+    let mut model = built(&spec());
+    model.seen.github = GitHubView::Refused(refused_by_github());
+    let mut held = present(spec());
+    let Decision::Answer(Outcome::Succeeded { notes, .. }) = model.decide(&mut held) else { panic!("not answered") };
+    assert_eq!(notes.len(), 1);
+    let mut changed = present(PoolSpec { desired_count: 1, ..spec() });
+    assert!(matches!(model.decide(&mut changed), Decision::Answer(Outcome::Failed { .. })));
+}
+
+#[test]
+fn a_group_of_our_name_that_is_not_ours_is_never_written() {
+    let mut model = built(&spec());
+    model.seen.group.as_mut().unwrap().tags.clear();
+    let told = reason(model.run(&mut present(PoolSpec { desired_count: 5, ..spec() })));
+    assert!(told.starts_with("An Auto Scaling group named ghr-ci-Runners-"), "{told}");
+    assert_eq!(names(&model.taken), Vec::<&str>::new());
+}
+
+#[test]
+fn a_new_launch_template_changes_the_group_and_drains_only_empty_old_instances() {
+    let mut model = built(&spec());
+    model.seen.template_version = Some(2);
+    let mut newer = spec();
+    let Capacity::Own(own) = &mut newer.capacity else { panic!("own capacity") };
+    own.launch_template.version = "2".to_owned();
+    let mut busy = instance(1);
+    busy.n_tasks = 1;
+    model.seen.instances = vec![busy];
+    let Outcome::Succeeded { notes, .. } = model.run(&mut present(newer.clone())) else { panic!("failed") };
+    assert_eq!(names(&model.taken), ["update_group"]);
+    assert!(notes[0].starts_with("1 instances still work on an older version"), "{notes:?}");
+
+    model.seen.instances = vec![instance(1)];
+    assert!(succeeded(&model.run(&mut present(newer))));
+    assert_eq!(names(&model.taken), ["drain_instance"]);
+}
+
+#[test]
+fn a_fixed_name_leaves_before_its_successor_comes() {
+    let mut spec = spec();
+    spec.desired_count = 1;
+    spec.runner.name = Some("builder".to_owned());
+    let shape = |model: &Model| model.seen.service.as_ref().unwrap().shape.clone();
+    let mut model = Model::empty();
+    let rename = |model: &mut Model| {
+        for runner in model.runners() {
+            runner.name = "builder".to_owned();
+        }
+    };
+    let mut held = present(spec.clone());
+    while !matches!(model.decide(&mut held), Decision::Answer(_)) {
+        let mut before = present(spec.clone());
+        // The model names runners by their task; here they are all called `builder`.
+        if let Decision::Act(plan) = model.decide(&mut before) {
+            for step in plan {
+                model.take_for_test(&held, step);
+            }
+        }
+        model.start_missing_for_test(&held);
+        rename(&mut model);
+    }
+    assert_eq!((shape(&model).maximum_percent, shape(&model).minimum_healthy_percent), (100, 0));
+    spec.task.image = "newer".to_owned();
+    let mut held = present(spec);
+    let mut lowered = false;
+    for _ in 0..50 {
+        match model.decide(&mut held) {
+            Decision::Answer(outcome) => {
+                assert!(succeeded(&outcome), "{outcome:?}");
+                break;
+            }
+            Decision::Act(plan) => {
+                for step in plan {
+                    let told = model.take_for_test(&held, step);
+                    held.memory.note_applied(told, model.now);
+                    lowered |= shape(&model).desired_count == 0;
+                }
+            }
+            Decision::Wait { until, .. } => model.now = until,
+        }
+        model.start_missing_for_test(&held);
+        rename(&mut model);
+    }
+    assert!(lowered, "the old runner must leave first");
+    assert_eq!(shape(&model).desired_count, 1);
+}
+
+#[test]
+fn a_ghost_is_removed_and_its_neighbours_stay() {
+    let mut model = built(&spec());
+    let mut held = present(spec());
+    let ours = prefix(&held, &spec());
+    let label = held.id.as_str().to_owned();
+    model.runners().extend([
+        foreign(900, &format!("{ours}-0123456789ab"), &label),
+        foreign(901, &format!("{ours}-x"), &label),
+        foreign(902, "somebody", &label),
+        foreign(903, &format!("{ours}-abcdefabcdef"), "another"),
+    ]);
+    assert!(succeeded(&model.run(&mut held)));
+    assert_eq!(names(&model.taken), ["remove_ghost"]);
+    let left: Vec<u64> = model.runners().iter().map(|runner| runner.id).filter(|id| *id >= 900).collect();
+    assert_eq!(left, [901, 902, 903]);
+}
+
+#[test]
+fn another_organization_is_another_pool() {
+    let mut elsewhere = spec();
+    elsewhere.github.scope = crate::pool::spec::Scope::Organization("umbrella".to_owned());
+    assert_ne!(
+        PhysicalId::of(&super::support::origin(), &spec()),
+        PhysicalId::of(&super::support::origin(), &elsewhere)
+    );
+}

@@ -1,0 +1,146 @@
+use std::time::Duration;
+
+use super::support::{Model, absent, foreign, instance, names, prefix, present, spec};
+use crate::pool::decision::Outcome;
+use crate::pool::observed::GitHubView;
+use crate::pool::plan::Step;
+use crate::pool::refusal::{Class, Refusal, Remote};
+use crate::pool::spec::OnDeregisterFailure;
+
+fn built() -> Model {
+    let mut model = Model::empty();
+    assert!(matches!(model.run(&mut present(spec())), Outcome::Succeeded { .. }));
+    model
+}
+
+fn revoked() -> GitHubView {
+    GitHubView::Refused(Refusal {
+        remote: Remote::GitHub,
+        class: Class::Unauthenticated,
+        operation: "GET /orgs/acme/actions/runners".to_owned(),
+        code: Some("401".to_owned()),
+        message: "Bad credentials".to_owned(),
+    })
+}
+
+#[test]
+fn delete_takes_everything_down_in_the_order_that_aws_forces() {
+    let mut model = built();
+    model.seen.instances = vec![instance(1)];
+    let began = model.now;
+    let outcome = model.run(&mut absent(&spec()));
+    assert_eq!(outcome, Outcome::Succeeded { attributes: Default::default(), notes: vec![] });
+    insta::assert_debug_snapshot!(names(&model.taken), @r#"
+    [
+        "protect_tasks",
+        "lower_service_to_zero",
+        "deregister_runner",
+        "deregister_runner",
+        "delete_service",
+        "dissociate_capacity_provider",
+        "delete_capacity_provider",
+        "delete_draining_hook",
+        "empty_group",
+        "unprotect_instances",
+        "deregister_instance",
+        "delete_group",
+        "delete_task_definitions",
+    ]
+    "#);
+    // The confirmation window and fifteen seconds: nothing else of ours takes time.
+    assert!(model.now.since(began) <= Duration::from_secs(75), "{:?}", model.now.since(began));
+}
+
+#[test]
+fn delete_of_what_never_was_succeeds_at_once() {
+    let mut model = Model::empty();
+    assert!(matches!(model.run(&mut absent(&spec())), Outcome::Succeeded { .. }));
+    assert_eq!(names(&model.taken), Vec::<&str>::new());
+}
+
+#[test]
+fn a_second_delete_finds_nothing_to_do() {
+    let mut model = built();
+    model.run(&mut absent(&spec()));
+    assert!(matches!(model.run(&mut absent(&spec())), Outcome::Succeeded { .. }));
+    assert_eq!(names(&model.taken), Vec::<&str>::new());
+}
+
+#[test]
+fn a_running_job_ends_before_its_pool_does() {
+    let mut model = built();
+    let job_ends = model.now + Duration::from_secs(900);
+    model.runners()[1].is_busy = true;
+    let outcome = model.run_with(&mut absent(&spec()), |model| {
+        let over = model.now >= job_ends;
+        for runner in model.runners() {
+            runner.is_busy &= !over;
+        }
+    });
+    assert!(matches!(outcome, Outcome::Succeeded { .. }));
+    assert_eq!(model.lost_jobs, 0);
+    assert!(model.now >= job_ends);
+}
+
+#[test]
+fn foreign_runners_and_resources_survive() {
+    let mut model = built();
+    let mut held = absent(&spec());
+    let ours = prefix(&held, &spec());
+    let label = held.id.as_str().to_owned();
+    model.runners().extend([
+        foreign(901, &format!("{ours}-x"), &label),
+        foreign(902, "somebody", &label),
+        foreign(903, &format!("{ours}-abcdefabcdef"), "another"),
+    ]);
+    assert!(matches!(model.run(&mut held), Outcome::Succeeded { .. }));
+    assert_eq!(model.runners().iter().map(|runner| runner.id).collect::<Vec<_>>(), [901, 902, 903]);
+    assert_eq!(model.seen.cluster.unwrap().providers, ["FARGATE"]);
+}
+
+#[test]
+fn a_group_of_our_name_without_our_tags_is_left_alone() {
+    let mut model = built();
+    model.seen.group.as_mut().unwrap().tags.clear();
+    assert!(matches!(model.run(&mut absent(&spec())), Outcome::Succeeded { .. }));
+    assert!(model.seen.group.is_some());
+    assert!(!model.taken.contains(&Step::DeleteGroup));
+}
+
+#[test]
+fn a_revoked_token_does_not_keep_a_pool_alive_and_the_reason_names_what_may_be_left() {
+    let mut model = built();
+    model.seen.github = revoked();
+    let mut held = absent(&spec());
+    let began = model.now;
+    let Outcome::Succeeded { notes, .. } = model.run(&mut held) else { panic!("failed") };
+    // Without GitHub's word a runner is presumed busy until its task ends or the drain's time is over.
+    assert!(model.now.since(began) >= spec().manners.drain_timeout);
+    assert!(notes.iter().any(|note| note.contains("may still be listed")), "{notes:?}");
+    assert!(model.seen.group.is_none());
+}
+
+#[test]
+fn a_revoked_token_fails_a_delete_that_is_to_fail_then() {
+    let mut model = built();
+    model.seen.github = revoked();
+    let mut strict = spec();
+    strict.manners.on_deregister_failure = OnDeregisterFailure::Fail;
+    let Outcome::Failed { reason } = model.run(&mut absent(&strict)) else { panic!("succeeded") };
+    assert!(reason.starts_with("The runners cannot be deregistered, and OnDeregisterFailure is Fail"), "{reason}");
+    assert_eq!(names(&model.taken), Vec::<&str>::new());
+}
+
+#[test]
+fn a_registration_that_stays_busy_after_its_task_is_waited_for_and_then_named() {
+    let mut model = built();
+    let mut held = absent(&spec());
+    let ours = prefix(&held, &spec());
+    let mut stale = foreign(900, &format!("{ours}-0123456789ab"), held.id.as_str());
+    stale.is_busy = true;
+    model.runners().push(stale);
+    let began = model.now;
+    let Outcome::Succeeded { notes, .. } = model.run(&mut held) else { panic!("failed") };
+    assert!(notes[0].starts_with(&format!("GitHub still lists {ours}-0123456789ab as busy")), "{notes:?}");
+    assert!(model.now.since(began) >= Duration::from_secs(600));
+}

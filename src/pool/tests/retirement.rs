@@ -1,0 +1,104 @@
+use std::time::Duration;
+
+use super::support::{Model, POLL, absent, names, present, spec};
+use crate::pool::decision::{Decision, Outcome, Waiting};
+use crate::pool::observed::{Protection, TaskPhase};
+
+fn built() -> Model {
+    let mut model = Model::empty();
+    assert!(matches!(model.run(&mut present(spec())), Outcome::Succeeded { .. }));
+    model
+}
+
+#[test]
+fn the_service_is_not_lowered_before_every_running_task_is_protected() {
+    let mut model = built();
+    model.seen.tasks[0].protection = Protection::Until(model.now + Duration::from_secs(2880 * 60));
+    let Decision::Act(plan) = model.decide(&mut absent(&spec())) else { panic!("no step") };
+    assert_eq!(names(&plan), ["protect_tasks"]);
+}
+
+#[test]
+fn protection_that_is_about_to_run_out_is_asked_for_again() {
+    let mut model = built();
+    for task in &mut model.seen.tasks {
+        task.protection = Protection::Until(model.now + Duration::from_secs(60));
+    }
+    let Decision::Act(plan) = model.decide(&mut absent(&spec())) else { panic!("no step") };
+    assert_eq!(names(&plan), ["protect_tasks"]);
+}
+
+#[test]
+fn protection_that_ecs_refuses_is_waited_for() {
+    let mut model = built();
+    let mut held = absent(&spec());
+    let arn = model.seen.tasks[0].arn.clone();
+    held.memory.unprotectable.insert(arn, "DEPLOYMENT_BLOCKED".to_owned());
+    let Decision::Wait { why, .. } = model.decide(&mut held) else { panic!("no wait") };
+    assert_eq!(why, Waiting::TaskProtection { n_tasks: 2, reason: "DEPLOYMENT_BLOCKED".to_owned() });
+}
+
+#[test]
+fn one_idle_reading_is_never_enough() {
+    let mut model = built();
+    let mut held = absent(&spec());
+    let mut window_began = None;
+    let outcome = model.run_with(&mut held, |model| {
+        // Every half minute a reading says busy: GitHub's flag lags, and the window begins anew each time.
+        let elapsed = model.now.since(super::support::T0).as_secs();
+        let flickers = elapsed < 600;
+        for runner in model.runners() {
+            runner.is_busy = flickers && elapsed % 30 < POLL.as_secs();
+        }
+        if !flickers {
+            window_began.get_or_insert(model.now);
+        }
+        let n_left = if flickers { 2 } else { 0 };
+        assert!(model.runners().len() >= n_left, "a runner was deleted inside the window");
+    });
+    assert!(matches!(outcome, Outcome::Succeeded { .. }));
+    assert!(model.now.since(window_began.unwrap()) >= Duration::from_secs(30));
+    assert_eq!(model.lost_jobs, 0);
+}
+
+#[test]
+fn a_container_that_does_not_end_is_stopped_after_its_grace() {
+    let mut model = built();
+    let mut held = absent(&spec());
+    model.decide(&mut held);
+    let task = model.seen.tasks[0].clone();
+    let name = crate::pool::pairing::name_of(&held.record(&model.seen).unwrap().mark, &task).unwrap();
+    model.runners().remove(0);
+    model.seen.service.as_mut().unwrap().shape.desired_count = 0;
+    held.memory.deregistered_at.insert(name, model.now);
+    let Decision::Wait { .. } = model.decide(&mut held) else { panic!("too early") };
+    model.now = model.now + crate::pool::retirement::EXIT_GRACE;
+    let Decision::Act(plan) = model.decide(&mut held) else { panic!("no step") };
+    assert_eq!(names(&plan), ["unprotect_tasks", "stop_task"]);
+}
+
+#[test]
+fn a_task_without_a_runner_gets_time_to_register() {
+    let mut model = built();
+    let mut held = absent(&spec());
+    model.runners().clear();
+    model.seen.service.as_mut().unwrap().shape.desired_count = 0;
+    let Decision::Wait { .. } = model.decide(&mut held) else { panic!("too early") };
+    model.now = model.now + crate::pool::retirement::REGISTRATION_GRACE;
+    let Decision::Act(plan) = model.decide(&mut held) else { panic!("no step") };
+    assert_eq!(names(&plan), ["unprotect_tasks", "stop_task", "unprotect_tasks", "stop_task"]);
+}
+
+#[test]
+fn a_task_that_is_still_inside_its_stop_timeout_is_waited_for() {
+    let mut model = built();
+    let mut held = absent(&spec());
+    model.runners().clear();
+    model.seen.service.as_mut().unwrap().shape.desired_count = 0;
+    for task in &mut model.seen.tasks {
+        task.phase = TaskPhase::Stopping;
+        task.is_told_to_stop = true;
+    }
+    let Decision::Wait { why, .. } = model.decide(&mut held) else { panic!("no wait") };
+    assert_eq!(why, Waiting::RunnersLeaving { busy: 0, unconfirmed: 0, unclear: 0, ending: 2 });
+}

@@ -1,0 +1,135 @@
+use super::support::{origin, spec};
+use crate::pool::identity::PhysicalId;
+use crate::pool::record::PoolRecord;
+use crate::pool::spec::{Administrator, GitHubHost, LogSpec, ParameterRef, PoolSpec, Scheme, Scope};
+use crate::pool::task_definition::{RECORD_LABEL, RESERVED_VARIABLES, TaskDefinitionContent, Volume};
+
+fn content(change: impl FnOnce(&mut PoolSpec)) -> TaskDefinitionContent {
+    let mut spec = spec();
+    change(&mut spec);
+    TaskDefinitionContent::of(&PhysicalId::of(&origin(), &spec), &spec)
+}
+
+#[test]
+fn the_defaults_say_what_the_table_says() {
+    let content = content(|_| {});
+    let id = PhysicalId::of(&origin(), &spec());
+    let variable = |name: &str| content.environment.get(name).map(String::as_str);
+    assert_eq!(variable("RUNNER_SCOPE"), Some("org"));
+    assert_eq!(variable("ORG_NAME"), Some("acme"));
+    assert_eq!(variable("RUNNER_NAME_PREFIX"), Some(format!("github-runner-{}", id.digits()).as_str()));
+    assert_eq!(variable("RANDOM_RUNNER_SUFFIX"), Some("false"));
+    assert_eq!(variable("LABELS"), Some(format!("default,{id}").as_str()));
+    assert_eq!(variable("RUNNER_WORKDIR_ROOT"), Some("/_work"));
+    assert_eq!(variable("DISABLE_AUTO_UPDATE"), Some("true"));
+    for absent in ["EPHEMERAL", "NO_DEFAULT_LABELS", "GITHUB_HOST", "RUNNER_GROUP", "RUNNER_NAME", "ORG_RUNNER"] {
+        assert_eq!(variable(absent), None, "{absent}");
+    }
+    assert_eq!(content.secrets.get("ACCESS_TOKEN").map(String::as_str), Some("/ci/token"));
+    assert_eq!(content.secrets.len(), 1);
+    assert!(content.privileged && !content.readonly_root_filesystem && !content.resolves_image_once);
+    assert_eq!((content.memory_reservation_mib, content.memory_mib, content.cpu_units), (500, None, 0));
+    assert_eq!(content.stop_timeout_secs, 120);
+    let volume = |name: &str, path: &str| Volume { name: name.to_owned(), path: path.to_owned() };
+    assert_eq!(content.volumes, [volume("docker", "/var/run/docker.sock"), volume("work", "/_work")]);
+    assert_eq!(content.log, None);
+}
+
+#[test]
+fn a_repository_an_enterprise_and_their_hosts_are_told_as_the_image_wants_them() {
+    let repository = content(|spec| {
+        spec.github.scope = Scope::Repository { owner: "acme".to_owned(), name: "web".to_owned() };
+    });
+    assert_eq!(repository.environment["RUNNER_SCOPE"], "repo");
+    assert_eq!(repository.environment["REPO_URL"], "https://github.com/acme/web");
+
+    let tenant = content(|spec| {
+        spec.github.host = GitHubHost { scheme: Scheme::Https, authority: "acme.ghe.com".to_owned() };
+        spec.github.scope = Scope::Enterprise("acme".to_owned());
+    });
+    assert_eq!(tenant.environment["RUNNER_SCOPE"], "ent");
+    assert_eq!(tenant.environment["ENTERPRISE_NAME"], "acme");
+    assert_eq!(tenant.environment["GITHUB_HOST"], "acme.ghe.com");
+    assert_eq!(tenant.environment["GITHUB_API_HOST"], "api.acme.ghe.com");
+    assert_eq!(tenant.environment["GITHUB_API_PATH"], "/");
+
+    let server = content(|spec| {
+        spec.github.host = GitHubHost { scheme: Scheme::Https, authority: "git.acme.example".to_owned() };
+    });
+    assert_eq!(server.environment["GITHUB_API_HOST"], "git.acme.example");
+    assert_eq!(server.environment["GITHUB_API_PATH"], "/api/v3");
+}
+
+#[test]
+fn everything_set_says_what_the_table_says() {
+    let content = content(|spec| {
+        spec.runner.group = Some("builders".to_owned());
+        spec.runner.workdir = "/mnt/work".to_owned();
+        spec.runner.labels = vec!["linux".to_owned(), "gpu".to_owned()];
+        (spec.runner.ephemeral, spec.runner.no_default_labels, spec.runner.disable_auto_update) = (true, true, false);
+        spec.runner.environment.insert("TZ".to_owned(), "UTC".to_owned());
+        spec.runner.secrets.insert("NPM_TOKEN".to_owned(), ParameterRef("/ci/npm".to_owned()));
+        spec.task.image = "registry.example/runner@sha256:0123".to_owned();
+        spec.task.log = Some(LogSpec { group: "/ci/runners".to_owned(), stream_prefix: None });
+    });
+    assert_eq!(content.environment["RUNNER_GROUP"], "builders");
+    assert_eq!(content.environment["RUNNER_WORKDIR_ROOT"], "/mnt/work");
+    assert!(content.environment["LABELS"].starts_with("linux,gpu,ghr-ci-Runners-"));
+    assert_eq!(content.environment["EPHEMERAL"], "true");
+    assert_eq!(content.environment["NO_DEFAULT_LABELS"], "true");
+    assert!(!content.environment.contains_key("DISABLE_AUTO_UPDATE"), "any text would switch it on");
+    assert_eq!(content.environment["TZ"], "UTC");
+    assert_eq!(content.secrets["NPM_TOKEN"], "/ci/npm");
+    assert_eq!(content.volumes[1].path, "/mnt/work");
+    assert!(content.resolves_image_once, "a digest never moves");
+    let (group, prefix) = content.log.unwrap();
+    assert_eq!(group, "/ci/runners");
+    assert!(prefix.starts_with("ghr-ci-Runners-"));
+}
+
+#[test]
+fn an_app_signs_in_by_itself_unless_a_registration_token_keeps_its_key_out() {
+    let app = Administrator::App {
+        id: "1234".to_owned(),
+        private_key: ParameterRef("/ci/key".to_owned()),
+        login: "acme".to_owned(),
+    };
+    let with_app = content(|spec| spec.credentials.administrator = Some(app.clone()));
+    assert_eq!(with_app.environment["APP_ID"], "1234");
+    assert_eq!(with_app.environment["APP_LOGIN"], "acme");
+    assert_eq!(with_app.secrets.keys().collect::<Vec<_>>(), ["APP_PRIVATE_KEY"]);
+
+    let with_both = content(|spec| {
+        spec.credentials.administrator = Some(app);
+        spec.credentials.runner_token = Some(ParameterRef("/ci/registration".to_owned()));
+    });
+    assert!(!with_both.environment.contains_key("APP_ID"));
+    assert_eq!(with_both.secrets.keys().collect::<Vec<_>>(), ["RUNNER_TOKEN"]);
+}
+
+#[test]
+fn every_variable_that_is_set_is_reserved() {
+    let content = content(|spec| {
+        spec.github.host = GitHubHost { scheme: Scheme::Https, authority: "git.acme.example".to_owned() };
+        spec.runner.group = Some("builders".to_owned());
+        (spec.runner.ephemeral, spec.runner.no_default_labels) = (true, true);
+    });
+    for name in content.environment.keys().chain(content.secrets.keys()) {
+        assert!(RESERVED_VARIABLES.contains(&name.as_str()), "{name}");
+    }
+}
+
+#[test]
+fn the_hash_changes_with_the_content_and_with_nothing_else() {
+    assert_eq!(content(|_| {}).fingerprint(), content(|spec| spec.desired_count = 7).fingerprint());
+    assert_eq!(content(|_| {}).fingerprint(), content(|spec| spec.manners.drain_timeout *= 2).fingerprint());
+    assert_ne!(content(|_| {}).fingerprint(), content(|spec| spec.task.image.push('x')).fingerprint());
+}
+
+#[test]
+fn the_record_leads_back_to_the_pool() {
+    let id = PhysicalId::of(&origin(), &spec());
+    let label = content(|_| {}).docker_labels[RECORD_LABEL].clone();
+    assert_eq!(PoolRecord::from_label(&label), Some(PoolRecord::of(&id, &spec())));
+    assert_eq!(PoolRecord::from_label("{}"), None);
+}

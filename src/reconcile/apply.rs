@@ -1,0 +1,180 @@
+//! Effects: one call per step, and nothing decided here.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::join_all;
+
+use super::observe::Session;
+use super::ports::{AutoScaling, Call, Credential, Deregistration, Ecs, GitHub, World};
+use crate::pool::continuation::{Applied, Continuation};
+use crate::pool::evidence::{OwnedTask, Spent};
+use crate::pool::plan::{Plan, Step, Tagged};
+use crate::pool::record::PoolRecord;
+
+/// Deletions at GitHub under way at once: GitHub allows a hundred concurrent requests, and a third of that empties a
+/// hundred runners in a second over one HTTP/2 connection.
+const CONCURRENT_DELETIONS_MAX: usize = 32;
+
+/// Takes the steps in order and tells what came of each. The first refusal ends it: later steps rest on earlier ones.
+pub async fn apply<W: World>(
+    world: &W,
+    held: &Continuation,
+    session: &Session,
+    plan: Plan,
+) -> (Vec<Applied>, Call<()>) {
+    let mut applied = Vec::new();
+    let mut rest = plan.into_iter().peekable();
+    while let Some(step) = rest.next() {
+        let mut batch = vec![step];
+        // Deletions at GitHub do not depend on each other.
+        while batch.len() < CONCURRENT_DELETIONS_MAX
+            && batch.last().is_some_and(is_deletion_at_github)
+            && let Some(next) = rest.next_if(is_deletion_at_github)
+        {
+            batch.push(next);
+        }
+        let outcomes = join_all(batch.into_iter().map(|step| take(world, held, session, step))).await;
+        for outcome in outcomes {
+            match outcome {
+                Ok(told) => applied.push(told),
+                Err(error) => return (applied, Err(error)),
+            }
+        }
+    }
+    (applied, Ok(()))
+}
+
+const fn is_deletion_at_github(step: &Step) -> bool {
+    matches!(step, Step::DeregisterRunner(_) | Step::RemoveGhost(_))
+}
+
+async fn take<W: World>(world: &W, held: &Continuation, session: &Session, step: Step) -> Call<Applied> {
+    log(&step);
+    let Some(record) = held.record(&session.seen) else {
+        return take_unplaced(world, held, step).await;
+    };
+    let (ecs, cluster, id) = (world.ecs(), record.cluster.as_str(), &held.id);
+    match step {
+        Step::AssociateCapacityProvider => ecs.associate(cluster, id.as_str()).await?,
+        Step::DissociateCapacityProvider => ecs.dissociate(cluster, id.as_str()).await?,
+        Step::CreateService { shape, tags } => {
+            let token = client_token(&held.request.request_id, id.digits());
+            ecs.create_service(cluster, id, &shape, &tags, &token).await?;
+        }
+        Step::UpdateService(shape) => ecs.update_service(cluster, id, &shape).await?,
+        Step::ProtectTasks(tasks) => {
+            let asked = arns(&tasks);
+            let left_out = ecs.protect(cluster, &asked).await?;
+            return Ok(Applied::Protected { asked, left_out });
+        }
+        Step::UnprotectTasks(tasks) => ecs.unprotect(cluster, &arns(&tasks)).await?,
+        Step::DeregisterRunner(runner) => {
+            return deregister(world, session, &record, runner.id(), runner.name()).await;
+        }
+        Step::RemoveGhost(ghost) => return deregister(world, session, &record, ghost.id(), ghost.name()).await,
+        Step::StopTask(task) => {
+            ecs.stop_task(cluster, task.arn(), stop_reason(task.why())).await?;
+            return Ok(if task.why() == Spent::DrainTimedOut { Applied::CutOff } else { Applied::Done });
+        }
+        Step::DrainInstance(instance) => ecs.drain_instance(cluster, instance.arn()).await?,
+        Step::LowerServiceToZero => ecs.lower_service_to_zero(cluster, id).await?,
+        Step::DeleteService => ecs.delete_service(cluster, id).await?,
+        Step::DeregisterInstance(instance) => ecs.deregister_instance(cluster, &instance).await?,
+        placeless @ (Step::CreateGroup { .. }
+        | Step::UpdateGroup(_)
+        | Step::CreateCapacityProvider { .. }
+        | Step::UpdateCapacityProvider(_)
+        | Step::RegisterTaskDefinition { .. }
+        | Step::Tag { .. }
+        | Step::DeleteTaskDefinitions
+        | Step::DeleteCapacityProvider
+        | Step::DeleteDrainingHook
+        | Step::EmptyGroup
+        | Step::UnprotectInstances(_)
+        | Step::DeleteGroup) => return take_unplaced(world, held, placeless).await,
+    }
+    Ok(Applied::Done)
+}
+
+/// The steps that need no cluster; a step that does, without one known, has nothing to act on.
+async fn take_unplaced<W: World>(world: &W, held: &Continuation, step: Step) -> Call<Applied> {
+    let (ecs, groups, id) = (world.ecs(), world.auto_scaling(), &held.id);
+    let name = id.as_str();
+    match step {
+        Step::CreateGroup { shape, tags } => groups.create_group(name, &shape, &tags).await?,
+        Step::UpdateGroup(shape) => groups.update_group(name, &shape).await?,
+        Step::CreateCapacityProvider { group_arn, shape, tags } => {
+            ecs.create_capacity_provider(name, &group_arn, &shape, &tags).await?;
+        }
+        Step::UpdateCapacityProvider(shape) => ecs.update_capacity_provider(name, &shape).await?,
+        Step::RegisterTaskDefinition { content, tags } => {
+            let arn = ecs.register_task_definition(id, &content, &tags).await?;
+            tracing::info!(step = "register_task_definition", task_definition = arn);
+        }
+        Step::Tag { resource: Tagged::Group, set, remove } => groups.tag_group(name, &set, &remove).await?,
+        Step::Tag { resource: Tagged::Ecs(arn), set, remove } => ecs.tag(&arn, &set, &remove).await?,
+        Step::DeleteTaskDefinitions => {
+            let revisions = ecs.task_definitions(id).await?;
+            ecs.delete_task_definitions(&revisions).await?;
+        }
+        Step::DeleteCapacityProvider => ecs.delete_capacity_provider(name).await?,
+        Step::DeleteDrainingHook => groups.delete_draining_hook(name).await?,
+        Step::EmptyGroup => groups.empty_group(name).await?,
+        Step::UnprotectInstances(instances) => groups.unprotect_instances(name, &instances).await?,
+        Step::DeleteGroup => groups.delete_group(name).await?,
+        Step::AssociateCapacityProvider
+        | Step::DissociateCapacityProvider
+        | Step::CreateService { .. }
+        | Step::UpdateService(_)
+        | Step::ProtectTasks(_)
+        | Step::UnprotectTasks(_)
+        | Step::DeregisterRunner(_)
+        | Step::RemoveGhost(_)
+        | Step::StopTask(_)
+        | Step::DrainInstance(_)
+        | Step::LowerServiceToZero
+        | Step::DeleteService
+        | Step::DeregisterInstance(_) => {}
+    }
+    Ok(Applied::Done)
+}
+
+async fn deregister<W: World>(
+    world: &W,
+    session: &Session,
+    record: &PoolRecord,
+    runner: u64,
+    name: &str,
+) -> Call<Applied> {
+    let Some(credential): Option<&Credential> = session.credential() else { return Ok(Applied::Done) };
+    let outcome = world.github().deregister(&record.github, credential, runner).await?;
+    tracing::info!(step = "deregister", runner = name, outcome = ?outcome);
+    Ok(match outcome {
+        Deregistration::Deleted | Deregistration::Missing => Applied::Deregistered { name: name.to_owned() },
+        Deregistration::Busy => Applied::FoundBusy { runner },
+    })
+}
+
+fn arns(tasks: &[OwnedTask]) -> Vec<String> {
+    tasks.iter().map(|task| task.arn().to_owned()).collect()
+}
+
+/// One service per request: 36 characters is ECS's limit, and a request id is a UUID of just that length, so its
+/// hyphens make room for the pool's digits.
+fn client_token(request_id: &str, digits: &str) -> String {
+    let id = request_id.chars().filter(char::is_ascii_alphanumeric);
+    digits.chars().chain(id).take(36).collect()
+}
+
+const fn stop_reason(why: Spent) -> &'static str {
+    match why {
+        Spent::Deregistered => "github-runner-pool: the runner was deregistered while idle",
+        Spent::NeverRegistered => "github-runner-pool: the container never registered a runner",
+        Spent::DrainTimedOut => "github-runner-pool: DrainTimeout has passed",
+    }
+}
+
+fn log(step: &Step) {
+    let (name, detail): (&str, BTreeMap<&str, String>) = step.describe();
+    tracing::info!(step = name, detail = ?detail, "applying");
+}

@@ -1,0 +1,86 @@
+//! One request, from its first look to its outcome or to the end of the invocation's time.
+
+use std::time::Duration;
+
+use super::apply::apply;
+use super::chain;
+use super::observe::{Session, observe};
+use super::ports::{CallError, Clock, World};
+use crate::pool::continuation::Continuation;
+use crate::pool::decision::{Decision, Look, Moment, Outcome, Waiting, decide};
+use crate::pool::time::Timestamp;
+
+/// Rounds of one invocation. At the shortest sensible poll interval of a fifth of a second a whole invocation of
+/// fifteen minutes has 4,500 looks; a loop that wants more than this is a bug, and is told as one.
+const ROUNDS_MAX: u32 = 10_000;
+
+/// How one invocation's work on a request ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// There is something to answer.
+    Outcome(Outcome),
+    /// The invocation's time is over first.
+    OutOfTime {
+        /// What was being waited for.
+        why: Waiting,
+    },
+}
+
+/// Works until there is an outcome or `until` has come. The continuation is brought up to date on the way, so that it
+/// can be carried on from wherever this ends.
+pub async fn drive<W: World>(world: &W, held: &mut Continuation, poll: Duration, until: Timestamp) -> End {
+    let mut session = Session::default();
+    let mut look = Look::Everything;
+    let mut said = None;
+    for _ in 0..ROUNDS_MAX {
+        if let Err(error) = observe(world, held, &mut session, look).await {
+            refused(&mut session, error);
+        }
+        let at = Moment { now: world.clock().now(), poll };
+        let record = held.record(&session.seen);
+        held.memory.note_look(record.as_ref(), &session.seen, at.now);
+        match decide(held, &session.seen, at) {
+            Decision::Answer(outcome) => return End::Outcome(outcome),
+            Decision::Act(plan) => {
+                said = None;
+                let (applied, ended) = apply(world, held, &session, plan).await;
+                let now = world.clock().now();
+                for told in applied {
+                    held.memory.note_applied(told, now);
+                }
+                look = Look::Everything;
+                if let Err(error) = ended {
+                    refused(&mut session, error);
+                    held.memory.note_look(None, &session.seen, now);
+                    match decide(held, &session.seen, Moment { now, poll }) {
+                        Decision::Answer(outcome) => return End::Outcome(outcome),
+                        Decision::Wait { until, .. } => world.clock().sleep_until(until).await,
+                        Decision::Act(_) => {}
+                    }
+                }
+            }
+            Decision::Wait { why, until: moment, look: next } => {
+                if moment >= until {
+                    return End::OutOfTime { why };
+                }
+                let line = why.to_string();
+                if said.as_ref() != Some(&line) {
+                    tracing::info!(step = "wait", "waiting for {line}");
+                    said = Some(line);
+                }
+                world.clock().sleep_until(moment).await;
+                look = next;
+            }
+        }
+    }
+    End::Outcome(Outcome::failed(format!(
+        "The pool {} did not settle in {ROUNDS_MAX} rounds, which is a defect of github-runner-pool: please report it \
+         with the function's log.",
+        held.id
+    )))
+}
+
+fn refused(session: &mut Session, error: CallError) {
+    tracing::warn!(step = "refused", class = error.class().name(), refusal = %chain(&error));
+    session.seen.refusal = Some(error.refusal);
+}

@@ -1,0 +1,105 @@
+//! The environment, read once.
+//!
+//! Beside the SDK's own variables: `POLL_INTERVAL_SECS` (`10`, fractions allowed), `INVOCATION_BUDGET_SECS` (unset: the
+//! Lambda deadline), `LOG_LEVEL` (`info`).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tracing::level_filters::LevelFilter;
+
+/// Between two looks. Ten seconds keep a fifteen-minute wait below a hundred looks of four calls each.
+const POLL_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What the function is set to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Between two looks.
+    pub poll_interval: Duration,
+    /// Where set, how long an invocation works before it hands on, whatever Lambda would allow.
+    pub invocation_budget: Option<Duration>,
+    /// What is logged.
+    pub log_level: LevelFilter,
+    /// Where the log is, for the end of every Reason: the log group and stream that Lambda names.
+    pub log: Option<(String, String)>,
+}
+
+/// A variable that cannot be read as what it is meant to be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("environment variable {name}: {value:?} is not {wanted}")]
+pub struct BadSetting {
+    name: &'static str,
+    value: String,
+    wanted: &'static str,
+}
+
+impl Settings {
+    /// Reads the settings out of the environment's variables.
+    ///
+    /// # Errors
+    /// The first variable that is set and makes no sense.
+    pub fn from_variables(variables: &BTreeMap<String, String>) -> Result<Self, BadSetting> {
+        let text = |name: &str| variables.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
+        let seconds = |name: &'static str| {
+            text(name)
+                .map(|value| {
+                    let number = value.parse().ok().filter(|secs: &f64| *secs > 0.0);
+                    number.and_then(|secs| Duration::try_from_secs_f64(secs).ok()).ok_or_else(|| BadSetting {
+                        name,
+                        value: value.to_owned(),
+                        wanted: "a number of seconds above 0",
+                    })
+                })
+                .transpose()
+        };
+        let log_level = text("LOG_LEVEL").unwrap_or("info");
+        Ok(Self {
+            poll_interval: seconds("POLL_INTERVAL_SECS")?.unwrap_or(POLL_INTERVAL),
+            invocation_budget: seconds("INVOCATION_BUDGET_SECS")?,
+            log_level: log_level.parse().map_err(|_| BadSetting {
+                name: "LOG_LEVEL",
+                value: log_level.to_owned(),
+                wanted: "one of off, error, warn, info, debug",
+            })?,
+            log: text("AWS_LAMBDA_LOG_GROUP_NAME")
+                .zip(text("AWS_LAMBDA_LOG_STREAM_NAME"))
+                .map(|(group, stream)| (group.to_owned(), stream.to_owned())),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(pairs: &[(&str, &str)]) -> Result<Settings, BadSetting> {
+        let variables = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Settings::from_variables(&variables)
+    }
+
+    #[test]
+    fn nothing_set_gives_the_defaults() {
+        let settings = of(&[]).unwrap();
+        assert_eq!(settings.poll_interval, Duration::from_secs(10));
+        assert_eq!(settings.invocation_budget, None);
+        assert_eq!(settings.log_level, LevelFilter::INFO);
+    }
+
+    #[test]
+    fn an_interval_may_be_a_fraction() {
+        let settings = of(&[("POLL_INTERVAL_SECS", "0.25"), ("INVOCATION_BUDGET_SECS", "5")]).unwrap();
+        assert_eq!(settings.poll_interval, Duration::from_millis(250));
+        assert_eq!(settings.invocation_budget, Some(Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn a_variable_that_makes_no_sense_is_named() {
+        for value in ["soon", "0", "-1", "inf"] {
+            let error = of(&[("POLL_INTERVAL_SECS", value)]).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!("environment variable POLL_INTERVAL_SECS: {value:?} is not a number of seconds above 0")
+            );
+        }
+    }
+}
