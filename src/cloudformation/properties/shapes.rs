@@ -1,0 +1,83 @@
+//! What names, paths and ARNs look like. Only what would surely be refused later is refused here; the services have the
+//! last word.
+
+use super::collecting::Field;
+use super::problems::Problems;
+use super::stringly::Text;
+
+/// A text that has the right shape; otherwise its problem is written down.
+pub(super) fn fitting<'raw>(
+    path: &str,
+    field: &'raw Field<Text>,
+    is_fit: impl FnOnce(&str) -> bool,
+    accepted: &str,
+    problems: &mut Problems,
+) -> Option<&'raw str> {
+    let text = field.get()?.0.as_str();
+    if !is_fit(text) {
+        problems.unfit_text(path, text, accepted);
+        return None;
+    }
+    Some(text)
+}
+
+/// The same, owned, for a property that need not be there.
+pub(super) fn optional(
+    path: &str,
+    field: &Field<Text>,
+    is_fit: impl FnOnce(&str) -> bool,
+    accepted: &str,
+    problems: &mut Problems,
+) -> Option<String> {
+    fitting(path, field, is_fit, accepted, problems).map(str::to_owned)
+}
+
+/// ASCII letters, digits and the characters of `others`, at most `chars_max` of them.
+pub(super) fn is_name(text: &str, others: &str, chars_max: usize) -> bool {
+    !text.is_empty() && text.len() <= chars_max && text.chars().all(|c| c.is_ascii_alphanumeric() || others.contains(c))
+}
+
+/// An ARN of a service whose resource begins with `resource`: `arn:aws:SERVICE:REGION:ACCOUNT:RESOURCE…`.
+pub(super) fn is_arn(text: &str, service: &str, resource: &str) -> bool {
+    let mut parts = text.splitn(6, ':');
+    let mut part = || parts.next().unwrap_or_default();
+    let is_prefix = part() == "arn" && part().starts_with("aws") && part() == service;
+    let _region = part();
+    let account = part();
+    let rest = part().strip_prefix(resource).unwrap_or_default();
+    is_prefix && account.chars().all(|c| c.is_ascii_digit()) && !rest.is_empty() && !has_space(text)
+}
+
+/// An IAM role's ARN.
+pub(super) fn is_role_arn(text: &str) -> bool {
+    is_arn(text, "iam", "role/")
+}
+
+/// A Secrets Manager secret's ARN.
+pub(super) fn is_secret_arn(text: &str) -> bool {
+    is_arn(text, "secretsmanager", "secret:")
+}
+
+/// A Parameter Store parameter's name or ARN.
+///
+/// <https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-su-create.html>
+pub(super) fn is_parameter(text: &str) -> bool {
+    // A name with a slash in it is a hierarchy, and that begins with one.
+    let is_qualified = !text.contains('/') || text.starts_with('/');
+    is_arn(text, "ssm", "parameter/") || (is_name(text, "_.-/", 1_011) && is_qualified)
+}
+
+/// White space or a control character anywhere.
+pub(super) fn has_space(text: &str) -> bool {
+    text.chars().any(|c| c.is_whitespace() || c.is_control())
+}
+
+/// A hyphenated AWS id such as `subnet-0a1b2c3d`.
+pub(super) fn is_aws_id(text: &str, prefix: &str) -> bool {
+    text.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('-')).is_some_and(|id| is_name(id, "", 40))
+}
+
+/// A variable's name that every shell can hold.
+pub(super) fn is_variable(name: &str) -> bool {
+    is_name(name, "_", 255) && !name.starts_with(|c: char| c.is_ascii_digit())
+}

@@ -1,0 +1,227 @@
+//! What a good template becomes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::pool::identity::{PhysicalId, RunnerNames};
+use crate::pool::record::PoolRecord;
+use crate::pool::spec::{
+    Administrator, Capacity, GitHubHost, LaunchTemplate, Manners, MixedInstances, OnDrainTimeout, OwnCapacity,
+    ParameterRef, PoolSpec, RunnerSpec, Scheme, Scope, TaskSpec, TemplateRef,
+};
+
+use super::super::{decode, hints, only_housekeeping_changed, property_names, user_tags};
+use super::{HOUR, properties};
+
+fn spec(changes: &Value) -> PoolSpec {
+    decode(&properties(changes), HOUR).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+fn own(changes: &Value) -> OwnCapacity {
+    match spec(changes).capacity {
+        Capacity::Own(own) => *own,
+        Capacity::Named(name) => panic!("{name}"),
+    }
+}
+
+#[test]
+fn the_least_template_has_the_documented_defaults() {
+    let spec = spec(&json!({}));
+    assert_eq!(spec.github.host, GitHubHost::github_com());
+    assert_eq!(spec.github.scope, Scope::Organization("acme".to_owned()));
+    assert_eq!(
+        spec.credentials.administrator,
+        Some(Administrator::AccessToken(ParameterRef("/ci/github-token".to_owned())))
+    );
+    assert_eq!(spec.credentials.runner_token, None);
+    let runner = RunnerSpec {
+        name: None,
+        name_prefix: "github-runner".to_owned(),
+        labels: vec!["default".to_owned()],
+        group: None,
+        workdir: "/_work".to_owned(),
+        ephemeral: false,
+        disable_auto_update: true,
+        no_default_labels: false,
+        environment: BTreeMap::new(),
+        secrets: BTreeMap::new(),
+    };
+    assert_eq!(spec.runner, runner);
+    let task = TaskSpec {
+        image: "myoung34/github-runner:ubuntu-noble".to_owned(),
+        repository_credentials: None,
+        memory_reservation_mib: 500,
+        memory_mib: None,
+        cpu_units: 0,
+        privileged: true,
+        docker_socket: true,
+        readonly_root_filesystem: false,
+        stop_timeout: Duration::from_secs(120),
+        log: None,
+        execution_role_arn: Some("arn:aws:iam::123456789012:role/ci-execution".to_owned()),
+        task_role_arn: None,
+    };
+    assert_eq!(spec.task, task);
+    assert_eq!(spec.cluster, "ci");
+    let own = OwnCapacity {
+        launch_template: LaunchTemplate {
+            reference: TemplateRef::Id("lt-0a1b2c3d".to_owned()),
+            version: "3".to_owned(),
+        },
+        subnets: vec!["subnet-0a1b2c3d".to_owned()],
+        min_instances: 0,
+        max_instances: 4,
+        mixed: None,
+        target_capacity_percent: 100,
+        instance_warmup: Duration::from_secs(300),
+    };
+    assert_eq!(spec.capacity, Capacity::Own(Box::new(own)));
+    assert_eq!((spec.desired_count, spec.distinct_instances), (1, false));
+    assert_eq!(spec.manners, Manners::default());
+    assert_eq!(spec.tags, BTreeMap::new());
+}
+
+#[test]
+fn each_github_has_its_host() {
+    let target = |changes: Value| {
+        let target = spec(&changes).github;
+        format!("{:?} {} {}", target.host.scheme, target.host, target.scope)
+    };
+    let repository = |url: &str| target(json!({ "OrgName": null, "RepoUrl": url }));
+    assert_eq!(repository("https://GitHub.com/acme/widgets"), "Https https://github.com repository acme/widgets");
+    assert_eq!(repository("https://www.github.com/a/b.git/"), "Https https://github.com repository a/b");
+    assert_eq!(repository("https://acme.ghe.com/a/b"), "Https https://acme.ghe.com repository a/b");
+    assert_eq!(repository("http://127.0.0.1:8080/a/b"), "HttpOnLoopback http://127.0.0.1:8080 repository a/b");
+    assert_eq!(
+        target(json!({ "OrgName": null, "RepoUrl": "https://ghe.example/a/b", "GitHubUrl": "https://ghe.example/" })),
+        "Https https://ghe.example repository a/b"
+    );
+    let enterprise = json!({ "OrgName": null, "EnterpriseName": "acme-inc", "GitHubUrl": "https://ghe.example:443" });
+    assert_eq!(target(enterprise), "Https https://ghe.example enterprise acme-inc");
+    assert_eq!(spec(&json!({ "GitHubUrl": "http://localhost:9" })).github.host.scheme, Scheme::HttpOnLoopback);
+}
+
+#[test]
+fn an_app_signs_in_where_the_runners_register_unless_told_otherwise() {
+    let login = |changes: Value| {
+        let mut all = json!({ "AccessTokenParameter": null, "AppId": 12, "AppPrivateKeyParameter": "/ci/key" });
+        all.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        match spec(&all).credentials.administrator {
+            Some(Administrator::App { id, login, .. }) => format!("{id} {login}"),
+            other @ (Some(Administrator::AccessToken(_)) | None) => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(login(json!({})), "12 acme");
+    assert_eq!(login(json!({ "OrgName": null, "RepoUrl": "https://github.com/octo/cat" })), "12 octo");
+    assert_eq!(login(json!({ "AppLogin": "other" })), "12 other");
+}
+
+#[test]
+fn a_registration_token_alone_administers_nothing() {
+    let credentials =
+        spec(&json!({ "AccessTokenParameter": null, "RunnerTokenParameter": "registration" })).credentials;
+    assert_eq!(credentials.administrator, None);
+    assert_eq!(credentials.runner_token, Some(ParameterRef("registration".to_owned())));
+}
+
+#[test]
+fn lists_come_as_lists_or_with_commas() {
+    let labels = |value: Value| spec(&json!({ "Labels": value })).runner.labels;
+    assert_eq!(labels(json!(["gpu", "Big one", "GPU"])), ["gpu", "Big one"]);
+    assert_eq!(labels(json!(" gpu , Big one,gpu")), ["gpu", "Big one"]);
+    assert_eq!(labels(json!(7)), ["7"]);
+    assert_eq!(labels(json!([])), [""; 0]);
+    assert_eq!(own(&json!({ "Subnets": "subnet-b,subnet-a,subnet-b" })).subnets, ["subnet-a", "subnet-b"]);
+}
+
+#[test]
+fn any_part_of_a_mixed_policy_makes_one() {
+    let default = MixedInstances {
+        instance_types: Vec::new(),
+        on_demand_base_capacity: 0,
+        on_demand_percentage_above_base: 100,
+        spot_allocation_strategy: "price-capacity-optimized".to_owned(),
+    };
+    let mixed = |name: &str, value: Value| own(&json!({ name: value })).mixed.unwrap();
+    assert_eq!(
+        mixed("InstanceTypes", json!(["m7i.large", "u-6tb1.metal"])),
+        MixedInstances { instance_types: vec!["m7i.large".to_owned(), "u-6tb1.metal".to_owned()], ..default.clone() }
+    );
+    assert_eq!(mixed("OnDemandBaseCapacity", json!("2")).on_demand_base_capacity, 2);
+    assert_eq!(mixed("OnDemandPercentageAboveBaseCapacity", json!("0")).on_demand_percentage_above_base, 0);
+    assert_eq!(mixed("SpotAllocationStrategy", json!("lowest-price")).spot_allocation_strategy, "lowest-price");
+    assert_eq!(mixed("OnDemandBaseCapacity", json!(0)), default);
+}
+
+#[test]
+fn variables_keep_their_values_to_the_letter() {
+    let spec = spec(&json!({ "Environment": { "A": " x ", "B": "", "C": true, "D": 4 }, "Secrets": { "E": "/e" } }));
+    let text = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    assert_eq!(spec.runner.environment, text(&[("A", " x "), ("B", ""), ("C", "true"), ("D", "4")]));
+    assert_eq!(spec.runner.secrets, BTreeMap::from([("E".to_owned(), ParameterRef("/e".to_owned()))]));
+}
+
+#[test]
+fn housekeeping_alone_is_no_change() {
+    let old = properties(&json!({ "DesiredCount": "4", "Ephemeral": "true", "Environment": { "A": "1" } }));
+    let same = properties(&json!({
+        "DesiredCount": 4, "Ephemeral": true, "Environment": { "A": 1 }, "ServiceTimeout": 9, "ServiceToken": "other"
+    }));
+    assert!(only_housekeeping_changed(&old, &same));
+    assert!(only_housekeeping_changed(&old, &old));
+    assert!(!only_housekeeping_changed(&old, &properties(&json!({ "DesiredCount": "5" }))));
+    assert!(!only_housekeeping_changed(&json!(null), &json!({})));
+    assert!(!only_housekeeping_changed(&json!("x"), &json!("x")));
+}
+
+#[test]
+fn a_delete_learns_what_it_can_from_broken_properties() {
+    let id = PhysicalId::try_from("ghr-ci-Runners-0a1b2c3d4e".to_owned()).unwrap();
+    let broken = properties(&json!({
+        "LaunchTemplate": null, "DrainTimeout": "30", "OnlineTimeout": "soon", "OnDrainTimeout": "Fail", "Bogus": {}
+    }));
+    let hints = hints(&broken);
+    assert_eq!(hints.spec, None);
+    assert_eq!(hints.manners.drain_timeout, Duration::from_secs(30));
+    assert_eq!(hints.manners.online_timeout, Manners::default().online_timeout);
+    assert_eq!(hints.manners.on_drain_timeout, OnDrainTimeout::Fail);
+    // All that a record holds was readable, so it is the one of the whole pool.
+    assert_eq!(hints.record(&id), Some(PoolRecord::of(&id, &spec(&json!({})))));
+
+    let solo = super::super::hints(&properties(&json!({ "LaunchTemplate": null, "RunnerName": "solo" })));
+    assert_eq!(solo.record(&id).unwrap().mark.names, RunnerNames::Fixed("solo".to_owned()));
+    let shared = super::super::hints(&json!({ "Cluster": "ci", "OrgName": "acme", "CapacityProvider": "shared" }));
+    assert_eq!(shared.record(&id).unwrap().named_provider.as_deref(), Some("shared"));
+    assert_eq!(shared.record(&id).unwrap().administrator, None);
+    assert_eq!(super::super::hints(&json!({ "OrgName": "acme" })).record(&id), None);
+}
+
+#[test]
+fn waits_that_no_longer_fit_do_not_keep_a_delete_from_knowing_its_pool() {
+    assert!(hints(&properties(&json!({ "DrainTimeout": "99999" }))).spec.is_some());
+}
+
+#[test]
+fn tags_that_can_be_read_are_read() {
+    let tags = user_tags(
+        &json!({ "Tags": [{ "Key": "a", "Value": "1" }, 7, { "Key": "b" }, { "Key": "aws:c", "Value": "" }] }),
+    );
+    assert_eq!(tags, BTreeMap::from([("a".to_owned(), "1".to_owned()), ("aws:c".to_owned(), String::new())]));
+    assert_eq!(user_tags(&json!("x")), BTreeMap::new());
+}
+
+#[test]
+fn every_property_is_known_by_its_name_and_once() {
+    let names = property_names();
+    let unique: std::collections::BTreeSet<&&str> = names.iter().collect();
+    assert_eq!(unique.len(), names.len());
+    assert_eq!(names.len(), 55);
+    assert!(names.starts_with(&["OrgName", "RepoUrl", "EnterpriseName", "OrgRunner", "GitHubUrl"]));
+    for hidden in super::super::problems::NEVER_SHOWN.iter().chain(super::super::HOUSEKEEPING) {
+        assert!(names.contains(hidden), "{hidden}");
+    }
+}
