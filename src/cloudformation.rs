@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`request`] takes the raw event apart and never loses the address of the answer; [`properties`]
 //! turns the template's strings into a [`crate::pool::spec::PoolSpec`] or into one text that names all that is wrong;
-//! `response` writes the answer within CloudFormation's bounds; `answer` delivers it.
+//! [`response`] writes the answer within CloudFormation's bounds; `answer` delivers it.
 //!
 //! The contract: <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref.html>.
 //!
@@ -12,3 +12,4 @@
 mod loopback;
 pub mod properties;
 pub mod request;
+pub mod response;
