@@ -14,3 +14,6 @@ mod loopback;
 pub mod properties;
 pub mod request;
 pub mod response;
+
+#[cfg(test)]
+mod samples;

@@ -1,0 +1,180 @@
+//! Every file in `events/` is an event that people send by hand; each is read here as its name says.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::pool::identity::PhysicalId;
+use crate::pool::spec::{Administrator, Capacity, PoolSpec};
+
+use super::properties::{self, hints, only_housekeeping_changed};
+use super::request::{self, Decoded, Request, RequestKind};
+
+/// Every sample, and what it has to be read as.
+const EXPECTED: &[(&str, &str)] = &[
+    (
+        "create.json",
+        "Create: 1 × organization acme on https://github.com by token, own t3 0..4 subnets 2, default, 900+60+1800",
+    ),
+    (
+        "create-full.json",
+        "Create: 1 × organization acme on https://github.com by token, own t$Latest 1..10 subnets 2 mixed 2 types 25 %, \
+         linux+big+gpu, 600+30+1200",
+    ),
+    (
+        "create-app.json",
+        "Create: 1 × repository acme/widgets on https://github.com by App 123456 at acme, own t3 0..4 subnets 2, \
+         default, 900+60+1800",
+    ),
+    (
+        "create-enterprise-server.json",
+        "Create: 1 × enterprise acme-inc on https://github.acme.example:8443 by token, own t3 0..4 subnets 2, default, \
+         900+60+1800",
+    ),
+    (
+        "create-spot.json",
+        "Create: 8 × organization acme on https://github.com by token, own t3 0..8 subnets 2 mixed 3 types 0 %, \
+         default, 900+60+1800",
+    ),
+    (
+        "create-named-provider.json",
+        "Create: 2 × organization acme on https://github.com by token, on shared-instances, default, 900+60+1800",
+    ),
+    ("create-seven-problems.json", "Create: 7 problems"),
+    ("update-image.json", "Update in place of ghr-ci-Runners-0a1b2c3d4e: Image"),
+    ("update-count.json", "Update in place of ghr-ci-Runners-0a1b2c3d4e: DesiredCount"),
+    ("update-housekeeping.json", "Update without effect of ghr-ci-Runners-0a1b2c3d4e: ServiceTimeout"),
+    ("update-replacement.json", "Update by replacement of ghr-ci-Runners-0a1b2c3d4e: OrgName"),
+    ("delete.json", "Delete of ours: whole spec, drains 1800 s"),
+    ("delete-without-properties.json", "Delete of ours: no spec, no record, drains 1800 s"),
+    ("delete-null-properties.json", "Delete of ours: no spec, no record, drains 1800 s"),
+    ("delete-string-properties.json", "Delete of ours: no spec, no record, drains 1800 s"),
+    ("delete-wrong-types.json", "Delete of ours: no spec, no record, drains 60 s"),
+    ("delete-foreign-id.json", "Delete of somebody else's: whole spec, drains 1800 s"),
+    (
+        "unknown-request-type.json",
+        "Unknown: The request's type is \"Upsert\", which is none of Create, Update and Delete.",
+    ),
+    ("no-response-url.json", "Unanswerable: the event has no ResponseURL"),
+];
+
+fn samples() -> BTreeMap<String, Value> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("events");
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    files
+        .map(|path| {
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            (name, serde_json::from_slice(&fs::read(&path).unwrap()).unwrap())
+        })
+        .collect()
+}
+
+#[test]
+fn every_sample_is_read_as_its_name_says() {
+    let expected: BTreeMap<String, String> =
+        EXPECTED.iter().map(|(name, told)| ((*name).to_owned(), (*told).to_owned())).collect();
+    let read: BTreeMap<String, String> = samples().into_iter().map(|(name, event)| (name, told(&event))).collect();
+    assert_eq!(read, expected);
+}
+
+#[test]
+fn no_sample_shows_its_response_url_or_a_planted_secret() {
+    for (name, event) in samples() {
+        let decoded = request::decode(&event);
+        let mut shown = format!("{decoded:?} {decoded:#?}");
+        if let Decoded::Request(request) = decoded
+            && let Err(problems) = properties::decode(&request.properties, request.service_timeout)
+        {
+            shown = format!("{shown} {problems} {problems:?}");
+        }
+        for planted in ["PLANTED", "X-Amz", "127.0.0.1", "amazonaws", "ghp_", "/ci/github-token"] {
+            assert!(!shown.contains(planted), "{name} shows {planted}: {shown}");
+        }
+    }
+}
+
+#[test]
+fn the_full_sample_has_every_property_that_goes_with_the_others() {
+    let full = samples().remove("create-full.json").unwrap();
+    let given = full["ResourceProperties"].as_object().unwrap();
+    let left_out: Vec<&&str> = properties::property_names().iter().filter(|name| !given.contains_key(**name)).collect();
+    assert_eq!(
+        left_out,
+        [&"RepoUrl", &"EnterpriseName", &"AppId", &"AppPrivateKeyParameter", &"AppLogin", &"CapacityProvider"]
+    );
+}
+
+fn told(event: &Value) -> String {
+    match request::decode(event) {
+        Decoded::Unanswerable(why) => format!("Unanswerable: {why}"),
+        Decoded::Request(request) => told_request(&request),
+    }
+}
+
+fn told_request(request: &Request) -> String {
+    let decode = |properties| properties::decode(properties, request.service_timeout);
+    match &request.kind {
+        RequestKind::Create => match decode(&request.properties) {
+            Ok(spec) => format!("Create: {}", told_spec(&spec)),
+            Err(problems) => format!("Create: {} problems", problems.as_slice().len()),
+        },
+        RequestKind::Update { physical_id, old_properties } => {
+            let id = |properties| PhysicalId::of(&request.origin, &decode(properties).unwrap());
+            let how = if only_housekeeping_changed(old_properties, &request.properties) {
+                "without effect"
+            } else if id(old_properties) == id(&request.properties) {
+                "in place"
+            } else {
+                "by replacement"
+            };
+            let names = properties::property_names().iter();
+            let changed: Vec<&str> =
+                names.copied().filter(|name| old_properties.get(name) != request.properties.get(name)).collect();
+            format!("Update {how} of {physical_id}: {}", changed.join(", "))
+        }
+        RequestKind::Delete { physical_id } => {
+            let hints = hints(&request.properties);
+            let id = PhysicalId::try_from(physical_id.clone());
+            let whose = if id.is_ok() { "ours" } else { "somebody else's" };
+            let id = id.unwrap_or_else(|_| PhysicalId::try_from("ghr-a-b-0123456789".to_owned()).unwrap());
+            let what = match (hints.spec.is_some(), hints.record(&id).is_some()) {
+                (true, _) => "whole spec",
+                (false, true) => "a record",
+                (false, false) => "no spec, no record",
+            };
+            format!("Delete of {whose}: {what}, drains {} s", hints.manners.drain_timeout.as_secs())
+        }
+        RequestKind::Unknown { why, .. } => format!("Unknown: {why}"),
+    }
+}
+
+fn told_spec(spec: &PoolSpec) -> String {
+    let by = match &spec.credentials.administrator {
+        Some(Administrator::AccessToken(_)) => "token".to_owned(),
+        Some(Administrator::App { id, login, .. }) => format!("App {id} at {login}"),
+        None => "nobody".to_owned(),
+    };
+    let capacity = match &spec.capacity {
+        Capacity::Named(name) => format!("on {name}"),
+        Capacity::Own(own) => {
+            let mixed = own.mixed.as_ref().map_or_else(String::new, |mixed| {
+                format!(" mixed {} types {} %", mixed.instance_types.len(), mixed.on_demand_percentage_above_base)
+            });
+            let template = &own.launch_template.version;
+            let (min, max, subnets) = (own.min_instances, own.max_instances, own.subnets.len());
+            format!("own t{template} {min}..{max} subnets {subnets}{mixed}")
+        }
+    };
+    format!(
+        "{} × {} on {} by {by}, {capacity}, {}, {}+{}+{}",
+        spec.desired_count,
+        spec.github.scope,
+        spec.github.host,
+        spec.runner.labels.join("+"),
+        spec.manners.online_timeout.as_secs(),
+        spec.manners.idle_confirmation.as_secs(),
+        spec.manners.drain_timeout.as_secs(),
+    )
+}
