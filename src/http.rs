@@ -1,0 +1,125 @@
+//! The one HTTP client, on one TLS stack, for AWS, GitHub and the answer.
+//!
+//! Built once at start, so that every caller shares its connections. ring is named explicitly: rustls would otherwise
+//! pick a provider by what else is linked, and aws-lc's gathers CPU-jitter entropy in the first handshake.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+
+/// A TCP and TLS handshake takes three round trips, well below a second to any region; a packet lost twice in it is
+/// sent a third time after 3 s.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two reads of one response. The slowest calls here answer in a few seconds.
+const READ_TIMEOUT: Duration = Duration::from_secs(15);
+/// One request with its response. A caller with less time sets its own.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(25);
+/// Above the poll interval, so that polls share a connection; below the 60 s after which load balancers commonly drop
+/// an idle one, so that a write never goes into a connection that is closed already.
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(45);
+/// What GitHub requires of every caller, and what AWS's own header adds to.
+const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+
+/// The client could not be built. Only the environment can cause it.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpSetupError {
+    /// The file of extra certificates cannot be read, or is no PEM.
+    #[error("the CA bundle {path} cannot be read", path = path.display())]
+    CaBundle {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: rustls::pki_types::pem::Error,
+    },
+    /// The file of extra certificates holds none.
+    #[error("the CA bundle {path} holds no certificate", path = path.display())]
+    EmptyCaBundle {
+        /// The file.
+        path: PathBuf,
+    },
+    /// rustls refused a certificate of the file, or its own configuration.
+    #[error("TLS cannot be set up")]
+    Tls(#[from] rustls::Error),
+    /// reqwest refused the configuration.
+    #[error("the HTTP client cannot be set up")]
+    Client(#[from] reqwest::Error),
+}
+
+/// The client. Trusts Mozilla's roots, and beside them the PEM certificates in `ca_bundle`, for a GitHub Enterprise
+/// Server or an inspecting proxy with a private CA.
+///
+/// It follows no redirect and reads no proxy variables: every host that it speaks to is meant. HTTP/2 where the server
+/// offers it.
+///
+/// # Errors
+/// When `ca_bundle` cannot be read or holds no certificate. Without one, nothing in here depends on the environment.
+pub fn client(ca_bundle: Option<&Path>) -> Result<reqwest::Client, HttpSetupError> {
+    Ok(reqwest::Client::builder()
+        .tls_backend_preconfigured(tls(ca_bundle)?)
+        .user_agent(USER_AGENT)
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(READ_TIMEOUT)
+        .timeout(REQUEST_TIMEOUT)
+        .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+        .build()?)
+}
+
+fn tls(ca_bundle: Option<&Path>) -> Result<ClientConfig, HttpSetupError> {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    if let Some(path) = ca_bundle {
+        add_bundle(&mut roots, path)?;
+    }
+    let mut tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(tls)
+}
+
+fn add_bundle(roots: &mut RootCertStore, path: &Path) -> Result<(), HttpSetupError> {
+    let unreadable = |source| HttpSetupError::CaBundle { path: path.to_owned(), source };
+    let before = roots.len();
+    for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
+        roots.add(certificate.map_err(unreadable)?)?;
+    }
+    if roots.len() == before {
+        return Err(HttpSetupError::EmptyCaBundle { path: path.to_owned() });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_client_is_built_on_ring_with_both_versions_of_http() {
+        let tls = tls(None).unwrap();
+        assert_eq!(tls.alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
+        assert!(client(None).is_ok());
+    }
+
+    #[test]
+    fn a_ca_bundle_that_is_missing_or_empty_is_told_by_its_path() {
+        let missing = client(Some(Path::new("/nonexistent/ca.pem"))).unwrap_err();
+        assert_eq!(missing.to_string(), "the CA bundle /nonexistent/ca.pem cannot be read");
+        let empty = client(Some(Path::new("/dev/null"))).unwrap_err();
+        assert_eq!(empty.to_string(), "the CA bundle /dev/null holds no certificate");
+    }
+
+    #[test]
+    fn the_certificates_of_a_bundle_are_trusted_beside_the_public_ones() {
+        let bundle = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http/test-ca.pem");
+        let mut roots = RootCertStore::empty();
+        add_bundle(&mut roots, &bundle).unwrap();
+        assert_eq!(roots.len(), 2);
+        assert!(client(Some(&bundle)).is_ok());
+    }
+}
