@@ -1,1 +1,123 @@
-//! The ports on the AWS SDK.
+//! The ports on AWS: ECS, EC2 Auto Scaling with its launch templates, and Parameter Store.
+//!
+//! Only this module names `aws_sdk_*`. It turns the pool's words into calls and answers into the pool's words, and an
+//! error into a class, once. It decides nothing: whether to retry a conflict, wait or give up is the pool's, and so it
+//! must never loop until something holds, nor repeat a write that may have taken effect.
+//!
+//! Reading order: [`config`] and [`http_client`] (how calls are carried), `classify` and `retries` (what a refusal
+//! means), then one module per port: [`ecs`], [`auto_scaling`], [`parameters`].
+
+pub mod auto_scaling;
+mod classify;
+pub mod config;
+mod convert;
+pub mod ecs;
+pub mod http_client;
+mod launch_templates;
+pub mod parameters;
+#[cfg(test)]
+mod replay;
+mod retries;
+mod signed_call;
+
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+
+use self::auto_scaling::AutoScalingClient;
+use self::config::AwsSettings;
+use self::ecs::EcsClient;
+use self::http_client::{CallCounter, SharedClient};
+use self::parameters::ParametersClient;
+
+/// The clients of one function, made once at start. They share connections, and count their calls together.
+#[derive(Clone, Debug)]
+pub struct Aws {
+    /// Amazon ECS.
+    pub ecs: EcsClient,
+    /// EC2 Auto Scaling, and launch templates.
+    pub auto_scaling: AutoScalingClient,
+    /// Parameter Store.
+    pub parameters: ParametersClient,
+    /// What they have asked of AWS so far.
+    pub calls: CallCounter,
+}
+
+impl Aws {
+    /// The clients, all on this HTTP client. Connects to nothing yet.
+    #[must_use]
+    pub fn connect(settings: &AwsSettings, client: reqwest::Client) -> Self {
+        let calls = CallCounter::default();
+        let http = SharedHttpClient::new(SharedClient::new(client.clone(), calls.clone()));
+        Self {
+            ecs: EcsClient::new(settings, &http),
+            auto_scaling: AutoScalingClient::new(settings, &http, SharedClient::new(client, calls.clone())),
+            parameters: ParametersClient::new(settings, &http),
+            calls,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::config::AwsEndpoints;
+    use super::*;
+    use crate::reconcile::ports::{AutoScaling, Ecs, Parameters};
+
+    /// Answers one request on a connection of its own, and returns what came.
+    async fn answer(listener: &TcpListener, body: &str) -> String {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut got = String::new();
+        while !is_whole(&got) {
+            let mut buffer = [0; 4096];
+            let read = socket.read(&mut buffer).await.unwrap();
+            got.push_str(std::str::from_utf8(&buffer[..read]).unwrap());
+        }
+        let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+        socket.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+        got.to_lowercase()
+    }
+
+    fn is_whole(request: &str) -> bool {
+        let Some((head, body)) = request.split_once("\r\n\r\n") else { return false };
+        let length = head.to_lowercase().split_once("content-length: ").map(|(_, rest)| rest.to_owned()).unwrap();
+        body.len() >= length.split("\r\n").next().unwrap().parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn every_service_is_reached_signed_over_the_shared_client_and_counted() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let all = Some(format!("http://{}", listener.local_addr().unwrap()));
+        let endpoints = AwsEndpoints { all, ..AwsEndpoints::default() };
+        let settings = AwsSettings { endpoints, ..replay::settings() };
+        let aws = Aws::connect(&settings, crate::http::client(None).unwrap());
+
+        let (got, cluster) = tokio::join!(answer(&listener, "{\"clusters\": []}"), aws.ecs.cluster("c"));
+        assert_eq!(cluster.unwrap(), None);
+        assert!(got.contains("x-amz-target: amazonec2containerservicev20141113.describeclusters"), "{got}");
+        assert!(got.contains("/eu-west-1/ecs/aws4_request"), "{got}");
+        assert!(got.contains("app/github-runner-pool"), "{got}");
+
+        let parameter = crate::pool::spec::ParameterRef("/ci/token".to_owned());
+        let value = "{\"Parameter\": {\"Value\": \"planted\"}}";
+        let (got, read) = tokio::join!(answer(&listener, value), aws.parameters.read(&parameter));
+        assert_eq!(read.unwrap().unwrap().expose(), "planted");
+        assert!(got.contains("/eu-west-1/ssm/aws4_request"), "{got}");
+
+        let deleted = "<DeleteLifecycleHookResponse><DeleteLifecycleHookResult/></DeleteLifecycleHookResponse>";
+        let (got, done) = tokio::join!(answer(&listener, deleted), aws.auto_scaling.delete_draining_hook("g"));
+        done.unwrap();
+        assert!(got.contains("action=deletelifecyclehook"), "{got}");
+
+        let template = crate::pool::spec::TemplateRef::Id("lt-1".to_owned());
+        let none = "<DescribeLaunchTemplatesResponse><launchTemplates/></DescribeLaunchTemplatesResponse>";
+        let asked = aws.auto_scaling.template_version(&template, "$Latest");
+        let (got, version) = tokio::join!(answer(&listener, none), asked);
+        assert_eq!(version.unwrap(), None);
+        assert!(got.contains("user-agent: github-runner-pool/"), "{got}");
+
+        assert_eq!((aws.calls.reads(), aws.calls.writes()), (3, 1));
+        assert!(!format!("{aws:?}").contains("planted"));
+    }
+}

@@ -1,0 +1,95 @@
+//! The port [`AutoScaling`] on the AWS SDK, launch templates included.
+//!
+//! The desired capacity belongs to ECS's managed scaling and is written in one place only, when the group is emptied.
+
+mod classify;
+mod groups;
+mod shape;
+
+use aws_sdk_autoscaling::Client;
+use aws_sdk_autoscaling::config::{Builder, Config};
+use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpClient, SharedHttpConnector};
+
+use super::classify::done_if_missing;
+use super::config::{AwsSettings, sdk_config};
+use super::launch_templates::LaunchTemplates;
+use super::retries::NotAfterUnclearOutcome;
+use crate::pool::identity::Origin;
+use crate::pool::observed::{Group, GroupShape};
+use crate::pool::spec::TemplateRef;
+use crate::reconcile::ports::{AutoScaling, Call, Tags};
+
+/// EC2 Auto Scaling, and the launch templates that its groups use.
+#[derive(Clone, Debug)]
+pub struct AutoScalingClient {
+    sdk: Client,
+    templates: LaunchTemplates,
+}
+
+impl AutoScalingClient {
+    pub(super) fn new(
+        settings: &AwsSettings,
+        http: &SharedHttpClient,
+        connector: impl HttpConnector + 'static,
+    ) -> Self {
+        let endpoint = settings.endpoints.choose(settings.endpoints.auto_scaling.as_ref());
+        Self {
+            sdk: Client::new(&sdk_config(settings, http, endpoint)),
+            templates: LaunchTemplates::new(settings, SharedHttpConnector::new(connector)),
+        }
+    }
+}
+
+impl AutoScaling for AutoScalingClient {
+    async fn group(&self, name: &str) -> Call<Option<Group>> {
+        groups::describe(&self.sdk, name).await
+    }
+
+    async fn groups_of(&self, origin: &Origin) -> Call<Vec<String>> {
+        groups::of(&self.sdk, origin).await
+    }
+
+    async fn last_failed_activity(&self, name: &str) -> Call<Option<String>> {
+        groups::last_failed_activity(&self.sdk, name).await
+    }
+
+    async fn template_version(&self, template: &TemplateRef, version: &str) -> Call<Option<u64>> {
+        self.templates.version(template, version).await
+    }
+
+    async fn create_group(&self, name: &str, shape: &GroupShape, tags: &Tags) -> Call<()> {
+        groups::create(&self.sdk, name, shape, tags).await
+    }
+
+    async fn update_group(&self, name: &str, shape: &GroupShape) -> Call<()> {
+        groups::update(&self.sdk, name, shape).await
+    }
+
+    async fn empty_group(&self, name: &str) -> Call<()> {
+        done_if_missing(groups::empty(&self.sdk, name).await)
+    }
+
+    async fn unprotect_instances(&self, name: &str, instances: &[String]) -> Call<()> {
+        groups::unprotect_instances(&self.sdk, name, instances).await
+    }
+
+    async fn delete_draining_hook(&self, name: &str) -> Call<()> {
+        done_if_missing(groups::delete_draining_hook(&self.sdk, name).await)
+    }
+
+    async fn delete_group(&self, name: &str) -> Call<()> {
+        done_if_missing(groups::delete(&self.sdk, name).await)
+    }
+
+    async fn tag_group(&self, name: &str, set: &Tags, remove: &[String]) -> Call<()> {
+        groups::tag(&self.sdk, name, set, remove).await
+    }
+}
+
+/// What every write is customized with.
+fn once() -> Builder {
+    Config::builder().retry_classifier(NotAfterUnclearOutcome)
+}
+
+#[cfg(test)]
+mod tests;

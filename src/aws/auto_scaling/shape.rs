@@ -1,0 +1,187 @@
+//! A group's shape in Auto Scaling's words, and back.
+//!
+//! What is written must be read back equal, or a pool that is as it should be would be changed at every look.
+
+use aws_sdk_autoscaling::types::{
+    AutoScalingGroup, InstancesDistribution, LaunchTemplate as SdkTemplates, LaunchTemplateOverrides,
+    LaunchTemplateSpecification, MixedInstancesPolicy,
+};
+
+use super::super::convert::{count, int};
+use crate::pool::observed::GroupShape;
+use crate::pool::spec::{LaunchTemplate, MixedInstances, TemplateRef};
+
+/// On-Demand instances are bought in the template's order. The default for lists of instance types, named because the
+/// shape promises it.
+const ON_DEMAND_ALLOCATION: &str = "prioritized";
+/// Auto Scaling's defaults where a policy names nothing.
+/// <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_InstancesDistribution.html>
+const ON_DEMAND_PERCENTAGE: i32 = 100;
+const SPOT_ALLOCATION: &str = "lowest-price";
+/// What a group takes whose template version nobody named.
+/// <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_LaunchTemplateSpecification.html>
+const TEMPLATE_VERSION: &str = "$Default";
+
+/// Where a group takes its instances from: one of the two fields, never both.
+#[derive(Debug, PartialEq)]
+pub(super) enum Source {
+    Template(LaunchTemplateSpecification),
+    Mixed(MixedInstancesPolicy),
+}
+
+pub(super) fn source(shape: &GroupShape) -> Source {
+    let template = specification(&shape.launch_template);
+    let Some(mixed) = &shape.mixed else { return Source::Template(template) };
+    let of_type = |instance_type: &String| LaunchTemplateOverrides::builder().instance_type(instance_type).build();
+    // An empty list is sent too: it removes the types that were there.
+    let overrides = mixed.instance_types.iter().map(of_type).collect();
+    let distribution = InstancesDistribution::builder()
+        .on_demand_allocation_strategy(ON_DEMAND_ALLOCATION)
+        .on_demand_base_capacity(int(mixed.on_demand_base_capacity))
+        .on_demand_percentage_above_base_capacity(int(mixed.on_demand_percentage_above_base))
+        .spot_allocation_strategy(&mixed.spot_allocation_strategy);
+    let templates = SdkTemplates::builder().launch_template_specification(template).set_overrides(Some(overrides));
+    let policy = MixedInstancesPolicy::builder().launch_template(templates.build());
+    Source::Mixed(policy.instances_distribution(distribution.build()).build())
+}
+
+fn specification(template: &LaunchTemplate) -> LaunchTemplateSpecification {
+    let specification = LaunchTemplateSpecification::builder().version(&template.version);
+    match &template.reference {
+        TemplateRef::Id(id) => specification.launch_template_id(id),
+        TemplateRef::Name(name) => specification.launch_template_name(name),
+    }
+    .build()
+}
+
+pub(super) fn subnets(shape: &GroupShape) -> String {
+    shape.subnets.join(",")
+}
+
+/// The shape of a group, and the name of its launch template.
+pub(super) fn observed(group: &AutoScalingGroup) -> (GroupShape, Option<String>) {
+    let policy = group.mixed_instances_policy();
+    let templates = policy.and_then(MixedInstancesPolicy::launch_template);
+    let of_policy = templates.and_then(SdkTemplates::launch_template_specification);
+    let template = group.launch_template().or(of_policy);
+    let mut subnets: Vec<String> = group
+        .vpc_zone_identifier()
+        .unwrap_or_default()
+        .split(',')
+        .map(str::trim)
+        .filter(|subnet| !subnet.is_empty())
+        .map(str::to_owned)
+        .collect();
+    subnets.sort_unstable();
+    let shape = GroupShape {
+        launch_template: LaunchTemplate {
+            reference: reference(template),
+            version: template.and_then(LaunchTemplateSpecification::version).unwrap_or(TEMPLATE_VERSION).to_owned(),
+        },
+        subnets,
+        min: count(group.min_size().unwrap_or(0)),
+        max: count(group.max_size().unwrap_or(0)),
+        mixed: policy.map(mixed),
+    };
+    let name = template.and_then(LaunchTemplateSpecification::launch_template_name).map(str::to_owned);
+    (shape, name)
+}
+
+/// By id, which Auto Scaling always tells. A group on a launch configuration, which is none of ours, has neither.
+fn reference(template: Option<&LaunchTemplateSpecification>) -> TemplateRef {
+    let name = template.and_then(LaunchTemplateSpecification::launch_template_name);
+    match (template.and_then(LaunchTemplateSpecification::launch_template_id), name) {
+        (None, Some(name)) => TemplateRef::Name(name.to_owned()),
+        (id, _) => TemplateRef::Id(id.unwrap_or_default().to_owned()),
+    }
+}
+
+fn mixed(policy: &MixedInstancesPolicy) -> MixedInstances {
+    let overrides = policy.launch_template().map_or(&[][..], SdkTemplates::overrides);
+    let distribution = policy.instances_distribution();
+    let base = distribution.and_then(InstancesDistribution::on_demand_base_capacity);
+    let percentage = distribution.and_then(InstancesDistribution::on_demand_percentage_above_base_capacity);
+    let spot = distribution.and_then(InstancesDistribution::spot_allocation_strategy);
+    MixedInstances {
+        instance_types: overrides.iter().filter_map(|types| types.instance_type().map(str::to_owned)).collect(),
+        on_demand_base_capacity: count(base.unwrap_or(0)),
+        on_demand_percentage_above_base: count(percentage.unwrap_or(ON_DEMAND_PERCENTAGE)),
+        spot_allocation_strategy: spot.unwrap_or(SPOT_ALLOCATION).to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn mixed_instances() -> impl Strategy<Value = MixedInstances> {
+        (
+            proptest::collection::vec("[cmr][5-7]\\.(x)?large", 0..4),
+            0..20_u32,
+            0..=100_u32,
+            prop_oneof![Just("price-capacity-optimized"), Just("capacity-optimized-prioritized")],
+        )
+            .prop_map(|(instance_types, on_demand_base_capacity, percentage, spot)| MixedInstances {
+                instance_types,
+                on_demand_base_capacity,
+                on_demand_percentage_above_base: percentage,
+                spot_allocation_strategy: spot.to_owned(),
+            })
+    }
+
+    fn shapes() -> impl Strategy<Value = GroupShape> {
+        (
+            prop_oneof!["lt-[0-9a-f]{17}".prop_map(TemplateRef::Id), "[a-z]{1,9}".prop_map(TemplateRef::Name)],
+            1..500_u32,
+            proptest::collection::btree_set("subnet-[0-9a-f]{8}", 1..5),
+            (0..10_u32, 1..100_u32),
+            proptest::option::of(mixed_instances()),
+        )
+            .prop_map(|(reference, version, subnets, (min, max), mixed)| GroupShape {
+                launch_template: LaunchTemplate { reference, version: version.to_string() },
+                subnets: subnets.into_iter().collect(),
+                min,
+                max,
+                mixed,
+            })
+    }
+
+    fn group(shape: &GroupShape) -> AutoScalingGroup {
+        let group = AutoScalingGroup::builder()
+            .min_size(int(shape.min))
+            .max_size(int(shape.max))
+            .vpc_zone_identifier(subnets(shape));
+        match source(shape) {
+            Source::Template(template) => group.launch_template(template),
+            Source::Mixed(policy) => group.mixed_instances_policy(policy),
+        }
+        .build()
+    }
+
+    proptest! {
+        #[test]
+        fn a_shape_that_is_written_is_read_back_the_same(shape in shapes()) {
+            prop_assert_eq!(observed(&group(&shape)).0, shape);
+        }
+    }
+
+    #[test]
+    fn an_observed_template_is_named_by_its_id_and_its_name_is_told_beside() {
+        let template = LaunchTemplateSpecification::builder()
+            .launch_template_id("lt-1")
+            .launch_template_name("runners")
+            .version("7")
+            .build();
+        let (shape, name) = observed(&AutoScalingGroup::builder().launch_template(template).build());
+        assert_eq!(shape.launch_template.reference, TemplateRef::Id("lt-1".to_owned()));
+        assert_eq!((shape.launch_template.version.as_str(), name.as_deref()), ("7", Some("runners")));
+    }
+
+    #[test]
+    fn subnets_are_sorted_however_auto_scaling_lists_them() {
+        let group = AutoScalingGroup::builder().vpc_zone_identifier("subnet-b, subnet-a").build();
+        assert_eq!(observed(&group).0.subnets, ["subnet-a", "subnet-b"]);
+    }
+}

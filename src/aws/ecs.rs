@@ -1,0 +1,221 @@
+//! The port [`Ecs`] on the AWS SDK.
+//!
+//! ECS answers 200 to calls that failed in part and lists those parts in `failures[]`; every call with such a list
+//! reads it. `MISSING` there is absence, everything else a refusal.
+
+mod classify;
+mod cluster;
+mod instances;
+mod providers;
+mod service;
+mod task_definitions;
+mod tasks;
+
+use std::collections::BTreeMap;
+
+use aws_sdk_ecs::Client;
+use aws_sdk_ecs::config::{Builder, Config};
+use aws_sdk_ecs::types::{Failure, Tag};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+
+use self::classify::ECS;
+use super::classify::{done_if_missing, found};
+use super::config::{AwsSettings, sdk_config};
+use super::convert;
+use super::retries::NotAfterUnclearOutcome;
+use crate::pool::identity::PhysicalId;
+use crate::pool::observed::{
+    CapacityProvider, Cluster, ContainerInstance, Protection, ProviderShape, Service, ServiceShape, Task,
+    TaskDefinition,
+};
+use crate::pool::refusal::Class;
+use crate::pool::task_definition::TaskDefinitionContent;
+use crate::reconcile::ports::{Call, CallError, Ecs, Tags};
+
+/// Amazon ECS.
+#[derive(Clone, Debug)]
+pub struct EcsClient {
+    sdk: Client,
+    /// Where the `awslogs` driver of the tasks writes.
+    region: String,
+}
+
+impl EcsClient {
+    pub(super) fn new(settings: &AwsSettings, http: &SharedHttpClient) -> Self {
+        let endpoint = settings.endpoints.choose(settings.endpoints.ecs.as_ref());
+        Self { sdk: Client::new(&sdk_config(settings, http, endpoint)), region: settings.region.clone() }
+    }
+}
+
+impl Ecs for EcsClient {
+    async fn cluster(&self, cluster: &str) -> Call<Option<Cluster>> {
+        Ok(cluster::describe(&self.sdk, cluster).await?.as_ref().map(cluster::observed))
+    }
+
+    async fn capacity_provider(&self, name: &str) -> Call<Option<CapacityProvider>> {
+        providers::describe(&self.sdk, name).await
+    }
+
+    async fn task_definition(&self, id: &PhysicalId) -> Call<Option<TaskDefinition>> {
+        task_definitions::newest(&self.sdk, id).await
+    }
+
+    async fn task_definitions(&self, id: &PhysicalId) -> Call<Vec<String>> {
+        task_definitions::active(&self.sdk, id).await
+    }
+
+    async fn families(&self, stem: &str) -> Call<Vec<String>> {
+        task_definitions::families(&self.sdk, stem).await
+    }
+
+    async fn service(&self, cluster: &str, id: &PhysicalId) -> Call<Option<Service>> {
+        service::describe(&self.sdk, cluster, id).await
+    }
+
+    async fn tasks(&self, cluster: &str, id: &PhysicalId) -> Call<Vec<Task>> {
+        Ok(found(tasks::all(&self.sdk, cluster, id).await)?.unwrap_or_default())
+    }
+
+    async fn protections(&self, cluster: &str, tasks: &[String]) -> Call<BTreeMap<String, Protection>> {
+        Ok(found(tasks::protections(&self.sdk, cluster, tasks).await)?.unwrap_or_default())
+    }
+
+    async fn container_instances(
+        &self,
+        cluster: &str,
+        provider: &str,
+        ec2_instance_ids: &[String],
+    ) -> Call<Vec<ContainerInstance>> {
+        let all = found(instances::all(&self.sdk, cluster).await)?.unwrap_or_default();
+        Ok(instances::of(&all, provider, ec2_instance_ids))
+    }
+
+    async fn create_capacity_provider(
+        &self,
+        name: &str,
+        group_arn: &str,
+        shape: &ProviderShape,
+        tags: &Tags,
+    ) -> Call<()> {
+        providers::create(&self.sdk, name, group_arn, shape, tags).await
+    }
+
+    async fn update_capacity_provider(&self, name: &str, shape: &ProviderShape) -> Call<()> {
+        providers::update(&self.sdk, name, shape).await
+    }
+
+    async fn delete_capacity_provider(&self, name: &str) -> Call<()> {
+        done_if_missing(providers::delete(&self.sdk, name).await)
+    }
+
+    async fn associate(&self, cluster: &str, provider: &str) -> Call<()> {
+        cluster::associate(&self.sdk, cluster, provider).await
+    }
+
+    async fn dissociate(&self, cluster: &str, provider: &str) -> Call<()> {
+        done_if_missing(cluster::dissociate(&self.sdk, cluster, provider).await)
+    }
+
+    async fn register_task_definition(
+        &self,
+        id: &PhysicalId,
+        content: &TaskDefinitionContent,
+        tags: &Tags,
+    ) -> Call<String> {
+        task_definitions::register(&self.sdk, &self.region, id, content, tags).await
+    }
+
+    async fn delete_task_definitions(&self, arns: &[String]) -> Call<()> {
+        task_definitions::delete(&self.sdk, arns).await
+    }
+
+    async fn create_service(
+        &self,
+        cluster: &str,
+        id: &PhysicalId,
+        shape: &ServiceShape,
+        tags: &Tags,
+        token: &str,
+    ) -> Call<()> {
+        service::create(&self.sdk, cluster, id, shape, tags, token).await
+    }
+
+    async fn update_service(&self, cluster: &str, id: &PhysicalId, shape: &ServiceShape) -> Call<()> {
+        service::update(&self.sdk, cluster, id, shape).await
+    }
+
+    async fn lower_service_to_zero(&self, cluster: &str, id: &PhysicalId) -> Call<()> {
+        done_if_missing(service::lower_to_zero(&self.sdk, cluster, id).await)
+    }
+
+    async fn delete_service(&self, cluster: &str, id: &PhysicalId) -> Call<()> {
+        done_if_missing(service::delete(&self.sdk, cluster, id).await)
+    }
+
+    async fn protect(&self, cluster: &str, tasks: &[String]) -> Call<BTreeMap<String, String>> {
+        tasks::protect(&self.sdk, cluster, tasks).await
+    }
+
+    async fn unprotect(&self, cluster: &str, tasks: &[String]) -> Call<()> {
+        tasks::unprotect(&self.sdk, cluster, tasks).await
+    }
+
+    async fn stop_task(&self, cluster: &str, task: &str, reason: &str) -> Call<()> {
+        done_if_missing(tasks::stop(&self.sdk, cluster, task, reason).await)
+    }
+
+    async fn drain_instance(&self, cluster: &str, instance: &str) -> Call<()> {
+        done_if_missing(instances::drain(&self.sdk, cluster, instance).await)
+    }
+
+    async fn deregister_instance(&self, cluster: &str, instance: &str) -> Call<()> {
+        done_if_missing(instances::deregister(&self.sdk, cluster, instance).await)
+    }
+
+    async fn tag(&self, arn: &str, set: &Tags, remove: &[String]) -> Call<()> {
+        if !set.is_empty() {
+            let call = self.sdk.tag_resource().resource_arn(arn).set_tags(Some(tags(set)));
+            let answer = call.customize().config_override(once()).send().await;
+            answer.map_err(|error| ECS.refused("TagResource", error))?;
+        }
+        if !remove.is_empty() {
+            let call = self.sdk.untag_resource().resource_arn(arn).set_tag_keys(Some(remove.to_vec()));
+            let answer = call.customize().config_override(once()).send().await;
+            answer.map_err(|error| ECS.refused("UntagResource", error))?;
+        }
+        Ok(())
+    }
+}
+
+/// What every write is customized with.
+fn once() -> Builder {
+    Config::builder().retry_classifier(NotAfterUnclearOutcome)
+}
+
+fn tags(tags: &Tags) -> Vec<Tag> {
+    tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
+}
+
+fn observed_tags(tags: &[Tag]) -> Tags {
+    convert::tags(tags.iter().map(|tag| (tag.key(), tag.value())))
+}
+
+/// Reads `failures[]`: what is missing is passed over, the first other entry is the call's refusal.
+fn only_missing(operation: &str, failures: &[Failure]) -> Call<()> {
+    match failures.iter().map(|failure| refusal_of(operation, failure)).find(|error| error.class() != Class::Missing) {
+        Some(error) => Err(error),
+        None => Ok(()),
+    }
+}
+
+fn refusal_of(operation: &str, failure: &Failure) -> CallError {
+    let reason = failure.reason().unwrap_or("no reason");
+    let arn = failure.arn().unwrap_or("an unnamed resource");
+    match failure.detail() {
+        Some(detail) => ECS.said(operation, reason, format_args!("{arn}: {detail}")),
+        None => ECS.said(operation, reason, arn),
+    }
+}
+
+#[cfg(test)]
+mod tests;

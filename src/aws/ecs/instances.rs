@@ -1,0 +1,74 @@
+//! Container instances: the pool's hosts as ECS sees them.
+
+use aws_sdk_ecs::Client;
+use aws_sdk_ecs::types::{ContainerInstance, ContainerInstanceStatus};
+
+use super::super::convert::count;
+use super::{ECS, once, only_missing};
+use crate::pool::observed;
+use crate::reconcile::ports::Call;
+
+/// What `DescribeContainerInstances` takes at once.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeContainerInstances.html>
+const READ_BATCH: usize = 100;
+
+/// Every container instance of the cluster: ECS filters by neither capacity provider nor EC2 instance.
+pub(super) async fn all(sdk: &Client, cluster: &str) -> Call<Vec<ContainerInstance>> {
+    const OPERATION: &str = "DescribeContainerInstances";
+    let list = sdk.list_container_instances().cluster(cluster).into_paginator().send();
+    let pages = ECS.all_pages("ListContainerInstances", list).await?;
+    let arns: Vec<String> =
+        pages.into_iter().flat_map(|page| page.container_instance_arns.unwrap_or_default()).collect();
+
+    let mut instances = Vec::with_capacity(arns.len());
+    for batch in arns.chunks(READ_BATCH) {
+        let call = sdk.describe_container_instances().cluster(cluster).set_container_instances(Some(batch.to_vec()));
+        let answer = call.send().await.map_err(|error| ECS.refused(OPERATION, error))?;
+        only_missing(OPERATION, answer.failures())?;
+        instances.extend(answer.container_instances.unwrap_or_default());
+    }
+    Ok(instances)
+}
+
+/// Those on the capacity provider, and those on the EC2 instances: an instance that registered before its group had a
+/// provider names none.
+pub(super) fn of(
+    all: &[ContainerInstance],
+    provider: &str,
+    ec2_instance_ids: &[String],
+) -> Vec<observed::ContainerInstance> {
+    let is_ours = |instance: &&ContainerInstance| {
+        instance.capacity_provider_name() == Some(provider)
+            || instance.ec2_instance_id().is_some_and(|id| ec2_instance_ids.iter().any(|ours| ours == id))
+    };
+    all.iter().filter(is_ours).filter_map(self::observed).collect()
+}
+
+fn observed(instance: &ContainerInstance) -> Option<observed::ContainerInstance> {
+    Some(observed::ContainerInstance {
+        arn: instance.container_instance_arn()?.to_owned(),
+        ec2_instance_id: instance.ec2_instance_id().map(str::to_owned),
+        is_active: instance.status() == Some("ACTIVE"),
+        n_tasks: count(instance.running_tasks_count()).saturating_add(count(instance.pending_tasks_count())),
+        is_connected: instance.agent_connected(),
+    })
+}
+
+pub(super) async fn drain(sdk: &Client, cluster: &str, instance: &str) -> Call<()> {
+    const OPERATION: &str = "UpdateContainerInstancesState";
+    let call = sdk
+        .update_container_instances_state()
+        .cluster(cluster)
+        .container_instances(instance)
+        .status(ContainerInstanceStatus::Draining);
+    let answer = call.customize().config_override(once()).send().await;
+    let answer = answer.map_err(|error| ECS.refused(OPERATION, error))?;
+    only_missing(OPERATION, answer.failures())
+}
+
+/// By force: ECS does not deregister an instance whose agent is gone, and refuses while it still counts a task on it.
+pub(super) async fn deregister(sdk: &Client, cluster: &str, instance: &str) -> Call<()> {
+    let call = sdk.deregister_container_instance().cluster(cluster).container_instance(instance).force(true);
+    let answer = call.customize().config_override(once()).send().await;
+    answer.map(drop).map_err(|error| ECS.refused("DeregisterContainerInstance", error))
+}

@@ -1,0 +1,175 @@
+//! Revisions of the pool's task family.
+
+use aws_sdk_ecs::Client;
+use aws_sdk_ecs::types::{
+    Compatibility, ContainerDefinition, HostVolumeProperties, KeyValuePair, LogConfiguration, LogDriver, MountPoint,
+    NetworkMode, RepositoryCredentials, Secret, TaskDefinitionFamilyStatus, TaskDefinitionField, TaskDefinitionStatus,
+    VersionConsistency, Volume,
+};
+
+use super::super::classify::{done_if_missing, found};
+use super::super::convert::int;
+use super::{ECS, observed_tags, once, only_missing, tags};
+use crate::pool::identity::PhysicalId;
+use crate::pool::observed::TaskDefinition;
+use crate::pool::task_definition::{CONTAINER, RECORD_LABEL, TaskDefinitionContent};
+use crate::reconcile::ports::{Call, Tags};
+
+/// What `DeleteTaskDefinitions` takes at once.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeleteTaskDefinitions.html>
+const DELETE_BATCH: usize = 10;
+
+/// What the log driver does when the log service is out of reach. Blocking would stop the runner's writes to its own
+/// output, and with them the job; the lost lines are the runner's chatter, for a job's log goes to GitHub.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/using_awslogs.html>
+const LOG_MODE: &str = "non-blocking";
+/// Lines that wait meanwhile: ECS's own default, named because Docker's is a tenth of it.
+const LOG_BUFFER: &str = "10m";
+
+pub(super) async fn newest(sdk: &Client, id: &PhysicalId) -> Call<Option<TaskDefinition>> {
+    // A family without a revision means its newest ACTIVE one.
+    let call = sdk.describe_task_definition().task_definition(id.as_str()).include(TaskDefinitionField::Tags);
+    let answer = call.send().await.map_err(|error| ECS.refused("DescribeTaskDefinition", error));
+    let Some(answer) = found(answer)? else { return Ok(None) };
+    let Some(revision) = answer.task_definition() else { return Ok(None) };
+    if revision.status().is_some_and(|status| *status != TaskDefinitionStatus::Active) {
+        return Ok(None);
+    }
+    let container = revision.container_definitions().iter().find(|container| container.name() == Some(CONTAINER));
+    let labels = container.and_then(ContainerDefinition::docker_labels);
+    Ok(Some(TaskDefinition {
+        arn: revision.task_definition_arn().unwrap_or_default().to_owned(),
+        tags: observed_tags(answer.tags()),
+        record: labels.and_then(|labels| labels.get(RECORD_LABEL)).cloned(),
+    }))
+}
+
+pub(super) async fn active(sdk: &Client, id: &PhysicalId) -> Call<Vec<String>> {
+    let call = sdk.list_task_definitions().family_prefix(id.as_str()).status(TaskDefinitionStatus::Active);
+    let pages = ECS.all_pages("ListTaskDefinitions", call.into_paginator().send()).await?;
+    let arns = pages.into_iter().flat_map(|page| page.task_definition_arns.unwrap_or_default());
+    // `familyPrefix` is documented as the whole family name; where it is taken for a prefix, others stay untouched.
+    Ok(arns.filter(|arn| family(arn) == Some(id.as_str())).collect())
+}
+
+/// The family in `arn:…:task-definition/FAMILY:REVISION`.
+fn family(arn: &str) -> Option<&str> {
+    arn.split_once('/')?.1.split(':').next()
+}
+
+pub(super) async fn families(sdk: &Client, stem: &str) -> Call<Vec<String>> {
+    let call = sdk.list_task_definition_families().family_prefix(stem).status(TaskDefinitionFamilyStatus::Active);
+    let pages = ECS.all_pages("ListTaskDefinitionFamilies", call.into_paginator().send()).await?;
+    Ok(pages.into_iter().flat_map(|page| page.families.unwrap_or_default()).collect())
+}
+
+pub(super) async fn register(
+    sdk: &Client,
+    region: &str,
+    id: &PhysicalId,
+    content: &TaskDefinitionContent,
+    tagged: &Tags,
+) -> Call<String> {
+    const OPERATION: &str = "RegisterTaskDefinition";
+    let call = sdk
+        .register_task_definition()
+        .family(id.as_str())
+        .requires_compatibilities(Compatibility::Ec2)
+        // Docker's own: the container's host name is then its short id, which is how a runner leads to its task.
+        .network_mode(NetworkMode::Bridge)
+        .container_definitions(container(region, content)?)
+        .set_volumes(Some(content.volumes.iter().map(volume).collect()))
+        .set_execution_role_arn(content.execution_role_arn.clone())
+        .set_task_role_arn(content.task_role_arn.clone())
+        .set_tags(Some(tags(tagged)));
+    let answer = call.customize().config_override(once()).send().await;
+    let answer = answer.map_err(|error| ECS.refused(OPERATION, error))?;
+    match answer.task_definition().and_then(|revision| revision.task_definition_arn()) {
+        Some(arn) => Ok(arn.to_owned()),
+        None => Err(ECS.said(OPERATION, "NoRevision", "the answer names no revision")),
+    }
+}
+
+fn container(region: &str, content: &TaskDefinitionContent) -> Call<ContainerDefinition> {
+    let consistency =
+        if content.resolves_image_once { VersionConsistency::Enabled } else { VersionConsistency::Disabled };
+    let variable = |(name, value): (&String, &String)| KeyValuePair::builder().name(name).value(value).build();
+    let mount = |volume: &crate::pool::task_definition::Volume| {
+        MountPoint::builder().source_volume(&volume.name).container_path(&volume.path).read_only(false).build()
+    };
+    let mut container = ContainerDefinition::builder()
+        .name(CONTAINER)
+        .essential(true)
+        .image(&content.image)
+        .version_consistency(consistency)
+        .set_repository_credentials(content.repository_credentials.as_deref().map(repository_credentials).transpose()?)
+        .cpu(int(content.cpu_units))
+        .set_memory(content.memory_mib.map(int))
+        .memory_reservation(int(content.memory_reservation_mib))
+        .privileged(content.privileged)
+        .readonly_root_filesystem(content.readonly_root_filesystem)
+        .stop_timeout(i32::try_from(content.stop_timeout_secs).unwrap_or(i32::MAX))
+        .set_environment(Some(content.environment.iter().map(variable).collect()))
+        .set_secrets(Some(content.secrets.iter().map(secret).collect::<Call<_>>()?))
+        .set_mount_points(Some(content.volumes.iter().map(mount).collect()));
+    for (name, value) in &content.docker_labels {
+        container = container.docker_labels(name, value);
+    }
+    if let Some((group, prefix)) = &content.log {
+        container = container.log_configuration(log_configuration(region, group, prefix)?);
+    }
+    Ok(container.build())
+}
+
+fn repository_credentials(parameter: &str) -> Call<RepositoryCredentials> {
+    ECS.built("RegisterTaskDefinition", RepositoryCredentials::builder().credentials_parameter(parameter).build())
+}
+
+fn secret((name, from): (&String, &String)) -> Call<Secret> {
+    ECS.built("RegisterTaskDefinition", Secret::builder().name(name).value_from(from).build())
+}
+
+fn log_configuration(region: &str, group: &str, prefix: &str) -> Call<LogConfiguration> {
+    let driver = LogConfiguration::builder()
+        .log_driver(LogDriver::Awslogs)
+        .options("awslogs-region", region)
+        .options("awslogs-group", group)
+        .options("awslogs-stream-prefix", prefix)
+        .options("mode", LOG_MODE)
+        .options("max-buffer-size", LOG_BUFFER);
+    ECS.built("RegisterTaskDefinition", driver.build())
+}
+
+fn volume(volume: &crate::pool::task_definition::Volume) -> Volume {
+    let host = HostVolumeProperties::builder().source_path(&volume.path).build();
+    Volume::builder().name(&volume.name).host(host).build()
+}
+
+/// A batch is deregistered and deleted before the next is begun: a revision that is deregistered only is INACTIVE, and
+/// [`active`] does not show it any more.
+pub(super) async fn delete(sdk: &Client, arns: &[String]) -> Call<()> {
+    const OPERATION: &str = "DeleteTaskDefinitions";
+    for batch in arns.chunks(DELETE_BATCH) {
+        for arn in batch {
+            let call = sdk.deregister_task_definition().task_definition(arn);
+            let answer = call.customize().config_override(once()).send().await;
+            done_if_missing(answer.map_err(|error| ECS.refused("DeregisterTaskDefinition", error)))?;
+        }
+        let call = sdk.delete_task_definitions().set_task_definitions(Some(batch.to_vec()));
+        let answer = call.customize().config_override(once()).send().await;
+        let answer = found(answer.map_err(|error| ECS.refused(OPERATION, error)))?;
+        only_missing(OPERATION, answer.as_ref().map_or(&[], |answer| answer.failures()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::family;
+
+    #[test]
+    fn the_family_is_read_out_of_an_arn() {
+        assert_eq!(family("arn:aws:ecs:eu-west-1:1:task-definition/ghr-a-B-0123456789:7"), Some("ghr-a-B-0123456789"));
+        assert_eq!(family("nonsense"), None);
+    }
+}

@@ -1,0 +1,212 @@
+//! Tasks of the pool's family and their protection.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_ecs::Client;
+use aws_sdk_ecs::types::{Container, DesiredStatus, Task};
+use futures_util::future::try_join;
+
+use super::super::classify::found;
+use super::super::convert::moment;
+use super::{ECS, once, only_missing};
+use crate::pool::identity::PhysicalId;
+use crate::pool::observed::{self, Protection, TaskEnding, TaskPhase};
+use crate::pool::task_definition::CONTAINER;
+use crate::pool::time::Timestamp;
+use crate::reconcile::ports::Call;
+
+/// What `DescribeTasks` and `GetTaskProtection` take at once.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html>
+const READ_BATCH: usize = 100;
+/// What `UpdateTaskProtection` takes at once.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateTaskProtection.html>
+const PROTECT_BATCH: usize = 10;
+/// The longest protection, two days; same page. Once a service is lowered, ECS refuses to renew one.
+const PROTECTION_MINUTES: i32 = 2880;
+/// A sentence for people who look at the stopped task.
+const REASON_CHARS_MAX: usize = 255;
+
+/// Both lists: the default one leaves out tasks that were told to stop and still run.
+pub(super) async fn all(sdk: &Client, cluster: &str, id: &PhysicalId) -> Call<Vec<observed::Task>> {
+    const OPERATION: &str = "DescribeTasks";
+    let (mut arns, stopping) =
+        try_join(list(sdk, cluster, id, DesiredStatus::Running), list(sdk, cluster, id, DesiredStatus::Stopped))
+            .await?;
+    arns.extend(stopping);
+    // A task that was told to stop between the two lists is in both.
+    arns.sort_unstable();
+    arns.dedup();
+
+    let mut tasks = Vec::with_capacity(arns.len());
+    for batch in arns.chunks(READ_BATCH) {
+        let call = sdk.describe_tasks().cluster(cluster).set_tasks(Some(batch.to_vec()));
+        let answer = call.send().await.map_err(|error| ECS.refused(OPERATION, error))?;
+        only_missing(OPERATION, answer.failures())?;
+        tasks.extend(answer.tasks().iter().filter_map(self::observed));
+    }
+    Ok(tasks)
+}
+
+async fn list(sdk: &Client, cluster: &str, id: &PhysicalId, desired: DesiredStatus) -> Call<Vec<String>> {
+    let call = sdk.list_tasks().cluster(cluster).family(id.as_str()).desired_status(desired);
+    let pages = ECS.all_pages("ListTasks", call.into_paginator().send()).await?;
+    Ok(pages.into_iter().flat_map(|page| page.task_arns.unwrap_or_default()).collect())
+}
+
+fn observed(task: &Task) -> Option<observed::Task> {
+    let container = runner(task);
+    let is_told_to_stop = task.desired_status() == Some("STOPPED");
+    let phase = phase(task.last_status(), is_told_to_stop);
+    Some(observed::Task {
+        arn: task.task_arn()?.to_owned(),
+        task_definition: task.task_definition_arn().unwrap_or_default().to_owned(),
+        group: task.group().unwrap_or_default().to_owned(),
+        phase,
+        is_told_to_stop,
+        protection: Protection::Unknown,
+        runtime_id: container.and_then(Container::runtime_id).filter(|id| !id.is_empty()).map(str::to_owned),
+        container_instance_arn: task.container_instance_arn().map(str::to_owned),
+        started_at: task.started_at().map(moment),
+        ending: (phase == TaskPhase::Stopped).then(|| ending(task, container)),
+    })
+}
+
+fn runner(task: &Task) -> Option<&Container> {
+    task.containers().iter().find(|container| container.name() == Some(CONTAINER))
+}
+
+fn phase(last_status: Option<&str>, is_told_to_stop: bool) -> TaskPhase {
+    match last_status {
+        Some("PROVISIONING" | "PENDING" | "ACTIVATING") => TaskPhase::Starting,
+        Some("RUNNING") => TaskPhase::Running,
+        Some("DEACTIVATING" | "STOPPING" | "DEPROVISIONING") => TaskPhase::Stopping,
+        Some("STOPPED" | "DELETED") => TaskPhase::Stopped,
+        // A status that is new to us may hide a working container.
+        _ if is_told_to_stop => TaskPhase::Stopping,
+        _ => TaskPhase::Running,
+    }
+}
+
+fn ending(task: &Task, container: Option<&Container>) -> TaskEnding {
+    let of_task = task.stopped_reason().unwrap_or("ECS gives no reason");
+    TaskEnding {
+        reason: match container.and_then(Container::reason) {
+            Some(of_container) => format!("{of_task}: {of_container}"),
+            None => of_task.to_owned(),
+        },
+        exit_code: container.and_then(Container::exit_code),
+        at: task.stopped_at().map(moment),
+    }
+}
+
+pub(super) async fn protections(sdk: &Client, cluster: &str, tasks: &[String]) -> Call<BTreeMap<String, Protection>> {
+    let mut protections = BTreeMap::new();
+    for batch in tasks.chunks(READ_BATCH) {
+        let call = sdk.get_task_protection().cluster(cluster).set_tasks(Some(batch.to_vec()));
+        // Not read: `failures[]`. Whatever ECS cannot tell of a task, its protection is then not known.
+        let answer = call.send().await.map_err(|error| ECS.refused("GetTaskProtection", error))?;
+        for task in answer.protected_tasks() {
+            let Some(arn) = task.task_arn() else { continue };
+            let until = task.expiration_date().map_or(Timestamp::from_epoch_millis(u64::MAX), moment);
+            let protection = if task.protection_enabled() { Protection::Until(until) } else { Protection::Off };
+            protections.insert(arn.to_owned(), protection);
+        }
+    }
+    Ok(protections)
+}
+
+/// The tasks that stay unprotected. A refused call is an error even for a missing cluster: no caller may take a task
+/// for protected that is not.
+pub(super) async fn protect(sdk: &Client, cluster: &str, tasks: &[String]) -> Call<BTreeMap<String, String>> {
+    const OPERATION: &str = "UpdateTaskProtection";
+    let mut unprotected = BTreeMap::new();
+    for batch in tasks.chunks(PROTECT_BATCH) {
+        let call = sdk
+            .update_task_protection()
+            .cluster(cluster)
+            .set_tasks(Some(batch.to_vec()))
+            .protection_enabled(true)
+            .expires_in_minutes(PROTECTION_MINUTES);
+        let answer = call.customize().config_override(once()).send().await;
+        let answer = answer.map_err(|error| ECS.refused(OPERATION, error))?;
+        for failure in answer.failures() {
+            let reason = failure.reason().unwrap_or("no reason");
+            if reason == "MISSING" {
+                continue;
+            }
+            let Some(arn) = failure.arn() else { return Err(super::refusal_of(OPERATION, failure)) };
+            let said = failure.detail().map_or_else(|| reason.to_owned(), |detail| format!("{reason}: {detail}"));
+            unprotected.insert(arn.to_owned(), said);
+        }
+    }
+    Ok(unprotected)
+}
+
+pub(super) async fn unprotect(sdk: &Client, cluster: &str, tasks: &[String]) -> Call<()> {
+    const OPERATION: &str = "UpdateTaskProtection";
+    for batch in tasks.chunks(PROTECT_BATCH) {
+        let call =
+            sdk.update_task_protection().cluster(cluster).set_tasks(Some(batch.to_vec())).protection_enabled(false);
+        let answer = call.customize().config_override(once()).send().await;
+        let answer = found(answer.map_err(|error| ECS.refused(OPERATION, error)))?;
+        only_missing(OPERATION, answer.as_ref().map_or(&[], |answer| answer.failures()))?;
+    }
+    Ok(())
+}
+
+pub(super) async fn stop(sdk: &Client, cluster: &str, task: &str, reason: &str) -> Call<()> {
+    let reason: String = reason.chars().take(REASON_CHARS_MAX).collect();
+    let call = sdk.stop_task().cluster(cluster).task(task).reason(reason);
+    let answer = call.customize().config_override(once()).send().await;
+    answer.map(drop).map_err(|error| ECS.refused("StopTask", error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_status_of_a_task_has_a_phase() {
+        for (status, told, expected) in [
+            ("PROVISIONING", false, TaskPhase::Starting),
+            ("PENDING", false, TaskPhase::Starting),
+            ("ACTIVATING", false, TaskPhase::Starting),
+            ("RUNNING", false, TaskPhase::Running),
+            ("RUNNING", true, TaskPhase::Running),
+            ("DEACTIVATING", true, TaskPhase::Stopping),
+            ("STOPPING", true, TaskPhase::Stopping),
+            ("DEPROVISIONING", true, TaskPhase::Stopping),
+            ("STOPPED", true, TaskPhase::Stopped),
+            ("DELETED", true, TaskPhase::Stopped),
+            ("SOMETHING_NEW", false, TaskPhase::Running),
+            ("SOMETHING_NEW", true, TaskPhase::Stopping),
+        ] {
+            assert_eq!(phase(Some(status), told), expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_stopped_task_tells_why_in_both_voices() {
+        let container = Container::builder().name(CONTAINER).exit_code(137).reason("OutOfMemoryError").build();
+        let task = Task::builder()
+            .task_arn("arn")
+            .last_status("STOPPED")
+            .desired_status("STOPPED")
+            .stopped_reason("Essential container in task exited")
+            .containers(Container::builder().name("sidecar").exit_code(1).build())
+            .containers(container);
+        let ending = observed(&task.build()).unwrap().ending.unwrap();
+        assert_eq!(ending.reason, "Essential container in task exited: OutOfMemoryError");
+        assert_eq!(ending.exit_code, Some(137));
+    }
+
+    #[test]
+    fn a_container_that_the_agent_has_not_reported_has_no_runtime_id() {
+        let task = |id: &str| {
+            let container = Container::builder().name(CONTAINER).runtime_id(id).build();
+            observed(&Task::builder().task_arn("arn").last_status("PENDING").containers(container).build()).unwrap()
+        };
+        assert_eq!(task("").runtime_id, None);
+        assert_eq!(task("0123456789abcdef").runtime_id.as_deref(), Some("0123456789abcdef"));
+    }
+}

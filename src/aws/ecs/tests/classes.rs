@@ -1,0 +1,79 @@
+use super::super::classify::{ECS, TABLE};
+use crate::aws::classify::tests::check;
+use crate::pool::refusal::Class::{self, Conflict, Denied, Missing, Rejected};
+
+const SAMPLES: &[(&str, &str, Class)] = &[
+    (
+        "UpdateInProgressException",
+        "The specified cluster is in a busy state. Cluster attachments must be in UPDATE_COMPLETE or UPDATE_FAILED state before they can be updated.",
+        Conflict,
+    ),
+    ("ResourceInUseException", "The specified capacity provider is in use and cannot be removed.", Conflict),
+    ("ClientException", "Cluster was not ACTIVE.", Conflict),
+    (
+        "ClientException",
+        "ECS Service Linked Role does not exist. Please create a Service linked role for ECS and try again.",
+        Conflict,
+    ),
+    (
+        "ClientException",
+        "The specified Auto Scaling group ARN is already being used by another capacity provider. Specify a unique Auto Scaling group ARN and try again.",
+        Conflict,
+    ),
+    ("ClientException", "A capacity provider with the specified name already exists.", Conflict),
+    ("ClientException", "The specified capacity provider is in use and cannot be removed.", Conflict),
+    ("ClientException", "The specified Auto Scaling group ARN is invalid.", Conflict),
+    ("InvalidParameterException", "The specified capacity provider is in use and cannot be removed.", Conflict),
+    ("InvalidParameterException", "The maximum number of capacity providers per cluster has been exceeded.", Rejected),
+    (
+        "InvalidParameterException",
+        "The specified capacity provider strategy cannot contain a capacity provider that is not associated with the cluster. Associate the capacity provider with the cluster and try again.",
+        Conflict,
+    ),
+    ("InvalidParameterException", "Unable to Start a service that is still Draining.", Conflict),
+    ("InvalidParameterException", "Creation of service was not idempotent.", Conflict),
+    ("InvalidParameterException", "The service cannot be stopped while deployments are active.", Conflict),
+    ("InvalidParameterException", "The service cannot be stopped while it is scaled above 0.", Conflict),
+    ("InvalidParameterException", "Unable to assume role and validate the specified targetGroupArn.", Conflict),
+    ("InvalidParameterException", "Service Linked Role does not exist.", Conflict),
+    (
+        "InvalidParameterException",
+        "Please verify that the ECS service role being passed has the proper permissions.",
+        Conflict,
+    ),
+    ("InvalidParameterException", "The referenced cluster was inactive.", Missing),
+    ("DependencyViolation", "resource sg-1 has a dependent object", Conflict),
+    ("ConflictException", "", Conflict),
+    ("ServiceNotFoundException", "Service not found.", Missing),
+    ("ServiceNotActiveException", "Service was not ACTIVE.", Missing),
+    ("ClusterNotFoundException", "Cluster not found.", Missing),
+    ("ResourceNotFoundException", "The specified resource wasn't found.", Missing),
+    ("ClientException", "Unable to describe task definition.", Missing),
+    ("ClientException", "The specified task definition is inactive.", Missing),
+    (
+        "ClientException",
+        "The specified capacity provider does not exist. Specify a valid name or ARN and try again.",
+        Missing,
+    ),
+    ("ClientException", "TaskDefinition not found.", Missing),
+    ("InvalidParameterException", "The specified capacity provider 'x' does not exist.", Missing),
+    ("InvalidParameterException", "The referenced task was not found.", Missing),
+    ("BlockedException", "Your Amazon Web Services account was blocked.", Denied),
+    ("LimitExceededException", "The limit for the resource was exceeded.", Rejected),
+    ("UnsupportedFeatureException", "", Rejected),
+    (
+        "ClientException",
+        "The managed termination protection setting for the capacity provider is invalid. To enable managed termination protection for a capacity provider, the Auto Scaling group must have instance protection from scale in enabled.",
+        Rejected,
+    ),
+    ("InvalidParameterException", "Invalid revision number.", Rejected),
+    ("MISSING", "", Missing),
+    ("INACTIVE", "", Missing),
+    ("DEPLOYMENT_BLOCKED", "", Conflict),
+    ("TASK_NOT_VALID", "", Rejected),
+];
+
+#[test]
+fn every_error_of_ecs_has_its_class() {
+    check(&ECS, TABLE, SAMPLES);
+}

@@ -1,0 +1,297 @@
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::{arns, batches, id, only_sent, owner};
+use crate::aws::replay::Replay;
+use crate::pool::observed::{ProviderShape, ServiceShape};
+use crate::pool::refusal::Class;
+use crate::reconcile::ports::Ecs;
+
+fn shape() -> ServiceShape {
+    ServiceShape {
+        task_definition: "arn:td:7".to_owned(),
+        desired_count: 3,
+        capacity_provider: Some("ours".to_owned()),
+        distinct_instances: true,
+        maximum_percent: 200,
+        minimum_healthy_percent: 100,
+        breaks_circuit_without_rollback: true,
+        rebalances_zones: false,
+    }
+}
+
+fn deployment_configuration() -> Value {
+    json!({
+        "deploymentCircuitBreaker": { "enable": true, "rollback": false },
+        "maximumPercent": 200,
+        "minimumHealthyPercent": 100,
+    })
+}
+
+#[tokio::test]
+async fn a_service_is_made_on_its_provider_with_nothing_left_to_a_default() {
+    let replay = Replay::default().json(&json!({}));
+    replay.ecs().create_service("c", &id(), &shape(), &owner(), "token").await.unwrap();
+    assert_eq!(
+        only_sent(&replay),
+        json!({
+            "cluster": "c",
+            "serviceName": "ghr-ci-Runners-0123456789",
+            "clientToken": "token",
+            "schedulingStrategy": "REPLICA",
+            "taskDefinition": "arn:td:7",
+            "desiredCount": 3,
+            "capacityProviderStrategy": [{ "capacityProvider": "ours", "weight": 1, "base": 0 }],
+            "placementConstraints": [{ "type": "distinctInstance" }],
+            "deploymentConfiguration": deployment_configuration(),
+            "availabilityZoneRebalancing": "DISABLED",
+            "enableECSManagedTags": true,
+            "propagateTags": "SERVICE",
+            "enableExecuteCommand": false,
+            "tags": [{ "key": "github-runner-pool:id", "value": "ghr-ci-Runners-0123456789" }],
+        })
+    );
+}
+
+#[tokio::test]
+async fn an_update_sends_the_whole_shape_and_forces_nothing() {
+    let replay = Replay::default().json(&json!({}));
+    let shape = ServiceShape { distinct_instances: false, ..shape() };
+    replay.ecs().update_service("c", &id(), &shape).await.unwrap();
+    assert_eq!(
+        only_sent(&replay),
+        json!({
+            "cluster": "c",
+            "service": "ghr-ci-Runners-0123456789",
+            "taskDefinition": "arn:td:7",
+            "desiredCount": 3,
+            "capacityProviderStrategy": [{ "capacityProvider": "ours", "weight": 1, "base": 0 }],
+            "placementConstraints": [],
+            "deploymentConfiguration": deployment_configuration(),
+            "availabilityZoneRebalancing": "DISABLED",
+        })
+    );
+}
+
+#[tokio::test]
+async fn lowering_a_service_changes_its_count_and_rebalancing_only() {
+    let replay = Replay::default().json(&json!({}));
+    replay.ecs().lower_service_to_zero("c", &id()).await.unwrap();
+    let expected = json!({
+        "cluster": "c", "service": id().as_str(), "desiredCount": 0, "availabilityZoneRebalancing": "DISABLED",
+    });
+    assert_eq!(only_sent(&replay), expected);
+}
+
+#[tokio::test]
+async fn deleting_what_is_gone_is_done() {
+    let task = &arns("task", 1);
+    let instance = "arn:ci";
+    let replay = Replay::default()
+        .json_error("ServiceNotActiveException", "Service was not ACTIVE.")
+        .json_error("ServiceNotFoundException", "Service not found.")
+        .json_error("ClientException", "The specified capacity provider does not exist.")
+        .json(&json!({ "clusters": [], "failures": [{ "arn": "c", "reason": "MISSING" }] }))
+        .json_error("InvalidParameterException", "The referenced task was not found.")
+        .json_error("ClusterNotFoundException", "Cluster not found.")
+        .json(&json!({ "containerInstances": [], "failures": [{ "arn": "arn:ci", "reason": "MISSING" }] }))
+        .json_error("InvalidParameterException", "The referenced container instance was not found.");
+    let ecs = replay.ecs();
+    ecs.lower_service_to_zero("c", &id()).await.unwrap();
+    ecs.delete_service("c", &id()).await.unwrap();
+    ecs.delete_capacity_provider("p").await.unwrap();
+    ecs.dissociate("c", "p").await.unwrap();
+    ecs.stop_task("c", &task[0], "why").await.unwrap();
+    ecs.unprotect("c", task).await.unwrap();
+    ecs.drain_instance("c", instance).await.unwrap();
+    ecs.deregister_instance("c", instance).await.unwrap();
+}
+
+#[tokio::test]
+async fn deletions_are_sent_as_they_must_be() {
+    let empty = json!({});
+    let replay = Replay::default().json(&empty).json(&empty).json(&empty).json(&empty);
+    let ecs = replay.ecs();
+    ecs.delete_service("c", &id()).await.unwrap();
+    ecs.stop_task("c", "arn:t", &"y".repeat(400)).await.unwrap();
+    ecs.drain_instance("c", "arn:ci").await.unwrap();
+    ecs.deregister_instance("c", "arn:ci").await.unwrap();
+    let sent: Vec<Value> = replay.sent().iter().map(super::super::super::replay::Sent::json).collect();
+    assert_eq!(sent[0], json!({ "cluster": "c", "service": id().as_str(), "force": false }));
+    assert_eq!(sent[1]["reason"].as_str().unwrap().len(), 255);
+    assert_eq!(sent[2], json!({ "cluster": "c", "containerInstances": ["arn:ci"], "status": "DRAINING" }));
+    assert_eq!(sent[3], json!({ "cluster": "c", "containerInstance": "arn:ci", "force": true }));
+}
+
+#[tokio::test]
+async fn an_association_writes_back_what_it_read_with_ours_added() {
+    let cluster = json!({ "clusters": [{
+        "clusterArn": "arn:c", "status": "ACTIVE", "capacityProviders": ["FARGATE", "theirs"],
+        "defaultCapacityProviderStrategy": [{ "capacityProvider": "theirs", "weight": 2, "base": 1 }],
+    }]});
+    let replay = Replay::default().json(&cluster).json(&json!({})).json(&cluster);
+    let ecs = replay.ecs();
+    ecs.associate("c", "ours").await.unwrap();
+    assert_eq!(
+        replay.sent()[1].json(),
+        json!({
+            "cluster": "c",
+            "capacityProviders": ["FARGATE", "theirs", "ours"],
+            "defaultCapacityProviderStrategy": [{ "capacityProvider": "theirs", "weight": 2, "base": 1 }],
+        })
+    );
+    ecs.associate("c", "theirs").await.unwrap();
+    assert_eq!(replay.operations(), ["DescribeClusters", "PutClusterCapacityProviders", "DescribeClusters"]);
+}
+
+#[tokio::test]
+async fn a_dissociation_takes_ours_out_of_both_lists_and_sends_even_empty_ones() {
+    let replay = Replay::default()
+        .json(&json!({ "clusters": [{
+            "clusterArn": "arn:c", "status": "ACTIVE", "capacityProviders": ["ours"],
+            "defaultCapacityProviderStrategy": [{ "capacityProvider": "ours", "weight": 1 }],
+        }]}))
+        .json(&json!({}));
+    replay.ecs().dissociate("c", "ours").await.unwrap();
+    assert_eq!(
+        replay.sent()[1].json(),
+        json!({ "cluster": "c", "capacityProviders": [], "defaultCapacityProviderStrategy": [] })
+    );
+}
+
+#[tokio::test]
+async fn an_association_with_a_missing_cluster_says_so() {
+    let error = Replay::default().json(&json!({ "clusters": [] })).ecs().associate("nope", "ours").await.unwrap_err();
+    assert_eq!(error.class(), Class::Missing);
+    assert_eq!(error.refusal.message, "there is no cluster nope");
+}
+
+#[tokio::test]
+async fn a_capacity_provider_is_made_and_changed_with_managed_scaling() {
+    let shape = ProviderShape {
+        target_capacity_percent: Some(100),
+        instance_warmup_secs: 300,
+        protects_from_termination: true,
+        drains: true,
+    };
+    let group = json!({
+        "managedScaling": { "status": "ENABLED", "targetCapacity": 100, "instanceWarmupPeriod": 300 },
+        "managedTerminationProtection": "ENABLED",
+        "managedDraining": "ENABLED",
+    });
+    let replay = Replay::default().json(&json!({})).json(&json!({}));
+    let ecs = replay.ecs();
+    ecs.create_capacity_provider("p", "arn:g", &shape, &owner()).await.unwrap();
+    ecs.update_capacity_provider("p", &shape).await.unwrap();
+    let mut created = replay.sent()[0].json();
+    assert_eq!(created["autoScalingGroupProvider"]["autoScalingGroupArn"].take(), "arn:g");
+    created["autoScalingGroupProvider"].as_object_mut().unwrap().remove("autoScalingGroupArn");
+    assert_eq!(created["autoScalingGroupProvider"], group);
+    assert_eq!(created["tags"][0]["key"], "github-runner-pool:id");
+    assert_eq!(replay.sent()[1].json(), json!({ "name": "p", "autoScalingGroupProvider": group }));
+}
+
+#[tokio::test]
+async fn tasks_are_protected_by_the_ten_and_those_that_ecs_passed_over_are_told() {
+    let tasks = arns("task", 12);
+    let replay = Replay::default()
+        .json(&json!({ "protectedTasks": [], "failures": [
+            { "arn": tasks[0], "reason": "DEPLOYMENT_BLOCKED" },
+            { "arn": tasks[1], "reason": "MISSING" },
+            { "arn": tasks[2], "reason": "TASK_NOT_VALID", "detail": "no service" },
+        ]}))
+        .json(&json!({ "protectedTasks": [], "failures": [] }));
+    let left = replay.ecs().protect("c", &tasks).await.unwrap();
+    let expected = BTreeMap::from([
+        (tasks[0].clone(), "DEPLOYMENT_BLOCKED".to_owned()),
+        (tasks[2].clone(), "TASK_NOT_VALID: no service".to_owned()),
+    ]);
+    assert_eq!(left, expected);
+    assert_eq!(batches(&replay, "UpdateTaskProtection", "tasks"), [10, 2]);
+    assert_eq!(replay.sent()[1].json()["expiresInMinutes"], 2880);
+    assert_eq!(replay.sent()[1].json()["protectionEnabled"], true);
+}
+
+#[tokio::test]
+async fn a_protection_that_was_refused_as_a_whole_never_passes_for_done() {
+    let replay = Replay::default().json_error("ClusterNotFoundException", "Cluster not found.");
+    let error = replay.ecs().protect("c", &arns("task", 1)).await.unwrap_err();
+    assert_eq!(error.class(), Class::Missing);
+}
+
+#[tokio::test]
+async fn lifting_protection_passes_over_missing_tasks_and_nothing_else() {
+    let tasks = arns("task", 11);
+    let missing = json!({ "failures": [{ "arn": tasks[0], "reason": "MISSING" }] });
+    let replay = Replay::default().json(&missing).json(&json!({}));
+    replay.ecs().unprotect("c", &tasks).await.unwrap();
+    assert_eq!(batches(&replay, "UpdateTaskProtection", "tasks"), [10, 1]);
+    assert_eq!(replay.sent()[0].json()["protectionEnabled"], false);
+    let blocked = json!({ "failures": [{ "arn": tasks[0], "reason": "DEPLOYMENT_BLOCKED", "detail": "busy" }] });
+    let error = Replay::default().json(&blocked).ecs().unprotect("c", &tasks[..1]).await.unwrap_err();
+    assert_eq!(error.class(), Class::Conflict);
+}
+
+#[tokio::test]
+async fn revisions_are_deregistered_and_then_deleted_by_the_ten() {
+    let revisions = arns("task-definition", 11);
+    let mut replay = Replay::default();
+    for _ in 0..10 {
+        replay = replay.json(&json!({}));
+    }
+    replay = replay
+        .json(&json!({ "failures": [{ "arn": revisions[0], "reason": "MISSING" }] }))
+        .json_error("ClientException", "The specified task definition is inactive.")
+        .json(&json!({ "failures": [{ "arn": revisions[10], "reason": "IN_USE", "detail": "still referenced" }] }));
+    let error = replay.ecs().delete_task_definitions(&revisions).await.unwrap_err();
+    assert_eq!(batches(&replay, "DeleteTaskDefinitions", "taskDefinitions"), [10, 1]);
+    assert_eq!(replay.operations().iter().filter(|sent| *sent == "DeregisterTaskDefinition").count(), 11);
+    assert!(error.refusal.message.ends_with("still referenced"), "{error}");
+}
+
+#[tokio::test]
+async fn tags_are_set_and_removed_only_where_there_are_any() {
+    let replay = Replay::default().json(&json!({})).json(&json!({}));
+    let ecs = replay.ecs();
+    ecs.tag("arn", &BTreeMap::new(), &[]).await.unwrap();
+    assert!(replay.sent().is_empty());
+    ecs.tag("arn", &owner(), &["old".to_owned()]).await.unwrap();
+    assert_eq!(replay.operations(), ["TagResource", "UntagResource"]);
+    assert_eq!(replay.sent()[1].json(), json!({ "resourceArn": "arn", "tagKeys": ["old"] }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_is_repeated_after_a_throttle_or_before_it_was_sent() {
+    let replay = Replay::default().json_error("ThrottlingException", "Rate exceeded").never_sent().json(&json!({}));
+    replay.ecs().update_service("c", &id(), &shape()).await.unwrap();
+    assert_eq!(replay.sent().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_is_never_repeated_after_an_unclear_outcome() {
+    for replay in [Replay::default().lost(), Replay::default().http(500, "{\"__type\":\"ServerException\"}")] {
+        let replay = replay.json(&json!({}));
+        let error = replay.ecs().update_service("c", &id(), &shape()).await.unwrap_err();
+        assert_eq!(error.class(), Class::Unavailable);
+        assert_eq!(replay.sent().len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_is_repeated_after_any_passing_failure() {
+    let replay = Replay::default().lost().http(503, "").json(&json!({ "clusters": [] }));
+    assert_eq!(replay.ecs().cluster("c").await.unwrap(), None);
+    assert_eq!(replay.sent().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttle_that_does_not_end_is_told_as_one() {
+    let mut replay = Replay::default();
+    for _ in 0..3 {
+        replay = replay.json_error("ThrottlingException", "Rate exceeded");
+    }
+    let error = replay.ecs().cluster("c").await.unwrap_err();
+    assert_eq!(error.class(), Class::Throttled { retry_after: None });
+    assert_eq!(replay.sent().len(), 3);
+}

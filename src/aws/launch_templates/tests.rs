@@ -1,0 +1,141 @@
+use super::*;
+use crate::aws::classify::tests::check;
+use crate::aws::config::AwsEndpoints;
+use crate::aws::replay::{Replay, settings};
+use crate::reconcile::ports::AutoScaling;
+
+const FOUND: &str = "<DescribeLaunchTemplatesResponse xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\">
+  <requestId>r</requestId><launchTemplates><item><launchTemplateId>lt-1</launchTemplateId>
+  <defaultVersionNumber>3</defaultVersionNumber><latestVersionNumber>7</latestVersionNumber></item></launchTemplates>
+</DescribeLaunchTemplatesResponse>";
+
+fn error(code: &str, message: &str) -> String {
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Response><Errors><Error><Code>{code}</Code>\
+         <Message>{message}</Message></Error></Errors><RequestID>r</RequestID></Response>"
+    )
+}
+
+fn id() -> TemplateRef {
+    TemplateRef::Id("lt-1".to_owned())
+}
+
+fn name() -> TemplateRef {
+    TemplateRef::Name("runners & co".to_owned())
+}
+
+#[test]
+fn every_error_of_ec2_has_its_class() {
+    check(
+        &EC2,
+        TABLE,
+        &[
+            (
+                "InvalidLaunchTemplateId.NotFound",
+                "The specified launch template, with template ID lt-1, does not exist.",
+                Class::Missing,
+            ),
+            ("InvalidLaunchTemplateId.NotFoundException", "", Class::Missing),
+            (
+                "InvalidLaunchTemplateName.NotFoundException",
+                "At least one of the launch templates specified in the request does not exist.",
+                Class::Missing,
+            ),
+            ("InvalidLaunchTemplateName.NotFound", "", Class::Missing),
+            ("InvalidLaunchTemplateId.Malformed", "Invalid id: \"x\"", Class::Rejected),
+            ("InvalidLaunchTemplateName.MalformedException", "", Class::Rejected),
+            ("UnauthorizedOperation", "You are not authorized to perform this operation.", Class::Denied),
+        ],
+    );
+}
+
+#[tokio::test]
+async fn latest_and_default_are_read_by_id_or_by_name() {
+    let replay = Replay::default().http(200, FOUND).http(200, FOUND);
+    let client = replay.auto_scaling();
+    assert_eq!(client.template_version(&id(), "$Latest").await.unwrap(), Some(7));
+    assert_eq!(client.template_version(&name(), "$Default").await.unwrap(), Some(3));
+    let sent = replay.sent();
+    assert_eq!(sent[0].form(), "Action=DescribeLaunchTemplates\nLaunchTemplateId.1=lt-1\nVersion=2016-11-15");
+    assert_eq!(sent[1].form(), "Action=DescribeLaunchTemplates\nLaunchTemplateName.1=runners & co\nVersion=2016-11-15");
+    assert_eq!(sent[0].operation, "DescribeLaunchTemplates");
+    assert_eq!(sent[0].uri, "https://ec2.eu-west-1.amazonaws.com/");
+}
+
+#[tokio::test]
+async fn the_call_is_signed_with_the_session_and_shows_no_secret() {
+    let replay = Replay::default().http(200, FOUND);
+    let client = replay.auto_scaling();
+    client.template_version(&id(), "$Latest").await.unwrap();
+    let headers = &replay.sent()[0].headers;
+    assert!(headers.contains("authorization: AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/"), "{headers}");
+    assert!(headers.contains("/eu-west-1/ec2/aws4_request"), "{headers}");
+    assert!(headers.contains("x-amz-security-token: planted-session"), "{headers}");
+    assert!(!headers.contains("planted-key"), "{headers}");
+    assert!(!format!("{client:?}").contains("planted"));
+}
+
+#[tokio::test]
+async fn a_number_stands_for_itself_and_nothing_is_asked() {
+    let replay = Replay::default();
+    let client = replay.auto_scaling();
+    assert_eq!(client.template_version(&id(), "12").await.unwrap(), Some(12));
+    assert_eq!(client.template_version(&id(), "newest").await.unwrap_err().class(), Class::Rejected);
+    assert!(replay.sent().is_empty());
+}
+
+#[tokio::test]
+async fn a_template_that_does_not_exist_is_none() {
+    let replay = Replay::default()
+        .http(400, &error("InvalidLaunchTemplateId.NotFound", "does not exist"))
+        .http(200, &FOUND.replace("item", "gone"));
+    let client = replay.auto_scaling();
+    assert_eq!(client.template_version(&id(), "$Latest").await.unwrap(), None);
+    assert_eq!(client.template_version(&id(), "$Latest").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn refusals_are_told_with_code_message_and_cause() {
+    let replay = Replay::default()
+        .http(403, &error("UnauthorizedOperation", "You are not authorized"))
+        .http(503, "not XML")
+        .http(200, "<html/>")
+        .lost();
+    let client = replay.auto_scaling();
+    let mut told = Vec::new();
+    for _ in 0..4 {
+        let error = client.template_version(&id(), "$Latest").await.unwrap_err();
+        told.push(format!("{} {error}", error.class().name()));
+    }
+    assert_eq!(
+        told,
+        [
+            "denied Amazon EC2 DescribeLaunchTemplates refused (UnauthorizedOperation): You are not authorized",
+            "unavailable Amazon EC2 DescribeLaunchTemplates refused (HTTP 503): no message",
+            "unexpected Amazon EC2 DescribeLaunchTemplates refused (Unreadable): the answer is not as EC2 documents it",
+            "unavailable Amazon EC2 DescribeLaunchTemplates refused: no answer",
+        ]
+    );
+}
+
+#[test]
+fn the_endpoint_follows_the_partition_and_the_switches() {
+    let of = |region: &str, use_fips, use_dual_stack| {
+        endpoint(&AwsSettings { region: region.to_owned(), use_fips, use_dual_stack, ..settings() })
+    };
+    assert_eq!(of("us-gov-west-1", true, false), "https://ec2-fips.us-gov-west-1.amazonaws.com");
+    assert_eq!(of("cn-north-1", false, false), "https://ec2.cn-north-1.amazonaws.com.cn");
+    assert_eq!(of("us-east-1", false, true), "https://ec2.us-east-1.api.aws");
+    assert_eq!(of("us-isob-east-1", false, false), "https://ec2.us-isob-east-1.sc2s.sgov.gov");
+    assert_eq!(of("us-iso-east-1", false, false), "https://ec2.us-iso-east-1.c2s.ic.gov");
+}
+
+#[tokio::test]
+async fn an_endpoint_of_the_environment_is_used_as_it_is() {
+    let replay = Replay::default().http(200, FOUND);
+    let endpoints = AwsEndpoints { all: Some("http://127.0.0.1:4566".to_owned()), ..AwsEndpoints::default() };
+    let templates =
+        LaunchTemplates::new(&AwsSettings { endpoints, ..settings() }, SharedHttpConnector::new(replay.clone()));
+    assert_eq!(templates.version(&id(), "$Latest").await.unwrap(), Some(7));
+    assert_eq!(replay.sent()[0].uri, "http://127.0.0.1:4566/");
+}

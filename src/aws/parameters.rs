@@ -1,0 +1,86 @@
+//! The port [`Parameters`] on the AWS SDK.
+//!
+//! A Secrets Manager secret is read through Parameter Store's reserved path, so that one SDK serves both:
+//! `/aws/reference/secretsmanager/NAME`, with `:VERSION-ID` or `:STAGE` behind it.
+//! <https://docs.aws.amazon.com/systems-manager/latest/userguide/integration-ps-secretsmanager.html>
+//!
+//! A value leaves this module as a [`Secret`] only, and no error tells any part of one.
+
+mod secret_ref;
+
+use aws_sdk_ssm::Client;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+
+use self::secret_ref::SecretRef;
+use super::classify::{Row, Service, found, row};
+use super::config::{AwsSettings, sdk_config};
+use crate::pool::refusal::{Class, Remote};
+use crate::pool::secret::Secret;
+use crate::pool::spec::ParameterRef;
+use crate::reconcile::ports::{Call, Parameters};
+
+const OPERATION: &str = "GetParameter";
+
+const SSM: Service = Service { remote: Remote::ParameterStore, table: TABLE };
+
+/// <https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameter.html>
+const TABLE: &[Row] = &[
+    row("ParameterNotFound", "", Class::Missing),
+    row("ParameterVersionNotFound", "", Class::Missing),
+    // The key that the value is encrypted with is disabled or gone.
+    row("InvalidKeyId", "", Class::Rejected),
+];
+
+/// Parameter Store.
+#[derive(Clone, Debug)]
+pub struct ParametersClient {
+    sdk: Client,
+}
+
+impl ParametersClient {
+    pub(super) fn new(settings: &AwsSettings, http: &SharedHttpClient) -> Self {
+        let endpoint = settings.endpoints.choose(settings.endpoints.ssm.as_ref());
+        Self { sdk: Client::new(&sdk_config(settings, http, endpoint)) }
+    }
+
+    async fn get(&self, name: &str) -> Call<Option<aws_sdk_ssm::types::Parameter>> {
+        let answer = self.sdk.get_parameter().name(name).with_decryption(true).send().await;
+        let answer = found(answer.map_err(|error| SSM.refused(OPERATION, error)))?;
+        Ok(answer.and_then(|answer| answer.parameter))
+    }
+}
+
+impl Parameters for ParametersClient {
+    async fn read(&self, parameter: &ParameterRef) -> Call<Option<Secret>> {
+        if !parameter.is_secrets_manager() {
+            let found = self.get(&parameter.0).await?;
+            return Ok(found.and_then(|found| found.value).map(Secret::new));
+        }
+        let Some(secret) = SecretRef::parse(&parameter.0) else {
+            return Err(SSM.said(OPERATION, "ValidationException", format_args!("{parameter} is no secret's ARN")));
+        };
+        let Some(found) = self.get(&secret.reference_path()).await? else { return Ok(None) };
+        // The path names the secret without account or Region: one of the same name here may be another one.
+        if found.arn().is_some_and(|arn| arn.contains(":secretsmanager:") && !arn.starts_with(secret.arn())) {
+            let said =
+                format_args!("{parameter} is a secret of another account or Region, and cannot be read from here");
+            return Err(SSM.said(OPERATION, "ValidationException", said));
+        }
+        let Some(value) = found.value.map(Secret::new) else { return Ok(None) };
+        match secret.json_key() {
+            None => Ok(Some(value)),
+            Some(key) => pick(&value, key).map(Some).ok_or_else(|| {
+                let said = format_args!("{parameter} holds no JSON object with a text under the key {key}");
+                SSM.said(OPERATION, "ValidationException", said)
+            }),
+        }
+    }
+}
+
+fn pick(value: &Secret, key: &str) -> Option<Secret> {
+    let object: serde_json::Value = serde_json::from_str(value.expose()).ok()?;
+    object.get(key)?.as_str().map(Secret::new)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+use serde_json::json;
+
+use super::*;
+use crate::aws::classify::tests::check;
+use crate::aws::replay::Replay;
+
+const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:111111111111:secret:ci/app-AbC123";
+
+fn answer(value: &str) -> serde_json::Value {
+    json!({ "Parameter": { "Name": "n", "Type": "SecureString", "Value": value } })
+}
+
+async fn read(replay: &Replay, parameter: &str) -> Call<Option<Secret>> {
+    replay.parameters().read(&ParameterRef(parameter.to_owned())).await
+}
+
+#[test]
+fn every_error_of_parameter_store_has_its_class() {
+    check(
+        &SSM,
+        TABLE,
+        &[
+            ("ParameterNotFound", "", Class::Missing),
+            ("ParameterVersionNotFound", "Systems Manager could not find version 9 of /ci/token.", Class::Missing),
+            ("InvalidKeyId", "The query key ID isn't valid.", Class::Rejected),
+            ("InternalServerError", "", Class::Unavailable),
+        ],
+    );
+}
+
+#[tokio::test]
+async fn a_parameter_is_read_decrypted_by_name_or_arn() {
+    for parameter in ["/ci/token", "arn:aws:ssm:eu-west-1:1:parameter/ci/token"] {
+        let replay = Replay::default().json(&answer("planted-value"));
+        let value = read(&replay, parameter).await.unwrap().unwrap();
+        assert_eq!(value.expose(), "planted-value");
+        assert_eq!(replay.sent()[0].json(), json!({ "Name": parameter, "WithDecryption": true }));
+    }
+}
+
+#[tokio::test]
+async fn a_parameter_that_does_not_exist_is_none() {
+    for parameter in ["/ci/token", SECRET] {
+        let replay = Replay::default().json_error("ParameterNotFound", "");
+        assert_eq!(read(&replay, parameter).await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn a_secret_is_read_through_its_reference_path() {
+    let replay = Replay::default().json(&answer("planted-value"));
+    assert_eq!(read(&replay, SECRET).await.unwrap().unwrap().expose(), "planted-value");
+    assert_eq!(replay.sent()[0].json()["Name"], "/aws/reference/secretsmanager/ci/app");
+}
+
+#[tokio::test]
+async fn the_value_under_a_key_is_picked_out_of_a_json_secret() {
+    let replay = Replay::default().json(&answer("{\"pem\": \"planted-value\", \"number\": 4}"));
+    let value = read(&replay, &format!("{SECRET}:pem::")).await.unwrap().unwrap();
+    assert_eq!(value.expose(), "planted-value");
+}
+
+#[tokio::test]
+async fn a_key_that_is_not_there_is_refused_without_showing_the_value() {
+    for value in ["{\"pem\": \"planted\"}", "{\"key\": [\"planted\"]}", "planted", "[\"planted\"]"] {
+        let replay = Replay::default().json(&answer(value));
+        let error = read(&replay, &format!("{SECRET}:key::")).await.unwrap_err();
+        assert_eq!(error.class(), Class::Rejected);
+        assert!(error.refusal.message.ends_with("under the key key"), "{error}");
+        assert!(!format!("{error:?} {error}").contains("planted"));
+    }
+}
+
+#[tokio::test]
+async fn a_secret_of_the_same_name_in_another_account_is_not_taken_for_it() {
+    let of = |arn: &str| json!({ "Parameter": { "Value": "planted", "ARN": arn } });
+    let other = SECRET.replace("111111111111", "222222222222");
+    let error = read(&Replay::default().json(&of(&other)), SECRET).await.unwrap_err();
+    assert_eq!(error.class(), Class::Rejected);
+    assert!(!format!("{error:?}").contains("planted"));
+    let cut_short = SECRET.trim_end_matches("-AbC123");
+    for own in [SECRET, cut_short] {
+        assert!(read(&Replay::default().json(&of(SECRET)), own).await.unwrap().is_some());
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_read_keeps_its_value_to_itself() {
+    let replay = Replay::default().http(200, "{\"Parameter\": {\"Value\": \"planted\", ]");
+    let error = read(&replay, "/ci/token").await.unwrap_err();
+    assert!(!format!("{error:?} {error}").contains("planted"));
+}
+
+#[tokio::test]
+async fn neither_client_nor_denial_shows_a_secret() {
+    let replay = Replay::default().json_error("AccessDeniedException", "not authorized to perform: ssm:GetParameter");
+    let error = read(&replay, "/ci/token").await.unwrap_err();
+    assert_eq!(error.class(), Class::Denied);
+    assert!(!format!("{error:?} {:?}", replay.parameters()).contains("planted"));
+}

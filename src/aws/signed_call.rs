@@ -1,0 +1,86 @@
+//! A call that is signed by hand, for a service of which we need one operation: its SDK crate would cost more build
+//! time and size than all the rest.
+
+use aws_credential_types::Credentials;
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::sign::v4;
+use aws_smithy_async::time::{SharedTimeSource, SystemTimeSource};
+use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
+use aws_smithy_runtime_api::client::identity::Identity;
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_types::body::SdkBody;
+
+use super::config::{AwsSettings, credentials};
+
+/// Signs and sends on the connections that the SDK's clients use.
+#[derive(Clone, Debug)]
+pub(super) struct SignedCalls {
+    connector: SharedHttpConnector,
+    credentials: Credentials,
+    region: String,
+    time: SharedTimeSource,
+}
+
+/// A call that brought no answer. Nothing of a request is in its text.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoAnswer {
+    /// The request could not be put together or signed.
+    #[error("the request could not be signed")]
+    Unsigned(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It was sent, or tried to be.
+    #[error("no answer")]
+    Unanswered(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl SignedCalls {
+    pub(super) fn new(settings: &AwsSettings, connector: SharedHttpConnector) -> Self {
+        Self {
+            connector,
+            credentials: credentials(settings),
+            region: settings.region.clone(),
+            time: SharedTimeSource::new(SystemTimeSource::new()),
+        }
+    }
+
+    /// POSTs `body`, signed for `service`, and returns the answer whatever its status.
+    ///
+    /// # Errors
+    /// When there is no answer at all.
+    pub(super) async fn post(
+        &self,
+        service: &str,
+        endpoint: &str,
+        content_type: &str,
+        body: String,
+    ) -> Result<HttpResponse, NoAnswer> {
+        let request = self.signed(service, endpoint, content_type, body).map_err(NoAnswer::Unsigned)?;
+        self.connector.call(request).await.map_err(|error| NoAnswer::Unanswered(error.into()))
+    }
+
+    fn signed(
+        &self,
+        service: &str,
+        endpoint: &str,
+        content_type: &str,
+        body: String,
+    ) -> Result<HttpRequest, Box<dyn std::error::Error + Send + Sync>> {
+        let identity = Identity::from(self.credentials.clone());
+        let params = v4::SigningParams::builder()
+            .identity(&identity)
+            .region(&self.region)
+            .name(service)
+            .time(self.time.now())
+            .settings(SigningSettings::default())
+            .build()?
+            .into();
+        let headers = [("content-type", content_type)];
+        let signable =
+            SignableRequest::new("POST", endpoint, headers.into_iter(), SignableBody::Bytes(body.as_bytes()))?;
+        let (signature, _) = sign(signable, &params)?.into_parts();
+
+        let mut request =
+            http::Request::post(endpoint).header("content-type", content_type).body(SdkBody::from(body))?;
+        signature.apply_to_request_http1x(&mut request);
+        Ok(HttpRequest::try_from(request)?)
+    }
+}
