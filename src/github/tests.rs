@@ -1,0 +1,262 @@
+//! The adapter against a stub on a loopback port, on a clock that jumps.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::testing::{JumpClock, Reply, Seen, Stub, acme, client, reply, rocket, token};
+use crate::pool::refusal::Class;
+use crate::pool::spec::Scope;
+use crate::reconcile::ports::{Deregistration, GitHub as _};
+
+mod limits;
+mod secrecy;
+mod signing_in;
+
+/// A runner as GitHub lists it.
+fn runner(id: u64) -> Value {
+    json!({
+        "id": id, "name": format!("ci-{id}"), "os": "linux", "status": "online", "busy": false,
+        "labels": [{"id": 5, "name": "self-hosted", "type": "read-only"}, {"name": "gpu"}], "runner_group_id": 1,
+    })
+}
+
+fn page(total: usize, ids: impl IntoIterator<Item = u64>) -> Reply {
+    let runners: Vec<Value> = ids.into_iter().map(runner).collect();
+    reply(200, json!({"total_count": total, "runners": runners}))
+}
+
+/// Three pages of 2, 2 and 1.
+fn three_pages(seen: &Seen) -> Reply {
+    match seen.path.as_str() {
+        "/orgs/acme/actions/runners?per_page=100" => {
+            page(5, [1, 2]).with("link", seen.link("/organizations/9/actions/runners?per_page=100&page=2"))
+        }
+        "/organizations/9/actions/runners?per_page=100&page=2" => {
+            page(5, [3, 4]).with("link", seen.link("/organizations/9/actions/runners?per_page=100&page=3"))
+        }
+        "/organizations/9/actions/runners?per_page=100&page=3" => page(5, [5]),
+        _ => reply(404, json!({"message": "Not Found"})),
+    }
+}
+
+#[tokio::test]
+async fn every_page_is_read_with_github_s_headers_on_each_request() {
+    let stub = Stub::start(three_pages);
+    let runners = client(&JumpClock::new()).runners(&stub.target(acme()), &token()).await.unwrap();
+    assert_eq!(runners.iter().map(|runner| runner.id).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+    let first = runners.first().unwrap();
+    assert_eq!((first.name.as_str(), first.is_online, first.is_busy), ("ci-1", true, false));
+    assert_eq!(first.labels.iter().map(String::as_str).collect::<Vec<_>>(), ["gpu", "self-hosted"]);
+
+    let seen = stub.seen();
+    assert_eq!(seen.len(), 3);
+    for request in seen {
+        assert_eq!(request.method, "GET");
+        assert_eq!(request.header("accept"), "application/vnd.github+json");
+        assert_eq!(request.header("x-github-api-version"), "2022-11-28");
+        assert_eq!(request.header("authorization"), "Bearer ghp_planted");
+        assert!(request.header("user-agent").starts_with("github-runner-pool/"));
+    }
+}
+
+#[tokio::test]
+async fn each_scope_has_its_own_path() {
+    let stub = Stub::start(|_| page(0, []));
+    let client = client(&JumpClock::new());
+    for scope in [acme(), rocket(), Scope::Enterprise("umbrella".to_owned())] {
+        client.runners(&stub.target(scope), &token()).await.unwrap();
+    }
+    assert_eq!(
+        stub.lines(),
+        [
+            "GET /orgs/acme/actions/runners?per_page=100",
+            "GET /repos/acme/rocket/actions/runners?per_page=100",
+            "GET /enterprises/umbrella/actions/runners?per_page=100",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_list_that_shifts_while_it_is_read_loses_no_runner() {
+    // Runner 1 goes between the two pages, so runner 3 moves onto the page that was read already.
+    let n_first_pages = AtomicUsize::new(0);
+    let stub = Stub::start(move |seen| match seen.path.as_str() {
+        "/orgs/acme/actions/runners?per_page=100" => {
+            let (total, ids) =
+                if n_first_pages.fetch_add(1, Ordering::SeqCst) == 0 { (3, [1, 2]) } else { (2, [2, 3]) };
+            page(total, ids).with("link", seen.link("/orgs/acme/actions/runners?page=2"))
+        }
+        _ => page(2, []),
+    });
+    let runners = client(&JumpClock::new()).runners(&stub.target(acme()), &token()).await.unwrap();
+    assert_eq!(stub.lines().len(), 4, "read again, once");
+    assert_eq!(runners.iter().map(|runner| runner.id).collect::<Vec<_>>(), [1, 2, 3]);
+
+    // The same runner on two pages is one runner.
+    let stub = Stub::start(|seen| match seen.path.as_str() {
+        "/orgs/acme/actions/runners?per_page=100" => {
+            page(3, [1, 2]).with("link", seen.link("/orgs/acme/actions/runners?page=2"))
+        }
+        _ => page(3, [2, 3]),
+    });
+    let runners = client(&JumpClock::new()).runners(&stub.target(acme()), &token()).await.unwrap();
+    assert_eq!(runners.iter().map(|runner| runner.id).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(stub.lines().len(), 2, "nothing is missing");
+}
+
+#[tokio::test]
+async fn fields_that_are_missing_or_unknown_do_no_harm_and_an_unknown_busy_counts_as_busy() {
+    let body =
+        json!({"runners": [{"id": 7, "status": "hibernating", "labels": [{}, {"name": "x", "hue": 1}]}], "new": 1});
+    let stub = Stub::start(move |_| reply(200, &body));
+    let runners = client(&JumpClock::new()).runners(&stub.target(acme()), &token()).await.unwrap();
+    let runner = runners.first().unwrap();
+    assert_eq!((runner.id, runner.name.as_str(), runner.is_online, runner.is_busy), (7, "", false, true));
+    assert_eq!(runner.labels.iter().map(String::as_str).collect::<Vec<_>>(), ["x"]);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_list_is_not_an_empty_pool() {
+    for body in ["{}", "<html>please log in</html>", "", "{\"runners\": [{\"name\": \"no id\"}]}"] {
+        let stub = Stub::start(move |_| reply(200, body));
+        let error = client(&JumpClock::new()).runners(&stub.target(acme()), &token()).await.unwrap_err();
+        assert_eq!(error.class(), Class::Unexpected, "{body}");
+        assert!(error.refusal.message.contains("a login page answers in its place"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn no_credential_goes_to_a_next_page_on_another_server() {
+    let elsewhere = Stub::start(|_| page(0, []));
+    let next = format!("<http://{}/api/v3/x>; rel=\"next\"", elsewhere.host().authority);
+    let stub = Stub::start(move |_| page(1, [1]).with("link", &next));
+    let error = client(&JumpClock::new()).runners(&stub.target(acme()), &token()).await.unwrap_err();
+    assert_eq!(error.class(), Class::Rejected);
+    assert!(error.refusal.message.contains("another server"), "{error}");
+    assert!(elsewhere.lines().is_empty());
+}
+
+#[tokio::test]
+async fn a_list_without_end_is_refused_and_not_cut_off_in_silence() {
+    let stub = Stub::start(|seen| page(1, [1]).with("link", seen.link("/orgs/acme/actions/runners?page=2")));
+    let error = client(&JumpClock::new()).runners(&stub.target(acme()), &token()).await.unwrap_err();
+    assert_eq!(error.class(), Class::Rejected);
+    assert!(error.refusal.message.contains("more than 10000 entries"), "{error}");
+    assert_eq!(stub.lines().len(), 100);
+}
+
+#[tokio::test]
+async fn a_body_without_end_is_not_read_to_its_end() {
+    let long = "x".repeat(5 * 1024 * 1024);
+    let stub = Stub::start(move |_| reply(200, &long));
+    let error = client(&JumpClock::new()).runners(&stub.target(acme()), &token()).await.unwrap_err();
+    assert_eq!(error.class(), Class::Unexpected);
+    assert!(error.refusal.message.contains("longer than 4194304 bytes"), "{error}");
+}
+
+/// A pool of which GitHub knows three runners: one idle, one busy, one that is gone.
+fn three_fates(seen: &Seen) -> Reply {
+    match seen.line().as_str() {
+        "DELETE /orgs/acme/actions/runners/204" => reply(204, ""),
+        "DELETE /orgs/acme/actions/runners/422" => {
+            reply(422, json!({"message": "Runner \"ci-422\" is currently running a job and cannot be deleted."}))
+        }
+        line if line.starts_with("GET") => page(0, []),
+        _ => reply(404, json!({"message": "Not Found"})),
+    }
+}
+
+#[tokio::test]
+async fn a_deletion_tells_deleted_busy_and_missing_apart() {
+    let stub = Stub::start(three_fates);
+    let (client, target) = (client(&JumpClock::new()), stub.target(acme()));
+    client.runners(&target, &token()).await.unwrap();
+    for (id, expected) in [(204, Deregistration::Deleted), (422, Deregistration::Busy), (404, Deregistration::Missing)]
+    {
+        assert_eq!(client.deregister(&target, &token(), id).await.unwrap(), expected);
+    }
+    assert_eq!(stub.lines().len(), 4, "the list of a moment ago vouches for the 404");
+}
+
+#[tokio::test]
+async fn a_404_on_a_deletion_is_believed_only_where_a_list_was_seen_within_the_minute() {
+    let clock = JumpClock::new();
+    let stub = Stub::start(three_fates);
+    let (client, target) = (client(&clock), stub.target(acme()));
+    for (wait_secs, n_lists) in [(0, 1), (59, 1), (2, 2)] {
+        clock.pass(Duration::from_secs(wait_secs));
+        assert_eq!(client.deregister(&target, &token(), 404).await.unwrap(), Deregistration::Missing);
+        let lists = stub.lines().iter().filter(|line| *line == "GET /orgs/acme/actions/runners?per_page=1").count();
+        assert_eq!(lists, n_lists, "after {wait_secs} s more");
+    }
+}
+
+#[tokio::test]
+async fn a_404_on_a_deletion_where_nothing_can_be_listed_is_a_lost_permission() {
+    let stub = Stub::start(|_| reply(404, json!({"message": "Not Found"})));
+    let error = client(&JumpClock::new()).deregister(&stub.target(acme()), &token(), 7).await.unwrap_err();
+    assert_eq!(error.class(), Class::Missing);
+    assert_eq!(error.refusal.operation, "GET /orgs/acme/actions/runners");
+    assert!(error.refusal.message.contains("either OrgName is wrong"), "{error}");
+}
+
+#[tokio::test]
+async fn a_404_that_asks_for_single_sign_on_is_no_missing_runner() {
+    let stub = Stub::start(|_| {
+        reply(404, json!({"message": "Not Found"})).with("x-github-sso", "required; url=https://github.com/planted")
+    });
+    let error = client(&JumpClock::new()).deregister(&stub.target(acme()), &token(), 7).await.unwrap_err();
+    assert_eq!(error.class(), Class::Denied);
+    assert!(!format!("{error} {error:?}").contains("planted"));
+}
+
+#[tokio::test]
+async fn a_redirect_is_refused_and_not_followed() {
+    let stub =
+        Stub::start(|seen| reply(301, json!({"message": "Moved Permanently"})).with("location", seen.link("/x")));
+    let error = client(&JumpClock::new()).runners(&stub.target(rocket()), &token()).await.unwrap_err();
+    assert_eq!(error.class(), Class::Rejected);
+    assert!(error.refusal.message.starts_with("repository acme/rocket was renamed or moved"), "{error}");
+    assert_eq!(stub.lines().len(), 1);
+}
+
+#[tokio::test]
+async fn the_right_to_administer_is_checked_by_making_a_registration_token() {
+    let stub = Stub::start(|seen| match seen.line().as_str() {
+        "POST /repos/acme/rocket/actions/runners/registration-token" => {
+            reply(201, json!({"token": "planted", "expires_at": "2026-01-01T01:00:00Z"}))
+        }
+        _ => reply(403, json!({"message": "Resource not accessible by personal access token"})),
+    });
+    let client = client(&JumpClock::new());
+    client.check_administration(&stub.target(rocket()), &token()).await.unwrap();
+    let error = client.check_administration(&stub.target(acme()), &token()).await.unwrap_err();
+    assert_eq!(error.class(), Class::Denied);
+    assert_eq!(error.refusal.operation, "POST /orgs/acme/actions/runners/registration-token");
+}
+
+#[tokio::test]
+async fn a_runner_group_is_found_on_any_page_whatever_its_case() {
+    let stub = Stub::start(|seen| {
+        let groups = |names: &[&str]| {
+            let groups: Vec<Value> =
+                names.iter().map(|name| json!({"id": 1, "name": name, "default": false})).collect();
+            reply(200, json!({"total_count": 3, "runner_groups": groups}))
+        };
+        match seen.path.as_str() {
+            "/orgs/acme/actions/runner-groups?per_page=100" => {
+                groups(&["Default", "gpu"]).with("link", seen.link("/orgs/acme/actions/runner-groups?page=2"))
+            }
+            _ => groups(&["Größe XL"]),
+        }
+    });
+    let client = client(&JumpClock::new());
+    for (name, expected) in [("default", true), ("GRÖSSE xl", false), ("größe xl", true), ("gp", false)] {
+        assert_eq!(client.has_runner_group(&stub.target(acme()), &token(), name).await.unwrap(), expected, "{name}");
+    }
+    let before = stub.lines().len();
+    assert!(!client.has_runner_group(&stub.target(rocket()), &token(), "Default").await.unwrap());
+    assert_eq!(stub.lines().len(), before, "a repository has none, and nobody is asked");
+}

@@ -1,0 +1,71 @@
+//! What must be seen nowhere.
+
+use std::fmt::Write as _;
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::*;
+use crate::github::testing::{TEST_ONLY_PKCS1, app};
+use crate::pool::secret::Secret;
+use crate::reconcile::ports::Credential;
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+#[tokio::test]
+async fn no_credential_shows_in_errors_in_debug_output_or_in_the_log_at_its_most_talkative() {
+    let lines = Lines::default();
+    let subscriber =
+        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(lines.clone()).finish();
+    let _quiet_afterwards = tracing::subscriber::set_default(subscriber);
+
+    // A GitHub that repeats whatever it is sent, and a token in every body.
+    let stub = Stub::start(|seen| match seen.path.as_str() {
+        "/orgs/acme/installation" => reply(200, json!({"id": 42})),
+        "/app/installations/42/access_tokens" => reply(201, json!({"token": "ghs_planted"})),
+        path if path.ends_with("/registration-token") => reply(201, json!({"token": "AREG_planted"})),
+        _ => reply(403, json!({"message": format!("you sent {}", seen.header("authorization"))})),
+    });
+    let (client, target) = (client(&JumpClock::new()), stub.target(acme()));
+    let mut shown = String::new();
+    for credential in [token(), app()] {
+        client.check_administration(&target, &credential).await.unwrap();
+        let list = client.runners(&target, &credential).await.unwrap_err();
+        let delete = client.deregister(&target, &credential, 1).await.unwrap_err();
+        write!(shown, "{list} {list:?} {delete} {delete:?} {credential:?} {client:?}").unwrap();
+        assert!(list.refusal.message.ends_with("GitHub said: you sent Bearer [secret]"), "{list}");
+    }
+    let broken = Credential::AccessToken(Secret::new("ghp_planted\n"));
+    let error = client.runners(&target, &broken).await.unwrap_err();
+    assert_eq!(error.class(), Class::Unauthenticated);
+    assert!(error.refusal.message.contains("a line break at its end"), "{error}");
+    write!(shown, "{error} {error:?}").unwrap();
+
+    shown.push_str(&String::from_utf8_lossy(&lines.0.lock().unwrap()));
+    assert!(shown.contains("GitHub answered") && shown.contains("GET /orgs/acme/actions/runners"), "there is a log");
+    let key_line = TEST_ONLY_PKCS1.lines().nth(1).unwrap();
+    for secret in ["planted", key_line, "eyJ"] {
+        assert!(!shown.contains(secret), "{secret} is in {shown}");
+    }
+}

@@ -1,0 +1,146 @@
+//! GitHub Apps.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures_util::future::join_all;
+
+use super::*;
+use crate::github::testing::app;
+use crate::pool::secret::Secret;
+use crate::reconcile::ports::Credential;
+
+/// A GitHub with the App installed on acme, whose tokens are `ghs_1`, `ghs_2` and so on, an hour each, of which only
+/// those that `accepts` are accepted.
+fn github_with_app(clock: &JumpClock, accepts: impl Fn(&str) -> bool + Send + Sync + 'static) -> Stub {
+    let n_tokens = AtomicUsize::new(0);
+    let clock = clock.clone();
+    Stub::start(move |seen| match (seen.method.as_str(), seen.path.as_str()) {
+        ("GET", "/orgs/acme/installation" | "/repos/acme/rocket/installation") => {
+            reply(200, json!({"id": 42, "app_id": 1234}))
+        }
+        ("POST", "/app/installations/42/access_tokens") => {
+            let n = n_tokens.fetch_add(1, Ordering::SeqCst) + 1;
+            let minutes = clock.secs() / 60;
+            let expires_at = format!("2026-01-01T{:02}:{:02}:00Z", minutes / 60 + 1, minutes % 60);
+            reply(201, json!({"token": format!("ghs_{n}"), "expires_at": expires_at}))
+        }
+        _ if accepts(seen.header("authorization")) => page(0, []),
+        _ => reply(401, json!({"message": "Bad credentials"})),
+    })
+}
+
+fn n_tokens(stub: &Stub) -> usize {
+    stub.lines().iter().filter(|line| line.ends_with("/access_tokens")).count()
+}
+
+#[tokio::test]
+async fn an_app_signs_in_as_its_installation_and_asks_for_one_permission() {
+    for (scope, lookup, permissions) in [
+        (acme(), "GET /orgs/acme/installation", json!({"permissions": {"organization_self_hosted_runners": "write"}})),
+        (
+            rocket(),
+            "GET /repos/acme/rocket/installation",
+            json!({"repositories": ["rocket"], "permissions": {"administration": "write"}}),
+        ),
+    ] {
+        let clock = JumpClock::new();
+        let stub = github_with_app(&clock, |header| header == "Bearer ghs_1");
+        client(&clock).runners(&stub.target(scope), &app()).await.unwrap();
+        let seen = stub.seen();
+        assert_eq!(seen.len(), 3);
+        assert_eq!(seen[0].line(), lookup);
+        assert_eq!(seen[1].line(), "POST /app/installations/42/access_tokens");
+        assert_eq!(serde_json::from_str::<Value>(&seen[1].body).unwrap(), permissions);
+        assert_eq!(seen[1].header("content-type"), "application/json");
+        assert_eq!(seen[2].header("authorization"), "Bearer ghs_1");
+
+        let jwt = seen[0].header("authorization").strip_prefix("Bearer ").unwrap();
+        let claims = URL_SAFE_NO_PAD.decode(jwt.split('.').nth(1).unwrap()).unwrap();
+        let claims: Value = serde_json::from_slice(&claims).unwrap();
+        let now = clock.millis() / 1000;
+        assert_eq!(claims, json!({"iat": now - 60, "exp": now + 540, "iss": "1234"}));
+    }
+}
+
+#[tokio::test]
+async fn an_app_s_token_serves_until_shortly_before_it_expires() {
+    let clock = JumpClock::new();
+    let stub = github_with_app(&clock, |_| true);
+    let (client, target) = (client(&clock), stub.target(acme()));
+    for (minutes, n) in [(0, 1), (54, 1), (2, 2), (50, 2)] {
+        clock.pass(Duration::from_secs(minutes * 60));
+        client.runners(&target, &app()).await.unwrap();
+        assert_eq!(n_tokens(&stub), n, "after {} min", clock.secs() / 60);
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_github_does_not_accept_any_more_is_replaced_once() {
+    let clock = JumpClock::new();
+    let stub = github_with_app(&clock, |header| header != "Bearer ghs_1");
+    client(&clock).runners(&stub.target(acme()), &app()).await.unwrap();
+    assert_eq!(n_tokens(&stub), 2);
+
+    let stub = github_with_app(&clock, |_| false);
+    let (client, target) = (client(&clock), stub.target(acme()));
+    let error = client.runners(&target, &app()).await.unwrap_err();
+    assert_eq!((error.class(), n_tokens(&stub)), (Class::Unauthenticated, 2));
+    assert!(error.refusal.message.contains("still installed on organization acme"), "{error}");
+}
+
+#[tokio::test]
+async fn concurrent_callers_sign_in_once() {
+    let clock = JumpClock::new();
+    let stub = github_with_app(&clock, |_| true);
+    let (client, target, app) = (client(&clock), stub.target(acme()), app());
+    for outcome in join_all((0..16).map(|_| client.runners(&target, &app))).await {
+        outcome.unwrap();
+    }
+    assert_eq!(n_tokens(&stub), 1);
+}
+
+#[tokio::test]
+async fn a_wrong_key_does_not_hide_behind_the_token_of_the_right_one() {
+    let clock = JumpClock::new();
+    let stub = github_with_app(&clock, |_| true);
+    let (client, target) = (client(&clock), stub.target(acme()));
+    client.runners(&target, &app()).await.unwrap();
+    let wrong = Credential::App { id: "1234".to_owned(), private_key: Secret::new("planted") };
+    let error = client.runners(&target, &wrong).await.unwrap_err();
+    assert_eq!(error.class(), Class::Unauthenticated);
+    assert!(error.refusal.message.starts_with("the App's private key cannot be used: no `-----BEGIN"), "{error}");
+    assert!(!format!("{error} {error:?}").contains("planted"));
+}
+
+#[tokio::test]
+async fn no_app_administers_an_enterprise_and_github_is_not_even_asked() {
+    let stub = Stub::start(|_| page(0, []));
+    let target = stub.target(Scope::Enterprise("umbrella".to_owned()));
+    let error = client(&JumpClock::new()).runners(&target, &app()).await.unwrap_err();
+    assert_eq!(error.class(), Class::Rejected);
+    assert!(error.refusal.message.contains("AccessTokenParameter"), "{error}");
+    assert!(stub.lines().is_empty());
+}
+
+#[tokio::test]
+async fn an_app_that_is_not_installed_or_lacks_the_permission_hears_so() {
+    let granted = Arc::new(AtomicUsize::new(0));
+    let step = Arc::clone(&granted);
+    let stub = Stub::start(move |seen| match (seen.method.as_str(), step.load(Ordering::SeqCst)) {
+        (_, 0) => reply(404, json!({"message": "Not Found"})),
+        ("GET", _) => reply(200, json!({"id": 42})),
+        _ => reply(422, json!({"message": "The permissions requested are not granted to this installation."})),
+    });
+    let (client, target) = (client(&JumpClock::new()), stub.target(acme()));
+    let error = client.runners(&target, &app()).await.unwrap_err();
+    assert_eq!((error.class(), error.refusal.operation.as_str()), (Class::Denied, "GET /orgs/acme/installation"));
+    assert!(error.refusal.message.starts_with("the App is not installed on organization acme"), "{error}");
+
+    granted.store(1, Ordering::SeqCst);
+    let error = client.runners(&target, &app()).await.unwrap_err();
+    assert_eq!(error.class(), Class::Denied);
+    assert!(error.refusal.message.contains("accept the new permission on the installation"), "{error}");
+}
