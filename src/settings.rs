@@ -8,11 +8,14 @@ use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
+use crate::aws::config::{AwsCredentials, AwsEndpoints, AwsSettings};
+use crate::pool::secret::Secret;
+
 /// Between two looks. Ten seconds keep a fifteen-minute wait below a hundred looks of four calls each.
 const POLL_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What the function is set to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Between two looks.
     pub poll_interval: Duration,
@@ -22,6 +25,10 @@ pub struct Settings {
     pub log_level: LevelFilter,
     /// Where the log is, for the end of every Reason: the log group and stream that Lambda names.
     pub log: Option<(String, String)>,
+    /// How AWS is reached.
+    pub aws: AwsSettings,
+    /// A file of certificates, PEM, to trust beside the public ones: `AWS_CA_BUNDLE` or `SSL_CERT_FILE`.
+    pub ca_bundle: Option<String>,
 }
 
 /// A variable that cannot be read as what it is meant to be.
@@ -64,8 +71,43 @@ impl Settings {
             log: text("AWS_LAMBDA_LOG_GROUP_NAME")
                 .zip(text("AWS_LAMBDA_LOG_STREAM_NAME"))
                 .map(|(group, stream)| (group.to_owned(), stream.to_owned())),
+            aws: aws(&text)?,
+            ca_bundle: text("AWS_CA_BUNDLE").or_else(|| text("SSL_CERT_FILE")).map(str::to_owned),
         })
     }
+}
+
+/// The SDK's own variables, as far as they mean something inside Lambda.
+fn aws<'a>(text: &impl Fn(&str) -> Option<&'a str>) -> Result<AwsSettings, BadSetting> {
+    let owned = |name: &str| text(name).map(str::to_owned);
+    let switch = |name: &str| text(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let max_attempts = text("AWS_MAX_ATTEMPTS")
+        .map(|value| {
+            value.parse().ok().filter(|n| *n > 0).ok_or_else(|| BadSetting {
+                name: "AWS_MAX_ATTEMPTS",
+                value: value.to_owned(),
+                wanted: "a number above 0",
+            })
+        })
+        .transpose()?;
+    Ok(AwsSettings {
+        region: owned("AWS_REGION").or_else(|| owned("AWS_DEFAULT_REGION")).unwrap_or_else(|| "us-east-1".to_owned()),
+        credentials: AwsCredentials {
+            access_key_id: owned("AWS_ACCESS_KEY_ID").unwrap_or_default(),
+            secret_access_key: Secret::new(text("AWS_SECRET_ACCESS_KEY").unwrap_or_default()),
+            session_token: text("AWS_SESSION_TOKEN").map(Secret::new),
+        },
+        endpoints: AwsEndpoints {
+            all: owned("AWS_ENDPOINT_URL"),
+            ecs: owned("AWS_ENDPOINT_URL_ECS"),
+            auto_scaling: owned("AWS_ENDPOINT_URL_AUTO_SCALING"),
+            ssm: owned("AWS_ENDPOINT_URL_SSM"),
+            ec2: owned("AWS_ENDPOINT_URL_EC2"),
+        },
+        use_fips: switch("AWS_USE_FIPS_ENDPOINT"),
+        use_dual_stack: switch("AWS_USE_DUALSTACK_ENDPOINT"),
+        max_attempts: max_attempts.unwrap_or(AwsSettings::MAX_ATTEMPTS),
+    })
 }
 
 #[cfg(test)]
@@ -90,6 +132,12 @@ mod tests {
         let settings = of(&[("POLL_INTERVAL_SECS", "0.25"), ("INVOCATION_BUDGET_SECS", "5")]).unwrap();
         assert_eq!(settings.poll_interval, Duration::from_millis(250));
         assert_eq!(settings.invocation_budget, Some(Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn the_credentials_are_never_printed() {
+        let settings = of(&[("AWS_SECRET_ACCESS_KEY", "planted"), ("AWS_SESSION_TOKEN", "planted")]).unwrap();
+        assert!(!format!("{settings:?}").contains("planted"));
     }
 
     #[test]

@@ -57,7 +57,11 @@ impl Ecs for EcsClient {
     }
 
     async fn task_definition(&self, id: &PhysicalId) -> Call<Option<TaskDefinition>> {
-        task_definitions::newest(&self.sdk, id).await
+        task_definitions::describe(&self.sdk, id.as_str()).await
+    }
+
+    async fn revision(&self, arn: &str) -> Call<Option<TaskDefinition>> {
+        task_definitions::describe(&self.sdk, arn).await
     }
 
     async fn task_definitions(&self, id: &PhysicalId) -> Call<Vec<String>> {

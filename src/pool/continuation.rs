@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::identity::{Origin, PhysicalId};
-use super::observed::{GitHubView, Observed, TaskPhase};
+use super::observed::{GitHubView, Observed, Task, TaskPhase};
+use super::pairing::{Behind, runner_behind};
 use super::record::PoolRecord;
 use super::refusal::Refusal;
 use super::secret::Secret;
@@ -59,6 +60,8 @@ pub struct Present {
     pub spec: PoolSpec,
     /// Keys of tags that the template had before this request, so that those it dropped can be removed.
     pub former_tags: BTreeSet<String>,
+    /// `RunnerName` of the template before this request: a runner of that name may still work.
+    pub former_runner_name: Option<String>,
     /// Whether GitHub is asked, before anything is changed, if it would let runners register: on Create, and on an
     /// Update that touches credentials or the runner group.
     pub preflight: Preflight,
@@ -87,12 +90,19 @@ impl Continuation {
     #[must_use]
     pub fn record(&self, seen: &Observed) -> Option<PoolRecord> {
         match &self.goal {
-            Goal::Present(present) => Some(PoolRecord::of(&self.id, &present.spec)),
-            Goal::Absent(absent) => absent.record.clone().or_else(|| {
-                let told = seen.task_definition.as_ref().filter(|revision| self.id.owns(&revision.tags))?;
-                PoolRecord::from_label(told.record.as_deref()?)
-            }),
+            Goal::Present(present) => {
+                let mut record = PoolRecord::of(&self.id, &present.spec);
+                record.mark.fixed_names.extend(present.former_runner_name.clone());
+                Some(record)
+            }
+            // What the pool tells is what was built, whatever has become of the template since.
+            Goal::Absent(absent) => self.told(seen).or_else(|| absent.record.clone()),
         }
+    }
+
+    fn told(&self, seen: &Observed) -> Option<PoolRecord> {
+        let newest = seen.task_definition.as_ref().filter(|revision| self.id.owns(&revision.tags))?;
+        PoolRecord::from_label(newest.record.as_deref()?)
     }
 
     /// How patient to be.
@@ -118,7 +128,7 @@ pub struct Memory {
     pub idle_since: BTreeMap<u64, Timestamp>,
     /// Per runner, since when every reading called it offline.
     pub offline_since: BTreeMap<u64, Timestamp>,
-    /// Per runner, by name, when GitHub let us delete it.
+    /// Per runner, by short id or fixed name, when GitHub let us delete it.
     pub deregistered_at: BTreeMap<String, Timestamp>,
     /// Per task, by ARN, since when it has been running with no runner of its own on GitHub's list.
     pub silent_since: BTreeMap<String, Timestamp>,
@@ -141,8 +151,8 @@ pub enum Applied {
     Done,
     /// GitHub deleted the registration, or had none.
     Deregistered {
-        /// The runner's name.
-        name: String,
+        /// The runner's short id, or its fixed name.
+        key: String,
     },
     /// GitHub refused to delete a runner: it has a job.
     FoundBusy {
@@ -171,15 +181,11 @@ impl Memory {
         carry(&mut self.idle_since, ours().filter(|runner| !runner.is_busy).map(|runner| runner.id), now);
         carry(&mut self.offline_since, ours().filter(|runner| !runner.is_online).map(|runner| runner.id), now);
 
-        let has_runner = |task: &super::observed::Task| {
-            task.short_id().is_some_and(|digits| {
-                ours().any(|runner| record.mark.short_id(&runner.name).is_some_and(|name| name == digits))
-            })
-        };
+        let has_none = |task: &Task| matches!(runner_behind(&record.mark, runners, &seen.tasks, task), Behind::Nobody);
         let silent = seen
             .tasks
             .iter()
-            .filter(|task| task.phase == TaskPhase::Running && !has_runner(task))
+            .filter(|task| task.phase == TaskPhase::Running && has_none(task))
             .map(|task| task.arn.clone());
         carry(&mut self.silent_since, silent, now);
 
@@ -193,8 +199,8 @@ impl Memory {
     pub fn note_applied(&mut self, applied: Applied, now: Timestamp) {
         match applied {
             Applied::Done => {}
-            Applied::Deregistered { name } => {
-                self.deregistered_at.insert(name, now);
+            Applied::Deregistered { key } => {
+                self.deregistered_at.insert(key, now);
             }
             Applied::FoundBusy { runner } => {
                 self.idle_since.remove(&runner);

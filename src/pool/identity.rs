@@ -4,13 +4,13 @@
 //! the label of the runners. It follows from the stack, the logical id and the properties that cannot change in
 //! place, so it is known before the first effect and is the same on every delivery of a request.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::observed::Runner;
+use super::observed::{Runner, SHORT_ID_DIGITS};
 use super::spec::{Capacity, PoolSpec};
 
 /// Every physical id of ours begins so. ECS refuses names that begin with `aws`, `ecs` or `fargate`, and a stack may
@@ -134,6 +134,12 @@ impl PhysicalId {
         self.0.rsplit('-').next().unwrap_or_default()
     }
 
+    /// The prefix of the pool's runner names: the template's, and the pool's digits.
+    #[must_use]
+    pub fn runner_name_prefix(&self, spec: &PoolSpec) -> String {
+        format!("{}-{}", spec.runner.name_prefix, self.digits())
+    }
+
     /// The tags that prove a resource to be this pool's.
     #[must_use]
     pub fn ownership_tags(&self, origin: &Origin) -> BTreeMap<String, String> {
@@ -184,54 +190,54 @@ impl fmt::Debug for PhysicalId {
 }
 
 /// How this pool's runners are told from everybody else's: by label **and** by name.
+///
+/// A name is the pool's if it ends in the pool's digits and a container's short id, whatever stands before: the
+/// template's prefix may change in place while runners of the old one still work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunnerMark {
     /// The pool's own label, which is its physical id.
     pub label: String,
-    /// The names that its runners have.
-    pub names: RunnerNames,
+    /// The ten digits that stand before the container's in a runner's name.
+    pub digits: String,
+    /// Names that the template gives, or gave, by `RunnerName`.
+    pub fixed_names: BTreeSet<String>,
 }
-
-/// The names that a pool's runners have.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RunnerNames {
-    /// `RunnerName` of the template: exactly this one.
-    Fixed(String),
-    /// This, a hyphen, and the first 12 digits of the task's `runtimeId`.
-    Prefixed(String),
-}
-
-/// Digits of a container's id that end a runner's name: Docker makes them the host name.
-const SHORT_ID_DIGITS: usize = 12;
 
 impl RunnerMark {
     /// The mark of the runners that `spec` asks for.
     #[must_use]
     pub fn of(id: &PhysicalId, spec: &PoolSpec) -> Self {
-        let names = match &spec.runner.name {
-            Some(name) => RunnerNames::Fixed(name.clone()),
-            None => RunnerNames::Prefixed(format!("{}-{}", spec.runner.name_prefix, id.digits())),
-        };
-        Self { label: id.as_str().to_owned(), names }
+        Self {
+            label: id.as_str().to_owned(),
+            digits: id.digits().to_owned(),
+            fixed_names: spec.runner.name.iter().cloned().collect(),
+        }
     }
 
-    /// Whether this runner is the pool's. Case is ignored in labels, as GitHub does.
+    /// Whether this runner is the pool's.
     #[must_use]
     pub fn owns(&self, runner: &Runner) -> bool {
-        let labelled = runner.labels.iter().any(|label| label.eq_ignore_ascii_case(&self.label));
-        labelled
-            && match &self.names {
-                RunnerNames::Fixed(name) => runner.name == *name,
-                RunnerNames::Prefixed(_) => self.short_id(&runner.name).is_some(),
-            }
+        self.labels(runner) && (self.fixed_names.contains(&runner.name) || self.short_id(&runner.name).is_some())
     }
 
-    /// The 12 digits with which a runner's name leads to its task; `None` for a fixed name or a foreign one.
+    /// Whether this runner carries the pool's label. Case is ignored, as GitHub does.
+    #[must_use]
+    pub fn labels(&self, runner: &Runner) -> bool {
+        runner.labels.iter().any(|label| label.eq_ignore_ascii_case(&self.label))
+    }
+
+    /// The digits with which a runner's name leads to its task; `None` for a fixed name or a foreign one.
     #[must_use]
     pub fn short_id<'name>(&self, name: &'name str) -> Option<&'name str> {
-        let RunnerNames::Prefixed(prefix) = &self.names else { return None };
-        let digits = name.strip_prefix(prefix.as_str())?.strip_prefix('-')?;
-        let is_short_id = digits.len() == SHORT_ID_DIGITS && digits.chars().all(|c| c.is_ascii_hexdigit());
-        is_short_id.then_some(digits)
+        let (before, short_id) = name.rsplit_once('-')?;
+        let (_, digits) = before.rsplit_once('-')?;
+        let is_short_id = short_id.len() == SHORT_ID_DIGITS && short_id.chars().all(|c| c.is_ascii_hexdigit());
+        (digits == self.digits && is_short_id).then_some(short_id)
+    }
+
+    /// What tells one runner from another of the pool: its short id, or its fixed name.
+    #[must_use]
+    pub fn key<'name>(&self, name: &'name str) -> &'name str {
+        self.short_id(name).unwrap_or(name)
     }
 }

@@ -285,7 +285,7 @@ pub struct Task {
 }
 
 /// Digits of a container's id that Docker makes its host name, and the image the end of its runner's name.
-const SHORT_ID_DIGITS: usize = 12;
+pub const SHORT_ID_DIGITS: usize = 12;
 
 impl Task {
     /// Whether anything of it may still be working.

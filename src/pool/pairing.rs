@@ -1,6 +1,6 @@
 //! A runner leads to its task: its name ends in the first digits of the container's id.
 
-use super::identity::{RunnerMark, RunnerNames};
+use super::identity::RunnerMark;
 use super::observed::{Runner, Task};
 
 /// Which runner is behind a task.
@@ -17,28 +17,27 @@ pub enum Behind<'seen> {
 /// Finds the runner behind `task`, one of `tasks`, among all that GitHub lists.
 #[must_use]
 pub fn runner_behind<'seen>(mark: &RunnerMark, runners: &'seen [Runner], tasks: &[Task], task: &Task) -> Behind<'seen> {
-    match &mark.names {
-        RunnerNames::Prefixed(_) => {
-            let Some(digits) = task.short_id() else { return Behind::Unclear };
-            runners
-                .iter()
-                .find(|runner| mark.owns(runner) && mark.short_id(&runner.name) == Some(digits))
-                .map_or(Behind::Nobody, Behind::Runner)
-        }
-        RunnerNames::Fixed(_) => match runners.iter().find(|runner| mark.owns(runner)) {
-            None => Behind::Nobody,
-            // One name for all: it leads to a task only while there is but one.
-            Some(runner) if tasks.iter().filter(|task| task.is_live()).count() == 1 => Behind::Runner(runner),
-            Some(_) => Behind::Unclear,
-        },
+    let Some(digits) = task.short_id() else { return Behind::Unclear };
+    if let Some(runner) = runners.iter().find(|runner| mark.owns(runner) && mark.short_id(&runner.name) == Some(digits))
+    {
+        return Behind::Runner(runner);
     }
-}
-
-/// The name that the runner of this task has; `None` while the container's id is unknown.
-#[must_use]
-pub fn name_of(mark: &RunnerMark, task: &Task) -> Option<String> {
-    match &mark.names {
-        RunnerNames::Prefixed(prefix) => task.short_id().map(|digits| format!("{prefix}-{digits}")),
-        RunnerNames::Fixed(name) => Some(name.clone()),
+    // A runner with our label whose name leads to no living task may be the one behind any of them.
+    let leads_nowhere = |runner: &&Runner| {
+        mark.labels(runner)
+            && mark.short_id(&runner.name).is_none_or(|name| {
+                runner.is_online && !tasks.iter().any(|task| task.is_live() && task.short_id() == Some(name))
+            })
+    };
+    let mut lost = runners.iter().filter(leads_nowhere);
+    match (lost.next(), lost.next()) {
+        (None, _) => Behind::Nobody,
+        // One fixed name leads to a task while there is but one.
+        (Some(runner), None)
+            if mark.fixed_names.contains(&runner.name) && tasks.iter().filter(|task| task.is_live()).count() == 1 =>
+        {
+            Behind::Runner(runner)
+        }
+        (Some(_), _) => Behind::Unclear,
     }
 }

@@ -29,7 +29,7 @@ use super::continuation::Continuation;
 use super::decision::{Decision, Look, Moment, Waiting};
 use super::evidence::{IdleRunner, OwnedTask, Spent, SpentTask};
 use super::observed::{GitHubView, Observed, Task, TaskPhase};
-use super::pairing::{Behind, name_of, runner_behind};
+use super::pairing::{Behind, runner_behind};
 use super::plan::{Plan, Step};
 use super::record::PoolRecord;
 use super::spec::OnDrainTimeout;
@@ -160,8 +160,8 @@ fn standing(held: &Continuation, record: &PoolRecord, seen: &Observed, task: &Ta
             }
         }
         Behind::Nobody => {
-            let deregistered_at =
-                name_of(&record.mark, task).and_then(|name| held.memory.deregistered_at.get(&name).copied());
+            let names = task.short_id().into_iter().chain(record.mark.fixed_names.iter().map(String::as_str));
+            let deregistered_at = names.filter_map(|name| held.memory.deregistered_at.get(name)).max().copied();
             let silent_since = held.memory.silent_since.get(&task.arn).copied().unwrap_or(now);
             match deregistered_at {
                 Some(since) if now.since(since) >= EXIT_GRACE => Standing::Spent(Spent::Deregistered),

@@ -1,6 +1,8 @@
 //! Values that must never be printed: credentials and the response URL.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 
 use serde::{Deserialize, Serialize};
 
@@ -38,9 +40,40 @@ impl fmt::Display for Secret {
     }
 }
 
+/// Variables of a container: `Debug` shows their names and no value, for people do put secrets there.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Variables(pub BTreeMap<String, String>);
+
+impl fmt::Debug for Variables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl Deref for Variables {
+    type Target = BTreeMap<String, String>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for Variables {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_variable_is_shown_by_name_only() {
+        let variables = Variables(BTreeMap::from([("NPM_TOKEN".to_owned(), "planted".to_owned())]));
+        assert_eq!(format!("{variables:?}"), r#"{"NPM_TOKEN"}"#);
+    }
 
     #[test]
     fn a_secret_is_never_printed() {

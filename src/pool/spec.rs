@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::secret::Variables;
+
 /// The desired pool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoolSpec {
@@ -230,7 +232,7 @@ pub struct RunnerSpec {
     /// Leaves `self-hosted`, `Linux` and the architecture off.
     pub no_default_labels: bool,
     /// More plain variables.
-    pub environment: BTreeMap<String, String>,
+    pub environment: Variables,
     /// More container secrets.
     pub secrets: BTreeMap<String, ParameterRef>,
 }

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::identity::{PhysicalId, RunnerMark, RunnerNames};
+use super::identity::PhysicalId;
 use super::record::PoolRecord;
+use super::secret::Variables;
 use super::spec::{Administrator, HostKind, PoolSpec, Scope};
 
 /// The container's name in every revision.
@@ -72,7 +73,7 @@ pub struct TaskDefinitionContent {
     /// Seconds between SIGTERM and SIGKILL.
     pub stop_timeout_secs: u64,
     /// Plain variables.
-    pub environment: BTreeMap<String, String>,
+    pub environment: Variables,
     /// Container secrets: name to `valueFrom`.
     pub secrets: BTreeMap<String, String>,
     /// Docker labels.
@@ -134,7 +135,7 @@ impl TaskDefinitionContent {
     }
 }
 
-fn environment(id: &PhysicalId, spec: &PoolSpec) -> BTreeMap<String, String> {
+fn environment(id: &PhysicalId, spec: &PoolSpec) -> Variables {
     let runner = &spec.runner;
     let mut variables = runner.environment.clone();
     let mut set = |name: &str, value: String| drop(variables.insert(name.to_owned(), value));
@@ -165,10 +166,10 @@ fn environment(id: &PhysicalId, spec: &PoolSpec) -> BTreeMap<String, String> {
         set("APP_ID", app_id.clone());
         set("APP_LOGIN", login.clone());
     }
-    match RunnerMark::of(id, spec).names {
-        RunnerNames::Fixed(name) => set("RUNNER_NAME", name),
-        RunnerNames::Prefixed(prefix) => {
-            set("RUNNER_NAME_PREFIX", prefix);
+    match &runner.name {
+        Some(name) => set("RUNNER_NAME", name.clone()),
+        None => {
+            set("RUNNER_NAME_PREFIX", id.runner_name_prefix(spec));
             set("RANDOM_RUNNER_SUFFIX", "false".to_owned());
         }
     }

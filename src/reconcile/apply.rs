@@ -150,7 +150,9 @@ async fn deregister<W: World>(
     let outcome = world.github().deregister(&record.github, credential, runner).await?;
     tracing::info!(step = "deregister", runner = name, outcome = ?outcome);
     Ok(match outcome {
-        Deregistration::Deleted | Deregistration::Missing => Applied::Deregistered { name: name.to_owned() },
+        Deregistration::Deleted | Deregistration::Missing => {
+            Applied::Deregistered { key: record.mark.key(name).to_owned() }
+        }
         Deregistration::Busy => Applied::FoundBusy { runner },
     })
 }

@@ -26,9 +26,9 @@ const LOG_MODE: &str = "non-blocking";
 /// Lines that wait meanwhile: ECS's own default, named because Docker's is a tenth of it.
 const LOG_BUFFER: &str = "10m";
 
-pub(super) async fn newest(sdk: &Client, id: &PhysicalId) -> Call<Option<TaskDefinition>> {
-    // A family without a revision means its newest ACTIVE one.
-    let call = sdk.describe_task_definition().task_definition(id.as_str()).include(TaskDefinitionField::Tags);
+/// One revision by its ARN, or the newest ACTIVE one of a family by its name; `None` if it is not ACTIVE.
+pub(super) async fn describe(sdk: &Client, revision_or_family: &str) -> Call<Option<TaskDefinition>> {
+    let call = sdk.describe_task_definition().task_definition(revision_or_family).include(TaskDefinitionField::Tags);
     let answer = call.send().await.map_err(|error| ECS.refused("DescribeTaskDefinition", error));
     let Some(answer) = found(answer)? else { return Ok(None) };
     let Some(revision) = answer.task_definition() else { return Ok(None) };

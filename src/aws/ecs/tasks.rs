@@ -61,6 +61,7 @@ fn observed(task: &Task) -> Option<observed::Task> {
         arn: task.task_arn()?.to_owned(),
         task_definition: task.task_definition_arn().unwrap_or_default().to_owned(),
         group: task.group().unwrap_or_default().to_owned(),
+        started_by: task.started_by().map(str::to_owned),
         phase,
         is_told_to_stop,
         protection: Protection::Unknown,

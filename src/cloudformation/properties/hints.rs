@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::pool::identity::{PhysicalId, RunnerMark, RunnerNames};
+use crate::pool::identity::{PhysicalId, RunnerMark};
 use crate::pool::record::PoolRecord;
 use crate::pool::spec::{Administrator, GitHubTarget, Manners, PoolSpec};
 
@@ -45,15 +45,15 @@ impl Hints {
         if let Some(spec) = &self.spec {
             return Some(PoolRecord::of(id, spec));
         }
-        let names = match &self.runner_name {
-            Some(name) => RunnerNames::Fixed(name.clone()),
-            None => RunnerNames::Prefixed(format!("{}-{}", self.runner_name_prefix, id.digits())),
-        };
         Some(PoolRecord {
             cluster: self.cluster.clone()?,
             github: self.github.clone()?,
             administrator: self.administrator.clone(),
-            mark: RunnerMark { label: id.as_str().to_owned(), names },
+            mark: RunnerMark {
+                label: id.as_str().to_owned(),
+                digits: id.digits().to_owned(),
+                fixed_names: self.runner_name.iter().cloned().collect(),
+            },
             named_provider: self.named_provider.clone(),
         })
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::pool::secret::Variables;
 use crate::pool::spec::{ParameterRef, RunnerSpec};
 use crate::pool::task_definition::RESERVED_VARIABLES;
 
@@ -57,7 +58,7 @@ pub(super) fn runner(raw: &Raw, problems: &mut Problems) -> RunnerSpec {
         ephemeral: raw.ephemeral.get().is_some_and(|flag| flag.0),
         disable_auto_update: raw.disable_auto_update.get().is_none_or(|flag| flag.0),
         no_default_labels: raw.no_default_labels.get().is_some_and(|flag| flag.0),
-        environment,
+        environment: Variables(environment),
         secrets,
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::rollout::is_current;
 use crate::pool::continuation::{Continuation, Present};
 use crate::pool::decision::Outcome;
-use crate::pool::identity::{RunnerMark, RunnerNames, cluster_name};
+use crate::pool::identity::{RunnerMark, cluster_name};
 use crate::pool::observed::{GitHubView, Observed};
 use crate::pool::pairing::{Behind, runner_behind};
 use crate::pool::report;
@@ -41,9 +41,7 @@ pub fn attributes(held: &Continuation, goal: &Present, seen: &Observed) -> BTree
         Capacity::Named(name) => (name.clone(), String::new()),
     };
     let service = seen.service.as_ref();
-    let prefix = match RunnerMark::of(&held.id, &goal.spec).names {
-        RunnerNames::Fixed(name) | RunnerNames::Prefixed(name) => name,
-    };
+    let prefix = goal.spec.runner.name.clone().unwrap_or_else(|| held.id.runner_name_prefix(&goal.spec));
     BTreeMap::from([
         ("ServiceArn", service.map(|service| service.arn.clone()).unwrap_or_default()),
         ("ServiceName", id.clone()),

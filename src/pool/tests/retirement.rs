@@ -67,10 +67,10 @@ fn a_container_that_does_not_end_is_stopped_after_its_grace() {
     let mut held = absent(&spec());
     model.decide(&mut held);
     let task = model.seen.tasks[0].clone();
-    let name = crate::pool::pairing::name_of(&held.record(&model.seen).unwrap().mark, &task).unwrap();
+    let key = task.short_id().unwrap().to_owned();
     model.runners().remove(0);
     model.seen.service.as_mut().unwrap().shape.desired_count = 0;
-    held.memory.deregistered_at.insert(name, model.now);
+    held.memory.deregistered_at.insert(key, model.now);
     let Decision::Wait { .. } = model.decide(&mut held) else { panic!("too early") };
     model.now = model.now + crate::pool::retirement::EXIT_GRACE;
     let Decision::Act(plan) = model.decide(&mut held) else { panic!("no step") };
@@ -101,4 +101,35 @@ fn a_task_that_is_still_inside_its_stop_timeout_is_waited_for() {
     }
     let Decision::Wait { why, .. } = model.decide(&mut held) else { panic!("no wait") };
     assert_eq!(why, Waiting::RunnersLeaving { busy: 0, unconfirmed: 0, unclear: 0, ending: 2 });
+}
+
+#[test]
+fn a_runner_whose_name_leads_nowhere_keeps_every_silent_task_from_being_stopped() {
+    let mut model = built();
+    let mut held = absent(&spec());
+    let label = held.id.as_str().to_owned();
+    model.runners().clear();
+    model.runners().push(super::support::foreign(7, "renamed-by-somebody", &label));
+    model.seen.service.as_mut().unwrap().shape.desired_count = 0;
+    model.decide(&mut held);
+    model.now = model.now + crate::pool::retirement::REGISTRATION_GRACE * 2;
+    let Decision::Wait { why, .. } = model.decide(&mut held) else { panic!("a task was touched") };
+    assert_eq!(why, Waiting::RunnersLeaving { busy: 0, unconfirmed: 0, unclear: 2, ending: 0 });
+}
+
+#[test]
+fn runners_of_a_former_prefix_are_still_recognized() {
+    let mut model = built();
+    model.runners()[0].is_busy = true;
+    let mut renamed = spec();
+    renamed.runner.name_prefix = "gpu".to_owned();
+    let job_ends = model.now + Duration::from_secs(900);
+    let outcome = model.run_with(&mut present(renamed), |model| {
+        let over = model.now >= job_ends;
+        for runner in model.runners() {
+            runner.is_busy &= !over;
+        }
+    });
+    assert!(matches!(outcome, Outcome::Succeeded { .. }), "{outcome:?}");
+    assert_eq!(model.lost_jobs, 0);
 }

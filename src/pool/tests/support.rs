@@ -13,13 +13,13 @@ use std::time::Duration;
 use crate::pool::continuation::{Absent, Applied, Continuation, Goal, Memory, Preflight, Present, Request};
 use crate::pool::decision::{Decision, Moment, Outcome, decide};
 use crate::pool::evidence::Spent;
-use crate::pool::identity::{Origin, PhysicalId, RunnerMark, RunnerNames, TAG_ID};
+use crate::pool::identity::{Origin, PhysicalId, TAG_ID};
 use crate::pool::observed::{
     CapacityProvider, Cluster, ContainerInstance, Deployment, GitHubView, Group, GroupInstance, Observed, Permission,
     Protection, ProviderState, Rollout, Runner, Service, ServiceState, Task, TaskDefinition, TaskPhase,
 };
 use crate::pool::plan::{Step, Tagged};
-use crate::pool::secret::Secret;
+use crate::pool::secret::{Secret, Variables};
 use crate::pool::spec::{
     Administrator, Capacity, Credentials, GitHubHost, GitHubTarget, LaunchTemplate, Manners, OwnCapacity, ParameterRef,
     PoolSpec, RunnerSpec, Scope, TaskSpec, TemplateRef,
@@ -54,7 +54,7 @@ pub(super) fn spec() -> PoolSpec {
             ephemeral: false,
             disable_auto_update: true,
             no_default_labels: false,
-            environment: BTreeMap::new(),
+            environment: Variables::default(),
             secrets: BTreeMap::new(),
         },
         task: TaskSpec {
@@ -89,7 +89,7 @@ pub(super) fn spec() -> PoolSpec {
 }
 
 pub(super) fn present(spec: PoolSpec) -> Continuation {
-    let goal = Present { spec, former_tags: BTreeSet::new(), preflight: Preflight::Skip };
+    let goal = Present { spec, former_tags: BTreeSet::new(), former_runner_name: None, preflight: Preflight::Skip };
     let id = PhysicalId::of(&origin(), &goal.spec);
     held(id, Goal::Present(Box::new(goal)))
 }
@@ -420,7 +420,7 @@ impl Model {
             return Applied::FoundBusy { runner };
         }
         self.runners().retain(|seen| seen.id != runner);
-        Applied::Deregistered { name: name.to_owned() }
+        Applied::Deregistered { key: name.rsplit('-').next().unwrap_or(name).to_owned() }
     }
 
     fn stop(&mut self, id: &PhysicalId, arn: &str) {
@@ -479,7 +479,5 @@ pub(super) fn instance(number: u32) -> ContainerInstance {
 
 /// The prefix of a pool's runner names.
 pub(super) fn prefix(held: &Continuation, spec: &PoolSpec) -> String {
-    match RunnerMark::of(&held.id, spec).names {
-        RunnerNames::Prefixed(prefix) | RunnerNames::Fixed(prefix) => prefix,
-    }
+    held.id.runner_name_prefix(spec)
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{id, only_sent, owner};
 use crate::aws::replay::Replay;
+use crate::pool::secret::Variables;
 use crate::pool::spec::{
     Administrator, Capacity, Credentials, GitHubHost, GitHubTarget, LogSpec, Manners, ParameterRef, PoolSpec,
     RunnerSpec, Scheme, Scope, TaskSpec,
@@ -31,7 +32,7 @@ fn with_defaults() -> PoolSpec {
             ephemeral: false,
             disable_auto_update: true,
             no_default_labels: false,
-            environment: BTreeMap::new(),
+            environment: Variables::default(),
             secrets: BTreeMap::new(),
         },
         task: TaskSpec {
@@ -80,7 +81,7 @@ fn with_everything() -> PoolSpec {
             ephemeral: true,
             disable_auto_update: false,
             no_default_labels: true,
-            environment: BTreeMap::from([("HTTP_PROXY".to_owned(), "http://proxy".to_owned())]),
+            environment: Variables(BTreeMap::from([("HTTP_PROXY".to_owned(), "http://proxy".to_owned())])),
             secrets: BTreeMap::from([("NPM_TOKEN".to_owned(), parameter("/ci/npm"))]),
         },
         task: TaskSpec {

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::pool::identity::{PhysicalId, RunnerNames};
+use crate::pool::identity::PhysicalId;
 use crate::pool::record::PoolRecord;
+use crate::pool::secret::Variables;
 use crate::pool::spec::{
     Administrator, Capacity, GitHubHost, LaunchTemplate, Manners, MixedInstances, OnDrainTimeout, OwnCapacity,
     ParameterRef, PoolSpec, RunnerSpec, Scheme, Scope, TaskSpec, TemplateRef,
@@ -45,7 +46,7 @@ fn the_least_template_has_the_documented_defaults() {
         ephemeral: false,
         disable_auto_update: true,
         no_default_labels: false,
-        environment: BTreeMap::new(),
+        environment: Variables::default(),
         secrets: BTreeMap::new(),
     };
     assert_eq!(spec.runner, runner);
@@ -161,7 +162,7 @@ fn variables_keep_their_values_to_the_letter() {
     let text = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     };
-    assert_eq!(spec.runner.environment, text(&[("A", " x "), ("B", ""), ("C", "true"), ("D", "4")]));
+    assert_eq!(*spec.runner.environment, text(&[("A", " x "), ("B", ""), ("C", "true"), ("D", "4")]));
     assert_eq!(spec.runner.secrets, BTreeMap::from([("E".to_owned(), ParameterRef("/e".to_owned()))]));
 }
 
@@ -193,7 +194,7 @@ fn a_delete_learns_what_it_can_from_broken_properties() {
     assert_eq!(hints.record(&id), Some(PoolRecord::of(&id, &spec(&json!({})))));
 
     let solo = super::super::hints(&properties(&json!({ "LaunchTemplate": null, "RunnerName": "solo" })));
-    assert_eq!(solo.record(&id).unwrap().mark.names, RunnerNames::Fixed("solo".to_owned()));
+    assert_eq!(solo.record(&id).unwrap().mark.fixed_names.into_iter().collect::<Vec<_>>(), ["solo"]);
     let shared = super::super::hints(&json!({ "Cluster": "ci", "OrgName": "acme", "CapacityProvider": "shared" }));
     assert_eq!(shared.record(&id).unwrap().named_provider.as_deref(), Some("shared"));
     assert_eq!(shared.record(&id).unwrap().administrator, None);

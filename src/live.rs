@@ -1,0 +1,106 @@
+//! The world as it is: the ports on AWS, on GitHub, on CloudFormation and on this machine's clock.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::aws::Aws;
+use crate::aws::auto_scaling::AutoScalingClient;
+use crate::aws::ecs::EcsClient;
+use crate::aws::http_client::CallCounter;
+use crate::aws::parameters::ParametersClient;
+use crate::cloudformation::answer::Putter;
+use crate::github::GitHubClient;
+use crate::http::{HttpSetupError, client};
+use crate::pool::secret::Secret;
+use crate::pool::time::Timestamp;
+use crate::reconcile::ports::{Answers, Clock, DeliveryError, World};
+use crate::settings::Settings;
+
+/// Every remote, behind one HTTP client.
+#[derive(Debug)]
+pub struct Live {
+    aws: Aws,
+    github: GitHubClient<LiveClock>,
+    answers: LiveAnswers,
+}
+
+impl Live {
+    /// Makes the clients. Connects to nothing yet.
+    ///
+    /// # Errors
+    /// When the file of certificates that the environment names cannot be used.
+    pub fn connect(settings: &Settings) -> Result<Self, HttpSetupError> {
+        let client = client(settings.ca_bundle.as_deref().map(Path::new))?;
+        Ok(Self {
+            aws: Aws::connect(&settings.aws, client.clone()),
+            github: GitHubClient::new(client.clone(), LiveClock),
+            answers: LiveAnswers(Putter::new(client)),
+        })
+    }
+
+    /// What AWS has been asked so far, by this process.
+    #[must_use]
+    pub const fn calls(&self) -> &CallCounter {
+        &self.aws.calls
+    }
+}
+
+impl World for Live {
+    type Clock = LiveClock;
+    type Ecs = EcsClient;
+    type AutoScaling = AutoScalingClient;
+    type Parameters = ParametersClient;
+    type GitHub = GitHubClient<LiveClock>;
+    type Answers = LiveAnswers;
+
+    fn clock(&self) -> &LiveClock {
+        &LiveClock
+    }
+
+    fn ecs(&self) -> &EcsClient {
+        &self.aws.ecs
+    }
+
+    fn auto_scaling(&self) -> &AutoScalingClient {
+        &self.aws.auto_scaling
+    }
+
+    fn parameters(&self) -> &ParametersClient {
+        &self.aws.parameters
+    }
+
+    fn github(&self) -> &GitHubClient<LiveClock> {
+        &self.github
+    }
+
+    fn answers(&self) -> &LiveAnswers {
+        &self.answers
+    }
+}
+
+/// This machine's clock: the one place that reads it.
+#[derive(Clone, Copy, Debug)]
+pub struct LiveClock;
+
+impl Clock for LiveClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the clock port")]
+    fn now(&self) -> Timestamp {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        Timestamp::from_epoch_millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the clock port")]
+    async fn sleep_until(&self, moment: Timestamp) {
+        tokio::time::sleep(moment.since(self.now())).await;
+    }
+}
+
+/// Answers by HTTP.
+#[derive(Clone, Debug)]
+pub struct LiveAnswers(Putter);
+
+impl Answers for LiveAnswers {
+    async fn deliver(&self, url: &Secret, body: Vec<u8>, give_up_at: Timestamp) -> Result<(), DeliveryError> {
+        self.0.deliver(url, body, give_up_at, &LiveClock).await
+    }
+}
