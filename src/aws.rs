@@ -13,6 +13,7 @@ pub mod config;
 mod convert;
 pub mod ecs;
 pub mod http_client;
+pub mod later;
 mod launch_templates;
 pub mod parameters;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use self::auto_scaling::AutoScalingClient;
 use self::config::AwsSettings;
 use self::ecs::EcsClient;
 use self::http_client::{CallCounter, SharedClient};
+use self::later::LaterClient;
 use self::parameters::ParametersClient;
 
 /// The clients of one function, made once at start. They share connections, and count their calls together.
@@ -37,6 +39,8 @@ pub struct Aws {
     pub auto_scaling: AutoScalingClient,
     /// Parameter Store.
     pub parameters: ParametersClient,
+    /// This function, later.
+    pub later: LaterClient,
     /// What they have asked of AWS so far.
     pub calls: CallCounter,
 }
@@ -51,6 +55,7 @@ impl Aws {
             ecs: EcsClient::new(settings, &http),
             auto_scaling: AutoScalingClient::new(settings, &http, SharedClient::new(client, calls.clone())),
             parameters: ParametersClient::new(settings, &http),
+            later: LaterClient::new(settings, &http),
             calls,
         }
     }

@@ -7,6 +7,7 @@ use crate::aws::Aws;
 use crate::aws::auto_scaling::AutoScalingClient;
 use crate::aws::ecs::EcsClient;
 use crate::aws::http_client::CallCounter;
+use crate::aws::later::LaterClient;
 use crate::aws::parameters::ParametersClient;
 use crate::cloudformation::answer::Putter;
 use crate::github::GitHubClient;
@@ -51,6 +52,7 @@ impl World for Live {
     type AutoScaling = AutoScalingClient;
     type Parameters = ParametersClient;
     type GitHub = GitHubClient<LiveClock>;
+    type Later = LaterClient;
     type Answers = LiveAnswers;
 
     fn clock(&self) -> &LiveClock {
@@ -71,6 +73,10 @@ impl World for Live {
 
     fn github(&self) -> &GitHubClient<LiveClock> {
         &self.github
+    }
+
+    fn later(&self) -> &LaterClient {
+        &self.aws.later
     }
 
     fn answers(&self) -> &LiveAnswers {

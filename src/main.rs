@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use github_runner_pool::handler::handle;
+use github_runner_pool::handler::{Invocation, handle};
 use github_runner_pool::live::Live;
 use github_runner_pool::log;
 use github_runner_pool::pool::time::Timestamp;
@@ -23,8 +23,14 @@ async fn main() -> Result<(), Error> {
     log::start(settings.log_level);
     let world = Live::connect(&settings)?;
     run(service_fn(async |event: LambdaEvent<Value>| {
-        let deadline = Timestamp::from_epoch_millis(event.context.deadline);
-        let done = handle(&world, &settings, &event.payload, deadline).await;
+        let context = &event.context;
+        // Under `cargo lambda watch` the ARN is no ARN; the name always works.
+        let arn = context.invoked_function_arn.starts_with("arn:").then_some(&context.invoked_function_arn);
+        let invocation = Invocation {
+            deadline: Timestamp::from_epoch_millis(context.deadline),
+            function: arn.unwrap_or(&context.env_config.function_name).clone(),
+        };
+        let done = handle(&world, &settings, &event.payload, &invocation).await;
         let calls = world.calls();
         tracing::info!(step = "end", aws_reads = calls.reads(), aws_writes = calls.writes());
         done.map_err(Error::from)

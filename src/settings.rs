@@ -101,6 +101,7 @@ fn aws<'a>(text: &impl Fn(&str) -> Option<&'a str>) -> Result<AwsSettings, BadSe
             all: owned("AWS_ENDPOINT_URL"),
             ecs: owned("AWS_ENDPOINT_URL_ECS"),
             auto_scaling: owned("AWS_ENDPOINT_URL_AUTO_SCALING"),
+            lambda: owned("AWS_ENDPOINT_URL_LAMBDA"),
             ssm: owned("AWS_ENDPOINT_URL_SSM"),
             ec2: owned("AWS_ENDPOINT_URL_EC2"),
         },

@@ -67,6 +67,8 @@ pub struct AwsEndpoints {
     pub ecs: Option<String>,
     /// `AWS_ENDPOINT_URL_AUTO_SCALING`.
     pub auto_scaling: Option<String>,
+    /// `AWS_ENDPOINT_URL_LAMBDA`.
+    pub lambda: Option<String>,
     /// `AWS_ENDPOINT_URL_SSM`.
     pub ssm: Option<String>,
     /// `AWS_ENDPOINT_URL_EC2`.

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::identity::{Origin, PhysicalId};
 use super::observed::{GitHubView, Observed, Task, TaskPhase};
@@ -15,6 +16,14 @@ use super::refusal::Refusal;
 use super::secret::Secret;
 use super::spec::{Manners, PoolSpec};
 use super::time::Timestamp;
+
+/// The format of stored bytes. Raised with every field that is added; each older one stays readable.
+pub const FORMAT: u16 = 1;
+
+/// Invocations of one request. An hour is five of fourteen minutes; Lambda's loop detection, should it be on, ends a
+/// chain at about sixteen.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html>
+pub const HOPS_MAX: u32 = 10;
 
 /// A request on its way to an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,8 +38,35 @@ pub struct Continuation {
     pub accepted_at: Timestamp,
     /// The moment by which an answer must be on its way.
     pub answer_by: Timestamp,
+    /// How often it was handed on.
+    pub hops: u32,
     /// What was noticed on the way.
     pub memory: Memory,
+}
+
+/// What one invocation hands to the next. Who is to be answered stands apart from the rest, so that even a rest from a
+/// newer version leads to an answer.
+#[derive(Serialize, Deserialize)]
+struct Envelope {
+    #[serde(rename = "GitHubRunnerPoolContinuation")]
+    format: u16,
+    request: Request,
+    id: String,
+    rest: Value,
+}
+
+/// An event, read as a continuation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HandedOn {
+    /// It goes on from here.
+    Readable(Box<Continuation>),
+    /// It is one, and this version cannot read it.
+    Unreadable {
+        /// Who is to be told.
+        request: Request,
+        /// The pool.
+        id: String,
+    },
 }
 
 /// Who asked, and where the answer goes.
@@ -85,7 +121,33 @@ pub struct Absent {
     pub manners: Manners,
 }
 
+impl HandedOn {
+    /// Reads an event; `None` if it is no continuation.
+    #[must_use]
+    pub fn read(event: &Value) -> Option<Self> {
+        let envelope = Envelope::deserialize(event).ok()?;
+        let readable = if envelope.format == FORMAT { serde_json::from_value(envelope.rest).ok() } else { None };
+        Some(match readable {
+            Some(held) => Self::Readable(held),
+            None => Self::Unreadable { request: envelope.request, id: envelope.id },
+        })
+    }
+}
+
 impl Continuation {
+    /// The event that lets another invocation go on from here. Holds the response URL.
+    #[must_use]
+    pub fn to_event(&self) -> Vec<u8> {
+        let envelope = Envelope {
+            format: FORMAT,
+            request: self.request.clone(),
+            id: self.id.as_str().to_owned(),
+            // Strings, numbers and maps with string keys: nothing in here can fail to serialize.
+            rest: serde_json::to_value(self).unwrap_or_default(),
+        };
+        serde_json::to_vec(&envelope).unwrap_or_default()
+    }
+
     /// How to reach the pool: from the template, or from what the pool itself tells.
     #[must_use]
     pub fn record(&self, seen: &Observed) -> Option<PoolRecord> {

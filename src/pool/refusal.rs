@@ -66,6 +66,8 @@ pub enum Remote {
     Ec2,
     /// AWS Systems Manager Parameter Store.
     ParameterStore,
+    /// AWS Lambda.
+    Lambda,
     /// GitHub's REST API.
     GitHub,
 }
@@ -77,6 +79,7 @@ impl fmt::Display for Remote {
             Self::AutoScaling => "EC2 Auto Scaling",
             Self::Ec2 => "Amazon EC2",
             Self::ParameterStore => "Parameter Store",
+            Self::Lambda => "AWS Lambda",
             Self::GitHub => "GitHub",
         })
     }

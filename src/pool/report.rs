@@ -43,7 +43,7 @@ pub fn github_refused(spec: &PoolSpec, refusal: &Refusal) -> String {
             "{property}: there is no such parameter in this Region and account. Create it as a SecureString that holds \
              the credential, or correct its name."
         ),
-        Remote::GitHub | Remote::ParameterStore | Remote::Ecs | Remote::AutoScaling | Remote::Ec2 => {
+        Remote::GitHub | Remote::ParameterStore | Remote::Ecs | Remote::AutoScaling | Remote::Ec2 | Remote::Lambda => {
             format!("{property} does not open the {} at {}: {refusal}", spec.github.scope, spec.github.host)
         }
     }

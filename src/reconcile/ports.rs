@@ -38,6 +38,8 @@ pub trait World {
     type Parameters: Parameters;
     /// GitHub.
     type GitHub: GitHub;
+    /// This function itself, later.
+    type Later: Later;
     /// Where CloudFormation waits for the answer.
     type Answers: Answers;
 
@@ -51,6 +53,8 @@ pub trait World {
     fn parameters(&self) -> &Self::Parameters;
     /// GitHub.
     fn github(&self) -> &Self::GitHub;
+    /// This function itself, later.
+    fn later(&self) -> &Self::Later;
     /// CloudFormation's ear.
     fn answers(&self) -> &Self::Answers;
 }
@@ -248,6 +252,12 @@ pub trait GitHub {
     async fn has_runner_group(&self, target: &GitHubTarget, credential: &Credential, name: &str) -> Call<bool>;
     /// Deletes a runner's registration.
     async fn deregister(&self, target: &GitHubTarget, credential: &Credential, runner: u64) -> Call<Deregistration>;
+}
+
+/// This function itself, later: where the rest of a long request goes.
+pub trait Later {
+    /// Queues an asynchronous invocation of `function`, an ARN or a name, with this event.
+    async fn invoke(&self, function: &str, event: Vec<u8>) -> Call<()>;
 }
 
 /// Where CloudFormation waits for the answer.

@@ -110,6 +110,7 @@ fn held(id: PhysicalId, goal: Goal) -> Continuation {
         goal,
         accepted_at: T0,
         answer_by: T0 + Duration::from_secs(3480),
+        hops: 0,
         memory: Memory::default(),
     }
 }
