@@ -1,0 +1,57 @@
+"""Fixtures. One sandbox serves all tests of a module: each test makes its own cluster, so they do not meet."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from pool_by_hand import PoolByHand
+from scenario import BROKEN_IMAGE, Sink, Stage
+from world import World
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A prepared world at a third of the usual time."""
+    with World.start(tmp_path_factory.mktemp("sandbox"), time_scale=0.3) as started:
+        started.prepare()
+        yield started
+
+
+@pytest.fixture
+def pool(world: World) -> Iterator[PoolByHand]:
+    """A pool's parts, made by hand; gone after the test."""
+    made = PoolByHand(world)
+    yield made
+    made.tear_down()
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A world with the real function in it, for all scenarios of a run: each has stacks of its own, so they do not meet.
+
+    Several pools look at GitHub with one token, five times a second each: its limits are not what is tried here.
+    """
+    folder = tmp_path_factory.mktemp("stage")
+    with World.start(folder, time_scale=0.3, points_per_minute=1_000_000, hourly_requests=1_000_000) as started:
+        started.prepare()
+        started.post("/faults", images=[BROKEN_IMAGE])
+        sink = Sink()
+        yield Stage(started, started.deploy_function(), sink)
+        sink.close()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """A failed test shows what happened last in its world."""
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    given = getattr(item, "funcargs", {})
+    used = given["stage"].world if "stage" in given else given.get("world")
+    if report.when == "call" and report.failed and isinstance(used, World):
+        report.sections.append(("last events of the world", used.recent(60)))

@@ -1,0 +1,44 @@
+"""How much room a machine has for tasks, by its instance type.
+
+https://docs.aws.amazon.com/ec2/latest/instancetypes/instance-types.html
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# What the operating system and the agent leave to tasks.
+USABLE = 0.94
+CPU_UNITS = 1024
+_GIB_PER_VCPU = {"c": 2, "r": 8, "x": 16}
+_USUAL_GIB_PER_VCPU = 4
+# Burstable types do not follow the rule of the others.
+_BURSTABLE = {"nano": (2, 0.5), "micro": (2, 1), "small": (2, 2), "medium": (2, 4), "large": (2, 8)}
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a container instance registers."""
+
+    memory_mib: int
+    cpu_units: int
+
+
+def room(instance_type: str) -> Room:
+    """Of types that follow the usual naming; an unknown size counts as `large`."""
+    family, _, size = instance_type.partition(".")
+    if family.startswith("t") and size in _BURSTABLE:
+        vcpus, gib = _BURSTABLE[size]
+    else:
+        vcpus = _vcpus(size)
+        gib = vcpus * _GIB_PER_VCPU.get(family[:1], _USUAL_GIB_PER_VCPU)
+    return Room(int(gib * 1024 * USABLE), vcpus * CPU_UNITS)
+
+
+def _vcpus(size: str) -> int:
+    if size == "medium":
+        return 1
+    multiple = size.removesuffix("xlarge")
+    if multiple == size:
+        return 2
+    return 4 * int(multiple or 1) if (multiple or "1").isdigit() else 2

@@ -1,0 +1,420 @@
+"""What the scenarios share: a world with the deployed function, pools in stacks, and a look at what is left of one.
+
+    pool = stage.start("jobs", DesiredCount=2).up()
+    pool.update(Image="myoung34/github-runner:ubuntu-jammy")
+    pool.delete()
+    assert pool.leftovers() == []
+
+Properties that every pool needs are filled in; `None` takes one out. Everything is impatient: an idle runner is one that
+was idle for a second.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from function import FUNCTION_NAME
+from stacks import Stack
+from world import TOKEN_PARAMETER, Entry, World
+
+IMAGE = "myoung34/github-runner:ubuntu-noble"
+OTHER_IMAGE = "myoung34/github-runner:ubuntu-jammy"
+BROKEN_IMAGE = "myoung34/github-runner:not-to-be-pulled"
+ORGANIZATION = "orgs/acme"
+LOGICAL_ID = "Runners"
+ATTRIBUTES = (
+    "ServiceArn",
+    "ServiceName",
+    "ClusterName",
+    "TaskDefinitionArn",
+    "CapacityProviderName",
+    "AutoScalingGroupName",
+    "AutoScalingGroupArn",
+    "RunnerLabel",
+    "RunnerNamePrefix",
+    "DesiredCount",
+    "OnlineRunners",
+)
+# In every response URL that a test makes, so that it can be looked for.
+PLANTED_SIGNATURE = "5a9db0ffplantedresponsesignature"
+_numbers = itertools.count(1)
+Properties = dict[str, Any]
+
+
+@dataclass
+class Stage:
+    """A world in which the function is deployed."""
+
+    world: World
+    token: str
+    sink: Sink
+    stacks: list[Stack] = field(default_factory=list)
+
+    def start(self, name: str, launch_template: Properties | None = None, **properties: Any) -> Pool:
+        """Begins to create a stack with one pool, and the cluster, launch template and role below it.
+
+        With `Cluster` given, the stack has none of its own; the same goes for `LaunchTemplate`. `launch_template` is
+        more `LaunchTemplateData`.
+        """
+        body = self.template(launch_template or {}, properties)
+        stack = self.world.stacks.create(f"{name}{next(_numbers)}", body, {})
+        self.stacks.append(stack)
+        return Pool(self, stack, properties, launch_template or {})
+
+    def template(self, launch_template: Properties, properties: Properties, description: str = "A pool") -> str:
+        merged = {**self.usual, **properties}
+        given = {key: value for key, value in merged.items() if value is not None}
+        resources: Properties = {
+            LOGICAL_ID: {"Type": "Custom::GitHubRunnerPool", "Properties": given},
+            "ExecutionRole": {
+                "Type": "AWS::IAM::Role",
+                "Properties": {"AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": []}},
+            },
+        }
+        if merged["Cluster"] == {"Ref": "Cluster"}:
+            resources["Cluster"] = {"Type": "AWS::ECS::Cluster"}
+        if merged["LaunchTemplate"] == self.usual["LaunchTemplate"]:
+            cluster = merged["Cluster"]
+            user_data = {
+                "Fn::Join": ["", ["#!/bin/bash\necho ECS_CLUSTER=", cluster or "", " >> /etc/ecs/ecs.config\n"]]
+            }
+            data = {"InstanceType": "t3.large", "UserData": {"Fn::Base64": user_data}, **launch_template}
+            resources["LaunchTemplate"] = {
+                "Type": "AWS::EC2::LaunchTemplate",
+                "Properties": {"LaunchTemplateData": data},
+            }
+        outputs = {name: {"Value": {"Fn::GetAtt": [LOGICAL_ID, name]}} for name in ATTRIBUTES}
+        outputs["Ref"] = {"Value": {"Ref": LOGICAL_ID}}
+        return json.dumps({"Description": description, "Resources": resources, "Outputs": outputs})
+
+    @property
+    def usual(self) -> Properties:
+        return {
+            "ServiceToken": self.token,
+            "OrgName": "acme",
+            "GitHubUrl": self.world.github,
+            "AccessTokenParameter": TOKEN_PARAMETER,
+            "ExecutionRoleArn": {"Fn::GetAtt": ["ExecutionRole", "Arn"]},
+            "Cluster": {"Ref": "Cluster"},
+            "LaunchTemplate": {
+                "LaunchTemplateId": {"Ref": "LaunchTemplate"},
+                "Version": {"Fn::GetAtt": ["LaunchTemplate", "LatestVersionNumber"]},
+            },
+            "Subnets": self.world.network()["Subnets"],
+            "DesiredCount": 1,
+            "OnlineTimeout": 60,
+            "IdleConfirmation": 1,
+            "DrainTimeout": 120,
+        }
+
+    # The function, called without CloudFormation.
+
+    def invoke(self, event: Properties) -> Properties:
+        """Hands the function an event as it is, and returns the one answer that it gave to the event's URL."""
+        number = next(_numbers)
+        url = f"{self.sink.url}/{number}?X-Amz-Signature={PLANTED_SIGNATURE}"
+        event = {"RequestId": str(uuid.uuid4()), "ResourceType": "Custom::GitHubRunnerPool", **event}
+        result = self.world.client("lambda").invoke(
+            FunctionName=FUNCTION_NAME, Payload=json.dumps({**event, "ResponseURL": url}).encode()
+        )
+        assert "FunctionError" not in result, result["Payload"].read()
+        answers = self.sink.answers(f"/{number}?")
+        assert len(answers) == 1, answers
+        assert answers[0]["RequestId"] == event["RequestId"]
+        return answers[0]
+
+    def calls_since(self, sequence: int) -> list[Entry]:
+        """What the function asked of AWS and GitHub. Only in a quiet world are they all of one pool."""
+        return [call for call in self.world.get("/calls", after=sequence) if call["caller"] == "function"]
+
+    @property
+    def sequence(self) -> int:
+        """Now, in the journal's numbers."""
+        newest = [entry["seq"] for path in ("/events", "/calls") for entry in self.world.get(path)[-1:]]
+        return max(newest, default=0)
+
+    def log_lines(self) -> list[str]:
+        """Every line of the function's log. MiniStack writes a stream when its invocation ends."""
+        return [line for stream in self._streams() for line in self._stream(stream)]
+
+    def _streams(self) -> list[str]:
+        pages = self.world.client("logs").get_paginator("describe_log_streams")
+        found = pages.paginate(logGroupName=f"/aws/lambda/{FUNCTION_NAME}")
+        return [stream["logStreamName"] for page in found for stream in page["logStreams"]]
+
+    def _stream(self, name: str) -> Iterator[str]:
+        token: Properties = {}
+        while True:
+            page = self.world.client("logs").get_log_events(
+                logGroupName=f"/aws/lambda/{FUNCTION_NAME}", logStreamName=name, startFromHead=True, **token
+            )
+            for event in page["events"]:
+                yield from event["message"].splitlines()
+            if not page["events"] or page["nextForwardToken"] == token.get("nextToken"):
+                return
+            token = {"nextToken": page["nextForwardToken"]}
+
+
+@dataclass
+class Pool:
+    """A stack with one pool in it."""
+
+    stage: Stage
+    stack: Stack
+    properties: Properties
+    launch_template: Properties
+
+    @property
+    def world(self) -> World:
+        return self.stage.world
+
+    @property
+    def id(self) -> str:
+        """The physical id that it has, as long as the stack is there."""
+        return self.stack.physical_id(LOGICAL_ID)
+
+    @property
+    def ids(self) -> set[str]:
+        """Every physical id that the function ever answered for it."""
+        return {answer["physical_id"] for answer in self.answers()}
+
+    # Changes.
+
+    def up(self) -> Pool:
+        """Waits until it was created."""
+        self.stack.settled().expect("CREATE_COMPLETE")
+        return self
+
+    def fail(self) -> str:
+        """Waits until its creation has failed and was undone; the Reason."""
+        self.stack.settled().expect("ROLLBACK_COMPLETE")
+        reasons = self.stack.reasons(LOGICAL_ID)
+        assert len(reasons) == 1, reasons
+        return reasons[0]
+
+    def begin_update(self, launch_template: Properties | None = None, description: str = "A pool", **changes: Any) -> Stack:
+        self.properties = {**self.properties, **changes}
+        self.launch_template = {**self.launch_template, **(launch_template or {})}
+        return self.stack.update(self.stage.template(self.launch_template, self.properties, description))
+
+    def update(self, launch_template: Properties | None = None, description: str = "A pool", **changes: Any) -> Pool:
+        """Updates the stack and waits until that went well."""
+        self.begin_update(launch_template, description, **changes).settled().expect("UPDATE_COMPLETE")
+        return self
+
+    def delete(self) -> Pool:
+        """Deletes the stack and waits until that went well."""
+        self.stack.delete().settled().expect("DELETE_COMPLETE")
+        return self
+
+    # What is there.
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        return self.stack.outputs
+
+    @property
+    def cluster(self) -> str:
+        return self.outputs["ClusterName"]
+
+    def requests(self) -> list[str]:
+        """What CloudFormation asked for, in order."""
+        return [event["what"] for event in self.world.events("request") if event["stack_id"] == self.stack.id]
+
+    def sent_properties(self) -> Properties:
+        """The properties as CloudFormation would send them: resolved, every scalar a string."""
+        found: Properties = {
+            **self.stage.usual,
+            "ExecutionRoleArn": self.task_definition["executionRoleArn"],
+            "Cluster": self.cluster,
+            **self.properties,
+        }
+        group = self.group["LaunchTemplate"]
+        found["LaunchTemplate"] = {"LaunchTemplateId": group["LaunchTemplateId"], "Version": group["Version"]}
+        return dict(as_strings({key: value for key, value in found.items() if value is not None}))
+
+    def answers(self) -> list[Entry]:
+        """What the function answered, in order."""
+        ids = {event["request_id"] for event in self.world.events("request") if event["stack_id"] == self.stack.id}
+        return [
+            event
+            for event in self.world.events("answer")
+            if event["what"] in ("SUCCESS", "FAILED") and event["request_id"] in ids
+        ]
+
+    def runners(self, target: str = ORGANIZATION) -> list[Entry]:
+        """Those with its label that GitHub lists."""
+        return [runner for runner in self.world.runners(target) if self.id in runner["labels"]]
+
+    def online(self, target: str = ORGANIZATION) -> list[Entry]:
+        return [runner for runner in self.runners(target) if runner["status"] == "online"]
+
+    def runner_ids(self, target: str = ORGANIZATION) -> set[int]:
+        return {runner["id"] for runner in self.online(target)}
+
+    @property
+    def service(self) -> Entry:
+        ecs = self.world.client("ecs")
+        found = ecs.describe_services(cluster=self.cluster, services=[self.id], include=["TAGS"])["services"]
+        return dict(found[0])
+
+    @property
+    def group(self) -> Entry:
+        found = self.world.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[self.id])
+        return dict(found["AutoScalingGroups"][0])
+
+    @property
+    def provider(self) -> Entry:
+        ecs = self.world.client("ecs")
+        found = ecs.describe_capacity_providers(capacityProviders=[self.id], include=["TAGS"])["capacityProviders"]
+        return dict(found[0])
+
+    @property
+    def task_definition(self) -> Entry:
+        """The one that the service works towards, with its tags."""
+        ecs = self.world.client("ecs")
+        found = ecs.describe_task_definition(taskDefinition=self.service["taskDefinition"], include=["TAGS"])
+        return {**found["taskDefinition"], "tags": found.get("tags", [])}
+
+    def tasks(self) -> list[Entry]:
+        """Those that are meant to run."""
+        ecs = self.world.client("ecs")
+        arns = ecs.list_tasks(cluster=self.cluster, serviceName=self.id, desiredStatus="RUNNING")["taskArns"]
+        return list(ecs.describe_tasks(cluster=self.cluster, tasks=arns)["tasks"]) if arns else []
+
+    def container_instances(self) -> list[Entry]:
+        ecs = self.world.client("ecs")
+        arns = ecs.list_container_instances(cluster=self.cluster)["containerInstanceArns"]
+        if not arns:
+            return []
+        found = ecs.describe_container_instances(cluster=self.cluster, containerInstances=arns)
+        return list(found["containerInstances"])
+
+    # Jobs.
+
+    def queue(self, seconds: float, runner: str | None = None) -> int:
+        """A job that only this pool's runners take."""
+        return self.world.queue_job([self.id], seconds, runner)
+
+    def run(self, seconds: float, runner: str | None = None) -> int:
+        """The same, running by the time this returns."""
+        job = self.queue(seconds, runner)
+        self.world.wait_for("the job to run", lambda: self.world.job(job)["state"] == "running")
+        return job
+
+    def job_ends(self, job: int, timeout: float = 60) -> str:
+        """How it ends."""
+        self.world.wait_for(
+            f"the end of job {job}", lambda: self.world.job(job)["state"] in ("succeeded", "lost"), timeout
+        )
+        return str(self.world.job(job)["state"])
+
+    # What is left.
+
+    def leftovers(self) -> list[str]:
+        """Everything in AWS and GitHub that still goes by one of its ids."""
+        return [f"{thing} of {pool_id}" for pool_id in self.ids for thing in leftovers(self.world, pool_id)]
+
+
+def leftovers(world: World, pool_id: str) -> list[str]:
+    """What is there of a pool, wherever it is: the account has no other things of this name."""
+    ecs, scaling = world.client("ecs"), world.client("autoscaling")
+    left = [
+        f"runner {runner['name']}"
+        for target in world.get("/github")["targets"].values()
+        for runner in target["runners"]
+        if pool_id in runner["labels"]
+    ]
+    groups = scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[pool_id])["AutoScalingGroups"]
+    left += [f"group {group['AutoScalingGroupName']}" for group in groups]
+    if groups:
+        hooks = scaling.describe_lifecycle_hooks(AutoScalingGroupName=pool_id)["LifecycleHooks"]
+        left += [f"hook {hook['LifecycleHookName']}" for hook in hooks]
+    providers = ecs.describe_capacity_providers()["capacityProviders"]
+    left += [f"provider {p['name']}" for p in providers if p["name"] == pool_id and p["status"] != "INACTIVE"]
+    definitions = ecs.list_task_definitions(familyPrefix=pool_id, status="ACTIVE")["taskDefinitionArns"]
+    left += [f"task definition {arn}" for arn in definitions]
+    for cluster in ecs.list_clusters()["clusterArns"]:
+        left += _left_in(ecs, cluster, pool_id)
+    return left
+
+
+def _left_in(ecs: Any, cluster: str, pool_id: str) -> list[str]:
+    left = []
+    described = ecs.describe_clusters(clusters=[cluster])["clusters"][0]
+    if pool_id in described["capacityProviders"]:
+        left.append(f"association with {cluster}")
+    services = ecs.describe_services(cluster=cluster, services=[pool_id])["services"]
+    left += [f"service {s['serviceName']} {s['status']}" for s in services if s["status"] != "INACTIVE"]
+    try:
+        tasks = ecs.list_tasks(cluster=cluster, family=pool_id)["taskArns"]
+    except ClientError:
+        tasks = []
+    left += [f"task {arn}" for arn in tasks]
+    instances = ecs.list_container_instances(cluster=cluster)["containerInstanceArns"]
+    if instances:
+        found = ecs.describe_container_instances(cluster=cluster, containerInstances=instances)["containerInstances"]
+        mine = [instance for instance in found if instance.get("capacityProviderName") == pool_id]
+        left += [f"container instance {instance['ec2InstanceId']}" for instance in mine]
+    return left
+
+
+def as_strings(value: Any) -> Any:
+    """What CloudFormation makes of properties: scalars are strings at any depth."""
+    if isinstance(value, dict):
+        return {key: as_strings(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [as_strings(item) for item in value]
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def tags_of(resource: Entry) -> dict[str, str]:
+    """Tags as a map, whichever way the service spells them."""
+    listed = resource.get("tags") or resource.get("Tags") or []
+    return {tag.get("key") or tag["Key"]: tag.get("value") or tag.get("Value") or "" for tag in listed}
+
+
+def told(calls: list[Entry]) -> str:
+    """Calls, for people."""
+    return "\n".join(f"  {call['service']} {call['operation']} {call['status']}" for call in calls)
+
+
+class Sink:
+    """Takes answers on a loopback port, as CloudFormation's bucket does."""
+
+    def __init__(self) -> None:
+        taken: list[tuple[str, bytes]] = []
+        self._taken = taken
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_PUT(self) -> None:  # noqa: N802
+                taken.append((self.path, self.rfile.read(int(self.headers["content-length"]))))
+                self.send_response(200)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def answers(self, path_start: str = "/") -> list[Properties]:
+        return [json.loads(body) for path, body in self._taken if path.startswith(path_start)]
+
+    def bodies(self) -> list[str]:
+        return [body.decode() for _, body in self._taken]
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()

@@ -1,0 +1,190 @@
+"""Capacity providers, associations, groups and instances behave as AWS documents them."""
+
+from __future__ import annotations
+
+from pool_by_hand import PoolByHand, refused
+from world import World
+
+
+def test_a_service_scales_its_group_out_from_zero_and_its_runners_come_online(pool: PoolByHand) -> None:
+    pool.make_capacity().make_service(2)
+    runners = pool.wait_online(2)
+    assert all(runner["labels"] == ["self-hosted", "Linux", "X64", pool.label] for runner in runners)
+    machines = pool.group["Instances"]
+    assert machines
+    assert all(m["ProtectedFromScaleIn"] and m["LaunchTemplate"]["Version"] == "1" for m in machines)
+    joined = pool.instances()
+    assert {i["capacityProviderName"] for i in joined} == {pool.name}
+    assert {i["ec2InstanceId"] for i in joined} <= {m["InstanceId"] for m in machines}
+    assert {pool.runner_of(task) for task in pool.tasks()} == {runner["name"] for runner in runners}
+
+
+def test_the_group_never_grows_past_its_largest_size(world: World, pool: PoolByHand) -> None:
+    pool.make_capacity(max_size=1).make_service(3, pool.define(memory=7000))
+    pool.wait_online(1)
+    world.wait_for("a complaint", lambda: "unable to place a task" in str(pool.service["events"]))
+    assert pool.group["DesiredCapacity"] == 1
+    assert [t["lastStatus"] for t in pool.tasks()].count("PROVISIONING") == 2
+
+
+def test_distinct_instances_spread_the_tasks(pool: PoolByHand) -> None:
+    pool.make_capacity().make_service(3, placementConstraints=[{"type": "distinctInstance"}])
+    pool.wait_online(3)
+    assert len({task["containerInstanceArn"] for task in pool.tasks()}) == 3
+
+
+def test_idle_instances_are_unprotected_by_ecs_and_leave(world: World, pool: PoolByHand) -> None:
+    pool.make_capacity().make_service(1)
+    pool.wait_online(1)
+    pool.update(desiredCount=0)
+    world.wait_for("an empty group", lambda: not pool.group["Instances"])
+    world.wait_for("no registrations", lambda: not pool.instances())
+    assert pool.group["DesiredCapacity"] == 0
+
+
+def test_a_busy_association_refuses_the_next_one(pool: PoolByHand) -> None:
+    pool.make_capacity()
+    pool.associate([pool.name])
+    with refused("UpdateInProgressException", "busy state"):
+        pool.associate([pool.name])
+    pool.wait_associated()
+    hooks = pool.auto_scaling.describe_lifecycle_hooks(AutoScalingGroupName=pool.name)["LifecycleHooks"]
+    assert [hook["LifecycleHookName"] for hook in hooks] == ["ecs-managed-draining-termination-hook"]
+    assert "AmazonECSManaged" in [tag["Key"] for tag in pool.group["Tags"]]
+
+
+def test_a_used_provider_cannot_leave_its_cluster(pool: PoolByHand) -> None:
+    pool.make_capacity().make_service(0)
+    with refused("ResourceInUseException", "in use"):
+        pool.associate([])
+
+
+def test_an_associated_provider_fails_its_deletion_later(world: World, pool: PoolByHand) -> None:
+    pool.make_capacity()
+    answer = pool.ecs.delete_capacity_provider(capacityProvider=pool.name)
+    assert answer["capacityProvider"]["status"] == "ACTIVE"
+    world.wait_for("the failure", lambda: pool.provider["updateStatus"] == "DELETE_FAILED")
+    assert pool.cluster in pool.provider["updateStatusReason"]
+    pool.associate([])
+    pool.wait_associated()
+    pool.ecs.delete_capacity_provider(capacityProvider=pool.name)
+    world.wait_for("the deletion", lambda: pool.provider["status"] == "INACTIVE")
+    with refused("ClientException", "does not exist"):
+        pool.ecs.delete_capacity_provider(capacityProvider=pool.name)
+
+
+def test_termination_protection_needs_a_protected_group(pool: PoolByHand) -> None:
+    arn = pool.make_group()
+    pool.auto_scaling.update_auto_scaling_group(AutoScalingGroupName=pool.name, NewInstancesProtectedFromScaleIn=False)
+    provider = {
+        "autoScalingGroupArn": arn,
+        "managedScaling": {"status": "ENABLED"},
+        "managedTerminationProtection": "ENABLED",
+    }
+    with refused("ClientException", "managed termination protection"):
+        pool.ecs.create_capacity_provider(name=pool.name, autoScalingGroupProvider=provider)
+    with refused("ClientException", "name is invalid"):
+        pool.ecs.create_capacity_provider(name="ecs-x", autoScalingGroupProvider={"autoScalingGroupArn": arn})
+    pool.ecs.create_capacity_provider(name=pool.name, autoScalingGroupProvider={"autoScalingGroupArn": arn})
+    with refused("ClientException", "already being used"):
+        pool.ecs.create_capacity_provider(name="other", autoScalingGroupProvider={"autoScalingGroupArn": arn})
+
+
+def test_a_group_with_instances_is_deleted_only_by_force_and_leaves_registrations(
+    world: World, pool: PoolByHand
+) -> None:
+    pool.make_capacity().make_service(1)
+    pool.wait_online(1)
+    with refused("ResourceInUse"):
+        pool.auto_scaling.delete_auto_scaling_group(AutoScalingGroupName=pool.name)
+    pool.ecs.delete_service(cluster=pool.cluster, service=pool.name, force=True)
+    world.wait_for("the drained service", lambda: pool.service["status"] == "INACTIVE")
+    pool.auto_scaling.delete_auto_scaling_group(AutoScalingGroupName=pool.name, ForceDelete=True)
+    assert pool.group["Status"] == "Delete in progress"
+    find = pool.auto_scaling.describe_auto_scaling_groups
+    world.wait_for("no group", lambda: not find(AutoScalingGroupNames=[pool.name])["AutoScalingGroups"])
+    strays = pool.instances()
+    assert strays
+    assert not any(stray["agentConnected"] for stray in strays)
+    with refused("ClusterContainsContainerInstancesException"):
+        pool.ecs.delete_cluster(cluster=pool.cluster)
+    for stray in strays:
+        pool.ecs.deregister_container_instance(
+            cluster=pool.cluster, containerInstance=stray["containerInstanceArn"], force=True
+        )
+    pool.ecs.delete_cluster(cluster=pool.cluster)
+
+
+def test_protected_machines_stay_until_somebody_lifts_the_protection(world: World, pool: PoolByHand) -> None:
+    pool.make_group()
+    group = {"AutoScalingGroupName": pool.name}
+    pool.auto_scaling.set_desired_capacity(**group, DesiredCapacity=1)
+    world.wait_for("a machine", lambda: [m for m in pool.group["Instances"] if m["LifecycleState"] == "InService"])
+    pool.auto_scaling.update_auto_scaling_group(**group, MinSize=0, DesiredCapacity=0)
+    activities = pool.auto_scaling.describe_scaling_activities
+    world.wait_for("the complaint", lambda: "protected from scale-in" in str(activities(**group)["Activities"]))
+    ids = [machine["InstanceId"] for machine in pool.group["Instances"]]
+    pool.auto_scaling.set_instance_protection(**group, InstanceIds=ids, ProtectedFromScaleIn=False)
+    world.wait_for("an empty group", lambda: not pool.group["Instances"])
+
+
+def test_a_terminating_hook_holds_a_machine_until_it_is_deleted(world: World, pool: PoolByHand) -> None:
+    pool.make_group()
+    group = {"AutoScalingGroupName": pool.name}
+    pool.auto_scaling.put_lifecycle_hook(
+        **group, LifecycleHookName="hook", LifecycleTransition="autoscaling:EC2_INSTANCE_TERMINATING"
+    )
+    pool.auto_scaling.update_auto_scaling_group(**group, NewInstancesProtectedFromScaleIn=False)
+    pool.auto_scaling.set_desired_capacity(**group, DesiredCapacity=1)
+    world.wait_for("a machine", lambda: [m for m in pool.group["Instances"] if m["LifecycleState"] == "InService"])
+    pool.auto_scaling.set_desired_capacity(**group, DesiredCapacity=0)
+    world.wait_for("the wait", lambda: pool.group["Instances"][0]["LifecycleState"] == "Terminating:Wait")
+    pool.auto_scaling.delete_lifecycle_hook(**group, LifecycleHookName="hook")
+    world.wait_for("an empty group", lambda: not pool.group["Instances"])
+
+
+def test_failed_launches_show_in_the_activities(world: World, pool: PoolByHand) -> None:
+    pool.make_capacity()
+    with world.faults(launches="fail"):
+        pool.make_service(1)
+        find = pool.auto_scaling.describe_scaling_activities
+        found = world.wait_for("an activity", lambda: find(AutoScalingGroupName=pool.name)["Activities"])
+        assert found[0]["StatusCode"] == "Failed"
+        assert found[0]["Progress"] == 100
+        assert "sufficient" in found[0]["StatusMessage"]
+    pool.wait_online(1)
+
+
+def test_a_launch_template_for_another_cluster_joins_that_one(world: World, pool: PoolByHand) -> None:
+    other = f"{pool.cluster}-other"
+    pool.ecs.create_cluster(clusterName=other)
+    pool.make_capacity(pool.make_template(other, f"{pool.name}-other")).make_service(1)
+    find = pool.ecs.list_container_instances
+    world.wait_for("an instance elsewhere", lambda: find(cluster=other)["containerInstanceArns"])
+    assert not pool.instances()
+    assert {task["lastStatus"] for task in pool.tasks()} == {"PROVISIONING"}
+
+
+def test_a_group_is_described_as_it_was_made(pool: PoolByHand) -> None:
+    arn = pool.make_group()
+    with refused("AlreadyExists"):
+        pool.make_group()
+    pool.auto_scaling.update_auto_scaling_group(
+        AutoScalingGroupName=pool.name,
+        MixedInstancesPolicy={
+            "LaunchTemplate": {
+                "LaunchTemplateSpecification": {"LaunchTemplateId": pool.template, "Version": "1"},
+                "Overrides": [{"InstanceType": "m6i.large"}, {"InstanceType": "m5.large"}],
+            },
+            "InstancesDistribution": {"OnDemandPercentageAboveBaseCapacity": 50},
+        },
+    )
+    group = pool.group
+    assert group["AutoScalingGroupARN"] == arn
+    assert "LaunchTemplate" not in group
+    policy = group["MixedInstancesPolicy"]
+    assert [o["InstanceType"] for o in policy["LaunchTemplate"]["Overrides"]] == ["m6i.large", "m5.large"]
+    assert policy["InstancesDistribution"]["OnDemandPercentageAboveBaseCapacity"] == 50
+    assert {"owner": "a&b"}.items() <= {tag["Key"]: tag["Value"] for tag in group["Tags"]}.items()
+    with refused("ValidationError", "must be between"):
+        pool.auto_scaling.update_auto_scaling_group(AutoScalingGroupName=pool.name, DesiredCapacity=9)

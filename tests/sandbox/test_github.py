@@ -1,0 +1,103 @@
+"""The stand-in's API refuses, pages and throttles as GitHub documents it."""
+
+from __future__ import annotations
+
+import time
+
+import jwt
+import pytest
+
+from world import ACCESS_TOKEN, World
+
+RUNNERS = "/orgs/acme/actions/runners"
+
+
+def test_runners_come_in_pages_with_links(world: World) -> None:
+    world.put_token("ghp_pages", {"orgs/pages": "write"})
+    for number in range(7):
+        world.post("/github/runners", target="orgs/pages", name=f"foreign-{number}", labels=["x"])
+    path = "/orgs/pages/actions/runners"
+    status, first = world.github_call("GET", path, token="ghp_pages", per_page=3)
+    assert (status, first["total_count"], len(first["runners"])) == (200, 7, 3)
+    link = world.exchanges()[-1]["response_headers"]["link"]
+    assert 'page=2>; rel="next"' in link
+    assert 'page=3>; rel="last"' in link
+    _, last = world.github_call("GET", path, token="ghp_pages", per_page=3, page=3)
+    assert [runner["name"] for runner in last["runners"]] == ["foreign-6"]
+    assert "next" not in world.exchanges()[-1]["response_headers"]["link"]
+    _, named = world.github_call("GET", path, token="ghp_pages", name="foreign-2")
+    assert named["total_count"] == 1
+
+
+@pytest.mark.parametrize(
+    ("grants", "method", "status", "message"),
+    [
+        (None, "GET", 401, "Bad credentials"),
+        ({}, "GET", 404, "Not Found"),
+        ({"orgs/acme": "none"}, "GET", 403, "Resource not accessible by personal access token"),
+        ({"orgs/acme": "read"}, "GET", 200, None),
+        ({"orgs/acme": "read"}, "POST", 403, "Resource not accessible by personal access token"),
+    ],
+)
+def test_tokens_open_what_they_were_granted(
+    world: World, grants: dict[str, str] | None, method: str, status: int, message: str | None
+) -> None:
+    token = f"ghp_{method}_{status}"
+    if grants is not None:
+        world.put_token(token, grants)
+    path = RUNNERS if method == "GET" else f"{RUNNERS}/registration-token"
+    found, body = world.github_call(method, path, token=token)
+    assert found == status
+    assert message is None or body["message"] == message
+
+
+def test_a_busy_runner_cannot_be_deleted(world: World) -> None:
+    made = world.post("/github/runners", target="orgs/acme", name="at-work", labels=[], busy=True)
+    status, body = world.github_call("DELETE", f"{RUNNERS}/{made['id']}")
+    assert (status, body["message"]) == (422, 'Runner "at-work" is currently running a job and cannot be deleted.')
+    assert world.github_call("DELETE", f"{RUNNERS}/999999")[0] == 404
+
+
+def test_more_than_900_points_in_a_minute_are_throttled(world: World) -> None:
+    world.put_token("ghp_hasty", {"orgs/acme": "write"})
+    statuses = [world.github_call("DELETE", f"{RUNNERS}/999999", token="ghp_hasty")[0] for _ in range(181)]
+    assert statuses == [404] * 180 + [403]
+    refusal = world.exchanges()[-1]
+    assert int(refusal["response_headers"]["retry-after"]) > 0
+    assert "secondary rate limit" in refusal["response_body"]["message"]
+    assert world.events("github")[-1]["what"] == "throttled"
+
+
+def test_a_call_without_a_user_agent_or_of_an_unknown_version_is_refused(world: World) -> None:
+    assert world.github_call("GET", RUNNERS, headers={"user-agent": ""})[0] == 403
+    assert world.github_call("GET", RUNNERS, headers={"x-github-api-version": "1999-01-01"})[0] == 410
+
+
+def test_an_app_signs_in_with_its_key(world: World) -> None:
+    private = world.put_app("5", {9: "orgs/acme"})
+    now = int(time.time())
+
+    def sign(**claims: object) -> str:
+        return jwt.encode({"iat": now - 60, "exp": now + 540, "iss": "5", **claims}, private, algorithm="RS256")
+
+    status, found = world.github_call("GET", "/orgs/acme/installation", token=sign())
+    assert (status, found["id"]) == (200, 9)
+    assert world.github_call("GET", "/orgs/globex/installation", token=sign())[0] == 404
+    assert world.github_call("GET", "/app", token=sign(exp=now + 3000))[0] == 401
+    assert world.github_call("GET", "/app", token=sign(iss="6"))[0] == 404
+    assert world.github_call("GET", "/app", token=sign()[:-6] + "aaaaaa")[0] == 401
+    status, made = world.github_call("POST", "/app/installations/9/access_tokens", token=sign())
+    assert status == 201
+    assert world.github_call("GET", RUNNERS, token=made["token"])[0] == 200
+
+
+def test_a_planted_fault_strikes_as_often_as_it_says(world: World) -> None:
+    fault = {"status": 503, "times": 2, "path": "/runners", "method": "GET"}
+    with world.faults(github=fault):
+        assert [world.github_call("GET", RUNNERS)[0] for _ in range(3)] == [503, 503, 200]
+
+
+def test_no_exchange_holds_a_credential(world: World) -> None:
+    world.github_call("GET", RUNNERS)
+    assert ACCESS_TOKEN not in str(world.exchanges())
+    assert world.exchanges()[-1]["headers"]["authorization"] == "Bearer <redacted>"

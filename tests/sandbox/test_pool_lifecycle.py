@@ -1,0 +1,251 @@
+"""A pool lives: made, changed in every way that a template can ask for, rolled back, replaced, gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from scenario import ATTRIBUTES, BROKEN_IMAGE, IMAGE, LOGICAL_ID, OTHER_IMAGE, Pool, Stage, leftovers, tags_of, told
+
+# What an Update without a change may cost, AWS and GitHub together.
+CALLS_WITHOUT_A_CHANGE = 12
+# One runner fills an instance.
+WHOLE_INSTANCE = 7000
+
+
+@pytest.fixture(scope="module")
+def made(stage: Stage) -> dict[str, Pool]:
+    """Several stacks, created at the same time to save the wait; all of them are up when the first test begins."""
+    pools = {
+        "changed": stage.start("changed", DesiredCount=2, Tags=[{"Key": "team", "Value": "platform"}]),
+        "replaced": stage.start("replaced"),
+        "broken": stage.start("broken", DesiredCount=2),
+        "moved": stage.start("moved", MemoryReservation=WHOLE_INSTANCE),
+    }
+    return {name: pool.up() for name, pool in pools.items()}
+
+
+@pytest.fixture(scope="module")
+def pool(made: dict[str, Pool]) -> Iterator[Pool]:
+    """One that the tests of this module change one after the other; each looks first at what is there."""
+    yield made["changed"]
+    made["changed"].delete()
+
+
+def test_a_new_pool_has_its_runners_online_and_all_its_attributes(pool: Pool) -> None:
+    assert len(pool.online()) == 2
+    found = pool.outputs
+    assert set(found) == {*ATTRIBUTES, "Ref"}
+    group, service = pool.group, pool.service
+    assert found == {
+        "Ref": pool.id,
+        "ServiceArn": service["serviceArn"],
+        "ServiceName": pool.id,
+        "ClusterName": f"{pool.stack.name}-Cluster" if "/" not in pool.cluster else pool.cluster,
+        "TaskDefinitionArn": service["taskDefinition"],
+        "CapacityProviderName": pool.id,
+        "AutoScalingGroupName": pool.id,
+        "AutoScalingGroupArn": group["AutoScalingGroupARN"],
+        "RunnerLabel": pool.id,
+        "RunnerNamePrefix": f"github-runner-{pool.id.rsplit('-', 1)[1]}",
+        "DesiredCount": "2",
+        "OnlineRunners": "2",
+    }
+    assert all(runner["name"].startswith(found["RunnerNamePrefix"] + "-") for runner in pool.online())
+    assert pool.id.startswith(f"ghr-{pool.stack.name}-{LOGICAL_ID}-")
+
+
+def test_everything_of_a_pool_carries_its_ownership_tags(pool: Pool) -> None:
+    owned = {
+        "github-runner-pool:id": pool.id,
+        "github-runner-pool:stack-id": pool.stack.id,
+        "github-runner-pool:logical-id": LOGICAL_ID,
+        "team": "platform",
+    }
+    for resource in (pool.group, pool.provider, pool.service, pool.task_definition):
+        assert owned.items() <= tags_of(resource).items()
+
+
+def test_a_change_of_the_service_timeout_alone_writes_nothing(pool: Pool) -> None:
+    before, runners, asked = pool.stage.sequence, pool.runner_ids(), pool.requests()
+    pool.update(ServiceTimeout=3000)
+    calls = pool.stage.calls_since(before)
+    print(f"{len(calls)} calls:\n{told(calls)}")
+    assert pool.requests() == [*asked, "Update"]
+    assert [call for call in calls if call["write"]] == []
+    assert 0 < len(calls) <= CALLS_WITHOUT_A_CHANGE
+    assert pool.runner_ids() == runners
+    assert pool.outputs["OnlineRunners"] == "2"
+
+
+def test_a_change_elsewhere_in_the_template_does_not_reach_the_function(pool: Pool) -> None:
+    before, asked = pool.stage.sequence, pool.requests()
+    pool.update(description="Something else")
+    assert pool.requests() == asked
+    assert pool.stage.calls_since(before) == []
+
+
+def test_an_update_without_any_change_writes_nothing(pool: Pool) -> None:
+    properties = pool.sent_properties()
+    before, runners = pool.stage.sequence, pool.runner_ids()
+    answer = pool.stage.invoke(
+        {
+            "RequestType": "Update",
+            "StackId": pool.stack.id,
+            "LogicalResourceId": LOGICAL_ID,
+            "PhysicalResourceId": pool.id,
+            "ResourceProperties": properties,
+            "OldResourceProperties": properties,
+        }
+    )
+    calls = pool.stage.calls_since(before)
+    print(f"{len(calls)} calls:\n{told(calls)}")
+    assert answer["Status"] == "SUCCESS", answer
+    assert answer["PhysicalResourceId"] == pool.id
+    assert answer["Data"] == {name: value for name, value in pool.outputs.items() if name != "Ref"}
+    assert [call for call in calls if call["write"]] == []
+    assert 0 < len(calls) <= CALLS_WITHOUT_A_CHANGE
+    assert pool.runner_ids() == runners
+
+
+def test_a_larger_count_adds_runners_and_keeps_those_that_are_there(pool: Pool) -> None:
+    before, definition = pool.runner_ids(), pool.service["taskDefinition"]
+    pool.update(DesiredCount=3)
+    assert before < pool.runner_ids()
+    assert len(pool.online()) == 3
+    assert pool.outputs["OnlineRunners"] == pool.outputs["DesiredCount"] == "3"
+    assert pool.service["taskDefinition"] == definition
+
+
+def test_a_smaller_count_lets_idle_runners_leave_and_keeps_the_busy_one(pool: Pool) -> None:
+    before = pool.runner_ids()
+    busy = max(pool.online(), key=lambda runner: runner["id"])
+    job = pool.run(5, busy["name"])
+    pool.update(DesiredCount=1)
+    assert pool.job_ends(job) == "succeeded"
+    assert pool.runner_ids() == {busy["id"]}
+    assert busy["id"] in before
+    assert [runner["id"] for runner in pool.runners()] == [busy["id"]]
+    assert len(pool.tasks()) == pool.service["desiredCount"] == 1
+    pool.update(DesiredCount=2)
+
+
+def test_another_image_replaces_every_runner(pool: Pool) -> None:
+    before, definition = pool.runner_ids(), pool.service["taskDefinition"]
+    pool.update(Image=OTHER_IMAGE)
+    assert pool.task_definition["containerDefinitions"][0]["image"] == OTHER_IMAGE
+    assert pool.outputs["TaskDefinitionArn"] == pool.service["taskDefinition"] != definition
+    assert {task["taskDefinitionArn"] for task in pool.tasks()} == {pool.service["taskDefinition"]}
+    assert len(pool.online()) == len(pool.runners()) == 2
+    assert not before & pool.runner_ids()
+
+
+def test_other_labels_reach_the_runners_and_the_pools_own_stays(pool: Pool) -> None:
+    pool.update(Labels=["gpu", "nightly"])
+    assert len(pool.online()) == len(pool.runners()) == 2
+    for runner in pool.runners():
+        assert {"gpu", "nightly", pool.id, "self-hosted"} <= set(runner["labels"])
+        assert "default" not in runner["labels"]
+
+
+def test_other_tags_are_set_without_touching_a_runner(pool: Pool) -> None:
+    before, definition = pool.runner_ids(), pool.service["taskDefinition"]
+    pool.update(Tags=[{"Key": "cost-centre", "Value": "42"}])
+    for resource in (pool.group, pool.provider, pool.service, pool.task_definition):
+        tags = tags_of(resource)
+        assert tags["cost-centre"] == "42"
+        assert "team" not in tags
+        assert tags["github-runner-pool:id"] == pool.id
+    assert pool.runner_ids() == before
+    assert pool.service["taskDefinition"] == definition
+
+
+def test_no_runner_at_all_is_a_pool_too(pool: Pool) -> None:
+    pool.update(DesiredCount=0)
+    assert pool.runners() == []
+    assert pool.tasks() == []
+    assert pool.outputs["OnlineRunners"] == "0"
+    pool.update(DesiredCount=1)
+    assert len(pool.online()) == 1
+
+
+def test_a_new_version_of_the_launch_template_takes_over_as_runners_go(made: dict[str, Pool]) -> None:
+    pool = made["moved"]
+    before = pool.runner_ids()
+    old_instance = pool.tasks()[0]["containerInstanceArn"]
+    assert pool.group["LaunchTemplate"]["Version"] == "1"
+
+    pool.update(launch_template={"InstanceType": "m7i.large"})
+    assert pool.group["LaunchTemplate"]["Version"] == "2"
+    assert pool.runner_ids() == before
+    status = {instance["containerInstanceArn"]: instance["status"] for instance in pool.container_instances()}
+    assert status.pop(old_instance) == "ACTIVE"
+    assert set(status.values()) <= {"DRAINING"}
+
+    pool.update(Image=OTHER_IMAGE)
+    versions = {i["InstanceId"]: i["LaunchTemplate"]["Version"] for i in pool.group["Instances"]}
+    instances = {instance["containerInstanceArn"]: instance for instance in pool.container_instances()}
+    for task in pool.tasks():
+        assert versions[instances[task["containerInstanceArn"]]["ec2InstanceId"]] == "2"
+    for instance in instances.values():
+        if versions.get(instance["ec2InstanceId"]) == "1":
+            assert instance["status"] == "DRAINING"
+    assert len(pool.online()) == 1
+    pool.delete()
+    assert pool.leftovers() == []
+
+
+def test_an_image_that_cannot_start_is_rolled_back_with_the_old_runners_at_work(made: dict[str, Pool]) -> None:
+    pool = made["broken"]
+    before = pool.runner_ids()
+    job = pool.run(8, pool.online()[0]["name"])
+    pool.begin_update(Image=BROKEN_IMAGE).settled().expect("UPDATE_ROLLBACK_COMPLETE")
+    reason = pool.stack.reasons(LOGICAL_ID)[0]
+    print(reason)
+    assert "CannotPullContainerError" in reason
+    assert pool.runner_ids() == before
+    assert len(pool.runners()) == 2
+    assert pool.job_ends(job) == "succeeded"
+    assert pool.task_definition["containerDefinitions"][0]["image"] == IMAGE
+    assert len(pool.tasks()) == pool.service["desiredCount"] == 2
+    pool.properties["Image"] = IMAGE
+    pool.delete()
+    assert pool.leftovers() == []
+
+
+def test_another_organization_builds_a_new_pool_and_then_removes_the_old_one(made: dict[str, Pool]) -> None:
+    pool = made["replaced"]
+    old = pool.id
+    cluster = pool.cluster
+    pool.update(OrgName="globex")
+    assert pool.id != old
+    assert pool.requests() == ["Create", "Update", "Delete"]
+    assert pool.cluster == cluster
+    assert len(pool.online("orgs/globex")) == 1
+    assert leftovers(pool.world, old) == []
+    online = [event["at"] for event in pool.world.events("runner") if event["what"] == "online"]
+    gone = [
+        event["at"]
+        for event in pool.world.events("runner")
+        if event["what"] == "deleted by request" and old.rsplit("-", 1)[1] in event["runner"]
+    ]
+    assert online[-1] < min(gone)
+    pool.delete()
+    assert pool.leftovers() == []
+
+
+def test_a_deleted_pool_leaves_nothing_behind(stage: Stage) -> None:
+    pool = stage.start("gone", DesiredCount=2).up()
+    cluster = pool.cluster
+    assert leftovers(stage.world, pool.id) != []
+    pool.delete()
+    assert pool.leftovers() == []
+    assert stage.world.client("ecs").describe_clusters(clusters=[cluster])["clusters"] in (
+        [],
+        [c for c in stage.world.client("ecs").describe_clusters(clusters=[cluster])["clusters"] if c["status"] == "INACTIVE"],
+    )
+    # Asked to end rather than killed: every registration was taken back by us or by the runner itself.
+    digits = pool.answers()[0]["physical_id"].rsplit("-", 1)[1]
+    behind = [event for event in stage.world.events("runner") if event["what"] == "left behind"]
+    assert [event for event in behind if digits in event["runner"]] == []
