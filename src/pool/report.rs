@@ -121,11 +121,12 @@ pub fn not_online(held: &Continuation, goal: &Present, seen: &Observed) -> Strin
         causes.push("the tasks run, and GitHub lists no runner of theirs; see the containers' log".to_owned());
     }
     let online = n_online(held, goal, seen).unwrap_or(0);
-    format!(
-        "{online} of {wanted} runners came online within OnlineTimeout ({}). {}.",
-        Spoken(goal.spec.manners.online_timeout),
-        causes.join("; ")
-    )
+    let patience = match failed_rollout(seen) {
+        Some(_) => String::new(),
+        None => format!(" within OnlineTimeout ({})", Spoken(goal.spec.manners.online_timeout)),
+    };
+    let causes: Vec<&str> = causes.iter().map(|cause| cause.trim_end_matches('.')).collect();
+    format!("{online} of {wanted} runners came online{patience}: {}.", causes.join("; "))
 }
 
 fn failed_rollout(seen: &Observed) -> Option<String> {

@@ -92,8 +92,9 @@ fn ending(task: &Task, container: Option<&Container>) -> TaskEnding {
     let of_task = task.stopped_reason().unwrap_or("ECS gives no reason");
     TaskEnding {
         reason: match container.and_then(Container::reason) {
-            Some(of_container) => format!("{of_task}: {of_container}"),
-            None => of_task.to_owned(),
+            // ECS often says the container's reason for the task as well.
+            Some(of_container) if !of_task.contains(of_container) => format!("{of_task}: {of_container}"),
+            Some(_) | None => of_task.to_owned(),
         },
         exit_code: container.and_then(Container::exit_code),
         at: task.stopped_at().map(moment),

@@ -1,22 +1,25 @@
 //! What must be seen nowhere.
 
+use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::io;
-use std::sync::{Arc, Mutex};
-
-use tracing_subscriber::fmt::MakeWriter;
+use std::sync::Once;
 
 use super::*;
 use crate::github::testing::{TEST_ONLY_PKCS1, app};
 use crate::pool::secret::Secret;
 use crate::reconcile::ports::Credential;
 
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+thread_local! {
+    static LINES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
-impl io::Write for Lines {
+/// The log of the thread that writes it.
+struct ThisThread;
+
+impl io::Write for ThisThread {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        LINES.with_borrow_mut(|lines| lines.extend_from_slice(bytes));
         Ok(bytes.len())
     }
 
@@ -25,21 +28,19 @@ impl io::Write for Lines {
     }
 }
 
-impl MakeWriter<'_> for Lines {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
+/// Logs for the whole process, each thread's lines by themselves. A subscriber of one test alone would miss whatever
+/// another thread happens to log first: whether a line is wanted is remembered for all threads.
+fn log_at_its_most_talkative() {
+    static START: Once = Once::new();
+    START.call_once(|| {
+        let all = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(|| ThisThread);
+        tracing::subscriber::set_global_default(all.finish()).unwrap();
+    });
 }
 
 #[tokio::test]
 async fn no_credential_shows_in_errors_in_debug_output_or_in_the_log_at_its_most_talkative() {
-    let lines = Lines::default();
-    let subscriber =
-        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(lines.clone()).finish();
-    let _quiet_afterwards = tracing::subscriber::set_default(subscriber);
-
+    log_at_its_most_talkative();
     // A GitHub that repeats whatever it is sent, and a token in every body.
     let stub = Stub::start(|seen| match seen.path.as_str() {
         "/orgs/acme/installation" => reply(200, json!({"id": 42})),
@@ -62,7 +63,7 @@ async fn no_credential_shows_in_errors_in_debug_output_or_in_the_log_at_its_most
     assert!(error.refusal.message.contains("a line break at its end"), "{error}");
     write!(shown, "{error} {error:?}").unwrap();
 
-    shown.push_str(&String::from_utf8_lossy(&lines.0.lock().unwrap()));
+    shown.push_str(&LINES.with_borrow(|lines| String::from_utf8_lossy(lines).into_owned()));
     assert!(shown.contains("GitHub answered") && shown.contains("GET /orgs/acme/actions/runners"), "there is a log");
     let key_line = TEST_ONLY_PKCS1.lines().nth(1).unwrap();
     for secret in ["planted", key_line, "eyJ"] {

@@ -159,16 +159,16 @@ fn bring_online(
     service: &Service,
     at: Moment,
 ) -> Option<Decision> {
-    let primary = service.deployments.iter().find(|deployment| deployment.is_primary);
+    let primary = primary(service);
     let wanted = goal.spec.desired_count;
     let online = n_online(held, goal, seen);
     let is_steady = primary.is_none_or(|deployment| deployment.running >= wanted);
-    // A word of GitHub is worth more than a count of containers; without it the count has to do.
-    let enough = match online {
+    // Without a word of GitHub the count of containers has to do.
+    let are_online = match online {
         Some(n) => n >= wanted,
-        None => is_steady && !matches!(&seen.github, GitHubView::Refused(no) if no.class.may_pass()),
+        None => !matches!(&seen.github, GitHubView::Refused(no) if no.class.may_pass()),
     };
-    if enough {
+    if is_steady && are_online {
         return None;
     }
     if let Some(Deployment { rollout: Rollout::Failed(_), .. }) = primary {
@@ -210,12 +210,21 @@ fn retire_old(
     at: Moment,
 ) -> Option<Decision> {
     let wanted = usize::try_from(goal.spec.desired_count).unwrap_or(usize::MAX);
-    let (current, old): (Vec<&Task>, Vec<&Task>) =
-        seen.tasks.iter().filter(|task| task.is_live()).partition(|task| is_current(service, task));
+    let live = seen.tasks.iter().filter(|task| task.is_live());
+    let (current, old): (Vec<&Task>, Vec<&Task>) = live.partition(|task| is_current(service, task));
+    // After a rollback, tasks of the wanted revision may belong to an earlier deployment. Where ECS replaces those, they
+    // go as it does so; a task of the deployment that it works towards would only be started again.
+    let (newest, earlier): (Vec<&Task>, Vec<&Task>) = current
+        .iter()
+        .partition(|task| task.started_by.as_deref() == primary(service).map(|newest| newest.id.as_str()));
     let online = n_online(held, goal, seen).and_then(|n| usize::try_from(n).ok()).unwrap_or(wanted);
-    let old_needed = wanted.saturating_sub(online);
-    for (tasks, keep) in [(&old, old_needed), (&current, wanted)] {
-        let quota = tasks.len().saturating_sub(keep);
+    let surplus = current.len().saturating_sub(wanted);
+    let stages = [
+        (&old, old.len().saturating_sub(wanted.saturating_sub(online))),
+        (&earlier, surplus.min(earlier.len())),
+        (&newest, if earlier.is_empty() { surplus } else { 0 }),
+    ];
+    for (tasks, quota) in stages {
         match retire(held, record, seen, Leavers { tasks, quota }, at) {
             Progress::Gone => {}
             Progress::Next(decision) => return Some(decision),
@@ -225,13 +234,13 @@ fn retire_old(
     None
 }
 
-/// Whether a task belongs to the deployment that the service works towards.
+/// Whether a task runs what the service works towards.
 pub(super) fn is_current(service: &Service, task: &Task) -> bool {
-    service
-        .deployments
-        .iter()
-        .find(|deployment| deployment.is_primary)
-        .is_some_and(|primary| task.started_by.as_deref() == Some(primary.id.as_str()))
+    primary(service).is_some_and(|primary| task.task_definition == primary.task_definition)
+}
+
+fn primary(service: &Service) -> Option<&Deployment> {
+    service.deployments.iter().find(|deployment| deployment.is_primary)
 }
 
 fn overdue(goal: &Present, n_left: usize) -> Decision {

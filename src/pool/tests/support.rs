@@ -121,6 +121,8 @@ pub(super) struct Model {
     pub(super) now: Timestamp,
     pub(super) taken: Vec<Step>,
     pub(super) lost_jobs: u32,
+    /// `RunnerName`, where the template gives one.
+    pub(super) fixed_name: Option<String>,
     n_made: u32,
 }
 
@@ -139,7 +141,7 @@ impl Model {
             permission: Some(Permission::Granted),
             ..Observed::default()
         };
-        Self { seen, now: T0, taken: Vec::new(), lost_jobs: 0, n_made: 0 }
+        Self { seen, now: T0, taken: Vec::new(), lost_jobs: 0, fixed_name: None, n_made: 0 }
     }
 
     pub(super) fn runners(&mut self) -> &mut Vec<Runner> {
@@ -192,7 +194,7 @@ impl Model {
         };
         let is_readable = matches!(self.seen.github, GitHubView::Runners(_));
         for task in self.seen.tasks.iter_mut().filter(|_| is_readable) {
-            let name = runner_name(&held.id, task);
+            let name = runner_name(self.fixed_name.as_ref(), &held.id, task);
             if task.phase == TaskPhase::Running && !registered.contains(&name) {
                 task.phase = TaskPhase::Stopped;
             }
@@ -234,7 +236,7 @@ impl Model {
         };
         let runner = Runner {
             id: u64::from(self.n_made),
-            name: runner_name(id, &task),
+            name: runner_name(self.fixed_name.as_ref(), id, &task),
             is_online: true,
             is_busy: false,
             labels: BTreeSet::from([id.as_str().to_owned(), "default".to_owned()]),
@@ -359,21 +361,6 @@ impl Model {
         Applied::Done
     }
 
-    /// One step, for a test that drives the loop itself.
-    pub(super) fn take_for_test(&mut self, held: &Continuation, step: Step) -> Applied {
-        self.take(held, step)
-    }
-
-    /// Starts what the service misses, for a test that drives the loop itself.
-    pub(super) fn start_missing_for_test(&mut self, held: &Continuation) {
-        let Some(service) = self.seen.service.clone() else { return };
-        let primary = service.deployments[0].clone();
-        let is_current = |task: &Task| task.is_live() && task.started_by.as_ref() == Some(&primary.id);
-        for _ in self.seen.tasks.iter().filter(|task| is_current(task)).count()..service.shape.desired_count as usize {
-            self.start_task(&held.id, &primary.id, &service.shape.task_definition);
-        }
-    }
-
     fn refresh_content(&mut self) {
         if let (Some(service), Some(revision)) = (&self.seen.service, &self.seen.task_definition)
             && service.shape.task_definition == revision.arn
@@ -427,7 +414,7 @@ impl Model {
     fn stop(&mut self, id: &PhysicalId, arn: &str) {
         let Some(task) = self.seen.tasks.iter_mut().find(|task| task.arn == arn) else { return };
         task.phase = TaskPhase::Stopped;
-        let name = runner_name(id, task);
+        let name = runner_name(self.fixed_name.as_ref(), id, task);
         if let GitHubView::Runners(runners) = &mut self.seen.github {
             self.lost_jobs += runners.iter().filter(|runner| runner.name == name && runner.is_busy).count() as u32;
             runners.retain(|runner| runner.name != name);
@@ -447,8 +434,8 @@ fn deployment(number: u32, revision: &str) -> Deployment {
     }
 }
 
-fn runner_name(id: &PhysicalId, task: &Task) -> String {
-    format!("github-runner-{}-{}", id.digits(), task.short_id().unwrap_or_default())
+fn runner_name(fixed: Option<&String>, id: &PhysicalId, task: &Task) -> String {
+    fixed.cloned().unwrap_or_else(|| format!("github-runner-{}-{}", id.digits(), task.short_id().unwrap_or_default()))
 }
 
 /// The names of the steps that were taken.
