@@ -12,7 +12,7 @@ mod success;
 
 use super::continuation::{Continuation, Present};
 use super::decision::{Decision, Look, Moment, Outcome, Waiting};
-use super::observed::{GitHubView, Observed};
+use super::observed::{GitHubView, Observed, Permission};
 use super::report;
 
 pub(super) use self::rollout::unprotected;
@@ -22,6 +22,10 @@ pub use self::success::{attributes, n_online};
 pub fn decide(held: &mut Continuation, goal: &Present, seen: &Observed, at: Moment) -> Decision {
     if let Some(reason) = obstacles::first(held, goal, seen) {
         return Decision::Answer(Outcome::failed(reason));
+    }
+    // Nothing is built before GitHub has said whether runners may register; a no that may pass is asked again.
+    if let Some(Permission::Refused(no)) = &seen.permission {
+        return at.wait(Waiting::Passing(no.clone()), Look::Everything);
     }
     let next = match foundation::lay(held, goal, seen, at) {
         Ok(foundation) => rollout::advance(held, goal, seen, &foundation, at),

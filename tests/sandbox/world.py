@@ -193,8 +193,9 @@ class World:
         """All lines of all streams. MiniStack writes a stream when its invocation ends."""
         logs = self.client("logs")
         group = f"/aws/lambda/{function}"
+        pages = logs.get_paginator("describe_log_streams").paginate(logGroupName=group)
         try:
-            streams = logs.describe_log_streams(logGroupName=group)["logStreams"]
+            streams = [stream for page in pages for stream in page["logStreams"]]
         except logs.exceptions.ResourceNotFoundException:
             return []
         lines: list[str] = []

@@ -196,6 +196,20 @@ fn a_bad_token_is_told_before_anything_is_built() {
 }
 
 #[test]
+fn nothing_is_built_while_github_is_too_busy_to_say_whether_runners_may_register() {
+    let mut model = Model::empty();
+    let throttled = Refusal { class: Class::Throttled { retry_after: None }, ..refused_by_github() };
+    let granted_at = model.now + Duration::from_secs(300);
+    let outcome = model.run_with(&mut present(spec()), |model| {
+        let is_granted = model.now >= granted_at;
+        let refused = Permission::Refused(throttled.clone());
+        model.seen.permission = Some(if is_granted { Permission::Granted } else { refused });
+        assert!(is_granted || model.taken.is_empty());
+    });
+    assert!(succeeded(&outcome));
+}
+
+#[test]
 fn a_runner_group_that_does_not_exist_is_told_before_anything_is_built() {
     let mut model = Model::empty();
     let mut spec = spec();

@@ -13,7 +13,7 @@ from ministack.core import lambda_runtime
 from ministack.core.responses import request_scope
 from ministack.services.cloudformation import custom_resource
 
-from . import authorization, calls, parameters
+from . import authorization, calls, functions, parameters
 from .auto_scaling.api import AutoScalingApi
 from .auto_scaling.groups import Groups
 from .cloudformation import rollback
@@ -56,6 +56,7 @@ class World:
         requests = Requests(self.core, bucket)
         self.control = Control(self.core, self.github, self.jobs, lambda: list(bucket.signatures))
 
+        functions.install()
         AutoScalingApi(self.core, groups).install()
         self.ecs.install()
         parameters.install()
