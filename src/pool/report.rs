@@ -64,8 +64,9 @@ pub fn no_such_runner_group(spec: &PoolSpec) -> String {
 #[must_use]
 pub fn drain_overdue(manners: &Manners, n_left: usize) -> String {
     format!(
-        "{n_left} runners still have a running job after DrainTimeout ({}), and OnDrainTimeout is Fail, so they were \
-         left alone. Wait for the jobs or cancel them in GitHub, then try again; or raise DrainTimeout.",
+        "{} after DrainTimeout ({}), and OnDrainTimeout is Fail, so nothing was \
+         stopped. Wait for the jobs or cancel them in GitHub, then try again; or raise DrainTimeout.",
+        either(n_left, "1 runner still has a running job", "runners still have a running job"),
         Spoken(manners.drain_timeout)
     )
 }
@@ -142,7 +143,8 @@ fn stopped_tasks(seen: &Observed) -> Option<String> {
     let endings = seen.tasks.iter().filter_map(|task| task.ending.as_ref());
     let newest = endings.clone().max_by_key(|ending| ending.at)?;
     let exit = newest.exit_code.map(|code| format!(" (exit code {code})")).unwrap_or_default();
-    Some(format!("{} tasks stopped, the last one: {}{exit}", endings.count(), newest.reason))
+    let stopped = either(endings.count(), "1 task stopped", "tasks stopped, the last one");
+    Some(format!("{stopped}: {}{exit}", newest.reason))
 }
 
 fn offline_runners(held: &Continuation, goal: &Present, seen: &Observed) -> Option<String> {
@@ -181,8 +183,9 @@ fn missing_instances(seen: &Observed) -> Vec<String> {
     let waiting = seen.tasks.iter().filter(|task| is_unplaced(task)).count();
     if waiting > 0 && group.desired >= group.shape.max {
         causes.push(format!(
-            "{waiting} tasks have no room: the group is at MaxInstances ({}). Raise it, or ask for less memory per \
+            "{}: the group is at MaxInstances ({}). Raise it, or ask for less memory per \
              runner",
+            either(waiting, "1 task has no room", "tasks have no room"),
             group.shape.max
         ));
     }
@@ -211,8 +214,8 @@ pub fn notes_of_success(held: &Continuation, goal: &Present, seen: &Observed) ->
         let n_older = group.instances.iter().filter(|instance| is_older(instance.template_version)).count();
         if n_older > 0 {
             notes.push(format!(
-                "{n_older} instances still work on an older version of the launch template; they leave once they are \
-                 empty"
+                "{} on an older version of the launch template, until empty",
+                either(n_older, "1 instance still works", "instances still work")
             ));
         }
     }
@@ -252,10 +255,16 @@ fn cancelled(held: &Continuation) -> Vec<String> {
     match (held.memory.n_cancelled, held.manners().on_drain_timeout) {
         (0, OnDrainTimeout::Cancel | OnDrainTimeout::Fail) => Vec::new(),
         (n, OnDrainTimeout::Cancel | OnDrainTimeout::Fail) => vec![format!(
-            "{n} tasks were stopped with a job that may have been running, because DrainTimeout ({}) had passed",
+            "{} with a job that may have been running, because DrainTimeout ({}) had passed",
+            either(usize::try_from(n).unwrap_or(usize::MAX), "1 task was stopped", "tasks were stopped"),
             Spoken(held.manners().drain_timeout)
         )],
     }
+}
+
+/// The words for one, or the number and the words for more.
+fn either(n: usize, one: &str, more: &str) -> String {
+    if n == 1 { one.to_owned() } else { format!("{n} {more}") }
 }
 
 fn listed(names: &[&str]) -> String {

@@ -114,7 +114,7 @@ fn a_job_that_outlasts_the_drain_is_cut_off_when_the_template_says_so() {
     assert_eq!(model.lost_jobs, 1);
     assert_eq!(
         notes,
-        ["1 tasks were stopped with a job that may have been running, because DrainTimeout (30 min) had passed"]
+        ["1 task was stopped with a job that may have been running, because DrainTimeout (30 min) had passed"]
     );
 }
 
@@ -125,7 +125,7 @@ fn a_job_that_outlasts_the_drain_is_left_alone_when_the_template_says_so() {
     newer.task.image = "other".to_owned();
     newer.manners.on_drain_timeout = OnDrainTimeout::Fail;
     model.runners()[0].is_busy = true;
-    insta::assert_snapshot!(reason(model.run(&mut present(newer))), @"1 runners still have a running job after DrainTimeout (30 min), and OnDrainTimeout is Fail, so they were left alone. Wait for the jobs or cancel them in GitHub, then try again; or raise DrainTimeout.");
+    insta::assert_snapshot!(reason(model.run(&mut present(newer))), @"1 runner still has a running job after DrainTimeout (30 min), and OnDrainTimeout is Fail, so nothing was stopped. Wait for the jobs or cancel them in GitHub, then try again; or raise DrainTimeout.");
     assert_eq!(model.lost_jobs, 0);
 }
 
@@ -251,7 +251,7 @@ fn a_new_launch_template_changes_the_group_and_drains_only_empty_old_instances()
     model.seen.instances = vec![busy];
     let Outcome::Succeeded { notes, .. } = model.run(&mut present(newer.clone())) else { panic!("failed") };
     assert_eq!(names(&model.taken), ["update_group"]);
-    assert!(notes[0].starts_with("1 instances still work on an older version"), "{notes:?}");
+    assert!(notes[0].starts_with("1 instance still works on an older version"), "{notes:?}");
 
     model.seen.instances = vec![instance(1)];
     assert!(succeeded(&model.run(&mut present(newer))));
