@@ -1,0 +1,182 @@
+//! The code's own rules: who may name whom, and what no file may have.
+//!
+//! The tables are the architecture. A change to one of them is a decision; a test that fails without one is an import
+//! that points the wrong way.
+
+use crate::repository::{Source, production, sources};
+
+/// Each part, and the other parts that it may name. What is not listed may not be named.
+const MODULES: &[(&str, &[&str])] = &[
+    ("pool", &[]),
+    ("reconcile", &["pool"]),
+    ("http", &["pool"]),
+    ("log", &[]),
+    ("cloudformation", &["pool", "reconcile"]),
+    ("aws", &["http", "pool", "reconcile"]),
+    ("github", &["http", "pool", "reconcile"]),
+    // Reads how AWS is reached into the adapter's own type.
+    ("settings", &["aws", "pool"]),
+    // Generic over the world: it names no adapter.
+    ("handler", &["cloudformation", "pool", "reconcile", "settings"]),
+    // Puts the real world together.
+    ("live", &["aws", "cloudformation", "github", "http", "pool", "reconcile", "settings"]),
+    ("main", &["handler", "live", "log", "pool", "settings"]),
+    ("lib", &[]),
+];
+
+/// Crates that belong to one part, and the files that may name them. A name that ends in `_` stands for all that begin
+/// so.
+const CRATES: &[(&str, &[&str])] = &[
+    ("aws_sdk_", &["src/aws"]),
+    ("aws_smithy_", &["src/aws"]),
+    ("aws_credential_types", &["src/aws"]),
+    ("aws_sigv4", &["src/aws"]),
+    ("aws_types", &["src/aws"]),
+    ("roxmltree", &["src/aws"]),
+    (
+        "reqwest",
+        &[
+            "src/http",
+            "src/github",
+            "src/cloudformation/answer",
+            // Takes the one client.
+            "src/aws.rs",
+            "src/aws/http_client.rs",
+        ],
+    ),
+    // Beside the one client: an App's key is PEM, and a certificate that is refused has its own sentence.
+    ("rustls", &["src/http.rs", "src/github/app.rs", "src/github/refusals.rs"]),
+    ("webpki_roots", &["src/http.rs"]),
+    ("ring", &["src/github"]),
+    ("aws_lambda_events", &["src/cloudformation"]),
+    ("strsim", &["src/cloudformation"]),
+    ("lambda_runtime", &["src/main.rs"]),
+    ("tracing_subscriber", &["src/log.rs"]),
+];
+
+/// What the heart may name of what others wrote: values and their forms.
+const CRATES_OF_THE_HEART: &[&str] = &["serde", "serde_json", "sha2", "thiserror"];
+
+/// Lines of a file. Above about 400 it is time to look for a seam; above this there is one.
+const LINES_MAX: usize = 600;
+
+/// Fails with everything that was found, one a line.
+fn assert_none(found: &[String]) {
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}
+
+/// The crates of Cargo.toml, as code spells them.
+fn crates() -> Vec<String> {
+    let manifest = crate::repository::text("Cargo.toml");
+    let section = manifest.split("\n[dependencies]\n").nth(1).unwrap().split("\n[").next().unwrap();
+    let names = section.lines().filter_map(|line| line.split_once(" = ").map(|(name, _)| name.replace('-', "_")));
+    names.filter(|name| !name.starts_with('#')).collect()
+}
+
+#[test]
+fn every_part_of_the_code_is_in_the_table() {
+    let known = |source: &Source| MODULES.iter().any(|(module, _)| source.is_in(module));
+    let strays: Vec<String> = sources().into_iter().filter(|source| !known(source)).map(|source| source.path).collect();
+    assert_none(&strays);
+}
+
+#[test]
+fn imports_point_one_way() {
+    let mut found = Vec::new();
+    for source in production() {
+        for (module, allowed) in MODULES.iter().filter(|(module, _)| source.is_in(module)) {
+            let parts = source.modules().into_iter().filter(|name| MODULES.iter().any(|(part, _)| part == name));
+            for named in parts.filter(|named| named != module && !allowed.contains(&named.as_str())) {
+                found.push(format!("{}: {module} names {named}", source.path));
+            }
+        }
+    }
+    assert_none(&found);
+}
+
+/// Whether an entry of [`CRATES`] is about a crate.
+fn is_about(entry: &str, name: &str) -> bool {
+    entry == name || (entry.ends_with('_') && name.starts_with(entry))
+}
+
+#[test]
+fn a_crate_is_named_where_it_belongs() {
+    let (crates, mut found) = (crates(), Vec::new());
+    for source in production() {
+        for name in crates.iter().filter(|name| source.names(name)) {
+            let entry = CRATES.iter().find(|(entry, _)| is_about(entry, name));
+            if entry.is_some_and(|(_, places)| !places.iter().any(|place| source.path.starts_with(place))) {
+                found.push(format!("{}: {name}", source.path));
+            }
+        }
+    }
+    assert_none(&found);
+}
+
+#[test]
+fn every_entry_and_every_place_in_the_table_is_needed() {
+    let (crates, sources, mut found) = (crates(), production(), Vec::new());
+    for (entry, places) in CRATES {
+        for place in *places {
+            let names_it = |source: &Source| crates.iter().any(|name| is_about(entry, name) && source.names(name));
+            if !sources.iter().any(|source| source.path.starts_with(place) && names_it(source)) {
+                found.push(format!("{place} does not name {entry}"));
+            }
+        }
+    }
+    assert_none(&found);
+}
+
+#[test]
+fn the_heart_names_nothing_that_does_something() {
+    let mut found = Vec::new();
+    for source in production().iter().filter(|source| source.is_in("pool")) {
+        for name in crates().iter().filter(|name| !CRATES_OF_THE_HEART.contains(&name.as_str())) {
+            if source.names(name) {
+                found.push(format!("{}: {name}", source.path));
+            }
+        }
+        for word in ["async ", ".await", "std::fs", "std::env", "std::net", "std::thread", "std::process", "::now()"] {
+            if source.code.contains(word) {
+                found.push(format!("{}: {word}", source.path));
+            }
+        }
+    }
+    assert_none(&found);
+}
+
+#[test]
+fn one_place_reads_the_clock() {
+    let reading = production().into_iter().filter(|source| source.code.contains("SystemTime::now"));
+    let n_lines = |source: Source| (source.code.matches("SystemTime::now").count(), source.path);
+    assert_eq!(reading.map(n_lines).collect::<Vec<_>>(), [(1, "src/live.rs".to_owned())]);
+    // A stopwatch, for the log: nothing is decided by it.
+    let timing = production().into_iter().filter(|source| source.code.contains("Instant::now"));
+    assert_eq!(timing.map(|source| source.path).collect::<Vec<_>>(), ["src/aws/http_client.rs"]);
+}
+
+#[test]
+fn one_place_reads_the_environment() {
+    let reading = production().into_iter().filter(|source| source.code.contains("env::var"));
+    let places: Vec<String> = reading.map(|source| source.path).collect();
+    assert_eq!(places, ["src/main.rs"]);
+}
+
+#[test]
+fn every_file_begins_with_what_it_is_for() {
+    let silent = production().into_iter().filter(|source| !source.text.starts_with("//! "));
+    assert_none(&silent.map(|source| source.path).collect::<Vec<_>>());
+}
+
+#[test]
+fn no_file_is_too_long_to_read() {
+    let long = sources().into_iter().filter(|source| source.text.lines().count() > LINES_MAX);
+    assert_none(&long.map(|source| source.path).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_lint_is_expected_with_a_reason_and_never_allowed() {
+    let allowing =
+        sources().into_iter().filter(|source| source.text.contains("#[allow(") || source.text.contains("#![allow("));
+    assert_none(&allowing.map(|source| source.path).collect::<Vec<_>>());
+}

@@ -1,0 +1,108 @@
+//! The templates of `cfn/` against the code: names of properties and attributes, and what an instance must have.
+
+use std::collections::BTreeSet;
+
+use github_runner_pool::cloudformation::properties::property_names;
+
+use crate::repository::{files, text};
+
+const TYPE: &str = "Type: Custom::GitHubRunnerPool";
+
+/// A pool in a template: its logical id, and the names of its properties.
+pub(crate) struct Pool {
+    pub(crate) logical_id: String,
+    pub(crate) properties: Vec<String>,
+}
+
+/// Every pool of a template, or of a piece of one.
+///
+/// By indentation, which is enough for templates in block style: below the resource's name stand `Type` and
+/// `Properties` on one level, and the properties' names one level deeper. `every_pool_is_found` guards it.
+pub(crate) fn pools(template: &str) -> Vec<Pool> {
+    let lines: Vec<&str> = template.lines().filter(|line| !line.trim_start().starts_with('#')).collect();
+    let pool = |at: usize| {
+        let indent = indent_of(lines[at]);
+        let name = lines[..at].iter().rev().find(|line| !line.trim().is_empty() && indent_of(line) < indent).unwrap();
+        let below = lines[at + 1..].iter().take_while(|line| line.trim().is_empty() || indent_of(line) >= indent);
+        let in_properties = below.skip_while(|line| line.trim() != "Properties:").skip(1);
+        let keys = in_properties.take_while(|line| line.trim().is_empty() || indent_of(line) > indent);
+        let keys = keys.filter(|line| indent_of(line) == indent + 2);
+        Pool {
+            logical_id: name.trim().trim_end_matches(':').to_owned(),
+            properties: keys.filter_map(|line| Some(line.trim().split_once(':')?.0.to_owned())).collect(),
+        }
+    };
+    (0..lines.len()).filter(|at| lines[*at].trim() == TYPE).map(pool).collect()
+}
+
+fn indent_of(line: &str) -> usize {
+    line.len() - line.trim_start().len()
+}
+
+/// The names that the code gives to `Fn::GetAtt`.
+pub(crate) fn attributes() -> BTreeSet<String> {
+    let code = text("src/pool/convergence/success.rs");
+    let lines = code.lines().filter_map(|line| line.trim().strip_prefix("(\"")?.split_once("\", "));
+    let names: BTreeSet<String> = lines.map(|(name, _)| name.to_owned()).collect();
+    assert!(names.len() > 5, "the attributes are not where this looks for them: {names:?}");
+    names
+}
+
+#[test]
+fn every_pool_is_found() {
+    let found: Vec<String> =
+        files("cfn", "yaml").iter().flat_map(|path| pools(&text(path))).map(|pool| pool.logical_id).collect();
+    assert_eq!(found, ["Small", "Large", "Spot", "Plain", "Runners"]);
+}
+
+#[test]
+fn a_template_names_properties_that_the_decoder_knows() {
+    for path in files("cfn", "yaml") {
+        for pool in pools(&text(&path)) {
+            for name in &pool.properties {
+                assert!(property_names().contains(&name.as_str()), "{path}: {}: {name}", pool.logical_id);
+            }
+            for name in ["ServiceToken", "Cluster", "LaunchTemplate", "Subnets", "ExecutionRoleArn"] {
+                assert!(pool.properties.iter().any(|given| given == name), "{path}: {} lacks {name}", pool.logical_id);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_template_asks_for_attributes_that_are_answered() {
+    let attributes = attributes();
+    let mut n_asked = 0;
+    for path in files("cfn", "yaml") {
+        let template = text(&path);
+        for pool in pools(&template) {
+            for (_, rest) in template.split(&format!("!GetAtt {}.", pool.logical_id)).skip(1).map(|rest| ((), rest)) {
+                let name = rest.lines().next().unwrap_or_default().trim();
+                assert!(attributes.contains(name), "{path}: {}.{name}", pool.logical_id);
+                n_asked += 1;
+            }
+        }
+    }
+    assert!(n_asked >= attributes.len());
+}
+
+#[test]
+fn the_complete_template_shows_every_attribute() {
+    let template = text("cfn/pool.yaml");
+    for name in attributes() {
+        assert!(template.contains(&format!("!GetAtt Runners.{name}\n")), "{name}");
+    }
+}
+
+#[test]
+fn an_instance_guards_its_credentials_and_its_disk_and_joins_the_cluster() {
+    for path in files("cfn", "yaml") {
+        let template = text(&path);
+        let n_templates = template.matches("Type: AWS::EC2::LaunchTemplate").count();
+        for wanted in
+            ["HttpTokens: required", "HttpPutResponseHopLimit: 1", "Encrypted: true", "ECS_CLUSTER=${Cluster} >>"]
+        {
+            assert_eq!(template.matches(wanted).count(), n_templates, "{path}: {wanted}");
+        }
+    }
+}
