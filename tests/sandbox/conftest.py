@@ -11,7 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from pool_by_hand import PoolByHand
-from scenario import BROKEN_IMAGE, Sink, Stage
+from scenario import BROKEN_IMAGE, LOG_GROUP, Sink, Stage
 from world import World
 
 
@@ -33,7 +33,7 @@ def pool(world: World) -> Iterator[PoolByHand]:
 
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """A world with the real function in it, for all scenarios of a run: each has stacks of its own, so they do not meet.
+    """A world with the real function in it, for all scenarios of a run. Each has stacks of its own: they do not meet.
 
     Several pools look at GitHub with one token, five times a second each: its limits are not what is tried here.
     """
@@ -42,7 +42,9 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         started.prepare()
         started.post("/faults", images=[BROKEN_IMAGE])
         sink = Sink()
-        yield Stage(started, started.deploy_function(), sink)
+        # Lambda sets this itself; MiniStack sets the stream's name only.
+        token = started.deploy_function(AWS_LAMBDA_LOG_GROUP_NAME=LOG_GROUP)
+        yield Stage(started, token, sink)
         sink.close()
 
 

@@ -5,8 +5,8 @@
     pool.delete()
     assert pool.leftovers() == []
 
-Properties that every pool needs are filled in; `None` takes one out. Everything is impatient: an idle runner is one that
-was idle for a second.
+Properties that every pool needs are filled in; `None` takes one out. Everything is impatient: an idle runner is one
+that was idle for a second.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -31,6 +32,9 @@ OTHER_IMAGE = "myoung34/github-runner:ubuntu-jammy"
 BROKEN_IMAGE = "myoung34/github-runner:not-to-be-pulled"
 ORGANIZATION = "orgs/acme"
 LOGICAL_ID = "Runners"
+LOG_GROUP = f"/aws/lambda/{FUNCTION_NAME}"
+TEMPLATES = Path(__file__).resolve().parents[2] / "cfn"
+EVENTS = Path(__file__).resolve().parents[2] / "events"
 ATTRIBUTES = (
     "ServiceArn",
     "ServiceName",
@@ -58,6 +62,18 @@ class Stage:
     token: str
     sink: Sink
     stacks: list[Stack] = field(default_factory=list)
+    planted: list[str] = field(default_factory=list)
+    """Secrets that tests made, beside those that the world knows of."""
+
+    def start_template(self, name: str, template: str | Path, **parameters: str) -> Stack:
+        """Begins to create a stack from a template of the repository."""
+        client = self.world.client("ssm")
+        client.put_parameter(Name="/sandbox/ami", Value="ami-12345678", Type="String", Overwrite=True)
+        network = self.world.network()
+        given = {"OrgName": "acme", "GitHubUrl": self.world.github, "ImageId": "/sandbox/ami", **network, **parameters}
+        stack = self.world.stacks.create(f"{name}{next(_numbers)}", template, given)
+        self.stacks.append(stack)
+        return stack
 
     def start(self, name: str, launch_template: Properties | None = None, **properties: Any) -> Pool:
         """Begins to create a stack with one pool, and the cluster, launch template and role below it.
@@ -118,19 +134,22 @@ class Stage:
 
     # The function, called without CloudFormation.
 
-    def invoke(self, event: Properties) -> Properties:
-        """Hands the function an event as it is, and returns the one answer that it gave to the event's URL."""
+    def send(self, event: Properties, kind: str = "Event") -> Letter:
+        """Hands the function an event as it is, and waits for nothing."""
         number = next(_numbers)
         url = f"{self.sink.url}/{number}?X-Amz-Signature={PLANTED_SIGNATURE}"
         event = {"RequestId": str(uuid.uuid4()), "ResourceType": "Custom::GitHubRunnerPool", **event}
         result = self.world.client("lambda").invoke(
-            FunctionName=FUNCTION_NAME, Payload=json.dumps({**event, "ResponseURL": url}).encode()
+            FunctionName=FUNCTION_NAME,
+            InvocationType=kind,
+            Payload=json.dumps({**event, "ResponseURL": url}).encode(),
         )
         assert "FunctionError" not in result, result["Payload"].read()
-        answers = self.sink.answers(f"/{number}?")
-        assert len(answers) == 1, answers
-        assert answers[0]["RequestId"] == event["RequestId"]
-        return answers[0]
+        return Letter(self, event["RequestId"], f"/{number}?")
+
+    def invoke(self, event: Properties) -> Properties:
+        """The same, and returns the one answer that it has given by the time it ends."""
+        return self.send(event, "RequestResponse").answer(0)
 
     def calls_since(self, sequence: int) -> list[Entry]:
         """What the function asked of AWS and GitHub. Only in a quiet world are they all of one pool."""
@@ -148,20 +167,36 @@ class Stage:
 
     def _streams(self) -> list[str]:
         pages = self.world.client("logs").get_paginator("describe_log_streams")
-        found = pages.paginate(logGroupName=f"/aws/lambda/{FUNCTION_NAME}")
+        found = pages.paginate(logGroupName=LOG_GROUP)
         return [stream["logStreamName"] for page in found for stream in page["logStreams"]]
 
     def _stream(self, name: str) -> Iterator[str]:
         token: Properties = {}
         while True:
             page = self.world.client("logs").get_log_events(
-                logGroupName=f"/aws/lambda/{FUNCTION_NAME}", logStreamName=name, startFromHead=True, **token
+                logGroupName=LOG_GROUP, logStreamName=name, startFromHead=True, **token
             )
             for event in page["events"]:
                 yield from event["message"].splitlines()
             if not page["events"] or page["nextForwardToken"] == token.get("nextToken"):
                 return
             token = {"nextToken": page["nextForwardToken"]}
+
+
+@dataclass
+class Letter:
+    """An event on its way to the function."""
+
+    stage: Stage
+    request_id: str
+    path: str
+
+    def answer(self, timeout: float) -> Properties:
+        """The one answer to it."""
+        answers = self.stage.world.wait_for("the answer", lambda: self.stage.sink.answers(self.path), timeout)
+        assert len(answers) == 1, answers
+        assert answers[0]["RequestId"] == self.request_id
+        return answers[0]
 
 
 @dataclass
@@ -201,7 +236,9 @@ class Pool:
         assert len(reasons) == 1, reasons
         return reasons[0]
 
-    def begin_update(self, launch_template: Properties | None = None, description: str = "A pool", **changes: Any) -> Stack:
+    def begin_update(
+        self, launch_template: Properties | None = None, description: str = "A pool", **changes: Any
+    ) -> Stack:
         self.properties = {**self.properties, **changes}
         self.launch_template = {**self.launch_template, **(launch_template or {})}
         return self.stack.update(self.stage.template(self.launch_template, self.properties, description))
@@ -342,7 +379,7 @@ def leftovers(world: World, pool_id: str) -> list[str]:
     providers = ecs.describe_capacity_providers()["capacityProviders"]
     left += [f"provider {p['name']}" for p in providers if p["name"] == pool_id and p["status"] != "INACTIVE"]
     definitions = ecs.list_task_definitions(familyPrefix=pool_id, status="ACTIVE")["taskDefinitionArns"]
-    left += [f"task definition {arn}" for arn in definitions]
+    left += [f"task definition {arn}" for arn in definitions if arn.split("/")[1].rsplit(":", 1)[0] == pool_id]
     for cluster in ecs.list_clusters()["clusterArns"]:
         left += _left_in(ecs, cluster, pool_id)
     return left
@@ -396,7 +433,7 @@ class Sink:
         self._taken = taken
 
         class Handler(BaseHTTPRequestHandler):
-            def do_PUT(self) -> None:  # noqa: N802
+            def do_PUT(self) -> None:
                 taken.append((self.path, self.rfile.read(int(self.headers["content-length"]))))
                 self.send_response(200)
                 self.send_header("content-length", "0")

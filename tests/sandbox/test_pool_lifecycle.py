@@ -15,22 +15,27 @@ WHOLE_INSTANCE = 7000
 
 
 @pytest.fixture(scope="module")
-def made(stage: Stage) -> dict[str, Pool]:
+def made(stage: Stage) -> Iterator[dict[str, Pool]]:
     """Several stacks, created at the same time to save the wait; all of them are up when the first test begins."""
     pools = {
         "changed": stage.start("changed", DesiredCount=2, Tags=[{"Key": "team", "Value": "platform"}]),
         "replaced": stage.start("replaced"),
         "broken": stage.start("broken", DesiredCount=2),
+        "gone": stage.start("gone", DesiredCount=2),
         "moved": stage.start("moved", MemoryReservation=WHOLE_INSTANCE),
     }
-    return {name: pool.up() for name, pool in pools.items()}
+    yield {name: pool.up() for name, pool in pools.items()}
+    for pool in pools.values():
+        pool.stack.delete()
+    for pool in pools.values():
+        pool.stack.settled().expect("DELETE_COMPLETE")
+        assert pool.leftovers() == []
 
 
 @pytest.fixture(scope="module")
-def pool(made: dict[str, Pool]) -> Iterator[Pool]:
+def pool(made: dict[str, Pool]) -> Pool:
     """One that the tests of this module change one after the other; each looks first at what is there."""
-    yield made["changed"]
-    made["changed"].delete()
+    return made["changed"]
 
 
 def test_a_new_pool_has_its_runners_online_and_all_its_attributes(pool: Pool) -> None:
@@ -42,7 +47,7 @@ def test_a_new_pool_has_its_runners_online_and_all_its_attributes(pool: Pool) ->
         "Ref": pool.id,
         "ServiceArn": service["serviceArn"],
         "ServiceName": pool.id,
-        "ClusterName": f"{pool.stack.name}-Cluster" if "/" not in pool.cluster else pool.cluster,
+        "ClusterName": service["clusterArn"].rsplit("/", 1)[1],
         "TaskDefinitionArn": service["taskDefinition"],
         "CapacityProviderName": pool.id,
         "AutoScalingGroupName": pool.id,
@@ -192,26 +197,38 @@ def test_a_new_version_of_the_launch_template_takes_over_as_runners_go(made: dic
         if versions.get(instance["ec2InstanceId"]) == "1":
             assert instance["status"] == "DRAINING"
     assert len(pool.online()) == 1
-    pool.delete()
-    assert pool.leftovers() == []
 
 
-def test_an_image_that_cannot_start_is_rolled_back_with_the_old_runners_at_work(made: dict[str, Pool]) -> None:
+def test_an_image_that_cannot_start_leaves_the_old_runners_whole_and_is_rolled_back(made: dict[str, Pool]) -> None:
     pool = made["broken"]
-    before = pool.runner_ids()
-    job = pool.run(8, pool.online()[0]["name"])
+    world, began = pool.world, pool.stage.sequence
+    before = pool.online()
+    job = pool.run(6, before[0]["name"])
     pool.begin_update(Image=BROKEN_IMAGE).settled().expect("UPDATE_ROLLBACK_COMPLETE")
     reason = pool.stack.reasons(LOGICAL_ID)[0]
     print(reason)
     assert "CannotPullContainerError" in reason
-    assert pool.runner_ids() == before
-    assert len(pool.runners()) == 2
+    assert "circuit breaker" in reason
+    failed = next(answer for answer in pool.answers() if answer["what"] == "FAILED")
+    names = {runner["name"] for runner in before}
+    gone = [e for e in world.events("runner", began) if e["what"] not in ("busy", "idle") and e["runner"] in names]
+    assert all(event["seq"] > failed["seq"] for event in gone)
     assert pool.job_ends(job) == "succeeded"
     assert pool.task_definition["containerDefinitions"][0]["image"] == IMAGE
+    assert len(pool.online()) == len(pool.runners()) == 2
     assert len(pool.tasks()) == pool.service["desiredCount"] == 2
     pool.properties["Image"] = IMAGE
-    pool.delete()
-    assert pool.leftovers() == []
+
+
+def test_a_rollback_keeps_the_very_same_runners(made: dict[str, Pool]) -> None:
+    pool = made["broken"]
+    before = pool.runner_ids()
+    job = pool.run(3, pool.online()[0]["name"])
+    pool.begin_update(Image=BROKEN_IMAGE).settled().expect("UPDATE_ROLLBACK_COMPLETE")
+    assert pool.job_ends(job) == "succeeded"
+    assert pool.runner_ids() == before
+    assert len(pool.runners()) == 2
+    pool.properties["Image"] = IMAGE
 
 
 def test_another_organization_builds_a_new_pool_and_then_removes_the_old_one(made: dict[str, Pool]) -> None:
@@ -231,21 +248,19 @@ def test_another_organization_builds_a_new_pool_and_then_removes_the_old_one(mad
         if event["what"] == "deleted by request" and old.rsplit("-", 1)[1] in event["runner"]
     ]
     assert online[-1] < min(gone)
-    pool.delete()
-    assert pool.leftovers() == []
 
 
-def test_a_deleted_pool_leaves_nothing_behind(stage: Stage) -> None:
-    pool = stage.start("gone", DesiredCount=2).up()
-    cluster = pool.cluster
-    assert leftovers(stage.world, pool.id) != []
+def test_a_deleted_pool_leaves_nothing_behind(made: dict[str, Pool]) -> None:
+    pool = made["gone"]
+    world, cluster, pool_id = pool.world, pool.cluster, pool.id
+    there = leftovers(world, pool_id)
+    kinds = ("runner", "group", "hook", "provider", "association", "service", "task definition", "container instance")
+    assert [kind for kind in kinds if not any(thing.startswith(kind) for thing in there)] == []
     pool.delete()
     assert pool.leftovers() == []
-    assert stage.world.client("ecs").describe_clusters(clusters=[cluster])["clusters"] in (
-        [],
-        [c for c in stage.world.client("ecs").describe_clusters(clusters=[cluster])["clusters"] if c["status"] == "INACTIVE"],
-    )
-    # Asked to end rather than killed: every registration was taken back by us or by the runner itself.
-    digits = pool.answers()[0]["physical_id"].rsplit("-", 1)[1]
-    behind = [event for event in stage.world.events("runner") if event["what"] == "left behind"]
+    clusters = world.client("ecs").describe_clusters(clusters=[cluster])["clusters"]
+    assert [found["status"] for found in clusters if found["status"] != "INACTIVE"] == []
+    # Nobody was torn from GitHub: each registration was taken back, none outlived its machine.
+    digits = pool_id.rsplit("-", 1)[1]
+    behind = [event for event in world.events("runner") if event["what"] == "left behind"]
     assert [event for event in behind if digits in event["runner"]] == []

@@ -1,0 +1,172 @@
+"""A pool that cannot be made: one Reason that says why, and nothing left after the rollback."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from pool_by_hand import PoolByHand
+from scenario import BROKEN_IMAGE, EVENTS, LOG_GROUP, LOGICAL_ID, PLANTED_SIGNATURE, Pool, Stage
+from world import TOKEN_PARAMETER
+
+BAD_TOKEN = "ghp_SandboxPlantedRevokedToken012345678901"
+POWERLESS_TOKEN = "github_pat_SandboxPlantedPowerlessToken0123"
+
+
+@pytest.fixture(scope="module")
+def doomed(stage: Stage) -> Iterator[dict[str, Pool]]:
+    """All of them at the same time: most fail within a second, and those that wait for runners do it together."""
+    world = stage.world
+    world.put_parameter("/sandbox/bad", BAD_TOKEN)
+    world.put_token(POWERLESS_TOKEN, {"orgs/acme": "read"})
+    world.put_parameter("/sandbox/powerless", POWERLESS_TOKEN)
+    elsewhere = PoolByHand(world)
+    world.post("/faults", launches="fail")
+    no_capacity = stage.start("nocapacity", OnlineTimeout=5)
+    yield {
+        "no capacity": _launches_failed(no_capacity),
+        "bad token": stage.start("badtoken", AccessTokenParameter="/sandbox/bad"),
+        "powerless token": stage.start("powerless", AccessTokenParameter="/sandbox/powerless"),
+        "unknown organization": stage.start("unknown", OrgName="nowhere"),
+        "no group": stage.start("nogroup", RunnerGroup="gold"),
+        "no parameter": stage.start("noparameter", AccessTokenParameter="/sandbox/nothing"),
+        "no cluster": stage.start("nocluster", Cluster="nowhere"),
+        "broken image": stage.start("brokenimage", Image=BROKEN_IMAGE),
+        "other cluster": stage.start(
+            "othercluster",
+            OnlineTimeout=6,
+            LaunchTemplate={"LaunchTemplateId": elsewhere.template, "Version": "1"},
+        ),
+    }
+    elsewhere.tear_down()
+
+
+def _launches_failed(pool: Pool) -> Pool:
+    """The fault is everybody's, so it lasts only until this one has met it."""
+    pool.stack.settled()
+    pool.world.post("/faults", launches="ok")
+    return pool
+
+
+def failed(pool: Pool) -> str:
+    """The Reason, once the stack is rolled back and nothing is left."""
+    reason = pool.fail()
+    print(reason)
+    assert pool.requests() == ["Create", "Delete"]
+    assert pool.answers()[1]["what"] == "SUCCESS"
+    assert pool.answers()[0]["physical_id"] == pool.answers()[1]["physical_id"]
+    assert pool.leftovers() == []
+    assert f"(log: {LOG_GROUP}/" in reason
+    assert "http" not in reason.replace(pool.world.github, "")
+    return reason
+
+
+def test_a_token_that_github_does_not_accept_is_named(doomed: dict[str, Pool]) -> None:
+    reason = failed(doomed["bad token"])
+    assert "AccessTokenParameter /sandbox/bad" in reason
+    assert "has expired, was revoked, or was mistyped" in reason
+    assert "401" in reason
+    assert BAD_TOKEN not in reason
+
+
+def test_a_token_without_the_permission_is_told_which_one_it_lacks(doomed: dict[str, Pool]) -> None:
+    reason = failed(doomed["powerless token"])
+    assert "AccessTokenParameter /sandbox/powerless" in reason
+    assert "may not administer the runners" in reason
+    assert "403" in reason
+    assert "organization_self_hosted_runners" in reason or "Self-hosted runners" in reason
+
+
+def test_an_organization_that_the_token_does_not_see_is_named(doomed: dict[str, Pool]) -> None:
+    reason = failed(doomed["unknown organization"])
+    assert "nowhere" in reason
+    assert "OrgName" in reason
+    assert "404" in reason
+
+
+def test_a_runner_group_that_does_not_exist_is_named(doomed: dict[str, Pool]) -> None:
+    reason = failed(doomed["no group"])
+    assert "RunnerGroup" in reason
+    assert "no runner group named gold" in reason
+
+
+def test_a_parameter_that_does_not_exist_is_named(doomed: dict[str, Pool]) -> None:
+    reason = failed(doomed["no parameter"])
+    assert "AccessTokenParameter /sandbox/nothing" in reason
+    assert "there is no such parameter" in reason
+
+
+def test_a_cluster_that_does_not_exist_is_named(doomed: dict[str, Pool]) -> None:
+    reason = failed(doomed["no cluster"])
+    assert "Cluster: there is no active ECS cluster nowhere" in reason
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["bad token", "powerless token", "unknown organization", "no group", "no parameter", "no cluster"],
+)
+def test_what_is_refused_up_front_builds_nothing_at_all(doomed: dict[str, Pool], name: str) -> None:
+    pool = doomed[name]
+    pool.stack.settled()
+    pool_id = pool.answers()[0]["physical_id"]
+    about = [
+        call
+        for call in pool.world.calls(writes=True)
+        if call["service"] in ("ecs", "autoscaling") and pool_id in json.dumps(call.get("request"))
+    ]
+    assert about == []
+
+
+def test_launches_that_fail_are_told_in_auto_scalings_words(doomed: dict[str, Pool]) -> None:
+    reason = failed(doomed["no capacity"])
+    assert "0 of 1 runners came online within OnlineTimeout (5 s)" in reason
+    assert "We currently do not have sufficient t3.large capacity" in reason
+
+
+def test_an_image_that_cannot_start_is_told_in_ecs_words(doomed: dict[str, Pool]) -> None:
+    reason = failed(doomed["broken image"])
+    assert "circuit breaker" in reason
+    assert "CannotPullContainerError" in reason
+    assert BROKEN_IMAGE in reason
+
+
+def test_instances_that_join_another_cluster_are_named(doomed: dict[str, Pool]) -> None:
+    reason = failed(doomed["other cluster"])
+    assert "instances that joined no cluster: i-" in reason
+    assert "must write ECS_CLUSTER=othercluster" in reason
+
+
+def test_seven_wrong_properties_are_told_in_one_reason(stage: Stage) -> None:
+    sample = json.loads((EVENTS / "create-seven-problems.json").read_text())["ResourceProperties"]
+    sample.pop("ServiceToken")
+    pool = stage.start("seven", **sample)
+    reason = failed(pool)
+    for path in (
+        "AccessTokenParameter",
+        "LaunchTemplate.Version",
+        "DesiredCount",
+        "Ephemeral",
+        "RunnerLabels",
+        "DrainTimeout",
+        "Tags[1].Key",
+    ):
+        assert path in reason
+    assert sample["AccessTokenParameter"] not in reason
+    assert pool.answers()[0]["physical_id"] == "ghr-was-not-created"
+
+
+def test_a_create_event_that_says_nothing_is_answered(stage: Stage) -> None:
+    answer = stage.invoke(
+        {
+            "RequestType": "Create",
+            "StackId": "arn:aws:cloudformation:us-east-1:000000000000:stack/empty/00000000-0000-4000-8000-000000000000",
+            "LogicalResourceId": LOGICAL_ID,
+        }
+    )
+    assert answer["Status"] == "FAILED"
+    for name in ("OrgName", "AccessTokenParameter", "Cluster", "LaunchTemplate", "Subnets"):
+        assert name in answer["Reason"]
+    assert PLANTED_SIGNATURE not in json.dumps(answer)
+    assert TOKEN_PARAMETER not in answer["Reason"]

@@ -1,0 +1,110 @@
+"""No job dies, unless the template's own time for draining has passed and the template says so."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from scenario import LOGICAL_ID, OTHER_IMAGE, Pool, Stage
+
+DRAIN_SECONDS = 3
+
+
+@pytest.fixture(scope="module")
+def pools(stage: Stage) -> dict[str, Pool]:
+    made = {
+        "patient": stage.start("patient", DesiredCount=2),
+        "cancel": stage.start("cancel", DrainTimeout=DRAIN_SECONDS, OnDrainTimeout="Cancel"),
+        "fail": stage.start("fail", DrainTimeout=DRAIN_SECONDS, OnDrainTimeout="Fail"),
+    }
+    return {name: pool.up() for name, pool in made.items()}
+
+
+def job_events(pool: Pool, job: int) -> list[str]:
+    return [event["what"] for event in pool.world.events("job") if event["job"] == job]
+
+
+def test_a_job_outlasts_an_update_of_the_image(pools: dict[str, Pool]) -> None:
+    pool = pools["patient"]
+    busy = pool.online()[0]
+    job = pool.run(5, busy["name"])
+    pool.update(Image=OTHER_IMAGE)
+    assert pool.world.job(job)["state"] == "succeeded"
+    assert job_events(pool, job) == ["queued", "running", "succeeded"]
+    assert pool.world.job(job)["runner"] == busy["name"]
+    assert busy["id"] not in {runner["id"] for runner in pool.runners()}
+    assert len(pool.online()) == 2
+
+
+def test_jobs_that_begin_while_old_runners_leave_succeed(pools: dict[str, Pool]) -> None:
+    pool = pools["patient"]
+    world, old = pool.world, pool.runner_ids()
+    stack = pool.begin_update(Labels=["late"])
+    jobs = [pool.queue(seconds) for seconds in (1.5, 2.5)]
+    world.wait_for("new runners", lambda: pool.runner_ids() - old)
+    jobs += [pool.queue(1) for _ in range(4)]
+    world.wait_for("an old runner to leave", lambda: old - {runner["id"] for runner in pool.runners()})
+    jobs += [pool.queue(1) for _ in range(4)]
+    stack.settled().expect("UPDATE_COMPLETE")
+    assert [pool.job_ends(job) for job in jobs] == ["succeeded"] * len(jobs)
+    assert not old & pool.runner_ids()
+    assert len(pool.online()) == 2
+
+
+def test_jobs_outlast_a_smaller_count_even_if_every_runner_is_busy(pools: dict[str, Pool]) -> None:
+    pool = pools["patient"]
+    first, second = (pool.run(seconds, runner["name"]) for seconds, runner in zip((3, 7), pool.online(), strict=True))
+    longer = pool.online()[1]["id"]
+    pool.update(DesiredCount=1)
+    assert pool.world.job(first)["state"] == "succeeded"
+    assert pool.runner_ids() == {longer}
+    assert pool.job_ends(second) == "succeeded"
+    assert pool.runner_ids() == {longer}
+
+
+def test_a_job_that_github_does_not_call_busy_yet_outlasts_the_deletion_of_its_pool(pools: dict[str, Pool]) -> None:
+    pool = pools["patient"]
+    # Shorter than the confirmation window, which is there for this.
+    pool.world.post("/faults", busy_lag=0.6)
+    job = pool.run(5)
+    assert not any(runner["busy"] for runner in pool.runners())
+    pool.delete()
+    pool.world.post("/faults", busy_lag=0)
+    assert pool.world.job(job)["state"] == "succeeded"
+    assert job_events(pool, job) == ["queued", "running", "succeeded"]
+    assert pool.leftovers() == []
+    assert pool.answers()[-1]["reason"] is None
+
+
+def test_with_cancel_a_job_is_lost_only_after_the_time_for_draining_and_the_answer_says_so(
+    pools: dict[str, Pool],
+) -> None:
+    pool = pools["cancel"]
+    job = pool.run(300)
+    pool.delete()
+    asked = [event["at"] for event in pool.world.events("request") if event["stack_id"] == pool.stack.id][-1]
+    lost = next(event for event in pool.world.events("job") if event["job"] == job and event["what"] == "LOST")
+    assert lost["at"] - asked >= DRAIN_SECONDS
+    answer = pool.answers()[-1]
+    print(answer["reason"])
+    assert answer["what"] == "SUCCESS"
+    told = r"1 tasks? (was|were) stopped with a job that may have been running, because DrainTimeout \(3 s\) had passed"
+    assert re.search(told, answer["reason"] or "")
+    assert pool.leftovers() == []
+
+
+def test_with_fail_the_answer_is_failed_and_the_job_survives(pools: dict[str, Pool]) -> None:
+    pool = pools["fail"]
+    job = pool.run(9)
+    busy = pool.online()[0]
+    pool.stack.delete().settled().expect("DELETE_FAILED")
+    assert pool.world.job(job)["state"] == "running"
+    reason = pool.stack.reasons(LOGICAL_ID)[-1]
+    print(reason)
+    assert re.search(r"1 runners? still (has|have) a running job after DrainTimeout \(3 s\)", reason)
+    assert "OnDrainTimeout is Fail" in reason
+    assert [runner["id"] for runner in pool.online()] == [busy["id"]]
+    assert pool.job_ends(job) == "succeeded"
+    pool.delete()
+    assert pool.leftovers() == []

@@ -1,0 +1,160 @@
+"""Pools of other kinds: a GitHub App, somebody else's capacity provider, one job per runner, a runner with a name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from pool_by_hand import PoolByHand
+from scenario import LOGICAL_ID, OTHER_IMAGE, TEMPLATES, Pool, Stage, leftovers
+
+APP_KEY = "/sandbox/app-key"
+
+
+@pytest.fixture(scope="module")
+def hand(stage: Stage) -> Iterator[PoolByHand]:
+    """A cluster with a capacity provider that is none of the pool's."""
+    made = PoolByHand(stage.world).make_capacity()
+    yield made
+    made.tear_down()
+
+
+@pytest.fixture(scope="module")
+def pools(stage: Stage, hand: PoolByHand) -> dict[str, Pool]:
+    world = stage.world
+    key = world.put_app("4711", {99: "orgs/acme"})
+    stage.planted += [line for line in key.splitlines() if len(line) > 40 and "-----" not in line]
+    world.put_parameter(APP_KEY, key)
+    world.post("/github/runner-groups", target="orgs/acme", name="silver")
+    own = dict.fromkeys(("LaunchTemplate", "Subnets"))
+    made = {
+        "app": stage.start(
+            "app", AccessTokenParameter=None, AppId="4711", AppPrivateKeyParameter=APP_KEY, RunnerGroup="silver"
+        ),
+        "named": stage.start("named", Cluster=hand.cluster, CapacityProvider=hand.name, **own),
+        "ephemeral": stage.start("ephemeral", DesiredCount=2, Ephemeral=True),
+        "fixed": stage.start("fixed", RunnerName="the-only-one"),
+    }
+    return {name: pool.up() for name, pool in made.items()}
+
+
+def test_an_app_signs_in_for_everything_and_its_runners_join_their_group(pools: dict[str, Pool]) -> None:
+    pool = pools["app"]
+    container = pool.task_definition["containerDefinitions"][0]
+    assert [secret["name"] for secret in container["secrets"]] == ["APP_PRIVATE_KEY"]
+    assert {"name": "RUNNER_GROUP", "value": "silver"} in container["environment"]
+    _, groups = pool.world.github_call("GET", "/orgs/acme/actions/runner-groups")
+    silver = next(group["id"] for group in groups["runner_groups"] if group["name"] == "silver")
+    _, inside = pool.world.github_call("GET", f"/orgs/acme/actions/runner-groups/{silver}/runners")
+    assert [runner["id"] for runner in inside["runners"]] == [runner["id"] for runner in pool.online()]
+    pool.update(DesiredCount=2)
+    assert pool.outputs["OnlineRunners"] == "2"
+    pool.delete()
+    assert pool.leftovers() == []
+
+
+def test_a_named_provider_is_used_and_never_changed(pools: dict[str, Pool], hand: PoolByHand) -> None:
+    pool, world = pools["named"], pools["named"].world
+    before, began = described(hand), pool.stage.sequence
+    assert pool.outputs["CapacityProviderName"] == hand.name
+    assert pool.outputs["AutoScalingGroupName"] == pool.outputs["AutoScalingGroupArn"] == ""
+    assert {task["capacityProviderName"] for task in pool.tasks()} == {hand.name}
+    pool.update(Image=OTHER_IMAGE)
+    pool_id = pool.id
+    pool.delete()
+    assert pool.leftovers() == []
+    assert described(hand) == before
+    cluster = world.client("ecs").describe_clusters(clusters=[hand.cluster])["clusters"][0]
+    assert cluster["capacityProviders"] == [hand.name]
+    about = [call for call in world.calls(writes=True) if hand.name in str(call.get("request"))]
+    written = {call["operation"] for call in about if call["seq"] > began or pool_id in str(call.get("request"))}
+    assert not written & {
+        "PutClusterCapacityProviders",
+        "UpdateCapacityProvider",
+        "DeleteCapacityProvider",
+        "UpdateContainerInstancesState",
+        "DeregisterContainerInstance",
+    }
+    assert [call for call in about if call["service"] == "autoscaling"] == []
+
+
+def described(hand: PoolByHand) -> list[dict[str, Any]]:
+    """The provider and its group, without what managed scaling moves."""
+    moving = ("Instances", "DesiredCapacity", "updateStatus", "updateStatusReason")
+    return [{key: value for key, value in found.items() if key not in moving} for found in (hand.provider, hand.group)]
+
+
+def test_an_ephemeral_pool_has_a_new_runner_after_every_job(pools: dict[str, Pool]) -> None:
+    pool = pools["ephemeral"]
+    seen = pool.runner_ids()
+    jobs = [pool.queue(0.5) for _ in range(5)]
+    for job in jobs:
+        assert pool.job_ends(job) == "succeeded"
+    assert len({pool.world.job(job)["runner"] for job in jobs}) == len(jobs)
+    pool.world.wait_for("fresh runners", lambda: len(pool.online()) == 2 and not seen & pool.runner_ids())
+    job = pool.run(4)
+    pool.update(Image=OTHER_IMAGE)
+    assert pool.job_ends(job) == "succeeded"
+    assert len(pool.online()) == 2
+    job = pool.run(3)
+    pool.delete()
+    assert pool.world.job(job)["state"] == "succeeded"
+    assert pool.leftovers() == []
+
+
+def test_a_runner_with_a_name_keeps_it_through_an_update_of_the_image(pools: dict[str, Pool]) -> None:
+    pool = pools["fixed"]
+    [before] = pool.online()
+    assert before["name"] == pool.outputs["RunnerNamePrefix"] == "the-only-one"
+    job = pool.run(3)
+    pool.update(Image=OTHER_IMAGE)
+    assert pool.world.job(job)["state"] == "succeeded"
+    [after] = pool.runners()
+    assert (after["name"], after["status"]) == ("the-only-one", "online")
+    assert after["id"] != before["id"]
+    assert pool.task_definition["containerDefinitions"][0]["image"] == OTHER_IMAGE
+    pool.delete()
+    assert pool.leftovers() == []
+
+
+def test_four_pools_share_a_cluster_and_are_made_and_deleted_at_the_same_time(stage: Stage) -> None:
+    world = stage.world
+    stack = stage.start_template(
+        "four", TEMPLATES / "four-pools.yaml", IdleConfirmation="1", OnlineTimeout="120", DrainTimeout="60"
+    )
+    stack.settled().expect("CREATE_COMPLETE")
+    ids = {name: stack.physical_id(name) for name in ("Small", "Large", "Spot", "Plain")}
+    assert len(set(ids.values())) == 4
+    for pool_id in ids.values():
+        assert [r for r in world.online_runners() if pool_id in r["labels"]] != []
+    cluster = world.client("ecs").describe_clusters(clusters=[stack.physical_id("Cluster")])["clusters"][0]
+    assert set(cluster["capacityProviders"]) >= set(ids.values())
+    jobs = [world.queue_job([pool_id], 3) for pool_id in ids.values()]
+    world.wait_for("the jobs", lambda: all(world.job(job)["state"] == "running" for job in jobs))
+    stack.delete().settled().expect("DELETE_COMPLETE")
+    asked = [event for event in world.events("request") if event["stack_id"] == stack.id]
+    assert [event["what"] for event in asked] == ["Create"] * 4 + ["Delete"] * 4
+    for request in ("Create", "Delete"):
+        times = [event["at"] for event in asked if event["what"] == request]
+        answered = [
+            event["at"]
+            for event in world.events("answer")
+            if event.get("request_type") == request and event["request_id"] in {one["request_id"] for one in asked}
+        ]
+        assert len(answered) == 4
+        assert max(times) < min(answered)
+    assert [world.job(job)["state"] for job in jobs] == ["succeeded"] * 4
+    assert [thing for pool_id in ids.values() for thing in leftovers(world, pool_id)] == []
+
+
+def test_the_complete_template_works_as_it_is(stage: Stage) -> None:
+    stack = stage.start_template("complete", TEMPLATES / "pool.yaml", IdleConfirmation="1", DesiredCount="2")
+    stack.settled().expect("CREATE_COMPLETE")
+    pool_id = stack.physical_id(LOGICAL_ID)
+    assert stack.outputs["OnlineRunners"] == "2"
+    stack.update(Image=OTHER_IMAGE, DesiredCount="1").settled().expect("UPDATE_COMPLETE")
+    assert len([r for r in stage.world.online_runners() if pool_id in r["labels"]]) == 1
+    stack.delete().settled().expect("DELETE_COMPLETE")
+    assert leftovers(stage.world, pool_id) == []
