@@ -1,24 +1,146 @@
-//! The log: JSON lines on standard output, where Lambda picks them up.
+//! The log: one flat JSON object a line on standard output, where Lambda picks it up.
+//!
+//! Flat, so that a filter such as `{ $.logical_id = "Runners" }` finds what a request did: the fields of the request's
+//! span stand beside those of the line. Written here and not by `tracing-subscriber`'s own formatter, which nests the
+//! span and is a twentieth of the binary.
 
+use std::fmt;
+use std::io::Write as _;
+
+use serde_json::{Map, Value};
+use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Subscriber};
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::{Layer as _, Registry};
+use tracing_subscriber::layer::{Context, SubscriberExt as _};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{Layer, Registry};
 
-/// Starts logging at `level`. What libraries say stays at warnings: at finer levels an HTTP library may print headers,
+use crate::pool::time::Timestamp;
+
+/// Starts logging at `level`, each line stamped with `now`. What libraries say stays at warnings: at finer levels an HTTP library may print headers,
 /// and a header may be a credential.
-pub fn start(level: LevelFilter) {
+pub fn start(level: LevelFilter, now: fn() -> Timestamp) {
     let ours = Targets::new()
         .with_default(LevelFilter::WARN.min(level))
         .with_target(env!("CARGO_CRATE_NAME"), level)
         .with_target("bootstrap", level);
-    let lines = tracing_subscriber::fmt::layer()
-        .json()
-        .flatten_event(true)
-        .with_current_span(true)
-        .with_span_list(false)
-        .with_ansi(false)
-        .with_filter(ours);
+    let write: fn(&[u8]) = |line| drop(std::io::stdout().lock().write_all(line));
+    let lines = Lines { now, write }.with_filter(ours);
     // A second start in one process keeps the first log.
     drop(tracing::subscriber::set_global_default(Registry::default().with(lines)));
+}
+
+/// Turns events into lines.
+struct Lines {
+    now: fn() -> Timestamp,
+    write: fn(&[u8]),
+}
+
+/// The fields of a span, kept until it closes.
+struct Kept(Map<String, Value>);
+
+impl<S: Subscriber + for<'span> LookupSpan<'span>> Layer<S> for Lines {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let mut fields = Fields::default();
+        attributes.record(&mut fields);
+        if let Some(span) = context.span(id) {
+            span.extensions_mut().insert(Kept(fields.0));
+        }
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        let mut fields = Fields::default();
+        values.record(&mut fields);
+        if let Some(span) = context.span(id)
+            && let Some(Kept(kept)) = span.extensions_mut().get_mut()
+        {
+            kept.extend(fields.0);
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let mut line = Fields::default();
+        line.0.insert("timestamp".to_owned(), (self.now)().to_string().into());
+        line.0.insert("level".to_owned(), event.metadata().level().as_str().into());
+        for span in context.event_scope(event).into_iter().flatten() {
+            if let Some(Kept(kept)) = span.extensions().get() {
+                line.0.extend(kept.clone());
+            }
+        }
+        event.record(&mut line);
+        // A map with string keys: it cannot fail to serialize.
+        let mut bytes = serde_json::to_vec(&line.0).unwrap_or_default();
+        bytes.push(b'\n');
+        (self.write)(&bytes);
+    }
+}
+
+/// The fields of a span or an event, as JSON.
+#[derive(Default)]
+struct Fields(Map<String, Value>);
+
+impl Fields {
+    fn set(&mut self, field: &Field, value: impl Into<Value>) {
+        self.0.insert(field.name().to_owned(), value.into());
+    }
+}
+
+impl Visit for Fields {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.set(field, value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.set(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.set(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.set(field, value);
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.set(field, value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.set(field, format!("{value:?}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    thread_local! {
+        static WRITTEN: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    }
+
+    #[test]
+    fn a_line_is_flat_json_with_the_requests_ids() {
+        let write: fn(&[u8]) = |line| WRITTEN.with_borrow_mut(|written| written.extend_from_slice(line));
+        let lines = Lines { now: || Timestamp::from_epoch_millis(1_793_534_400_250), write };
+        tracing::subscriber::with_default(Registry::default().with(lines), || {
+            let span = tracing::info_span!("request", request_id = "r-1", physical_id = tracing::field::Empty);
+            let _inside = span.enter();
+            span.record("physical_id", "ghr-ci-Runners-0123456789");
+            tracing::info!(step = "wait", n = 3_u64, "waiting for {}", "runners");
+        });
+        let line = WRITTEN.with_borrow(|written| String::from_utf8(written.clone()).unwrap());
+        assert_eq!(
+            line,
+            concat!(
+                r#"{"level":"INFO","message":"waiting for runners","n":3,"#,
+                r#""physical_id":"ghr-ci-Runners-0123456789","request_id":"r-1","step":"wait","timestamp":"2026-11-01T12:00:00.250Z"}"#,
+                "\n"
+            )
+        );
+    }
 }

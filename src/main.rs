@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 
 use github_runner_pool::handler::{Invocation, handle};
-use github_runner_pool::live::Live;
+use github_runner_pool::live::{Live, LiveClock};
 use github_runner_pool::log;
 use github_runner_pool::pool::time::Timestamp;
+use github_runner_pool::reconcile::ports::Clock as _;
 use github_runner_pool::settings::Settings;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use serde_json::Value;
@@ -20,7 +21,7 @@ compile_error!("a panic must unwind, or CloudFormation waits an hour for its ans
 async fn main() -> Result<(), Error> {
     let variables: BTreeMap<String, String> = std::env::vars().collect();
     let settings = Settings::from_variables(&variables)?;
-    log::start(settings.log_level);
+    log::start(settings.log_level, || LiveClock.now());
     let world = Live::connect(&settings)?;
     run(service_fn(async |event: LambdaEvent<Value>| {
         let context = &event.context;

@@ -130,7 +130,7 @@ impl fmt::Display for Waiting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ProviderChange => f.write_str("the capacity provider to be ready"),
-            Self::BusyCluster => f.write_str("the cluster to finish another capacity provider association"),
+            Self::BusyCluster => f.write_str("the cluster to finish a capacity provider association"),
             Self::GroupDeletion => f.write_str("the Auto Scaling group to be gone"),
             Self::ServiceDeletion => f.write_str("the service to be gone"),
             Self::ProviderDeletion => f.write_str("the capacity provider to be gone"),

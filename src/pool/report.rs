@@ -109,7 +109,8 @@ pub fn not_online(held: &Continuation, goal: &Present, seen: &Observed) -> Strin
     }
     causes.extend(stopped_tasks(seen));
     causes.extend(offline_runners(held, goal, seen));
-    if matches!(goal.spec.capacity, Capacity::Own(_)) {
+    // Told within seconds, a failed deployment says nothing against instances that are still starting.
+    if matches!(goal.spec.capacity, Capacity::Own(_)) && failed_rollout(seen).is_none() {
         causes.extend(missing_instances(seen));
     }
     if let Some(event) = seen.service.as_ref().and_then(|service| service.events.first()) {

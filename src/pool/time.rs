@@ -33,6 +33,30 @@ impl Timestamp {
     }
 }
 
+/// As RFC 3339 has it, in UTC: `2026-11-01T12:00:00.250Z`.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (secs, millis) = (self.0 / 1000, self.0 % 1000);
+        let (year, month, day) = civil(secs / 86_400);
+        let (hour, minute, second) = (secs / 3600 % 24, secs / 60 % 60, secs % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+    }
+}
+
+/// The Gregorian date so many days after 1970-01-01. Years are counted from March, so that a leap day is the last of
+/// its year: <https://howardhinnant.github.io/date_algorithms.html#civil_from_days>
+const fn civil(days: u64) -> (u64, u64, u64) {
+    let shifted = days.saturating_add(719_468);
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + if month <= 2 { 1 } else { 0 };
+    (year, month, day)
+}
+
 impl Add<Duration> for Timestamp {
     type Output = Self;
 
@@ -80,6 +104,15 @@ mod tests {
         let said: Vec<String> =
             [0, 45, 60, 61, 725, 3600, 3900].map(|secs| Spoken(Duration::from_secs(secs)).to_string()).into();
         assert_eq!(said, ["0 s", "45 s", "1 min", "1 min 1 s", "12 min", "1 h", "1 h 5 min"]);
+    }
+
+    #[test]
+    fn a_moment_is_written_as_a_date() {
+        let written = |millis| Timestamp::from_epoch_millis(millis).to_string();
+        assert_eq!(written(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(written(951_782_400_000), "2000-02-29T00:00:00.000Z");
+        assert_eq!(written(1_793_534_400_250), "2026-11-01T12:00:00.250Z");
+        assert_eq!(written(4_107_542_399_999), "2100-02-28T23:59:59.999Z");
     }
 
     #[test]

@@ -10,7 +10,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("pool", &[]),
     ("reconcile", &["pool"]),
     ("http", &["pool"]),
-    ("log", &[]),
+    ("log", &["pool"]),
     ("cloudformation", &["pool", "reconcile"]),
     ("aws", &["http", "pool", "reconcile"]),
     ("github", &["http", "pool", "reconcile"]),
@@ -20,7 +20,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("handler", &["cloudformation", "pool", "reconcile", "settings"]),
     // Puts the real world together.
     ("live", &["aws", "cloudformation", "github", "http", "pool", "reconcile", "settings"]),
-    ("main", &["handler", "live", "log", "pool", "settings"]),
+    ("main", &["handler", "live", "log", "pool", "reconcile", "settings"]),
     ("lib", &[]),
 ];
 

@@ -11,7 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from pool_by_hand import PoolByHand
-from scenario import BROKEN_IMAGE, LOG_GROUP, Sink, Stage
+from scenario import BROKEN_IMAGE, Sink, Stage
 from world import World
 
 
@@ -43,7 +43,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         started.post("/faults", images=[BROKEN_IMAGE])
         sink = Sink()
         # Lambda sets this itself; MiniStack sets the stream's name only.
-        token = started.deploy_function(AWS_LAMBDA_LOG_GROUP_NAME=LOG_GROUP)
+        token = started.deploy_function()
         yield Stage(started, token, sink)
         sink.close()
 

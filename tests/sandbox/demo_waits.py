@@ -53,7 +53,7 @@ def _decoded(line: str) -> Entry:
 
 
 def _request_of(line: Entry) -> str | None:
-    return (line.get("span") or {}).get("request_id")
+    return line.get("request_id")
 
 
 def _at(line: Entry) -> datetime:

@@ -21,8 +21,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from function import FUNCTION_NAME
 from stacks import Stack
 from world import TOKEN_PARAMETER, Entry, World
@@ -387,15 +385,15 @@ def leftovers(world: World, pool_id: str) -> list[str]:
 
 def _left_in(ecs: Any, cluster: str, pool_id: str) -> list[str]:
     left = []
-    described = ecs.describe_clusters(clusters=[cluster])["clusters"][0]
-    if pool_id in described["capacityProviders"]:
+    described = ecs.describe_clusters(clusters=[cluster])["clusters"]
+    if not described:
+        # Deleted since it was listed, by another stack that goes at the same time.
+        return []
+    if pool_id in described[0]["capacityProviders"]:
         left.append(f"association with {cluster}")
     services = ecs.describe_services(cluster=cluster, services=[pool_id])["services"]
     left += [f"service {s['serviceName']} {s['status']}" for s in services if s["status"] != "INACTIVE"]
-    try:
-        tasks = ecs.list_tasks(cluster=cluster, family=pool_id)["taskArns"]
-    except ClientError:
-        tasks = []
+    tasks = ecs.list_tasks(cluster=cluster, family=pool_id)["taskArns"]
     left += [f"task {arn}" for arn in tasks]
     instances = ecs.list_container_instances(cluster=cluster)["containerInstanceArns"]
     if instances:

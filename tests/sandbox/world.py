@@ -89,11 +89,15 @@ class World:
             start_new_session=True,
         )
         deadline = time.monotonic() + START_TIMEOUT
-        while not state_file.exists():
-            if process.poll() is not None or time.monotonic() > deadline:
-                process.kill()
-                raise TimedOut(f"the sandbox did not start:\n{(folder / 'sandbox.log').read_text()[-4000:]}")
-            time.sleep(0.05)
+        try:
+            while not state_file.exists():
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise TimedOut(f"the sandbox did not start:\n{(folder / 'sandbox.log').read_text()[-4000:]}")
+                time.sleep(0.05)
+        except BaseException:
+            # It has a session of its own, so an interrupt of ours would leave it behind.
+            process.kill()
+            raise
         world = cls.attach(state_file)
         world.process = process
         return world
