@@ -1,8 +1,8 @@
 //! The log: one flat JSON object a line on standard output, where Lambda picks it up.
 //!
 //! Flat, so that a filter such as `{ $.logical_id = "Runners" }` finds what a request did: the fields of the request's
-//! span stand beside those of the line. Written here and not by `tracing-subscriber`'s own formatter, which nests the
-//! span and is a twentieth of the binary.
+//! span stand beside those of the line. Written here and not by `tracing-subscriber`'s own formatter, which nests
+//! the span.
 
 use std::fmt;
 use std::io::Write as _;
