@@ -1,5 +1,5 @@
 //! A Secrets Manager ARN as ECS takes it for a container secret:
-//! `arn:PARTITION:secretsmanager:REGION:ACCOUNT:secret:NAME-XXXXXX[:JSON-KEY[:STAGE[:VERSION-ID]]]`.
+//! `arn:PARTITION:secretsmanager:REGION:ACCOUNT:secret:NAME-6RANDOM[:JSON-KEY[:STAGE[:VERSION-ID]]]`.
 //!
 //! <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html>
 
