@@ -3,6 +3,9 @@
 //! [`PoolSpec`] is the single input to every decision of Create and Update. Only the property decoder makes one out of
 //! a template; nothing afterwards goes back to the raw properties.
 
+#[cfg(test)]
+pub(crate) mod least;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;

@@ -14,10 +14,10 @@ fn properties(changes: &Value) -> Value {
     let mut least = json!({
         "ServiceToken": "arn:aws:lambda:eu-west-1:123456789012:function:github-runner-pool",
         "OrgName": "acme",
-        "AccessTokenParameter": "/ci/github-token",
-        "ExecutionRoleArn": "arn:aws:iam::123456789012:role/ci-execution",
-        "Cluster": "ci",
-        "LaunchTemplate": { "LaunchTemplateId": "lt-0a1b2c3d", "Version": "3" },
+        "AccessTokenParameter": "/ci/token",
+        "ExecutionRoleArn": "arn:aws:iam::111122223333:role/execution",
+        "Cluster": "build",
+        "LaunchTemplate": { "LaunchTemplateId": "lt-0a1b2c3d", "Version": "1" },
         "Subnets": ["subnet-0a1b2c3d"],
     });
     let map: &mut Map<String, Value> = least.as_object_mut().unwrap();

@@ -8,55 +8,13 @@ use serde_json::{Value, json};
 use super::{id, only_sent, owner};
 use crate::aws::replay::Replay;
 use crate::pool::secret::Variables;
+use crate::pool::spec::least::least;
 use crate::pool::spec::{
-    Administrator, Capacity, Credentials, GitHubHost, GitHubTarget, LogSpec, Manners, ParameterRef, PoolSpec,
-    RunnerSpec, Scheme, Scope, TaskSpec,
+    Administrator, Credentials, GitHubHost, GitHubTarget, LogSpec, ParameterRef, PoolSpec, RunnerSpec, Scheme, Scope,
+    TaskSpec,
 };
 use crate::pool::task_definition::{RECORD_LABEL, TaskDefinitionContent};
 use crate::reconcile::ports::Ecs;
-
-/// A pool whose template sets what it must, and leaves the rest to the defaults.
-fn with_defaults() -> PoolSpec {
-    PoolSpec {
-        github: GitHubTarget { host: GitHubHost::github_com(), scope: Scope::Organization("acme".to_owned()) },
-        credentials: Credentials {
-            administrator: Some(Administrator::AccessToken(parameter("/ci/token"))),
-            runner_token: None,
-        },
-        runner: RunnerSpec {
-            name: None,
-            name_prefix: "github-runner".to_owned(),
-            labels: vec!["default".to_owned()],
-            group: None,
-            workdir: "/_work".to_owned(),
-            ephemeral: false,
-            disable_auto_update: true,
-            no_default_labels: false,
-            environment: Variables::default(),
-            secrets: BTreeMap::new(),
-        },
-        task: TaskSpec {
-            image: "myoung34/github-runner:ubuntu-noble".to_owned(),
-            repository_credentials: None,
-            memory_reservation_mib: 500,
-            memory_mib: None,
-            cpu_units: 0,
-            privileged: true,
-            docker_socket: true,
-            readonly_root_filesystem: false,
-            stop_timeout: Duration::from_secs(120),
-            log: None,
-            execution_role_arn: Some("arn:aws:iam::1:role/execution".to_owned()),
-            task_role_arn: None,
-        },
-        cluster: "ci".to_owned(),
-        capacity: Capacity::Named("theirs".to_owned()),
-        desired_count: 1,
-        distinct_instances: false,
-        manners: Manners::default(),
-        tags: BTreeMap::new(),
-    }
-}
 
 fn with_everything() -> PoolSpec {
     PoolSpec {
@@ -98,7 +56,7 @@ fn with_everything() -> PoolSpec {
             execution_role_arn: Some("arn:aws:iam::1:role/execution".to_owned()),
             task_role_arn: Some("arn:aws:iam::1:role/task".to_owned()),
         },
-        ..with_defaults()
+        ..least()
     }
 }
 
@@ -127,14 +85,14 @@ fn pairs(name: &str, value: &str, of: &[(&str, &str)]) -> Value {
 
 #[tokio::test]
 async fn the_defaults_become_what_the_table_says() {
-    let (definition, container) = sent(&with_defaults()).await;
+    let (definition, container) = sent(&least()).await;
     assert_eq!(
         definition,
         json!({
             "family": "ghr-ci-Runners-0123456789",
             "networkMode": "bridge",
             "requiresCompatibilities": ["EC2"],
-            "executionRoleArn": "arn:aws:iam::1:role/execution",
+            "executionRoleArn": "arn:aws:iam::111122223333:role/execution",
             "volumes": [
                 { "name": "docker", "host": { "sourcePath": "/var/run/docker.sock" } },
                 { "name": "work", "host": { "sourcePath": "/_work" } },
@@ -242,7 +200,7 @@ async fn a_registration_token_keeps_the_administrators_credential_out_of_the_con
 
 #[tokio::test]
 async fn an_enterprise_and_a_stream_prefix_of_its_own_are_passed_on() {
-    let mut spec = with_defaults();
+    let mut spec = least();
     spec.github.scope = Scope::Enterprise("megacorp".to_owned());
     spec.task.log = Some(LogSpec { group: "g".to_owned(), stream_prefix: Some("mine".to_owned()) });
     let (_, container) = sent(&spec).await;

@@ -7,10 +7,9 @@ use serde_json::{Value, json};
 
 use crate::pool::identity::PhysicalId;
 use crate::pool::record::PoolRecord;
-use crate::pool::secret::Variables;
+use crate::pool::spec::least::least;
 use crate::pool::spec::{
-    Administrator, Capacity, GitHubHost, LaunchTemplate, Manners, MixedInstances, OnDrainTimeout, OwnCapacity,
-    ParameterRef, PoolSpec, RunnerSpec, Scheme, Scope, TaskSpec, TemplateRef,
+    Administrator, Capacity, Manners, MixedInstances, OnDrainTimeout, OwnCapacity, ParameterRef, PoolSpec, Scheme,
 };
 
 use super::super::{decode, hints, only_housekeeping_changed, property_names, user_tags};
@@ -29,59 +28,7 @@ fn own(changes: &Value) -> OwnCapacity {
 
 #[test]
 fn the_least_template_has_the_documented_defaults() {
-    let spec = spec(&json!({}));
-    assert_eq!(spec.github.host, GitHubHost::github_com());
-    assert_eq!(spec.github.scope, Scope::Organization("acme".to_owned()));
-    assert_eq!(
-        spec.credentials.administrator,
-        Some(Administrator::AccessToken(ParameterRef("/ci/github-token".to_owned())))
-    );
-    assert_eq!(spec.credentials.runner_token, None);
-    let runner = RunnerSpec {
-        name: None,
-        name_prefix: "github-runner".to_owned(),
-        labels: vec!["default".to_owned()],
-        group: None,
-        workdir: "/_work".to_owned(),
-        ephemeral: false,
-        disable_auto_update: true,
-        no_default_labels: false,
-        environment: Variables::default(),
-        secrets: BTreeMap::new(),
-    };
-    assert_eq!(spec.runner, runner);
-    let task = TaskSpec {
-        image: "myoung34/github-runner:ubuntu-noble".to_owned(),
-        repository_credentials: None,
-        memory_reservation_mib: 500,
-        memory_mib: None,
-        cpu_units: 0,
-        privileged: true,
-        docker_socket: true,
-        readonly_root_filesystem: false,
-        stop_timeout: Duration::from_secs(120),
-        log: None,
-        execution_role_arn: Some("arn:aws:iam::123456789012:role/ci-execution".to_owned()),
-        task_role_arn: None,
-    };
-    assert_eq!(spec.task, task);
-    assert_eq!(spec.cluster, "ci");
-    let own = OwnCapacity {
-        launch_template: LaunchTemplate {
-            reference: TemplateRef::Id("lt-0a1b2c3d".to_owned()),
-            version: "3".to_owned(),
-        },
-        subnets: vec!["subnet-0a1b2c3d".to_owned()],
-        min_instances: 0,
-        max_instances: 4,
-        mixed: None,
-        target_capacity_percent: 100,
-        instance_warmup: Duration::from_secs(300),
-    };
-    assert_eq!(spec.capacity, Capacity::Own(Box::new(own)));
-    assert_eq!((spec.desired_count, spec.distinct_instances), (1, false));
-    assert_eq!(spec.manners, Manners::default());
-    assert_eq!(spec.tags, BTreeMap::new());
+    assert_eq!(spec(&json!({})), least());
 }
 
 #[test]
