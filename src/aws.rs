@@ -5,7 +5,8 @@
 //! must never loop until something holds, nor repeat a write that may have taken effect.
 //!
 //! Reading order: [`config`] and [`http_client`] (how calls are carried), `classify` and `retries` (what a refusal
-//! means), then one module per port: [`ecs`], [`auto_scaling`], [`parameters`].
+//! means), then one module per port: [`ecs`], [`auto_scaling`], [`parameters`],
+//! [`succession`], [`later`].
 
 pub mod auto_scaling;
 mod classify;
@@ -20,6 +21,7 @@ pub mod parameters;
 mod replay;
 mod retries;
 mod signed_call;
+pub mod succession;
 
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
@@ -29,6 +31,7 @@ use self::ecs::EcsClient;
 use self::http_client::{CallCounter, SharedClient};
 use self::later::LaterClient;
 use self::parameters::ParametersClient;
+use self::succession::SuccessionClient;
 
 /// The clients of one function, made once at start. They share connections, and count their calls together.
 #[derive(Clone, Debug)]
@@ -37,8 +40,10 @@ pub struct Aws {
     pub ecs: EcsClient,
     /// EC2 Auto Scaling, and launch templates.
     pub auto_scaling: AutoScalingClient,
-    /// Parameter Store.
+    /// Parameter Store, where credentials are.
     pub parameters: ParametersClient,
+    /// Parameter Store, where it is written who works for a resource.
+    pub succession: SuccessionClient,
     /// This function, later.
     pub later: LaterClient,
     /// What they have asked of AWS so far.
@@ -55,6 +60,7 @@ impl Aws {
             ecs: EcsClient::new(settings, &http),
             auto_scaling: AutoScalingClient::new(settings, &http, SharedClient::new(client, calls.clone())),
             parameters: ParametersClient::new(settings, &http),
+            succession: SuccessionClient::new(settings, &http),
             later: LaterClient::new(settings, &http),
             calls,
         }

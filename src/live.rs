@@ -9,6 +9,7 @@ use crate::aws::ecs::EcsClient;
 use crate::aws::http_client::CallCounter;
 use crate::aws::later::LaterClient;
 use crate::aws::parameters::ParametersClient;
+use crate::aws::succession::SuccessionClient;
 use crate::cloudformation::answer::Putter;
 use crate::github::GitHubClient;
 use crate::http::{HttpSetupError, client};
@@ -51,6 +52,7 @@ impl World for Live {
     type Ecs = EcsClient;
     type AutoScaling = AutoScalingClient;
     type Parameters = ParametersClient;
+    type Succession = SuccessionClient;
     type GitHub = GitHubClient<LiveClock>;
     type Later = LaterClient;
     type Answers = LiveAnswers;
@@ -69,6 +71,10 @@ impl World for Live {
 
     fn parameters(&self) -> &ParametersClient {
         &self.aws.parameters
+    }
+
+    fn succession(&self) -> &SuccessionClient {
+        &self.aws.succession
     }
 
     fn github(&self) -> &GitHubClient<LiveClock> {

@@ -2,7 +2,7 @@
 //!
 //! No async, no I/O, no clock, no randomness, no logging, and no name of anything outside this folder. In reading
 //! order: the words ([`spec`], [`identity`], [`record`], [`task_definition`], [`observed`], [`refusal`]), the carrying
-//! ([`continuation`]), the deciding ([`decision`], [`convergence`], [`retirement`], [`deletion`]), and what it comes
+//! ([`continuation`]), the deciding ([`decision`], [`succession`], [`convergence`], [`retirement`], [`deletion`]), and what it comes
 //! to ([`plan`] with its [`evidence`], [`report`]).
 
 pub mod continuation;
@@ -20,6 +20,7 @@ pub mod report;
 pub mod retirement;
 pub mod secret;
 pub mod spec;
+pub mod succession;
 pub mod task_definition;
 pub mod time;
 

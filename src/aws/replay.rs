@@ -18,6 +18,7 @@ use super::config::{AwsCredentials, AwsEndpoints, AwsSettings};
 use super::ecs::EcsClient;
 use super::http_client::{NeverSent, operation};
 use super::parameters::ParametersClient;
+use super::succession::SuccessionClient;
 use crate::pool::secret::Secret;
 
 /// What comes back for one request.
@@ -135,6 +136,10 @@ impl Replay {
 
     pub(super) fn parameters(&self) -> ParametersClient {
         ParametersClient::new(&settings(), &SharedHttpClient::new(self.clone()))
+    }
+
+    pub(super) fn succession(&self) -> SuccessionClient {
+        SuccessionClient::new(&settings(), &SharedHttpClient::new(self.clone()))
     }
 }
 

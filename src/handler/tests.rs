@@ -6,7 +6,7 @@ use std::future::pending;
 
 use serde_json::{Value, json};
 
-use super::{Invocation, handle};
+use super::{ANSWER_RESERVE, HandleError, Invocation, handle};
 use crate::pool::continuation::{Continuation, HandedOn};
 use crate::pool::identity::{Origin, PhysicalId};
 use crate::pool::observed::{
@@ -20,7 +20,7 @@ use crate::pool::task_definition::TaskDefinitionContent;
 use crate::pool::time::Timestamp;
 use crate::reconcile::ports::{
     Answers, AutoScaling, Call, CallError, Clock, Credential, DeliveryError, Deregistration, Ecs, GitHub, Later,
-    Parameters, Tags, World,
+    Parameters, Record, Succession, Tags, World,
 };
 use crate::settings::Settings;
 
@@ -41,6 +41,8 @@ struct Barren {
     answers: RefCell<Vec<Value>>,
     handed_on: RefCell<Vec<Value>>,
     takes_answers: bool,
+    takes_events: Call<()>,
+    record: RefCell<Option<Record>>,
 }
 
 impl Barren {
@@ -51,6 +53,8 @@ impl Barren {
             answers: RefCell::default(),
             handed_on: RefCell::default(),
             takes_answers: true,
+            takes_events: Ok(()),
+            record: RefCell::default(),
         }
     }
 
@@ -59,17 +63,21 @@ impl Barren {
             Manner::Panics => panic!("planted"),
             Manner::Hangs => pending().await,
             Manner::IsEmpty => Ok(nothing),
-            Manner::Refuses(class) => Err(CallError {
-                refusal: Refusal {
-                    remote: Remote::Ecs,
-                    class,
-                    operation: "DescribeServices".to_owned(),
-                    code: Some("Planted".to_owned()),
-                    message: "no".to_owned(),
-                },
-                source: None,
-            }),
+            Manner::Refuses(class) => Err(refusal(class)),
         }
+    }
+}
+
+fn refusal(class: Class) -> CallError {
+    CallError {
+        refusal: Refusal {
+            remote: Remote::Ecs,
+            class,
+            operation: "DescribeServices".to_owned(),
+            code: Some("Planted".to_owned()),
+            message: "no".to_owned(),
+        },
+        source: None,
     }
 }
 
@@ -80,6 +88,7 @@ impl World for Barren {
     type Ecs = Self;
     type AutoScaling = Self;
     type Parameters = Self;
+    type Succession = Self;
     type GitHub = Self;
     type Later = Self;
     type Answers = Self;
@@ -94,6 +103,9 @@ impl World for Barren {
         self
     }
     fn parameters(&self) -> &Self {
+        self
+    }
+    fn succession(&self) -> &Self {
         self
     }
     fn github(&self) -> &Self {
@@ -130,7 +142,28 @@ impl Answers for Barren {
 
 impl Later for Barren {
     async fn invoke(&self, _: &str, event: Vec<u8>) -> Call<()> {
+        if let Err(error) = &self.takes_events {
+            return Err(refusal(error.class()));
+        }
         self.handed_on.borrow_mut().push(serde_json::from_slice(&event).unwrap());
+        Ok(())
+    }
+}
+
+/// The one thing that works everywhere.
+impl Succession for Barren {
+    async fn turn(&self, _: &str) -> Call<Option<Record>> {
+        Ok(self.record.borrow().clone())
+    }
+
+    async fn take_turn(&self, _: &str, text: &str) -> Call<u64> {
+        let version = self.record.borrow().as_ref().map_or(1, |record| record.version + 1);
+        *self.record.borrow_mut() = Some(Record { text: text.to_owned(), version });
+        Ok(version)
+    }
+
+    async fn release_turn(&self, _: &str) -> Call<()> {
+        *self.record.borrow_mut() = None;
         Ok(())
     }
 }
@@ -329,4 +362,100 @@ async fn an_event_that_says_nowhere_to_answer_is_over() {
     let world = Barren::new(Manner::Panics);
     handle(&world, &settings(), &json!({"hello": "world"}), &invocation()).await.unwrap();
     assert!(world.answers.borrow().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delivery_of_a_request_that_was_answered_repeats_the_answer_to_the_byte() {
+    let world = Barren::new(Manner::IsEmpty);
+    let first = run(&world, &event("Create")).await;
+    assert_eq!(first["Status"], "FAILED");
+    // Whatever the log's place is by now.
+    let mut later = settings();
+    later.log = Some(("group".to_owned(), "another-stream".to_owned()));
+    handle(&world, &later, &event("Create"), &invocation()).await.unwrap();
+    assert_eq!(world.answers.take(), [first]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_handed_on_for_now_fails_the_invocation_so_that_lambda_delivers_it_again() {
+    let takes_events = Err(refusal(Class::Throttled { retry_after: None }));
+    let world = Barren { takes_events, ..Barren::new(Manner::Refuses(Class::Unavailable)) };
+    let error = handle(&world, &settings(), &event("Create"), &invocation()).await.unwrap_err();
+    assert!(matches!(error, HandleError::NotHandedOn(_)));
+    assert!(world.answers.borrow().is_empty());
+    assert!(world.now() < invocation().deadline - ANSWER_RESERVE, "time is left to answer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_will_never_be_handed_on_is_told() {
+    let takes_events = Err(refusal(Class::Denied));
+    let world = Barren { takes_events, ..Barren::new(Manner::Refuses(Class::Unavailable)) };
+    let answer = run(&world, &event("Create")).await;
+    assert!(answer["Reason"].as_str().unwrap().contains("Let its role invoke it"), "{answer}");
+}
+
+/// An event of the on-failure queue, about this one.
+fn given_up(event: &Value) -> Value {
+    let record = json!({
+        "version": "1.0",
+        "timestamp": "2027-01-15T08:00:00.000Z",
+        "requestContext": {
+            "requestId": "b7a7b9f3",
+            "functionArn": "arn:aws:lambda:eu-central-1:111122223333:function:github-runner-pool:$LATEST",
+            "condition": "RetriesExhausted",
+            "approximateInvokeCount": 3,
+        },
+        "requestPayload": event,
+        "responseContext": { "statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled" },
+        "responsePayload": { "errorMessage": "RequestId: b7a7b9f3 Error: Runtime exited with error: signal: killed" },
+    });
+    json!({ "Records": [{ "messageId": "1", "eventSource": "aws:sqs", "body": record.to_string() }] })
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_lambda_gave_up_becomes_a_failed_answer() {
+    let answer = run(&Barren::new(Manner::Panics), &given_up(&event("Create"))).await;
+    assert_eq!(answer["Status"], "FAILED");
+    assert!(answer["PhysicalResourceId"].as_str().unwrap().starts_with("ghr-ci-Runners-"));
+    let reason = answer["Reason"].as_str().unwrap();
+    assert!(reason.contains("Lambda gave this request up after 3 tries, because every try failed"), "{reason}");
+    assert!(reason.contains("signal: killed"), "{reason}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_continuation_that_lambda_gave_up_becomes_a_failed_answer_with_the_id_that_was_sent() {
+    let world = Barren::new(Manner::Refuses(Class::Unavailable));
+    let id = "ghr-ci-Runners-0123456789";
+    let mut delete = event("Delete");
+    delete["PhysicalResourceId"] = json!(id);
+    handle(&world, &settings(), &delete, &invocation()).await.unwrap();
+    let next = world.handed_on.borrow_mut().pop().unwrap();
+    let answer = run(&world, &given_up(&next)).await;
+    assert_eq!((&answer["Status"], &answer["PhysicalResourceId"]), (&json!("FAILED"), &json!(id)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_answered_before_lambda_gave_it_up_is_answered_the_same() {
+    let world = Barren::new(Manner::IsEmpty);
+    let first = run(&world, &event("Create")).await;
+    assert_eq!(run(&world, &given_up(&event("Create"))).await, first);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_told_when_nobody_waits_any_more() {
+    let world = Barren::new(Manner::IsEmpty);
+    let mut old = event("Create");
+    old["ResponseURL"] = json!("https://answers.example/planted?X-Amz-Date=20270115T060000Z&X-Amz-Signature=planted");
+    let strange = json!({ "Records": [{ "eventSource": "aws:sqs", "body": "no record of Lambda's" }] });
+    for event in [given_up(&old), given_up(&json!({"hello": "world"})), strange] {
+        handle(&world, &settings(), &event, &invocation()).await.unwrap();
+    }
+    assert!(world.answers.borrow().is_empty(), "{:?}", world.answers.borrow());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_continuation_of_the_first_format_is_still_read() {
+    let stored: Value = serde_json::from_str(include_str!("testdata/continuation-1.json")).unwrap();
+    let answer = run(&Barren::new(Manner::IsEmpty), &stored).await;
+    assert_eq!((&answer["Status"], &answer["RequestId"]), (&json!("SUCCESS"), &json!("request-1")));
 }

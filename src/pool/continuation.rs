@@ -17,8 +17,9 @@ use super::secret::Secret;
 use super::spec::{Manners, PoolSpec};
 use super::time::Timestamp;
 
-/// The format of stored bytes. Raised with every field that is added; each older one stays readable.
-pub const FORMAT: u16 = 1;
+/// The format of stored bytes. Raised with every field that is added; each older one stays readable, since a field that
+/// it lacks has a default.
+pub const FORMAT: u16 = 2;
 
 /// Invocations of one request. An hour is five of fourteen minutes; Lambda's loop detection, should it be on, ends a
 /// chain at about sixteen.
@@ -40,6 +41,10 @@ pub struct Continuation {
     pub answer_by: Timestamp,
     /// How often it was handed on.
     pub hops: u32,
+    /// The version of the record by which this invocation has the turn ([`super::succession`]). Never handed on: each
+    /// invocation takes the turn for itself.
+    #[serde(skip)]
+    pub turn: Option<u64>,
     /// What was noticed on the way.
     pub memory: Memory,
 }
@@ -101,6 +106,19 @@ pub struct Present {
     /// Whether GitHub is asked, before anything is changed, if it would let runners register: on Create, and on an
     /// Update that touches credentials or the runner group.
     pub preflight: Preflight,
+    /// Whether the template wants anything new.
+    #[serde(default)]
+    pub wish: Wish,
+}
+
+/// What the template wants, beside what it wanted before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Wish {
+    /// Something else: every Create, and an Update that changes anything of the pool.
+    #[default]
+    Changed,
+    /// The same pool.
+    Unchanged,
 }
 
 /// Whether to ask GitHub for permission first. Asking is a write at GitHub, so an unchanged pool does not.
@@ -119,6 +137,9 @@ pub struct Absent {
     pub record: Option<PoolRecord>,
     /// How patient to be.
     pub manners: Manners,
+    /// The physical id that CloudFormation sent, and hears again, where it is not the pool's.
+    #[serde(default)]
+    pub sent_id: Option<String>,
 }
 
 impl HandedOn {
@@ -126,7 +147,7 @@ impl HandedOn {
     #[must_use]
     pub fn read(event: &Value) -> Option<Self> {
         let envelope = Envelope::deserialize(event).ok()?;
-        let readable = if envelope.format == FORMAT { serde_json::from_value(envelope.rest).ok() } else { None };
+        let readable = if envelope.format <= FORMAT { serde_json::from_value(envelope.rest).ok() } else { None };
         Some(match readable {
             Some(held) => Self::Readable(held),
             None => Self::Unreadable { request: envelope.request, id: envelope.id },
@@ -167,6 +188,29 @@ impl Continuation {
         PoolRecord::from_label(newest.record.as_deref()?)
     }
 
+    /// The physical id to answer with.
+    #[must_use]
+    pub fn answered_id(&self) -> &str {
+        match &self.goal {
+            Goal::Present(_) => self.id.as_str(),
+            Goal::Absent(absent) => absent.sent_id.as_deref().unwrap_or(self.id.as_str()),
+        }
+    }
+
+    /// Takes in what an effect told.
+    pub fn note_applied(&mut self, applied: Applied, now: Timestamp) {
+        match applied {
+            Applied::TurnTaken { version } => self.turn = Some(version),
+            Applied::TurnReleased => self.turn = None,
+            told @ (Applied::Done
+            | Applied::Deregistered { .. }
+            | Applied::FoundBusy { .. }
+            | Applied::Protected { .. }
+            | Applied::Unprotected { .. }
+            | Applied::CutOff) => self.memory.note_applied(told, now),
+        }
+    }
+
     /// How patient to be.
     #[must_use]
     pub fn manners(&self) -> &Manners {
@@ -179,6 +223,7 @@ impl Continuation {
 
 /// Moments, and answers of GitHub, that the next look cannot see.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Memory {
     /// When runners were first waited for to come online.
     pub online_awaited_since: Option<Timestamp>,
@@ -194,6 +239,8 @@ pub struct Memory {
     pub deregistered_at: BTreeMap<String, Timestamp>,
     /// Per task, by ARN, since when it has been running with no runner of its own on GitHub's list.
     pub silent_since: BTreeMap<String, Timestamp>,
+    /// The pool's runners that GitHub listed when it last did, by name, and those that have come since.
+    pub registered: BTreeSet<String>,
     /// Tasks, by ARN, that this request protected.
     pub protected: BTreeSet<String>,
     /// Tasks, by ARN, that ECS would not protect, with its reason.
@@ -211,6 +258,13 @@ pub struct Memory {
 pub enum Applied {
     /// Nothing to remember.
     Done,
+    /// This invocation has the turn, by this version of the record.
+    TurnTaken {
+        /// What Parameter Store counts.
+        version: u64,
+    },
+    /// The record is gone.
+    TurnReleased,
     /// GitHub deleted the registration, or had none.
     Deregistered {
         /// The runner's short id, or its fixed name.
@@ -228,6 +282,11 @@ pub enum Applied {
         /// ARN to reason.
         left_out: BTreeMap<String, String>,
     },
+    /// The protection of these tasks was lifted.
+    Unprotected {
+        /// By ARN.
+        tasks: Vec<String>,
+    },
     /// A task was stopped because the drain's time was over.
     CutOff,
 }
@@ -238,7 +297,12 @@ impl Memory {
         self.last_refusal = seen.refusal.clone().or(self.last_refusal.take());
         self.n_refusals = if seen.refusal.is_some() { self.n_refusals.saturating_add(1) } else { 0 };
 
-        let (Some(record), GitHubView::Runners(runners)) = (record, &seen.github) else { return };
+        let Some(record) = record else { return };
+        let GitHubView::Runners(runners) = &seen.github else {
+            self.note_unlisted(record, seen);
+            return;
+        };
+        self.registered = runners.iter().filter(|r| record.mark.owns(r)).map(|r| r.name.clone()).collect();
         let ours = || runners.iter().filter(|runner| record.mark.owns(runner));
         carry(&mut self.idle_since, ours().filter(|runner| !runner.is_busy).map(|runner| runner.id), now);
         carry(&mut self.offline_since, ours().filter(|runner| !runner.is_online).map(|runner| runner.id), now);
@@ -257,10 +321,21 @@ impl Memory {
         self.unprotectable.retain(|arn, _| live.contains(arn.as_str()));
     }
 
+    /// Without a list, whoever has a task is held to be registered, by the end of the name that its container gives it.
+    fn note_unlisted(&mut self, record: &PoolRecord, seen: &Observed) {
+        let fixed = record.mark.fixed_names.iter().next();
+        for short_id in seen.tasks.iter().filter(|task| task.is_live()).filter_map(Task::short_id) {
+            if !self.registered.iter().any(|name| name.ends_with(short_id)) {
+                let name = fixed.cloned().unwrap_or_else(|| format!("…-{}-{short_id}", record.mark.digits));
+                self.registered.insert(name);
+            }
+        }
+    }
+
     /// Takes in what an effect told.
-    pub fn note_applied(&mut self, applied: Applied, now: Timestamp) {
+    fn note_applied(&mut self, applied: Applied, now: Timestamp) {
         match applied {
-            Applied::Done => {}
+            Applied::Done | Applied::TurnTaken { .. } | Applied::TurnReleased => {}
             Applied::Deregistered { key } => {
                 self.deregistered_at.insert(key, now);
             }
@@ -275,6 +350,11 @@ impl Memory {
                     }
                 }
                 self.unprotectable.extend(left_out);
+            }
+            Applied::Unprotected { tasks } => {
+                for arn in tasks {
+                    self.protected.remove(&arn);
+                }
             }
             Applied::CutOff => self.n_cancelled = self.n_cancelled.saturating_add(1),
         }

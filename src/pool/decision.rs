@@ -8,6 +8,7 @@ use super::continuation::{Continuation, Goal};
 use super::observed::Observed;
 use super::plan::Plan;
 use super::refusal::{Class, Refusal};
+use super::succession::{self, Before, Yield};
 use super::time::Timestamp;
 use super::{convergence, deletion, report};
 
@@ -27,6 +28,8 @@ pub enum Decision {
     },
     /// Tell CloudFormation.
     Answer(Outcome),
+    /// End, because somebody else goes on or has answered.
+    Yield(Yield),
 }
 
 /// How much of the world the next look takes in. Narrow looks keep the calls of a long wait few.
@@ -34,6 +37,8 @@ pub enum Decision {
 pub enum Look {
     /// All of it.
     Everything,
+    /// Who has the turn, and nothing else. Every other look takes that in, too.
+    Turn,
     /// The service, its tasks, and the runners at GitHub.
     Runners,
     /// The service and its tasks.
@@ -101,8 +106,8 @@ pub enum Waiting {
     },
     /// Runners on their way out.
     RunnersLeaving {
-        /// With a job.
-        busy: usize,
+        /// With a job, by name.
+        busy: Vec<String>,
         /// Idle for less than the confirmation window.
         unconfirmed: usize,
         /// Of which we cannot tell: GitHub does not let us in, or their name leads to no task.
@@ -122,6 +127,8 @@ pub enum Waiting {
     },
     /// A last look before the answer.
     LastLook,
+    /// The time to take this step, which is over.
+    Step(&'static str),
     /// A call was refused and may pass.
     Passing(Refusal),
 }
@@ -142,16 +149,17 @@ impl fmt::Display for Waiting {
                 write!(f, "runners to come online: {online} of {wanted}")
             }
             Self::RunnersLeaving { busy, unconfirmed, unclear, ending } => {
-                let parts: Vec<String> = [
-                    (busy, "with a running job"),
+                let with_a_job =
+                    (!busy.is_empty()).then(|| format!("{} with a running job ({})", busy.len(), report::listed(busy)));
+                let others = [
                     (unconfirmed, "idle but not yet for the confirmation window"),
                     (unclear, "whose state cannot be read, so presumed busy"),
                     (ending, "ending"),
                 ]
                 .into_iter()
                 .filter(|(n, _)| **n > 0)
-                .map(|(n, what)| format!("{n} {what}"))
-                .collect();
+                .map(|(n, what)| format!("{n} {what}"));
+                let parts: Vec<String> = with_a_job.into_iter().chain(others).collect();
                 write!(f, "runners to leave: {}", parts.join(", "))
             }
             Self::StaleRegistrations { n_runners } => {
@@ -161,6 +169,7 @@ impl fmt::Display for Waiting {
                 write!(f, "{n_runners} registrations without a task to stay offline, so that they can be removed")
             }
             Self::LastLook => f.write_str("a last look"),
+            Self::Step(name) => write!(f, "its next step, {name}"),
             Self::Passing(refusal) => write!(f, "a refusal to pass: {refusal}"),
         }
     }
@@ -203,19 +212,51 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// Decides. The continuation's memory is brought up to date on the way; nothing else is changed.
 pub fn decide(held: &mut Continuation, seen: &Observed, at: Moment) -> Decision {
+    if let Some(why) = succession::yields(held, seen) {
+        return Decision::Yield(why);
+    }
     if let Some(refusal) = &seen.refusal {
         return after_refusal(held, seen, refusal, at);
     }
+    let memory = held.memory.clone();
     let decision = match held.goal.clone() {
         Goal::Present(goal) => convergence::decide(held, &goal, seen, at),
         Goal::Absent(goal) => deletion::decide(held, &goal, seen, at),
     };
-    match decision {
-        Decision::Wait { why, .. } if at.now >= held.answer_by => {
-            Decision::Answer(Outcome::failed(report::out_of_time(held, seen, &why, at.now)))
+    let is_late = at.now >= held.answer_by;
+    let too_late = |why: &Waiting| Decision::Answer(Outcome::failed(report::out_of_time(held, seen, why, at.now)));
+    let (decision, before) = match decision {
+        // CloudFormation is about to give up, or has: nothing is begun that it would not hear of.
+        Decision::Wait { why, .. } if is_late => (too_late(&why), Before::Nothing),
+        Decision::Act(plan) if is_late => {
+            let next = plan.first().map_or("look again", |step| step.describe().0);
+            (too_late(&Waiting::Step(next)), Before::Nothing)
         }
-        Decision::Wait { why, until, look } => Decision::Wait { why, until: until.min(held.answer_by), look },
-        settled @ (Decision::Act(_) | Decision::Answer(_)) => settled,
+        Decision::Wait { why, until, look } => {
+            let is_last_look = why == Waiting::LastLook;
+            let before = if is_last_look { Before::Nothing } else { succession::before_effect(held, seen) };
+            (Decision::Wait { why, until: until.min(held.answer_by), look }, before)
+        }
+        act @ Decision::Act(_) => (act, succession::before_effect(held, seen)),
+        Decision::Answer(Outcome::Failed { .. })
+            if !is_late
+                && matches!(held.goal, Goal::Present(_))
+                && let Some(lift) = convergence::last_lift(held, seen) =>
+        {
+            (Decision::Act(vec![lift]), succession::before_effect(held, seen))
+        }
+        answer @ Decision::Answer(_) if is_late => (answer, Before::Nothing),
+        answer @ Decision::Answer(_) => (answer, succession::before_answer(held, seen)),
+        end @ Decision::Yield(_) => (end, Before::Nothing),
+    };
+    match before {
+        Before::Nothing => decision,
+        Before::Take(step) => {
+            // What was decided is decided again, once this is done.
+            held.memory = memory;
+            Decision::Act(vec![step])
+        }
+        Before::Yield(why) => Decision::Yield(why),
     }
 }
 

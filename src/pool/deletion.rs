@@ -17,6 +17,7 @@ use super::record::PoolRecord;
 use super::report;
 use super::retirement::{Leavers, Progress, retire};
 use super::spec::OnDeregisterFailure;
+use super::succession::leaves_record;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -45,7 +46,9 @@ pub fn decide(held: &mut Continuation, goal: &Absent, seen: &Observed, at: Momen
         .or_else(|| registrations_gone(held, seen, record.as_ref(), at))
         .or_else(|| task_definitions_gone(held, seen))
         .unwrap_or_else(|| {
-            if seen.is_complete {
+            if seen.is_complete && leaves_record(held, seen) {
+                Decision::Act(vec![Step::ReleaseTurn])
+            } else if seen.is_complete {
                 let notes = report::notes_of_deletion(held, seen);
                 Decision::Answer(Outcome::Succeeded { attributes: BTreeMap::new(), notes })
             } else {
@@ -73,8 +76,8 @@ fn service_gone(held: &mut Continuation, seen: &Observed, record: Option<&PoolRe
     match retire(held, record, seen, Leavers { tasks: &live, quota: live.len() }, at) {
         Progress::Gone => {}
         Progress::Next(decision) => return Some(decision),
-        Progress::Overdue { n_left } => {
-            let reason = report::drain_overdue(held.manners(), n_left);
+        Progress::Overdue { left } => {
+            let reason = report::drain_overdue(held.manners(), &left);
             return Some(Decision::Answer(Outcome::failed(reason)));
         }
     }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::refusal::Refusal;
 use super::spec::{LaunchTemplate, MixedInstances};
+use super::succession::SeenTurn;
 use super::time::Timestamp;
 
 /// Everything that a decision may look at.
@@ -42,6 +43,8 @@ pub struct Observed {
     pub is_complete: bool,
     /// The number that the template's launch-template version stands for now.
     pub template_version: Option<u64>,
+    /// Who works for the resource; `None` if nobody has said so.
+    pub turn: Option<SeenTurn>,
     /// The last call that was refused since the previous decision.
     pub refusal: Option<Refusal>,
 }

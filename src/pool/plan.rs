@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::evidence::{EmptyInstance, Ghost, IdleRunner, OwnedTask, SpentTask};
 use super::observed::{GroupShape, ProviderShape, ServiceShape};
+use super::succession::Turn;
 use super::task_definition::TaskDefinitionContent;
 
 /// Steps in order. They depend on each other: the first refusal ends the round, and the next look starts another.
@@ -15,6 +16,11 @@ pub type Plan = Vec<Step>;
 /// One effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
+    /// Write down that this invocation works for the resource from now on.
+    TakeTurn(Turn),
+    /// Remove what that wrote: there is nothing left to work for.
+    ReleaseTurn,
+
     /// Make the Auto Scaling group: empty, its minimum 0, new instances protected from scale-in.
     CreateGroup {
         /// What the template decides.
@@ -113,6 +119,8 @@ impl Step {
         let nothing = BTreeMap::new();
         let about = |key: &'static str, value: String| BTreeMap::from([(key, value)]);
         match self {
+            Self::TakeTurn(_) => ("take_turn", nothing),
+            Self::ReleaseTurn => ("release_turn", nothing),
             Self::CreateGroup { .. } => ("create_group", nothing),
             Self::UpdateGroup(shape) => {
                 ("update_group", about("launch_template", shape.launch_template.version.clone()))

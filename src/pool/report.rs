@@ -3,7 +3,9 @@
 //! A Reason begins with what to do and is written for somebody who sees nothing but it. What only the log needs is not
 //! in here.
 
-use super::continuation::{Continuation, Goal, Present};
+use std::time::Duration;
+
+use super::continuation::{Continuation, Goal, HOPS_MAX, Present};
 use super::convergence::n_online;
 use super::decision::Waiting;
 use super::observed::{GitHubView, Observed, Rollout, Task, TaskPhase};
@@ -13,6 +15,67 @@ use super::time::{Spoken, Timestamp};
 
 /// Names that a sentence lists before it only counts.
 const NAMES_MAX: usize = 5;
+
+/// What was handed on is of a newer version.
+pub const UNREADABLE: &str = "The function was changed to another version while this request was under way, and this \
+    version cannot read what was handed on. Try again to go on from here.";
+
+/// A panic.
+pub const DEFECT: &str = "github-runner-pool failed in a way that it should not: this is a defect. Try again, and \
+    report it with the function's log.";
+
+/// A newer request for the same resource is at work. Nobody waits for this answer.
+pub const TAKEN_OVER: &str = "A newer request for this resource took over, so this one stopped where it was. See the \
+    newer one's outcome.";
+
+/// Characters of what Lambda reports that a Reason repeats.
+const SAID_CHARS_MAX: usize = 200;
+
+/// The end of the invocation came before the end of a call.
+#[must_use]
+pub fn call_never_came_back(took: Duration) -> String {
+    format!(
+        "A call did not come back before the invocation had to end, after {}. Try again to go on from here.",
+        Spoken(took)
+    )
+}
+
+/// The request took more invocations than it may.
+#[must_use]
+pub fn too_many_hops(held: &Continuation, why: &Waiting) -> String {
+    format!(
+        "After {HOPS_MAX} invocations the pool {} was still waiting for {why}. Try again to go on from here.",
+        held.id
+    )
+}
+
+/// The function could not invoke itself.
+#[must_use]
+pub fn not_handed_on(held: &Continuation, why: &Waiting, refusal: &Refusal) -> String {
+    format!(
+        "The invocation's time was over while the pool {} was waiting for {why}, and the function could not invoke \
+         itself to go on: {refusal}. Let its role invoke it, then try again.",
+        held.id
+    )
+}
+
+/// Lambda delivered the request's event as often as it does, and no invocation came to its end.
+#[must_use]
+pub fn given_up(condition: &str, tries: Option<u32>, said: Option<&str>) -> String {
+    let why = match condition {
+        "RetriesExhausted" => "every try failed",
+        "EventAgeExceeded" => "it had waited too long for an invocation",
+        other => other,
+    };
+    let tries = tries.map(|n| format!(" after {}", either(usize::try_from(n).unwrap_or(0), "1 try", "tries")));
+    let said = said.map(|said| format!(" Lambda reports: {}.", said.chars().take(SAID_CHARS_MAX).collect::<String>()));
+    format!(
+        "Look at the function's log and metrics, then try again to go on from here: Lambda gave this request up{}, \
+         because {why}.{}",
+        tries.unwrap_or_default(),
+        said.unwrap_or_default()
+    )
+}
 
 /// A call that will be refused again.
 #[must_use]
@@ -62,12 +125,24 @@ pub fn no_such_runner_group(spec: &PoolSpec) -> String {
 
 /// `DrainTimeout` has passed, and jobs are to be left alone.
 #[must_use]
-pub fn drain_overdue(manners: &Manners, n_left: usize) -> String {
+pub fn drain_overdue(manners: &Manners, left: &[String]) -> String {
     format!(
-        "{} after DrainTimeout ({}), and OnDrainTimeout is Fail, so nothing was \
+        "{} ({}) after DrainTimeout ({}), and OnDrainTimeout is Fail, so nothing was \
          stopped. Wait for the jobs or cancel them in GitHub, then try again; or raise DrainTimeout.",
-        either(n_left, "1 runner still has a running job", "runners still have a running job"),
+        either(left.len(), "1 runner still has a running job", "runners still have a running job"),
+        listed(left),
         Spoken(manners.drain_timeout)
+    )
+}
+
+/// ECS does not protect tasks, and jobs are to be left alone.
+#[must_use]
+pub fn cannot_protect(manners: &Manners, n_tasks: usize, reason: &str) -> String {
+    format!(
+        "Wait for the running jobs or cancel them in GitHub, then try again: for DrainTimeout ({}) ECS did not protect \
+         {} ({reason}), and OnDrainTimeout is Fail, so nothing was put at risk.",
+        Spoken(manners.drain_timeout),
+        either(n_tasks, "1 task", "tasks")
     )
 }
 
@@ -238,18 +313,26 @@ pub fn notes_of_deletion(held: &Continuation, seen: &Observed) -> Vec<String> {
             }
         }
         (GitHubView::Refused(refusal), Some(record)) => notes.push(format!(
-            "runners with the label {} may still be listed, because they could not be deregistered ({refusal}); \
-             {BY_ITSELF}",
-            record.mark.label
+            "GitHub may still list {}, because they could not be deregistered ({refusal}); {BY_ITSELF}",
+            unlisted(held, &record.mark.label)
         )),
         (GitHubView::NoCredential, Some(record)) => notes.push(format!(
-            "runners with the label {} may still be listed, because RunnerTokenParameter alone gives no access to \
-             GitHub; {BY_ITSELF}",
-            record.mark.label
+            "GitHub may still list {}, because RunnerTokenParameter alone gives no access to GitHub; {BY_ITSELF}",
+            unlisted(held, &record.mark.label)
         )),
         (GitHubView::NotAsked | GitHubView::Runners(_) | GitHubView::Refused(_) | GitHubView::NoCredential, _) => {}
     }
     notes
+}
+
+/// The runners that are left, as far as anybody can tell.
+fn unlisted(held: &Continuation, label: &str) -> String {
+    let names: Vec<&String> = held.memory.registered.iter().collect();
+    if names.is_empty() {
+        format!("runners with the label {label}")
+    } else {
+        format!("the runners {} (label {label})", listed(&names))
+    }
 }
 
 fn cancelled(held: &Continuation) -> Vec<String> {
@@ -268,8 +351,9 @@ fn either(n: usize, one: &str, more: &str) -> String {
     if n == 1 { one.to_owned() } else { format!("{n} {more}") }
 }
 
-fn listed(names: &[&str]) -> String {
-    let shown = names.iter().take(NAMES_MAX).copied().collect::<Vec<_>>().join(", ");
+/// The first few, and how many more.
+pub(super) fn listed(names: &[impl AsRef<str>]) -> String {
+    let shown = names.iter().take(NAMES_MAX).map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(NAMES_MAX) {
         0 => shown,
         more => format!("{shown} and {more} more"),

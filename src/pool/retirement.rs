@@ -7,21 +7,45 @@
 //!
 //! # The races, and the outcome chosen for each
 //!
+//! Between GitHub and us:
 //! - **A job is assigned between our reading and our deletion.** GitHub refuses the deletion with 422; the runner is
 //!   watched again from the start ([`super::continuation::Applied::FoundBusy`]).
-//! - **`busy` says false after a job began**, because GitHub sets it when the job is acquired and lags on long-lived
-//!   runners. One idle reading is never enough: no reading in the whole confirmation window may have said busy.
+//! - **`busy` says false for a minute after a job began**, because GitHub sets it when the job is acquired and lags on
+//!   long-lived runners. One idle reading is never enough: no reading in the whole confirmation window may have said busy.
 //! - **A task registers its runner while the drain begins.** A running task without a runner on GitHub's list gets
 //!   [`REGISTRATION_GRACE`] to register before it is held to be spent.
-//! - **A task starts after the protection and before the service is lowered.** It is not protected, so ECS may stop it;
-//!   a task of a few seconds has no job, since a runner takes longer to register. Tasks that *run* are all protected
-//!   in the look that the lowering rests on.
 //! - **The deregistered runner's container does not end.** After [`EXIT_GRACE`] its protection is lifted and it is
 //!   stopped; no job can have come to it.
-//! - **A runner's name leads to no task**, or GitHub does not let us in. It is presumed busy: its task is waited for
-//!   until it ends by itself or `DrainTimeout` passes.
-//! - **A runner that is no longer wanted is idle, but the new ones are not online.** It stays: a failed Update must
-//!   leave the old pool whole. The caller's quota says how many may go.
+//! - **A runner's name leads to no task**, or GitHub does not let us in, or no longer does. It is presumed busy: its task
+//!   is waited for until it ends by itself or `DrainTimeout` passes.
+//! - **A runner stays listed as busy after its task died.** On Update it stays until GitHub lets it go; a Delete waits for
+//!   ten minutes, then names it in its Reason ([`super::deletion`]).
+//!
+//! Between ECS and us:
+//! - **A task starts after the protection and before the service is lowered**, or replaces one that was protected. It is
+//!   not protected, so ECS may stop it; a task of a few seconds has no job, since a runner takes longer to register.
+//!   Tasks that *run* are all protected in the look that the lowering rests on.
+//! - **Protection answers 200 with failures in it.** Each is remembered with its reason, asked for again, and nothing is
+//!   lowered or deployed before every running task shows its protection, or the drain's time is over.
+//! - **`DEPLOYMENT_BLOCKED`: more tasks are protected than the service wants**, as after an Update that failed half way.
+//!   The service is made to want all that live, with no room to start or stop one; then they can be protected. Protection
+//!   is asked for 48 hours at once and not renewed in a drain, where it would be refused.
+//! - **Protection runs out.** What has less than two hours left is asked for anew before anything rests on it; no request
+//!   lasts longer than one.
+//! - **A request fails half way.** Its protection is lifted where ECS has nothing to stop, and stays where it has: the
+//!   rollback or the next try finds it, and needs it.
+//! - **An instance is lost, or a Spot one reclaimed, under a busy task.** Nothing protects from that, and the job is lost.
+//!   The task shows as stopped, the service starts another, and the registration is a ghost.
+//! - **The cluster of a named provider goes away.** A cluster that is gone has no tasks; a Delete goes on to GitHub's
+//!   list, an Update fails and says so.
+//!
+//! Between two requests:
+//! - **A runner that is no longer wanted is idle, but the new ones are not online.** It stays: a failed Update must leave
+//!   the old pool whole. The caller's quota says how many may go.
+//! - **A Delete arrives while a Create or an Update is at work.** The newer one goes on ([`super::succession`]).
+//! - **A rollback brings the old definition back while its tasks still run.** They count as current, those of an earlier
+//!   deployment leave first, and nobody is started for whom somebody still runs ([`super::convergence`]).
+//! - **The answer is due before `DrainTimeout` has passed.** The request fails; nothing is stopped before its time.
 
 use std::time::Duration;
 
@@ -51,8 +75,8 @@ pub enum Progress {
     Next(Decision),
     /// `DrainTimeout` has passed and the template wants jobs left alone.
     Overdue {
-        /// Runners that did not leave.
-        n_left: usize,
+        /// Runners that did not leave, by name; a task whose runner nobody can tell, by its ARN.
+        left: Vec<String>,
     },
 }
 
@@ -75,8 +99,8 @@ enum Standing {
     Idle(IdleRunner),
     /// Idle, for less than the window; confirmed at this moment if nothing changes.
     Unconfirmed(Timestamp),
-    /// Has a job.
-    Busy,
+    /// Has a job; the runner's name.
+    Busy(String),
     /// May be stopped.
     Spent(Spent),
     /// Nobody can tell.
@@ -118,7 +142,7 @@ pub fn retire(
             | Standing::Ending
             | Standing::Starting
             | Standing::Unconfirmed(_)
-            | Standing::Busy
+            | Standing::Busy(_)
             | Standing::Unclear => {}
         }
     }
@@ -126,16 +150,17 @@ pub fn retire(
         return Progress::Next(Decision::Act(plan));
     }
 
-    let deadline = (began + held.manners().drain_timeout).min(held.answer_by);
+    // The answer may be due before that. Then the request fails and every job goes on.
+    let deadline = began + held.manners().drain_timeout;
     if room > 0 && at.now >= deadline {
-        match held.manners().on_drain_timeout {
-            OnDrainTimeout::Fail => return Progress::Overdue { n_left: room },
+        let left = || standings.iter().filter(|(_, state)| !is_leaving(state)).take(room);
+        return match held.manners().on_drain_timeout {
+            OnDrainTimeout::Fail => Progress::Overdue { left: left().map(|(task, state)| name(task, state)).collect() },
             OnDrainTimeout::Cancel => {
-                let remaining = standings.iter().filter(|(_, state)| !is_leaving(state)).take(room);
-                let plan: Plan = remaining.flat_map(|(task, _)| stop(held, task, Spent::DrainTimedOut)).collect();
-                return Progress::Next(Decision::Act(plan));
+                let plan: Plan = left().flat_map(|(task, _)| stop(held, task, Spent::DrainTimedOut)).collect();
+                Progress::Next(Decision::Act(plan))
             }
-        }
+        };
     }
     Progress::Next(waiting(&standings, deadline, at))
 }
@@ -150,7 +175,7 @@ fn standing(held: &Continuation, record: &PoolRecord, seen: &Observed, task: &Ta
     let GitHubView::Runners(runners) = &seen.github else { return Standing::Unclear };
     match runner_behind(&record.mark, runners, &seen.tasks, task) {
         Behind::Unclear => Standing::Unclear,
-        Behind::Runner(runner) if runner.is_busy => Standing::Busy,
+        Behind::Runner(runner) if runner.is_busy => Standing::Busy(runner.name.clone()),
         Behind::Runner(runner) => {
             let window = held.manners().idle_confirmation;
             let since = held.memory.idle_since.get(&runner.id).copied();
@@ -173,6 +198,17 @@ fn standing(held: &Continuation, record: &PoolRecord, seen: &Observed, task: &Ta
     }
 }
 
+/// By what a person finds it again.
+fn name(task: &Task, state: &Standing) -> String {
+    match state {
+        Standing::Busy(name) => name.clone(),
+        Standing::Idle(runner) => runner.name().to_owned(),
+        Standing::Ending | Standing::Starting | Standing::Unconfirmed(_) | Standing::Spent(_) | Standing::Unclear => {
+            task.arn.clone()
+        }
+    }
+}
+
 /// Lifts the protection of a task and stops it.
 fn stop(held: &Continuation, task: &Task, why: Spent) -> Vec<Step> {
     let Some(owned) = OwnedTask::of(&held.id, task) else { return Vec::new() };
@@ -182,7 +218,11 @@ fn stop(held: &Continuation, task: &Task, why: Spent) -> Vec<Step> {
 fn waiting(standings: &[(&Task, Standing)], deadline: Timestamp, at: Moment) -> Decision {
     let count = |is: fn(&Standing) -> bool| standings.iter().filter(|(_, state)| is(state)).count();
     let why = Waiting::RunnersLeaving {
-        busy: count(|state| matches!(state, Standing::Busy)),
+        busy: standings
+            .iter()
+            .filter(|(_, state)| matches!(state, Standing::Busy(_)))
+            .map(|(task, state)| name(task, state))
+            .collect(),
         unconfirmed: count(|state| matches!(state, Standing::Unconfirmed(_) | Standing::Idle(_))),
         unclear: count(|state| matches!(state, Standing::Unclear | Standing::Spent(_))),
         ending: count(|state| matches!(state, Standing::Ending | Standing::Starting)),
@@ -193,7 +233,7 @@ fn waiting(standings: &[(&Task, Standing)], deadline: Timestamp, at: Moment) -> 
         Standing::Ending
         | Standing::Starting
         | Standing::Idle(_)
-        | Standing::Busy
+        | Standing::Busy(_)
         | Standing::Spent(_)
         | Standing::Unclear => None,
     });

@@ -5,5 +5,6 @@ mod deletion;
 mod identity;
 mod laws;
 mod retirement;
+mod succession;
 mod support;
 mod task_definition;

@@ -5,15 +5,17 @@ use std::collections::BTreeMap;
 use futures_util::future::join_all;
 
 use super::observe::Session;
-use super::ports::{AutoScaling, Call, Credential, Deregistration, Ecs, GitHub, World};
+use super::ports::{AutoScaling, Call, Credential, Deregistration, Ecs, GitHub, Succession, World};
 use crate::pool::continuation::{Applied, Continuation};
 use crate::pool::evidence::{OwnedTask, Spent};
 use crate::pool::plan::{Plan, Step, Tagged};
 use crate::pool::record::PoolRecord;
+use crate::pool::succession::record_name;
 
-/// Deletions at GitHub under way at once: GitHub allows a hundred concurrent requests, and a third of that empties a
-/// hundred runners in a second over one HTTP/2 connection.
-const CONCURRENT_DELETIONS_MAX: usize = 32;
+/// Deletions at GitHub under way at once, a connection each. GitHub admits a hundred concurrent requests and 180 of these
+/// a minute: at a fifth of a second each, eight use up that minute's worth in five seconds.
+/// <https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api#about-secondary-rate-limits>
+const CONCURRENT_DELETIONS_MAX: usize = 8;
 
 /// Takes the steps in order and tells what came of each. The first refusal ends it: later steps rest on earlier ones.
 pub async fn apply<W: World>(
@@ -67,7 +69,11 @@ async fn take<W: World>(world: &W, held: &Continuation, session: &Session, step:
             let left_out = ecs.protect(cluster, &asked).await?;
             return Ok(Applied::Protected { asked, left_out });
         }
-        Step::UnprotectTasks(tasks) => ecs.unprotect(cluster, &arns(&tasks)).await?,
+        Step::UnprotectTasks(tasks) => {
+            let tasks = arns(&tasks);
+            ecs.unprotect(cluster, &tasks).await?;
+            return Ok(Applied::Unprotected { tasks });
+        }
         Step::DeregisterRunner(runner) => {
             return deregister(world, session, &record, runner.id(), runner.name()).await;
         }
@@ -80,7 +86,9 @@ async fn take<W: World>(world: &W, held: &Continuation, session: &Session, step:
         Step::LowerServiceToZero => ecs.lower_service_to_zero(cluster, id).await?,
         Step::DeleteService => ecs.delete_service(cluster, id).await?,
         Step::DeregisterInstance(instance) => ecs.deregister_instance(cluster, &instance).await?,
-        placeless @ (Step::CreateGroup { .. }
+        placeless @ (Step::TakeTurn(_)
+        | Step::ReleaseTurn
+        | Step::CreateGroup { .. }
         | Step::UpdateGroup(_)
         | Step::CreateCapacityProvider { .. }
         | Step::UpdateCapacityProvider(_)
@@ -101,6 +109,14 @@ async fn take_unplaced<W: World>(world: &W, held: &Continuation, step: Step) -> 
     let (ecs, groups, id) = (world.ecs(), world.auto_scaling(), &held.id);
     let name = id.as_str();
     match step {
+        Step::TakeTurn(turn) => {
+            let version = world.succession().take_turn(&record_name(&held.request.origin), &turn.to_record()).await?;
+            return Ok(Applied::TurnTaken { version });
+        }
+        Step::ReleaseTurn => {
+            world.succession().release_turn(&record_name(&held.request.origin)).await?;
+            return Ok(Applied::TurnReleased);
+        }
         Step::CreateGroup { shape, tags } => groups.create_group(name, &shape, &tags).await?,
         Step::UpdateGroup(shape) => groups.update_group(name, &shape).await?,
         Step::CreateCapacityProvider { group_arn, shape, tags } => {

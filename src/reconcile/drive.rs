@@ -8,6 +8,8 @@ use super::observe::{Session, observe};
 use super::ports::{CallError, Clock, World};
 use crate::pool::continuation::Continuation;
 use crate::pool::decision::{Decision, Look, Moment, Outcome, Waiting, decide};
+use crate::pool::plan::Step;
+use crate::pool::succession::Yield;
 use crate::pool::time::Timestamp;
 
 /// Rounds of one invocation. At the shortest sensible poll interval of a fifth of a second a whole invocation of
@@ -19,6 +21,8 @@ const ROUNDS_MAX: u32 = 10_000;
 pub enum End {
     /// There is something to answer.
     Outcome(Outcome),
+    /// Somebody else goes on, or has answered.
+    Yielded(Yield),
     /// The invocation's time is over first.
     OutOfTime {
         /// What was being waited for.
@@ -41,19 +45,22 @@ pub async fn drive<W: World>(world: &W, held: &mut Continuation, poll: Duration,
         held.memory.note_look(record.as_ref(), &session.seen, at.now);
         match decide(held, &session.seen, at) {
             Decision::Answer(outcome) => return End::Outcome(outcome),
+            Decision::Yield(why) => return End::Yielded(why),
             Decision::Act(plan) => {
                 said = None;
+                let is_about_turns = plan.iter().all(|step| matches!(step, Step::TakeTurn(_) | Step::ReleaseTurn));
                 let (applied, ended) = apply(world, held, &session, plan).await;
                 let now = world.clock().now();
                 for told in applied {
-                    held.memory.note_applied(told, now);
+                    held.note_applied(told, now);
                 }
-                look = Look::Everything;
+                look = if is_about_turns { Look::Turn } else { Look::Everything };
                 if let Err(error) = ended {
                     refused(&mut session, error);
                     held.memory.note_look(None, &session.seen, now);
                     match decide(held, &session.seen, Moment { now, poll }) {
                         Decision::Answer(outcome) => return End::Outcome(outcome),
+                        Decision::Yield(why) => return End::Yielded(why),
                         Decision::Wait { until, .. } => world.clock().sleep_until(until).await,
                         Decision::Act(_) => {}
                     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::try_join;
 
-use super::ports::{AutoScaling, Call, Credential, Ecs, GitHub, Parameters, World};
+use super::ports::{AutoScaling, Call, Credential, Ecs, GitHub, Parameters, Succession, World};
 use crate::pool::continuation::{Continuation, Goal, Preflight};
 use crate::pool::decision::Look;
 use crate::pool::identity::{PhysicalId, TAG_CONTENT};
@@ -12,6 +12,7 @@ use crate::pool::observed::{GitHubView, Observed, Permission, Protection, Servic
 use crate::pool::record::PoolRecord;
 use crate::pool::refusal::{Class, Refusal, Remote};
 use crate::pool::spec::{Administrator, Capacity};
+use crate::pool::succession::{SeenTurn, Turn, record_name};
 
 /// What an invocation knows beside its continuation: the last look, and the credential that it read.
 #[derive(Debug, Default)]
@@ -41,6 +42,9 @@ impl Session {
 pub async fn observe<W: World>(world: &W, held: &Continuation, session: &mut Session, look: Look) -> Call<()> {
     let is_whole = matches!(look, Look::Everything | Look::Diagnosis);
     session.seen.refusal = None;
+    if look == Look::Turn {
+        return turn(world, held, session).await;
+    }
     session.seen.is_complete = false;
     session.seen.is_diagnosis = false;
 
@@ -67,8 +71,17 @@ pub async fn observe<W: World>(world: &W, held: &Continuation, session: &mut Ses
             github(world, held, record, session).await;
         }
     }
+    // Last, so that it is as fresh as can be when a step rests on it.
+    turn(world, held, session).await?;
     session.seen.is_complete = look == Look::Everything;
     session.seen.is_diagnosis = look == Look::Diagnosis;
+    Ok(())
+}
+
+async fn turn<W: World>(world: &W, held: &Continuation, session: &mut Session) -> Call<()> {
+    let record = world.succession().turn(&record_name(&held.request.origin)).await?;
+    session.seen.turn =
+        record.map(|record| SeenTurn { turn: Turn::from_record(&record.text), version: record.version });
     Ok(())
 }
 

@@ -34,8 +34,10 @@ pub trait World {
     type Ecs: Ecs;
     /// EC2 Auto Scaling, and the launch templates that its groups use.
     type AutoScaling: AutoScaling;
-    /// Parameter Store.
+    /// Parameter Store, where credentials are.
     type Parameters: Parameters;
+    /// Parameter Store, where it is written who works for a resource.
+    type Succession: Succession;
     /// GitHub.
     type GitHub: GitHub;
     /// This function itself, later.
@@ -49,8 +51,10 @@ pub trait World {
     fn ecs(&self) -> &Self::Ecs;
     /// EC2 Auto Scaling.
     fn auto_scaling(&self) -> &Self::AutoScaling;
-    /// Parameter Store.
+    /// Parameter Store, where credentials are.
     fn parameters(&self) -> &Self::Parameters;
+    /// Parameter Store, where it is written who works for a resource.
+    fn succession(&self) -> &Self::Succession;
     /// GitHub.
     fn github(&self) -> &Self::GitHub;
     /// This function itself, later.
@@ -214,6 +218,25 @@ pub trait AutoScaling {
 pub trait Parameters {
     /// The decrypted value; `None` if there is no such parameter or secret.
     async fn read(&self, parameter: &ParameterRef) -> Call<Option<Secret>>;
+}
+
+/// The record of who works for a resource, kept in Parameter Store.
+pub trait Succession {
+    /// The record of this name; `None` if there is none.
+    async fn turn(&self, name: &str) -> Call<Option<Record>>;
+    /// Writes the record, over whatever is there, and tells its version from now on.
+    async fn take_turn(&self, name: &str, text: &str) -> Call<u64>;
+    /// Removes the record; one that is not there is done.
+    async fn release_turn(&self, name: &str) -> Call<()>;
+}
+
+/// What a parameter holds, and how often it has been written: one more each time, and from 1 again once it was removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// At most 4 KB.
+    pub text: String,
+    /// From 1.
+    pub version: u64,
 }
 
 /// A credential with its value, for the length of an invocation.

@@ -14,10 +14,12 @@ use crate::pool::plan::{Plan, Step};
 use crate::pool::record::PoolRecord;
 use crate::pool::report;
 use crate::pool::retirement::{Leavers, Progress, retire};
-use crate::pool::spec::Capacity;
+use crate::pool::spec::{Capacity, OnDrainTimeout};
 
 /// `maximumPercent`: old and new runners live side by side, since an old one may have to finish its job first.
 const MAXIMUM_PERCENT: u32 = 200;
+/// How ECS begins to say that it protects no more tasks, since the deployment could not end.
+const BLOCKED: &str = "DEPLOYMENT_BLOCKED";
 /// How long protection must still last to be relied on for a drain. Ours is asked for 48 hours.
 const PROTECTION_LEFT_MIN: Duration = Duration::from_secs(2 * 3600);
 
@@ -98,7 +100,7 @@ fn reshape(
         return match retire(held, record, seen, Leavers { tasks: &live, quota: live.len() }, at) {
             Progress::Gone => None,
             Progress::Next(decision) => Some(decision),
-            Progress::Overdue { n_left } => Some(overdue(goal, n_left)),
+            Progress::Overdue { left } => Some(overdue(goal, &left)),
         };
     }
     let lowers = wanted.desired_count < service.shape.desired_count;
@@ -138,17 +140,39 @@ pub(in crate::pool) fn unprotected(held: &mut Continuation, seen: &Observed, at:
     if open.is_empty() {
         return None;
     }
-    let refused = open.iter().find_map(|task| held.memory.unprotectable.get(task.arn()));
+    let refused = open.iter().find_map(|task| held.memory.unprotectable.get(task.arn())).cloned();
     let Some(reason) = refused else { return Some(Decision::Act(vec![Step::ProtectTasks(open)])) };
-    // ECS protects no task of a service that has more protected ones than it wants. That ends with a job or with
-    // the drain's time, and until then a task that cannot be protected is not put at risk.
-    let began = *held.memory.drain_began.get_or_insert(at.now);
-    if at.now >= began + held.manners().drain_timeout {
-        return None;
-    }
-    let why = Waiting::TaskProtection { n_tasks: open.len(), reason: reason.clone() };
     held.memory.unprotectable.clear();
-    Some(at.wait(why, Look::Everything))
+    if reason.starts_with(BLOCKED)
+        && let Some(shape) = seen.service.as_ref().and_then(|service| widened(service, seen))
+    {
+        return Some(Decision::Act(vec![Step::UpdateService(shape)]));
+    }
+    // Until the drain's time is over, a task that cannot be protected is not put at risk.
+    let began = *held.memory.drain_began.get_or_insert(at.now);
+    if at.now < began + held.manners().drain_timeout {
+        return Some(at.wait(Waiting::TaskProtection { n_tasks: open.len(), reason }, Look::Everything));
+    }
+    match held.manners().on_drain_timeout {
+        OnDrainTimeout::Cancel => None,
+        OnDrainTimeout::Fail => {
+            let reason = report::cannot_protect(held.manners(), open.len(), &reason);
+            Some(Decision::Answer(Outcome::failed(reason)))
+        }
+    }
+}
+
+/// ECS protects no task of a service that has more protected ones than it wants, as after an Update that failed half
+/// way. It is made to want all that live; with both bounds at 100 % it can neither start one more nor stop one.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-scale-in-protection.html>
+fn widened(service: &Service, seen: &Observed) -> Option<ServiceShape> {
+    let n_live = u32::try_from(seen.tasks.iter().filter(|task| task.is_live()).count()).unwrap_or(u32::MAX);
+    (service.shape.desired_count < n_live).then(|| ServiceShape {
+        desired_count: n_live,
+        maximum_percent: 100,
+        minimum_healthy_percent: 100,
+        ..service.shape.clone()
+    })
 }
 
 /// Waits until the wanted number of runners is online.
@@ -228,7 +252,7 @@ fn retire_old(
         match retire(held, record, seen, Leavers { tasks, quota }, at) {
             Progress::Gone => {}
             Progress::Next(decision) => return Some(decision),
-            Progress::Overdue { n_left } => return Some(overdue(goal, n_left)),
+            Progress::Overdue { left } => return Some(overdue(goal, &left)),
         }
     }
     None
@@ -243,8 +267,26 @@ fn primary(service: &Service) -> Option<&Deployment> {
     service.deployments.iter().find(|deployment| deployment.is_primary)
 }
 
-fn overdue(goal: &Present, n_left: usize) -> Decision {
-    Decision::Answer(Outcome::failed(report::drain_overdue(&goal.spec.manners, n_left)))
+fn overdue(goal: &Present, left: &[String]) -> Decision {
+    Decision::Answer(Outcome::failed(report::drain_overdue(&goal.spec.manners, left)))
+}
+
+/// The protection that a failed request leaves behind is lifted where ECS has no task to stop: every one is of the newest
+/// deployment, and there are no more than wanted. Elsewhere it stays, for it is what keeps the jobs alive; it ends with
+/// the request that follows, or after two days.
+pub(in crate::pool) fn last_lift(held: &Continuation, seen: &Observed) -> Option<Step> {
+    let service = seen.service.as_ref().filter(|service| service.state == ServiceState::Active)?;
+    let live: Vec<&Task> = seen.tasks.iter().filter(|task| task.is_live()).collect();
+    let wanted = usize::try_from(service.shape.desired_count).unwrap_or(usize::MAX);
+    if live.len() > wanted || service.deployments.len() > 1 || !live.iter().all(|task| is_current(service, task)) {
+        return None;
+    }
+    let lifted: Vec<OwnedTask> = live
+        .into_iter()
+        .filter(|task| held.memory.protected.contains(&task.arn))
+        .filter_map(|task| OwnedTask::of(&held.id, task))
+        .collect();
+    (!lifted.is_empty()).then_some(Step::UnprotectTasks(lifted))
 }
 
 /// What is left to put in order once everybody is where they belong.
@@ -253,8 +295,7 @@ fn tidy(held: &Continuation, goal: &Present, seen: &Observed, record: &PoolRecor
     let guarded: Vec<OwnedTask> = seen
         .tasks
         .iter()
-        .filter(|task| task.is_live() && held.memory.protected.contains(&task.arn))
-        .filter(|task| !matches!(task.protection, Protection::Off))
+        .filter(|task| task.is_live() && matches!(task.protection, Protection::Until(_)))
         .filter_map(|task| OwnedTask::of(&held.id, task))
         .collect();
     if !guarded.is_empty() {

@@ -116,7 +116,7 @@ fn a_revoked_token_does_not_keep_a_pool_alive_and_the_reason_names_what_may_be_l
     let Outcome::Succeeded { notes, .. } = model.run(&mut held) else { panic!("failed") };
     // Without GitHub's word a runner is presumed busy until its task ends or the drain's time is over.
     assert!(model.now.since(began) >= spec().manners.drain_timeout);
-    assert!(notes.iter().any(|note| note.contains("may still be listed")), "{notes:?}");
+    assert!(notes.iter().any(|note| note.contains("GitHub may still list the runners …-")), "{notes:?}");
     assert!(model.seen.group.is_none());
 }
 

@@ -1,8 +1,11 @@
 use std::time::Duration;
 
 use super::support::{Model, POLL, absent, names, present, spec};
+use crate::pool::convergence::last_lift;
 use crate::pool::decision::{Decision, Outcome, Waiting};
 use crate::pool::observed::{Protection, TaskPhase};
+use crate::pool::plan::Step;
+use crate::pool::spec::OnDrainTimeout;
 
 fn built() -> Model {
     let mut model = Model::empty();
@@ -36,6 +39,54 @@ fn protection_that_ecs_refuses_is_waited_for() {
     held.memory.unprotectable.insert(arn, "DEPLOYMENT_BLOCKED".to_owned());
     let Decision::Wait { why, .. } = model.decide(&mut held) else { panic!("no wait") };
     assert_eq!(why, Waiting::TaskProtection { n_tasks: 2, reason: "DEPLOYMENT_BLOCKED".to_owned() });
+}
+
+#[test]
+fn blocked_protection_is_made_possible_by_wanting_all_that_live_with_no_room_to_move() {
+    let mut model = built();
+    model.seen.service.as_mut().unwrap().shape.desired_count = 1;
+    let mut held = absent(&spec());
+    let arn = model.seen.tasks[0].arn.clone();
+    held.memory.unprotectable.insert(arn, "DEPLOYMENT_BLOCKED: more are protected than desired".to_owned());
+    let Decision::Act(plan) = model.decide(&mut held) else { panic!("no step") };
+    let [Step::UpdateService(shape)] = plan.as_slice() else { panic!("{plan:?}") };
+    assert_eq!((shape.desired_count, shape.maximum_percent, shape.minimum_healthy_percent), (2, 100, 100));
+}
+
+#[test]
+fn tasks_that_ecs_never_protects_are_left_alone_when_the_template_says_so() {
+    let mut model = built();
+    let mut spec = spec();
+    spec.manners.on_drain_timeout = OnDrainTimeout::Fail;
+    let mut held = absent(&spec);
+    let arn = model.seen.tasks[0].arn.clone();
+    held.memory.drain_began = Some(model.now - Duration::from_secs(1800));
+    held.memory.unprotectable.insert(arn, "TASK_NOT_VALID".to_owned());
+    let Decision::Answer(Outcome::Failed { reason }) = model.decide(&mut held) else { panic!("no answer") };
+    assert!(reason.contains("nothing was put at risk"), "{reason}");
+}
+
+#[test]
+fn a_job_is_not_cut_off_because_the_answer_is_due() {
+    let mut model = built();
+    model.runners()[0].is_busy = true;
+    let mut held = absent(&spec());
+    held.answer_by = model.now + Duration::from_secs(600);
+    let Outcome::Failed { reason } = model.run(&mut held) else { panic!("succeeded") };
+    let busy = model.runners()[0].name.clone();
+    assert!(reason.contains(&format!("1 with a running job ({busy})")), "{reason}");
+    assert_eq!((model.lost_jobs, held.memory.n_cancelled), (0, 0));
+}
+
+#[test]
+fn a_failed_update_lifts_its_protection_where_nothing_is_to_be_stopped() {
+    let mut model = built();
+    let mut held = present(spec());
+    let tasks: Vec<String> = model.seen.tasks.iter().map(|task| task.arn.clone()).collect();
+    held.memory.protected.extend(tasks);
+    assert!(last_lift(&held, &model.seen).is_some());
+    model.seen.service.as_mut().unwrap().shape.desired_count = 1;
+    assert_eq!(last_lift(&held, &model.seen), None, "ECS would choose one of them");
 }
 
 #[test]
@@ -100,7 +151,7 @@ fn a_task_that_is_still_inside_its_stop_timeout_is_waited_for() {
         task.is_told_to_stop = true;
     }
     let Decision::Wait { why, .. } = model.decide(&mut held) else { panic!("no wait") };
-    assert_eq!(why, Waiting::RunnersLeaving { busy: 0, unconfirmed: 0, unclear: 0, ending: 2 });
+    assert_eq!(why, Waiting::RunnersLeaving { busy: Vec::new(), unconfirmed: 0, unclear: 0, ending: 2 });
 }
 
 #[test]
@@ -114,7 +165,7 @@ fn a_runner_whose_name_leads_nowhere_keeps_every_silent_task_from_being_stopped(
     model.decide(&mut held);
     model.now = model.now + crate::pool::retirement::REGISTRATION_GRACE * 2;
     let Decision::Wait { why, .. } = model.decide(&mut held) else { panic!("a task was touched") };
-    assert_eq!(why, Waiting::RunnersLeaving { busy: 0, unconfirmed: 0, unclear: 2, ending: 0 });
+    assert_eq!(why, Waiting::RunnersLeaving { busy: Vec::new(), unconfirmed: 0, unclear: 2, ending: 0 });
 }
 
 #[test]

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::pool::continuation::{Absent, Applied, Continuation, Goal, Memory, Preflight, Present, Request};
+use crate::pool::continuation::{Absent, Applied, Continuation, Goal, Memory, Preflight, Present, Request, Wish};
 use crate::pool::decision::{Decision, Moment, Outcome, decide};
 use crate::pool::evidence::Spent;
 use crate::pool::identity::{Origin, PhysicalId, TAG_ID};
@@ -19,11 +19,10 @@ use crate::pool::observed::{
     Protection, ProviderState, Rollout, Runner, Service, ServiceState, Task, TaskDefinition, TaskPhase,
 };
 use crate::pool::plan::{Step, Tagged};
-use crate::pool::secret::{Secret, Variables};
-use crate::pool::spec::{
-    Administrator, Capacity, Credentials, GitHubHost, GitHubTarget, LaunchTemplate, Manners, OwnCapacity, ParameterRef,
-    PoolSpec, RunnerSpec, Scope, TaskSpec, TemplateRef,
-};
+use crate::pool::secret::Secret;
+use crate::pool::spec::least::least;
+use crate::pool::spec::{Capacity, PoolSpec};
+use crate::pool::succession::SeenTurn;
 use crate::pool::task_definition::RECORD_LABEL;
 use crate::pool::time::Timestamp;
 
@@ -38,65 +37,31 @@ pub(super) fn origin() -> Origin {
     }
 }
 
+/// Two runners, on at least one instance.
 pub(super) fn spec() -> PoolSpec {
-    PoolSpec {
-        github: GitHubTarget { host: GitHubHost::github_com(), scope: Scope::Organization("acme".to_owned()) },
-        credentials: Credentials {
-            administrator: Some(Administrator::AccessToken(ParameterRef("/ci/token".to_owned()))),
-            runner_token: None,
-        },
-        runner: RunnerSpec {
-            name: None,
-            name_prefix: "github-runner".to_owned(),
-            labels: vec!["default".to_owned()],
-            group: None,
-            workdir: "/_work".to_owned(),
-            ephemeral: false,
-            disable_auto_update: true,
-            no_default_labels: false,
-            environment: Variables::default(),
-            secrets: BTreeMap::new(),
-        },
-        task: TaskSpec {
-            image: "myoung34/github-runner:ubuntu-noble".to_owned(),
-            repository_credentials: None,
-            memory_reservation_mib: 500,
-            memory_mib: None,
-            cpu_units: 0,
-            privileged: true,
-            docker_socket: true,
-            readonly_root_filesystem: false,
-            stop_timeout: Duration::from_secs(120),
-            log: None,
-            execution_role_arn: Some("arn:aws:iam::111122223333:role/execution".to_owned()),
-            task_role_arn: None,
-        },
-        cluster: "build".to_owned(),
-        capacity: Capacity::Own(Box::new(OwnCapacity {
-            launch_template: LaunchTemplate { reference: TemplateRef::Id("lt-1".to_owned()), version: "1".to_owned() },
-            subnets: vec!["subnet-1".to_owned()],
-            min_instances: 1,
-            max_instances: 4,
-            mixed: None,
-            target_capacity_percent: 100,
-            instance_warmup: Duration::from_secs(300),
-        })),
-        desired_count: 2,
-        distinct_instances: false,
-        manners: Manners::default(),
-        tags: BTreeMap::new(),
+    let mut spec = least();
+    spec.desired_count = 2;
+    if let Capacity::Own(own) = &mut spec.capacity {
+        own.min_instances = 1;
     }
+    spec
 }
 
 pub(super) fn present(spec: PoolSpec) -> Continuation {
-    let goal = Present { spec, former_tags: BTreeSet::new(), former_runner_name: None, preflight: Preflight::Skip };
+    let goal = Present {
+        spec,
+        former_tags: BTreeSet::new(),
+        former_runner_name: None,
+        preflight: Preflight::Skip,
+        wish: Wish::Changed,
+    };
     let id = PhysicalId::of(&origin(), &goal.spec);
     held(id, Goal::Present(Box::new(goal)))
 }
 
 pub(super) fn absent(spec: &PoolSpec) -> Continuation {
     let id = PhysicalId::of(&origin(), spec);
-    held(id, Goal::Absent(Box::new(Absent { record: None, manners: spec.manners.clone() })))
+    held(id, Goal::Absent(Box::new(Absent { record: None, manners: spec.manners.clone(), sent_id: None })))
 }
 
 fn held(id: PhysicalId, goal: Goal) -> Continuation {
@@ -111,6 +76,7 @@ fn held(id: PhysicalId, goal: Goal) -> Continuation {
         accepted_at: T0,
         answer_by: T0 + Duration::from_secs(3480),
         hops: 0,
+        turn: None,
         memory: Memory::default(),
     }
 }
@@ -164,10 +130,11 @@ impl Model {
             happen(self);
             match self.decide(held) {
                 Decision::Answer(outcome) => return outcome,
+                Decision::Yield(why) => panic!("nobody else is at work: {why:?}"),
                 Decision::Act(plan) => {
                     for step in plan {
                         let told = self.take(held, step);
-                        held.memory.note_applied(told, self.now);
+                        held.note_applied(told, self.now);
                     }
                 }
                 Decision::Wait { until, .. } => self.now = until.max(self.now + Duration::from_millis(1)),
@@ -182,7 +149,22 @@ impl Model {
         self.seen.is_diagnosis = true;
         let record = held.record(&self.seen);
         held.memory.note_look(record.as_ref(), &self.seen, self.now);
-        decide(held, &self.seen, Moment { now: self.now, poll: POLL })
+        loop {
+            let decision = decide(held, &self.seen, Moment { now: self.now, poll: POLL });
+            let Decision::Act(plan) = &decision else { return decision };
+            // Who has the turn has tests of its own; here nobody else wants it.
+            match plan.as_slice() {
+                [Step::TakeTurn(turn)] => {
+                    self.seen.turn = Some(SeenTurn { turn: turn.clone(), version: 1 });
+                    held.note_applied(Applied::TurnTaken { version: 1 }, self.now);
+                }
+                [Step::ReleaseTurn] => {
+                    self.seen.turn = None;
+                    held.note_applied(Applied::TurnReleased, self.now);
+                }
+                _ => return decision,
+            }
+        }
     }
 
     /// What ECS and the runners do by themselves: tasks start up to the wanted count and register; runners whose
@@ -253,6 +235,7 @@ impl Model {
         self.taken.push(step.clone());
         let id = held.id.clone();
         match step {
+            turn @ (Step::TakeTurn(_) | Step::ReleaseTurn) => panic!("taken while deciding: {turn:?}"),
             Step::CreateGroup { shape, tags } => {
                 self.seen.group = Some(Group {
                     arn: format!(

@@ -1,0 +1,115 @@
+//! The port [`Succession`] on the AWS SDK: a plain parameter that holds no secret.
+
+use aws_sdk_ssm::Client;
+use aws_sdk_ssm::types::ParameterType;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+
+use super::classify::{Row, Service, found, row};
+use super::config::{AwsSettings, sdk_config};
+use crate::pool::refusal::{Class, Remote};
+use crate::reconcile::ports::{Call, Record, Succession};
+
+const DESCRIPTION: &str = "Which request github-runner-pool works on for this resource. Gone with its pool.";
+
+const SSM: Service = Service { remote: Remote::ParameterStore, table: TABLE };
+
+/// <https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html>
+const TABLE: &[Row] = &[
+    row("ParameterNotFound", "", Class::Missing),
+    row("ParameterVersionNotFound", "", Class::Missing),
+    row("TooManyUpdates", "", Class::Conflict),
+    row("ParameterLimitExceeded", "", Class::Rejected),
+    row("ParameterMaxVersionLimitExceeded", "", Class::Rejected),
+    row("HierarchyTypeMismatchException", "", Class::Rejected),
+];
+
+/// Parameter Store, for the records of who works for a resource.
+#[derive(Clone, Debug)]
+pub struct SuccessionClient {
+    sdk: Client,
+}
+
+impl SuccessionClient {
+    pub(super) fn new(settings: &AwsSettings, http: &SharedHttpClient) -> Self {
+        let endpoint = settings.endpoints.choose(settings.endpoints.ssm.as_ref());
+        Self { sdk: Client::new(&sdk_config(settings, http, endpoint)) }
+    }
+}
+
+impl Succession for SuccessionClient {
+    async fn turn(&self, name: &str) -> Call<Option<Record>> {
+        let answer = self.sdk.get_parameter().name(name).send().await;
+        let answer = found(answer.map_err(|error| SSM.refused("GetParameter", error)))?;
+        Ok(answer.and_then(|answer| answer.parameter).map(|parameter| Record {
+            version: u64::try_from(parameter.version).unwrap_or(0),
+            text: parameter.value.unwrap_or_default(),
+        }))
+    }
+
+    async fn take_turn(&self, name: &str, text: &str) -> Call<u64> {
+        let call = self.sdk.put_parameter().name(name).value(text).r#type(ParameterType::String).overwrite(true);
+        let answer = call.description(DESCRIPTION).send().await;
+        let answer = answer.map_err(|error| SSM.refused("PutParameter", error))?;
+        Ok(u64::try_from(answer.version).unwrap_or(0))
+    }
+
+    async fn release_turn(&self, name: &str) -> Call<()> {
+        let answer = self.sdk.delete_parameter().name(name).send().await;
+        found(answer.map_err(|error| SSM.refused("DeleteParameter", error))).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::aws::classify::tests::check;
+    use crate::aws::replay::Replay;
+
+    const NAME: &str = "/github-runner-pool-requests/ci/5f2a/Runners";
+
+    #[test]
+    fn every_error_of_a_record_has_its_class() {
+        check(
+            &SSM,
+            TABLE,
+            &[
+                ("ParameterNotFound", "", Class::Missing),
+                ("ParameterVersionNotFound", "", Class::Missing),
+                ("TooManyUpdates", "There are concurrent updates for a resource that supports one.", Class::Conflict),
+                ("ParameterLimitExceeded", "", Class::Rejected),
+                ("ParameterMaxVersionLimitExceeded", "", Class::Rejected),
+                ("HierarchyTypeMismatchException", "", Class::Rejected),
+            ],
+        );
+    }
+
+    #[tokio::test]
+    async fn a_record_is_read_with_its_version_and_none_is_none() {
+        let replay = Replay::default().json(&json!({ "Parameter": { "Name": NAME, "Value": "text", "Version": 3 } }));
+        let record = replay.succession().turn(NAME).await.unwrap();
+        assert_eq!(record, Some(Record { text: "text".to_owned(), version: 3 }));
+        assert_eq!(replay.sent()[0].json()["Name"], NAME);
+
+        let none = Replay::default().json_error("ParameterNotFound", "");
+        assert_eq!(none.succession().turn(NAME).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_turn_is_written_over_whatever_is_there_and_tells_its_version() {
+        let replay = Replay::default().json(&json!({ "Version": 7, "Tier": "Standard" }));
+        assert_eq!(replay.succession().take_turn(NAME, "text").await.unwrap(), 7);
+        let sent = replay.sent()[0].json();
+        assert_eq!(
+            (&sent["Overwrite"], &sent["Type"], &sent["Value"]),
+            (&json!(true), &json!("String"), &json!("text"))
+        );
+    }
+
+    #[tokio::test]
+    async fn a_record_that_is_gone_is_released() {
+        Replay::default().json(&json!({})).succession().release_turn(NAME).await.unwrap();
+        Replay::default().json_error("ParameterNotFound", "").succession().release_turn(NAME).await.unwrap();
+    }
+}

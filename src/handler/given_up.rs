@@ -1,0 +1,159 @@
+//! What Lambda gave up delivering: it comes back through the on-failure queue, and becomes a FAILED answer.
+//!
+//! Lambda sends a record of an asynchronous event that failed every try, or grew too old, to the function's on-failure
+//! destination. That cannot be the function itself, so it is a queue that triggers the function. A record holds the
+//! whole event, and in it the response URL: whoever can read the queue can answer in our name.
+//!
+//! Nothing is read or changed here but the record of who works for the resource, because whatever made three
+//! invocations fail may do so again.
+//!
+//! <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html>
+
+use serde::Deserialize;
+use serde_json::Value;
+use tracing::Instrument as _;
+
+use super::telling::{Caller, answer, log_answer, repeat};
+use super::{HandleError, caller, span};
+use crate::cloudformation::properties::{RESERVE, SERVICE_TIMEOUT_MAX};
+use crate::cloudformation::request::{Decoded, decode};
+use crate::pool::continuation::HandedOn;
+use crate::pool::decision::Outcome;
+use crate::pool::report;
+use crate::pool::succession::{Turn, record_name};
+use crate::pool::time::Timestamp;
+use crate::reconcile::chain;
+use crate::reconcile::ports::{Clock, Succession, World};
+use crate::settings::Settings;
+use std::time::Duration;
+
+/// An event of the queue.
+#[derive(Deserialize)]
+struct Batch {
+    #[serde(rename = "Records")]
+    messages: Vec<Message>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Message {
+    event_source: String,
+    body: String,
+}
+
+/// What Lambda tells of an event that it gave up.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct GivenUp {
+    request_context: RequestContext,
+    request_payload: Value,
+    response_payload: Option<ResponsePayload>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RequestContext {
+    condition: String,
+    approximate_invoke_count: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ResponsePayload {
+    error_message: Option<String>,
+}
+
+/// Somebody who may still wait.
+struct Waiter {
+    caller: Caller,
+    /// Invocations before the one that was given up.
+    hops: u32,
+    /// When CloudFormation stops waiting, at the latest.
+    until: Timestamp,
+}
+
+/// Reads an event of the queue; `None` if it is none. A message that is no record of Lambda's is left out.
+pub(super) fn read(event: &Value) -> Option<Vec<GivenUp>> {
+    let batch = Batch::deserialize(event).ok()?;
+    let messages = batch.messages.into_iter().filter(|message| message.event_source == "aws:sqs");
+    Some(messages.filter_map(|message| serde_json::from_str(&message.body).ok()).collect())
+}
+
+/// Answers those who still wait.
+///
+/// # Errors
+/// When one of them could not be told: the queue delivers its message again.
+pub(super) async fn tell<W: World>(
+    world: &W,
+    settings: &Settings,
+    given_up: Vec<GivenUp>,
+    deadline: Timestamp,
+) -> Result<(), HandleError> {
+    for record in given_up {
+        let Some(waiter) = waiter(&record.request_payload, world.clock().now()) else {
+            tracing::error!(step = "given_up", "nobody can be answered: what was given up is no request");
+            continue;
+        };
+        let span = span(&waiter.caller);
+        tell_one(world, settings, &record, &waiter, deadline).instrument(span).await?;
+    }
+    Ok(())
+}
+
+async fn tell_one<W: World>(
+    world: &W,
+    settings: &Settings,
+    record: &GivenUp,
+    waiter: &Waiter,
+    deadline: Timestamp,
+) -> Result<(), HandleError> {
+    let (caller, context) = (&waiter.caller, &record.request_context);
+    tracing::error!(step = "given_up", condition = context.condition, tries = context.approximate_invoke_count);
+    if world.clock().now() >= waiter.until {
+        tracing::warn!(step = "given_up", "CloudFormation no longer waits for this request");
+        return Ok(());
+    }
+    let turn = match world.succession().turn(&record_name(&caller.request.origin)).await {
+        Ok(found) => found.map(|found| Turn::from_record(&found.text)).filter(|turn| turn.is_of(&caller.request)),
+        Err(error) => {
+            tracing::warn!(step = "given_up", class = error.class().name(), refusal = %chain(&error));
+            None
+        }
+    };
+    if let Some(turn) = turn {
+        if let Some(body) = turn.answer() {
+            return Ok(repeat(world, caller, body.to_owned(), deadline).await?);
+        }
+        if turn.is_beyond(waiter.hops) {
+            tracing::info!(step = "given_up", "a later invocation goes on with this request");
+            return Ok(());
+        }
+    }
+    let said = record.response_payload.as_ref().and_then(|payload| payload.error_message.as_deref());
+    let outcome = Outcome::failed(report::given_up(&context.condition, context.approximate_invoke_count, said));
+    answer(world, settings, caller, &caller.physical_id, &outcome, true, deadline).await?;
+    log_answer(&outcome, Duration::ZERO);
+    Ok(())
+}
+
+/// Who waits for what was given up.
+fn waiter(payload: &Value, now: Timestamp) -> Option<Waiter> {
+    match HandedOn::read(payload) {
+        Some(HandedOn::Readable(held)) => Some(Waiter {
+            hops: held.hops,
+            until: held.answer_by + RESERVE,
+            caller: Caller { physical_id: held.answered_id().to_owned(), request: held.request },
+        }),
+        Some(HandedOn::Unreadable { request, id }) => {
+            Some(Waiter { hops: u32::MAX, until: now + RESERVE, caller: Caller { request, physical_id: id } })
+        }
+        None => match decode(payload) {
+            Decoded::Request(request) => Some(Waiter {
+                hops: 0,
+                until: request.signed_at.unwrap_or(now) + request.service_timeout.min(SERVICE_TIMEOUT_MAX),
+                caller: caller(&request),
+            }),
+            Decoded::Unanswerable(_) => None,
+        },
+    }
+}

@@ -1,0 +1,272 @@
+//! Who works for a resource: one request at a time, and the newest that CloudFormation sent.
+//!
+//! A cancelled operation is not told that it is: CloudFormation signs a new request and waits for that one alone, while
+//! the older one is still at work. So whoever is about to change something first writes a record, *takes the turn*, and
+//! looks at it again before every further step. A record that somebody else has written since ends the work.
+//!
+//! Requests are ordered by the moment at which CloudFormation signed them, and invocations of one request by their hop;
+//! among equals the one that wrote last goes on, which the record's version tells. The pairs that meet:
+//!
+//! - **A newer request and an older one at work.** The newer takes the turn; the older stops at its next look, with an
+//!   answer that nobody waits for. What it has half done is where the newer one begins.
+//! - **An older request that Lambda delivers late.** It finds a newer turn and stops before its first effect.
+//! - **Two deliveries of one event.** The later takes the turn, for the earlier may be dead; the earlier says nothing.
+//! - **A delivery of what an earlier invocation was given**, when a later hop is at work: it says nothing.
+//! - **A delivery of a request that was answered.** It repeats that answer, byte for byte.
+//! - **The same request id with another URL** is another request: CloudFormation tries again, and waits there.
+//! - **A Delete of one pool and a request for another pool of the same resource**, a replacement: neither minds the
+//!   other, and the record is the other's.
+//! - **A Delete that is done removes the record.** A Create or an Update that finds its turn gone stops: what it was to
+//!   build has been taken down. Two things stay open, for Parameter Store has no conditional write: a request that takes
+//!   its turn in the moment of that removal stops as well, and fails; and an event that Lambda holds back until the
+//!   Delete of its pool is done finds nothing that says so.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::continuation::{Continuation, Goal, Request, Wish};
+use super::identity::Origin;
+use super::observed::Observed;
+use super::plan::Step;
+use super::time::Timestamp;
+
+/// Below this path of Parameter Store every record is.
+const RECORDS_PATH: &str = "/github-runner-pool-requests";
+/// The format of a record. A record of another one was written by another version of the function.
+const FORMAT: u16 = 1;
+/// Hexadecimal digits that tell one response URL from another.
+const URL_DIGITS: usize = 16;
+
+/// Who has the turn, as the record says it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Turn {
+    format: u16,
+    /// CloudFormation's id of the request.
+    request_id: String,
+    /// The beginning of a hash of its response URL, which itself is a secret.
+    url: String,
+    /// When CloudFormation signed it.
+    signed_at: Timestamp,
+    /// The pool that it is about.
+    pool: String,
+    /// What is to become of that.
+    purpose: Purpose,
+    /// Invocations of the request before the one that wrote this.
+    hop: u32,
+    /// The answer, once there is one: what CloudFormation was told, or is about to be.
+    #[serde(skip)]
+    answer: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Purpose {
+    Present,
+    Absent,
+}
+
+/// A record as it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenTurn {
+    /// What it says.
+    pub turn: Turn,
+    /// How often it has been written; a record that was removed begins anew.
+    pub version: u64,
+}
+
+/// Why an invocation ends without going on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Yield {
+    /// A newer request is at work, or has been.
+    ToNewerRequest,
+    /// Another delivery of this request is at work, further on or begun later.
+    ToOtherDelivery,
+    /// The request was answered with this body.
+    Answered(String),
+}
+
+/// Whether a request may go on.
+enum Standing {
+    /// It has the turn.
+    Holds,
+    /// It has to take the turn before its first effect.
+    MayTake,
+    /// It needs no turn: the record is about another pool.
+    Bystander,
+    /// It may not.
+    Yields(Yield),
+}
+
+impl Turn {
+    /// The turn of this invocation.
+    #[must_use]
+    pub fn of(held: &Continuation) -> Self {
+        let purpose = match held.goal {
+            Goal::Present(_) => Purpose::Present,
+            Goal::Absent(_) => Purpose::Absent,
+        };
+        Self {
+            format: FORMAT,
+            request_id: held.request.request_id.clone(),
+            url: digest(&held.request),
+            signed_at: held.accepted_at,
+            pool: held.id.as_str().to_owned(),
+            purpose,
+            hop: held.hops,
+            answer: None,
+        }
+    }
+
+    /// Reads a record. What cannot be read is older than every request, so that whoever comes takes over.
+    #[must_use]
+    pub fn from_record(text: &str) -> Self {
+        let (head, answer) = text.split_once('\n').unwrap_or((text, ""));
+        let turn = serde_json::from_str::<Self>(head).ok().filter(|turn| turn.format == FORMAT);
+        match turn {
+            Some(turn) => Self { answer: (!answer.is_empty()).then(|| answer.to_owned()), ..turn },
+            None => Self {
+                format: 0,
+                request_id: String::new(),
+                url: String::new(),
+                signed_at: Timestamp::from_epoch_millis(0),
+                pool: String::new(),
+                purpose: Purpose::Present,
+                hop: 0,
+                answer: None,
+            },
+        }
+    }
+
+    /// The record's text: a line of JSON, and the answer below it. Holds no secret.
+    #[must_use]
+    pub fn to_record(&self) -> String {
+        // Strings and numbers: nothing in here can fail to serialize.
+        let head = serde_json::to_string(self).unwrap_or_default();
+        // Parameter Store takes two braces for a reference to another parameter. JSON has them inside texts only.
+        let answer = self.answer.as_deref().unwrap_or_default().replace("{{", "{\\u007b");
+        format!("{head}\n{answer}")
+    }
+
+    /// The same turn, with this answer.
+    #[must_use]
+    pub fn answered(self, body: &str) -> Self {
+        Self { answer: Some(body.to_owned()), ..self }
+    }
+
+    /// The answer, if there is one.
+    #[must_use]
+    pub fn answer(&self) -> Option<&str> {
+        self.answer.as_deref()
+    }
+
+    /// Whether this is a turn of that request, whichever delivery and hop.
+    #[must_use]
+    pub fn is_of(&self, request: &Request) -> bool {
+        self.request_id == request.request_id && self.url == digest(request)
+    }
+
+    /// Whether the request went on beyond this hop.
+    #[must_use]
+    pub const fn is_beyond(&self, hops: u32) -> bool {
+        self.hop > hops
+    }
+}
+
+fn digest(request: &Request) -> String {
+    let hash = Sha256::digest(request.response_url.expose());
+    hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>().chars().take(URL_DIGITS).collect()
+}
+
+fn standing(held: &Continuation, seen: &Observed) -> Standing {
+    let Some(SeenTurn { turn, version }) = &seen.turn else {
+        return match (&held.goal, held.turn) {
+            // A Delete has removed it, and what this request was to build with it.
+            (Goal::Present(_), Some(_)) => Standing::Yields(Yield::ToNewerRequest),
+            (Goal::Present(_) | Goal::Absent(_), _) => Standing::MayTake,
+        };
+    };
+    if turn.is_of(&held.request) {
+        return own(held, turn, *version);
+    }
+    let is_about_another = turn.pool != held.id.as_str();
+    match &held.goal {
+        Goal::Absent(_) if is_about_another && turn.format == FORMAT => return Standing::Bystander,
+        Goal::Present(_) if is_about_another && turn.purpose == Purpose::Absent => return displaced(held, *version),
+        Goal::Absent(_) | Goal::Present(_) => {}
+    }
+    // Signatures are dated in whole seconds. Of two that are equal, the one that wrote later came later.
+    let is_newer = turn.signed_at > held.accepted_at
+        || (turn.signed_at == held.accepted_at && held.turn.is_some_and(|mine| mine < *version));
+    if is_newer { Standing::Yields(Yield::ToNewerRequest) } else { displaced(held, *version) }
+}
+
+/// Where one's own record stands.
+fn own(held: &Continuation, turn: &Turn, version: u64) -> Standing {
+    if let Some(answer) = &turn.answer {
+        return Standing::Yields(Yield::Answered(answer.clone()));
+    }
+    match held.turn {
+        _ if turn.is_beyond(held.hops) => Standing::Yields(Yield::ToOtherDelivery),
+        Some(mine) if version > mine => Standing::Yields(Yield::ToOtherDelivery),
+        Some(_) => Standing::Holds,
+        None => Standing::MayTake,
+    }
+}
+
+/// The record is somebody's who has no claim: it was written over ours, or what was read is older than ours.
+fn displaced(held: &Continuation, version: u64) -> Standing {
+    if held.turn.is_some_and(|mine| version < mine) { Standing::Holds } else { Standing::MayTake }
+}
+
+/// What comes before the next effect: nothing, a step, or the end.
+pub(super) enum Before {
+    Nothing,
+    Take(Step),
+    Yield(Yield),
+}
+
+/// Whether this invocation has to end.
+pub(super) fn yields(held: &Continuation, seen: &Observed) -> Option<Yield> {
+    match standing(held, seen) {
+        Standing::Yields(why) => Some(why),
+        Standing::Holds | Standing::MayTake | Standing::Bystander => None,
+    }
+}
+
+/// What comes before an effect, and before a wait for one.
+pub(super) fn before_effect(held: &Continuation, seen: &Observed) -> Before {
+    match standing(held, seen) {
+        Standing::Yields(why) => Before::Yield(why),
+        Standing::MayTake => Before::Take(Step::TakeTurn(Turn::of(held))),
+        Standing::Holds | Standing::Bystander => Before::Nothing,
+    }
+}
+
+/// What comes before an answer. A request that wants nothing new, and finds nobody at work, leaves no trace: an
+/// unchanged pool costs reads only. Every other one takes the turn even if the world agrees with it already, because an
+/// older request may still be under way that would change it.
+pub(super) fn before_answer(held: &Continuation, seen: &Observed) -> Before {
+    let is_quiet = match &held.goal {
+        Goal::Present(goal) => {
+            held.turn.is_none()
+                && goal.wish == Wish::Unchanged
+                && seen.turn.as_ref().is_none_or(|seen| seen.turn.answer.is_some() || seen.turn.is_of(&held.request))
+        }
+        Goal::Absent(_) => seen.turn.is_none(),
+    };
+    if is_quiet { Before::Nothing } else { before_effect(held, seen) }
+}
+
+/// Whether the record is this request's to remove, once its pool is gone.
+pub(super) fn leaves_record(held: &Continuation, seen: &Observed) -> bool {
+    seen.turn.is_some() && matches!(standing(held, seen), Standing::Holds)
+}
+
+/// The name of the record of a resource, as Parameter Store wants it.
+#[must_use]
+pub fn record_name(origin: &Origin) -> String {
+    let part = |text: &str| -> String {
+        text.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '.') { c } else { '_' }).collect()
+    };
+    let [stack, guid, resource] = [origin.stack_name(), origin.stack_guid(), &origin.logical_id].map(part);
+    format!("{RECORDS_PATH}/{stack}/{guid}/{resource}")
+}

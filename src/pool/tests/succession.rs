@@ -1,0 +1,212 @@
+//! Who goes on when two meet, pair by pair.
+
+use std::time::Duration;
+
+use super::support::{T0, absent, origin, present, spec};
+use crate::pool::continuation::{Continuation, Goal, Wish};
+use crate::pool::decision::{Decision, Moment, decide};
+use crate::pool::identity::PhysicalId;
+use crate::pool::observed::Observed;
+use crate::pool::plan::Step;
+use crate::pool::secret::Secret;
+use crate::pool::spec::Scope;
+use crate::pool::succession::{SeenTurn, Turn, Yield, record_name};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A request that CloudFormation signed so many seconds after the first.
+fn later(mut held: Continuation, name: &str, secs: u32) -> Continuation {
+    held.request.request_id = name.to_owned();
+    held.request.response_url = Secret::new(format!("https://planted.example/{name}"));
+    held.accepted_at = T0 + SECOND * secs;
+    held.answer_by = held.accepted_at + SECOND * 3480;
+    held
+}
+
+/// What `held` does next, in a world in which a record of `of` was found at this version.
+fn next(held: &mut Continuation, of: Option<&Continuation>, version: u64) -> Decision {
+    next_after(held, of.map(Turn::of), version)
+}
+
+fn next_after(held: &mut Continuation, turn: Option<Turn>, version: u64) -> Decision {
+    let turn = turn.map(|turn| SeenTurn { turn, version });
+    let world = super::support::Model::empty().seen;
+    let seen = Observed { turn, is_complete: true, ..world };
+    decide(held, &seen, Moment { now: held.accepted_at + SECOND, poll: SECOND * 10 })
+}
+
+fn takes_turn(decision: &Decision) -> bool {
+    matches!(decision, Decision::Act(plan) if matches!(plan.as_slice(), [Step::TakeTurn(_)]))
+}
+
+fn acts(decision: &Decision) -> bool {
+    matches!(decision, Decision::Act(plan) if !plan.iter().any(|step| matches!(step, Step::TakeTurn(_))))
+}
+
+/// A Create that has taken its turn, by the record's first version.
+fn at_work() -> Continuation {
+    Continuation { turn: Some(1), ..present(spec()) }
+}
+
+#[test]
+fn whoever_is_first_takes_the_turn_before_anything_else_and_then_goes_on() {
+    let mut held = present(spec());
+    assert!(takes_turn(&next(&mut held, None, 0)));
+    let (mut held, record) = (at_work(), at_work());
+    assert!(acts(&next(&mut held, Some(&record), 1)));
+}
+
+#[test]
+fn a_newer_request_takes_over_and_the_older_one_stops() {
+    let mut newer = later(present(spec()), "newer", 60);
+    assert!(takes_turn(&next(&mut newer, Some(&at_work()), 1)));
+    let mut older = at_work();
+    assert_eq!(next(&mut older, Some(&newer), 2), Decision::Yield(Yield::ToNewerRequest));
+}
+
+#[test]
+fn an_older_request_that_comes_late_stops_before_its_first_effect() {
+    let newer = later(absent(&spec()), "newer", 60);
+    assert_eq!(next(&mut present(spec()), Some(&newer), 1), Decision::Yield(Yield::ToNewerRequest));
+}
+
+#[test]
+fn of_two_requests_signed_in_the_same_second_the_one_that_came_later_goes_on() {
+    let mut other = later(present(spec()), "other", 0);
+    assert!(takes_turn(&next(&mut other, Some(&at_work()), 1)));
+    assert_eq!(next(&mut at_work(), Some(&other), 2), Decision::Yield(Yield::ToNewerRequest));
+}
+
+#[test]
+fn an_older_request_that_wrote_over_the_record_is_written_over() {
+    let mut newer = Continuation { turn: Some(1), ..later(present(spec()), "newer", 60) };
+    assert!(takes_turn(&next(&mut newer, Some(&at_work()), 2)));
+}
+
+#[test]
+fn a_record_that_is_older_than_ones_own_was_read_too_early() {
+    let mut newer = Continuation { turn: Some(2), ..later(present(spec()), "newer", 60) };
+    assert!(acts(&next(&mut newer, Some(&at_work()), 1)));
+}
+
+#[test]
+fn of_two_deliveries_of_one_event_the_later_goes_on_and_the_earlier_says_nothing() {
+    let mut second = present(spec());
+    assert!(takes_turn(&next(&mut second, Some(&at_work()), 1)));
+    assert_eq!(next(&mut at_work(), Some(&second), 2), Decision::Yield(Yield::ToOtherDelivery));
+}
+
+#[test]
+fn what_an_earlier_invocation_was_given_says_nothing_once_a_later_hop_is_at_work() {
+    let further = Continuation { hops: 2, ..at_work() };
+    for mut stale in [present(spec()), Continuation { hops: 1, ..present(spec()) }] {
+        assert_eq!(next(&mut stale, Some(&further), 5), Decision::Yield(Yield::ToOtherDelivery));
+    }
+    let mut next_hop = Continuation { hops: 3, ..present(spec()) };
+    assert!(takes_turn(&next(&mut next_hop, Some(&further), 5)));
+}
+
+#[test]
+fn a_request_that_was_answered_repeats_its_answer() {
+    let turn = Turn::of(&at_work()).answered("the body");
+    let decision = next_after(&mut present(spec()), Some(turn.clone()), 2);
+    assert_eq!(decision, Decision::Yield(Yield::Answered("the body".to_owned())));
+    let mut again = later(present(spec()), "request-1", 60);
+    assert!(takes_turn(&next_after(&mut again, Some(turn), 2)), "another URL is another request");
+}
+
+#[test]
+fn an_unchanged_pool_leaves_no_trace_unless_somebody_is_at_work() {
+    let unchanged = || {
+        let mut held = later(present(spec()), "unchanged", 60);
+        if let Goal::Present(goal) = &mut held.goal {
+            goal.wish = Wish::Unchanged;
+        }
+        held
+    };
+    let mut world = super::support::Model::empty();
+    world.run(&mut present(spec()));
+    let at = |held: &Continuation| Moment { now: held.accepted_at + SECOND * 600, poll: SECOND };
+    let look = |turn: Option<Turn>| {
+        let mut held = unchanged();
+        let turn = turn.map(|turn| SeenTurn { turn, version: 7 });
+        let seen = Observed { turn, is_complete: true, ..world.seen.clone() };
+        let now = at(&held);
+        decide(&mut held, &seen, now)
+    };
+    let answered = Turn::of(&at_work()).answered("done");
+    assert!(matches!(look(None), Decision::Answer(_)));
+    assert!(matches!(look(Some(answered)), Decision::Answer(_)));
+    assert!(takes_turn(&look(Some(Turn::of(&at_work())))), "an open request may still change it");
+}
+
+#[test]
+fn a_create_whose_record_is_gone_stops_and_a_delete_goes_on() {
+    assert_eq!(next(&mut at_work(), None, 0), Decision::Yield(Yield::ToNewerRequest));
+    let mut twin = Continuation { turn: Some(3), ..absent(&spec()) };
+    assert!(matches!(next(&mut twin, None, 0), Decision::Answer(_)));
+}
+
+#[test]
+fn a_delete_removes_the_record_last_and_answers_then() {
+    let record = later(absent(&spec()), "delete", 60);
+    let mut delete = record.clone();
+    assert!(takes_turn(&next(&mut delete, Some(&at_work()), 1)), "somebody may still be building");
+    delete.turn = Some(2);
+    assert_eq!(next(&mut delete, Some(&record), 2), Decision::Act(vec![Step::ReleaseTurn]));
+    delete.turn = None;
+    assert!(matches!(next(&mut delete, None, 0), Decision::Answer(_)));
+}
+
+#[test]
+fn a_delete_and_a_request_for_another_pool_of_the_resource_do_not_mind_each_other() {
+    let mut replaced = spec();
+    replaced.github.scope = Scope::Organization("another".to_owned());
+    let replacement = later(present(replaced.clone()), "replacement", 60);
+    assert_ne!(replacement.id, PhysicalId::of(&origin(), &spec()));
+    let mut clean_up = later(absent(&spec()), "clean-up", 120);
+    assert!(matches!(next(&mut clean_up, Some(&replacement), 3), Decision::Answer(_)), "nothing is left of it");
+
+    let mut update = Continuation { turn: Some(1), ..later(present(replaced), "update", 60) };
+    assert!(takes_turn(&next(&mut update, Some(&clean_up), 2)), "the record is the other pool's");
+}
+
+#[test]
+fn a_record_says_the_same_after_its_journey_and_holds_no_secret() {
+    let turn = Turn::of(&at_work());
+    assert_eq!(Turn::from_record(&turn.to_record()), turn);
+    let answered = turn.answered(r#"{"Status":"FAILED","Reason":"use {{resolve}}"}"#);
+    let text = answered.to_record();
+    assert!(!text.contains("{{"), "Parameter Store would look for another parameter: {text}");
+    assert!(!text.contains("planted"), "{text}");
+    let body: serde_json::Value = serde_json::from_str(Turn::from_record(&text).answer().unwrap()).unwrap();
+    assert_eq!(body["Reason"], "use {{resolve}}");
+}
+
+#[test]
+fn a_record_that_nobody_can_read_is_taken_over() {
+    for text in ["", "{}", "null", "a note\nof somebody", "{\"format\":99}"] {
+        let turn = Turn::from_record(text);
+        for mut held in [present(spec()), Continuation { turn: Some(1), ..present(spec()) }] {
+            assert!(takes_turn(&next_after(&mut held, Some(turn.clone()), 2)), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_records_name_is_one_that_parameter_store_takes() {
+    assert_eq!(record_name(&origin()), "/github-runner-pool-requests/ci/5f2a0000-0000-0000-0000-000000000001/Runners");
+    let mut strange = origin();
+    strange.stack_id = "no arn: ümlaut".to_owned();
+    let name = record_name(&strange);
+    assert!(name.chars().all(|c| c.is_ascii_alphanumeric() || "/_.-".contains(c)), "{name}");
+}
+
+#[test]
+fn an_expired_request_begins_nothing() {
+    let mut held = present(spec());
+    let seen = Observed { is_complete: true, ..super::support::Model::empty().seen };
+    let at = Moment { now: held.answer_by, poll: SECOND };
+    let decision = decide(&mut held, &seen, at);
+    assert!(matches!(decision, Decision::Answer(_)), "{decision:?}");
+}
