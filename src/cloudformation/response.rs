@@ -1,4 +1,5 @@
-//! The answer, within CloudFormation's bounds: 4096 bytes in all, a physical id of 1024 at most and never empty.
+//! The answer, within CloudFormation's bounds: 4096 bytes in all, a physical id of 1024 at most and never empty; and
+//! within those of the record that it is written down in before it is sent.
 //!
 //! A body that is too long fails with a text that hides the reason, so the Reason gives way: its head, which says what
 //! to do, and the place of the log at its end stay.
@@ -11,8 +12,13 @@ use serde::Serialize;
 
 use crate::pool::identity::Origin;
 
-/// Bytes of a body, encoded, this one included.
-pub const BODY_BYTES_MAX: usize = 4_096;
+/// Bytes of a body, encoded, this one included. CloudFormation takes 4096, and so does a standard parameter of Parameter
+/// Store, where the body stands below the head of the record (`pool::succession`).
+///
+/// <https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-advanced-parameters.html>
+pub const BODY_BYTES_MAX: usize = 4_096 - RECORD_HEAD_BYTES_MAX;
+/// Bytes of a record's head: ids, a digest, a moment and a name, far below this.
+const RECORD_HEAD_BYTES_MAX: usize = 512;
 /// Bytes of a physical id.
 const PHYSICAL_ID_BYTES_MAX: usize = 1_024;
 /// What stands for the physical id of a pool that never got one: no id of ours has this form, so that the Delete that
@@ -21,7 +27,7 @@ pub const NO_PHYSICAL_ID: &str = "ghr-was-not-created";
 
 /// Encoded bytes of what is echoed, far above what CloudFormation sends: they keep a body within its bound even for an
 /// event that no CloudFormation made. Together they leave a Reason of a few hundred bytes.
-const PHYSICAL_ID_ENCODED_MAX: usize = 1_536;
+const PHYSICAL_ID_ENCODED_MAX: usize = 1_024;
 const STACK_ID_ENCODED_MAX: usize = 1_024;
 const LOGICAL_ID_ENCODED_MAX: usize = 384;
 const REQUEST_ID_ENCODED_MAX: usize = 256;

@@ -17,6 +17,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -132,18 +133,20 @@ class Stage:
 
     # The function, called without CloudFormation.
 
-    def send(self, event: Properties, kind: str = "Event") -> Letter:
-        """Hands the function an event as it is, and waits for nothing."""
+    def send(self, event: Properties, kind: str = "Event", signed_ago: int = 0) -> Letter:
+        """Hands the function an event as it is, signed so many seconds ago, and waits for nothing."""
         number = next(_numbers)
-        url = f"{self.sink.url}/{number}?X-Amz-Signature={PLANTED_SIGNATURE}"
-        event = {"RequestId": str(uuid.uuid4()), "ResourceType": "Custom::GitHubRunnerPool", **event}
-        result = self.world.client("lambda").invoke(
-            FunctionName=FUNCTION_NAME,
-            InvocationType=kind,
-            Payload=json.dumps({**event, "ResponseURL": url}).encode(),
-        )
-        assert "FunctionError" not in result, result["Payload"].read()
-        return Letter(self, event["RequestId"], f"/{number}?")
+        signed = datetime.now(UTC) - timedelta(seconds=signed_ago)
+        url = f"{self.sink.url}/{number}?X-Amz-Date={signed:%Y%m%dT%H%M%SZ}&X-Amz-Signature={PLANTED_SIGNATURE}"
+        event = {
+            "RequestId": str(uuid.uuid4()),
+            "ResourceType": "Custom::GitHubRunnerPool",
+            **event,
+            "ResponseURL": url,
+        }
+        letter = Letter(self, event, f"/{number}?")
+        letter.deliver(kind)
+        return letter
 
     def invoke(self, event: Properties) -> Properties:
         """The same, and returns the one answer that it has given by the time it ends."""
@@ -186,14 +189,21 @@ class Letter:
     """An event on its way to the function."""
 
     stage: Stage
-    request_id: str
+    event: Properties
     path: str
 
+    def deliver(self, kind: str = "Event") -> None:
+        """Hands it over; once more, as Lambda may do with every event, if it has been before."""
+        result = self.stage.world.client("lambda").invoke(
+            FunctionName=FUNCTION_NAME, InvocationType=kind, Payload=json.dumps(self.event).encode()
+        )
+        assert "FunctionError" not in result, result["Payload"].read()
+
     def answer(self, timeout: float) -> Properties:
-        """The one answer to it."""
+        """The one answer to it, however often it was given."""
         answers = self.stage.world.wait_for("the answer", lambda: self.stage.sink.answers(self.path), timeout)
-        assert len(answers) == 1, answers
-        assert answers[0]["RequestId"] == self.request_id
+        assert all(answer == answers[0] for answer in answers), answers
+        assert answers[0]["RequestId"] == self.event["RequestId"]
         return answers[0]
 
 

@@ -86,13 +86,26 @@ def test_a_delete_of_another_stacks_pool_leaves_it_alone(stage: Stage) -> None:
     assert pool.leftovers() == []
 
 
-def test_a_delete_that_is_delivered_twice_succeeds_twice(stage: Stage) -> None:
+def test_a_delete_that_is_delivered_twice_has_one_answer(stage: Stage) -> None:
     pool = stage.start("twice").up()
-    event = delete_event(pool, ResourceProperties=pool.sent_properties())
-    both = [stage.send(event), stage.send(event)]
-    assert [letter.answer(60)["Status"] for letter in both] == ["SUCCESS", "SUCCESS"]
+    letter = stage.send(delete_event(pool, ResourceProperties=pool.sent_properties()))
+    letter.deliver()
+    assert letter.answer(60)["Status"] == "SUCCESS"
     assert leftovers(stage.world, pool.id) == []
-    assert stage.invoke(event)["Status"] == "SUCCESS"
+    letter.deliver("RequestResponse")
+    assert letter.answer(0)["Status"] == "SUCCESS"
+    pool.delete()
+
+
+def test_of_two_deletes_at_once_the_newer_one_does_the_work(stage: Stage) -> None:
+    pool = stage.start("double").up()
+    event = delete_event(pool, ResourceProperties=pool.sent_properties())
+    older, newer = stage.send(event, signed_ago=60), stage.send(event)
+    assert newer.answer(60)["Status"] == "SUCCESS"
+    assert leftovers(stage.world, pool.id) == []
+    told = older.answer(60)
+    assert told["Status"] == "FAILED"
+    assert "newer request" in told["Reason"]
     pool.delete()
 
 

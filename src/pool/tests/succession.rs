@@ -210,3 +210,11 @@ fn an_expired_request_begins_nothing() {
     let decision = decide(&mut held, &seen, at);
     assert!(matches!(decision, Decision::Answer(_)), "{decision:?}");
 }
+
+#[test]
+fn the_head_of_a_record_leaves_room_for_the_longest_answer() {
+    let mut held = later(absent(&spec()), "0b8f2a9e-5d0e-4f8a-9f3c-2b1a7c6d5e4f", 60);
+    held.id = PhysicalId::try_from(format!("ghr-{}-{}-0123456789", "s".repeat(48), "l".repeat(48))).unwrap();
+    held.hops = u32::MAX;
+    assert!(Turn::of(&held).to_record().len() < 512);
+}
