@@ -142,7 +142,7 @@ async fn begin<W: World>(
 
 /// Who is to be answered, before any work has been done.
 fn caller(request: &Request) -> Caller {
-    let physical_id = request.physical_id().map(str::to_owned).or_else(|| identity(request));
+    let physical_id = identity(request).or_else(|| request.physical_id().map(str::to_owned));
     Caller {
         request: continuation::Request {
             request_id: request.request_id.clone(),

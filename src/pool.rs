@@ -5,6 +5,7 @@
 //! ([`continuation`]), the deciding ([`decision`], [`succession`], [`convergence`], [`retirement`], [`deletion`]), and what it comes
 //! to ([`plan`] with its [`evidence`], [`report`]).
 
+pub mod abandonment;
 pub mod continuation;
 pub mod convergence;
 pub mod decision;

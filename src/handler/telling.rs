@@ -117,10 +117,9 @@ pub(super) fn log_answer(outcome: &Outcome, took: Duration) {
 
 fn response(settings: &Settings, caller: &Caller, physical_id: &str, outcome: &Outcome) -> Response {
     let status = match outcome {
-        Outcome::Succeeded { attributes, notes } => Status::Success {
-            data: attributes.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect(),
-            note: (!notes.is_empty()).then(|| notes.join("; ")),
-        },
+        Outcome::Succeeded { attributes, notes } => {
+            Status::Success { data: attributes.clone(), note: (!notes.is_empty()).then(|| notes.join("; ")) }
+        }
         Outcome::Failed { reason } => Status::Failed { reason: reason.clone() },
     };
     Response {

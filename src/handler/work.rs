@@ -1,9 +1,10 @@
 //! What a request asks for: from a decoded request to a goal, and from the goal to its end.
 
 use super::{ANSWER_RESERVE, CALL_RESERVE, Done, done};
-use crate::cloudformation::properties::{self, hints};
+use crate::cloudformation::properties::{self, Hints, hints};
 use crate::cloudformation::request::{Request, RequestKind};
 use crate::cloudformation::response::NO_PHYSICAL_ID;
+use crate::pool::abandonment::{self, Abandoned};
 use crate::pool::continuation::{self, Absent, Continuation, Goal, Memory, Preflight, Present, Wish};
 use crate::pool::convergence::attributes;
 use crate::pool::decision::{Look, Outcome};
@@ -64,7 +65,18 @@ pub(super) async fn carry_out<W: World>(
     let reserve = ANSWER_RESERVE + CALL_RESERVE;
     let budget = settings.invocation_budget.map(|budget| world.clock().now() + budget);
     let until = budget.unwrap_or(deadline - reserve).min(deadline - reserve);
-    drive(world, held, settings.poll_interval, until).await
+    loop {
+        match drive(world, held, settings.poll_interval, until).await {
+            End::Outcome(outcome) => match abandonment::sequel(held, &outcome) {
+                Some(sequel) => {
+                    tracing::info!(step = "abandoned", pool = %sequel.id, "taking down what a cancelled replacement built");
+                    *held = sequel;
+                }
+                None => return End::Outcome(abandonment::settled(held, outcome)),
+            },
+            end @ (End::Yielded(_) | End::OutOfTime { .. }) => return end,
+        }
+    }
 }
 
 fn present(request: &Request, spec: PoolSpec, accepted_at: Timestamp) -> Continuation {
@@ -77,6 +89,7 @@ fn present(request: &Request, spec: PoolSpec, accepted_at: Timestamp) -> Continu
         RequestKind::Create | RequestKind::Delete { .. } | RequestKind::Unknown { .. } => Default::default(),
     };
     let id = PhysicalId::of(&request.origin, &spec);
+    let abandoned = abandoned(request, &id, former.as_ref());
     let is_trusted = former.as_ref().and_then(|former| former.spec.as_ref()).is_some_and(|before| {
         before.credentials == spec.credentials
             && before.runner.group == spec.runner.group
@@ -90,8 +103,21 @@ fn present(request: &Request, spec: PoolSpec, accepted_at: Timestamp) -> Continu
         former_runner_name: former.and_then(|former| former.runner_name),
         preflight: if is_trusted { Preflight::Skip } else { Preflight::Ask },
         wish,
+        abandoned,
     }));
     held(request, id, goal, accepted_at)
+}
+
+/// The pool that an Update back to the old properties leaves behind: theirs are another pool's, and CloudFormation never
+/// heard of that one.
+fn abandoned(request: &Request, id: &PhysicalId, former: Option<&Hints>) -> Option<Abandoned> {
+    let former = former?;
+    let other = PhysicalId::of(&request.origin, former.spec.as_ref()?);
+    let is_back = request.physical_id() == Some(id.as_str()) && other != *id;
+    is_back.then(|| Abandoned {
+        goal: Absent { record: former.record(&other), manners: former.manners.clone(), sent_id: None, kept: None },
+        id: other,
+    })
 }
 
 fn held(request: &Request, id: PhysicalId, goal: Goal, accepted_at: Timestamp) -> Continuation {
@@ -149,7 +175,8 @@ async fn absent<W: World>(
         None => only_pool_of(world, request, physical_id).await?,
     };
     let sent_id = Some(request.physical_id().unwrap_or(NO_PHYSICAL_ID).to_owned());
-    let goal = Goal::Absent(Box::new(Absent { record: hints.record(&id), manners: hints.manners, sent_id }));
+    let goal =
+        Goal::Absent(Box::new(Absent { record: hints.record(&id), manners: hints.manners, sent_id, kept: None }));
     Ok(held(request, id, goal, accepted_at))
 }
 

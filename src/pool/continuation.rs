@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::abandonment::Abandoned;
+use super::decision::Outcome;
 use super::identity::{Origin, PhysicalId};
 use super::observed::{GitHubView, Observed, Task, TaskPhase};
 use super::pairing::{Behind, runner_behind};
@@ -109,6 +111,9 @@ pub struct Present {
     /// Whether the template wants anything new.
     #[serde(default)]
     pub wish: Wish,
+    /// The pool of a replacement that was cancelled in favour of this one.
+    #[serde(default)]
+    pub abandoned: Option<Abandoned>,
 }
 
 /// What the template wants, beside what it wanted before.
@@ -140,6 +145,9 @@ pub struct Absent {
     /// The physical id that CloudFormation sent, and hears again, where it is not the pool's.
     #[serde(default)]
     pub sent_id: Option<String>,
+    /// What is to be answered of the pool that stays, where this one is the rest of a cancelled replacement.
+    #[serde(default)]
+    pub kept: Option<Outcome>,
 }
 
 impl HandedOn {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::continuation::{Continuation, Goal};
 use super::observed::Observed;
 use super::plan::Plan;
@@ -52,12 +54,12 @@ pub enum Look {
 }
 
 /// What an answer says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// The pool is as it should be.
     Succeeded {
         /// `Fn::GetAtt`; empty after a Delete.
-        attributes: BTreeMap<&'static str, String>,
+        attributes: BTreeMap<String, String>,
         /// What a person should know all the same.
         notes: Vec<String>,
     },

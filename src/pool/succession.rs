@@ -256,9 +256,10 @@ pub(super) fn before_answer(held: &Continuation, seen: &Observed) -> Before {
     if is_quiet { Before::Nothing } else { before_effect(held, seen) }
 }
 
-/// Whether the record is this request's to remove, once its pool is gone.
+/// Whether the record is this request's to remove, once its pool is gone and no other one stays.
 pub(super) fn leaves_record(held: &Continuation, seen: &Observed) -> bool {
-    seen.turn.is_some() && matches!(standing(held, seen), Standing::Holds)
+    let is_all = matches!(&held.goal, Goal::Absent(absent) if absent.kept.is_none());
+    is_all && seen.turn.is_some() && matches!(standing(held, seen), Standing::Holds)
 }
 
 /// The name of the record of a resource, as Parameter Store wants it.

@@ -1,5 +1,6 @@
 //! The heart's tests: decisions over observations, as values.
 
+mod abandonment;
 mod convergence;
 mod deletion;
 mod identity;

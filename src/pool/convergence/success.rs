@@ -34,7 +34,7 @@ pub(super) fn outcome(held: &Continuation, goal: &Present, seen: &Observed) -> O
 
 /// `Fn::GetAtt`: every key, always, as strings.
 #[must_use]
-pub fn attributes(held: &Continuation, goal: &Present, seen: &Observed) -> BTreeMap<&'static str, String> {
+pub fn attributes(held: &Continuation, goal: &Present, seen: &Observed) -> BTreeMap<String, String> {
     let id = held.id.as_str().to_owned();
     let (provider, group_name) = match &goal.spec.capacity {
         Capacity::Own(_) => (id.clone(), id.clone()),
@@ -42,7 +42,7 @@ pub fn attributes(held: &Continuation, goal: &Present, seen: &Observed) -> BTree
     };
     let service = seen.service.as_ref();
     let prefix = goal.spec.runner.name.clone().unwrap_or_else(|| held.id.runner_name_prefix(&goal.spec));
-    BTreeMap::from([
+    let attributes = [
         ("ServiceArn", service.map(|service| service.arn.clone()).unwrap_or_default()),
         ("ServiceName", id.clone()),
         ("ClusterName", cluster_name(&goal.spec.cluster).to_owned()),
@@ -54,5 +54,6 @@ pub fn attributes(held: &Continuation, goal: &Present, seen: &Observed) -> BTree
         ("RunnerNamePrefix", prefix),
         ("DesiredCount", goal.spec.desired_count.to_string()),
         ("OnlineRunners", n_online(held, goal, seen).unwrap_or(0).to_string()),
-    ])
+    ];
+    attributes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }

@@ -54,6 +54,7 @@ pub(super) fn present(spec: PoolSpec) -> Continuation {
         former_runner_name: None,
         preflight: Preflight::Skip,
         wish: Wish::Changed,
+        abandoned: None,
     };
     let id = PhysicalId::of(&origin(), &goal.spec);
     held(id, Goal::Present(Box::new(goal)))
@@ -61,7 +62,7 @@ pub(super) fn present(spec: PoolSpec) -> Continuation {
 
 pub(super) fn absent(spec: &PoolSpec) -> Continuation {
     let id = PhysicalId::of(&origin(), spec);
-    held(id, Goal::Absent(Box::new(Absent { record: None, manners: spec.manners.clone(), sent_id: None })))
+    held(id, Goal::Absent(Box::new(Absent { record: None, manners: spec.manners.clone(), sent_id: None, kept: None })))
 }
 
 fn held(id: PhysicalId, goal: Goal) -> Continuation {
