@@ -30,7 +30,13 @@ const CHECKED_BESIDE: &[(&str, &str)] = &[
     ("ec2:RunInstances", "Auto Scaling, of the caller that makes or changes a group"),
     ("ec2:CreateTags", "Auto Scaling, for a launch template with tags"),
     ("ssm:GetParameters", "Auto Scaling, for a launch template with resolve:ssm"),
-    ("ssm:GetParameter", "the credential; the adapter has no table of operations"),
+    ("ssm:GetParameter", "the credential, and the record of who is at work; the adapters have no table of operations"),
+    ("ssm:PutParameter", "the record of who is at work"),
+    ("ssm:DeleteParameter", "the record of who is at work"),
+    ("sqs:SendMessage", "Lambda, for an event that it gave up"),
+    ("sqs:ReceiveMessage", "Lambda, which has the queue invoke the function"),
+    ("sqs:DeleteMessage", "Lambda, which has the queue invoke the function"),
+    ("sqs:GetQueueAttributes", "Lambda, which has the queue invoke the function"),
     ("secretsmanager:GetSecretValue", "Systems Manager, for a secret"),
     ("kms:Decrypt", "Systems Manager, for a key of one's own"),
     ("iam:PassRole", "ECS and Auto Scaling, for the roles of tasks and instances"),
@@ -100,4 +106,16 @@ fn nothing_is_written_outside_the_pools_names() {
         assert!(!resources.is_empty());
         assert!(resources.iter().all(|resource| resource.contains("ghr-*")), "{resources:?}");
     }
+}
+
+#[test]
+fn the_records_may_be_written_where_they_are_and_nowhere_else() {
+    let code = text("src/pool/succession.rs");
+    let path = code.split_once("const RECORDS_PATH: &str = \"").and_then(|(_, rest)| rest.split_once('"')).unwrap().0;
+    let template = text("cfn/provider.yaml");
+    let writes = template.split("- Sid:").filter(|statement| statement.contains("- ssm:PutParameter"));
+    let resources: Vec<&str> =
+        writes.flat_map(str::lines).filter_map(|line| line.trim().strip_prefix("Resource: ")).collect();
+    let [resource] = resources[..] else { panic!("{resources:?}") };
+    assert!(resource.ends_with(&format!(":parameter{path}/*")), "{resource}");
 }

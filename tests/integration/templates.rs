@@ -106,3 +106,16 @@ fn an_instance_guards_its_credentials_and_its_disk_and_joins_the_cluster() {
         }
     }
 }
+
+#[test]
+fn what_was_given_up_is_kept_from_others_and_comes_back_to_the_function() {
+    let template = text("cfn/provider.yaml");
+    // A record holds a response URL.
+    for wanted in ["SqsManagedSseEnabled: true", "aws:PrincipalArn: !GetAtt Role.Arn", "aws:SecureTransport: \"false\""]
+    {
+        assert!(template.contains(wanted), "{wanted}");
+    }
+    for wanted in ["Destination: !GetAtt GivenUp.Arn", "EventSourceArn: !GetAtt GivenUp.Arn"] {
+        assert_eq!(template.matches(wanted).count(), 1, "{wanted}");
+    }
+}
