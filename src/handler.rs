@@ -6,6 +6,7 @@
 //! becomes a FAILED answer (`given_up`).
 
 mod given_up;
+mod plan;
 mod telling;
 mod work;
 
@@ -86,11 +87,24 @@ impl Done {
     }
 }
 
-/// Works on one event.
+/// Works on one event. What it tells is for somebody who waits for the invocation's end, as with a plan; CloudFormation
+/// is told otherwise.
 ///
 /// # Errors
 /// When the event is worth another delivery.
 pub async fn handle<W: World>(
+    world: &W,
+    settings: &Settings,
+    event: &Value,
+    invocation: &Invocation,
+) -> Result<Value, HandleError> {
+    match plan::answer(world, event).await {
+        Some(plan) => Ok(plan),
+        None => dispatch(world, settings, event, invocation).await.map(|()| Value::Null),
+    }
+}
+
+async fn dispatch<W: World>(
     world: &W,
     settings: &Settings,
     event: &Value,

@@ -79,7 +79,7 @@ pub(super) async fn carry_out<W: World>(
     }
 }
 
-fn present(request: &Request, spec: PoolSpec, accepted_at: Timestamp) -> Continuation {
+pub(super) fn present(request: &Request, spec: PoolSpec, accepted_at: Timestamp) -> Continuation {
     let former = match &request.kind {
         RequestKind::Update { old_properties, .. } => Some(hints(old_properties)),
         RequestKind::Create | RequestKind::Delete { .. } | RequestKind::Unknown { .. } => None,
@@ -161,7 +161,7 @@ async fn attributes_alone<W: World>(world: &W, held: &Continuation) -> Outcome {
 }
 
 /// What a Delete is about, or the answer when that is nothing.
-async fn absent<W: World>(
+pub(super) async fn absent<W: World>(
     world: &W,
     request: &Request,
     physical_id: &str,

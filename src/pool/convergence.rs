@@ -7,6 +7,7 @@
 
 mod foundation;
 mod obstacles;
+pub mod preview;
 mod rollout;
 mod success;
 

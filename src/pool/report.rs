@@ -347,7 +347,7 @@ fn cancelled(held: &Continuation) -> Vec<String> {
 }
 
 /// The words for one, or the number and the words for more.
-fn either(n: usize, one: &str, more: &str) -> String {
+pub(super) fn either(n: usize, one: &str, more: &str) -> String {
     if n == 1 { one.to_owned() } else { format!("{n} {more}") }
 }
 

@@ -5,6 +5,7 @@ mod convergence;
 mod deletion;
 mod identity;
 mod laws;
+mod preview;
 mod retirement;
 mod succession;
 mod support;

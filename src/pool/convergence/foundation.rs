@@ -57,7 +57,7 @@ pub(super) fn lay(held: &Continuation, goal: &Present, seen: &Observed, at: Mome
 
 /// A revision that says what is wanted: one that the service deploys, so that a rollback does not start the same
 /// content anew, or the newest.
-fn revision_with(seen: &Observed, fingerprint: &str) -> Option<String> {
+pub(super) fn revision_with(seen: &Observed, fingerprint: &str) -> Option<String> {
     let primary = seen.service.as_ref().map(|service| service.shape.task_definition.as_str());
     let mut deployed: Vec<&String> =
         seen.deployed_content.iter().filter(|(_, content)| *content == fingerprint).map(|(arn, _)| arn).collect();
@@ -141,7 +141,7 @@ fn provider_ready(
     }
 }
 
-fn group_shape(own: &OwnCapacity, version: Option<u64>, min: u32) -> GroupShape {
+pub(super) fn group_shape(own: &OwnCapacity, version: Option<u64>, min: u32) -> GroupShape {
     GroupShape {
         launch_template: LaunchTemplate {
             reference: own.launch_template.reference.clone(),
@@ -154,7 +154,7 @@ fn group_shape(own: &OwnCapacity, version: Option<u64>, min: u32) -> GroupShape 
     }
 }
 
-const fn provider_shape(own: &OwnCapacity) -> ProviderShape {
+pub(super) const fn provider_shape(own: &OwnCapacity) -> ProviderShape {
     ProviderShape {
         target_capacity_percent: Some(own.target_capacity_percent),
         #[expect(clippy::as_conversions, reason = "the property decoder admits at most 10,000")]
@@ -165,7 +165,7 @@ const fn provider_shape(own: &OwnCapacity) -> ProviderShape {
 }
 
 /// Whether the group has the shape, whichever way its launch template is named.
-fn agrees(group: &Group, wanted: &GroupShape) -> bool {
+pub(super) fn agrees(group: &Group, wanted: &GroupShape) -> bool {
     let mut seen = group.shape.clone();
     if let TemplateRef::Name(name) = &wanted.launch_template.reference
         && group.launch_template_name.as_ref() == Some(name)
@@ -183,7 +183,12 @@ pub(super) fn all_tags(held: &Continuation, goal: &Present) -> BTreeMap<String, 
 }
 
 /// Sets tags that differ and removes those that the template has dropped; a tag of anybody else stays.
-fn retagging(held: &Continuation, goal: &Present, seen: &Observed, wanted: &BTreeMap<String, String>) -> Vec<Step> {
+pub(super) fn retagging(
+    held: &Continuation,
+    goal: &Present,
+    seen: &Observed,
+    wanted: &BTreeMap<String, String>,
+) -> Vec<Step> {
     let owns_capacity = matches!(goal.spec.capacity, Capacity::Own(_));
     let service = seen.service.as_ref().filter(|service| service.state == crate::pool::observed::ServiceState::Active);
     let found = [

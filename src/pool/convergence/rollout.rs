@@ -49,7 +49,7 @@ pub(super) fn advance(
         .or_else(|| tidy(held, goal, seen, &record, at))
 }
 
-fn wanted_shape(goal: &Present, foundation: &Foundation, n_live: u32) -> ServiceShape {
+pub(super) fn wanted_shape(goal: &Present, foundation: &Foundation, n_live: u32) -> ServiceShape {
     // A fixed name can be held by one runner at a time: the old one leaves before the new one comes.
     let one_at_a_time = goal.spec.runner.name.is_some();
     ServiceShape {

@@ -1,0 +1,267 @@
+//! A world in which nothing works or nothing exists, and events to send into it.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::future::pending;
+
+use serde_json::{Value, json};
+
+use crate::handler::{Invocation, handle};
+use crate::pool::identity::{Origin, PhysicalId};
+use crate::pool::observed::{
+    CapacityProvider, Cluster, ContainerInstance, Group, GroupShape, Protection, ProviderShape, Runner, Service,
+    ServiceShape, Task, TaskDefinition,
+};
+use crate::pool::refusal::{Class, Refusal, Remote};
+use crate::pool::secret::Secret;
+use crate::pool::spec::{GitHubTarget, ParameterRef, TemplateRef};
+use crate::pool::task_definition::TaskDefinitionContent;
+use crate::pool::time::Timestamp;
+use crate::reconcile::ports::{
+    Answers, AutoScaling, Call, CallError, Clock, Credential, DeliveryError, Deregistration, Ecs, GitHub, Later,
+    Parameters, Record, Succession, Tags, World,
+};
+use crate::settings::Settings;
+
+/// How every remote of a [`Barren`] world behaves.
+#[derive(Clone, Copy)]
+pub(super) enum Manner {
+    Panics,
+    Hangs,
+    Refuses(Class),
+    /// Says that nothing is there.
+    IsEmpty,
+}
+
+/// A world in which nothing works, or nothing exists.
+pub(super) struct Barren {
+    pub(super) manner: Manner,
+    pub(super) began: tokio::time::Instant,
+    pub(super) answers: RefCell<Vec<Value>>,
+    pub(super) handed_on: RefCell<Vec<Value>>,
+    pub(super) takes_answers: bool,
+    pub(super) takes_events: Call<()>,
+    pub(super) record: RefCell<Option<Record>>,
+}
+
+impl Barren {
+    pub(super) fn new(manner: Manner) -> Self {
+        Self {
+            manner,
+            began: tokio::time::Instant::now(),
+            answers: RefCell::default(),
+            handed_on: RefCell::default(),
+            takes_answers: true,
+            takes_events: Ok(()),
+            record: RefCell::default(),
+        }
+    }
+
+    async fn react<T>(&self, nothing: T) -> Call<T> {
+        match self.manner {
+            Manner::Panics => panic!("planted"),
+            Manner::Hangs => pending().await,
+            Manner::IsEmpty => Ok(nothing),
+            Manner::Refuses(class) => Err(refusal(class)),
+        }
+    }
+}
+
+pub(super) fn refusal(class: Class) -> CallError {
+    CallError {
+        refusal: Refusal {
+            remote: Remote::Ecs,
+            class,
+            operation: "DescribeServices".to_owned(),
+            code: Some("Planted".to_owned()),
+            message: "no".to_owned(),
+        },
+        source: None,
+    }
+}
+
+pub(super) const NOW: Timestamp = Timestamp::from_epoch_millis(1_800_000_000_000);
+
+impl World for Barren {
+    type Clock = Self;
+    type Ecs = Self;
+    type AutoScaling = Self;
+    type Parameters = Self;
+    type Succession = Self;
+    type GitHub = Self;
+    type Later = Self;
+    type Answers = Self;
+
+    fn clock(&self) -> &Self {
+        self
+    }
+    fn ecs(&self) -> &Self {
+        self
+    }
+    fn auto_scaling(&self) -> &Self {
+        self
+    }
+    fn parameters(&self) -> &Self {
+        self
+    }
+    fn succession(&self) -> &Self {
+        self
+    }
+    fn github(&self) -> &Self {
+        self
+    }
+    fn later(&self) -> &Self {
+        self
+    }
+    fn answers(&self) -> &Self {
+        self
+    }
+}
+
+impl Clock for Barren {
+    fn now(&self) -> Timestamp {
+        NOW + self.began.elapsed()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "time is paused: it passes only when everybody waits for it")]
+    async fn sleep_until(&self, moment: Timestamp) {
+        tokio::time::sleep(moment.since(self.now())).await;
+    }
+}
+
+impl Answers for Barren {
+    async fn deliver(&self, _: &Secret, body: Vec<u8>, _: Timestamp) -> Result<(), DeliveryError> {
+        if !self.takes_answers {
+            return Err(DeliveryError { tries: 3, last: "HTTP 503".to_owned() });
+        }
+        self.answers.borrow_mut().push(serde_json::from_slice(&body).unwrap());
+        Ok(())
+    }
+}
+
+impl Later for Barren {
+    async fn invoke(&self, _: &str, event: Vec<u8>) -> Call<()> {
+        if let Err(error) = &self.takes_events {
+            return Err(refusal(error.class()));
+        }
+        self.handed_on.borrow_mut().push(serde_json::from_slice(&event).unwrap());
+        Ok(())
+    }
+}
+
+/// The one thing that works everywhere.
+impl Succession for Barren {
+    async fn turn(&self, _: &str) -> Call<Option<Record>> {
+        Ok(self.record.borrow().clone())
+    }
+
+    async fn take_turn(&self, _: &str, text: &str) -> Call<u64> {
+        let version = self.record.borrow().as_ref().map_or(1, |record| record.version + 1);
+        *self.record.borrow_mut() = Some(Record { text: text.to_owned(), version });
+        Ok(version)
+    }
+
+    async fn release_turn(&self, _: &str) -> Call<()> {
+        *self.record.borrow_mut() = None;
+        Ok(())
+    }
+}
+
+macro_rules! barren {
+    ($port:ident { $($name:ident($($arg:ty),*) -> $out:ty = $nothing:expr;)* }) => {
+        impl $port for Barren {
+            $(async fn $name(&self, $(_: $arg),*) -> Call<$out> { self.react($nothing).await })*
+        }
+    };
+}
+
+barren!(Ecs {
+    cluster(&str) -> Option<Cluster> = None;
+    capacity_provider(&str) -> Option<CapacityProvider> = None;
+    task_definition(&PhysicalId) -> Option<TaskDefinition> = None;
+    revision(&str) -> Option<TaskDefinition> = None;
+    task_definitions(&PhysicalId) -> Vec<String> = Vec::new();
+    families(&str) -> Vec<String> = Vec::new();
+    service(&str, &PhysicalId) -> Option<Service> = None;
+    tasks(&str, &PhysicalId) -> Vec<Task> = Vec::new();
+    protections(&str, &[String]) -> BTreeMap<String, Protection> = BTreeMap::new();
+    container_instances(&str, &str, &[String]) -> Vec<ContainerInstance> = Vec::new();
+    create_capacity_provider(&str, &str, &ProviderShape, &Tags) -> () = ();
+    update_capacity_provider(&str, &ProviderShape) -> () = ();
+    delete_capacity_provider(&str) -> () = ();
+    associate(&str, &str) -> () = ();
+    dissociate(&str, &str) -> () = ();
+    register_task_definition(&PhysicalId, &TaskDefinitionContent, &Tags) -> String = String::new();
+    delete_task_definitions(&[String]) -> () = ();
+    create_service(&str, &PhysicalId, &ServiceShape, &Tags, &str) -> () = ();
+    update_service(&str, &PhysicalId, &ServiceShape) -> () = ();
+    lower_service_to_zero(&str, &PhysicalId) -> () = ();
+    delete_service(&str, &PhysicalId) -> () = ();
+    protect(&str, &[String]) -> BTreeMap<String, String> = BTreeMap::new();
+    unprotect(&str, &[String]) -> () = ();
+    stop_task(&str, &str, &str) -> () = ();
+    drain_instance(&str, &str) -> () = ();
+    deregister_instance(&str, &str) -> () = ();
+    tag(&str, &Tags, &[String]) -> () = ();
+});
+
+barren!(AutoScaling {
+    group(&str) -> Option<Group> = None;
+    groups_of(&Origin) -> Vec<String> = Vec::new();
+    last_failed_activity(&str) -> Option<String> = None;
+    template_version(&TemplateRef, &str) -> Option<u64> = None;
+    create_group(&str, &GroupShape, &Tags) -> () = ();
+    update_group(&str, &GroupShape) -> () = ();
+    empty_group(&str) -> () = ();
+    unprotect_instances(&str, &[String]) -> () = ();
+    delete_draining_hook(&str) -> () = ();
+    delete_group(&str) -> () = ();
+    tag_group(&str, &Tags, &[String]) -> () = ();
+});
+
+barren!(Parameters { read(&ParameterRef) -> Option<Secret> = None; });
+
+barren!(GitHub {
+    runners(&GitHubTarget, &Credential) -> Vec<Runner> = Vec::new();
+    check_administration(&GitHubTarget, &Credential) -> () = ();
+    has_runner_group(&GitHubTarget, &Credential, &str) -> bool = false;
+    deregister(&GitHubTarget, &Credential, u64) -> Deregistration = Deregistration::Missing;
+});
+
+pub(super) fn event(request_type: &str) -> Value {
+    let properties = json!({
+        "ServiceToken": "arn:aws:lambda:eu-central-1:111122223333:function:github-runner-pool",
+        "OrgName": "acme",
+        "AccessTokenParameter": "/ci/token",
+        "ExecutionRoleArn": "arn:aws:iam::111122223333:role/execution",
+        "Cluster": "build",
+        "LaunchTemplate": {"LaunchTemplateId": "lt-0123456789abcdef0", "Version": "1"},
+        "Subnets": ["subnet-0123456789abcdef0"],
+    });
+    json!({
+        "RequestType": request_type,
+        "RequestId": "request-1",
+        "ResponseURL": "https://answers.example/planted?X-Amz-Signature=planted",
+        "StackId": "arn:aws:cloudformation:eu-central-1:111122223333:stack/ci/5f2a0000-0000-0000-0000-000000000001",
+        "LogicalResourceId": "Runners",
+        "PhysicalResourceId": "made-up-by-cloudformation",
+        "ResourceType": "Custom::GitHubRunnerPool",
+        "ResourceProperties": properties,
+        "OldResourceProperties": properties,
+    })
+}
+
+pub(super) fn invocation() -> Invocation {
+    Invocation { deadline: NOW + std::time::Duration::from_secs(900), function: "github-runner-pool".to_owned() }
+}
+
+pub(super) fn settings() -> Settings {
+    Settings::from_variables(&BTreeMap::new()).unwrap()
+}
+
+pub(super) async fn run(world: &Barren, event: &Value) -> Value {
+    handle(world, &settings(), event, &invocation()).await.unwrap();
+    let mut answers = world.answers.take();
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    answers.remove(0)
+}

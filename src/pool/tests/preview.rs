@@ -1,0 +1,104 @@
+//! What reviewers are told is what the work then does.
+
+use super::support::{Model, names, present, spec};
+use crate::pool::continuation::{Continuation, Goal};
+use crate::pool::convergence::preview::{Action, Doing, Preview, preview};
+use crate::pool::observed::Observed;
+use crate::pool::spec::PoolSpec;
+
+fn preview_of(held: &Continuation, seen: &Observed) -> Preview {
+    let Goal::Present(goal) = held.goal.clone() else { panic!("a Delete") };
+    preview(held, &goal, seen, &[])
+}
+
+/// A pool that lives, and its world.
+fn living() -> Model {
+    let mut world = Model::empty();
+    world.run(&mut present(spec()));
+    world
+}
+
+fn changed(change: impl FnOnce(&mut PoolSpec)) -> Continuation {
+    let mut spec = spec();
+    change(&mut spec);
+    present(spec)
+}
+
+#[test]
+fn a_pool_that_is_not_there_is_made() {
+    let found = preview_of(&present(spec()), &Model::empty().seen);
+    assert_eq!(found.action, Action::Create);
+    insta::assert_snapshot!(found.changes.join("\n"), @r"
+    + task definition: its first revision, with the image myoung34/github-runner:ubuntu-noble
+    + Auto Scaling group: 1 to 4 instances from version 1 of launch template lt-0a1b2c3d
+    + capacity provider
+    ~ cluster: the capacity provider is added to its list, beside those of others
+    + service with 2 runners
+    ");
+    assert!(found.retires.is_empty() && found.obstacle.is_none());
+}
+
+#[test]
+fn of_an_unchanged_pool_nothing_is_told_and_nothing_done() {
+    let mut world = living();
+    let mut held = present(spec());
+    assert_eq!(preview_of(&held, &world.seen).action, Action::Nothing);
+    world.run(&mut held);
+    assert_eq!(names(&world.taken), [""; 0]);
+}
+
+#[test]
+fn another_image_retires_every_runner_and_says_which_have_a_job() {
+    let mut world = living();
+    world.runners()[0].is_busy = true;
+    let held = changed(|spec| spec.task.image = "myoung34/github-runner:ubuntu-jammy".to_owned());
+    let found = preview_of(&held, &world.seen);
+    assert_eq!(found.action, Action::Update);
+    insta::assert_snapshot!(found.changes.join("\n"), @r"
+    + task definition: a new revision, with the image myoung34/github-runner:ubuntu-jammy
+    ~ service: a new deployment; new runners come online, then the old ones are retired
+    ");
+    assert_eq!(found.retires.values().copied().collect::<Vec<_>>(), [Doing::Busy, Doing::Idle]);
+    let name = &world.runners()[0].name.clone();
+    assert_eq!(found.retires[name], Doing::Busy);
+}
+
+#[test]
+fn a_smaller_pool_lets_the_idle_one_go() {
+    let mut world = living();
+    world.runners()[0].is_busy = true;
+    let held = changed(|spec| spec.desired_count = 1);
+    let found = preview_of(&held, &world.seen);
+    assert_eq!(found.changes, ["~ service: DesiredCount 2 -> 1"]);
+    assert_eq!(found.retires.into_values().collect::<Vec<_>>(), [Doing::Idle]);
+}
+
+#[test]
+fn a_newer_launch_template_drains_the_old_instances() {
+    let mut world = living();
+    world.seen.template_version = Some(2);
+    let found = preview_of(&present(spec()), &world.seen);
+    insta::assert_snapshot!(found.changes.join("\n"), @r"
+    ~ Auto Scaling group: launch template version 1 -> 2
+    - 1 instance of an older launch template, each as soon as it holds no task
+    ");
+}
+
+#[test]
+fn what_would_fail_the_request_is_told() {
+    let mut world = Model::empty();
+    world.seen.cluster = None;
+    let found = preview_of(&present(spec()), &world.seen);
+    assert!(found.obstacle.unwrap().starts_with("Cluster: there is no active ECS cluster"));
+}
+
+#[test]
+fn another_pool_of_the_resource_is_replaced() {
+    let world = living();
+    let held = changed(|spec| spec.github.scope = crate::pool::spec::Scope::Organization("globex".to_owned()));
+    let Goal::Present(goal) = held.goal.clone() else { panic!("a Delete") };
+    let other = (super::support::absent(&spec()), world.seen);
+    let found = preview(&held, &goal, &Model::empty().seen, &[other]);
+    assert_eq!(found.action, Action::Replacement);
+    assert_eq!(found.retires.len(), 2);
+}
