@@ -22,6 +22,7 @@ use self::telling::{Caller, answer, log_answer, repeat};
 use self::work::{carry_out, identity, work};
 use crate::cloudformation::request::{Decoded, Request, decode};
 use crate::cloudformation::response::NO_PHYSICAL_ID;
+use crate::metrics::{self, Tally};
 use crate::pool::continuation::{self, Continuation, HOPS_MAX, HandedOn};
 use crate::pool::decision::{Outcome, Waiting};
 use crate::pool::report;
@@ -74,6 +75,8 @@ enum Done {
         outcome: Outcome,
         /// Whether it is written down, so that another delivery of the request repeats it.
         is_recorded: bool,
+        /// For the metrics.
+        tally: Tally,
     },
     /// Somebody else goes on, or has answered.
     Yield(Yield),
@@ -83,7 +86,7 @@ enum Done {
 
 impl Done {
     fn answer(physical_id: impl Into<String>, outcome: Outcome, is_recorded: bool) -> Self {
-        Self::Answer { physical_id: physical_id.into(), outcome, is_recorded }
+        Self::Answer { physical_id: physical_id.into(), outcome, is_recorded, tally: Tally::default() }
     }
 }
 
@@ -159,6 +162,7 @@ fn caller(request: &Request) -> Caller {
     let physical_id = identity(request).or_else(|| request.physical_id().map(str::to_owned));
     Caller {
         request: continuation::Request {
+            request_type: work::request_type(request),
             request_id: request.request_id.clone(),
             origin: request.origin.clone(),
             response_url: request.response_url.clone(),
@@ -181,7 +185,7 @@ async fn go_on<W: World>(
         tracing::info!(step = "go_on", hop = held.hops);
         let work = async {
             let end = carry_out(world, settings, &mut held, invocation.deadline).await;
-            done(held, end)
+            done(held, end, world.clock().now())
         };
         guarded(world, settings, &caller, invocation, work).await
     }
@@ -189,9 +193,14 @@ async fn go_on<W: World>(
     .await
 }
 
-fn done(held: Continuation, end: End) -> Done {
+fn done(held: Continuation, end: End, now: Timestamp) -> Done {
     match end {
-        End::Outcome(outcome) => Done::answer(held.answered_id(), outcome, held.turn.is_some()),
+        End::Outcome(outcome) => Done::Answer {
+            physical_id: held.answered_id().to_owned(),
+            outcome,
+            is_recorded: held.turn.is_some(),
+            tally: Tally::of(&held, now),
+        },
         End::Yielded(why) => Done::Yield(why),
         End::OutOfTime { why } => Done::More(Box::new(held), why),
     }
@@ -234,9 +243,11 @@ async fn guarded<W: World>(
         },
         told @ (Done::Answer { .. } | Done::Yield(_)) => told,
     };
-    let (physical_id, outcome, is_recorded) = match done {
-        Done::Answer { physical_id, outcome, is_recorded } => (physical_id, outcome, is_recorded),
-        Done::Yield(Yield::ToNewerRequest) => (caller.physical_id.clone(), Outcome::failed(report::TAKEN_OVER), false),
+    let (physical_id, outcome, is_recorded, tally) = match done {
+        Done::Answer { physical_id, outcome, is_recorded, tally } => (physical_id, outcome, is_recorded, tally),
+        Done::Yield(Yield::ToNewerRequest) => {
+            (caller.physical_id.clone(), Outcome::failed(report::TAKEN_OVER), false, Tally::default())
+        }
         Done::Yield(Yield::Answered(body)) => {
             return Ok(repeat(world, caller, body, invocation.deadline).await?);
         }
@@ -247,6 +258,7 @@ async fn guarded<W: World>(
     };
     answer(world, settings, caller, &physical_id, &outcome, is_recorded, invocation.deadline).await?;
     log_answer(&outcome, world.clock().now().since(began));
+    metrics::request(caller.request.request_type, &outcome, &tally);
     Ok(())
 }
 

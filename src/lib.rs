@@ -18,7 +18,8 @@
 //! - [`cloudformation`], the protocol: requests, properties, answers.
 //! - [`handler`], one invocation: decode, guard, reconcile, answer.
 //! - [`aws`] and [`github`], the ports on the real remotes; [`http`], the one client beneath them.
-//! - [`live`] puts these together; [`settings`] reads the environment; [`log`] writes lines.
+//! - [`live`] puts these together; [`settings`] reads the environment; [`log`] writes lines, some
+//!   of them [`metrics`].
 //!
 //! # What holds everywhere
 //!
@@ -28,7 +29,7 @@
 //! - Nothing is written that does not carry the pool's tags; no runner is touched without its label and its name.
 //! - No credential and no response URL is in a log line, an error, an attribute or a `Debug`.
 //! - **Absent on purpose:** no stored progress. Losing all that an invocation knew and delivering its event again ends
-//!   in the same place.
+//!   in the same place. What is stored is who works and what was answered ([`pool::succession`]).
 
 // The SDK's futures nest deeper than the default allows a layout to be computed.
 #![recursion_limit = "256"]
@@ -40,6 +41,7 @@ pub mod handler;
 pub mod http;
 pub mod live;
 pub mod log;
+pub mod metrics;
 pub mod pool;
 pub mod reconcile;
 pub mod settings;

@@ -6,7 +6,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::aws::Aws;
 use crate::aws::auto_scaling::AutoScalingClient;
 use crate::aws::ecs::EcsClient;
-use crate::aws::http_client::CallCounter;
 use crate::aws::later::LaterClient;
 use crate::aws::parameters::ParametersClient;
 use crate::aws::succession::SuccessionClient;
@@ -40,10 +39,16 @@ impl Live {
         })
     }
 
-    /// What AWS has been asked so far, by this process.
+    /// What AWS has been asked since this was last asked: reads, and all others.
     #[must_use]
-    pub const fn calls(&self) -> &CallCounter {
-        &self.aws.calls
+    pub fn take_aws_calls(&self) -> (u64, u64) {
+        self.aws.calls.take()
+    }
+
+    /// The same of GitHub, and what it last said to be left of the credential's hour.
+    #[must_use]
+    pub fn take_github_calls(&self) -> (u64, Option<u64>) {
+        self.github.take_calls()
     }
 }
 

@@ -17,17 +17,20 @@ use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry};
 
+use crate::metrics;
 use crate::pool::time::Timestamp;
 
-/// Starts logging at `level`, each line stamped with `now`. What libraries say stays at warnings: at finer levels an HTTP library may print headers,
-/// and a header may be a credential.
-pub fn start(level: LevelFilter, now: fn() -> Timestamp) {
+/// Starts logging at `level`, each line stamped with `now`, as the function of this name. What libraries say stays at
+/// warnings: at finer levels an HTTP library may print headers, and a header may be a credential. Metrics are written at
+/// every level.
+pub fn start(level: LevelFilter, now: fn() -> Timestamp, function: &str) {
     let ours = Targets::new()
         .with_default(LevelFilter::WARN.min(level))
         .with_target(env!("CARGO_CRATE_NAME"), level)
-        .with_target("bootstrap", level);
+        .with_target("bootstrap", level)
+        .with_target(metrics::TARGET, LevelFilter::INFO);
     let write: fn(&[u8]) = |line| drop(std::io::stdout().lock().write_all(line));
-    let lines = Lines { now, write }.with_filter(ours);
+    let lines = Lines { now, write, function: function.to_owned() }.with_filter(ours);
     // A second start in one process keeps the first log.
     drop(tracing::subscriber::set_global_default(Registry::default().with(lines)));
 }
@@ -36,6 +39,7 @@ pub fn start(level: LevelFilter, now: fn() -> Timestamp) {
 struct Lines {
     now: fn() -> Timestamp,
     write: fn(&[u8]),
+    function: String,
 }
 
 /// The fields of a span, kept until it closes.
@@ -70,6 +74,9 @@ impl<S: Subscriber + for<'span> LookupSpan<'span>> Layer<S> for Lines {
             }
         }
         event.record(&mut line);
+        if event.metadata().target() == metrics::TARGET {
+            metrics::embed(&mut line.0, &self.function, (self.now)());
+        }
         // A map with string keys: it cannot fail to serialize.
         let mut bytes = serde_json::to_vec(&line.0).unwrap_or_default();
         bytes.push(b'\n');
@@ -126,7 +133,8 @@ mod tests {
     #[test]
     fn a_line_is_flat_json_with_the_requests_ids() {
         let write: fn(&[u8]) = |line| WRITTEN.with_borrow_mut(|written| written.extend_from_slice(line));
-        let lines = Lines { now: || Timestamp::from_epoch_millis(1_793_534_400_250), write };
+        let now = || Timestamp::from_epoch_millis(1_793_534_400_250);
+        let lines = Lines { now, write, function: "github-runner-pool".to_owned() };
         tracing::subscriber::with_default(Registry::default().with(lines), || {
             let span = tracing::info_span!("request", request_id = "r-1", physical_id = tracing::field::Empty);
             let _inside = span.enter();
@@ -141,6 +149,27 @@ mod tests {
                 r#""physical_id":"ghr-ci-Runners-0123456789","request_id":"r-1","step":"wait","timestamp":"2026-11-01T12:00:00.250Z"}"#,
                 "\n"
             )
+        );
+    }
+
+    #[test]
+    fn a_metric_line_is_one_that_cloudwatch_reads() {
+        let write: fn(&[u8]) = |line| WRITTEN.with_borrow_mut(|written| written.extend_from_slice(line));
+        let now = || Timestamp::from_epoch_millis(1_793_534_400_250);
+        let lines = Lines { now, write, function: "github-runner-pool".to_owned() };
+        tracing::subscriber::with_default(Registry::default().with(lines), || {
+            let online = None::<u64>;
+            tracing::info!(target: metrics::TARGET, RequestType = "Create", Requests = 1_u64, RunnersOnline = online);
+        });
+        let line: Value = WRITTEN.with_borrow(|written| serde_json::from_slice(written).unwrap());
+        assert_eq!(line["FunctionName"], "github-runner-pool");
+        assert_eq!(line["_aws"]["Timestamp"], 1_793_534_400_250_u64);
+        let directive = &line["_aws"]["CloudWatchMetrics"][0];
+        assert_eq!(directive["Namespace"], "GitHubRunnerPool");
+        assert_eq!(directive["Metrics"], serde_json::json!([{ "Name": "Requests", "Unit": "Count" }]));
+        assert_eq!(
+            directive["Dimensions"],
+            serde_json::json!([["FunctionName"], ["FunctionName", "RequestType", "Outcome"]])
         );
     }
 }

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use github_runner_pool::handler::{Invocation, handle};
 use github_runner_pool::live::{Live, LiveClock};
-use github_runner_pool::log;
 use github_runner_pool::pool::time::Timestamp;
 use github_runner_pool::reconcile::ports::Clock as _;
 use github_runner_pool::settings::Settings;
+use github_runner_pool::{log, metrics};
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use serde_json::Value;
 
@@ -21,7 +21,7 @@ compile_error!("a panic must unwind, or CloudFormation waits an hour for its ans
 async fn main() -> Result<(), Error> {
     let variables: BTreeMap<String, String> = std::env::vars().collect();
     let settings = Settings::from_variables(&variables)?;
-    log::start(settings.log_level, || LiveClock.now());
+    log::start(settings.log_level, || LiveClock.now(), &settings.function);
     let world = Live::connect(&settings)?;
     run(service_fn(async |event: LambdaEvent<Value>| {
         let context = &event.context;
@@ -32,8 +32,10 @@ async fn main() -> Result<(), Error> {
             function: arn.unwrap_or(&context.env_config.function_name).clone(),
         };
         let done = handle(&world, &settings, &event.payload, &invocation).await;
-        let calls = world.calls();
-        tracing::info!(step = "end", aws_reads = calls.reads(), aws_writes = calls.writes());
+        let (reads, writes) = world.take_aws_calls();
+        let (github_calls, github_remaining) = world.take_github_calls();
+        tracing::info!(step = "end", aws_reads = reads, aws_writes = writes, github_calls);
+        metrics::invocation(reads + writes, github_calls, github_remaining);
         done.map_err(Error::from)
     }))
     .await

@@ -23,6 +23,8 @@ pub struct Settings {
     pub invocation_budget: Option<Duration>,
     /// What is logged.
     pub log_level: LevelFilter,
+    /// The function's own name, for its metrics.
+    pub function: String,
     /// Where the log is, for the end of every Reason: the log group and stream that Lambda names.
     pub log: Option<(String, String)>,
     /// How AWS is reached.
@@ -68,6 +70,7 @@ impl Settings {
                 value: log_level.to_owned(),
                 wanted: "one of off, error, warn, info, debug",
             })?,
+            function: text("AWS_LAMBDA_FUNCTION_NAME").unwrap_or("github-runner-pool").to_owned(),
             log: text("AWS_LAMBDA_LOG_GROUP_NAME")
                 .zip(text("AWS_LAMBDA_LOG_STREAM_NAME"))
                 .map(|(group, stream)| (group.to_owned(), stream.to_owned())),

@@ -32,16 +32,10 @@ struct Counts {
 }
 
 impl CallCounter {
-    /// Requests that only read: `Describe…`, `List…` and `Get…`.
+    /// Requests since this was last asked: those that only read, `Describe…`, `List…` and `Get…`, and all others.
     #[must_use]
-    pub fn reads(&self) -> u64 {
-        self.0.reads.load(Ordering::Relaxed)
-    }
-
-    /// All others.
-    #[must_use]
-    pub fn writes(&self) -> u64 {
-        self.0.writes.load(Ordering::Relaxed)
+    pub fn take(&self) -> (u64, u64) {
+        (self.0.reads.swap(0, Ordering::Relaxed), self.0.writes.swap(0, Ordering::Relaxed))
     }
 
     pub(super) fn count(&self, operation: &str) {
@@ -184,7 +178,8 @@ mod tests {
         {
             calls.clone().count(operation);
         }
-        assert_eq!((calls.reads(), calls.writes()), (3, 2));
+        assert_eq!(calls.take(), (3, 2));
+        assert_eq!(calls.take(), (0, 0));
     }
 
     #[tokio::test]
@@ -210,7 +205,7 @@ mod tests {
         assert_eq!(answer.status().as_u16(), 418);
         assert_eq!(answer.headers().get("x-amzn-requestid"), Some("r1"));
         assert_eq!(answer.body().bytes(), Some(b"why".as_slice()));
-        assert_eq!(calls.writes(), 1);
+        assert_eq!(calls.take(), (0, 1));
     }
 
     #[tokio::test]

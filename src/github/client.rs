@@ -1,6 +1,6 @@
 //! One request to GitHub: its address and headers, its turn, its tries, its bounded answer.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -53,6 +53,8 @@ pub struct GitHubClient<C> {
     pub(super) sign_ins: SignIns,
     /// When each place was last seen with a list: what makes a 404 on a deletion mean that the runner is gone.
     pub(super) seen: RefCell<BTreeMap<super::credentials::Place, Timestamp>>,
+    n_calls: Cell<u64>,
+    remaining: Cell<Option<u64>>,
 }
 
 impl<C> fmt::Debug for GitHubClient<C> {
@@ -166,7 +168,21 @@ impl<C: Clock> GitHubClient<C> {
     /// credential goes to no other host. Time passes and is read through `clock`.
     #[must_use]
     pub fn new(http: reqwest::Client, clock: C) -> Self {
-        Self { http, clock, lanes: Lanes::default(), sign_ins: SignIns::default(), seen: RefCell::new(BTreeMap::new()) }
+        Self {
+            http,
+            clock,
+            lanes: Lanes::default(),
+            sign_ins: SignIns::default(),
+            seen: RefCell::new(BTreeMap::new()),
+            n_calls: Cell::new(0),
+            remaining: Cell::new(None),
+        }
+    }
+
+    /// Requests since this was last asked, and what GitHub last said to be left of a credential's hour.
+    #[must_use]
+    pub fn take_calls(&self) -> (u64, Option<u64>) {
+        (self.n_calls.take(), self.remaining.get())
     }
 
     /// Sends `ask` when its turn comes, and again where that is harmless. An answer of any other status than those of
@@ -247,9 +263,13 @@ impl<C: Clock> GitHubClient<C> {
         if let Some(body) = &ask.body {
             request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
         }
+        self.n_calls.set(self.n_calls.get() + 1);
         let mut response = request.send().await.map_err(Fault::transport)?;
         let status = response.status();
         let notes = Notes::of(response.headers());
+        if notes.is_core_limit() {
+            self.remaining.set(notes.remaining.or(self.remaining.get()));
+        }
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(Fault::transport)? {
             if body.len().saturating_add(chunk.len()) > BODY_BYTES_MAX {

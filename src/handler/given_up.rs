@@ -17,6 +17,7 @@ use super::telling::{Caller, answer, log_answer, repeat};
 use super::{HandleError, caller, span};
 use crate::cloudformation::properties::{RESERVE, SERVICE_TIMEOUT_MAX};
 use crate::cloudformation::request::{Decoded, decode};
+use crate::metrics::{self, Tally};
 use crate::pool::continuation::HandedOn;
 use crate::pool::decision::Outcome;
 use crate::pool::report;
@@ -133,6 +134,7 @@ async fn tell_one<W: World>(
     let outcome = Outcome::failed(report::given_up(&context.condition, context.approximate_invoke_count, said));
     answer(world, settings, caller, &caller.physical_id, &outcome, true, deadline).await?;
     log_answer(&outcome, Duration::ZERO);
+    metrics::request(caller.request.request_type, &outcome, &Tally::default());
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use crate::cloudformation::properties::{self, Hints, hints};
 use crate::cloudformation::request::{Request, RequestKind};
 use crate::cloudformation::response::NO_PHYSICAL_ID;
 use crate::pool::abandonment::{self, Abandoned};
-use crate::pool::continuation::{self, Absent, Continuation, Goal, Memory, Preflight, Present, Wish};
+use crate::pool::continuation::{self, Absent, Continuation, Goal, Memory, Preflight, Present, RequestType, Wish};
 use crate::pool::convergence::attributes;
 use crate::pool::decision::{Look, Outcome};
 use crate::pool::identity::PhysicalId;
@@ -53,7 +53,7 @@ pub(super) async fn work<W: World>(world: &W, settings: &Settings, request: &Req
         return Done::answer(held.answered_id(), outcome, false);
     }
     let end = carry_out(world, settings, &mut held, deadline).await;
-    done(held, end)
+    done(held, end, world.clock().now())
 }
 
 pub(super) async fn carry_out<W: World>(
@@ -125,6 +125,7 @@ fn held(request: &Request, id: PhysicalId, goal: Goal, accepted_at: Timestamp) -
     let patience = request.service_timeout.saturating_sub(properties::RESERVE).max(request.service_timeout / 2);
     Continuation {
         request: continuation::Request {
+            request_type: request_type(request),
             request_id: request.request_id.clone(),
             origin: request.origin.clone(),
             response_url: request.response_url.clone(),
@@ -136,6 +137,16 @@ fn held(request: &Request, id: PhysicalId, goal: Goal, accepted_at: Timestamp) -
         hops: 0,
         turn: None,
         memory: Memory::default(),
+    }
+}
+
+/// What was asked for.
+pub(super) const fn request_type(request: &Request) -> RequestType {
+    match request.kind {
+        RequestKind::Create => RequestType::Create,
+        RequestKind::Update { .. } => RequestType::Update,
+        RequestKind::Delete { .. } => RequestType::Delete,
+        RequestKind::Unknown { .. } => RequestType::Unknown,
     }
 }
 

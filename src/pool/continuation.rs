@@ -79,12 +79,42 @@ pub enum HandedOn {
 /// Who asked, and where the answer goes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
+    /// What was asked for.
+    #[serde(default)]
+    pub request_type: RequestType,
     /// CloudFormation's id of the request, echoed in the answer.
     pub request_id: String,
     /// The resource.
     pub origin: Origin,
     /// The pre-signed URL: whoever has it can answer in our name.
     pub response_url: Secret,
+}
+
+/// What CloudFormation asks for, in its own words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RequestType {
+    /// A resource.
+    Create,
+    /// A change of one.
+    Update,
+    /// Its end.
+    Delete,
+    /// Something that nobody knows, or that an older version did not note.
+    #[default]
+    Unknown,
+}
+
+impl RequestType {
+    /// The word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Create => "Create",
+            Self::Update => "Update",
+            Self::Delete => "Delete",
+            Self::Unknown => "Unknown",
+        }
+    }
 }
 
 /// What is to become of a pool.
@@ -212,6 +242,7 @@ impl Continuation {
             Applied::TurnReleased => self.turn = None,
             told @ (Applied::Done
             | Applied::Deregistered { .. }
+            | Applied::GhostRemoved
             | Applied::FoundBusy { .. }
             | Applied::Protected { .. }
             | Applied::Unprotected { .. }
@@ -253,6 +284,10 @@ pub struct Memory {
     pub protected: BTreeSet<String>,
     /// Tasks, by ARN, that ECS would not protect, with its reason.
     pub unprotectable: BTreeMap<String, String>,
+    /// Registrations without a task that were removed.
+    pub n_ghosts_removed: u32,
+    /// Runners whose jobs were waited for, by name.
+    pub waited_for: BTreeSet<String>,
     /// Jobs that were cut off because `DrainTimeout` had passed.
     pub n_cancelled: u32,
     /// The last refusal, for the Reason.
@@ -278,6 +313,8 @@ pub enum Applied {
         /// The runner's short id, or its fixed name.
         key: String,
     },
+    /// The same of a registration that has no task.
+    GhostRemoved,
     /// GitHub refused to delete a runner: it has a job.
     FoundBusy {
         /// GitHub's id of it.
@@ -347,6 +384,7 @@ impl Memory {
             Applied::Deregistered { key } => {
                 self.deregistered_at.insert(key, now);
             }
+            Applied::GhostRemoved => self.n_ghosts_removed = self.n_ghosts_removed.saturating_add(1),
             Applied::FoundBusy { runner } => {
                 self.idle_since.remove(&runner);
             }

@@ -225,6 +225,9 @@ pub fn decide(held: &mut Continuation, seen: &Observed, at: Moment) -> Decision 
         Goal::Present(goal) => convergence::decide(held, &goal, seen, at),
         Goal::Absent(goal) => deletion::decide(held, &goal, seen, at),
     };
+    if let Decision::Wait { why: Waiting::RunnersLeaving { busy, .. }, .. } = &decision {
+        held.memory.waited_for.extend(busy.iter().cloned());
+    }
     let is_late = at.now >= held.answer_by;
     let too_late = |why: &Waiting| Decision::Answer(Outcome::failed(report::out_of_time(held, seen, why, at.now)));
     let (decision, before) = match decision {

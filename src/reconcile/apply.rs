@@ -77,7 +77,10 @@ async fn take<W: World>(world: &W, held: &Continuation, session: &Session, step:
         Step::DeregisterRunner(runner) => {
             return deregister(world, session, &record, runner.id(), runner.name()).await;
         }
-        Step::RemoveGhost(ghost) => return deregister(world, session, &record, ghost.id(), ghost.name()).await,
+        Step::RemoveGhost(ghost) => {
+            let told = deregister(world, session, &record, ghost.id(), ghost.name()).await?;
+            return Ok(if matches!(told, Applied::Deregistered { .. }) { Applied::GhostRemoved } else { told });
+        }
         Step::StopTask(task) => {
             ecs.stop_task(cluster, task.arn(), stop_reason(task.why())).await?;
             return Ok(if task.why() == Spent::DrainTimedOut { Applied::CutOff } else { Applied::Done });

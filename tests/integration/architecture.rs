@@ -10,17 +10,18 @@ const MODULES: &[(&str, &[&str])] = &[
     ("pool", &[]),
     ("reconcile", &["pool"]),
     ("http", &["pool"]),
-    ("log", &["pool"]),
+    ("log", &["metrics", "pool"]),
+    ("metrics", &["pool"]),
     ("cloudformation", &["pool", "reconcile"]),
     ("aws", &["http", "pool", "reconcile"]),
     ("github", &["http", "pool", "reconcile"]),
     // Reads how AWS is reached into the adapter's own type.
     ("settings", &["aws", "pool"]),
     // Generic over the world: it names no adapter.
-    ("handler", &["cloudformation", "pool", "reconcile", "settings"]),
+    ("handler", &["cloudformation", "metrics", "pool", "reconcile", "settings"]),
     // Puts the real world together.
     ("live", &["aws", "cloudformation", "github", "http", "pool", "reconcile", "settings"]),
-    ("main", &["handler", "live", "log", "pool", "reconcile", "settings"]),
+    ("main", &["handler", "live", "log", "metrics", "pool", "reconcile", "settings"]),
     ("lib", &[]),
 ];
 

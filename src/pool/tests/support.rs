@@ -10,7 +10,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::pool::continuation::{Absent, Applied, Continuation, Goal, Memory, Preflight, Present, Request, Wish};
+use crate::pool::continuation::{
+    Absent, Applied, Continuation, Goal, Memory, Preflight, Present, Request, RequestType, Wish,
+};
 use crate::pool::decision::{Decision, Moment, Outcome, decide};
 use crate::pool::evidence::Spent;
 use crate::pool::identity::{Origin, PhysicalId, TAG_ID};
@@ -68,6 +70,7 @@ pub(super) fn absent(spec: &PoolSpec) -> Continuation {
 fn held(id: PhysicalId, goal: Goal) -> Continuation {
     Continuation {
         request: Request {
+            request_type: RequestType::Create,
             request_id: "request-1".to_owned(),
             origin: origin(),
             response_url: Secret::new("https://planted.example/?X-Amz-Signature=planted"),

@@ -1,0 +1,117 @@
+//! Metrics, as lines of the log in CloudWatch's embedded metric format: they cost no call, no client and no permission.
+//!
+//! A line of [`TARGET`] is a metric line. Those of its fields that have a unit here are its metrics; the log adds what
+//! makes CloudWatch read them.
+//! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use crate::pool::continuation::{Continuation, RequestType};
+use crate::pool::decision::Outcome;
+use crate::pool::time::Timestamp;
+
+/// The target of a metric line.
+pub const TARGET: &str = "metrics";
+
+/// The namespace that CloudWatch shows them in.
+const NAMESPACE: &str = "GitHubRunnerPool";
+
+/// Every metric, with its unit.
+const UNITS: &[(&str, &str)] = &[
+    ("Requests", "Count"),
+    ("Duration", "Seconds"),
+    ("RunnersOnline", "Count"),
+    ("RunnersRetired", "Count"),
+    ("GhostsRemoved", "Count"),
+    ("JobsWaitedFor", "Count"),
+    ("JobsCancelled", "Count"),
+    ("Hops", "Count"),
+    ("AwsCalls", "Count"),
+    ("GitHubCalls", "Count"),
+    ("GitHubRateRemaining", "Count"),
+];
+
+/// What a request came to, in numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Since CloudFormation signed it.
+    pub took: Duration,
+    /// Invocations beyond the first.
+    pub hops: u32,
+    /// Runners that GitHub let go.
+    pub runners_retired: u64,
+    /// Registrations without a task that were removed.
+    pub ghosts_removed: u32,
+    /// Runners whose jobs were waited for.
+    pub jobs_waited_for: u64,
+    /// Jobs that were cut off because `DrainTimeout` had passed.
+    pub jobs_cancelled: u32,
+}
+
+impl Tally {
+    /// Of a request that is about to be answered.
+    #[must_use]
+    pub fn of(held: &Continuation, now: Timestamp) -> Self {
+        let memory = &held.memory;
+        let n = |len: usize| u64::try_from(len).unwrap_or(u64::MAX);
+        Self {
+            took: now.since(held.accepted_at),
+            hops: held.hops,
+            runners_retired: n(memory.deregistered_at.len()),
+            ghosts_removed: memory.n_ghosts_removed,
+            jobs_waited_for: n(memory.waited_for.len()),
+            jobs_cancelled: memory.n_cancelled,
+        }
+    }
+}
+
+/// Tells what became of a request.
+pub fn request(request_type: RequestType, outcome: &Outcome, tally: &Tally) {
+    let (status, online) = match outcome {
+        Outcome::Succeeded { attributes, .. } => {
+            ("SUCCESS", attributes.get("OnlineRunners").and_then(|online| online.parse::<u64>().ok()))
+        }
+        Outcome::Failed { .. } => ("FAILED", None),
+    };
+    tracing::info!(
+        target: TARGET,
+        RequestType = request_type.name(),
+        Outcome = status,
+        Requests = 1_u64,
+        Duration = tally.took.as_secs_f64(),
+        Hops = u64::from(tally.hops),
+        RunnersRetired = tally.runners_retired,
+        GhostsRemoved = u64::from(tally.ghosts_removed),
+        JobsWaitedFor = tally.jobs_waited_for,
+        JobsCancelled = u64::from(tally.jobs_cancelled),
+        RunnersOnline = online,
+    );
+}
+
+/// Tells what an invocation asked of others.
+pub fn invocation(aws_calls: u64, github_calls: u64, github_remaining: Option<u64>) {
+    tracing::info!(
+        target: TARGET,
+        AwsCalls = aws_calls,
+        GitHubCalls = github_calls,
+        GitHubRateRemaining = github_remaining,
+    );
+}
+
+/// Makes a line one that CloudWatch reads metrics from.
+pub(crate) fn embed(line: &mut Map<String, Value>, function: &str, now: Timestamp) {
+    let metrics: Vec<Value> = UNITS
+        .iter()
+        .filter(|(name, _)| line.contains_key(*name))
+        .map(|(name, unit)| json!({ "Name": name, "Unit": unit }))
+        .collect();
+    let mut dimensions = vec![json!(["FunctionName"])];
+    if line.contains_key("RequestType") {
+        dimensions.push(json!(["FunctionName", "RequestType", "Outcome"]));
+    }
+    line.insert("FunctionName".to_owned(), function.into());
+    let directive = json!({ "Namespace": NAMESPACE, "Dimensions": dimensions, "Metrics": metrics });
+    line.insert("_aws".to_owned(), json!({ "Timestamp": now.epoch_millis(), "CloudWatchMetrics": [directive] }));
+}
