@@ -52,7 +52,7 @@ sandbox-down: $(VENV)/made ## End what `make sandbox` left running
 
 .PHONY: check
 # Of the release builds one: the other architecture has the same code, and takes as long again.
-check: lint deny gates test build-x86-64 sandbox-test ## All that CI runs
+check: lint deny gates test build-x86-64 sandbox-test demo ## All that CI runs
 
 .PHONY: fmt
 fmt: $(VENV)/made ## Format Rust and Python

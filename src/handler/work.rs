@@ -95,7 +95,11 @@ pub(super) fn present(request: &Request, spec: PoolSpec, accepted_at: Timestamp)
             && before.runner.group == spec.runner.group
             && PhysicalId::of(&request.origin, before) == id
     });
-    let is_unchanged = former.as_ref().is_some_and(|former| former.spec.as_ref() == Some(&spec));
+    // Another patience changes nothing that is there.
+    let is_unchanged = former
+        .as_ref()
+        .and_then(|former| former.spec.clone())
+        .is_some_and(|before| PoolSpec { manners: spec.manners.clone(), ..before } == spec);
     let wish = if is_unchanged { Wish::Unchanged } else { Wish::Changed };
     let goal = Goal::Present(Box::new(Present {
         spec,

@@ -149,7 +149,7 @@ pub struct Present {
 /// What the template wants, beside what it wanted before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Wish {
-    /// Something else: every Create, and an Update that changes anything of the pool.
+    /// Something else: every Create, and an Update that changes anything of the pool but how patient to be.
     #[default]
     Changed,
     /// The same pool.
