@@ -22,12 +22,13 @@ pub fn runner_behind<'seen>(mark: &RunnerMark, runners: &'seen [Runner], tasks: 
     {
         return Behind::Runner(runner);
     }
-    // A runner with our label whose name leads to no living task may be the one behind any of them.
+    // A runner with our label that works, and whose name leads to no living task, may be the one behind any of them.
     let leads_nowhere = |runner: &&Runner| {
         mark.labels(runner)
-            && mark.short_id(&runner.name).is_none_or(|name| {
-                runner.is_online && !tasks.iter().any(|task| task.is_live() && task.short_id() == Some(name))
-            })
+            && (runner.is_online || runner.is_busy)
+            && mark
+                .short_id(&runner.name)
+                .is_none_or(|name| !tasks.iter().any(|task| task.is_live() && task.short_id() == Some(name)))
     };
     let mut lost = runners.iter().filter(leads_nowhere);
     match (lost.next(), lost.next()) {

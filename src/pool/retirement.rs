@@ -52,7 +52,7 @@ use std::time::Duration;
 use super::continuation::Continuation;
 use super::decision::{Decision, Look, Moment, Waiting};
 use super::evidence::{IdleRunner, OwnedTask, Spent, SpentTask};
-use super::observed::{GitHubView, Observed, Task, TaskPhase};
+use super::observed::{GitHubView, Observed, Runner, Task, TaskPhase};
 use super::pairing::{Behind, runner_behind};
 use super::plan::{Plan, Step};
 use super::record::PoolRecord;
@@ -99,12 +99,24 @@ enum Standing {
     Idle(IdleRunner),
     /// Idle, for less than the window; confirmed at this moment if nothing changes.
     Unconfirmed(Timestamp),
+    /// No runner of its own is on GitHub's list; held to be spent from this moment on if none comes.
+    Silent(Timestamp),
     /// Has a job; the runner's name.
     Busy(String),
     /// May be stopped.
     Spent(Spent),
     /// Nobody can tell.
     Unclear,
+}
+
+impl Standing {
+    /// When it is known to be idle or spent, if nothing changes until then.
+    const fn settles_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Unconfirmed(moment) | Self::Silent(moment) => Some(*moment),
+            Self::Ending | Self::Starting | Self::Idle(_) | Self::Busy(_) | Self::Spent(_) | Self::Unclear => None,
+        }
+    }
 }
 
 /// Decides the next step for those who are to leave.
@@ -142,6 +154,7 @@ pub fn retire(
             | Standing::Ending
             | Standing::Starting
             | Standing::Unconfirmed(_)
+            | Standing::Silent(_)
             | Standing::Busy(_)
             | Standing::Unclear => {}
         }
@@ -152,8 +165,10 @@ pub fn retire(
 
     // The answer may be due before that. Then the request fails and every job goes on.
     let deadline = began + held.manners().drain_timeout;
-    if room > 0 && at.now >= deadline {
-        let left = || standings.iter().filter(|(_, state)| !is_leaving(state)).take(room);
+    // Who looks idle keeps the time that it takes to be sure, or a patience below the window would never be enough.
+    let settles = |state: &Standing| state.settles_at().is_some_and(|moment| moment > at.now);
+    let left = || standings.iter().filter(|(_, state)| !is_leaving(state) && !settles(state)).take(room);
+    if at.now >= deadline && left().next().is_some() {
         return match held.manners().on_drain_timeout {
             OnDrainTimeout::Fail => Progress::Overdue { left: left().map(|(task, state)| name(task, state)).collect() },
             OnDrainTimeout::Cancel => {
@@ -173,28 +188,35 @@ fn standing(held: &Continuation, record: &PoolRecord, seen: &Observed, task: &Ta
         return Standing::Starting;
     }
     let GitHubView::Runners(runners) = &seen.github else { return Standing::Unclear };
-    match runner_behind(&record.mark, runners, &seen.tasks, task) {
-        Behind::Unclear => Standing::Unclear,
-        Behind::Runner(runner) if runner.is_busy => Standing::Busy(runner.name.clone()),
-        Behind::Runner(runner) => {
-            let window = held.manners().idle_confirmation;
-            let since = held.memory.idle_since.get(&runner.id).copied();
-            match IdleRunner::confirmed(&record.mark, runner, since, window, now) {
-                Some(idle) => Standing::Idle(idle),
-                None => Standing::Unconfirmed(since.unwrap_or(now) + window),
-            }
+    let behind = runner_behind(&record.mark, runners, &seen.tasks, task);
+    if let Behind::Runner(runner) = behind {
+        return occupied(held, record, runner, now);
+    }
+    // What GitHub has let go is gone, whoever else's name leads nowhere.
+    let names = task.short_id().into_iter().chain(record.mark.fixed_names.iter().map(String::as_str));
+    let deregistered_at = names.filter_map(|name| held.memory.deregistered_at.get(name)).max().copied();
+    let silent_since = held.memory.silent_since.get(&task.arn).copied().unwrap_or(now);
+    match (deregistered_at, behind) {
+        (Some(since), _) if now.since(since) >= EXIT_GRACE => Standing::Spent(Spent::Deregistered),
+        (Some(_), _) => Standing::Ending,
+        (None, Behind::Nobody) if now.since(silent_since) >= REGISTRATION_GRACE => {
+            Standing::Spent(Spent::NeverRegistered)
         }
-        Behind::Nobody => {
-            let names = task.short_id().into_iter().chain(record.mark.fixed_names.iter().map(String::as_str));
-            let deregistered_at = names.filter_map(|name| held.memory.deregistered_at.get(name)).max().copied();
-            let silent_since = held.memory.silent_since.get(&task.arn).copied().unwrap_or(now);
-            match deregistered_at {
-                Some(since) if now.since(since) >= EXIT_GRACE => Standing::Spent(Spent::Deregistered),
-                Some(_) => Standing::Ending,
-                None if now.since(silent_since) >= REGISTRATION_GRACE => Standing::Spent(Spent::NeverRegistered),
-                None => Standing::Unclear,
-            }
-        }
+        (None, Behind::Nobody) => Standing::Silent(silent_since + REGISTRATION_GRACE),
+        (None, Behind::Unclear | Behind::Runner(_)) => Standing::Unclear,
+    }
+}
+
+/// Where a task with a runner on GitHub's list stands.
+fn occupied(held: &Continuation, record: &PoolRecord, runner: &Runner, now: Timestamp) -> Standing {
+    if runner.is_busy {
+        return Standing::Busy(runner.name.clone());
+    }
+    let window = held.manners().idle_confirmation;
+    let since = held.memory.idle_since.get(&runner.id).copied();
+    match IdleRunner::confirmed(&record.mark, runner, since, window, now) {
+        Some(idle) => Standing::Idle(idle),
+        None => Standing::Unconfirmed(since.unwrap_or(now) + window),
     }
 }
 
@@ -203,9 +225,12 @@ fn name(task: &Task, state: &Standing) -> String {
     match state {
         Standing::Busy(name) => name.clone(),
         Standing::Idle(runner) => runner.name().to_owned(),
-        Standing::Ending | Standing::Starting | Standing::Unconfirmed(_) | Standing::Spent(_) | Standing::Unclear => {
-            task.arn.clone()
-        }
+        Standing::Ending
+        | Standing::Starting
+        | Standing::Unconfirmed(_)
+        | Standing::Silent(_)
+        | Standing::Spent(_)
+        | Standing::Unclear => task.arn.clone(),
     }
 }
 
@@ -224,19 +249,11 @@ fn waiting(standings: &[(&Task, Standing)], deadline: Timestamp, at: Moment) -> 
             .map(|(task, state)| name(task, state))
             .collect(),
         unconfirmed: count(|state| matches!(state, Standing::Unconfirmed(_) | Standing::Idle(_))),
-        unclear: count(|state| matches!(state, Standing::Unclear | Standing::Spent(_))),
+        unclear: count(|state| matches!(state, Standing::Unclear | Standing::Silent(_) | Standing::Spent(_))),
         ending: count(|state| matches!(state, Standing::Ending | Standing::Starting)),
     };
-    // The moment at which the first idle runner is confirmed comes before the next poll, often enough.
-    let confirmed_at = standings.iter().filter_map(|(_, state)| match state {
-        Standing::Unconfirmed(moment) => Some(*moment),
-        Standing::Ending
-        | Standing::Starting
-        | Standing::Idle(_)
-        | Standing::Busy(_)
-        | Standing::Spent(_)
-        | Standing::Unclear => None,
-    });
-    let until = confirmed_at.chain([at.next_look(), deadline]).filter(|moment| *moment > at.now).min();
+    // The moment at which the first of them is settled comes before the next poll, often enough.
+    let settled_at = standings.iter().filter_map(|(_, state)| state.settles_at());
+    let until = settled_at.chain([at.next_look(), deadline]).filter(|moment| *moment > at.now).min();
     Decision::Wait { why, until: until.unwrap_or_else(|| at.next_look()), look: Look::Runners }
 }

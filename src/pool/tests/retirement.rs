@@ -160,12 +160,41 @@ fn a_runner_whose_name_leads_nowhere_keeps_every_silent_task_from_being_stopped(
     let mut held = absent(&spec());
     let label = held.id.as_str().to_owned();
     model.runners().clear();
-    model.runners().push(super::support::foreign(7, "renamed-by-somebody", &label));
+    let mut renamed = super::support::foreign(7, "renamed-by-somebody", &label);
+    renamed.is_online = true;
+    model.runners().push(renamed);
     model.seen.service.as_mut().unwrap().shape.desired_count = 0;
     model.decide(&mut held);
     model.now = model.now + crate::pool::retirement::REGISTRATION_GRACE * 2;
     let Decision::Wait { why, .. } = model.decide(&mut held) else { panic!("a task was touched") };
     assert_eq!(why, Waiting::RunnersLeaving { busy: Vec::new(), unconfirmed: 0, unclear: 2, ending: 0 });
+}
+
+#[test]
+fn a_runner_that_was_let_go_counts_as_leaving_whoever_elses_name_leads_nowhere() {
+    let mut model = built();
+    let mut held = present(spec());
+    if let crate::pool::continuation::Goal::Present(goal) = &mut held.goal {
+        goal.spec.desired_count = 1;
+    }
+    let label = held.id.as_str().to_owned();
+    let mut renamed = super::support::foreign(7, "renamed-by-somebody", &label);
+    renamed.is_online = true;
+    model.runners().push(renamed);
+    let Outcome::Succeeded { .. } = model.run(&mut held) else { panic!("failed") };
+    let n_gone = model.taken.iter().filter(|step| matches!(step, Step::DeregisterRunner(_))).count();
+    assert_eq!(n_gone, 1, "one of two was to leave");
+}
+
+#[test]
+fn a_patience_below_the_confirmation_window_is_enough_for_idle_runners() {
+    let mut model = built();
+    let mut impatient = spec();
+    impatient.manners.drain_timeout = Duration::from_secs(1);
+    impatient.manners.on_drain_timeout = OnDrainTimeout::Fail;
+    let mut held = absent(&impatient);
+    assert!(matches!(model.run(&mut held), Outcome::Succeeded { .. }));
+    assert_eq!((model.lost_jobs, held.memory.n_cancelled), (0, 0));
 }
 
 #[test]
