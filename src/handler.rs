@@ -18,7 +18,7 @@ use futures_util::future::{Either, select};
 use serde_json::Value;
 use tracing::Instrument as _;
 
-use self::telling::{Caller, answer, log_answer, repeat};
+use self::telling::{Caller, NEVER_SUPERSEDED, answer, log_answer, repeat};
 use self::work::{carry_out, identity, work};
 use crate::cloudformation::request::{Decoded, Request, decode};
 use crate::cloudformation::response::NO_PHYSICAL_ID;
@@ -122,7 +122,7 @@ async fn dispatch<W: World>(
     match HandedOn::read(event) {
         Some(HandedOn::Readable(held)) => go_on(world, settings, *held, &invocation).await,
         Some(HandedOn::Unreadable { request, id }) => {
-            let caller = Caller { request, physical_id: id };
+            let caller = Caller { request, physical_id: id, signed_at: NEVER_SUPERSEDED };
             let outcome = Outcome::failed(report::UNREADABLE);
             async {
                 let told = answer(world, settings, &caller, &caller.physical_id, &outcome, true, deadline).await;
@@ -168,6 +168,7 @@ fn caller(request: &Request) -> Caller {
             response_url: request.response_url.clone(),
         },
         physical_id: physical_id.unwrap_or_else(|| NO_PHYSICAL_ID.to_owned()),
+        signed_at: request.signed_at.unwrap_or(NEVER_SUPERSEDED),
     }
 }
 
@@ -178,7 +179,11 @@ async fn go_on<W: World>(
     mut held: Continuation,
     invocation: &Invocation,
 ) -> Result<(), HandleError> {
-    let caller = Caller { request: held.request.clone(), physical_id: held.answered_id().to_owned() };
+    let caller = Caller {
+        request: held.request.clone(),
+        physical_id: held.answered_id().to_owned(),
+        signed_at: held.accepted_at,
+    };
     let span = span(&caller);
     span.record("physical_id", held.id.as_str());
     async {
@@ -245,8 +250,10 @@ async fn guarded<W: World>(
     };
     let (physical_id, outcome, is_recorded, tally) = match done {
         Done::Answer { physical_id, outcome, is_recorded, tally } => (physical_id, outcome, is_recorded, tally),
+        // CloudFormation waits for the newer one alone. This one may have been answered before, and then otherwise.
         Done::Yield(Yield::ToNewerRequest) => {
-            (caller.physical_id.clone(), Outcome::failed(report::TAKEN_OVER), false, Tally::default())
+            tracing::info!(step = "yield", "a newer request for this resource took over, so this one ends");
+            return Ok(());
         }
         Done::Yield(Yield::Answered(body)) => {
             return Ok(repeat(world, caller, body, invocation.deadline).await?);

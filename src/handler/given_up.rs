@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tracing::Instrument as _;
 
-use super::telling::{Caller, answer, log_answer, repeat};
+use super::telling::{Caller, NEVER_SUPERSEDED, answer, log_answer, repeat, turn_of};
 use super::{HandleError, caller, span};
 use crate::cloudformation::properties::{RESERVE, SERVICE_TIMEOUT_MAX};
 use crate::cloudformation::request::{Decoded, decode};
@@ -21,10 +21,9 @@ use crate::metrics::{self, Tally};
 use crate::pool::continuation::HandedOn;
 use crate::pool::decision::Outcome;
 use crate::pool::report;
-use crate::pool::succession::{Turn, record_name};
 use crate::pool::time::Timestamp;
 use crate::reconcile::chain;
-use crate::reconcile::ports::{Clock, Succession, World};
+use crate::reconcile::ports::{Clock, World};
 use crate::settings::Settings;
 use std::time::Duration;
 
@@ -114,8 +113,8 @@ async fn tell_one<W: World>(
         tracing::warn!(step = "given_up", "CloudFormation no longer waits for this request");
         return Ok(());
     }
-    let turn = match world.succession().turn(&record_name(&caller.request.origin)).await {
-        Ok(found) => found.map(|found| Turn::from_record(&found.text)).filter(|turn| turn.is_of(&caller.request)),
+    let turn = match turn_of(world, caller).await {
+        Ok((_, found)) => found.filter(|turn| turn.is_of(&caller.request)),
         Err(error) => {
             tracing::warn!(step = "given_up", class = error.class().name(), refusal = %chain(&error));
             None
@@ -144,11 +143,17 @@ fn waiter(payload: &Value, now: Timestamp) -> Option<Waiter> {
         Some(HandedOn::Readable(held)) => Some(Waiter {
             hops: held.hops,
             until: held.answer_by + RESERVE,
-            caller: Caller { physical_id: held.answered_id().to_owned(), request: held.request },
+            caller: Caller {
+                physical_id: held.answered_id().to_owned(),
+                signed_at: held.accepted_at,
+                request: held.request,
+            },
         }),
-        Some(HandedOn::Unreadable { request, id }) => {
-            Some(Waiter { hops: u32::MAX, until: now + RESERVE, caller: Caller { request, physical_id: id } })
-        }
+        Some(HandedOn::Unreadable { request, id }) => Some(Waiter {
+            hops: u32::MAX,
+            until: now + RESERVE,
+            caller: Caller { request, physical_id: id, signed_at: NEVER_SUPERSEDED },
+        }),
         None => match decode(payload) {
             Decoded::Request(request) => Some(Waiter {
                 hops: 0,

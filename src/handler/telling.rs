@@ -10,9 +10,10 @@ use futures_util::FutureExt as _;
 use futures_util::future::{Either, select};
 
 use crate::cloudformation::response::{Response, Status};
-use crate::pool::continuation;
+use crate::pool::continuation::{self, RequestType};
 use crate::pool::decision::Outcome;
-use crate::pool::succession::{Turn, record_name};
+use crate::pool::identity::PhysicalId;
+use crate::pool::succession::{Turn, is_about_another, own_record_name, record_name};
 use crate::pool::time::Timestamp;
 use crate::reconcile::chain;
 use crate::reconcile::ports::{Answers, Call, Clock, DeliveryError, Succession, World};
@@ -20,14 +21,29 @@ use crate::settings::Settings;
 
 use super::LAST_MOMENT;
 
+/// Between the two tries to write an answer down.
+const RECORDING_PAUSE: Duration = Duration::from_millis(500);
 /// How long writing an answer down may keep it from being sent.
 const RECORDING_MAX: Duration = Duration::from_secs(5);
+
+/// Of a request that does not say when it was signed: no other one is held to be newer.
+pub(super) const NEVER_SUPERSEDED: Timestamp = Timestamp::from_epoch_millis(u64::MAX);
 
 /// Who is to be answered.
 pub(super) struct Caller {
     pub(super) request: continuation::Request,
     /// The id to answer with when the work does not come to tell a better one.
     pub(super) physical_id: String,
+    /// When CloudFormation signed the request.
+    pub(super) signed_at: Timestamp,
+}
+
+/// What is to be sent.
+enum Agreed {
+    /// This body.
+    Send(Vec<u8>),
+    /// Nothing: a newer request is at work, and nobody waits for this one.
+    Nothing,
 }
 
 /// Answers, with what was answered before if the request was.
@@ -41,8 +57,13 @@ pub(super) async fn answer<W: World>(
     deadline: Timestamp,
 ) -> Result<(), DeliveryError> {
     let body = response(settings, caller, physical_id, outcome).to_body();
-    let body = if is_recorded { agreed(world, &caller.request, body).await } else { body };
-    deliver(world, caller, body, deadline).await
+    match if is_recorded { agreed(world, caller, body).await } else { Agreed::Send(body) } {
+        Agreed::Send(body) => deliver(world, caller, body, deadline).await,
+        Agreed::Nothing => {
+            tracing::info!(step = "yield", "a newer request for this resource took over, so this one is not answered");
+            Ok(())
+        }
+    }
 }
 
 /// Sends an answer that was written down.
@@ -70,39 +91,64 @@ async fn deliver<W: World>(
 }
 
 /// The answer that every delivery of the request gives: the one that is written down, or else this one.
-async fn agreed<W: World>(world: &W, request: &continuation::Request, body: Vec<u8>) -> Vec<u8> {
-    let Ok(text) = std::str::from_utf8(&body) else { return body };
+async fn agreed<W: World>(world: &W, caller: &Caller, body: Vec<u8>) -> Agreed {
+    let Ok(text) = std::str::from_utf8(&body) else { return Agreed::Send(body) };
     let time_is_up = world.clock().sleep_until(world.clock().now() + RECORDING_MAX);
-    let recorded = AssertUnwindSafe(recorded(world, request, text)).catch_unwind();
-    let recorded = match select(std::pin::pin!(recorded), std::pin::pin!(time_is_up)).await {
-        Either::Left((Ok(Ok(recorded)), _)) => recorded,
-        Either::Left((Err(_panic), _)) => None,
-        Either::Left((Ok(Err(error)), _)) => {
-            tracing::warn!(step = "record_answer", class = error.class().name(), refusal = %chain(&error));
-            None
-        }
-        Either::Right(((), _)) => {
-            tracing::warn!(step = "record_answer", "Parameter Store does not answer");
-            None
+    let twice = async {
+        match recorded(world, caller, text).await {
+            Err(error) if error.class().may_pass() => {
+                world.clock().sleep_until(world.clock().now() + RECORDING_PAUSE).await;
+                recorded(world, caller, text).await
+            }
+            done => done,
         }
     };
-    recorded.map_or(body, String::into_bytes)
+    let recorded = AssertUnwindSafe(twice).catch_unwind();
+    match select(std::pin::pin!(recorded), std::pin::pin!(time_is_up)).await {
+        Either::Left((Ok(Ok(agreed)), _)) => return agreed,
+        Either::Left((Err(_panic), _)) => {}
+        Either::Left((Ok(Err(error)), _)) => {
+            tracing::warn!(step = "record_answer", class = error.class().name(), refusal = %chain(&error));
+        }
+        Either::Right(((), _)) => tracing::warn!(step = "record_answer", "Parameter Store does not answer"),
+    }
+    Agreed::Send(body)
 }
 
-/// The answer that was written down, or `None` after writing down this one. A request that has no turn, or has lost it,
-/// writes nothing.
-async fn recorded<W: World>(world: &W, request: &continuation::Request, body: &str) -> Call<Option<String>> {
-    let name = record_name(&request.origin);
-    let Some(record) = world.succession().turn(&name).await? else { return Ok(None) };
-    let turn = Turn::from_record(&record.text);
-    if !turn.is_of(request) {
-        return Ok(None);
+/// The answer that was written down, or this one, which is written down then. A request that has no turn writes nothing;
+/// one that has lost it to a newer request is not answered.
+async fn recorded<W: World>(world: &W, caller: &Caller, body: &str) -> Call<Agreed> {
+    let this = Agreed::Send(body.as_bytes().to_vec());
+    let (name, turn) = turn_of(world, caller).await?;
+    let Some(turn) = turn else { return Ok(this) };
+    if turn.supersedes(&caller.request, caller.signed_at) {
+        return Ok(Agreed::Nothing);
+    }
+    if !turn.is_of(&caller.request) {
+        return Ok(this);
     }
     if let Some(earlier) = turn.answer() {
-        return Ok(Some(earlier.to_owned()));
+        return Ok(Agreed::Send(earlier.as_bytes().to_vec()));
     }
     world.succession().take_turn(&name, &turn.answered(body).to_record()).await?;
-    Ok(None)
+    Ok(this)
+}
+
+/// The record that a request works by, and its name.
+pub(super) async fn turn_of<W: World>(world: &W, caller: &Caller) -> Call<(String, Option<Turn>)> {
+    let of_resource = record_name(&caller.request.origin);
+    let turn = world.succession().turn(&of_resource).await?.map(|record| Turn::from_record(&record.text));
+    let pool = PhysicalId::sent(&caller.request.origin, &caller.physical_id);
+    match (pool, &turn) {
+        (Some(pool), Some(other))
+            if caller.request.request_type == RequestType::Delete && is_about_another(other, pool.as_str()) =>
+        {
+            let own = own_record_name(&of_resource, pool.digits());
+            let turn = world.succession().turn(&own).await?.map(|record| Turn::from_record(&record.text));
+            Ok((own, turn))
+        }
+        _ => Ok((of_resource, turn)),
+    }
 }
 
 pub(super) fn log_answer(outcome: &Outcome, took: Duration) {

@@ -1,5 +1,7 @@
 //! What a request asks for: from a decoded request to a goal, and from the goal to its end.
 
+use std::collections::BTreeSet;
+
 use super::{ANSWER_RESERVE, CALL_RESERVE, Done, done};
 use crate::cloudformation::properties::{self, Hints, hints};
 use crate::cloudformation::request::{Request, RequestKind};
@@ -11,11 +13,13 @@ use crate::pool::decision::{Look, Outcome};
 use crate::pool::identity::PhysicalId;
 use crate::pool::report;
 use crate::pool::spec::PoolSpec;
+use crate::pool::succession::{Turn, is_the_one_held, record_name};
 use crate::pool::time::Timestamp;
+use crate::reconcile::chain;
 use crate::reconcile::drive::{End, drive};
 use crate::reconcile::locate::pools_of;
 use crate::reconcile::observe::{Session, observe};
-use crate::reconcile::ports::{Clock, World};
+use crate::reconcile::ports::{CallError, Clock, Succession, World};
 use crate::settings::Settings;
 
 /// The id of the pool that a request is about, as far as the request alone tells.
@@ -69,7 +73,7 @@ pub(super) async fn carry_out<W: World>(
         match drive(world, held, settings.poll_interval, until).await {
             End::Outcome(outcome) => match abandonment::sequel(held, &outcome) {
                 Some(sequel) => {
-                    tracing::info!(step = "abandoned", pool = %sequel.id, "taking down what a cancelled replacement built");
+                    tracing::info!(step = "abandoned", pool = %sequel.id, "taking down a pool that no stack knows any more");
                     *held = sequel;
                 }
                 None => return End::Outcome(abandonment::settled(held, outcome)),
@@ -119,7 +123,15 @@ fn abandoned(request: &Request, id: &PhysicalId, former: Option<&Hints>) -> Opti
     let other = PhysicalId::of(&request.origin, former.spec.as_ref()?);
     let is_back = request.physical_id() == Some(id.as_str()) && other != *id;
     is_back.then(|| Abandoned {
-        goal: Absent { record: former.record(&other), manners: former.manners.clone(), sent_id: None, kept: None },
+        goal: Absent {
+            record: former.record(&other),
+            manners: former.manners.clone(),
+            sent_id: None,
+            kept: None,
+            next: None,
+            notes: Vec::new(),
+            others: Vec::new(),
+        },
         id: other,
     })
 }
@@ -190,9 +202,36 @@ pub(super) async fn absent<W: World>(
         None => only_pool_of(world, request, physical_id).await?,
     };
     let sent_id = Some(request.physical_id().unwrap_or(NO_PHYSICAL_ID).to_owned());
-    let goal =
-        Goal::Absent(Box::new(Absent { record: hints.record(&id), manners: hints.manners, sent_id, kept: None }));
-    Ok(held(request, id, goal, accepted_at))
+    let goal = Absent {
+        record: hints.record(&id),
+        manners: hints.manners,
+        sent_id,
+        kept: None,
+        next: None,
+        notes: Vec::new(),
+        others: Vec::new(),
+    };
+    let others = others_than(world, request, &id).await;
+    let main = held(request, id, Goal::Absent(Box::new(goal)), accepted_at);
+    Ok(abandonment::one_after_another(main, others))
+}
+
+/// The other pools of the resource, where this is the one that the stack holds. They are nobody's any more; where they
+/// cannot be looked for they stay.
+async fn others_than<W: World>(world: &W, request: &Request, id: &PhysicalId) -> BTreeSet<PhysicalId> {
+    let looked = async {
+        let record = world.succession().turn(&record_name(&request.origin)).await?;
+        if !record.is_some_and(|record| is_the_one_held(&Turn::from_record(&record.text), id.as_str())) {
+            return Ok(BTreeSet::new());
+        }
+        let mut pools = pools_of(world, &request.origin).await?;
+        pools.remove(id);
+        Ok(pools)
+    };
+    looked.await.unwrap_or_else(|error: CallError| {
+        tracing::warn!(step = "other_pools", class = error.class().name(), refusal = %chain(&error));
+        BTreeSet::new()
+    })
 }
 
 /// The one pool that the resource has, for a Delete whose id names none.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::abandonment::Abandoned;
 use super::decision::Outcome;
 use super::identity::{Origin, PhysicalId};
-use super::observed::{GitHubView, Observed, Task, TaskPhase};
+use super::observed::{GitHubView, Observed, Rollout, Task, TaskPhase};
 use super::pairing::{Behind, runner_behind};
 use super::record::PoolRecord;
 use super::refusal::Refusal;
@@ -178,6 +178,15 @@ pub struct Absent {
     /// What is to be answered of the pool that stays, where this one is the rest of a cancelled replacement.
     #[serde(default)]
     pub kept: Option<Outcome>,
+    /// The pool that is taken down after this one, with what is to be said of those before it.
+    #[serde(default)]
+    pub next: Option<Box<Abandoned>>,
+    /// What is to be said of the pools that were taken down before this one.
+    #[serde(default)]
+    pub notes: Vec<String>,
+    /// Those pools: their own Deletes, which failed, may have left records.
+    #[serde(default)]
+    pub others: Vec<PhysicalId>,
 }
 
 impl HandedOn {
@@ -235,6 +244,15 @@ impl Continuation {
         }
     }
 
+    /// The pool that the stack holds while this one is worked on: another one where this is nobody's any more.
+    #[must_use]
+    pub fn held_pool(&self) -> &str {
+        let Goal::Absent(absent) = &self.goal else { return self.id.as_str() };
+        let last = std::iter::successors(absent.next.as_deref(), |after| after.goal.next.as_deref()).last();
+        let kept = absent.kept.as_ref().and(absent.sent_id.as_deref());
+        last.map(|last| last.id.as_str()).or(kept).unwrap_or(self.id.as_str())
+    }
+
     /// Takes in what an effect told.
     pub fn note_applied(&mut self, applied: Applied, now: Timestamp) {
         match applied {
@@ -266,8 +284,12 @@ impl Continuation {
 pub struct Memory {
     /// When runners were first waited for to come online.
     pub online_awaited_since: Option<Timestamp>,
+    /// Deployments that ECS had given up before this request, by id; `None` before the service was first seen.
+    pub given_up_before: Option<BTreeSet<String>>,
     /// When runners were first told to leave.
     pub drain_began: Option<Timestamp>,
+    /// When this request took over from one that had not been answered, whose event may still be delivered again.
+    pub interrupted_at: Option<Timestamp>,
     /// When registrations were first found that outlived their tasks.
     pub leftovers_since: Option<Timestamp>,
     /// Per runner, since when every reading called it idle.
@@ -341,6 +363,10 @@ impl Memory {
     pub fn note_look(&mut self, record: Option<&PoolRecord>, seen: &Observed, now: Timestamp) {
         self.last_refusal = seen.refusal.clone().or(self.last_refusal.take());
         self.n_refusals = if seen.refusal.is_some() { self.n_refusals.saturating_add(1) } else { 0 };
+        if let Some(service) = &seen.service {
+            let given_up = service.deployments.iter().filter(|it| matches!(it.rollout, Rollout::Failed(_)));
+            self.given_up_before.get_or_insert_with(|| given_up.map(|it| it.id.clone()).collect());
+        }
 
         let Some(record) = record else { return };
         let GitHubView::Runners(runners) = &seen.github else {

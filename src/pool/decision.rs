@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::continuation::{Continuation, Goal};
 use super::observed::Observed;
-use super::plan::Plan;
+use super::plan::{Plan, Step};
 use super::refusal::{Class, Refusal};
 use super::succession::{self, Before, Yield};
 use super::time::Timestamp;
@@ -127,12 +127,38 @@ pub enum Waiting {
         /// How many.
         n_runners: usize,
     },
+    /// The event of a request that this one interrupted, which Lambda may deliver again.
+    Redelivery,
     /// A last look before the answer.
     LastLook,
     /// The time to take this step, which is over.
     Step(&'static str),
     /// A call was refused and may pass.
     Passing(Refusal),
+}
+
+impl Waiting {
+    /// The stable name under which logs count it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::ProviderChange => "provider_change",
+            Self::BusyCluster => "busy_cluster",
+            Self::GroupDeletion => "group_deletion",
+            Self::ServiceDeletion => "service_deletion",
+            Self::ProviderDeletion => "provider_deletion",
+            Self::Dissociation => "dissociation",
+            Self::TaskProtection { .. } => "task_protection",
+            Self::RunnersOnline { .. } => "runners_online",
+            Self::RunnersLeaving { .. } => "runners_leaving",
+            Self::StaleRegistrations { .. } => "stale_registrations",
+            Self::Ghosts { .. } => "ghosts",
+            Self::Redelivery => "redelivery",
+            Self::LastLook => "last_look",
+            Self::Step(_) => "step",
+            Self::Passing(_) => "passing",
+        }
+    }
 }
 
 impl fmt::Display for Waiting {
@@ -170,6 +196,7 @@ impl fmt::Display for Waiting {
             Self::Ghosts { n_runners } => {
                 write!(f, "{n_runners} registrations without a task to stay offline, so that they can be removed")
             }
+            Self::Redelivery => f.write_str("Lambda to deliver the event of the interrupted request for the last time"),
             Self::LastLook => f.write_str("a last look"),
             Self::Step(name) => write!(f, "its next step, {name}"),
             Self::Passing(refusal) => write!(f, "a refusal to pass: {refusal}"),
@@ -220,6 +247,12 @@ pub fn decide(held: &mut Continuation, seen: &Observed, at: Moment) -> Decision 
     if let Some(refusal) = &seen.refusal {
         return after_refusal(held, seen, refusal, at);
     }
+    if succession::takes_turn_first(held)
+        && at.now < held.answer_by
+        && let Before::Take(step) = succession::before_effect(held, seen)
+    {
+        return take_turn(held, seen, step, at);
+    }
     let memory = held.memory.clone();
     let decision = match held.goal.clone() {
         Goal::Present(goal) => convergence::decide(held, &goal, seen, at),
@@ -259,10 +292,18 @@ pub fn decide(held: &mut Continuation, seen: &Observed, at: Moment) -> Decision 
         Before::Take(step) => {
             // What was decided is decided again, once this is done.
             held.memory = memory;
-            Decision::Act(vec![step])
+            take_turn(held, seen, step, at)
         }
         Before::Yield(why) => Decision::Yield(why),
     }
+}
+
+/// Takes the turn, and remembers from whom.
+fn take_turn(held: &mut Continuation, seen: &Observed, step: Step, at: Moment) -> Decision {
+    if succession::interrupts(held, seen) {
+        held.memory.interrupted_at.get_or_insert(at.now);
+    }
+    Decision::Act(vec![step])
 }
 
 /// A call was refused: wait for what may pass, tell what will not.

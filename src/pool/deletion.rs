@@ -17,7 +17,7 @@ use super::record::PoolRecord;
 use super::report;
 use super::retirement::{Leavers, Progress, retire};
 use super::spec::OnDeregisterFailure;
-use super::succession::leaves_record;
+use super::succession::{fenced_until, leaves_record};
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -47,7 +47,14 @@ pub fn decide(held: &mut Continuation, goal: &Absent, seen: &Observed, at: Momen
         .or_else(|| task_definitions_gone(held, seen))
         .unwrap_or_else(|| {
             if seen.is_complete && leaves_record(held, seen) {
-                Decision::Act(vec![Step::ReleaseTurn])
+                match fenced_until(held).filter(|until| at.now < (*until).min(held.answer_by)) {
+                    Some(until) => Decision::Wait {
+                        why: Waiting::Redelivery,
+                        until: at.next_look().min(until),
+                        look: Look::Everything,
+                    },
+                    None => Decision::Act(vec![Step::ReleaseTurn]),
+                }
             } else if seen.is_complete {
                 let notes = report::notes_of_deletion(held, seen);
                 Decision::Answer(Outcome::Succeeded { attributes: BTreeMap::new(), notes })

@@ -43,8 +43,10 @@ pub struct Observed {
     pub is_complete: bool,
     /// The number that the template's launch-template version stands for now.
     pub template_version: Option<u64>,
-    /// Who works for the resource; `None` if nobody has said so.
+    /// Who works for the resource, or for this pool of it; `None` if nobody has said so.
     pub turn: Option<SeenTurn>,
+    /// Whether the resource's record is about another pool of it, so that this one has a record of its own.
+    pub has_own_record: bool,
     /// The last call that was refused since the previous decision.
     pub refusal: Option<Refusal>,
 }

@@ -7,19 +7,23 @@
 //! Requests are ordered by the moment at which CloudFormation signed them, and invocations of one request by their hop;
 //! among equals the one that wrote last goes on, which the record's version tells. The pairs that meet:
 //!
-//! - **A newer request and an older one at work.** The newer takes the turn; the older stops at its next look, with an
-//!   answer that nobody waits for. What it has half done is where the newer one begins.
+//! - **A newer request and an older one at work.** The newer takes the turn; the older stops at its next look and
+//!   says nothing, for nobody waits for it. What it has half done is where the newer one begins.
 //! - **An older request that Lambda delivers late.** It finds a newer turn and stops before its first effect.
 //! - **Two deliveries of one event.** The later takes the turn, for the earlier may be dead; the earlier says nothing.
 //! - **A delivery of what an earlier invocation was given**, when a later hop is at work: it says nothing.
 //! - **A delivery of a request that was answered.** It repeats that answer, byte for byte.
 //! - **The same request id with another URL** is another request: CloudFormation tries again, and waits there.
 //! - **A Delete of one pool and a request for another pool of the same resource**, a replacement: neither minds the
-//!   other, and the record is the other's.
+//!   other. The record is the other's, and the Delete keeps one of its own below it.
 //! - **A Delete that is done removes the record.** A Create or an Update that finds its turn gone stops: what it was to
-//!   build has been taken down. Two things stay open, for Parameter Store has no conditional write: a request that takes
-//!   its turn in the moment of that removal stops as well, and fails; and an event that Lambda holds back until the
-//!   Delete of its pool is done finds nothing that says so.
+//!   build has been taken down. Where the Delete has interrupted a request that was not answered yet, whose invocation may
+//!   be dead and its event on its way again, the record stays as long as Lambda delivers events again.
+//! - Two things stay open, for Parameter Store has no conditional write: a request that takes its turn in the moment of
+//!   that removal stops as well; and an event that Lambda holds back longer than that, or delivers twice for no reason
+//!   after the Delete of its pool is done, finds nothing that says so.
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -34,6 +38,10 @@ use super::time::Timestamp;
 const RECORDS_PATH: &str = "/github-runner-pool-requests";
 /// The format of a record. A record of another one was written by another version of the function.
 const FORMAT: u16 = 1;
+/// How long after an invocation died Lambda delivers its event for the last time: after one minute, and after two more,
+/// with some time for the queue.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html>
+const REDELIVERY: Duration = Duration::from_secs(210);
 /// Hexadecimal digits that tell one response URL from another.
 const URL_DIGITS: usize = 16;
 
@@ -90,8 +98,6 @@ enum Standing {
     Holds,
     /// It has to take the turn before its first effect.
     MayTake,
-    /// It needs no turn: the record is about another pool.
-    Bystander,
     /// It may not.
     Yields(Yield),
 }
@@ -109,7 +115,7 @@ impl Turn {
             request_id: held.request.request_id.clone(),
             url: digest(&held.request),
             signed_at: held.accepted_at,
-            pool: held.id.as_str().to_owned(),
+            pool: held.held_pool().to_owned(),
             purpose,
             hop: held.hops,
             answer: None,
@@ -164,6 +170,12 @@ impl Turn {
         self.request_id == request.request_id && self.url == digest(request)
     }
 
+    /// Whether this is the turn of a newer request than this one.
+    #[must_use]
+    pub fn supersedes(&self, request: &Request, signed_at: Timestamp) -> bool {
+        !self.is_of(request) && self.signed_at > signed_at
+    }
+
     /// Whether the request went on beyond this hop.
     #[must_use]
     pub const fn is_beyond(&self, hops: u32) -> bool {
@@ -187,11 +199,9 @@ fn standing(held: &Continuation, seen: &Observed) -> Standing {
     if turn.is_of(&held.request) {
         return own(held, turn, *version);
     }
-    let is_about_another = turn.pool != held.id.as_str();
-    match &held.goal {
-        Goal::Absent(_) if is_about_another && turn.format == FORMAT => return Standing::Bystander,
-        Goal::Present(_) if is_about_another && turn.purpose == Purpose::Absent => return displaced(held, *version),
-        Goal::Absent(_) | Goal::Present(_) => {}
+    let is_about_another = turn.pool != held.held_pool();
+    if matches!(held.goal, Goal::Present(_)) && is_about_another && turn.purpose == Purpose::Absent {
+        return displaced(held, *version);
     }
     // Signatures are dated in whole seconds. Of two that are equal, the one that wrote later came later.
     let is_newer = turn.signed_at > held.accepted_at
@@ -228,8 +238,15 @@ pub(super) enum Before {
 pub(super) fn yields(held: &Continuation, seen: &Observed) -> Option<Yield> {
     match standing(held, seen) {
         Standing::Yields(why) => Some(why),
-        Standing::Holds | Standing::MayTake | Standing::Bystander => None,
+        Standing::Holds | Standing::MayTake => None,
     }
+}
+
+/// Whether the turn is taken before anything else is looked at: a Delete that comes while this request still looks has
+/// to find it. One that may find that there is nothing to do takes it before its first effect.
+#[must_use]
+pub fn takes_turn_first(held: &Continuation) -> bool {
+    held.turn.is_none() && matches!(&held.goal, Goal::Present(goal) if goal.wish == Wish::Changed)
 }
 
 /// What comes before an effect, and before a wait for one.
@@ -237,7 +254,7 @@ pub(super) fn before_effect(held: &Continuation, seen: &Observed) -> Before {
     match standing(held, seen) {
         Standing::Yields(why) => Before::Yield(why),
         Standing::MayTake => Before::Take(Step::TakeTurn(Turn::of(held))),
-        Standing::Holds | Standing::Bystander => Before::Nothing,
+        Standing::Holds => Before::Nothing,
     }
 }
 
@@ -256,10 +273,66 @@ pub(super) fn before_answer(held: &Continuation, seen: &Observed) -> Before {
     if is_quiet { Before::Nothing } else { before_effect(held, seen) }
 }
 
+/// Whether taking the turn now takes it from a request that is still to be answered.
+pub(super) fn interrupts(held: &Continuation, seen: &Observed) -> bool {
+    let is_unanswered =
+        |seen: &SeenTurn| !seen.turn.is_of(&held.request) && seen.turn.format == FORMAT && seen.turn.answer.is_none();
+    seen.turn.as_ref().is_some_and(is_unanswered)
+}
+
+/// Until when the record of a Delete stays although its pool is gone: so long Lambda may still deliver the event of the
+/// request that it interrupted, which finds the record then and does nothing.
+pub(super) fn fenced_until(held: &Continuation) -> Option<Timestamp> {
+    held.memory.interrupted_at.map(|since| since + REDELIVERY)
+}
+
 /// Whether the record is this request's to remove, once its pool is gone and no other one stays.
 pub(super) fn leaves_record(held: &Continuation, seen: &Observed) -> bool {
-    let is_all = matches!(&held.goal, Goal::Absent(absent) if absent.kept.is_none());
+    let is_all = matches!(&held.goal, Goal::Absent(absent) if absent.kept.is_none() && absent.next.is_none());
     is_all && seen.turn.is_some() && matches!(standing(held, seen), Standing::Holds)
+}
+
+/// Whether a Delete of the pool with this id keeps a record of its own: the resource's one is about another pool.
+#[must_use]
+pub fn is_about_another(turn: &Turn, pool: &str) -> bool {
+    turn.format == FORMAT && turn.pool != pool
+}
+
+/// Whether the resource's record says that its last request was about this pool, and was answered: then it is the pool
+/// that the stack holds, and every other pool of the resource is one that no stack knows any more.
+#[must_use]
+pub fn is_the_one_held(turn: &Turn, pool: &str) -> bool {
+    turn.format == FORMAT && turn.pool == pool && turn.answer.is_some()
+}
+
+/// The name of the record that a request works by.
+#[must_use]
+pub fn record_of(held: &Continuation, seen: &Observed) -> String {
+    let of_resource = record_name(&held.request.origin);
+    if seen.has_own_record { own_record_name(&of_resource, held.id.digits()) } else { of_resource }
+}
+
+/// The names of all records that a Delete removes at its end: the one that it works by last. Earlier Deletes of its pools,
+/// which failed, may have left some of their own.
+#[must_use]
+pub fn records_of(held: &Continuation, seen: &Observed) -> Vec<String> {
+    let of_resource = record_name(&held.request.origin);
+    let others = match &held.goal {
+        Goal::Absent(absent) => absent.others.as_slice(),
+        Goal::Present(_) => &[],
+    };
+    let mut names: Vec<String> =
+        others.iter().chain([&held.id]).map(|id| own_record_name(&of_resource, id.digits())).collect();
+    if !seen.has_own_record {
+        names.push(of_resource);
+    }
+    names
+}
+
+/// The name of the record of one pool, below that of its resource.
+#[must_use]
+pub fn own_record_name(of_resource: &str, digits: &str) -> String {
+    format!("{of_resource}/{digits}")
 }
 
 /// The name of the record of a resource, as Parameter Store wants it.

@@ -10,7 +10,7 @@ use crate::pool::continuation::{Applied, Continuation};
 use crate::pool::evidence::{OwnedTask, Spent};
 use crate::pool::plan::{Plan, Step, Tagged};
 use crate::pool::record::PoolRecord;
-use crate::pool::succession::record_name;
+use crate::pool::succession::{record_of, records_of};
 
 /// Deletions at GitHub under way at once, a connection each. GitHub admits a hundred concurrent requests and 180 of these
 /// a minute: at a fifth of a second each, eight use up that minute's worth in five seconds.
@@ -53,7 +53,7 @@ const fn is_deletion_at_github(step: &Step) -> bool {
 async fn take<W: World>(world: &W, held: &Continuation, session: &Session, step: Step) -> Call<Applied> {
     log(&step);
     let Some(record) = held.record(&session.seen) else {
-        return take_unplaced(world, held, step).await;
+        return take_unplaced(world, held, session, step).await;
     };
     let (ecs, cluster, id) = (world.ecs(), record.cluster.as_str(), &held.id);
     match step {
@@ -102,22 +102,24 @@ async fn take<W: World>(world: &W, held: &Continuation, session: &Session, step:
         | Step::DeleteDrainingHook
         | Step::EmptyGroup
         | Step::UnprotectInstances(_)
-        | Step::DeleteGroup) => return take_unplaced(world, held, placeless).await,
+        | Step::DeleteGroup) => return take_unplaced(world, held, session, placeless).await,
     }
     Ok(Applied::Done)
 }
 
 /// The steps that need no cluster; a step that does, without one known, has nothing to act on.
-async fn take_unplaced<W: World>(world: &W, held: &Continuation, step: Step) -> Call<Applied> {
+async fn take_unplaced<W: World>(world: &W, held: &Continuation, session: &Session, step: Step) -> Call<Applied> {
     let (ecs, groups, id) = (world.ecs(), world.auto_scaling(), &held.id);
     let name = id.as_str();
     match step {
         Step::TakeTurn(turn) => {
-            let version = world.succession().take_turn(&record_name(&held.request.origin), &turn.to_record()).await?;
+            let version = world.succession().take_turn(&record_of(held, &session.seen), &turn.to_record()).await?;
             return Ok(Applied::TurnTaken { version });
         }
         Step::ReleaseTurn => {
-            world.succession().release_turn(&record_name(&held.request.origin)).await?;
+            for name in records_of(held, &session.seen) {
+                world.succession().release_turn(&name).await?;
+            }
             return Ok(Applied::TurnReleased);
         }
         Step::CreateGroup { shape, tags } => groups.create_group(name, &shape, &tags).await?,

@@ -6,10 +6,10 @@ use super::apply::apply;
 use super::chain;
 use super::observe::{Session, observe};
 use super::ports::{CallError, Clock, World};
-use crate::pool::continuation::Continuation;
+use crate::pool::continuation::{Applied, Continuation};
 use crate::pool::decision::{Decision, Look, Moment, Outcome, Waiting, decide};
 use crate::pool::plan::Step;
-use crate::pool::succession::Yield;
+use crate::pool::succession::{SeenTurn, Turn, Yield, takes_turn_first};
 use crate::pool::time::Timestamp;
 
 /// Rounds of one invocation. At the shortest sensible poll interval of a fifth of a second a whole invocation of
@@ -37,7 +37,8 @@ pub async fn drive<W: World>(world: &W, held: &mut Continuation, poll: Duration,
     let mut look = Look::Everything;
     let mut said = None;
     for _ in 0..ROUNDS_MAX {
-        if let Err(error) = observe(world, held, &mut session, look).await {
+        let wide = if takes_turn_first(held) { Look::Turn } else { look };
+        if let Err(error) = observe(world, held, &mut session, wide).await {
             refused(&mut session, error);
         }
         let at = Moment { now: world.clock().now(), poll };
@@ -52,9 +53,13 @@ pub async fn drive<W: World>(world: &W, held: &mut Continuation, poll: Duration,
                 let (applied, ended) = apply(world, held, &session, plan).await;
                 let now = world.clock().now();
                 for told in applied {
+                    // Known without another look, which may be refused.
+                    if let Applied::TurnTaken { version } = told {
+                        session.seen.turn = Some(SeenTurn { turn: Turn::of(held), version });
+                    }
                     held.note_applied(told, now);
                 }
-                look = if is_about_turns { Look::Turn } else { Look::Everything };
+                look = if is_about_turns && session.seen.is_complete { Look::Turn } else { Look::Everything };
                 if let Err(error) = ended {
                     refused(&mut session, error);
                     held.memory.note_look(None, &session.seen, now);
@@ -72,7 +77,7 @@ pub async fn drive<W: World>(world: &W, held: &mut Continuation, poll: Duration,
                 }
                 let line = why.to_string();
                 if said.as_ref() != Some(&line) {
-                    tracing::info!(step = "wait", "waiting for {line}");
+                    tracing::info!(step = "wait", waiting_for = why.name(), "waiting for {line}");
                     said = Some(line);
                 }
                 world.clock().sleep_until(moment).await;

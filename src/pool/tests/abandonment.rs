@@ -1,7 +1,7 @@
 //! What a cancelled replacement built is taken down, and the pool that stays is answered for.
 
 use super::support::{absent, present, spec};
-use crate::pool::abandonment::{Abandoned, sequel, settled};
+use crate::pool::abandonment::{Abandoned, one_after_another, sequel, settled};
 use crate::pool::continuation::{Absent, Continuation, Goal};
 use crate::pool::decision::Outcome;
 use crate::pool::spec::GitHubTarget;
@@ -34,6 +34,7 @@ fn once_the_pool_that_stays_is_well_the_other_one_is_taken_down() {
     assert_eq!(next.id, other.id);
     assert_eq!(next.answered_id(), held.id.as_str());
     assert_eq!((next.turn, next.hops, next.answer_by), (held.turn, held.hops, held.answer_by));
+    assert_eq!(next.held_pool(), held.id.as_str(), "the record stays that of the pool that stays");
     assert_eq!(next.memory, Default::default());
     // And that is all: nothing follows it.
     assert_eq!(sequel(&next, &made()), None);
@@ -56,6 +57,35 @@ fn the_answer_is_that_of_the_pool_that_stays_with_a_word_about_the_other_one() {
 
     let Outcome::Succeeded { notes, .. } = settled(&next, Outcome::failed("busy")) else { panic!("not kept") };
     assert!(notes[1].contains(other.id.as_str()) && notes[1].ends_with(": busy"), "{notes:?}");
+}
+
+#[test]
+fn a_delete_takes_down_what_no_stack_knows_any_more_before_its_own_pool() {
+    let (main, other) = (absent(&spec()), back().1);
+    assert_eq!(one_after_another(main.clone(), []), main);
+
+    let first = one_after_another(main.clone(), [other.id.clone()]);
+    assert_eq!((&first.id, first.answered_id(), first.held_pool()), (&other.id, main.answered_id(), main.id.as_str()));
+    let gone = Outcome::Succeeded { attributes: Default::default(), notes: vec!["of the other".to_owned()] };
+    let next = sequel(&first, &gone).unwrap();
+    assert_eq!(next.id, main.id);
+    assert_eq!(sequel(&next, &gone), None);
+    let Outcome::Succeeded { notes, .. } =
+        settled(&next, Outcome::Succeeded { attributes: Default::default(), notes: vec![] })
+    else {
+        panic!("failed")
+    };
+    assert_eq!(notes, ["of the other"]);
+}
+
+#[test]
+fn a_delete_fails_as_long_as_one_of_its_pools_cannot_go() {
+    let (main, other) = (absent(&spec()), back().1);
+    let first = one_after_another(main, [other.id.clone()]);
+    let busy = Outcome::failed("2 runners still have a running job");
+    assert_eq!(sequel(&first, &busy), None);
+    let Outcome::Failed { reason } = settled(&first, busy) else { panic!("succeeded") };
+    assert!(reason.contains(other.id.as_str()) && reason.ends_with("2 runners still have a running job"), "{reason}");
 }
 
 #[test]

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use super::support::{T0, absent, origin, present, spec};
 use crate::pool::continuation::{Continuation, Goal, Wish};
-use crate::pool::decision::{Decision, Moment, decide};
+use crate::pool::decision::{Decision, Moment, Waiting, decide};
 use crate::pool::identity::PhysicalId;
 use crate::pool::observed::Observed;
 use crate::pool::plan::Step;
 use crate::pool::secret::Secret;
 use crate::pool::spec::Scope;
-use crate::pool::succession::{SeenTurn, Turn, Yield, record_name};
+use crate::pool::succession::{
+    SeenTurn, Turn, Yield, is_about_another, is_the_one_held, record_name, record_of, takes_turn_first,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -151,11 +153,36 @@ fn a_create_whose_record_is_gone_stops_and_a_delete_goes_on() {
 fn a_delete_removes_the_record_last_and_answers_then() {
     let record = later(absent(&spec()), "delete", 60);
     let mut delete = record.clone();
-    assert!(takes_turn(&next(&mut delete, Some(&at_work()), 1)), "somebody may still be building");
+    let answered = Turn::of(&at_work()).answered("done");
+    assert!(takes_turn(&next_after(&mut delete, Some(answered), 1)), "somebody may still be building");
     delete.turn = Some(2);
     assert_eq!(next(&mut delete, Some(&record), 2), Decision::Act(vec![Step::ReleaseTurn]));
     delete.turn = None;
     assert!(matches!(next(&mut delete, None, 0), Decision::Answer(_)));
+}
+
+#[test]
+fn after_an_interrupted_request_the_record_stays_as_long_as_its_event_may_come_again() {
+    let record = later(absent(&spec()), "delete", 60);
+    let mut delete = record.clone();
+    assert!(takes_turn(&next(&mut delete, Some(&at_work()), 1)));
+    assert!(delete.memory.interrupted_at.is_some(), "a Create was not answered yet");
+    delete.turn = Some(2);
+    let Decision::Wait { why, .. } = next(&mut delete, Some(&record), 2) else { panic!("no wait") };
+    assert_eq!(why, Waiting::Redelivery);
+    // The event comes again, and finds the record.
+    let mut again = Continuation { turn: None, ..at_work() };
+    assert_eq!(next(&mut again, Some(&record), 2), Decision::Yield(Yield::ToNewerRequest));
+    delete.memory.interrupted_at = Some(T0 - SECOND * 600);
+    assert_eq!(next(&mut delete, Some(&record), 2), Decision::Act(vec![Step::ReleaseTurn]));
+}
+
+#[test]
+fn a_request_that_wants_something_takes_its_turn_before_it_has_looked_at_anything() {
+    let at = Moment { now: T0 + SECOND, poll: SECOND * 10 };
+    assert!(takes_turn(&decide(&mut present(spec()), &Observed::default(), at)));
+    assert!(takes_turn_first(&present(spec())) && !takes_turn_first(&at_work()));
+    assert!(!takes_turn_first(&absent(&spec())), "a Delete that finds nothing leaves no trace");
 }
 
 #[test]
@@ -165,10 +192,24 @@ fn a_delete_and_a_request_for_another_pool_of_the_resource_do_not_mind_each_othe
     let replacement = later(present(replaced.clone()), "replacement", 60);
     assert_ne!(replacement.id, PhysicalId::of(&origin(), &spec()));
     let mut clean_up = later(absent(&spec()), "clean-up", 120);
-    assert!(matches!(next(&mut clean_up, Some(&replacement), 3), Decision::Answer(_)), "nothing is left of it");
+    assert!(is_about_another(&Turn::of(&replacement), clean_up.id.as_str()), "so it has a record of its own");
+    let seen = Observed { has_own_record: true, is_complete: true, ..super::support::Model::empty().seen };
+    let own = record_of(&clean_up, &seen);
+    assert_eq!(own, format!("{}/{}", record_name(&origin()), clean_up.id.digits()));
+    let at = Moment { now: clean_up.accepted_at + SECOND, poll: SECOND * 10 };
+    assert!(matches!(decide(&mut clean_up, &seen, at), Decision::Answer(_)), "nothing is left of it");
 
     let mut update = Continuation { turn: Some(1), ..later(present(replaced), "update", 60) };
     assert!(takes_turn(&next(&mut update, Some(&clean_up), 2)), "the record is the other pool's");
+}
+
+#[test]
+fn the_pool_that_the_stack_holds_is_the_one_whose_last_request_was_answered() {
+    let turn = Turn::of(&at_work());
+    let id = at_work().id;
+    assert!(!is_the_one_held(&turn, id.as_str()), "it may still fail");
+    assert!(is_the_one_held(&turn.clone().answered("done"), id.as_str()));
+    assert!(!is_the_one_held(&turn.answered("done"), "ghr-ci-Runners-0000000000"));
 }
 
 #[test]

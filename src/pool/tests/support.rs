@@ -64,7 +64,16 @@ pub(super) fn present(spec: PoolSpec) -> Continuation {
 
 pub(super) fn absent(spec: &PoolSpec) -> Continuation {
     let id = PhysicalId::of(&origin(), spec);
-    held(id, Goal::Absent(Box::new(Absent { record: None, manners: spec.manners.clone(), sent_id: None, kept: None })))
+    let goal = Absent {
+        record: None,
+        manners: spec.manners.clone(),
+        sent_id: None,
+        kept: None,
+        next: None,
+        notes: Vec::new(),
+        others: Vec::new(),
+    };
+    held(id, Goal::Absent(Box::new(goal)))
 }
 
 fn held(id: PhysicalId, goal: Goal) -> Continuation {
