@@ -24,10 +24,6 @@ pub const UNREADABLE: &str = "The function was changed to another version while 
 pub const DEFECT: &str = "github-runner-pool failed in a way that it should not: this is a defect. Try again, and \
     report it with the function's log.";
 
-/// A newer request for the same resource is at work. Nobody waits for this answer.
-pub const TAKEN_OVER: &str = "A newer request for this resource took over, so this one stopped where it was. See the \
-    newer one's outcome.";
-
 /// Characters of what Lambda reports that a Reason repeats.
 const SAID_CHARS_MAX: usize = 200;
 
@@ -88,7 +84,7 @@ pub fn refused(held: &Continuation, refusal: &Refusal) -> String {
         (Class::Missing, _) => "Create what it names, or correct the name, then try again. ",
         (Class::Throttled { .. } | Class::Unavailable | Class::Conflict | Class::Unexpected, _) => "Try again. ",
     };
-    format!("{refusal}. {what_to_do}(pool {})", held.id)
+    format!("{}. {what_to_do}(pool {})", refusal.to_string().trim_end_matches('.'), held.id)
 }
 
 /// GitHub, or the parameter with its credential, turned us away.
@@ -268,7 +264,8 @@ fn missing_instances(seen: &Observed) -> Vec<String> {
     causes
 }
 
-fn is_unplaced(task: &Task) -> bool {
+/// Whether a task has no instance yet.
+pub(super) fn is_unplaced(task: &Task) -> bool {
     task.phase == TaskPhase::Starting && task.container_instance_arn.is_none()
 }
 

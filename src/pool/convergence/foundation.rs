@@ -24,7 +24,7 @@ pub(super) struct Foundation {
 pub(super) fn lay(held: &Continuation, goal: &Present, seen: &Observed, at: Moment) -> Result<Foundation, Decision> {
     let content = TaskDefinitionContent::of(&held.id, &goal.spec);
     let fingerprint = content.fingerprint();
-    let task_definition = revision_with(seen, &fingerprint);
+    let task_definition = revision_with(held, seen, &fingerprint);
     let tags = all_tags(held, goal);
 
     let mut plan = Plan::new();
@@ -56,16 +56,22 @@ pub(super) fn lay(held: &Continuation, goal: &Present, seen: &Observed, at: Mome
 }
 
 /// A revision that says what is wanted: one that the service deploys, so that a rollback does not start the same
-/// content anew, or the newest.
-pub(super) fn revision_with(seen: &Observed, fingerprint: &str) -> Option<String> {
-    let primary = seen.service.as_ref().map(|service| service.shape.task_definition.as_str());
-    let mut deployed: Vec<&String> =
-        seen.deployed_content.iter().filter(|(_, content)| *content == fingerprint).map(|(arn, _)| arn).collect();
+/// content anew, or the newest. Not the one of a deployment that ECS had given up before this request: it starts no task
+/// of that one any more, and only another revision begins another deployment.
+pub(super) fn revision_with(held: &Continuation, seen: &Observed, fingerprint: &str) -> Option<String> {
+    let service = seen.service.as_ref();
+    let before = held.memory.given_up_before.as_ref();
+    let is_given_up = |arn: &str| {
+        let primary = service.and_then(|service| service.deployments.iter().find(|it| it.is_primary));
+        primary.is_some_and(|it| it.task_definition == arn && before.is_some_and(|before| before.contains(&it.id)))
+    };
+    let primary = service.map(|service| service.shape.task_definition.as_str());
+    let deployed = seen.deployed_content.iter().filter(|(_, content)| *content == fingerprint).map(|(arn, _)| arn);
+    let mut deployed: Vec<&String> = deployed.filter(|arn| !is_given_up(arn)).collect();
     deployed.sort_by_key(|arn| primary != Some(arn.as_str()));
-    let newest = seen
-        .task_definition
-        .as_ref()
-        .filter(|revision| revision.tags.get(TAG_CONTENT).is_some_and(|content| content == fingerprint));
+    let newest = seen.task_definition.as_ref().filter(|revision| {
+        revision.tags.get(TAG_CONTENT).is_some_and(|content| content == fingerprint) && !is_given_up(&revision.arn)
+    });
     deployed.first().map(|arn| (*arn).clone()).or_else(|| newest.map(|revision| revision.arn.clone()))
 }
 

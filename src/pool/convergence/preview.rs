@@ -93,7 +93,7 @@ pub fn preview(held: &Continuation, goal: &Present, seen: &Observed, others: &[O
 /// The revision that would be deployed, if it is there.
 fn revision(held: &Continuation, goal: &Present, seen: &Observed, changes: &mut Vec<String>) -> Option<String> {
     let content = TaskDefinitionContent::of(&held.id, &goal.spec);
-    let found = foundation::revision_with(seen, &content.fingerprint());
+    let found = foundation::revision_with(held, seen, &content.fingerprint());
     if found.is_none() {
         let which = if seen.task_definition.is_some() { "a new revision" } else { "its first revision" };
         changes.push(format!("+ task definition: {which}, with the image {}", content.image));

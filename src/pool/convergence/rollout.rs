@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::foundation::{Foundation, all_tags};
-use super::success::n_online;
+use super::success::{n_online, online_among};
 use crate::pool::continuation::{Continuation, Present};
 use crate::pool::decision::{Decision, Look, Moment, Outcome, Waiting};
 use crate::pool::evidence::{EmptyInstance, Ghost, OwnedTask};
@@ -183,10 +183,11 @@ fn bring_online(
     service: &Service,
     at: Moment,
 ) -> Option<Decision> {
-    let primary = primary(service);
     let wanted = goal.spec.desired_count;
     let online = n_online(held, goal, seen);
-    let is_steady = primary.is_none_or(|deployment| deployment.running >= wanted);
+    // Of any deployment: after a rollback, tasks of an earlier one run just what is wanted.
+    let running = seen.tasks.iter().filter(|task| task.is_running() && is_current(service, task)).count();
+    let is_steady = primary(service).is_none() || u32::try_from(running).is_ok_and(|running| running >= wanted);
     // Without a word of GitHub the count of containers has to do.
     let are_online = match online {
         Some(n) => n >= wanted,
@@ -195,33 +196,40 @@ fn bring_online(
     if is_steady && are_online {
         return None;
     }
-    if let Some(Deployment { rollout: Rollout::Failed(_), .. }) = primary {
-        return Some(failed_with_diagnosis(held, goal, seen, at));
-    }
-    let since = *held.memory.online_awaited_since.get_or_insert(at.now);
-    let deadline = since + goal.spec.manners.online_timeout;
-    if at.now >= deadline.min(held.answer_by) {
-        return Some(failed_with_diagnosis(held, goal, seen, at));
-    }
-    let why = Waiting::RunnersOnline { online: online.unwrap_or(0), wanted };
+    let decision = await_runners(held, goal, seen, service, online.unwrap_or(0), at);
     // Old runners may leave as new ones come, so that a group without room for both makes progress.
-    if online.is_some_and(|n| n > 0)
-        && let Some(record) = Some(PoolRecord::of(&held.id, &goal.spec))
-        && let Some(decision @ Decision::Act(_)) = retire_old(held, goal, seen, service, &record, at)
+    if matches!(decision, Decision::Wait { .. })
+        && online.is_some()
+        && let Some(decision @ Decision::Act(_)) =
+            retire_old(held, goal, seen, service, &PoolRecord::of(&held.id, &goal.spec), at)
     {
         return Some(decision);
     }
-    Some(Decision::Wait { why, until: at.next_look().min(deadline), look: Look::Runners })
+    Some(decision)
 }
 
-/// A failure is told with what stands in the way, which takes one more look.
-fn failed_with_diagnosis(held: &Continuation, goal: &Present, seen: &Observed, at: Moment) -> Decision {
-    if !seen.is_diagnosis {
-        let why =
-            Waiting::RunnersOnline { online: n_online(held, goal, seen).unwrap_or(0), wanted: goal.spec.desired_count };
-        return at.look_again(why, Look::Diagnosis);
+/// Waits for runners to come online, for `OnlineTimeout` at the longest.
+fn await_runners(
+    held: &mut Continuation,
+    goal: &Present,
+    seen: &Observed,
+    service: &Service,
+    online: u32,
+    at: Moment,
+) -> Decision {
+    let since = *held.memory.online_awaited_since.get_or_insert(at.now);
+    let deadline = since + goal.spec.manners.online_timeout;
+    let is_given_up = matches!(primary(service), Some(Deployment { rollout: Rollout::Failed(_), .. }));
+    let why = Waiting::RunnersOnline { online, wanted: goal.spec.desired_count };
+    if !is_given_up && at.now < deadline.min(held.answer_by) {
+        return Decision::Wait { why, until: at.next_look().min(deadline), look: Look::Runners };
     }
-    Decision::Answer(Outcome::failed(report::not_online(held, goal, seen)))
+    // A failure is told with what stands in the way, which takes one more look.
+    if seen.is_diagnosis {
+        Decision::Answer(Outcome::failed(report::not_online(held, goal, seen)))
+    } else {
+        at.look_again(why, Look::Diagnosis)
+    }
 }
 
 /// Runners of older deployments, and those beyond the wanted count, leave.
@@ -236,26 +244,47 @@ fn retire_old(
     let wanted = usize::try_from(goal.spec.desired_count).unwrap_or(usize::MAX);
     let live = seen.tasks.iter().filter(|task| task.is_live());
     let (current, old): (Vec<&Task>, Vec<&Task>) = live.partition(|task| is_current(service, task));
-    // After a rollback, tasks of the wanted revision may belong to an earlier deployment. Where ECS replaces those, they
-    // go as it does so; a task of the deployment that it works towards would only be started again.
-    let (newest, earlier): (Vec<&Task>, Vec<&Task>) = current
-        .iter()
-        .partition(|task| task.started_by.as_deref() == primary(service).map(|newest| newest.id.as_str()));
-    let online = n_online(held, goal, seen).and_then(|n| usize::try_from(n).ok()).unwrap_or(wanted);
-    let surplus = current.len().saturating_sub(wanted);
+    // After a rollback, tasks of the wanted revision may belong to an earlier deployment. ECS replaces those as soon as
+    // nothing protects them, so they go like old ones.
+    let (earlier, newest): (Vec<&Task>, Vec<&Task>) = current.iter().partition(|task| is_of_earlier(service, task));
+    let online = |tasks: &[&Task]| {
+        let n = online_among(held, goal, seen, tasks.iter().copied()).and_then(|n| usize::try_from(n).ok());
+        n.unwrap_or(wanted)
+    };
+    let (n_online, n_newest, n_old) = (online(&current), online(&newest), online(&old));
+    // Where a group has no room for one more, one leaves before its successor comes; an old one only once a new one has
+    // shown that they come online.
+    let is_full = seen.group.as_ref().is_none_or(|group| group.desired >= group.shape.max)
+        && newest.iter().any(|task| report::is_unplaced(task));
+    let makes_room = |n_there: usize| usize::from(is_full && n_there >= wanted);
+    let old_makes_room = if n_online > 0 { makes_room(n_online.saturating_add(n_old)) } else { 0 };
+    let beyond = |tasks: &[&Task], n_there: usize| tasks.len().saturating_sub(wanted.saturating_sub(n_there));
+    let surplus = if earlier.is_empty() { newest.len().saturating_sub(wanted) } else { 0 };
     let stages = [
-        (&old, old.len().saturating_sub(wanted.saturating_sub(online))),
-        (&earlier, surplus.min(earlier.len())),
-        (&newest, if earlier.is_empty() { surplus } else { 0 }),
+        (&old, beyond(&old, n_online).max(old_makes_room).min(old.len())),
+        (&earlier, beyond(&earlier, n_newest).max(makes_room(n_online)).min(earlier.len())),
+        (&newest, surplus),
     ];
     for (tasks, quota) in stages {
         match retire(held, record, seen, Leavers { tasks, quota }, at) {
             Progress::Gone => {}
-            Progress::Next(decision) => return Some(decision),
+            Progress::Next(decision) => {
+                if n_online >= wanted {
+                    // Whoever is waited for from here on makes up for one that leaves.
+                    held.memory.online_awaited_since = None;
+                }
+                return Some(decision);
+            }
             Progress::Overdue { left } => return Some(overdue(goal, &left)),
         }
     }
-    None
+    let n_newest = u32::try_from(n_newest).unwrap_or(u32::MAX);
+    (!earlier.is_empty()).then(|| await_runners(held, goal, seen, service, n_newest, at))
+}
+
+/// Whether a task belongs to a deployment that ECS works away from, though it runs what is wanted.
+fn is_of_earlier(service: &Service, task: &Task) -> bool {
+    service.deployments.iter().any(|other| !other.is_primary && task.started_by.as_ref() == Some(&other.id))
 }
 
 /// Whether a task runs what the service works towards.

@@ -6,26 +6,30 @@ use super::rollout::is_current;
 use crate::pool::continuation::{Continuation, Present};
 use crate::pool::decision::Outcome;
 use crate::pool::identity::{RunnerMark, cluster_name};
-use crate::pool::observed::{GitHubView, Observed};
+use crate::pool::observed::{GitHubView, Observed, Task};
 use crate::pool::pairing::{Behind, runner_behind};
 use crate::pool::report;
 use crate::pool::spec::Capacity;
 
-/// Runners of the wanted deployment that are online; `None` when GitHub does not tell.
+/// Runners of the wanted revision that are online; `None` when GitHub does not tell.
 #[must_use]
 pub fn n_online(held: &Continuation, goal: &Present, seen: &Observed) -> Option<u32> {
+    let service = seen.service.as_ref();
+    let current = seen.tasks.iter().filter(|task| service.is_some_and(|service| is_current(service, task)));
+    online_among(held, goal, seen, current)
+}
+
+/// How many of these tasks run a runner that is online; `None` when GitHub does not tell.
+pub(super) fn online_among<'seen>(
+    held: &Continuation,
+    goal: &Present,
+    seen: &Observed,
+    tasks: impl Iterator<Item = &'seen Task>,
+) -> Option<u32> {
     let GitHubView::Runners(runners) = &seen.github else { return None };
-    let Some(service) = &seen.service else { return Some(0) };
     let mark = RunnerMark::of(&held.id, &goal.spec);
-    let online = seen
-        .tasks
-        .iter()
-        .filter(|task| task.is_running() && is_current(service, task))
-        .filter(|task| {
-            matches!(runner_behind(&mark, runners, &seen.tasks, task), Behind::Runner(runner) if runner.is_online)
-        })
-        .count();
-    Some(u32::try_from(online).unwrap_or(u32::MAX))
+    let is_online = |task: &&Task| matches!(runner_behind(&mark, runners, &seen.tasks, task), Behind::Runner(runner) if runner.is_online);
+    Some(u32::try_from(tasks.filter(|task| task.is_running()).filter(is_online).count()).unwrap_or(u32::MAX))
 }
 
 pub(super) fn outcome(held: &Continuation, goal: &Present, seen: &Observed) -> Outcome {

@@ -1,9 +1,9 @@
 use std::time::Duration;
 
 use super::support::{Model, foreign, instance, names, prefix, present, spec};
-use crate::pool::decision::{Decision, Outcome};
+use crate::pool::decision::{Decision, Outcome, Waiting};
 use crate::pool::identity::PhysicalId;
-use crate::pool::observed::{GitHubView, Permission, Rollout};
+use crate::pool::observed::{Deployment, GitHubView, Permission, Protection, Rollout};
 use crate::pool::refusal::{Class, Refusal, Remote};
 use crate::pool::spec::{Capacity, OnDrainTimeout, PoolSpec};
 
@@ -286,6 +286,29 @@ fn a_fixed_name_leaves_before_its_successor_comes() {
     );
     assert_eq!(model.seen.service.as_ref().unwrap().shape.desired_count, 1);
     assert_eq!(model.lost_jobs, 0);
+}
+
+#[test]
+fn a_task_that_ecs_would_replace_keeps_its_protection_until_its_runner_has_left() {
+    let mut model = built(&spec());
+    let service = model.seen.service.as_mut().unwrap();
+    let newest = service.deployments[0].clone();
+    service.deployments.push(Deployment { id: "ecs-svc/earlier".to_owned(), is_primary: false, ..newest });
+    let earlier = &mut model.seen.tasks[0];
+    earlier.started_by = Some("ecs-svc/earlier".to_owned());
+    earlier.protection = Protection::Until(model.now + Duration::from_secs(90_000));
+    model.runners()[0].is_busy = true;
+    // Both wanted runners are online, and the successor of this one is still to come.
+    let Decision::Wait { why, .. } = model.decide(&mut present(spec())) else { panic!("it was touched") };
+    assert_eq!(why, Waiting::RunnersOnline { online: 1, wanted: 2 });
+}
+
+#[test]
+fn what_ecs_gave_up_before_is_begun_anew() {
+    let mut model = built(&spec());
+    model.seen.service.as_mut().unwrap().deployments[0].rollout = Rollout::Failed("tasks failed to start".to_owned());
+    let Decision::Act(plan) = model.decide(&mut present(spec())) else { panic!("no step") };
+    assert_eq!(names(&plan), ["register_task_definition"], "only another revision begins another deployment");
 }
 
 #[test]
