@@ -1,0 +1,347 @@
+//! EC2 Auto Scaling: groups, their machines, and the launch templates they are started from.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use github_runner_pool::pool::observed::{Group as Seen, GroupInstance, GroupShape};
+use github_runner_pool::pool::refusal::{Class, Remote};
+use github_runner_pool::pool::spec::{LaunchTemplate, TemplateRef};
+use github_runner_pool::pool::time::Timestamp;
+use github_runner_pool::reconcile::ports::{Call, CallError};
+
+use crate::ecs::Tags;
+use crate::faults::{Trouble, refuse};
+use crate::history::Loss;
+use crate::world::World;
+
+/// Groups and the newest version of every launch template.
+pub(crate) struct Groups {
+    pub(crate) all: BTreeMap<String, Group>,
+    pub(crate) template_version: u64,
+    n_machines: u64,
+}
+
+impl Default for Groups {
+    fn default() -> Self {
+        Self { all: BTreeMap::new(), template_version: 1, n_machines: 0 }
+    }
+}
+
+pub(crate) struct Group {
+    pub(crate) shape: GroupShape,
+    pub(crate) protects_new: bool,
+    pub(crate) desired: u32,
+    pub(crate) tags: Tags,
+    pub(crate) machines: Vec<Machine>,
+    /// ECS's hook of managed draining, there while its provider is associated.
+    has_hook: bool,
+    /// On its way out, until then.
+    pub(crate) deleted_at: Option<Timestamp>,
+    failed_activity: Option<String>,
+}
+
+pub(crate) struct Machine {
+    pub(crate) id: String,
+    pub(crate) state: State,
+    /// When its agent registers with the cluster.
+    agent_due: Option<Timestamp>,
+    is_protected: bool,
+    version: u64,
+    empty_since: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    Pending(Timestamp),
+    InService,
+    /// Held back by the hook.
+    Waiting,
+    Terminating(Timestamp),
+}
+
+/// The ARN of a group.
+pub(crate) fn arn(name: &str) -> String {
+    format!("arn:aws:autoscaling:eu-central-1:111122223333:autoScalingGroup:0:autoScalingGroupName/{name}")
+}
+
+impl Groups {
+    /// ECS puts its hook on the group of a provider that is associated, and leaves it there.
+    pub(crate) fn hook(&mut self, group: &str, is_associated: bool) {
+        if let Some(group) = self.all.get_mut(group).filter(|_| is_associated) {
+            group.has_hook = true;
+        }
+    }
+}
+
+impl Group {
+    fn new(shape: GroupShape, tags: Tags) -> Self {
+        Self {
+            shape,
+            protects_new: true,
+            desired: 0,
+            tags,
+            machines: Vec::new(),
+            has_hook: false,
+            deleted_at: None,
+            failed_activity: None,
+        }
+    }
+}
+
+fn missing(operation: &str, name: &str) -> CallError {
+    let message = format!("AutoScalingGroup name not found - {name}");
+    refuse(Remote::AutoScaling, operation, Class::Missing, "ValidationError", &message)
+}
+
+impl World {
+    /// In some runs somebody else has a group of just the first pool's name.
+    pub(crate) fn squat(&mut self, name: &str) {
+        if self.script.has_squatter && name.starts_with("ghr-s0-") && !self.groups.all.contains_key(name) {
+            let launch_template =
+                LaunchTemplate { reference: TemplateRef::Id("lt-build".to_owned()), version: "1".to_owned() };
+            let shape = GroupShape { launch_template, subnets: Vec::new(), min: 0, max: 3, mixed: None };
+            self.groups.all.insert(name.to_owned(), Group::new(shape, Tags::new()));
+        }
+    }
+
+    pub(crate) fn read_group(&self, name: &str) -> Option<Seen> {
+        let group = self.groups.all.get(name)?;
+        let machine = |machine: &Machine| GroupInstance {
+            id: machine.id.clone(),
+            lifecycle_state: match machine.state {
+                State::Pending(_) => "Pending",
+                State::InService => "InService",
+                State::Waiting => "Terminating:Wait",
+                State::Terminating(_) => "Terminating",
+            }
+            .to_owned(),
+            protected_from_scale_in: machine.is_protected,
+            template_version: Some(machine.version),
+        };
+        Some(Seen {
+            arn: arn(name),
+            shape: group.shape.clone(),
+            launch_template_name: Some("template".to_owned()),
+            desired: group.desired,
+            protects_new_instances: group.protects_new,
+            tags: group.tags.clone(),
+            instances: group.machines.iter().map(machine).collect(),
+            is_being_deleted: group.deleted_at.is_some(),
+        })
+    }
+
+    pub(crate) fn failed_activity(&self, name: &str) -> Option<String> {
+        self.groups.all.get(name)?.failed_activity.clone()
+    }
+
+    pub(crate) fn create_group(&mut self, name: &str, shape: &GroupShape, tags: &Tags) -> Call<()> {
+        if self.groups.all.contains_key(name) {
+            let message = "AutoScalingGroup by this name already exists";
+            let operation = "CreateAutoScalingGroup";
+            return Err(refuse(Remote::AutoScaling, operation, Class::Conflict, "AlreadyExists", message));
+        }
+        let shape = GroupShape { min: 0, ..shape.clone() };
+        self.groups.all.insert(name.to_owned(), Group::new(shape, tags.clone()));
+        Ok(())
+    }
+
+    pub(crate) fn update_group(&mut self, name: &str, shape: &GroupShape) -> Call<()> {
+        let Some(group) = self.groups.all.get_mut(name) else {
+            return Err(missing("UpdateAutoScalingGroup", name));
+        };
+        group.shape = shape.clone();
+        group.protects_new = true;
+        group.desired = group.desired.clamp(shape.min, shape.max);
+        Ok(())
+    }
+
+    pub(crate) fn empty_group(&mut self, name: &str) {
+        if let Some(group) = self.groups.all.get_mut(name) {
+            (group.shape.min, group.shape.max, group.desired, group.protects_new) = (0, 0, 0, false);
+        }
+    }
+
+    pub(crate) fn unprotect_machines(&mut self, name: &str, ids: &[String]) {
+        if let Some(group) = self.groups.all.get_mut(name) {
+            for machine in group.machines.iter_mut().filter(|machine| ids.contains(&machine.id)) {
+                machine.is_protected = false;
+            }
+        }
+    }
+
+    pub(crate) fn delete_hook(&mut self, name: &str) {
+        let now = self.now;
+        if let Some(group) = self.groups.all.get_mut(name) {
+            group.has_hook = false;
+            for machine in group.machines.iter_mut().filter(|machine| machine.state == State::Waiting) {
+                machine.state = State::Terminating(now + Duration::from_secs(10));
+            }
+        }
+    }
+
+    /// By force: its machines end at once, and their registrations stay behind.
+    pub(crate) fn delete_group(&mut self, name: &str) {
+        let ends = self.now + self.between(10_000, 90_000);
+        let Some(group) = self.groups.all.get_mut(name).filter(|group| group.deleted_at.is_none()) else { return };
+        group.deleted_at = Some(ends);
+        let ids: Vec<String> = group.machines.drain(..).map(|machine| machine.id).collect();
+        for id in ids {
+            self.machine_gone(&id, Loss::InstanceTaken, true);
+        }
+    }
+
+    pub(crate) fn tag_group(&mut self, name: &str, set: &Tags, remove: &[String]) -> Call<()> {
+        let Some(group) = self.groups.all.get_mut(name) else { return Err(missing("CreateOrUpdateTags", name)) };
+        group.tags.extend(set.clone());
+        group.tags.retain(|key, _| !remove.contains(key));
+        Ok(())
+    }
+
+    /// Managed scaling wants so many machines more than those that hold a task.
+    pub(crate) fn scale(&mut self, name: &str, n_more: usize, kept: Duration) {
+        let now = self.now;
+        let empty: BTreeSet<String> = self
+            .ecs
+            .instances
+            .values()
+            .filter(|instance| self.ecs.tasks_on(&instance.arn) == 0)
+            .map(|instance| instance.ec2_id.clone())
+            .collect();
+        let draining = self.ecs.instances.values().filter(|instance| instance.is_draining);
+        let draining: BTreeSet<String> = draining.map(|instance| instance.ec2_id.clone()).collect();
+        let Some(group) = self.groups.all.get_mut(name).filter(|group| group.deleted_at.is_none()) else { return };
+        let (min, max) = (group.shape.min as usize, group.shape.max as usize);
+        let is_there = |machine: &&Machine| matches!(machine.state, State::Pending(_) | State::InService);
+        let n_there = group.machines.iter().filter(is_there).count();
+        let is_useless = |machine: &&Machine| empty.contains(&machine.id) && draining.contains(&machine.id);
+        let n_useless = group.machines.iter().filter(is_there).filter(is_useless).count();
+        let is_busy = |machine: &&Machine| machine.state == State::InService && !empty.contains(&machine.id);
+        let n_busy = group.machines.iter().filter(is_busy).count();
+        let wanted = (n_busy + n_more).max(min) + n_useless;
+        group.desired = wanted.max(n_there).min(max.max(n_there)) as u32;
+        let mut surplus = n_there.saturating_sub(n_busy + n_more.max(usize::from(n_busy == 0)).max(min));
+        for machine in &mut group.machines {
+            let is_idle = machine.state == State::InService && empty.contains(&machine.id);
+            machine.empty_since = is_idle.then(|| machine.empty_since.unwrap_or(now));
+            let has_waited = machine.empty_since.is_some_and(|since| now.since(since) >= kept);
+            if (surplus > 0 || draining.contains(&machine.id)) && has_waited {
+                surplus = surplus.saturating_sub(1);
+                group.desired = group.desired.saturating_sub(1);
+                machine.is_protected = false;
+                machine.state = if group.has_hook { State::Waiting } else { State::Terminating(now) };
+            }
+        }
+    }
+
+    /// Everything of Auto Scaling that happens by itself.
+    pub(crate) fn groups_step(&mut self) {
+        let now = self.now;
+        self.groups.all.retain(|_, group| group.deleted_at.is_none_or(|at| at > now));
+        let names: Vec<String> = self.groups.all.keys().cloned().collect();
+        for name in names {
+            self.launch(&name);
+            self.machines_step(&name);
+        }
+    }
+
+    fn launch(&mut self, name: &str) {
+        let (now, fails) = (self.now, self.troubles.has(Trouble::LaunchesFail, self.now));
+        let takes = self.between(15_000, 60_000);
+        let version = self.groups.template_version;
+        let number = self.groups.n_machines;
+        let Some(group) = self.groups.all.get_mut(name).filter(|group| group.deleted_at.is_none()) else { return };
+        let is_there = |machine: &&Machine| matches!(machine.state, State::Pending(_) | State::InService);
+        let n_there = group.machines.iter().filter(is_there).count() as u32;
+        if n_there >= group.desired.max(group.shape.min) {
+            return;
+        }
+        if fails {
+            group.failed_activity = Some("InsufficientInstanceCapacity: no capacity in this zone".to_owned());
+            self.figures.fault("LaunchesFail");
+            self.occur("fault", "LaunchesFail");
+            return;
+        }
+        group.failed_activity = None;
+        group.desired = group.desired.max(group.shape.min);
+        group.machines.push(Machine {
+            id: format!("i-{number:017x}"),
+            state: State::Pending(now + takes),
+            agent_due: None,
+            is_protected: group.protects_new,
+            version: group.shape.launch_template.version.parse().unwrap_or(version),
+            empty_since: None,
+        });
+        self.groups.n_machines += 1;
+    }
+
+    fn machines_step(&mut self, name: &str) {
+        let now = self.now;
+        let (mut agents, mut gone) = (Vec::new(), Vec::new());
+        let takes = self.between(5_000, 40_000);
+        let holds: BTreeMap<String, bool> = self
+            .ecs
+            .instances
+            .values()
+            .map(|instance| (instance.ec2_id.clone(), self.ecs.tasks_on(&instance.arn) > 0))
+            .collect();
+        let manages = self.ecs.providers.contains_key(name);
+        let Some(group) = self.groups.all.get_mut(name) else { return };
+        let is_emptied = group.shape.max == 0;
+        for machine in &mut group.machines {
+            match machine.state {
+                State::Pending(at) if at <= now => {
+                    machine.state = State::InService;
+                    machine.agent_due = Some(now + takes);
+                }
+                State::InService if is_emptied && !machine.is_protected => {
+                    machine.state = if group.has_hook { State::Waiting } else { State::Terminating(now) };
+                }
+                // Managed draining lets it go once it holds nothing, while there is a provider to do so.
+                State::Waiting if manages && !holds.get(&machine.id).copied().unwrap_or(false) => {
+                    machine.state = State::Terminating(now + Duration::from_secs(10));
+                }
+                State::Terminating(at) if at <= now => gone.push(machine.id.clone()),
+                State::Pending(_) | State::InService | State::Waiting | State::Terminating(_) => {}
+            }
+            if machine.agent_due.is_some_and(|at| at <= now) && machine.state == State::InService {
+                machine.agent_due = None;
+                agents.push(machine.id.clone());
+            }
+        }
+        group.machines.retain(|machine| !gone.contains(&machine.id));
+        // The launch template's user data names the cluster.
+        let cluster = match &group.shape.launch_template.reference {
+            TemplateRef::Id(id) => id.trim_start_matches("lt-").to_owned(),
+            TemplateRef::Name(name) => name.clone(),
+        };
+        for id in agents {
+            self.ecs.register(&cluster, &id, name);
+        }
+        for id in gone {
+            self.machine_gone(&id, Loss::InstanceTaken, false);
+        }
+    }
+
+    /// A machine of ours fails: one that works, if there is one.
+    pub(crate) fn lose_machine(&mut self, is_sudden: bool) {
+        let ours: Vec<(String, String)> = self
+            .groups
+            .all
+            .iter()
+            .flat_map(|(name, group)| group.machines.iter().map(|machine| (name.clone(), machine)))
+            .filter(|(_, machine)| machine.state == State::InService)
+            .map(|(name, machine)| (name, machine.id.clone()))
+            .collect();
+        if ours.is_empty() {
+            return;
+        }
+        let (group, id) = ours[self.chance.usize(0..ours.len())].clone();
+        let name = if is_sudden { "MachineLost" } else { "SpotReclaim" };
+        self.figures.fault(name);
+        self.occur("fault", name);
+        let group = self.groups.all.get_mut(&group).unwrap();
+        group.machines.retain(|machine| machine.id != id);
+        group.desired = group.desired.saturating_sub(1);
+        self.machine_gone(&id, Loss::MachineLost, is_sudden);
+    }
+}

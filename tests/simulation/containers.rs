@@ -1,0 +1,208 @@
+//! What runs inside the tasks: the image's entrypoint, its runner, and the jobs that come to it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use github_runner_pool::pool::time::Timestamp;
+
+use crate::ecs::Phase;
+use crate::faults::Trouble;
+use crate::github::JobState;
+use crate::history::Loss;
+use crate::world::World;
+
+/// Where a container stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Container {
+    None,
+    /// Signs in and registers at this moment.
+    Registering(Timestamp),
+    /// Its runner listens for jobs.
+    Listening(u64),
+    /// Ends at this moment, with this exit code.
+    Exiting(Timestamp, i32),
+    /// Got its SIGTERM: takes its runner off GitHub's list at this moment, if it can, and ends.
+    Terminating(Timestamp, Option<u64>),
+}
+
+impl World {
+    pub(crate) fn start_container(&mut self, arn: &str) {
+        let at = self.now + self.between(3_000, 15_000);
+        self.ecs.tasks.get_mut(arn).unwrap().container = Container::Registering(at);
+    }
+
+    /// SIGTERM: a job that runs is cancelled at once.
+    pub(crate) fn terminate_container(&mut self, arn: &str) {
+        let at = self.now + self.between(1_000, 12_000);
+        let task = self.ecs.tasks.get_mut(arn).unwrap();
+        let why = task.told_to_stop.unwrap_or(Loss::Stopped);
+        let runner = match task.container {
+            Container::Listening(runner) => Some(runner),
+            Container::None | Container::Registering(_) | Container::Exiting(..) | Container::Terminating(..) => None,
+        };
+        task.container = Container::Terminating(at, runner);
+        // It takes no more jobs.
+        if let Some(runner) = runner.and_then(|id| self.github.runners.get_mut(&id)) {
+            runner.offline_at = Some(at + Duration::from_secs(60));
+        }
+        if let Some(job) = runner.and_then(|id| self.github.runners.get_mut(&id)?.job.take()) {
+            let pool = self.ecs.tasks[arn].service.clone();
+            if matches!(self.github.jobs[&job].state, JobState::Running { .. }) {
+                self.lose_job(job, &pool, why);
+            } else {
+                self.github.jobs.get_mut(&job).unwrap().state = JobState::Queued;
+            }
+        }
+    }
+
+    /// The machine is gone from under it.
+    pub(crate) fn kill_container(&mut self, arn: &str, why: Loss) {
+        let task = self.ecs.tasks.get_mut(arn).unwrap();
+        let container = std::mem::replace(&mut task.container, Container::None);
+        match container {
+            Container::Listening(runner) | Container::Terminating(_, Some(runner)) => self.runner_dies(runner, why),
+            Container::None | Container::Registering(_) | Container::Exiting(..) | Container::Terminating(_, None) => {}
+        }
+    }
+
+    /// Everything of containers, runners and jobs that happens by itself.
+    pub(crate) fn containers_step(&mut self) {
+        let live: Vec<(String, Container)> = self
+            .ecs
+            .tasks
+            .values()
+            .filter(|task| matches!(task.phase, Phase::Running | Phase::Stopping))
+            .map(|task| (task.arn.clone(), task.container))
+            .collect();
+        for (arn, container) in live {
+            match container {
+                Container::Registering(at) if at <= self.now => self.register(&arn),
+                Container::Listening(runner) => self.listen(&arn, runner),
+                Container::Exiting(at, code) if at <= self.now => {
+                    self.end_task(&arn, code, "Essential container in task exited");
+                }
+                Container::Terminating(at, runner) if at <= self.now => self.terminated(&arn, runner),
+                Container::None | Container::Registering(_) | Container::Exiting(..) | Container::Terminating(..) => {}
+            }
+        }
+        self.jobs_step();
+        let now = self.now;
+        for runner in self.github.runners.values_mut() {
+            if runner.offline_at.is_some_and(|at| at <= now) {
+                runner.is_online = false;
+            }
+        }
+    }
+
+    fn register(&mut self, arn: &str) {
+        let task = &self.ecs.tasks[arn];
+        let cannot = self.troubles.has(Trouble::TokenRevoked, self.now)
+            || self.troubles.has(Trouble::GitHubDown, self.now)
+            || self.github.kept != self.github.accepted;
+        let Some(revision) = self.revision(&task.revision).filter(|_| !cannot) else {
+            // The entrypoint's config fails, and so does the container.
+            let ends = self.now + Duration::from_secs(4);
+            self.ecs.tasks.get_mut(arn).unwrap().container = Container::Exiting(ends, 1);
+            return;
+        };
+        let of = |name: &str| revision.content.environment.get(name).cloned();
+        let labels: BTreeSet<String> =
+            of("LABELS").unwrap_or_default().split(',').map(str::to_owned).chain(["self-hosted".to_owned()]).collect();
+        let name = of("RUNNER_NAME")
+            .unwrap_or_else(|| format!("{}-{}", of("RUNNER_NAME_PREFIX").unwrap_or_default(), task.short_id()));
+        let target = format!("/orgs/{}", of("ORG_NAME").unwrap_or_default());
+        let (pool, is_ephemeral) = (task.service.clone(), of("EPHEMERAL").is_some());
+        let runner = self.github.register(&target, &name, labels, Some(pool), is_ephemeral);
+        self.ecs.tasks.get_mut(arn).unwrap().container = Container::Listening(runner);
+        self.tell(|| format!("runner {name} is online"));
+    }
+
+    /// A runner whose registration was deleted finds out at its next poll, and its container ends.
+    fn listen(&mut self, arn: &str, runner: u64) {
+        if !self.github.runners.contains_key(&runner) {
+            let ends = self.now + self.between(1_000, 50_000);
+            self.ecs.tasks.get_mut(arn).unwrap().container = Container::Exiting(ends, 0);
+        }
+    }
+
+    fn terminated(&mut self, arn: &str, runner: Option<u64>) {
+        if let Some(runner) = runner {
+            let cannot = self.troubles.has(Trouble::TokenRevoked, self.now)
+                || self.troubles.has(Trouble::GitHubDown, self.now)
+                || self.once_in(8);
+            if cannot {
+                self.occur("transition", "a runner stayed behind");
+                self.runner_dies(runner, Loss::Stopped);
+            } else {
+                self.github.runners.remove(&runner);
+            }
+        }
+        self.end_task(arn, 1, "Essential container in task exited");
+    }
+
+    fn jobs_step(&mut self) {
+        let ids: Vec<u64> = self
+            .github
+            .jobs
+            .iter()
+            .filter(|(_, job)| !matches!(job.state, JobState::Done | JobState::Lost))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in ids {
+            match self.github.jobs[&id].state {
+                JobState::Queued => self.dispatch(id),
+                JobState::Dispatched { runner, at } if at <= self.now => self.acquire(id, runner),
+                JobState::Running { since, .. } if self.now.since(since) >= self.github.jobs[&id].length => {
+                    self.complete(id);
+                }
+                JobState::Dispatched { .. } | JobState::Running { .. } | JobState::Done | JobState::Lost => {}
+            }
+        }
+    }
+
+    fn dispatch(&mut self, id: u64) {
+        let label = self.github.jobs[&id].label.clone();
+        let is_free = |runner: &&crate::github::Runner| {
+            runner.pool.is_some()
+                && runner.is_online
+                && runner.offline_at.is_none()
+                && runner.job.is_none()
+                && runner.labels.contains(&label)
+        };
+        let free: Vec<u64> = self.github.runners.values().filter(is_free).map(|runner| runner.id).collect();
+        if free.is_empty() {
+            return;
+        }
+        let runner = free[self.chance.usize(0..free.len())];
+        let at = self.now + self.between(500, 5_000);
+        self.github.runners.get_mut(&runner).unwrap().job = Some(id);
+        self.github.jobs.get_mut(&id).unwrap().state = JobState::Dispatched { runner, at };
+    }
+
+    fn acquire(&mut self, id: u64, runner: u64) {
+        let has_it = self.github.runners.get(&runner).is_some_and(|runner| runner.job == Some(id));
+        let seen_from = self.now + self.between(0, 30_000);
+        let state = if has_it { JobState::Running { since: self.now, seen_from } } else { JobState::Queued };
+        self.github.jobs.get_mut(&id).unwrap().state = state;
+        if has_it {
+            self.figures.jobs += 1;
+            self.tell(|| format!("job {id} runs"));
+        }
+    }
+
+    fn complete(&mut self, id: u64) {
+        self.github.jobs.get_mut(&id).unwrap().state = JobState::Done;
+        let Some(runner) = self.github.runners.values_mut().find(|runner| runner.job == Some(id)) else { return };
+        runner.job = None;
+        if !runner.is_ephemeral {
+            return;
+        }
+        // Off the list, and its container ends.
+        let runner = runner.id;
+        self.github.runners.remove(&runner);
+        let ends = self.now + Duration::from_secs(3);
+        if let Some(task) = self.ecs.tasks.values_mut().find(|task| task.container == Container::Listening(runner)) {
+            task.container = Container::Exiting(ends, 0);
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! ECS's writes, and what it refuses.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use github_runner_pool::pool::identity::PhysicalId;
+use github_runner_pool::pool::observed::{ProviderShape, ProviderState, ServiceShape};
+use github_runner_pool::pool::refusal::{Class, Remote};
+use github_runner_pool::pool::task_definition::TaskDefinitionContent;
+use github_runner_pool::reconcile::ports::{Call, CallError};
+
+use super::calls::short;
+use super::{Phase, Provider, Revision, Service, ServiceStatus, Tags, arn};
+use crate::faults::{Trouble, refuse};
+use crate::history::{Fact, Loss};
+use crate::world::World;
+
+/// Protection that is asked for lasts this long.
+const PROTECTION: Duration = Duration::from_secs(2880 * 60);
+
+fn no(operation: &str, class: Class, code: &str, message: &str) -> CallError {
+    refuse(Remote::Ecs, operation, class, code, message)
+}
+
+fn busy(operation: &str) -> CallError {
+    no(operation, Class::Conflict, "UpdateInProgressException", "The specified cluster is in a busy state.")
+}
+
+impl World {
+    pub(crate) fn create_provider(
+        &mut self,
+        name: &str,
+        group_arn: &str,
+        shape: ProviderShape,
+        tags: &Tags,
+    ) -> Call<()> {
+        const OPERATION: &str = "CreateCapacityProvider";
+        if self.ecs.providers.contains_key(name) {
+            let message = "The specified capacity provider already exists.";
+            return Err(no(OPERATION, Class::Conflict, "ClientException", message));
+        }
+        let group = short(group_arn).to_owned();
+        if !self.groups.all.contains_key(&group) {
+            let message = "The specified Auto Scaling group ARN is invalid.";
+            return Err(no(OPERATION, Class::Conflict, "ClientException", message));
+        }
+        let due = Some((self.now + self.between(1_000, 20_000), false));
+        let provider = Provider { group, shape, tags: tags.clone(), state: ProviderState::Changing, due };
+        self.ecs.providers.insert(name.to_owned(), provider);
+        Ok(())
+    }
+
+    pub(crate) fn update_provider(&mut self, name: &str, shape: ProviderShape) -> Call<()> {
+        let due = Some((self.now + self.between(1_000, 10_000), false));
+        let Some(provider) = self.ecs.providers.get_mut(name) else {
+            let message = "The specified capacity provider does not exist.";
+            return Err(no("UpdateCapacityProvider", Class::Missing, "ClientException", message));
+        };
+        if provider.due.is_some() {
+            return Err(busy("UpdateCapacityProvider"));
+        }
+        (provider.shape, provider.state, provider.due) = (shape, ProviderState::Changing, due);
+        Ok(())
+    }
+
+    /// Failure shows later, in the provider's state.
+    pub(crate) fn delete_provider(&mut self, name: &str) -> Call<()> {
+        let due = Some((self.now + self.between(5_000, 40_000), true));
+        let is_associated = self.ecs.clusters.values().any(|cluster| cluster.providers.iter().any(|it| it == name));
+        let Some(provider) = self.ecs.providers.get_mut(name) else { return Ok(()) };
+        if is_associated {
+            provider.state = ProviderState::DeleteFailed("it is associated with a cluster".to_owned());
+        } else if provider.due.is_none_or(|(_, is_end)| !is_end) {
+            (provider.state, provider.due) = (ProviderState::Changing, due);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn associate(&mut self, cluster: &str, provider: &str, is_in: bool) -> Call<()> {
+        const OPERATION: &str = "PutClusterCapacityProviders";
+        let (takes, now) = (self.between(8_000, 40_000), self.now);
+        let in_use = self.ecs.tasks.values().any(|task| task.provider == provider && task.is_live())
+            || self.ecs.services.values().any(|service| {
+                service.status != ServiceStatus::Inactive
+                    && service.shape.capacity_provider.as_deref() == Some(provider)
+            });
+        let is_ready = self.ecs.providers.get(provider).is_some_and(|found| found.state == ProviderState::Active);
+        let Some(found) = self.ecs.clusters.get_mut(short(cluster)).filter(|found| found.is_active) else {
+            return if is_in {
+                Err(no(OPERATION, Class::Missing, "ClusterNotFoundException", "Cluster not found."))
+            } else {
+                Ok(())
+            };
+        };
+        if found.providers.iter().any(|name| name == provider) == is_in {
+            return Ok(());
+        }
+        if found.busy_until > now {
+            return Err(busy(OPERATION));
+        }
+        if is_in && !is_ready {
+            let message = "The specified capacity provider was not found.";
+            return Err(no(OPERATION, Class::Missing, "InvalidParameterException", message));
+        }
+        if !is_in && in_use {
+            let message = "The specified capacity provider is in use and cannot be removed.";
+            return Err(no(OPERATION, Class::Conflict, "ResourceInUseException", message));
+        }
+        if is_in {
+            found.providers.push(provider.to_owned());
+        } else {
+            found.providers.retain(|name| name != provider);
+        }
+        found.busy_until = now + takes;
+        let providers = found.providers.clone();
+        self.groups.hook(provider, is_in);
+        self.note(&Fact::ClusterChanged { providers });
+        Ok(())
+    }
+
+    pub(crate) fn register_revision(
+        &mut self,
+        id: &PhysicalId,
+        content: &TaskDefinitionContent,
+        tags: &Tags,
+    ) -> String {
+        let org = content.environment.get("ORG_NAME").cloned().unwrap_or_default();
+        self.github.lookalikes(&format!("/orgs/{org}"), id.as_str());
+        let family = self.ecs.families.entry(id.as_str().to_owned()).or_default();
+        family.newest += 1;
+        let arn = arn(&format!("task-definition/{id}:{}", family.newest));
+        family.revisions.push(Revision { arn: arn.clone(), content: content.clone(), tags: tags.clone() });
+        arn
+    }
+
+    pub(crate) fn delete_revisions(&mut self, arns: &[String]) {
+        for family in self.ecs.families.values_mut() {
+            family.revisions.retain(|revision| !arns.contains(&revision.arn));
+        }
+    }
+
+    pub(crate) fn create_service(
+        &mut self,
+        cluster: &str,
+        id: &PhysicalId,
+        shape: &ServiceShape,
+        tags: &Tags,
+        token: &str,
+    ) -> Call<()> {
+        const OPERATION: &str = "CreateService";
+        let key = (short(cluster).to_owned(), id.as_str().to_owned());
+        self.check_shape(OPERATION, &key.0, shape)?;
+        match self.ecs.services.get(&key).map(|service| (service.status, service.token == token)) {
+            Some((ServiceStatus::Active, true)) => return Ok(()),
+            Some((ServiceStatus::Active, false)) => {
+                let message = "Creation of service was not idempotent.";
+                return Err(no(OPERATION, Class::Conflict, "InvalidParameterException", message));
+            }
+            Some((ServiceStatus::Draining { .. }, _)) => {
+                let message = "Unable to Start a service that is still Draining.";
+                return Err(no(OPERATION, Class::Conflict, "InvalidParameterException", message));
+            }
+            Some((ServiceStatus::Inactive, _)) | None => {}
+        }
+        let service = Service {
+            arn: arn(&format!("service/{}/{id}", key.0)),
+            tags: tags.clone(),
+            shape: shape.clone(),
+            status: ServiceStatus::Active,
+            deployments: Vec::new(),
+            next_look: self.now,
+            token: token.to_owned(),
+        };
+        self.ecs.services.insert(key.clone(), service);
+        self.begin_deployment(&key);
+        Ok(())
+    }
+
+    fn check_shape(&self, operation: &str, cluster: &str, shape: &ServiceShape) -> Call<()> {
+        let Some(cluster) = self.ecs.clusters.get(cluster).filter(|found| found.is_active) else {
+            return Err(no(operation, Class::Missing, "ClusterNotFoundException", "Cluster not found."));
+        };
+        if self.revision(&shape.task_definition).is_none() {
+            return Err(no(operation, Class::Missing, "ClientException", "TaskDefinition is inactive"));
+        }
+        let provider = shape.capacity_provider.clone().unwrap_or_default();
+        if !cluster.providers.contains(&provider) {
+            let message = "a capacity provider that is not associated with the cluster";
+            return Err(no(operation, Class::Conflict, "InvalidParameterException", message));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn update_service(&mut self, cluster: &str, id: &PhysicalId, shape: &ServiceShape) -> Call<()> {
+        const OPERATION: &str = "UpdateService";
+        let key = (short(cluster).to_owned(), id.as_str().to_owned());
+        let Some(service) = self.ecs.services.get(&key) else {
+            return Err(no(OPERATION, Class::Missing, "ServiceNotFoundException", "Service not found."));
+        };
+        if service.status != ServiceStatus::Active {
+            return Err(no(OPERATION, Class::Missing, "ServiceNotActiveException", "Service was not ACTIVE."));
+        }
+        let is_new = service.shape.task_definition != shape.task_definition;
+        self.check_shape(OPERATION, &key.0, shape)?;
+        let now = self.now;
+        let service = self.ecs.services.get_mut(&key).unwrap();
+        service.shape = shape.clone();
+        service.next_look = now;
+        if is_new {
+            self.begin_deployment(&key);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn lower_service(&mut self, cluster: &str, id: &PhysicalId) {
+        let key = (short(cluster).to_owned(), id.as_str().to_owned());
+        let now = self.now;
+        if let Some(service) = self.ecs.services.get_mut(&key).filter(|it| it.status == ServiceStatus::Active) {
+            service.shape.desired_count = 0;
+            service.next_look = now;
+        }
+    }
+
+    pub(crate) fn delete_service(&mut self, cluster: &str, id: &PhysicalId) -> Call<()> {
+        let key = (short(cluster).to_owned(), id.as_str().to_owned());
+        let Some(service) = self.ecs.services.get_mut(&key).filter(|it| it.status == ServiceStatus::Active) else {
+            return Ok(());
+        };
+        if service.shape.desired_count > 0 {
+            let message = "The service cannot be stopped while it is scaled above 0.";
+            return Err(no("DeleteService", Class::Conflict, "InvalidParameterException", message));
+        }
+        service.status = ServiceStatus::Draining { empty_since: None };
+        Ok(())
+    }
+
+    /// Tells those that stay unprotected.
+    pub(crate) fn protect(&mut self, tasks: &[String]) -> BTreeMap<String, String> {
+        let (now, mut left_out) = (self.now, BTreeMap::new());
+        for arn in tasks {
+            let Some(task) = self.ecs.tasks.get(arn).filter(|task| task.is_live()) else { continue };
+            let key = (task.cluster.clone(), task.service.clone());
+            let desired = self.ecs.services.get(&key).map_or(0, |service| service.shape.desired_count as usize);
+            let others = self.ecs.tasks_of(&key.0, &key.1);
+            let n_others = others.iter().filter(|it| it.is_wanted() && it.is_protected(now) && it.arn != *arn).count();
+            if self.troubles.has(Trouble::ProtectionFails, now) && self.chance.bool() {
+                self.figures.fault("ProtectionFails");
+                self.occur("fault", "ProtectionFails");
+                left_out.insert(arn.clone(), "TASK_NOT_VALID: the simulation says no".to_owned());
+            } else if n_others + 1 > desired {
+                self.occur("transition", "protection blocked");
+                left_out.insert(arn.clone(), "DEPLOYMENT_BLOCKED: more are protected than desired".to_owned());
+            } else {
+                self.ecs.tasks.get_mut(arn).unwrap().protected_until = Some(now + PROTECTION);
+            }
+        }
+        left_out
+    }
+
+    pub(crate) fn unprotect(&mut self, tasks: &[String]) {
+        for arn in tasks {
+            if let Some(task) = self.ecs.tasks.get_mut(arn) {
+                task.protected_until = None;
+            }
+        }
+    }
+
+    pub(crate) fn drain_instance(&mut self, arn: &str) {
+        if let Some(instance) = self.ecs.instances.get_mut(arn) {
+            instance.is_draining = true;
+        }
+    }
+
+    pub(crate) fn deregister_instance(&mut self, arn: &str) {
+        let Some(instance) = self.ecs.instances.remove(arn) else { return };
+        let orphans: Vec<String> = self
+            .ecs
+            .tasks
+            .values()
+            .filter(|task| task.phase == Phase::Running && task.instance.as_deref() == Some(arn))
+            .map(|task| task.arn.clone())
+            .collect();
+        for task in orphans {
+            self.kill_container(&task, Loss::InstanceTaken);
+            self.end_task(&task, 137, "The container instance was deregistered.");
+        }
+        self.tell(|| format!("{} is off the cluster", instance.ec2_id));
+    }
+
+    pub(crate) fn tag(&mut self, arn: &str, set: &Tags, remove: &[String]) -> Call<()> {
+        let tags = if let Some(service) = self.ecs.services.values_mut().find(|service| service.arn == arn) {
+            &mut service.tags
+        } else if let Some(provider) = self.ecs.providers.get_mut(short(arn)).filter(|_| arn.contains(":capacity-")) {
+            &mut provider.tags
+        } else {
+            let mut revisions = self.ecs.families.values_mut().flat_map(|family| &mut family.revisions);
+            match revisions.find(|revision| revision.arn == arn) {
+                Some(revision) => &mut revision.tags,
+                None => return Err(no("TagResource", Class::Missing, "ResourceNotFoundException", "not found")),
+            }
+        };
+        tags.extend(set.clone());
+        tags.retain(|key, _| !remove.contains(key));
+        Ok(())
+    }
+}

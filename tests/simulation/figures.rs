@@ -1,0 +1,62 @@
+//! The figures of a run, as the README shows them.
+
+use std::fs;
+use std::path::Path;
+
+use crate::history::Figures;
+
+const BEGIN: &str = "<!-- figures of the simulation: written by `make simulate`, not by hand -->\n";
+const END: &str = "<!-- end of the figures of the simulation -->";
+
+/// The table.
+pub(crate) fn table(figures: &Figures) -> String {
+    let n_faults: u64 = figures.faults.values().sum();
+    let rows = [
+        ("seeds", grouped(figures.seeds)),
+        ("hours of virtual time", grouped(figures.virtual_hours as u64)),
+        ("events", grouped(figures.events)),
+        ("calls of the function", grouped(figures.calls)),
+        ("faults", grouped(n_faults)),
+        ("requests of CloudFormation", grouped(figures.requests)),
+        ("answers", grouped(figures.answers)),
+        ("requests that got no answer in time", grouped(figures.answers_late)),
+        ("invocations", grouped(figures.invocations)),
+        (
+            "continuations handed on; the most of one request",
+            format!("{}; {}", grouped(figures.hops), figures.hops_max),
+        ),
+        ("jobs that ran", grouped(figures.jobs)),
+        ("jobs lost by the function", grouped(figures.jobs_lost)),
+        ("jobs ended because their template's `DrainTimeout` had passed", grouped(figures.jobs_cut_off)),
+        ("jobs ended by a machine that failed or was reclaimed", grouped(figures.jobs_of_lost_machines)),
+        ("events delivered again too late to be told from new ones", grouped(figures.too_late)),
+    ];
+    let rows: String = rows.iter().map(|(what, n)| format!("| {what} | {n} |\n")).collect();
+    let faults: Vec<String> = figures.faults.iter().map(|(name, n)| format!("{name} {}", grouped(*n))).collect();
+    format!("| | |\n|---|--:|\n{rows}\nFaults by kind: {}.\n", faults.join(", "))
+}
+
+/// Puts the table into the README, in place of the one that is there.
+pub(crate) fn write_into(readme: &Path, table: &str) {
+    let text = fs::read_to_string(readme).unwrap();
+    let (before, rest) = text.split_once(BEGIN).expect("the README has a place for the figures");
+    let (_, after) = rest.split_once(END).expect("the place has an end");
+    fs::write(readme, format!("{before}{BEGIN}\n{table}\n{END}{after}")).unwrap();
+}
+
+fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[test]
+fn thousands_are_grouped() {
+    assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+}

@@ -1,0 +1,283 @@
+//! What must hold, whatever happens. One function each.
+
+use std::time::Duration;
+
+use github_runner_pool::pool::continuation::HOPS_MAX;
+use serde_json::Value;
+
+use crate::cloudformation::Ask;
+use crate::ecs::{FOREIGN_PROVIDERS, ServiceStatus};
+use crate::history::{Ending, Fact, Loss};
+use crate::world::World;
+
+/// Calls of one invocation: fifteen minutes of looks every five seconds, of eight calls each, and as much again.
+const CALLS_MAX: u32 = 3_000;
+/// Bytes of an answer.
+/// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-responses.html>
+const BODY_BYTES_MAX: usize = 4_096;
+/// Characters below which no Reason says what to do.
+const REASON_CHARS_MIN: usize = 30;
+
+type Invariant = (&'static str, fn(&World, &Fact) -> Result<(), String>);
+
+/// Those that are asked about everything that happens.
+pub(crate) const OF_FACTS: &[Invariant] = &[
+    ("no_job_ends_before_its_time", no_job_ends_before_its_time),
+    ("what_is_foreign_is_left_alone", what_is_foreign_is_left_alone),
+    ("every_request_is_answered_in_time", every_request_is_answered_in_time),
+    ("no_two_answers_disagree", no_two_answers_disagree),
+    ("every_answer_is_within_bounds", every_answer_is_within_bounds),
+    ("a_failure_says_what_to_do", a_failure_says_what_to_do),
+    ("the_physical_id_changes_only_by_the_table", the_physical_id_changes_only_by_the_table),
+    ("success_means_online", success_means_online),
+    ("a_failed_update_leaves_the_old_pool_whole", a_failed_update_leaves_the_old_pool_whole),
+    ("a_deleted_pool_leaves_nothing", a_deleted_pool_leaves_nothing),
+    ("an_older_request_stops_at_its_next_look", an_older_request_stops_at_its_next_look),
+    ("a_panic_becomes_an_answer", a_panic_becomes_an_answer),
+    ("calls_and_hops_are_bounded", calls_and_hops_are_bounded),
+    ("no_secret_is_told", no_secret_is_told),
+];
+
+/// An answer that somebody waits for, or waited for.
+fn answer<'world>(world: &'world World, fact: &Fact) -> Option<(&'world Ask, Value)> {
+    let Fact::Answered { ask, body } = fact else { return None };
+    let body = serde_json::from_slice(body).unwrap_or_default();
+    Some((&world.stacks.asks[*ask], body))
+}
+
+fn check(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(what()) }
+}
+
+/// A job ends by itself, by a machine that fails, or because the template's own `DrainTimeout` has passed.
+fn no_job_ends_before_its_time(world: &World, fact: &Fact) -> Result<(), String> {
+    let Fact::JobLost { pool, job, why } = fact else { return Ok(()) };
+    let asks = world.stacks.asks.iter();
+    let mut of_pool = asks.filter(|ask| pool.starts_with(&world.stacks.all[ask.stack].stem()));
+    // The drain began when its request was sent, or later.
+    let may_cut_off = of_pool.any(|ask| {
+        !ask.pool.fails_on_drain && world.now.since(ask.sent_at) >= Duration::from_secs(ask.pool.drain_secs)
+    });
+    match why {
+        Loss::MachineLost => Ok(()),
+        Loss::DrainTimedOut | Loss::ChosenByEcs if may_cut_off => Ok(()),
+        Loss::DrainTimedOut | Loss::ChosenByEcs | Loss::Stopped | Loss::Deregistered | Loss::InstanceTaken => {
+            Err(format!("job {job} of {pool} was lost: {why:?}"))
+        }
+    }
+}
+
+/// Tasks, instances, groups, runners and associations of others.
+fn what_is_foreign_is_left_alone(_: &World, fact: &Fact) -> Result<(), String> {
+    match fact {
+        Fact::Wrote { operation, target, is_foreign: true, .. } => Err(format!("{operation} of {target}")),
+        Fact::Deregistered { pool, .. } if pool.is_empty() => Err("a foreign runner was deleted".to_owned()),
+        Fact::ClusterChanged { providers } => {
+            let are_there = FOREIGN_PROVIDERS.iter().all(|name| providers.iter().any(|there| there == name));
+            check(are_there, || format!("the cluster's providers are {providers:?}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// CloudFormation never has to find out by itself that nobody answers.
+fn every_request_is_answered_in_time(world: &World, fact: &Fact) -> Result<(), String> {
+    let Fact::Expired { ask } = fact else { return Ok(()) };
+    let ask = &world.stacks.asks[*ask];
+    Err(format!("{} of {} expired", ask.kind, world.stacks.all[ask.stack].name))
+}
+
+/// Every answer to a request is the same to the letter. Where nothing is written down, because the request wanted
+/// nothing new or because a Delete is done and has removed its record, only the first is heard, and it was a success.
+fn no_two_answers_disagree(world: &World, fact: &Fact) -> Result<(), String> {
+    let Fact::Answered { ask, body } = fact else { return Ok(()) };
+    let held = &world.stacks.asks[*ask];
+    let has_succeeded = String::from_utf8_lossy(&held.answers[0]).contains(r#""Status":"SUCCESS""#);
+    if held.is_obsolete || held.is_unchanged || (held.kind == "Delete" && has_succeeded) {
+        return Ok(());
+    }
+    check(held.answers.iter().all(|earlier| earlier == body), || {
+        let first = String::from_utf8_lossy(&held.answers[0]);
+        format!("request {ask} was answered with {first}, then with {}", String::from_utf8_lossy(body))
+    })
+}
+
+fn every_answer_is_within_bounds(world: &World, fact: &Fact) -> Result<(), String> {
+    let Fact::Answered { body: bytes, .. } = fact else { return Ok(()) };
+    check(bytes.len() <= BODY_BYTES_MAX, || format!("a body of {} bytes", bytes.len()))?;
+    let Some((ask, body)) = answer(world, fact) else { return Ok(()) };
+    let echoes = ["RequestId", "StackId", "LogicalResourceId"].iter().all(|id| body[*id] == ask.event[*id]);
+    check(echoes, || format!("ids are not echoed: {body}"))?;
+    let has_id = body["PhysicalResourceId"].as_str().is_some_and(|id| !id.is_empty() && id.len() <= 1_024);
+    check(has_id, || format!("no physical id: {body}"))?;
+    let data = body["Data"].as_object();
+    check(data.is_none_or(|data| data.values().all(Value::is_string)), || format!("attributes are no strings: {body}"))
+}
+
+fn a_failure_says_what_to_do(world: &World, fact: &Fact) -> Result<(), String> {
+    let Some((_, body)) = answer(world, fact) else { return Ok(()) };
+    let reason = body["Reason"].as_str().unwrap_or_default();
+    let is_spoken = reason.len() >= REASON_CHARS_MIN && !reason.contains("Some(") && !reason.contains("None");
+    check(body["Status"] == "SUCCESS" || is_spoken, || format!("a Reason of {reason:?}"))
+}
+
+/// The same properties that cannot change in place have the same id; a Delete hears the id that it came with.
+fn the_physical_id_changes_only_by_the_table(world: &World, fact: &Fact) -> Result<(), String> {
+    let Some((ask, body)) = answer(world, fact) else { return Ok(()) };
+    let id = body["PhysicalResourceId"].as_str().unwrap_or_default();
+    if ask.kind == "Delete" {
+        return check(ask.event["PhysicalResourceId"] == id, || format!("a Delete hears {id}"));
+    }
+    let known = world.stacks.asks.iter().filter(|other| {
+        other.stack == ask.stack && other.kind != "Delete" && other.pool.identity() == ask.pool.identity()
+    });
+    let said = known.flat_map(|other| &other.answers).filter_map(|bytes| serde_json::from_slice::<Value>(bytes).ok());
+    // The template was wrong, or the code was before it could read it.
+    let is_nothing = id == "ghr-was-not-created" && ask.kind == "Create" && body["Status"] == "FAILED";
+    if is_nothing && said.clone().count() == 0 {
+        return Ok(());
+    }
+    check(id.starts_with(&world.stacks.all[ask.stack].stem()), || format!("{id} is not of this stack"))?;
+    check(said.map(|body| body["PhysicalResourceId"].clone()).all(|other| other == id), || {
+        format!("the same pool has had another id than {id}")
+    })
+}
+
+/// Create and Update succeed when the wanted number of runners is online, or when nobody can count them.
+fn success_means_online(world: &World, fact: &Fact) -> Result<(), String> {
+    let Some((ask, body)) = answer(world, fact) else { return Ok(()) };
+    if ask.kind == "Delete" || body["Status"] != "SUCCESS" {
+        return Ok(());
+    }
+    let number = |name: &str| body["Data"][name].as_str().and_then(|text| text.parse::<u32>().ok());
+    let (online, wanted) = (number("OnlineRunners"), number("DesiredCount"));
+    check(wanted == Some(ask.pool.count), || format!("{wanted:?} instead of {} runners", ask.pool.count))?;
+    let could_not_count = body["Reason"].as_str().is_some_and(|reason| reason.contains("could not be counted"));
+    check(online >= wanted || could_not_count, || format!("{online:?} of {wanted:?} runners are online"))
+}
+
+/// A failed Update has taken away no runner that was there before, but those that the new template does not want.
+fn a_failed_update_leaves_the_old_pool_whole(world: &World, fact: &Fact) -> Result<(), String> {
+    let Some((ask, body)) = answer(world, fact) else { return Ok(()) };
+    let stack = &world.stacks.all[ask.stack];
+    if ask.kind != "Update" || body["Status"] != "FAILED" || ask.is_settled {
+        return Ok(());
+    }
+    let Some(before) = &stack.before else { return Ok(()) };
+    // A runner of one job ends by itself, and a fixed name has to be given up before it can be taken.
+    if before.is_ephemeral || ask.pool.is_ephemeral || before.has_fixed_name {
+        return Ok(());
+    }
+    let wanted = ask.n_working_before.min(ask.pool.count as usize).min(before.count as usize);
+    // Where there is no room for one more, one at a time leaves before its successor comes.
+    let successor = world.n_starting(ask.stack).min(1);
+    let there = world.n_working(ask.stack) + ask.n_lost_since + successor;
+    check(there >= wanted, || format!("{there} runners of {} are left, {wanted} should be", ask.n_working_before))
+}
+
+/// SUCCESS of a Delete means that nothing is left, or that the Reason names it.
+fn a_deleted_pool_leaves_nothing(world: &World, fact: &Fact) -> Result<(), String> {
+    let Some((ask, body)) = answer(world, fact) else { return Ok(()) };
+    if ask.kind != "Delete" || body["Status"] != "SUCCESS" || ask.is_settled {
+        return Ok(());
+    }
+    let sent = ask.event["PhysicalResourceId"].as_str().unwrap_or_default();
+    let stem = world.stacks.all[ask.stack].stem();
+    let name = if sent.starts_with(&stem) { sent } else { &stem };
+    let left = left_of(world, name);
+    let reason = body["Reason"].as_str().unwrap_or_default();
+    let unnamed: Vec<String> = left.into_iter().filter(|what| !is_named(reason, what)).collect();
+    check(unnamed.is_empty(), || format!("after a Delete of {sent} there is {}; Reason: {reason}", unnamed.join(", ")))
+}
+
+/// Whether a Reason says that this may be left.
+fn is_named(reason: &str, what: &str) -> bool {
+    let runner = what.strip_prefix("runner ").and_then(|rest| rest.split_once(" of "));
+    runner.is_some_and(|(name, _)| reason.contains(name) || reason.contains("GitHub may still list"))
+        || reason.contains("nothing was deleted")
+}
+
+/// Everything of the pools whose name begins so.
+pub(crate) fn left_of(world: &World, name: &str) -> Vec<String> {
+    let is_its = |other: &str| other.starts_with(name);
+    let ecs = &world.ecs;
+    let is_there = |status: ServiceStatus| status != ServiceStatus::Inactive;
+    let services = ecs.services.iter().filter(|((_, name), it)| is_its(name) && is_there(it.status));
+    let tasks = ecs.tasks.values().filter(|task| is_its(&task.service) && task.is_live());
+    let families = ecs.families.iter().filter(|(name, family)| is_its(name) && !family.revisions.is_empty());
+    let instances = ecs.instances.values().filter(|instance| is_its(&instance.provider));
+    let is_owned = |tags: &crate::ecs::Tags| tags.contains_key("github-runner-pool:id");
+    let groups = world.groups.all.iter().filter(|(name, group)| is_its(name) && is_owned(&group.tags));
+    let runners = world.github.runners.values().filter(|runner| runner.pool.as_deref().is_some_and(is_its));
+    let clusters = ecs.clusters.values().flat_map(|cluster| &cluster.providers).filter(|name| is_its(name));
+    let mut left: Vec<String> = services.map(|((_, name), _)| format!("service {name}")).collect();
+    left.extend(tasks.map(|task| format!("task {} of {}", task.arn, task.service)));
+    left.extend(families.map(|(name, _)| format!("task definition {name}")));
+    left.extend(instances.map(|instance| format!("container instance {} of {}", instance.ec2_id, instance.provider)));
+    left.extend(ecs.providers.keys().filter(|name| is_its(name)).map(|name| format!("provider {name}")));
+    left.extend(groups.map(|(name, _)| format!("group {name}")));
+    let pool = |runner: &crate::github::Runner| runner.pool.clone().unwrap_or_default();
+    left.extend(runners.map(|runner| format!("runner {} of {}", runner.name, pool(runner))));
+    left.extend(clusters.map(|name| format!("association of {name}")));
+    left
+}
+
+/// Whoever has read that a newer request is at work changes nothing any more.
+fn an_older_request_stops_at_its_next_look(world: &World, fact: &Fact) -> Result<(), String> {
+    let Fact::Wrote { invocation, operation, target, .. } = fact else { return Ok(()) };
+    let saw_newer = world.lambda.invocations.get(invocation).is_some_and(|it| it.saw_newer);
+    check(!saw_newer, || format!("{operation} of {target}, with a newer request at work"))
+}
+
+/// The process lives on, and CloudFormation hears of it from this invocation.
+fn a_panic_becomes_an_answer(world: &World, fact: &Fact) -> Result<(), String> {
+    let Fact::Ended { invocation, how } = fact else { return Ok(()) };
+    let has_panicked = world.lambda.invocations.get(invocation).is_some_and(|it| it.has_panicked);
+    check(!has_panicked || !matches!(how, Ending::Crashed | Ending::Killed), || format!("it ended as {how:?}"))
+}
+
+fn calls_and_hops_are_bounded(world: &World, fact: &Fact) -> Result<(), String> {
+    match fact {
+        Fact::Ended { invocation, .. } => {
+            let n = world.lambda.invocations.get(invocation).map_or(0, |it| it.n_calls);
+            check(n <= CALLS_MAX, || format!("{n} calls in one invocation"))
+        }
+        Fact::HandedOn { ask: Some(ask), .. } => {
+            let n = world.stacks.asks[*ask].n_hops;
+            // Each of Lambda's deliveries of one event may hand on.
+            check(n <= HOPS_MAX * 4, || format!("request {ask} was handed on {n} times"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Neither the token nor the signature of a response URL is in an answer, a record or a line of the log.
+fn no_secret_is_told(_: &World, fact: &Fact) -> Result<(), String> {
+    let told = match fact {
+        Fact::Answered { body, .. } => String::from_utf8_lossy(body).into_owned(),
+        Fact::Logged { line } => return check(!line.contains("PLANTED"), || line.clone()),
+        _ => return Ok(()),
+    };
+    check(!told.contains("PLANTED"), || told)
+}
+
+/// When everything has come to rest, nothing of ours is anywhere.
+pub(crate) fn everything_comes_to_rest(world: &World) -> Result<(), String> {
+    let mut left: Vec<String> = world.stacks.all.iter().flat_map(|stack| left_of(world, &stack.stem())).collect();
+    // A runner that GitHub could not be asked about was named in a Reason.
+    left.retain(|what| {
+        !world
+            .stacks
+            .asks
+            .iter()
+            .flat_map(|ask| &ask.answers)
+            .any(|body| is_named(&String::from_utf8_lossy(body), what))
+    });
+    left.retain(|what| !world.stacks.forgotten.iter().any(|pool| what.contains(pool)));
+    // The record of a clean-up that failed three times is left where its pool went in the end all the same.
+    let skipped: Vec<&String> = world.stacks.all.iter().flat_map(|stack| &stack.skipped).collect();
+    let is_of_skipped = |name: &str| skipped.iter().any(|pool| name.rsplit('/').next() == pool.rsplit('-').next());
+    let records = world.parameters.records.keys().filter(|name| !is_of_skipped(name));
+    left.extend(records.map(|name| format!("record {name}")));
+    check(left.is_empty(), || format!("there is {}", left.join(", ")))
+}

@@ -1,0 +1,192 @@
+//! AWS Lambda: asynchronous invocations with their retries, and the queue of those that were given up.
+//!
+//! <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html>
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use github_runner_pool::pool::time::Timestamp;
+use github_runner_pool::reconcile::ports::Record;
+use serde_json::{Value, json};
+
+use crate::cloudformation::{Ask, record_name};
+use crate::history::{Ending, Fact};
+use crate::planted::Bug;
+use crate::world::{Due, World};
+
+/// The function's timeout.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(900);
+/// How old an event may grow before it is given up.
+const EVENT_AGE_MAX: Duration = Duration::from_secs(3600);
+/// Tries of one event.
+const TRIES: u32 = 3;
+/// How long a message of the queue is out of sight after it was handed over.
+const VISIBILITY: Duration = Duration::from_secs(900);
+/// How long the queue keeps a message.
+const RETENTION: Duration = Duration::from_secs(7200);
+
+/// An event on its way to an invocation.
+#[derive(Clone)]
+pub(crate) struct Delivery {
+    pub(crate) event: Value,
+    pub(crate) tries: u32,
+    pub(crate) first_at: Timestamp,
+    pub(crate) is_given_up: bool,
+    /// Delivered twice for no reason.
+    pub(crate) is_duplicate: bool,
+}
+
+/// What is known of an invocation.
+pub(crate) struct Invocation {
+    pub(crate) delivery: Delivery,
+    /// The request that it works on, by its place among those that CloudFormation sent.
+    pub(crate) ask: Option<usize>,
+    pub(crate) deadline: Timestamp,
+    pub(crate) n_calls: u32,
+    pub(crate) is_killed: bool,
+    pub(crate) has_panicked: bool,
+    /// It has read that a newer request has the turn.
+    pub(crate) saw_newer: bool,
+    pub(crate) has_ended: bool,
+    /// The record that it wrote last.
+    pub(crate) own_record: Option<Record>,
+}
+
+#[derive(Default)]
+pub(crate) struct Lambda {
+    pub(crate) invocations: BTreeMap<u64, Invocation>,
+    /// The next event is delivered twice.
+    pub(crate) duplicates: u32,
+    n_made: u64,
+}
+
+impl World {
+    /// Takes an event, as an asynchronous Invoke does.
+    pub(crate) fn send_event(&mut self, event: Value) {
+        let delivery = Delivery { event, tries: 0, first_at: self.now, is_given_up: false, is_duplicate: false };
+        let soon = self.now + self.between(20, 800);
+        if self.lambda.duplicates > 0 {
+            self.lambda.duplicates -= 1;
+            self.figures.fault("DuplicateDelivery");
+            self.occur("fault", "DuplicateDelivery");
+            let later = self.now + self.between(20, 4_000);
+            self.schedule(later, Due::Deliver(Box::new(Delivery { is_duplicate: true, ..delivery.clone() })));
+        }
+        self.schedule(soon, Due::Deliver(Box::new(delivery)));
+    }
+
+    /// Begins an invocation; its number, and the event that it gets.
+    pub(crate) fn begin_invocation(&mut self, mut delivery: Delivery) -> Option<(u64, Value)> {
+        if self.now.since(delivery.first_at) > EVENT_AGE_MAX && !delivery.is_given_up {
+            self.give_up(&delivery, "EventAgeExceeded");
+            return None;
+        }
+        if self.comes_too_late(&delivery) {
+            self.figures.too_late += 1;
+            return None;
+        }
+        delivery.tries += 1;
+        self.lambda.n_made += 1;
+        self.figures.invocations += 1;
+        let number = self.lambda.n_made;
+        let ask = ask_of(&delivery.event);
+        let event = delivery.event.clone();
+        let deadline = self.now + TIMEOUT;
+        let invocation = Invocation {
+            delivery,
+            ask,
+            deadline,
+            n_calls: 0,
+            is_killed: false,
+            has_panicked: false,
+            saw_newer: false,
+            has_ended: false,
+            own_record: None,
+        };
+        self.lambda.invocations.insert(number, invocation);
+        self.schedule(deadline, Due::Deadline(number));
+        self.tell(|| format!("invocation {number} begins, for request {ask:?}"));
+        Some((number, event))
+    }
+
+    /// Whether this is delivered once more after the Delete of its resource has removed the record, which nothing in the
+    /// world can tell any more: a limit of the product that is known (`pool::succession`), and no news to this simulation.
+    fn comes_too_late(&self, delivery: &Delivery) -> bool {
+        let Some(ask) = ask_of(&delivery.event).map(|ask| &self.stacks.asks[ask]) else { return false };
+        let is_first = delivery.tries == 0 && !delivery.is_duplicate;
+        let is_later = |other: &Ask| other.stack == ask.stack && other.sent_at > ask.sent_at && other.kind == "Delete";
+        let has_record = self.parameters.records.contains_key(&record_name(ask.stack));
+        !is_first
+            && !delivery.is_given_up
+            && ask.kind != "Delete"
+            && !has_record
+            && self.stacks.asks.iter().any(is_later)
+    }
+
+    /// An invocation has ended. One that failed gets its event again.
+    pub(crate) fn end_invocation(&mut self, number: u64, how: Ending) {
+        let Some(invocation) = self.lambda.invocations.get_mut(&number) else { return };
+        if invocation.has_ended {
+            return;
+        }
+        invocation.has_ended = true;
+        let delivery = invocation.delivery.clone();
+        self.note(&Fact::Ended { invocation: number, how });
+        if how == Ending::Returned {
+            return;
+        }
+        if delivery.is_given_up {
+            // Its message comes into sight again.
+            let again = self.now + VISIBILITY;
+            if again < delivery.first_at + RETENTION {
+                self.occur("transition", "message of the queue delivered again");
+                self.schedule(again, Due::Deliver(Box::new(delivery)));
+            }
+            return;
+        }
+        if delivery.tries >= TRIES {
+            self.give_up(&delivery, "RetriesExhausted");
+            return;
+        }
+        self.occur("transition", "event delivered again");
+        let pause = Duration::from_secs(60 * u64::from(delivery.tries));
+        let jitter = self.between(0, 5_000);
+        self.schedule(self.now + pause + jitter, Due::Deliver(Box::new(delivery)));
+    }
+
+    /// Lambda sends a record of what it gave up to the on-failure queue, which triggers the function.
+    fn give_up(&mut self, delivery: &Delivery, condition: &str) {
+        self.occur("transition", "event given up");
+        if self.bug == Some(Bug::NoQueueForWhatIsGivenUp) {
+            return;
+        }
+        let record = json!({
+            "version": "1.0",
+            "requestContext": {
+                "requestId": "0", "functionArn": FUNCTION, "condition": condition,
+                "approximateInvokeCount": delivery.tries,
+            },
+            "requestPayload": delivery.event,
+            "responseContext": { "statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled" },
+            "responsePayload": { "errorMessage": "Runtime exited with error: signal: killed" },
+        });
+        let message = json!({
+            "messageId": "0", "receiptHandle": "0", "body": record.to_string(), "eventSource": "aws:sqs",
+            "eventSourceARN": "arn:aws:sqs:eu-central-1:111122223333:given-up", "awsRegion": "eu-central-1",
+        });
+        let event = json!({ "Records": [message] });
+        let delivery = Delivery { event, tries: 0, first_at: self.now, is_given_up: true, is_duplicate: false };
+        let soon = self.now + self.between(500, 20_000);
+        self.schedule(soon, Due::Deliver(Box::new(delivery)));
+    }
+}
+
+/// The function's ARN, as an invocation hears it.
+pub(crate) const FUNCTION: &str = "arn:aws:lambda:eu-central-1:111122223333:function:github-runner-pool";
+
+/// The request that an event is about: each response URL names its own.
+pub(crate) fn ask_of(event: &Value) -> Option<usize> {
+    let text = event.to_string();
+    let (_, rest) = text.split_once("/ask-")?;
+    rest.split_once('?')?.0.parse().ok()
+}

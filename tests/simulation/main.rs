@@ -1,0 +1,134 @@
+//! The deterministic world: the real handler from raw event to raw answer, on virtual time and one thread, against
+//! everything that can go wrong between CloudFormation, Lambda, ECS, Auto Scaling and GitHub.
+//!
+//! A seed gives a script ([`script`]), a script decides a run ([`run`]), and after everything that happens the
+//! [`invariants`] are asked. The function reaches the [`world`] by its own ports ([`ports`]): every call takes time, and
+//! may be refused, answered late, with old news, or not at all; the process may die at either end of it.
+//!
+//! What stands here is a model, with AWS's and GitHub's pages as its source and the harsher reading where they are silent.
+//! It knows nothing of HTTP: the adapters have tests of their own.
+//!
+//! `make simulate SEEDS=10000` runs many, `make simulate SEED=7` tells one, `make simulate SCRIPT=FILE` replays a file.
+
+#![expect(
+    clippy::as_conversions,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    clippy::print_stdout,
+    reason = "a model counts small numbers, stops where it contradicts itself, and prints what it found"
+)]
+
+mod auto_scaling;
+mod cloudformation;
+mod containers;
+mod coverage;
+mod ears;
+mod ecs;
+mod faults;
+mod figures;
+mod github;
+mod history;
+mod invariants;
+mod lambda;
+mod many;
+mod parameters;
+mod planted;
+mod ports;
+mod run;
+mod script;
+mod stories;
+mod world;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use planted::BUGS;
+use script::{Author, Script};
+
+/// Seeds of a run of the tests.
+const SEEDS: u64 = 500;
+/// Seeds in which a planted bug has to be caught.
+const SEEDS_FOR_A_BUG: u64 = 400;
+
+/// A variable of `make simulate`.
+#[expect(clippy::disallowed_methods, reason = "how a person says which seeds to run")]
+fn asked(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Seeds that have failed once, and are run first ever since.
+fn kept_seeds() -> Vec<u64> {
+    let lines = include_str!("kept_seeds.txt").lines().filter(|line| !line.starts_with('#'));
+    lines.filter_map(|line| line.split_whitespace().next()).map(|seed| seed.parse().unwrap()).collect()
+}
+
+#[test]
+fn whatever_happens_no_job_dies_and_no_stack_hangs() {
+    let n_seeds = asked("SIMULATION_SEEDS").map_or(SEEDS, |n| n.parse().unwrap());
+    let kept = kept_seeds();
+    let seeds: Vec<u64> = kept.iter().copied().chain((0..n_seeds).filter(|seed| !kept.contains(seed))).collect();
+    let sum = many::run_all(&seeds);
+    let table = figures::table(&sum.figures);
+    println!("{table}");
+    assert!(sum.failed.is_empty(), "\n{}\n{} of {} seeds failed", sum.failed.join("\n"), sum.failed.len(), seeds.len());
+    let wanted = coverage::wanted();
+    let missing: BTreeSet<&String> = wanted.difference(&sum.occurred).collect();
+    assert!(missing.is_empty(), "never occurred in {} seeds: {missing:#?}", seeds.len());
+    assert_eq!((sum.figures.jobs_lost, sum.figures.answers_late), (0, 0));
+    if asked("SIMULATION_README").is_some() {
+        figures::write_into(&Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md"), &table);
+    }
+}
+
+#[test]
+fn every_planted_bug_is_caught_by_the_invariant_that_is_about_it() {
+    let mut missed = Vec::new();
+    std::thread::scope(|scope| {
+        let (even, odd): (Vec<_>, Vec<_>) = BUGS.iter().enumerate().partition(|(place, _)| place % 2 == 0);
+        let hunts = [even, odd].map(|bugs| {
+            scope.spawn(move || {
+                let hunt = |(bug, invariant): &(planted::Bug, &'static str)| {
+                    let caught = many::caught(*bug, invariant, 0..SEEDS_FOR_A_BUG);
+                    match caught {
+                        Ok(seed) => println!("{bug:?}: {invariant}, in seed {seed}"),
+                        Err(ref others) => println!("{bug:?}: not {invariant}, but {others:?}"),
+                    }
+                    caught.err().map(|others| format!("{bug:?} is not caught by {invariant}, but by {others:?}"))
+                };
+                bugs.into_iter().filter_map(|(_, bug)| hunt(bug)).collect::<Vec<_>>()
+            })
+        });
+        missed.extend(hunts.into_iter().flat_map(|hunt| hunt.join().unwrap()));
+    });
+    assert!(missed.is_empty(), "\n{}", missed.join("\n"));
+}
+
+#[test]
+fn a_seed_is_the_same_run_every_time_and_a_script_is_its_seed() {
+    let told = |script: Script| run::run(script, None, true).told;
+    let script = Author::write(3);
+    let written = serde_json::to_string(&script).unwrap();
+    let first = told(script);
+    assert!(first.len() > 100);
+    assert_eq!(first, told(Author::write(3)));
+    assert_eq!(first, told(serde_json::from_str(&written).unwrap()));
+}
+
+/// For people: tells one run. Without a seed or a script it has nothing to tell.
+#[test]
+fn one_run_told() {
+    let script = match (asked("SIMULATION_SEED"), asked("SIMULATION_SCRIPT")) {
+        (Some(seed), _) => Author::write(seed.parse().unwrap()),
+        (None, Some(path)) => serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap(),
+        (None, None) => return,
+    };
+    let report = run::run(script, None, true);
+    for line in &report.told {
+        println!("{line}");
+    }
+    assert!(report.violations.is_empty(), "{:#?}", report.violations);
+}

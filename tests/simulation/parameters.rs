@@ -1,0 +1,19 @@
+//! Parameter Store: the credential, and the records of who works for a resource.
+
+use std::collections::BTreeMap;
+
+use github_runner_pool::reconcile::ports::Record;
+
+/// The records, and how often each was written since it was last removed.
+#[derive(Default)]
+pub(crate) struct Parameters {
+    pub(crate) records: BTreeMap<String, Record>,
+}
+
+impl Parameters {
+    pub(crate) fn write(&mut self, name: &str, text: &str) -> u64 {
+        let version = self.records.get(name).map_or(1, |record| record.version + 1);
+        self.records.insert(name.to_owned(), Record { text: text.to_owned(), version });
+        version
+    }
+}

@@ -1,0 +1,234 @@
+//! Bugs that the function could have, planted where it meets the world.
+//!
+//! Whatever a bug is in the code, in the end the function says something else to the world, or hears something else in
+//! what the world says. So each is planted there, and the code itself stays as it is. Each names the invariant that has
+//! to notice.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use github_runner_pool::pool::identity::PhysicalId;
+use github_runner_pool::pool::observed::{Group, Protection, Runner};
+use github_runner_pool::pool::spec::GitHubTarget;
+use github_runner_pool::reconcile::ports::{Call, Record};
+use serde_json::Value;
+
+use crate::containers::Container;
+use crate::faults::Trouble;
+use crate::history::{Fact, Loss};
+use crate::script::{Action, Script, What};
+use crate::world::World;
+
+/// A bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bug {
+    SkipsTheProtection,
+    TrustsOneIdleReading,
+    ForgetsTheLabel,
+    ForgetsTheName,
+    ForgetsTheTags,
+    ReplacesTheAssociation,
+    StopsAllWhenItLowers,
+    StopsTheOldFirst,
+    LeavesGhosts,
+    BelievesEverythingGone,
+    AnswersTwice,
+    AnswersTooLong,
+    EchoesNoId,
+    MakesUpAnId,
+    TellsTheToken,
+    FailsWithoutAWord,
+    SucceedsTooSoon,
+    DropsTheContinuation,
+    CountsNoHops,
+    AbortsOnPanic,
+    IgnoresNewerRequests,
+    NoQueueForWhatIsGivenUp,
+    Hammers,
+}
+
+/// Every bug, and the invariant that catches it.
+pub(crate) const BUGS: &[(Bug, &str)] = &[
+    (Bug::SkipsTheProtection, "no_job_ends_before_its_time"),
+    (Bug::TrustsOneIdleReading, "no_job_ends_before_its_time"),
+    (Bug::StopsAllWhenItLowers, "no_job_ends_before_its_time"),
+    (Bug::ForgetsTheLabel, "what_is_foreign_is_left_alone"),
+    (Bug::ForgetsTheName, "what_is_foreign_is_left_alone"),
+    (Bug::ForgetsTheTags, "what_is_foreign_is_left_alone"),
+    (Bug::ReplacesTheAssociation, "what_is_foreign_is_left_alone"),
+    (Bug::StopsTheOldFirst, "a_failed_update_leaves_the_old_pool_whole"),
+    (Bug::LeavesGhosts, "a_deleted_pool_leaves_nothing"),
+    (Bug::BelievesEverythingGone, "a_deleted_pool_leaves_nothing"),
+    (Bug::AnswersTwice, "no_two_answers_disagree"),
+    (Bug::AnswersTooLong, "every_answer_is_within_bounds"),
+    (Bug::EchoesNoId, "every_answer_is_within_bounds"),
+    (Bug::MakesUpAnId, "the_physical_id_changes_only_by_the_table"),
+    (Bug::TellsTheToken, "no_secret_is_told"),
+    (Bug::FailsWithoutAWord, "a_failure_says_what_to_do"),
+    (Bug::SucceedsTooSoon, "success_means_online"),
+    (Bug::DropsTheContinuation, "every_request_is_answered_in_time"),
+    (Bug::NoQueueForWhatIsGivenUp, "every_request_is_answered_in_time"),
+    (Bug::CountsNoHops, "calls_and_hops_are_bounded"),
+    (Bug::Hammers, "calls_and_hops_are_bounded"),
+    (Bug::AbortsOnPanic, "a_panic_becomes_an_answer"),
+    (Bug::IgnoresNewerRequests, "an_older_request_stops_at_its_next_look"),
+];
+
+impl Bug {
+    /// The script in which it has to show: some need what happens seldom.
+    pub(crate) fn provoked(self, script: Script) -> Script {
+        match self {
+            Self::CountsNoHops => Script { budget_secs: Some(20), ..script },
+            Self::ForgetsTheTags => Script { has_squatter: true, ..script },
+            Self::TrustsOneIdleReading => {
+                let mut script = script;
+                let at = |place: u64| Action {
+                    at_millis: 200_000 + place * 60_000,
+                    what: What::Trouble { trouble: Trouble::BusyFlickers, secs: 25 },
+                };
+                script.actions.extend((0..20).map(at));
+                script
+            }
+            _ => script,
+        }
+    }
+}
+
+impl World {
+    pub(crate) fn planted_protections(&self, tasks: &[String]) -> BTreeMap<String, Protection> {
+        if self.bug == Some(Bug::SkipsTheProtection) {
+            let until = Protection::Until(self.now + Duration::from_secs(86_400));
+            return tasks.iter().map(|arn| (arn.clone(), until)).collect();
+        }
+        self.read_protections(tasks)
+    }
+
+    pub(crate) fn planted_protection(&mut self, tasks: &[String]) -> BTreeMap<String, String> {
+        if self.bug == Some(Bug::SkipsTheProtection) { BTreeMap::new() } else { self.protect(tasks) }
+    }
+
+    pub(crate) fn planted_associate(&mut self, cluster: &str, provider: &str) -> Call<()> {
+        if self.bug == Some(Bug::ReplacesTheAssociation) {
+            let name = cluster.rsplit('/').next().unwrap();
+            self.ecs.clusters.get_mut(name).unwrap().providers.clear();
+        }
+        self.associate(cluster, provider, true)
+    }
+
+    pub(crate) fn planted_lowering(&mut self, cluster: &str, id: &PhysicalId) {
+        if self.bug == Some(Bug::StopsAllWhenItLowers) {
+            self.stop_listening(id.as_str(), Loss::Stopped);
+        }
+        self.lower_service(cluster, id);
+    }
+
+    /// An update of the service begins: who does it badly stops the old runners that are idle.
+    pub(crate) fn planted_update(&mut self, id: &PhysicalId) {
+        if self.bug == Some(Bug::StopsTheOldFirst) {
+            self.stop_listening(id.as_str(), Loss::Stopped);
+        }
+    }
+
+    fn stop_listening(&mut self, service: &str, why: Loss) {
+        let works = |task: &&crate::ecs::Task| {
+            task.service == service && task.is_wanted() && matches!(task.container, Container::Listening(_))
+        };
+        let tasks: Vec<String> = self.ecs.tasks.values().filter(works).map(|task| task.arn.clone()).collect();
+        for task in tasks {
+            self.stop_task(&task, why, "a planted bug");
+        }
+    }
+
+    pub(crate) fn planted_group(&self, name: &str) -> Option<Group> {
+        let mut group = self.read_group(name);
+        if self.bug == Some(Bug::ForgetsTheTags)
+            && let Some(group) = &mut group
+        {
+            group.tags.insert("github-runner-pool:id".to_owned(), name.to_owned());
+        }
+        if self.bug == Some(Bug::BelievesEverythingGone) && group.as_ref().is_some_and(|group| group.shape.max == 0) {
+            return None;
+        }
+        group
+    }
+
+    pub(crate) fn planted_runners(&mut self, target: &GitHubTarget) -> Vec<Runner> {
+        let mut runners = self.list_runners(target);
+        for runner in &mut runners {
+            let truth = &self.github.runners[&runner.id];
+            if truth.pool.is_some() {
+                continue;
+            }
+            if self.bug == Some(Bug::ForgetsTheLabel)
+                && let Some(label) = truth.looks_like.clone()
+            {
+                runner.labels.insert(label);
+            }
+            if self.bug == Some(Bug::ForgetsTheName)
+                && let Some(name) = truth.would_be_called.clone()
+            {
+                runner.name = name;
+            }
+        }
+        if self.bug == Some(Bug::LeavesGhosts) {
+            runners.retain(|runner| runner.is_online);
+        }
+        runners
+    }
+
+    pub(crate) fn planted_turn(&mut self, invocation: u64, name: &str) -> Option<Record> {
+        let record = self.read_turn(invocation, name);
+        if self.bug == Some(Bug::IgnoresNewerRequests) {
+            let own = self.lambda.invocations.get(&invocation).and_then(|it| it.own_record.clone());
+            return own.or(record);
+        }
+        record
+    }
+
+    pub(crate) fn planted_handing_on(&mut self, event: &[u8]) {
+        let mut event: Value = serde_json::from_slice(event).unwrap();
+        let hop = event["rest"]["hops"].as_u64().unwrap_or(0);
+        self.figures.hops += 1;
+        self.figures.hops_max = self.figures.hops_max.max(hop);
+        let ask = crate::lambda::ask_of(&event);
+        if let Some(ask) = ask {
+            self.stacks.asks[ask].n_hops += 1;
+        }
+        self.note(&Fact::HandedOn { ask });
+        match self.bug {
+            Some(Bug::DropsTheContinuation) => return,
+            Some(Bug::CountsNoHops) => event["rest"]["hops"] = 0.into(),
+            Some(_) | None => {}
+        }
+        self.send_event(event);
+    }
+
+    pub(crate) fn planted_answer(&mut self, url: &str, body: &[u8]) {
+        let mut answer: Value = serde_json::from_slice(body).unwrap();
+        match self.bug {
+            Some(Bug::AnswersTooLong) => answer["Reason"] = "long ".repeat(1_000).into(),
+            Some(Bug::EchoesNoId) => answer["RequestId"] = "".into(),
+            Some(Bug::TellsTheToken) => answer["Reason"] = self.github.kept.clone().into(),
+            Some(Bug::FailsWithoutAWord) if answer["Status"] == "FAILED" => answer["Reason"] = "error".into(),
+            Some(Bug::MakesUpAnId) => {
+                let id = format!("{}{}", answer["PhysicalResourceId"].as_str().unwrap(), self.chance.u32(0..10));
+                answer["PhysicalResourceId"] = id.into();
+            }
+            Some(Bug::SucceedsTooSoon) if answer["Data"].is_object() => answer["Data"]["OnlineRunners"] = "0".into(),
+            Some(Bug::AnswersTwice) => {
+                self.answered(url, body);
+                answer["Status"] = "FAILED".into();
+                answer["Reason"] = "Something else went wrong afterwards; try again.".into();
+            }
+            Some(_) | None => return self.answered(url, body),
+        }
+        self.answered(url, answer.to_string().as_bytes());
+    }
+
+    /// What the function is told of its properties.
+    pub(crate) fn planted_event(&self, event: &mut Value) {
+        if self.bug == Some(Bug::TrustsOneIdleReading) && event["ResourceProperties"].is_object() {
+            event["ResourceProperties"]["IdleConfirmation"] = "0".into();
+        }
+    }
+}

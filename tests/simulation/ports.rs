@@ -1,0 +1,632 @@
+//! The world as one invocation of the function reaches it. Every call takes time, and may go wrong.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use github_runner_pool::pool::identity::{Origin, PhysicalId};
+use github_runner_pool::pool::observed::{
+    CapacityProvider, Cluster, ContainerInstance, Group, GroupShape, Protection, ProviderShape, Runner, Service,
+    ServiceShape, Task, TaskDefinition,
+};
+use github_runner_pool::pool::refusal::{Class, Remote};
+use github_runner_pool::pool::secret::Secret;
+use github_runner_pool::pool::spec::{GitHubTarget, ParameterRef, TemplateRef};
+use github_runner_pool::pool::task_definition::TaskDefinitionContent;
+use github_runner_pool::pool::time::Timestamp;
+use github_runner_pool::reconcile::ports::{
+    Answers, AutoScaling, Call, CallError, Clock, Credential, DeliveryError, Deregistration, Ecs, GitHub, Later,
+    Parameters, Record, Succession, Tags, World as Ports,
+};
+
+use crate::faults::{Fault, Trouble};
+use crate::history::{Fact, Loss};
+use crate::planted::Bug;
+use crate::world::{Due, Shared, World};
+
+/// How a planted panic begins.
+pub(crate) const PLANTED_PANIC: &str = "a planted panic";
+/// How old the answer of a stale read may be. ECS says that it is eventually consistent, and no more.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html>
+const STALE_MAX: Duration = Duration::from_secs(12);
+
+/// What reads told before.
+pub(crate) type Earlier = BTreeMap<String, (Timestamp, Box<dyn Any>)>;
+
+/// One invocation's way into the world.
+pub(crate) struct Port {
+    pub(crate) world: Shared,
+    pub(crate) invocation: u64,
+    pub(crate) earlier: std::cell::RefCell<Earlier>,
+}
+
+/// Passes when its moment has come.
+struct Wait<'port> {
+    port: &'port Port,
+    until: Timestamp,
+    is_known: bool,
+}
+
+impl Future for Wait<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        let mut world = self.port.world.borrow_mut();
+        if world.now >= self.until {
+            return Poll::Ready(());
+        }
+        if !self.is_known {
+            world.schedule(self.until, Due::Wake(self.port.invocation));
+            drop(world);
+            self.is_known = true;
+        }
+        Poll::Pending
+    }
+}
+
+impl Port {
+    fn pass(&self, span: Duration) -> Wait<'_> {
+        let until = self.world.borrow().now + span;
+        Wait { port: self, until, is_known: false }
+    }
+
+    /// The process dies: by fate, or by a bug of its own.
+    async fn die(&self, is_fate: bool) {
+        {
+            let mut world = self.world.borrow_mut();
+            let now = world.now;
+            if let Some(invocation) = world.lambda.invocations.get_mut(&self.invocation) {
+                invocation.is_killed = true;
+                invocation.has_panicked &= !is_fate;
+            }
+            world.schedule(now, Due::Wake(self.invocation));
+        }
+        pending().await
+    }
+
+    /// One call: it takes time, it may be refused, and the process may die at either end of it.
+    async fn call<T>(
+        &self,
+        remote: Remote,
+        operation: &'static str,
+        effect: impl FnOnce(&mut World) -> Call<T>,
+    ) -> Call<T> {
+        let (fault, there, back) = {
+            let mut world = self.world.borrow_mut();
+            let fault = world.fault_of_call();
+            let is_hammering = world.bug == Some(Bug::Hammers);
+            world.figures.calls += 1;
+            if let Some(invocation) = world.lambda.invocations.get_mut(&self.invocation) {
+                invocation.n_calls += if is_hammering { 100 } else { 1 };
+                // An answer that cannot be sent is sent by another delivery.
+                invocation.has_panicked |= fault == Some(Fault::Panic) && operation != "PUT";
+            }
+            if let Some(fault) = fault.filter(|fault| *fault != Fault::Stale) {
+                let name = format!("{fault:?}");
+                world.figures.fault(&name);
+                world.occur("fault", &name);
+                world.tell(|| format!("{name} at {operation}"));
+            }
+            (fault, world.between(10, 300), world.between(10, 300))
+        };
+        self.pass(there).await;
+        match fault {
+            Some(Fault::KillBefore) => self.die(true).await,
+            Some(Fault::Panic) if self.world.borrow().bug == Some(Bug::AbortsOnPanic) => self.die(false).await,
+            Some(Fault::Panic) => panic!("{PLANTED_PANIC} at {operation}"),
+            Some(Fault::Hang) => pending().await,
+            Some(Fault::KillAfter | Fault::LostAnswer | Fault::Stale) | None => {}
+            Some(refused) => {
+                self.pass(back).await;
+                return Err(refused.refusal(remote, operation).unwrap());
+            }
+        }
+        let outcome = {
+            let mut world = self.world.borrow_mut();
+            match world.trouble_of(remote, operation) {
+                Some(refusal) => Err(refusal),
+                None => effect(&mut world),
+            }
+        };
+        match fault {
+            Some(Fault::KillAfter) => self.die(true).await,
+            Some(lost @ Fault::LostAnswer) => {
+                self.pass(back).await;
+                return Err(lost.refusal(remote, operation).unwrap());
+            }
+            Some(_) | None => self.pass(back).await,
+        }
+        outcome
+    }
+
+    /// A read, which may tell what an earlier one told.
+    async fn read<T: Clone + 'static>(
+        &self,
+        remote: Remote,
+        operation: &'static str,
+        target: &str,
+        look: impl FnOnce(&mut World) -> T,
+    ) -> Call<T> {
+        let is_stale = {
+            let world = self.world.borrow();
+            world.script.faults.get(&(world.n_calls + 1)) == Some(&Fault::Stale)
+        };
+        let key = format!("{operation} {target}");
+        let told = self.call(remote, operation, |world| Ok(look(world))).await?;
+        let now = self.world.borrow().now;
+        let mut earlier = self.earlier.borrow_mut();
+        if is_stale
+            && let Some((at, value)) = earlier.get(&key)
+            && now.since(*at) <= STALE_MAX
+            && let Some(value) = value.downcast_ref::<T>()
+        {
+            let mut world = self.world.borrow_mut();
+            world.figures.fault("Stale");
+            world.occur("fault", "Stale");
+            world.tell(|| format!("stale {key}"));
+            return Ok(value.clone());
+        }
+        earlier.insert(key, (now, Box::new(told.clone())));
+        Ok(told)
+    }
+
+    /// A write to something of this name.
+    async fn write<T>(
+        &self,
+        remote: Remote,
+        operation: &'static str,
+        target: &str,
+        effect: impl FnOnce(&mut World) -> Call<T>,
+    ) -> Call<T> {
+        let invocation = self.invocation;
+        let target = target.to_owned();
+        self.call(remote, operation, move |world| {
+            let is_foreign = !world.is_of(invocation, &target);
+            world.note(&Fact::Wrote { invocation, operation, target, is_foreign });
+            effect(world)
+        })
+        .await
+    }
+}
+
+impl World {
+    /// Whether something of this name may be written by this invocation: it is of the pool that its request is about.
+    fn is_of(&self, invocation: u64, target: &str) -> bool {
+        let ask = self.lambda.invocations.get(&invocation).and_then(|it| it.ask);
+        let Some(stack) = ask.map(|ask| &self.stacks.all[self.stacks.asks[ask].stack]) else { return false };
+        let (stem, id) = (stack.stem(), stack.id());
+        if let Some(task) = self.ecs.tasks.get(target) {
+            return task.service.starts_with(&stem);
+        }
+        if let Some(instance) = self.ecs.instances.get(target) {
+            return instance.provider.starts_with(&stem);
+        }
+        if let Some(runner) = target.strip_prefix("runner ") {
+            let runner = runner.parse().ok().and_then(|id: u64| self.github.runners.get(&id));
+            return runner.is_none_or(|runner| runner.pool.as_ref().is_some_and(|pool| pool.starts_with(&stem)));
+        }
+        // By name or ARN; what exists must carry the tags.
+        let name = target.rsplit(['/', ' ']).next().unwrap().split(':').next().unwrap();
+        let group = self.groups.all.get(name).filter(|_| target.starts_with("group "));
+        let is_tagged = group.is_none_or(|group| group.tags.get("github-runner-pool:stack-id") == Some(&id));
+        is_tagged && (name.starts_with(&stem) || target.contains(":container-instance/") || target.contains(":task/"))
+    }
+}
+
+impl Ports for Port {
+    type Clock = Self;
+    type Ecs = Self;
+    type AutoScaling = Self;
+    type Parameters = Self;
+    type Succession = Self;
+    type GitHub = Self;
+    type Later = Self;
+    type Answers = Self;
+
+    fn clock(&self) -> &Self {
+        self
+    }
+    fn ecs(&self) -> &Self {
+        self
+    }
+    fn auto_scaling(&self) -> &Self {
+        self
+    }
+    fn parameters(&self) -> &Self {
+        self
+    }
+    fn succession(&self) -> &Self {
+        self
+    }
+    fn github(&self) -> &Self {
+        self
+    }
+    fn later(&self) -> &Self {
+        self
+    }
+    fn answers(&self) -> &Self {
+        self
+    }
+}
+
+impl Clock for Port {
+    fn now(&self) -> Timestamp {
+        self.world.borrow().now
+    }
+
+    async fn sleep_until(&self, moment: Timestamp) {
+        Wait { port: self, until: moment, is_known: false }.await;
+    }
+}
+
+impl Ecs for Port {
+    async fn cluster(&self, cluster: &str) -> Call<Option<Cluster>> {
+        self.read(Remote::Ecs, "DescribeClusters", cluster, |world| world.read_cluster(cluster)).await
+    }
+
+    async fn capacity_provider(&self, name: &str) -> Call<Option<CapacityProvider>> {
+        self.read(Remote::Ecs, "DescribeCapacityProviders", name, |world| world.read_provider(name)).await
+    }
+
+    async fn task_definition(&self, id: &PhysicalId) -> Call<Option<TaskDefinition>> {
+        self.read(Remote::Ecs, "DescribeTaskDefinition", id.as_str(), |world| world.read_newest(id.as_str())).await
+    }
+
+    async fn revision(&self, arn: &str) -> Call<Option<TaskDefinition>> {
+        self.read(Remote::Ecs, "DescribeTaskDefinition", arn, |world| world.read_revision(arn)).await
+    }
+
+    async fn task_definitions(&self, id: &PhysicalId) -> Call<Vec<String>> {
+        self.call(Remote::Ecs, "ListTaskDefinitions", |world| Ok(world.read_revisions(id))).await
+    }
+
+    async fn families(&self, stem: &str) -> Call<Vec<String>> {
+        self.call(Remote::Ecs, "ListTaskDefinitionFamilies", |world| Ok(world.read_families(stem))).await
+    }
+
+    async fn service(&self, cluster: &str, id: &PhysicalId) -> Call<Option<Service>> {
+        self.read(Remote::Ecs, "DescribeServices", id.as_str(), |world| world.read_service(cluster, id)).await
+    }
+
+    async fn tasks(&self, cluster: &str, id: &PhysicalId) -> Call<Vec<Task>> {
+        self.read(Remote::Ecs, "DescribeTasks", id.as_str(), |world| world.read_tasks(cluster, id)).await
+    }
+
+    async fn protections(&self, _: &str, tasks: &[String]) -> Call<BTreeMap<String, Protection>> {
+        self.read(Remote::Ecs, "GetTaskProtection", &tasks.concat(), |world| world.planted_protections(tasks)).await
+    }
+
+    async fn container_instances(&self, cluster: &str, provider: &str, ids: &[String]) -> Call<Vec<ContainerInstance>> {
+        let look = |world: &mut World| world.read_instances(cluster, provider, ids);
+        self.read(Remote::Ecs, "DescribeContainerInstances", provider, look).await
+    }
+
+    async fn create_capacity_provider(
+        &self,
+        name: &str,
+        group_arn: &str,
+        shape: &ProviderShape,
+        tags: &Tags,
+    ) -> Call<()> {
+        let effect = |world: &mut World| world.create_provider(name, group_arn, *shape, tags);
+        self.write(Remote::Ecs, "CreateCapacityProvider", name, effect).await
+    }
+
+    async fn update_capacity_provider(&self, name: &str, shape: &ProviderShape) -> Call<()> {
+        let effect = |world: &mut World| world.update_provider(name, *shape);
+        self.write(Remote::Ecs, "UpdateCapacityProvider", name, effect).await
+    }
+
+    async fn delete_capacity_provider(&self, name: &str) -> Call<()> {
+        self.write(Remote::Ecs, "DeleteCapacityProvider", name, |world| world.delete_provider(name)).await
+    }
+
+    async fn associate(&self, cluster: &str, provider: &str) -> Call<()> {
+        let effect = |world: &mut World| world.planted_associate(cluster, provider);
+        self.write(Remote::Ecs, "PutClusterCapacityProviders", provider, effect).await
+    }
+
+    async fn dissociate(&self, cluster: &str, provider: &str) -> Call<()> {
+        let effect = |world: &mut World| world.associate(cluster, provider, false);
+        self.write(Remote::Ecs, "PutClusterCapacityProviders", provider, effect).await
+    }
+
+    async fn register_task_definition(
+        &self,
+        id: &PhysicalId,
+        content: &TaskDefinitionContent,
+        tags: &Tags,
+    ) -> Call<String> {
+        let effect = |world: &mut World| Ok(world.register_revision(id, content, tags));
+        self.write(Remote::Ecs, "RegisterTaskDefinition", id.as_str(), effect).await
+    }
+
+    async fn delete_task_definitions(&self, arns: &[String]) -> Call<()> {
+        for arn in arns {
+            let effect = |world: &mut World| {
+                world.delete_revisions(std::slice::from_ref(arn));
+                Ok(())
+            };
+            self.write(Remote::Ecs, "DeleteTaskDefinitions", arn, effect).await?;
+        }
+        Ok(())
+    }
+
+    async fn create_service(
+        &self,
+        cluster: &str,
+        id: &PhysicalId,
+        shape: &ServiceShape,
+        tags: &Tags,
+        token: &str,
+    ) -> Call<()> {
+        let effect = |world: &mut World| world.create_service(cluster, id, shape, tags, token);
+        self.write(Remote::Ecs, "CreateService", id.as_str(), effect).await
+    }
+
+    async fn update_service(&self, cluster: &str, id: &PhysicalId, shape: &ServiceShape) -> Call<()> {
+        let effect = |world: &mut World| {
+            world.planted_update(id);
+            world.update_service(cluster, id, shape)
+        };
+        self.write(Remote::Ecs, "UpdateService", id.as_str(), effect).await
+    }
+
+    async fn lower_service_to_zero(&self, cluster: &str, id: &PhysicalId) -> Call<()> {
+        let effect = |world: &mut World| {
+            world.planted_lowering(cluster, id);
+            Ok(())
+        };
+        self.write(Remote::Ecs, "UpdateService", id.as_str(), effect).await
+    }
+
+    async fn delete_service(&self, cluster: &str, id: &PhysicalId) -> Call<()> {
+        self.write(Remote::Ecs, "DeleteService", id.as_str(), |world| world.delete_service(cluster, id)).await
+    }
+
+    async fn protect(&self, _: &str, tasks: &[String]) -> Call<BTreeMap<String, String>> {
+        let mut left_out = BTreeMap::new();
+        for batch in tasks.chunks(10) {
+            let effect = |world: &mut World| Ok(world.planted_protection(batch));
+            left_out.extend(self.write(Remote::Ecs, "UpdateTaskProtection", &batch[0], effect).await?);
+        }
+        Ok(left_out)
+    }
+
+    async fn unprotect(&self, _: &str, tasks: &[String]) -> Call<()> {
+        for batch in tasks.chunks(10) {
+            let effect = |world: &mut World| {
+                world.unprotect(batch);
+                Ok(())
+            };
+            self.write(Remote::Ecs, "UpdateTaskProtection", &batch[0], effect).await?;
+        }
+        Ok(())
+    }
+
+    async fn stop_task(&self, _: &str, task: &str, reason: &str) -> Call<()> {
+        let why = if reason.contains("DrainTimeout") { Loss::DrainTimedOut } else { Loss::Stopped };
+        let effect = |world: &mut World| {
+            world.stop_task(task, why, reason);
+            Ok(())
+        };
+        self.write(Remote::Ecs, "StopTask", task, effect).await
+    }
+
+    async fn drain_instance(&self, _: &str, instance: &str) -> Call<()> {
+        let effect = |world: &mut World| {
+            world.drain_instance(instance);
+            Ok(())
+        };
+        self.write(Remote::Ecs, "UpdateContainerInstancesState", instance, effect).await
+    }
+
+    async fn deregister_instance(&self, _: &str, instance: &str) -> Call<()> {
+        let effect = |world: &mut World| {
+            world.deregister_instance(instance);
+            Ok(())
+        };
+        self.write(Remote::Ecs, "DeregisterContainerInstance", instance, effect).await
+    }
+
+    async fn tag(&self, arn: &str, set: &Tags, remove: &[String]) -> Call<()> {
+        self.write(Remote::Ecs, "TagResource", arn, |world| world.tag(arn, set, remove)).await
+    }
+}
+
+impl AutoScaling for Port {
+    async fn group(&self, name: &str) -> Call<Option<Group>> {
+        let look = |world: &mut World| {
+            world.squat(name);
+            world.planted_group(name)
+        };
+        self.read(Remote::AutoScaling, "DescribeAutoScalingGroups", name, look).await
+    }
+
+    async fn groups_of(&self, origin: &Origin) -> Call<Vec<String>> {
+        let look = |world: &mut World| {
+            let all = world.groups.all.iter();
+            Ok(all.filter(|(_, group)| origin.made(&group.tags)).map(|(name, _)| name.clone()).collect())
+        };
+        self.call(Remote::AutoScaling, "DescribeAutoScalingGroups", look).await
+    }
+
+    async fn last_failed_activity(&self, name: &str) -> Call<Option<String>> {
+        let look = |world: &mut World| Ok(world.failed_activity(name));
+        self.call(Remote::AutoScaling, "DescribeScalingActivities", look).await
+    }
+
+    async fn template_version(&self, _: &TemplateRef, _: &str) -> Call<Option<u64>> {
+        self.call(Remote::Ec2, "DescribeLaunchTemplates", |world| Ok(Some(world.groups.template_version))).await
+    }
+
+    async fn create_group(&self, name: &str, shape: &GroupShape, tags: &Tags) -> Call<()> {
+        let effect = |world: &mut World| world.create_group(name, shape, tags);
+        self.write(Remote::AutoScaling, "CreateAutoScalingGroup", &format!("group {name}"), effect).await
+    }
+
+    async fn update_group(&self, name: &str, shape: &GroupShape) -> Call<()> {
+        let effect = |world: &mut World| world.update_group(name, shape);
+        self.write(Remote::AutoScaling, "UpdateAutoScalingGroup", &format!("group {name}"), effect).await
+    }
+
+    async fn empty_group(&self, name: &str) -> Call<()> {
+        let effect = |world: &mut World| {
+            world.empty_group(name);
+            Ok(())
+        };
+        self.write(Remote::AutoScaling, "UpdateAutoScalingGroup", &format!("group {name}"), effect).await
+    }
+
+    async fn unprotect_instances(&self, name: &str, instances: &[String]) -> Call<()> {
+        let effect = |world: &mut World| {
+            world.unprotect_machines(name, instances);
+            Ok(())
+        };
+        self.write(Remote::AutoScaling, "SetInstanceProtection", &format!("group {name}"), effect).await
+    }
+
+    async fn delete_draining_hook(&self, name: &str) -> Call<()> {
+        let effect = |world: &mut World| {
+            world.delete_hook(name);
+            Ok(())
+        };
+        self.write(Remote::AutoScaling, "DeleteLifecycleHook", &format!("group {name}"), effect).await
+    }
+
+    async fn delete_group(&self, name: &str) -> Call<()> {
+        let effect = |world: &mut World| {
+            world.delete_group(name);
+            Ok(())
+        };
+        self.write(Remote::AutoScaling, "DeleteAutoScalingGroup", &format!("group {name}"), effect).await
+    }
+
+    async fn tag_group(&self, name: &str, set: &Tags, remove: &[String]) -> Call<()> {
+        let effect = |world: &mut World| world.tag_group(name, set, remove);
+        self.write(Remote::AutoScaling, "CreateOrUpdateTags", &format!("group {name}"), effect).await
+    }
+}
+
+impl Parameters for Port {
+    async fn read(&self, _: &ParameterRef) -> Call<Option<Secret>> {
+        let look = |world: &mut World| Ok(Some(Secret::new(world.github.kept.clone())));
+        self.call(Remote::ParameterStore, "GetParameter", look).await
+    }
+}
+
+impl Succession for Port {
+    async fn turn(&self, name: &str) -> Call<Option<Record>> {
+        let invocation = self.invocation;
+        let look = |world: &mut World| Ok(world.planted_turn(invocation, name));
+        self.call(Remote::ParameterStore, "GetParameter", look).await
+    }
+
+    async fn take_turn(&self, name: &str, text: &str) -> Call<u64> {
+        let invocation = self.invocation;
+        let effect = |world: &mut World| {
+            world.note(&Fact::Logged { line: text.to_owned() });
+            let version = world.parameters.write(name, text);
+            if let Some(held) = world.lambda.invocations.get_mut(&invocation) {
+                held.own_record = Some(Record { text: text.to_owned(), version });
+            }
+            Ok(version)
+        };
+        self.call(Remote::ParameterStore, "PutParameter", effect).await
+    }
+
+    async fn release_turn(&self, name: &str) -> Call<()> {
+        let effect = |world: &mut World| {
+            world.parameters.records.remove(name);
+            Ok(())
+        };
+        self.call(Remote::ParameterStore, "DeleteParameter", effect).await
+    }
+}
+
+impl GitHub for Port {
+    async fn runners(&self, target: &GitHubTarget, credential: &Credential) -> Call<Vec<Runner>> {
+        let look = |world: &mut World| {
+            world.sign_in("GET /actions/runners", credential)?;
+            Ok(world.planted_runners(target))
+        };
+        self.call(Remote::GitHub, "GET /actions/runners", look).await
+    }
+
+    async fn check_administration(&self, _: &GitHubTarget, credential: &Credential) -> Call<()> {
+        const OPERATION: &str = "POST /actions/runners/registration-token";
+        self.call(Remote::GitHub, OPERATION, |world| world.sign_in(OPERATION, credential)).await
+    }
+
+    async fn has_runner_group(&self, _: &GitHubTarget, credential: &Credential, _: &str) -> Call<bool> {
+        const OPERATION: &str = "GET /actions/runner-groups";
+        self.call(Remote::GitHub, OPERATION, |world| world.sign_in(OPERATION, credential).map(|()| true)).await
+    }
+
+    async fn deregister(&self, _: &GitHubTarget, credential: &Credential, runner: u64) -> Call<Deregistration> {
+        const OPERATION: &str = "DELETE /actions/runners";
+        let effect = |world: &mut World| {
+            world.sign_in(OPERATION, credential)?;
+            Ok(world.deregister(runner))
+        };
+        self.write(Remote::GitHub, OPERATION, &format!("runner {runner}"), effect).await
+    }
+}
+
+impl Later for Port {
+    async fn invoke(&self, _: &str, event: Vec<u8>) -> Call<()> {
+        let effect = |world: &mut World| {
+            world.planted_handing_on(&event);
+            Ok(())
+        };
+        self.call(Remote::Lambda, "Invoke", effect).await
+    }
+}
+
+impl Answers for Port {
+    /// As the adapter does: tries again while there is time.
+    async fn deliver(&self, url: &Secret, body: Vec<u8>, give_up_at: Timestamp) -> Result<(), DeliveryError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let effect = |world: &mut World| {
+                if world.troubles.has(Trouble::AnswersRefused, world.now) {
+                    world.figures.fault("AnswersRefused");
+                    world.occur("fault", "AnswersRefused");
+                    let no = crate::faults::refuse(Remote::Lambda, "PUT", Class::Unavailable, "503", "Slow Down");
+                    return Err(no);
+                }
+                world.planted_answer(url.expose(), &body);
+                Ok(())
+            };
+            // Nobody but the answer's own trouble stands in its way: the self-invocation's is somebody else's.
+            let outcome: Result<(), CallError> = self.call(Remote::Ecs, "PUT", effect).await;
+            let Err(error) = outcome else { return Ok(()) };
+            let again = self.pass(Duration::from_secs(1 << u32::min(tries, 4)));
+            if again.until >= give_up_at {
+                return Err(DeliveryError { tries, last: error.to_string() });
+            }
+            again.await;
+        }
+    }
+}
+
+impl World {
+    /// The record of this name; what an invocation learns from it is remembered.
+    pub(crate) fn read_turn(&mut self, invocation: u64, name: &str) -> Option<Record> {
+        let record = self.parameters.records.get(name).cloned()?;
+        let head: serde_json::Value = serde_json::from_str(record.text.lines().next().unwrap_or_default()).ok()?;
+        let signed_at = head["signed_at"].as_u64().unwrap_or(0);
+        let held = self.lambda.invocations.get(&invocation)?;
+        let ask = &self.stacks.asks[held.ask?];
+        // A Delete of another pool has a record of its own.
+        let is_bystander = ask.kind == "Delete" && head["pool"] != ask.event["PhysicalResourceId"];
+        if signed_at > ask.signed_at.epoch_millis() && !is_bystander {
+            self.lambda.invocations.get_mut(&invocation).unwrap().saw_newer = true;
+        }
+        Some(record)
+    }
+}

@@ -1,0 +1,315 @@
+//! What a run is made of: pools, the actions of people, jobs and fate, and the calls at which something goes wrong.
+//!
+//! A seed gives a script, and a script alone decides a run: written to a file it can be replayed, and cut down by hand.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::faults::{FAULTS, Fault, TROUBLES, Trouble};
+
+/// A run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Script {
+    pub(crate) seed: u64,
+    /// One stack for each.
+    pub(crate) pools: Vec<Pool>,
+    pub(crate) poll_secs: u64,
+    pub(crate) budget_secs: Option<u64>,
+    /// Somebody else has a group with the first pool's name.
+    pub(crate) has_squatter: bool,
+    pub(crate) actions: Vec<Action>,
+    /// By the number of the call, counted over the whole run.
+    pub(crate) faults: BTreeMap<u32, Fault>,
+    /// From here on nothing goes wrong, and every stack is deleted.
+    pub(crate) calm_secs: u64,
+}
+
+/// Something that somebody does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Action {
+    pub(crate) at_millis: u64,
+    pub(crate) what: What,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum What {
+    Create { stack: usize },
+    Update { stack: usize, pool: Box<Pool> },
+    Cancel { stack: usize },
+    Delete { stack: usize },
+    Job { label: String, secs: u64 },
+    MachineLost,
+    SpotReclaim,
+    AgentLost { secs: u64 },
+    Trouble { trouble: Trouble, secs: u64 },
+    Duplicate,
+    NewTemplate,
+    NewToken,
+}
+
+/// A pool as its template says it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Pool {
+    pub(crate) cluster: String,
+    pub(crate) org: String,
+    pub(crate) count: u32,
+    pub(crate) image: u32,
+    pub(crate) is_ephemeral: bool,
+    pub(crate) has_fixed_name: bool,
+    pub(crate) is_distinct: bool,
+    /// On the capacity provider of somebody else.
+    pub(crate) is_on_named: bool,
+    pub(crate) min_instances: u32,
+    pub(crate) max_instances: u32,
+    pub(crate) target_percent: u32,
+    pub(crate) online_secs: u64,
+    pub(crate) idle_secs: u64,
+    pub(crate) drain_secs: u64,
+    pub(crate) fails_on_drain: bool,
+    pub(crate) fails_on_deregister: bool,
+    pub(crate) service_timeout_secs: u64,
+    pub(crate) team: u32,
+}
+
+impl Pool {
+    /// One runner on one instance, patient for half an hour.
+    pub(crate) fn plain() -> Self {
+        Self {
+            cluster: "build".to_owned(),
+            org: "acme".to_owned(),
+            count: 1,
+            image: 1,
+            is_ephemeral: false,
+            has_fixed_name: false,
+            is_distinct: false,
+            is_on_named: false,
+            min_instances: 0,
+            max_instances: 4,
+            target_percent: 100,
+            online_secs: 900,
+            idle_secs: 60,
+            drain_secs: 1800,
+            fails_on_drain: false,
+            fails_on_deregister: false,
+            service_timeout_secs: 3600,
+            team: 0,
+        }
+    }
+
+    /// The properties, every scalar a string, as CloudFormation sends them.
+    pub(crate) fn properties(&self, stack: usize) -> Value {
+        let mut properties = json!({
+            "ServiceToken": crate::lambda::FUNCTION,
+            "ServiceTimeout": self.service_timeout_secs.to_string(),
+            "Cluster": self.cluster,
+            "OrgName": self.org,
+            "AccessTokenParameter": "/ci/token",
+            "ExecutionRoleArn": "arn:aws:iam::111122223333:role/execution",
+            "Labels": format!("default,pool-{stack}"),
+            "Image": format!("myoung34/github-runner:{}", self.image),
+            "DesiredCount": self.count.to_string(),
+            "DistinctInstances": self.is_distinct.to_string(),
+            "Ephemeral": self.is_ephemeral.to_string(),
+            "OnlineTimeout": self.online_secs.to_string(),
+            "IdleConfirmation": self.idle_secs.to_string(),
+            "DrainTimeout": self.drain_secs.to_string(),
+            "OnDrainTimeout": if self.fails_on_drain { "Fail" } else { "Cancel" },
+            "OnDeregisterFailure": if self.fails_on_deregister { "Fail" } else { "Warn" },
+            "Tags": [{ "Key": "team", "Value": self.team.to_string() }],
+        });
+        if self.has_fixed_name {
+            properties["RunnerName"] = json!(format!("solo-{stack}"));
+        }
+        if self.is_on_named {
+            properties["CapacityProvider"] = json!("team");
+        } else {
+            properties["LaunchTemplate"] =
+                json!({ "LaunchTemplateId": format!("lt-{}", self.cluster), "Version": "$Latest" });
+            properties["Subnets"] = json!(["subnet-0a1b2c3d"]);
+            properties["MinInstances"] = json!(self.min_instances.to_string());
+            properties["TargetCapacity"] = json!(self.target_percent.to_string());
+            properties["MaxInstances"] = json!(self.max_instances.to_string());
+        }
+        properties
+    }
+
+    /// All but how patient it is.
+    pub(crate) fn shape(&self) -> Self {
+        let Self { online_secs, idle_secs, drain_secs, fails_on_drain, fails_on_deregister, .. } = Self::plain();
+        Self { online_secs, idle_secs, drain_secs, fails_on_drain, fails_on_deregister, ..self.clone() }
+    }
+
+    /// What may not change in place.
+    pub(crate) fn identity(&self) -> (String, String, bool) {
+        (self.cluster.clone(), self.org.clone(), self.is_on_named)
+    }
+}
+
+/// Draws a script.
+pub(crate) struct Author {
+    chance: fastrand::Rng,
+    actions: Vec<Action>,
+}
+
+impl Author {
+    /// The script of a seed.
+    pub(crate) fn write(seed: u64) -> Script {
+        let mut author = Self { chance: fastrand::Rng::with_seed(seed ^ 0x9e37_79b9_7f4a_7c15), actions: Vec::new() };
+        let n_stacks = [1, 1, 1, 1, 1, 1, 2, 2, 3][author.chance.usize(0..9)];
+        let pools: Vec<Pool> = (0..n_stacks).map(|_| author.pool()).collect();
+        let mut end = 0;
+        for (stack, pool) in pools.iter().enumerate() {
+            end = end.max(author.life(stack, pool));
+        }
+        let calm_secs = end + author.chance.u64(60..600);
+        author.jobs(calm_secs, n_stacks);
+        author.fate(calm_secs);
+        author.actions.sort_by_key(|action| action.at_millis);
+        let poll_secs = [5, 10, 10, 10, 15][author.chance.usize(0..5)];
+        let budget_secs = [None, None, Some(300), Some(600), Some(840)][author.chance.usize(0..5)];
+        let has_squatter = author.chance.u32(0..25) == 0;
+        let faults = author.faults();
+        Script { seed, pools, poll_secs, budget_secs, has_squatter, actions: author.actions, faults, calm_secs }
+    }
+
+    fn one_in(&mut self, n: u32) -> bool {
+        self.chance.u32(0..n) == 0
+    }
+
+    fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.chance.usize(0..choices.len())]
+    }
+
+    fn pool(&mut self) -> Pool {
+        let has_fixed_name = self.one_in(12);
+        let count = if has_fixed_name { 1 } else { self.pick(&[0, 1, 1, 2, 2, 3, 4, 5, 8]) };
+        Pool {
+            count,
+            has_fixed_name,
+            is_ephemeral: self.one_in(3),
+            is_distinct: self.one_in(6),
+            is_on_named: self.one_in(8),
+            min_instances: self.pick(&[0, 0, 0, 1]),
+            max_instances: self.pick(&[2, 4, 6, 10]).max(count),
+            online_secs: self.pick(&[600, 900]),
+            idle_secs: self.pick(&[45, 60, 90]),
+            drain_secs: self.pick(&[60, 300, 900, 1800]),
+            fails_on_drain: self.one_in(4),
+            fails_on_deregister: self.one_in(6),
+            ..Pool::plain()
+        }
+    }
+
+    /// What the template of a stack says next.
+    fn changed(&mut self, pool: &Pool) -> Pool {
+        let mut next = pool.clone();
+        for _ in 0..self.pick(&[1, 1, 2]) {
+            match self.chance.u32(0..15) {
+                0..=2 => next.image += 1,
+                3..=5 if !next.has_fixed_name => next.count = self.pick(&[0, 1, 2, 3, 5, 8]),
+                6 => next.is_ephemeral = !next.is_ephemeral,
+                7 => next.max_instances = self.pick(&[2, 4, 8]),
+                8 => next.team += 1,
+                9 => next.drain_secs = self.pick(&[30, 600, 1200]),
+                10 => next.org = if next.org == "acme" { "globex".to_owned() } else { "acme".to_owned() },
+                11 if !next.is_on_named => {
+                    next.cluster = if next.cluster == "build" { "other".to_owned() } else { "build".to_owned() };
+                }
+                13 => next.target_percent = self.pick(&[80, 90, 100]),
+                12 => next.is_distinct = !next.is_distinct,
+                _ => next.image = 1,
+            }
+        }
+        next.max_instances = next.max_instances.max(next.count.div_ceil(if next.is_distinct { 1 } else { 2 }));
+        next
+    }
+
+    fn at(&mut self, secs: u64, what: What) {
+        let at_millis = secs * 1000 + self.chance.u64(0..1000);
+        self.actions.push(Action { at_millis, what });
+    }
+
+    /// What becomes of a stack; when the last of it begins, in seconds.
+    fn life(&mut self, stack: usize, first: &Pool) -> u64 {
+        let mut at = self.chance.u64(0..60);
+        self.at(at, What::Create { stack });
+        let mut pool = first.clone();
+        for _ in 0..self.chance.u32(1..5) {
+            at += self.chance.u64(20..700);
+            if self.one_in(10) {
+                self.at(at, What::Delete { stack });
+                break;
+            }
+            pool = self.changed(&pool);
+            self.at(at, What::Update { stack, pool: Box::new(pool.clone()) });
+            if self.one_in(6) {
+                let soon = at + self.chance.u64(2..120);
+                self.at(soon, What::Cancel { stack });
+            }
+        }
+        at
+    }
+
+    fn jobs(&mut self, until: u64, n_stacks: usize) {
+        let gap = self.pick(&[8, 20, 60, 200]);
+        let mut at = self.chance.u64(60..200);
+        while at < until {
+            let secs = match self.chance.u32(0..20) {
+                0..=13 => self.chance.u64(5..120),
+                14..=18 => self.chance.u64(120..900),
+                _ => self.chance.u64(900..2700),
+            };
+            let label =
+                if self.one_in(3) { "default".to_owned() } else { format!("pool-{}", self.chance.usize(0..n_stacks)) };
+            self.at(at, What::Job { label, secs });
+            at += self.chance.u64(1..=2 * gap);
+        }
+    }
+
+    /// What happens to the world.
+    fn fate(&mut self, until: u64) {
+        for _ in 0..self.pick(&[0, 0, 1, 2, 4, 8]) {
+            let at = self.chance.u64(30..until);
+            let what = match self.chance.u32(0..12) {
+                0 => What::MachineLost,
+                1 => What::SpotReclaim,
+                2 => What::AgentLost { secs: self.chance.u64(20..300) },
+                3 => What::Duplicate,
+                4 => What::NewTemplate,
+                5 => What::NewToken,
+                _ => {
+                    let trouble = self.pick(TROUBLES);
+                    What::Trouble { trouble, secs: self.chance.u64(10..=trouble.secs_max()) }
+                }
+            };
+            self.at(at, what);
+        }
+        // Every request is sent twice now and then.
+        if self.one_in(4) {
+            self.at(0, What::Duplicate);
+        }
+    }
+
+    fn faults(&mut self) -> BTreeMap<u32, Fault> {
+        let mean = self.pick(&[0, 600, 200, 80, 30, 15]);
+        let mut faults = BTreeMap::new();
+        if mean == 0 {
+            return faults;
+        }
+        let all: u32 = FAULTS.iter().map(|(_, weight)| weight).sum();
+        let mut at = self.chance.u32(1..=mean);
+        while at < 20_000 {
+            let mut draw = self.chance.u32(0..all);
+            let drawn = FAULTS.iter().find(|(_, weight)| {
+                let is_it = draw < *weight;
+                draw = draw.saturating_sub(*weight);
+                is_it
+            });
+            faults.insert(at, drawn.unwrap().0);
+            at += self.chance.u32(1..=2 * mean);
+        }
+        faults
+    }
+}

@@ -1,0 +1,215 @@
+//! The world as one value: everything outside the function, what is due in it, and what has happened.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::Duration;
+
+use github_runner_pool::pool::time::Timestamp;
+
+use crate::auto_scaling::Groups;
+use crate::cloudformation::Stacks;
+use crate::ecs::Ecs;
+use crate::faults::{Fault, Troubles};
+use crate::github::GitHub;
+use crate::history::{Fact, Figures, Violation};
+use crate::invariants;
+use crate::lambda::{Delivery, Lambda};
+use crate::parameters::Parameters;
+use crate::planted::Bug;
+use crate::script::Script;
+
+/// The first moment of every run.
+pub(crate) const BEGIN: Timestamp = Timestamp::from_epoch_millis(1_800_000_000_000);
+/// How often ECS, Auto Scaling, the containers and CloudFormation look at what they have to do.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+
+/// The world, shared by the ports of every invocation. Nobody holds a borrow across an await.
+pub(crate) type Shared = Rc<RefCell<World>>;
+
+/// Everything outside the function.
+pub(crate) struct World {
+    pub(crate) now: Timestamp,
+    pub(crate) chance: fastrand::Rng,
+    pub(crate) script: Script,
+    pub(crate) ecs: Ecs,
+    pub(crate) groups: Groups,
+    pub(crate) github: GitHub,
+    pub(crate) parameters: Parameters,
+    pub(crate) lambda: Lambda,
+    pub(crate) stacks: Stacks,
+    pub(crate) troubles: Troubles,
+    /// The bug that this run pretends the function to have.
+    pub(crate) bug: Option<Bug>,
+    /// What is due, in order.
+    due: BTreeMap<(Timestamp, u64), Due>,
+    n_due: u64,
+    /// Calls of the function so far, in this run.
+    pub(crate) n_calls: u32,
+    /// What happened, newest last; the whole of it only where somebody will read it.
+    pub(crate) told: Vec<String>,
+    pub(crate) is_telling: bool,
+    pub(crate) figures: Figures,
+    pub(crate) violations: Vec<Violation>,
+    /// Names of everything that occurred: steps, waiting reasons, classes, faults, transitions.
+    pub(crate) occurred: BTreeSet<String>,
+}
+
+/// Something that is due.
+pub(crate) enum Due {
+    /// A call or a wait of this invocation is over.
+    Wake(u64),
+    /// Lambda ends this invocation.
+    Deadline(u64),
+    /// Lambda delivers an event.
+    Deliver(Box<Delivery>),
+    /// An action of the script, by its place there.
+    Act(usize),
+    /// Everybody looks at what they have to do.
+    Heartbeat,
+}
+
+impl World {
+    pub(crate) fn new(script: Script, bug: Option<Bug>) -> Self {
+        let mut world = Self {
+            now: BEGIN,
+            chance: fastrand::Rng::with_seed(script.seed),
+            ecs: Ecs::new(),
+            groups: Groups::default(),
+            github: GitHub::new(),
+            parameters: Parameters::default(),
+            lambda: Lambda::default(),
+            stacks: Stacks::new(&script),
+            troubles: Troubles::default(),
+            bug,
+            due: BTreeMap::new(),
+            n_due: 0,
+            n_calls: 0,
+            told: Vec::new(),
+            is_telling: false,
+            figures: Figures::default(),
+            violations: Vec::new(),
+            occurred: BTreeSet::new(),
+            script,
+        };
+        for (place, action) in world.script.actions.clone().iter().enumerate() {
+            world.schedule(BEGIN + Duration::from_millis(action.at_millis), Due::Act(place));
+        }
+        world.schedule(BEGIN, Due::Heartbeat);
+        world
+    }
+
+    pub(crate) fn schedule(&mut self, at: Timestamp, due: Due) {
+        self.n_due += 1;
+        self.due.insert((at.max(self.now), self.n_due), due);
+    }
+
+    /// What comes next; time has come that far.
+    pub(crate) fn next(&mut self) -> Option<Due> {
+        let ((at, _), due) = self.due.pop_first()?;
+        self.now = at;
+        self.figures.events += 1;
+        Some(due)
+    }
+
+    /// Everybody looks at what they have to do.
+    pub(crate) fn heartbeat(&mut self) {
+        self.ecs_step();
+        self.groups_step();
+        self.containers_step();
+        self.stacks_step();
+        let after = HEARTBEAT;
+        self.schedule(self.now + after, Due::Heartbeat);
+    }
+
+    /// A span between these two, both in milliseconds.
+    pub(crate) fn between(&mut self, least: u64, most: u64) -> Duration {
+        Duration::from_millis(self.chance.u64(least..=most))
+    }
+
+    /// True once in `n`.
+    pub(crate) fn once_in(&mut self, n: u32) -> bool {
+        self.chance.u32(0..n) == 0
+    }
+
+    /// A name nobody else has: hexadecimal digits.
+    pub(crate) fn hex(&mut self, digits: usize) -> String {
+        (0..digits).map(|_| char::from_digit(self.chance.u32(0..16), 16).unwrap()).collect()
+    }
+
+    /// Something happened: the invariants look at it.
+    pub(crate) fn note(&mut self, fact: &Fact) {
+        self.tell(|| format!("{fact:?}"));
+        for (name, holds) in invariants::OF_FACTS {
+            if let Err(what) = holds(self, fact) {
+                self.violate(name, what);
+            }
+        }
+    }
+
+    pub(crate) fn violate(&mut self, invariant: &'static str, what: String) {
+        match invariant {
+            "no_job_ends_before_its_time" => self.figures.jobs_lost += 1,
+            "every_request_is_answered_in_time" => self.figures.answers_late += 1,
+            _ => {}
+        }
+        let at = self.now.since(BEGIN);
+        self.tell(|| format!("VIOLATED {invariant}: {what}"));
+        for line in if self.is_telling { self.what_there_is() } else { Vec::new() } {
+            self.tell(|| line);
+        }
+        self.violations.push(Violation { invariant, at, what });
+    }
+
+    /// What there is, for people who wonder why.
+    fn what_there_is(&self) -> Vec<String> {
+        let services = self.ecs.services.iter().map(|((_, name), it)| {
+            let rollouts: Vec<String> = it.deployments.iter().map(|it| format!("{} {:?}", it.id, it.rollout)).collect();
+            format!("  service {name} {:?} {rollouts:?}", it.shape)
+        });
+        let groups = self.groups.all.iter().map(|(name, it)| {
+            format!(
+                "  group {name} wants {} of {} to {}, has {}",
+                it.desired,
+                it.shape.min,
+                it.shape.max,
+                it.machines.len()
+            )
+        });
+        let tasks = self.ecs.tasks.values().filter(|task| task.is_live()).map(|it| {
+            let (phase, container) = (it.phase, it.container);
+            format!(
+                "  {} of {} {phase:?} {container:?} on {:?}, told {:?}",
+                it.arn, it.deployment, it.instance, it.told_to_stop
+            )
+        });
+        services.chain(groups).chain(tasks).collect()
+    }
+
+    /// For people who read what a seed did.
+    pub(crate) fn tell(&mut self, line: impl FnOnce() -> String) {
+        if self.is_telling {
+            let secs = self.now.since(BEGIN).as_secs_f64();
+            self.told.push(format!("{secs:>9.2} {}", line()));
+        }
+    }
+
+    /// Remembers that this occurred: `kind` is one of step, waiting, class, fault, transition.
+    pub(crate) fn occur(&mut self, kind: &str, name: &str) {
+        let name = format!("{kind} {name}");
+        if !self.occurred.contains(&name) {
+            self.occurred.insert(name);
+        }
+    }
+
+    /// Whether an event is still on its way.
+    pub(crate) fn has_deliveries(&self) -> bool {
+        self.due.values().any(|due| matches!(due, Due::Deliver(_)))
+    }
+
+    /// The fault that the script has for the call that begins now.
+    pub(crate) fn fault_of_call(&mut self) -> Option<Fault> {
+        self.n_calls += 1;
+        self.script.faults.get(&self.n_calls).copied()
+    }
+}
