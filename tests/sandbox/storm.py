@@ -1,11 +1,11 @@
 """A storm: jobs without end, a stack that is updated and deleted under them, a function that is killed all the time.
 
-The traffic: as soon as a runner has no job, another one is on its way to it and begins after a pause of up to 2.5
+The traffic: as soon as a runner has no job, another one is on its way to it and begins after a pause of up to 3.5
 seconds, for as long as the runner is there. A job takes 1 to 20 seconds at the sandbox's pace, which makes 0.3 to 6 of
 ours. No runner is spared because it is about to leave: only GitHub's word, or the runner's end, keeps a job away.
 
-What lets a runner go in the end is that about half of the pauses outlast the pool's `IdleConfirmation`, here one
-second. A real queue that never leaves a gap of `IdleConfirmation`, a minute by default, holds long-lived runners until
+What lets a runner go in the end is that two of three pauses outlast the pool's `IdleConfirmation`, here one second. A
+real queue that never leaves a gap of `IdleConfirmation`, a minute by default, holds long-lived runners until
 `DrainTimeout`.
 """
 
@@ -25,7 +25,7 @@ from world import REPOSITORY, Entry, World
 
 TIME_SCALE = 0.3
 JOB_SECONDS = (1, 20)
-PAUSE = (0.1, 2.5)
+PAUSE = (0.1, 3.5)
 JOBS = 200
 BUDGET_SECS = 5
 TIMEOUT = 150.0
@@ -88,11 +88,12 @@ class Storm:
 def storm(world: World, seed: int) -> Storm:
     """Lets it rage: created, updated five times, deleted."""
     TARGET.mkdir(parents=True, exist_ok=True)
-    began = time.monotonic()
+    FIGURES_FILE.unlink(missing_ok=True)
     random = Random(seed)
     world.prepare()
     sink = Sink()
     stage = Stage(world, world.deploy_function(INVOCATION_BUDGET_SECS=str(BUDGET_SECS)), sink)
+    began = time.monotonic()
     try:
         with Weather(world, random):
             pool = stage.start("storm", **PROPERTIES)

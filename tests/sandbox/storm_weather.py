@@ -21,7 +21,7 @@ TICK = 0.1
 ATTEMPTS_KILLED = 2
 # How often an operation is refused, and how likely that is. The SDK tries five times: what goes beyond that, the
 # function itself has to get over.
-REFUSALS = {1: 6, 2: 4, 3: 2, 6: 2}
+REFUSALS = {1: 6, 2: 4, 3: 2, 6: 1}
 OPERATIONS_AT_ONCE = 2
 # One in so many times the function's invocation of itself is refused as well.
 SELF_INVOKE_EVERY = 2
