@@ -13,7 +13,7 @@ from world import World
 Range = tuple[float, float]
 
 # Between two of a kind, in seconds.
-KILLS: Range = (2.5, 8.5)
+KILLS: Range = (1.5, 6)
 AWS_THROTTLES: Range = (3, 8)
 GITHUB_THROTTLES: Range = (12, 24)
 TICK = 0.1
