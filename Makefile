@@ -97,6 +97,10 @@ test: ## Run the Rust tests
 sandbox-test: $(VENV)/made ## Run the real binary on a local AWS with a real CloudFormation engine
 	$(PYTHON) -m pytest tests/sandbox
 
+.PHONY: storm
+storm: $(VENV)/made ## Run the storm of sandbox-test alone, and show its figures; SEED=... brings its weather back
+	$(if $(SEED),STORM_SEED=$(SEED) )$(PYTHON) -m pytest --quiet tests/sandbox/test_storm.py
+
 ##@ Build
 
 .PHONY: build

@@ -95,14 +95,16 @@ impl HttpConnector for SharedClient {
     }
 }
 
-/// The operation's name, out of the header of the JSON protocol or the first field of the Query protocol.
+/// The operation's name, out of the header of the JSON protocol or the first field of the Query protocol. Of the REST
+/// protocol one call is made, and its path tells.
 pub(super) fn operation(request: &HttpRequest) -> &str {
     let target = request.headers().get("x-amz-target").and_then(|target| target.rsplit('.').next());
     let action = || {
         let body = std::str::from_utf8(request.body().bytes()?).ok()?;
         body.strip_prefix("Action=")?.split('&').next()
     };
-    target.or_else(action).unwrap_or("unknown")
+    let invoke = || request.uri().split('?').next()?.ends_with("/invocations").then_some("Invoke");
+    target.or_else(action).or_else(invoke).unwrap_or("unknown")
 }
 
 fn host(request: &HttpRequest) -> &str {
@@ -158,12 +160,14 @@ mod tests {
     }
 
     #[test]
-    fn an_operation_is_told_in_both_protocols() {
+    fn an_operation_is_told_in_every_protocol() {
         let mut json = request("https://ecs.eu-west-1.amazonaws.com/", "{}");
         json.headers_mut().insert("x-amz-target", "AmazonEC2ContainerServiceV20141113.ListTasks");
         let query = request("https://autoscaling.eu-west-1.amazonaws.com/", "Action=DeleteTags&Version=2011-01-01");
+        let rest = request("https://lambda.eu-west-1.amazonaws.com/2015-03-31/functions/pool/invocations", "{}");
         let other = request("http://127.0.0.1:4566", "");
-        assert_eq!([&json, &query, &other].map(operation), ["ListTasks", "DeleteTags", "unknown"]);
+        let told = [&json, &query, &rest, &other].map(operation);
+        assert_eq!(told, ["ListTasks", "DeleteTags", "Invoke", "unknown"]);
         assert_eq!(
             [&json, &query, &other].map(host),
             ["ecs.eu-west-1.amazonaws.com", "autoscaling.eu-west-1.amazonaws.com", "127.0.0.1:4566"]

@@ -68,6 +68,8 @@ def _operation(
             return target.rsplit(".", 1)[-1], json.loads(body or b"{}")
         except ValueError:
             return target.rsplit(".", 1)[-1], None
+    if path.endswith("/invocations"):
+        return "Invoke", None
     form = parse_qs(body.decode("utf-8", errors="replace")) if b"Action=" in body else query
     if action := form.get("Action"):
         flat = {name: value[0] for name, value in form.items() if name not in ("Action", "Version")}

@@ -13,7 +13,9 @@ from .answers import Wire
 from .core import Core, Faults
 from .github.model import App, Runner, RunnerGroup, Token
 from .github.server import GitHub
+from .invocations import Invocations
 from .jobs import Jobs
+from .traffic import Traffic
 
 
 class NoSuchThing(Exception):
@@ -23,7 +25,15 @@ class NoSuchThing(Exception):
 class Control:
     """JSON in, JSON out. One method per path."""
 
-    def __init__(self, core: Core, github: GitHub, jobs: Jobs, signatures: Callable[[], list[str]]) -> None:
+    def __init__(
+        self,
+        core: Core,
+        github: GitHub,
+        jobs: Jobs,
+        traffic: Traffic,
+        invocations: Invocations,
+        signatures: Callable[[], list[str]],
+    ) -> None:
         self.core = core
         self.github = github
         self.jobs = jobs
@@ -38,6 +48,8 @@ class Control:
             ("DELETE", "/faults"): self.clear_faults,
             ("GET", "/jobs"): lambda _: [job.wire() for job in github.jobs.values()],
             ("POST", "/jobs"): self.queue_job,
+            ("POST", "/traffic"): traffic.set,
+            ("POST", "/kill"): invocations.kill,
             ("GET", "/github"): self.show_github,
             ("POST", "/github/targets"): self.add_target,
             ("POST", "/github/tokens"): self.put_token,

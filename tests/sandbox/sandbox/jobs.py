@@ -23,11 +23,7 @@ class Jobs:
     def step(self, now: float) -> None:
         for job in self.github.jobs.values():
             if job.state == "queued" and (runner := self._idle_runner(job)):
-                # Dispatched, and not yet acquired: until then GitHub calls the runner idle.
-                runner.job = job
-                runner.acquired_at = now + self.core.pace.job_pickup
-                job.runner = runner.name
-                job.state = "dispatched"
+                self.dispatch(job, runner, now)
         for target in self.github.targets.values():
             for runner in target.runners.values():
                 job = runner.job
@@ -35,6 +31,13 @@ class Jobs:
                     job.state, job.started_at = "running", now
                     self._say(job, "running")
                     self.core.journal.event("runner", "busy", runner=runner.name, job=job.id)
+
+    def dispatch(self, job: Job, runner: Runner, now: float) -> None:
+        """Not yet acquired: until then GitHub calls the runner idle."""
+        runner.job = job
+        runner.acquired_at = now + self.core.pace.job_pickup
+        job.runner = runner.name
+        job.state = "dispatched"
 
     def due(self, runner: Runner, now: float) -> bool:
         """Whether the runner's job has run its time."""

@@ -99,7 +99,10 @@ async def _serve(settings: Settings, sockets: list[socket.socket], ports: list[i
         "region": settings.region,
         "account": settings.account,
     }
-    state_file.write_text(json.dumps(state) + "\n")
+    # Whole or not at all: somebody waits for it to be there.
+    written = state_file.with_suffix(".new")
+    written.write_text(json.dumps(state) + "\n")
+    written.replace(state_file)
     print(json.dumps(state), flush=True)
     await stop.wait()
     await asyncio.gather(*servers, ticker, return_exceptions=True)

@@ -25,9 +25,11 @@ from .ecs.api import EcsApi
 from .ecs.engine import Ecs
 from .github.limits import Request
 from .github.server import GitHub
+from .invocations import Invocations
 from .jobs import Jobs
 from .runners import Runners
 from .settings import Settings
+from .traffic import Traffic
 
 HOST = "127.0.0.1"
 API_PATH = "/api/v3"
@@ -51,12 +53,17 @@ class World:
         self.github = GitHub(self.core)
         self.github.base_url = f"http://{HOST}:{github_port}{API_PATH}"
         self.jobs = Jobs(self.core, self.github)
+        self.traffic = Traffic(self.core, self.github, self.jobs)
         self.runners = Runners(self.core, engine, self.github, self.jobs)
         bucket = ResponseBucket(self.core, f"http://{HOST}:{aws_port}")
         requests = Requests(self.core, bucket)
-        self.control = Control(self.core, self.github, self.jobs, lambda: list(bucket.signatures))
+        invocations = Invocations(self.core)
+        self.control = Control(
+            self.core, self.github, self.jobs, self.traffic, invocations, lambda: list(bucket.signatures)
+        )
 
         functions.install()
+        invocations.install()
         AutoScalingApi(self.core, groups).install()
         self.ecs.install()
         parameters.install()
@@ -75,6 +82,7 @@ class World:
                 self.ecs.step(now)
                 self.runners.step(now)
                 self.jobs.step(now)
+                self.traffic.step(now)
             except Exception:
                 log.exception("the world stumbled")
                 self.core.journal.event("sandbox", "stumbled")

@@ -32,6 +32,8 @@ class Ticket:
     sent_at: float = field(default_factory=time.time)
     answered: threading.Event = field(default_factory=threading.Event)
     answer: Wire | None = None
+    body: bytes = b""
+    """The answer as it came."""
     problem: str | None = None
     closed: bool = False
 
@@ -79,7 +81,8 @@ class ResponseBucket:
         if "content-length" not in headers:
             return 411, "MissingContentLength"
         if ticket.closed or ticket.answered.is_set():
-            self.core.journal.event("answer", "late", request_id=ticket.event["RequestId"])
+            is_same = ticket.answered.is_set() and body == ticket.body
+            self.core.journal.event("answer", "late", request_id=ticket.event["RequestId"], same=is_same)
             return 200, ""
         self._accept(ticket, body)
         return 200, ""
@@ -99,7 +102,7 @@ class ResponseBucket:
             return
         elif not answer.get("PhysicalResourceId") and ticket.event["RequestType"] != "Delete":
             ticket.problem = "Invalid PhysicalResourceId"
-        ticket.answer = answer if isinstance(answer, dict) else {}
+        ticket.answer, ticket.body = answer if isinstance(answer, dict) else {}, body
         self.core.journal.event(
             "answer",
             str(ticket.answer.get("Status")),
