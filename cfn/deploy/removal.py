@@ -55,7 +55,7 @@ def undeploy(account: Account) -> None:
             "Delete them from their stacks first: without it those stacks cannot be deleted."
         )
     for pool in orphans:
-        print(f"left alone: {pool}, whose stack is gone")
+        print(f"left alone: {pool}, which no stack has any more")
     if stack is not None:
         listed = account.cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack["StackId"])
         made = [resource for page in listed for resource in page["StackResourceSummaries"]]

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,6 +186,22 @@ def test_another_name_is_another_function_and_minds_its_own_pools(engineer: Engi
     assert engineer.world.client("lambda").list_functions()["Functions"] == []
 
 
+def test_a_pool_whose_stack_is_gone_holds_nothing_up(engineer: Engineer, deployed: str) -> None:
+    assert deployed
+    gone = f"arn:aws:cloudformation:{engineer.world.region}:{engineer.world.account}:stack/gone/0-0"
+    tags = {"github-runner-pool:stack-id": gone, "github-runner-pool:logical-id": "Lost"}
+    definition = engineer.world.client("ecs").register_task_definition(
+        family="ghr-gone-Lost-0123456789",
+        containerDefinitions=[{"name": "runner", "image": "none", "memory": 8}],
+        tags=[{"key": key, "value": value} for key, value in tags.items()],
+    )
+    told = engineer.make("undeploy")
+    assert "left alone: Lost of the stack gone (ghr-gone-Lost-0123456789), which no stack has any more" in told
+    assert "removed: the function" in told
+    arn = definition["taskDefinition"]["taskDefinitionArn"]
+    engineer.world.client("ecs").deregister_task_definition(taskDefinition=arn)
+
+
 def test_a_stack_that_fails_says_why_and_leaves_nothing_that_the_next_one_trips_over(engineer: Engineer) -> None:
     logs = engineer.world.client("logs")
     logs.create_log_group(logGroupName=f"/aws/lambda/{FUNCTION_NAME}")
@@ -220,7 +237,7 @@ def test_a_role_that_lambda_has_not_heard_of_yet_is_waited_for(engineer: Enginee
 def test_cloudformation_alone_deploys_the_zip_of_a_bucket(engineer: Engineer) -> None:
     world = engineer.world
     packed = subprocess.run(
-        [REPOSITORY / ".tools/deploy/bin/python", "cfn/deploy", "how-to-upload", "--binary", engineer.binary],
+        [sys.executable, "cfn/deploy", "how-to-upload", "--binary", engineer.binary],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
