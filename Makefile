@@ -151,7 +151,7 @@ build-x86-64 build-arm64: build-%: $(DEPLOY_VENV)/made
 	@bytes=$$(stat -c %s $(LAMBDA_DIR)/$*/bootstrap/bootstrap.zip); \
 	echo "$*: bootstrap.zip has $$bytes bytes (limit $(ZIP_BYTES_MAX))"; \
 	test "$$bytes" -le $(ZIP_BYTES_MAX)
-	@needed=$$(readelf --version-info $(CARGO_TARGET_DIR)/$(TARGET)/release/bootstrap \
+	@needed=$$(readelf --version-info $(LAMBDA_DIR)/$*/bootstrap/bootstrap \
 		| grep -o 'GLIBC_[0-9.]*' | cut -d_ -f2 | sort -Vu | tail -1); \
 	echo "$*: needs glibc $$needed (limit $(GLIBC_MAX))"; \
 	test "$$(printf '%s\n' "$$needed" $(GLIBC_MAX) | sort -V | tail -1)" = $(GLIBC_MAX)

@@ -93,14 +93,10 @@ class Account:
         except self.lambda_.exceptions.ResourceNotFoundException:
             return None
 
-    def ready(self) -> dict[str, Any]:
-        """Its configuration, once Lambda takes changes again."""
+    def wait_until_ready(self) -> None:
+        """Until Lambda takes changes of the function again."""
         for waiter in ("function_active_v2", "function_updated_v2"):
             self.lambda_.get_waiter(waiter).wait(FunctionName=self.function, WaiterConfig={"Delay": POLL_SECS})
-        found = self.found()
-        if found is None:
-            raise Refused(f"The function {self.function} was deleted while this was at work on it. Deploy again.")
-        return found
 
 
 def parameters_of(stack: dict[str, Any]) -> dict[str, str]:

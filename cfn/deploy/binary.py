@@ -16,6 +16,8 @@ ARCHITECTURES = {0x3E: "x86_64", 0xB7: "arm64"}
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 # Whose permissions an entry has, in a zip's own numbers.
 UNIX = 3
+# zlib's best: every kilobyte has to be loaded before the first event.
+SMALLEST = 9
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,8 @@ class Code:
         entry = zipfile.ZipInfo("bootstrap", ZIP_EPOCH)
         entry.create_system, entry.external_attr = UNIX, 0o755 << 16
         buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr(entry, executable)
+        with zipfile.ZipFile(buffer, "w") as archive:
+            archive.writestr(entry, executable, zipfile.ZIP_DEFLATED, SMALLEST)
         return cls(buffer.getvalue(), ARCHITECTURES[machine])
 
     @property

@@ -115,16 +115,16 @@ def deploy_function(account: Account, code: Code) -> bool:
         # cargo-lambda leaves these two as they are in a function that exists.
         if differs["role"]:
             account.lambda_.update_function_configuration(FunctionName=account.function, Role=role)
-            account.ready()
+            account.wait_until_ready()
         if differs["architecture"]:
             account.lambda_.update_function_code(
                 FunctionName=account.function, ZipFile=code.zip, Architectures=[code.architecture]
             )
-            account.ready()
+            account.wait_until_ready()
     else:
         print(f"function {account.function}: creating, for {code.architecture}")
     cargo_lambda_deploy(account, code, role, settings)
-    account.ready()
+    account.wait_until_ready()
     return True
 
 

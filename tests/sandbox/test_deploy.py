@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -234,15 +235,25 @@ def test_a_role_that_lambda_has_not_heard_of_yet_is_waited_for(engineer: Enginee
     engineer.make("undeploy")
 
 
+def test_a_binary_gives_the_same_small_zip_whenever_it_was_built(binary: Path, tmp_path: Path) -> None:
+    later = shutil.copy(binary, tmp_path / "bootstrap")
+    os.utime(later, (0, binary.stat().st_mtime + 3600))
+    pack("package", binary)
+    pack("package", later)
+    code = binary.with_suffix(".zip").read_bytes()
+    assert code == later.with_suffix(".zip").read_bytes()
+    assert len(code) < binary.stat().st_size / 2
+
+
+def pack(command: str, binary: Path) -> str:
+    """What `make package` does once the function is built."""
+    call = [sys.executable, "cfn/deploy", command, "--binary", binary]
+    return subprocess.run(call, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+
+
 def test_cloudformation_alone_deploys_the_zip_of_a_bucket(engineer: Engineer) -> None:
     world = engineer.world
-    packed = subprocess.run(
-        [sys.executable, "cfn/deploy", "how-to-upload", "--binary", engineer.binary],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    packed = pack("how-to-upload", engineer.binary)
     [(source, key)] = re.findall(r"aws s3 cp (\S+) s3://BUCKET/(\S+)", packed)
     parameters = dict(re.findall(r"(\w+)=(\S+)", packed.split("--parameter-overrides")[1]))
     s3 = world.client("s3")
