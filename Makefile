@@ -3,7 +3,8 @@
 # Everything that a target needs installs itself into ignored folders: .sandbox (Python), .tools, target. Wanted beside
 # them: Rust with rustup, Python 3.11, Node 20 with npm, a C compiler, make.
 
-# The versions of all tools that no lock file pins. Those of Python are in tests/sandbox/requirements.txt.
+# The versions of all tools that no lock file pins. Those of Python are in cfn/deploy/requirements.txt and
+# tests/sandbox/requirements.txt.
 CARGO_DENY_VERSION := 0.20.2
 CFN_LINT_VERSION := 1.51.0
 
@@ -29,9 +30,19 @@ CARGO_DENY := .tools/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 CFN_LINT := .tools/cfn-lint-$(CFN_LINT_VERSION)/bin/cfn-lint
 LAMBDA_DIR := $(CARGO_TARGET_DIR)/lambda
 
+# What deploys: what it installs is all that it needs, without the sandbox.
+DEPLOY_VENV := .tools/deploy
+FUNCTION_NAME ?= github-runner-pool
+ARCH ?= arm64
+BUILT = $(LAMBDA_DIR)/$(ARCH)/bootstrap/bootstrap
+DEPLOY = $(DEPLOY_VENV)/bin/python cfn/deploy $(1) --function-name "$(FUNCTION_NAME)" --binary "$(or $(BINARY),$(BUILT))" \
+	--region "$(AWS_REGION)" --profile "$(PROFILE)" --endpoint-url "$(ENDPOINT_URL)" \
+	--parameters $(PARAMETERS) --settings $(SETTINGS)
+
 .PHONY: help
 help:
 	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^## / { printf "    %s\n", substr($$0, 4) } \
 		/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
 
 ##@ Try
@@ -48,6 +59,32 @@ sandbox: $(VENV)/made ## Leave a local AWS running with the function deployed, a
 sandbox-down: $(VENV)/made ## End what `make sandbox` left running
 	@cd tests/sandbox && $(PYTHON) -m sandbox down
 
+##@ Deploy
+
+## FUNCTION_NAME  the function and its stack: github-runner-pool. Another name is another function
+## AWS_REGION     the Region; else the profile's
+## PROFILE        of ~/.aws/config; else the credentials of the environment
+## ENDPOINT_URL   of a local AWS
+## PARAMETERS     of cfn/provider.yaml: "ClusterName=ci CredentialPrefix=ci"
+## SETTINGS       the function's environment, the whole of it: "LOG_LEVEL=debug"; else it stays as it is
+## ARCH           arm64, or x86-64
+## BINARY         an executable that is built already
+
+.PHONY: deploy
+# What the account has to say comes before minutes of building.
+deploy: $(DEPLOY_VENV)/made ## Build the function and deploy it with its stack; the second time it changes nothing
+	@$(call DEPLOY,check)
+	@$(if $(BINARY),,$(MAKE) build-$(ARCH))
+	@$(call DEPLOY,deploy)
+
+.PHONY: undeploy
+undeploy: $(DEPLOY_VENV)/made ## Remove the function and its stack, unless there are pools
+	@$(call DEPLOY,undeploy)
+
+.PHONY: package
+package: build-$(ARCH) ## Build the zip for a bucket, and say how CloudFormation alone deploys it
+	@$(call DEPLOY,how-to-upload)
+
 ##@ Check
 
 .PHONY: check
@@ -57,15 +94,15 @@ check: lint deny gates test build-x86-64 sandbox-test demo ## All that CI runs
 .PHONY: fmt
 fmt: $(VENV)/made ## Format Rust and Python
 	cargo fmt
-	$(VENV)/bin/ruff format --quiet tests/sandbox
+	$(VENV)/bin/ruff format --quiet tests/sandbox cfn/deploy
 
 .PHONY: lint
 lint: $(VENV)/made $(CFN_LINT) ## Check format, lints, documentation and templates, warnings denied
 	cargo fmt --check
 	cargo clippy --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
-	$(VENV)/bin/ruff format --quiet --check tests/sandbox
-	$(VENV)/bin/ruff check --quiet tests/sandbox
+	$(VENV)/bin/ruff format --quiet --check tests/sandbox cfn/deploy
+	$(VENV)/bin/ruff check --quiet tests/sandbox cfn/deploy
 	$(CFN_LINT) cfn/*.yaml
 
 .PHONY: deny
@@ -111,22 +148,25 @@ build: build-x86-64 build-arm64 ## Build the function for both architectures, an
 .PHONY: build-x86-64 build-arm64
 build-x86-64: TARGET := x86_64-unknown-linux-gnu
 build-arm64: TARGET := aarch64-unknown-linux-gnu
-build-x86-64 build-arm64: build-%: $(VENV)/made
-	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" cargo lambda build --release --locked --target $(TARGET).$(GLIBC_MAX) \
-		--output-format zip --lambda-dir $(LAMBDA_DIR)/$*
+build-x86-64 build-arm64: build-%: $(DEPLOY_VENV)/made
+	@PATH="$(CURDIR)/$(DEPLOY_VENV)/bin:$$PATH" cargo lambda build --release --locked --target $(TARGET).$(GLIBC_MAX) \
+		--lambda-dir $(LAMBDA_DIR)/$*
+	@$(DEPLOY_VENV)/bin/python cfn/deploy package --binary $(LAMBDA_DIR)/$*/bootstrap/bootstrap
 	@bytes=$$(stat -c %s $(LAMBDA_DIR)/$*/bootstrap/bootstrap.zip); \
 	echo "$*: bootstrap.zip has $$bytes bytes (limit $(ZIP_BYTES_MAX))"; \
 	test "$$bytes" -le $(ZIP_BYTES_MAX)
-	@needed=$$(readelf --version-info $(CARGO_TARGET_DIR)/$(TARGET)/release/bootstrap \
+	@needed=$$(readelf --version-info $(LAMBDA_DIR)/$*/bootstrap/bootstrap \
 		| grep -o 'GLIBC_[0-9.]*' | cut -d_ -f2 | sort -Vu | tail -1); \
 	echo "$*: needs glibc $$needed (limit $(GLIBC_MAX))"; \
 	test "$$(printf '%s\n' "$$needed" $(GLIBC_MAX) | sort -V | tail -1)" = $(GLIBC_MAX)
 
 # Tools.
 
-$(VENV)/made: tests/sandbox/requirements.txt
-	@test -x $(VENV)/bin/python || python3 -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --requirement $<
+$(VENV)/made: tests/sandbox/requirements.txt cfn/deploy/requirements.txt
+$(DEPLOY_VENV)/made: cfn/deploy/requirements.txt
+%/made:
+	@test -x $*/bin/python || python3 -m venv $*
+	$*/bin/pip install --quiet --requirement $<
 	@touch $@
 
 $(CFN_LINT):

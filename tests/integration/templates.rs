@@ -52,7 +52,11 @@ pub(crate) fn attributes() -> BTreeSet<String> {
 fn every_pool_is_found() {
     let found: Vec<String> =
         files("cfn", "yaml").iter().flat_map(|path| pools(&text(path))).map(|pool| pool.logical_id).collect();
-    assert_eq!(found, ["Small", "Large", "Spot", "Plain", "Runners"]);
+    assert_eq!(
+        found,
+        ["Runners", "Runners", "Small", "Large", "Spot", "Plain", "Runners", "Runners", "Runners"],
+        "enterprise-server, existing-provider, four-pools, github-app, pool, spot-arm64"
+    );
 }
 
 #[test]
@@ -62,9 +66,12 @@ fn a_template_names_properties_that_the_decoder_knows() {
             for name in &pool.properties {
                 assert!(property_names().contains(&name.as_str()), "{path}: {}: {name}", pool.logical_id);
             }
-            for name in ["ServiceToken", "Cluster", "LaunchTemplate", "Subnets", "ExecutionRoleArn"] {
-                assert!(pool.properties.iter().any(|given| given == name), "{path}: {} lacks {name}", pool.logical_id);
+            let has = |name: &str| pool.properties.iter().any(|given| given == name);
+            for name in ["ServiceToken", "Cluster", "ExecutionRoleArn"] {
+                assert!(has(name), "{path}: {} lacks {name}", pool.logical_id);
             }
+            let own = has("LaunchTemplate") && has("Subnets");
+            assert!(own != has("CapacityProvider"), "{path}: {} has no capacity, or two", pool.logical_id);
         }
     }
 }
@@ -118,4 +125,18 @@ fn what_was_given_up_is_kept_from_others_and_comes_back_to_the_function() {
     for wanted in ["Destination: !GetAtt GivenUp.Arn", "EventSourceArn: !GetAtt GivenUp.Arn"] {
         assert_eq!(template.matches(wanted).count(), 1, "{wanted}");
     }
+}
+
+#[test]
+fn a_function_from_a_bucket_has_the_settings_of_a_deployed_one() {
+    let (template, deployed) = (text("cfn/provider.yaml"), text("cfn/deploy/provider.py"));
+    for (property, constant) in [("Timeout", "TIMEOUT_SECS"), ("MemorySize", "MEMORY_MIB")] {
+        let number = |text: &str, head: &str| {
+            let line = text.lines().find_map(|line| line.trim().strip_prefix(head)).map(str::to_owned);
+            line.unwrap_or_else(|| panic!("no {head}"))
+        };
+        let (made, given) = (number(&template, &format!("{property}: ")), number(&deployed, &format!("{constant} = ")));
+        assert_eq!(made, given, "{property}");
+    }
+    assert!(template.contains("RecursiveLoop: Allow") && deployed.contains("RecursiveLoop=\"Allow\""));
 }

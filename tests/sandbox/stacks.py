@@ -33,6 +33,11 @@ class Stacks:
         parameters = {item["ParameterKey"]: item["ParameterValue"] for item in record.get("Parameters", [])}
         return Stack(self.cloudformation, name, record["StackId"], body, parameters)
 
+    def exists(self, name: str) -> bool:
+        """Whether there is one of this name."""
+        listed = self.cloudformation.get_paginator("describe_stacks").paginate()
+        return any(stack["StackName"] == name for page in listed for stack in page["Stacks"])
+
 
 @dataclass
 class Stack:

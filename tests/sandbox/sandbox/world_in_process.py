@@ -16,7 +16,7 @@ from ministack.services.cloudformation import custom_resource
 from . import authorization, calls, functions, parameters
 from .auto_scaling.api import AutoScalingApi
 from .auto_scaling.groups import Groups
-from .cloudformation import rollback
+from .cloudformation import resources, rollback
 from .cloudformation.requests import Requests
 from .cloudformation.responses import ResponseBucket, middleware
 from .control import Control, decoded_query
@@ -71,6 +71,7 @@ class World:
         calls.install(self.core)
         custom_resource.invoke_custom_resource = requests.invoke
         rollback.install(requests, self.ecs)
+        resources.install()
         self.aws = middleware(bucket, ministack.app)
 
     def step(self, now: float) -> None:

@@ -1,0 +1,69 @@
+"""The function's code: an executable in a zip, and for which processor it is."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from refusal import Refused
+
+# The machine in an ELF header, and Lambda's name for it.
+ARCHITECTURES = {0x3E: "x86_64", 0xB7: "arm64"}
+# The year in which the calendar of zip files begins: the same binary gives the same zip, wherever it was built.
+ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+# Whose permissions an entry has, in a zip's own numbers.
+UNIX = 3
+# zlib's best: every kilobyte has to be loaded before the first event.
+SMALLEST = 9
+
+
+@dataclass(frozen=True)
+class Code:
+    """What Lambda takes, and for which processor."""
+
+    zip: bytes
+    architecture: str
+
+    @classmethod
+    def of(cls, binary: Path) -> Code:
+        if not binary.is_file():
+            raise Refused(f"There is no file {binary}. BINARY is a Linux executable; without it, it is built first.")
+        executable = binary.read_bytes()
+        machine = int.from_bytes(executable[18:20], "little") if executable.startswith(b"\x7fELF") else None
+        if machine not in ARCHITECTURES:
+            raise Refused(f"{binary} is no Linux executable for arm64 or x86-64, so Lambda cannot run it.")
+        entry = zipfile.ZipInfo("bootstrap", ZIP_EPOCH)
+        entry.create_system, entry.external_attr = UNIX, 0o755 << 16
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            archive.writestr(entry, executable, zipfile.ZIP_DEFLATED, SMALLEST)
+        return cls(buffer.getvalue(), ARCHITECTURES[machine])
+
+    @property
+    def sha256(self) -> bytes:
+        return sha256(self.zip).digest()
+
+
+def package(binary: Path) -> tuple[Path, Code]:
+    """Writes the zip beside the binary."""
+    path, code = binary.with_suffix(".zip"), Code.of(binary)
+    path.write_bytes(code.zip)
+    return path, code
+
+
+def how_to_upload(binary: Path, function: str) -> None:
+    """Says what to do with the zip where only CloudFormation deploys."""
+    path, code = package(binary)
+    # A name for each build, so that CloudFormation sees a change.
+    key = f"{function}/{code.architecture}-{code.sha256.hex()[:12]}.zip"
+    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    print(f"""
+{shown} has {len(code.zip):,} bytes. With BUCKET for a bucket of the function's Region:
+
+  aws s3 cp {shown} s3://BUCKET/{key}
+  aws cloudformation deploy --stack-name {function} --template-file cfn/provider.yaml \\
+    --capabilities CAPABILITY_IAM --parameter-overrides FunctionName={function} \\
+    CodeBucket=BUCKET CodeKey={key} Architecture={code.architecture}""")

@@ -1,0 +1,167 @@
+"""Deploying: the stack of provider.yaml, and the function by `cargo lambda deploy`.
+
+Everything is looked at first and written only where it differs, so a second deployment writes nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from base64 import b64encode
+from pathlib import Path
+
+from botocore.exceptions import ClientError
+
+from account import POLL_SECS, Account, parameters_of
+from binary import Code
+from refusal import Refused
+
+TEMPLATE = Path(__file__).parents[1] / "provider.yaml"
+CARGO_LAMBDA = Path(sys.executable).with_name("cargo-lambda")
+# The same as in provider.yaml, which says why.
+TIMEOUT_SECS = 900
+MEMORY_MIB = 128
+# How long IAM may take to tell Lambda of a role that it has just made.
+ROLE_PATIENCE_SECS = 90
+
+
+def deploy(account: Account, binary: Path) -> None:
+    """Makes the stack and the function what they should be, and says what was changed."""
+    stack = account.stack()
+    bucket = parameters_of(stack).get("CodeBucket") if stack else None
+    if bucket or "CodeBucket" in dict(account.given.parameters):
+        raise Refused(
+            "CodeBucket is for CloudFormation alone: "
+            + (f"the function {account.function} comes from the bucket {bucket}. " if bucket else "")
+            + "`make package` builds the zip and says how to deploy it."
+        )
+    code = Code.of(binary)
+    exists = account.found() is not None
+    changed = deploy_stack(account, exists)
+    changed |= deploy_function(account, code)
+    if not exists:
+        deploy_stack(account, exists=True)
+    if account.lambda_.get_function_recursion_config(FunctionName=account.function)["RecursiveLoop"] != "Allow":
+        account.lambda_.put_function_recursion_config(FunctionName=account.function, RecursiveLoop="Allow")
+        print("recursion: allowed, since the function counts its own invocations")
+        changed = True
+    if not changed:
+        print("Nothing has changed: the stack, the code and the settings are as they should be.")
+    next_steps(account)
+
+
+def deploy_stack(account: Account, exists: bool) -> bool:
+    """Creates or updates the stack; whether there was anything to do."""
+    given = {**dict(account.given.parameters), "FunctionName": account.function, "FunctionExists": str(exists).lower()}
+    body, stack = TEMPLATE.read_text(), account.stack()
+    wanted = [{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()]
+    request = {"TemplateBody": body, "Capabilities": ["CAPABILITY_IAM"]}
+    if stack is None:
+        print(f"stack {account.function}: creating the role, the log group and the queue")
+        made = account.cloudformation.create_stack(
+            # A failed creation leaves nothing behind that the next one would trip over.
+            StackName=account.function,
+            Parameters=wanted,
+            OnFailure="DELETE",
+            **request,
+        )
+        account.settled(made["StackId"], "stack_create_complete", set())
+        return True
+    if not re.fullmatch(r"(CREATE|UPDATE|UPDATE_ROLLBACK|IMPORT)_COMPLETE", stack["StackStatus"]):
+        raise Refused(
+            f"The stack {account.function} is {stack['StackStatus']}: wait for its end, or see to it in the console; "
+            "its events say why. One that was never created whole can be deleted there."
+        )
+    has = parameters_of(stack)
+    current = account.cloudformation.get_template(StackName=stack["StackId"], TemplateStage="Original")["TemplateBody"]
+    if current == body and all(has.get(key) == value for key, value in given.items()):
+        return False
+    print(f"stack {account.function}: updating")
+    known = account.cloudformation.get_template_summary(TemplateBody=body)["Parameters"]
+    kept = {item["ParameterKey"] for item in known} & has.keys() - given.keys()
+    wanted += [{"ParameterKey": key, "UsePreviousValue": True} for key in sorted(kept)]
+    before = {event["EventId"] for event in account.events(stack["StackId"])}
+    try:
+        account.cloudformation.update_stack(StackName=stack["StackId"], Parameters=wanted, **request)
+    except ClientError as error:
+        if "No updates are to be performed" in str(error):
+            return False
+        raise
+    account.settled(stack["StackId"], "stack_update_complete", before)
+    return True
+
+
+def deploy_function(account: Account, code: Code) -> bool:
+    """Creates or updates the function; whether there was anything to do."""
+    outputs = {item["OutputKey"]: item["OutputValue"] for item in (account.stack() or {}).get("Outputs", [])}
+    role, settings, now = outputs["RoleArn"], dict(account.given.settings), account.found()
+    if now is not None:
+        variables = now.get("Environment", {}).get("Variables", {})
+        differs = {
+            "code": now["CodeSha256"] != b64encode(code.sha256).decode(),
+            "architecture": now["Architectures"] != [code.architecture],
+            "role": now["Role"] != role,
+            "timeout": now["Timeout"] != TIMEOUT_SECS,
+            "memory": now["MemorySize"] != MEMORY_MIB,
+            "settings": bool(settings) and settings != variables,
+        }
+        changes = [name for name, is_so in differs.items() if is_so]
+        if not changes:
+            return False
+        print(f"function {account.function}: updating {', '.join(changes)}")
+        # cargo-lambda leaves these two as they are in a function that exists.
+        if differs["role"]:
+            account.lambda_.update_function_configuration(FunctionName=account.function, Role=role)
+            account.wait_until_ready()
+        if differs["architecture"]:
+            account.lambda_.update_function_code(
+                FunctionName=account.function, ZipFile=code.zip, Architectures=[code.architecture]
+            )
+            account.wait_until_ready()
+    else:
+        print(f"function {account.function}: creating, for {code.architecture}")
+    cargo_lambda_deploy(account, code, role, settings)
+    account.wait_until_ready()
+    return True
+
+
+def cargo_lambda_deploy(account: Account, code: Code, role: str, settings: dict[str, str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        # It takes a zip as it is where it finds no binary beside it.
+        path = Path(folder, "bootstrap", "bootstrap.zip")
+        path.parent.mkdir()
+        path.write_bytes(code.zip)
+        command: list[str | Path] = [CARGO_LAMBDA, "lambda", "deploy", account.function, "--binary-name", "bootstrap"]
+        command += ["--lambda-dir", folder, "--iam-role", role, *account.flags, "--output-format", "json"]
+        command += ["--timeout", str(TIMEOUT_SECS), "--memory", str(MEMORY_MIB)]
+        command += [flag for name, value in settings.items() for flag in ("--env-var", f"{name}={value}")]
+        deadline = time.monotonic() + ROLE_PATIENCE_SECS
+        while refusal := refusal_of(command):
+            if "cannot be assumed" not in refusal or time.monotonic() > deadline:
+                raise Refused(f"cargo lambda deploy failed: {refusal}")
+            print("  IAM has not told Lambda of the role yet: once more")
+            time.sleep(POLL_SECS)
+
+
+def refusal_of(command: list[str | Path]) -> str:
+    """What a command says when it fails, without the frame that it draws around; nothing when it succeeds."""
+    run = subprocess.run(command, cwd=TEMPLATE.parents[1], capture_output=True, text=True, check=False)
+    said = " ".join(re.sub(r"[^ -~]+", " ", run.stderr or run.stdout).split())
+    return (said or f"exit status {run.returncode}") if run.returncode else ""
+
+
+def next_steps(account: Account) -> None:
+    given = " ".join(account.flags)
+    named = "" if account.function == "github-runner-pool" else f"FunctionName={account.function} "
+    token = account.lambda_.get_function_configuration(FunctionName=account.function)["FunctionArn"]
+    print(f"""
+ServiceToken: {token}
+
+Next, a token that may administer the organization's runners, and a pool:
+
+  aws ssm put-parameter {given} --name /github-runner-pool/token --type SecureString --value file://token.txt
+  aws cloudformation deploy {given} --stack-name runners --template-file cfn/pool.yaml \\
+    --capabilities CAPABILITY_IAM --parameter-overrides {named}OrgName=… VpcId=vpc-… Subnets=subnet-…,subnet-…""")
