@@ -25,6 +25,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 VENV := .sandbox/venv
 PYTHON := $(CURDIR)/$(VENV)/bin/python
+PYTHON_FOLDERS := tests/sandbox tests/gates
 CARGO_DENY := .tools/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 CFN_LINT := .tools/cfn-lint-$(CFN_LINT_VERSION)/bin/cfn-lint
 LAMBDA_DIR := $(CARGO_TARGET_DIR)/lambda
@@ -57,15 +58,15 @@ check: lint deny gates test build-x86-64 sandbox-test demo ## All that CI runs
 .PHONY: fmt
 fmt: $(VENV)/made ## Format Rust and Python
 	cargo fmt
-	$(VENV)/bin/ruff format --quiet tests/sandbox
+	$(VENV)/bin/ruff format --quiet $(PYTHON_FOLDERS)
 
 .PHONY: lint
 lint: $(VENV)/made $(CFN_LINT) ## Check format, lints, documentation and templates, warnings denied
 	cargo fmt --check
 	cargo clippy --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
-	$(VENV)/bin/ruff format --quiet --check tests/sandbox
-	$(VENV)/bin/ruff check --quiet tests/sandbox
+	$(VENV)/bin/ruff format --quiet --check $(PYTHON_FOLDERS)
+	$(VENV)/bin/ruff check --quiet $(PYTHON_FOLDERS)
 	$(CFN_LINT) cfn/*.yaml
 
 .PHONY: deny
