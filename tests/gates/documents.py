@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 README = REPOSITORY / "README.md"
+# The commands that a document shows.
+FENCED_SHELL = re.compile(r"^```(?:sh|bash|shell)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 class _EditorsLoader(yaml.SafeLoader):
@@ -41,3 +45,10 @@ def block(heading: str, language: str = "yaml") -> str:
     """The one fenced block of a language in a section of the README."""
     (found,) = [rest.split("\n```")[0] for rest in section(heading).split(f"```{language}\n")[1:]]
     return found
+
+
+def tracked(pattern: str) -> list[Path]:
+    """The files of the repository whose path or name is like that, without what is ignored."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", pattern]
+    run = subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True)
+    return [REPOSITORY / line for line in run.stdout.splitlines() if (REPOSITORY / line).exists()]
