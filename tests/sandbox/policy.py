@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ministack.core.iam_evaluator import EvalContext, evaluate, parse_policy_document
+from ministack.core.iam_evaluator import EvalContext, ParsedStatement, evaluate, parse_policy_document
 
 if TYPE_CHECKING:
     from world import Entry, World
@@ -60,8 +61,12 @@ class Policies:
             region=self.region,
             service_context={key.lower(): value for key, value in check.get("keys", {}).items()},
         )
+        return evaluate(context, [self._parsed]).decision == "Allow"
+
+    @cached_property
+    def _parsed(self) -> list[ParsedStatement]:
         document = {"Version": "2012-10-17", "Statement": [statement for _, statement in self.statements]}
-        return evaluate(context, [parse_policy_document(document)]).decision == "Allow"
+        return parse_policy_document(document)
 
     def refused(self, checks: list[Entry]) -> list[str]:
         """The questions that are answered with no, for people."""
@@ -70,6 +75,17 @@ class Policies:
             for check in checks
             if not self.allow(check)
         ]
+
+    def needing(self, piece: Piece, checks: list[Entry]) -> list[str]:
+        """The questions, of those that are answered with yes, that are answered with no without the piece."""
+        actions = {piece.text} if piece.kind == "Action" else self.actions(piece)
+        asked = [check for check in checks if check["action"] in actions and self.allow(check)]
+        return self.without(piece).refused(asked)
+
+    def actions(self, piece: Piece) -> set[str]:
+        """Those of the statement that it stands in."""
+        mine = [one for policy, one in self.statements if (policy, one.get("Sid") or "") == (piece.policy, piece.sid)]
+        return {action for statement in mine for action in _listed(statement["Action"])}
 
     def pieces(self) -> Iterator[Piece]:
         for policy, statement in self.statements:

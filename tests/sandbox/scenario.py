@@ -33,6 +33,8 @@ ORGANIZATION = "orgs/acme"
 LOGICAL_ID = "Runners"
 # A key of one's own, which cfn/provider.yaml is told of.
 OWN_KEY = "arn:aws:kms:us-east-1:000000000000:key/0a1b2c3d-1111-2222-3333-444455556666"
+# A role that it may give to nobody.
+FOREIGN_ROLE = "arn:aws:iam::000000000000:role/admin"
 # The roles that cfn/provider.yaml lets the function give to others.
 ROLE_PATH = "/github-runner-pool/"
 LOG_GROUP = f"/aws/lambda/{FUNCTION_NAME}"
