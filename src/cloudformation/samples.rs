@@ -89,7 +89,7 @@ fn no_sample_shows_its_response_url_or_a_planted_secret() {
         {
             shown = format!("{shown} {problems} {problems:?}");
         }
-        for planted in ["PLANTED", "X-Amz", "127.0.0.1", "amazonaws", "ghp_", "/ci/github-token"] {
+        for planted in ["PLANTED", "X-Amz", "127.0.0.1", "amazonaws", "ghp_", "/github-runner-pool/ci-token"] {
             assert!(!shown.contains(planted), "{name} shows {planted}: {shown}");
         }
     }

@@ -373,6 +373,7 @@ impl Default for Manners {
 }
 
 /// What becomes of jobs that outlast `DrainTimeout`.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OnDrainTimeout {
     /// They are stopped.
@@ -382,6 +383,7 @@ pub enum OnDrainTimeout {
 }
 
 /// What becomes of a Delete that GitHub does not let clean up.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OnDeregisterFailure {
     /// It goes on and says what may be left.

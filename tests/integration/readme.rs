@@ -1,10 +1,10 @@
-//! The README against the code: what it lists is all there is, and what it points to is there.
+//! The README against the code: what it lists is all there is.
 
 use std::collections::BTreeSet;
 
 use github_runner_pool::cloudformation::properties::property_names;
 
-use crate::repository::{production, root, text};
+use crate::repository::{production, text};
 use crate::templates::{attributes, pools};
 
 /// The text of a section, by its heading.
@@ -45,17 +45,6 @@ fn the_template_to_copy_names_properties_that_the_decoder_knows() {
     assert_eq!(pools.len(), 1);
     for name in pools.iter().flat_map(|pool| &pool.properties) {
         assert!(property_names().contains(&name.as_str()), "{name}");
-    }
-}
-
-#[test]
-fn every_link_into_the_repository_leads_somewhere() {
-    let readme = text("README.md");
-    let targets = readme.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-    let inside: Vec<&str> = targets.filter(|target| !target.contains("://")).collect();
-    assert!(!inside.is_empty());
-    for target in inside {
-        assert!(root().join(target).exists(), "{target}");
     }
 }
 

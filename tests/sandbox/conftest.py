@@ -11,8 +11,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from pool_by_hand import PoolByHand
-from scenario import BROKEN_IMAGE, Sink, Stage
+from scenario import BROKEN_IMAGE, OWN_KEY, TEMPLATES, Sink, Stage
 from world import World
+
+ROLE_MODULE = "test_role"
 
 
 @pytest.fixture(scope="module")
@@ -35,17 +37,32 @@ def pool(world: World) -> Iterator[PoolByHand]:
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A world with the real function in it, for all scenarios of a run. Each has stacks of its own: they do not meet.
 
+    The function has the role that people give it, and every call is checked against its policies.
     Several pools look at GitHub with one token, five times a second each: its limits are not what is tried here.
     """
     folder = tmp_path_factory.mktemp("stage")
-    with World.start(folder, time_scale=0.3, points_per_minute=1_000_000, hourly_requests=1_000_000) as started:
+    limits = {"points_per_minute": 1_000_000, "hourly_requests": 1_000_000}
+    with World.start(folder, time_scale=0.3, authorize="true", **limits) as started:
         started.prepare()
         started.post("/faults", images=[BROKEN_IMAGE])
         sink = Sink()
-        # Lambda sets this itself; MiniStack sets the stream's name only.
-        token = started.deploy_function()
+        token = started.deploy_provider(TEMPLATES / "provider.yaml", parameters={"CredentialKeyArn": OWN_KEY})
         yield Stage(started, token, sink)
         sink.close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The role is judged by what all scenarios did, so it comes last."""
+    items.sort(key=lambda item: item.path.stem == ROLE_MODULE)
+
+
+@pytest.fixture(scope="session")
+def every_scenario_ran(request: pytest.FixtureRequest) -> bool:
+    """Whether this run has all files with scenarios, and every test of them."""
+    chosen = request.config.getoption("keyword") or request.config.getoption("markexpr")
+    named = any("::" in argument for argument in request.config.args)
+    there = {path.stem for path in Path(__file__).parent.glob("test_pool_*.py")}
+    return not chosen and not named and there <= {item.path.stem for item in request.session.items}
 
 
 @pytest.hookimpl(hookwrapper=True)

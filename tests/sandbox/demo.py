@@ -23,10 +23,9 @@ from demo_waits import waits
 from demo_words import tail
 from function import build
 from stacks import Stack
-from world import REPOSITORY, World
+from world import PROVIDER_STACK, REPOSITORY, World
 
 TEMPLATES = REPOSITORY / "cfn"
-PROVIDER_STACK = "github-runner-pool"
 POOL_STACK = "runners"
 POOL = "Runners"
 LABEL = "default"

@@ -31,6 +31,12 @@ OTHER_IMAGE = "myoung34/github-runner:ubuntu-jammy"
 BROKEN_IMAGE = "myoung34/github-runner:not-to-be-pulled"
 ORGANIZATION = "orgs/acme"
 LOGICAL_ID = "Runners"
+# A key of one's own, which cfn/provider.yaml is told of.
+OWN_KEY = "arn:aws:kms:us-east-1:000000000000:key/0a1b2c3d-1111-2222-3333-444455556666"
+# A role that it may give to nobody.
+FOREIGN_ROLE = "arn:aws:iam::000000000000:role/admin"
+# The roles that cfn/provider.yaml lets the function give to others.
+ROLE_PATH = "/github-runner-pool/"
 LOG_GROUP = f"/aws/lambda/{FUNCTION_NAME}"
 TEMPLATES = Path(__file__).resolve().parents[2] / "cfn"
 EVENTS = Path(__file__).resolve().parents[2] / "events"
@@ -92,7 +98,10 @@ class Stage:
             LOGICAL_ID: {"Type": "Custom::GitHubRunnerPool", "Properties": given},
             "ExecutionRole": {
                 "Type": "AWS::IAM::Role",
-                "Properties": {"AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": []}},
+                "Properties": {
+                    "Path": ROLE_PATH,
+                    "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": []},
+                },
             },
         }
         if merged["Cluster"] == {"Ref": "Cluster"}:

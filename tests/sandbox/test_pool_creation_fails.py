@@ -19,19 +19,19 @@ POWERLESS_TOKEN = "github_pat_SandboxPlantedPowerlessToken0123"
 def doomed(stage: Stage) -> Iterator[dict[str, Pool]]:
     """All of them at the same time: most fail within a second, and those that wait for runners do it together."""
     world = stage.world
-    world.put_parameter("/sandbox/bad", BAD_TOKEN)
+    world.put_parameter("/github-runner-pool/bad", BAD_TOKEN)
     world.put_token(POWERLESS_TOKEN, {"orgs/acme": "read"})
-    world.put_parameter("/sandbox/powerless", POWERLESS_TOKEN)
+    world.put_parameter("/github-runner-pool/powerless", POWERLESS_TOKEN)
     elsewhere = PoolByHand(world)
     world.post("/faults", launches="fail")
     no_capacity = stage.start("nocapacity", OnlineTimeout=5)
     yield {
         "no capacity": _launches_failed(no_capacity),
-        "bad token": stage.start("badtoken", AccessTokenParameter="/sandbox/bad"),
-        "powerless token": stage.start("powerless", AccessTokenParameter="/sandbox/powerless"),
+        "bad token": stage.start("badtoken", AccessTokenParameter="/github-runner-pool/bad"),
+        "powerless token": stage.start("powerless", AccessTokenParameter="/github-runner-pool/powerless"),
         "unknown organization": stage.start("unknown", OrgName="nowhere"),
         "no group": stage.start("nogroup", RunnerGroup="gold"),
-        "no parameter": stage.start("noparameter", AccessTokenParameter="/sandbox/nothing"),
+        "no parameter": stage.start("noparameter", AccessTokenParameter="/github-runner-pool/nothing"),
         "no cluster": stage.start("nocluster", Cluster="nowhere"),
         "broken image": stage.start("brokenimage", Image=BROKEN_IMAGE),
         "other cluster": stage.start(
@@ -65,7 +65,7 @@ def failed(pool: Pool) -> str:
 
 def test_a_token_that_github_does_not_accept_is_named(doomed: dict[str, Pool]) -> None:
     reason = failed(doomed["bad token"])
-    assert "AccessTokenParameter /sandbox/bad" in reason
+    assert "AccessTokenParameter /github-runner-pool/bad" in reason
     assert "has expired, was revoked, or was mistyped" in reason
     assert "401" in reason
     assert BAD_TOKEN not in reason
@@ -73,7 +73,7 @@ def test_a_token_that_github_does_not_accept_is_named(doomed: dict[str, Pool]) -
 
 def test_a_token_without_the_permission_is_told_which_one_it_lacks(doomed: dict[str, Pool]) -> None:
     reason = failed(doomed["powerless token"])
-    assert "AccessTokenParameter /sandbox/powerless" in reason
+    assert "AccessTokenParameter /github-runner-pool/powerless" in reason
     assert "may not administer the runners" in reason
     assert "403" in reason
     assert "organization_self_hosted_runners" in reason or "Self-hosted runners" in reason
@@ -94,7 +94,7 @@ def test_a_runner_group_that_does_not_exist_is_named(doomed: dict[str, Pool]) ->
 
 def test_a_parameter_that_does_not_exist_is_named(doomed: dict[str, Pool]) -> None:
     reason = failed(doomed["no parameter"])
-    assert "AccessTokenParameter /sandbox/nothing" in reason
+    assert "AccessTokenParameter /github-runner-pool/nothing" in reason
     assert "there is no such parameter" in reason
 
 

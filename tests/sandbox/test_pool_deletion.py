@@ -205,7 +205,7 @@ def test_a_group_of_the_pools_own_name_that_is_not_its_own_is_left_alone(stage: 
     properties = {
         **{key: str(value) for key, value in stage.usual.items()},
         "Cluster": "not-made-yet",
-        "ExecutionRoleArn": f"arn:aws:iam::{world.account}:role/execution",
+        "ExecutionRoleArn": f"arn:aws:iam::{world.account}:role/github-runner-pool/execution",
         "LaunchTemplate": {"LaunchTemplateId": hand.template, "Version": "1"},
         "AccessTokenParameter": TOKEN_PARAMETER,
     }
@@ -251,8 +251,8 @@ def test_a_pool_whose_cluster_and_group_were_removed_by_hand_is_still_deleted(st
 def test_a_token_that_was_revoked_does_not_hold_up_a_deletion(stage: Stage) -> None:
     world, token = stage.world, "ghp_SandboxPlantedSoonRevoked0123456789ab"
     world.put_token(token, {"orgs/acme": "write"})
-    world.put_parameter("/sandbox/revoked", token)
-    pool = stage.start("revoked", AccessTokenParameter="/sandbox/revoked", DrainTimeout=2).up()
+    world.put_parameter("/github-runner-pool/revoked", token)
+    pool = stage.start("revoked", AccessTokenParameter="/github-runner-pool/revoked", DrainTimeout=2).up()
     world.revoke_token(token)
     pool_id = pool.id
     pool.delete()

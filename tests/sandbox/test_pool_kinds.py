@@ -10,7 +10,7 @@ import pytest
 from pool_by_hand import PoolByHand
 from scenario import LOGICAL_ID, OTHER_IMAGE, TEMPLATES, Pool, Stage, leftovers
 
-APP_KEY = "/sandbox/app-key"
+APP_KEY = "/github-runner-pool/app-key"
 
 
 @pytest.fixture(scope="module")

@@ -21,15 +21,15 @@ def spoken(stage: Stage) -> dict[str, str]:
     world = stage.world
     key = world.put_app("815", {7: "orgs/acme"})
     stage.planted += [line for line in key.splitlines() if len(line) > 40 and "-----" not in line]
-    world.put_parameter("/sandbox/key", key)
-    world.put_parameter("/sandbox/unknown", REVOKED)
-    world.put_parameter("/sandbox/no-key", key.replace("RSA PRIVATE", "RSA PRIVAT"))
+    world.put_parameter("/github-runner-pool/key", key)
+    world.put_parameter("/github-runner-pool/unknown", REVOKED)
+    world.put_parameter("/github-runner-pool/no-key", key.replace("RSA PRIVATE", "RSA PRIVAT"))
     app = {"AccessTokenParameter": None, "AppId": "815"}
     pools = [
         stage.start("withtoken"),
-        stage.start("withapp", **app, AppPrivateKeyParameter="/sandbox/key"),
-        stage.start("withbadkey", **app, AppPrivateKeyParameter="/sandbox/no-key"),
-        stage.start("withbadtoken", AccessTokenParameter="/sandbox/unknown"),
+        stage.start("withapp", **app, AppPrivateKeyParameter="/github-runner-pool/key"),
+        stage.start("withbadkey", **app, AppPrivateKeyParameter="/github-runner-pool/no-key"),
+        stage.start("withbadtoken", AccessTokenParameter="/github-runner-pool/unknown"),
         # A token where its parameter's name belongs, which is how people give theirs away.
         stage.start("withtokenitself", AccessTokenParameter=ACCESS_TOKEN),
         stage.start("withsecrets", Environment={"ACCESS_TOKEN": ACCESS_TOKEN}, Secrets={"bad name": ACCESS_TOKEN}),

@@ -45,6 +45,7 @@ T = TypeVar("T")
 # Planted, so that a test can look for them where they must not be.
 ACCESS_TOKEN = "ghp_SandboxPlantedAccessToken0123456789ab"
 TOKEN_PARAMETER = "/github-runner-pool/token"
+PROVIDER_STACK = "github-runner-pool"
 DEFAULT_TARGETS = ("orgs/acme", "orgs/globex", "repos/acme/app", "enterprises/umbrella")
 
 
@@ -180,9 +181,15 @@ class World:
         """
         return deploy(self, binary, role, environment)
 
-    def deploy_provider(self, template: Path, binary: Path | None = None, **environment: str) -> str:
+    def deploy_provider(
+        self,
+        template: Path,
+        binary: Path | None = None,
+        parameters: dict[str, str] | None = None,
+        **environment: str,
+    ) -> str:
         """As the README tells people to: the provider's stack, the function in its role, the stack once more."""
-        stack = self.create_stack("github-runner-pool", template).expect("CREATE_COMPLETE")
+        stack = self.create_stack(PROVIDER_STACK, template, parameters).expect("CREATE_COMPLETE")
         token = self.deploy_function(binary, stack.outputs["RoleArn"], **environment)
         stack.update(FunctionExists="true").settled().expect("UPDATE_COMPLETE")
         return token
@@ -274,6 +281,10 @@ class World:
 
     def reset_calls(self) -> None:
         self.post("/reset-calls")
+
+    def checks(self) -> list[Entry]:
+        """What IAM was asked for the function's calls, each once."""
+        return list(self.get("/checks"))
 
     def exchanges(self) -> list[Entry]:
         return list(self.get("/exchanges"))

@@ -27,6 +27,7 @@ const STOP_TIMEOUT_SECS_MAX: u32 = 172_800;
 const WARMUP_SECS_MAX: u32 = 10_000;
 
 /// Every property, in the order of the README's table.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct Raw {
@@ -97,11 +98,14 @@ pub(super) struct Raw {
     pub(super) tags: Field<Vec<Field<RawTag>>>,
 
     // CloudFormation's own: known, so that they are no unknown properties. The request reads the second by itself.
+    #[cfg_attr(test, schemars(with = "Field<Text>"))]
     service_token: Field<IgnoredAny>,
+    #[cfg_attr(test, schemars(with = "Field<Whole<1, 3600>>"))]
     service_timeout: Field<IgnoredAny>,
 }
 
 /// `LaunchTemplate`.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct RawLaunchTemplate {
@@ -111,6 +115,7 @@ pub(super) struct RawLaunchTemplate {
 }
 
 /// An item of `Tags`.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct RawTag {
@@ -120,6 +125,7 @@ pub(super) struct RawTag {
 
 /// How Auto Scaling chooses Spot pools.
 /// <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_InstancesDistribution.html>
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum SpotAllocationStrategy {

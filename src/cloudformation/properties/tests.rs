@@ -3,6 +3,7 @@
 mod becomes;
 mod laws;
 mod reasons;
+mod schema;
 
 use serde_json::{Map, Value, json};
 

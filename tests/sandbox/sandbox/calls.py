@@ -1,4 +1,4 @@
-"""Writes every AWS call down as it passes through MiniStack, and plants refusals."""
+"""Writes every AWS call down as it passes through MiniStack, with what IAM is asked for it, and plants refusals."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from ministack import app as ministack
-from ministack.core.responses import error_response_json
+from ministack.core.responses import error_response_json, request_scope
 
 from .answers import Wire
+from .authorization import Authorization
 from .core import Core, take_one
 
 _CREDENTIAL = re.compile(r"Credential=([^/]+)/[^/]+/[^/]+/([^/]+)/")
@@ -24,7 +25,7 @@ _FUNCTION_KEY = re.compile(r"\d{12}|ASIA[0-9A-F]{16}")
 Response = tuple[int, dict[str, str], bytes]
 
 
-def install(core: Core) -> None:
+def install(core: Core, authorization: Authorization) -> None:
     """Wraps MiniStack's dispatcher."""
     dispatch: Callable[..., Awaitable[Response]] = ministack._dispatch_service_request
 
@@ -36,9 +37,17 @@ def install(core: Core) -> None:
             return await dispatch(method, path, headers, body, query, request_id)
         operation, request = _operation(method, path, headers, body, query)
         caller = "function" if _FUNCTION_KEY.fullmatch(key) else "client"
+        if caller == "function":
+            with core.lock, request_scope(core.settings.account, core.settings.region):
+                checks = authorization.checks(service, operation, request or {}, *core.settings.place)
+            for check in checks:
+                core.journal.checked(check.wire)
+        else:
+            checks = None
         answer = _fault(core, service, operation, caller)
         if answer is None:
-            answer = await dispatch(method, path, headers, body, query, request_id)
+            with authorization.under(checks):
+                answer = await dispatch(method, path, headers, body, query, request_id)
         status, _, text = answer
         core.journal.call(
             service=service,

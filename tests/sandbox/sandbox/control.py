@@ -41,6 +41,7 @@ class Control:
         self.routes: dict[tuple[str, str], Callable[[Wire], Any]] = {
             ("GET", "/events"): lambda q: core.journal.events(int(q.get("after", 0))),
             ("GET", "/calls"): lambda q: core.journal.calls(int(q.get("after", 0))),
+            ("GET", "/checks"): lambda _: core.journal.checks(),
             ("GET", "/exchanges"): lambda q: core.journal.exchanges(int(q.get("after", 0))),
             ("POST", "/reset-calls"): lambda _: core.journal.forget_calls(),
             ("GET", "/faults"): lambda _: asdict(core.faults),

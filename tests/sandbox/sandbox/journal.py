@@ -1,8 +1,12 @@
-"""What happened, in order: events of the world, calls to AWS and GitHub, and whole GitHub exchanges."""
+"""What happened, in order: events of the world, calls to AWS and GitHub, and whole GitHub exchanges.
+
+Beside them, each once: what IAM was asked for the function's calls.
+"""
 
 from __future__ import annotations
 
 import itertools
+import json
 import threading
 import time
 from collections import deque
@@ -23,6 +27,7 @@ class Journal:
         self._events: deque[Entry] = deque(maxlen=KEPT_ENTRIES)
         self._calls: deque[Entry] = deque(maxlen=KEPT_ENTRIES)
         self._exchanges: deque[Entry] = deque(maxlen=KEPT_ENTRIES)
+        self._checks: dict[str, Entry] = {}
 
     def event(self, kind: str, what: str, **details: Any) -> None:
         """`kind` is the sort of thing (task, runner, job, ...), `what` what became of it."""
@@ -33,6 +38,11 @@ class Journal:
             self._calls,
             {"service": service, "operation": operation, "write": write, "caller": caller, "status": status, **details},
         )
+
+    def checked(self, check: Entry) -> None:
+        """A question to IAM for a call of the function."""
+        with self._lock:
+            self._checks.setdefault(json.dumps(check, sort_keys=True), check)
 
     def exchange(self, entry: Entry) -> None:
         """A GitHub request and its answer, without the credential."""
@@ -46,6 +56,11 @@ class Journal:
 
     def exchanges(self, after: int = 0) -> list[Entry]:
         return self._after(self._exchanges, after)
+
+    def checks(self) -> list[Entry]:
+        """Since the world began: forgetting calls does not forget these."""
+        with self._lock:
+            return list(self._checks.values())
 
     def forget_calls(self) -> None:
         with self._lock:

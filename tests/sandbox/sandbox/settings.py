@@ -65,6 +65,11 @@ class Settings:
     response_url_secret: str = "sandbox"
     """Goes into the signature of every response URL, so that a test can look for it in logs."""
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """Region and account."""
+        return self.region, self.account
+
     @classmethod
     def from_environment(cls) -> Settings:
         """Reads `SANDBOX_*`; anything unset keeps its default."""

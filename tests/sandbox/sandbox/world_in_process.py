@@ -13,7 +13,8 @@ from ministack.core import lambda_runtime
 from ministack.core.responses import request_scope
 from ministack.services.cloudformation import custom_resource
 
-from . import authorization, calls, functions, parameters
+from . import calls, functions, parameters
+from .authorization import Authorization
 from .auto_scaling.api import AutoScalingApi
 from .auto_scaling.groups import Groups
 from .cloudformation import resources, rollback
@@ -67,8 +68,9 @@ class World:
         AutoScalingApi(self.core, groups).install()
         self.ecs.install()
         parameters.install()
+        authorization = Authorization(engine, groups)
         authorization.install()
-        calls.install(self.core)
+        calls.install(self.core, authorization)
         custom_resource.invoke_custom_resource = requests.invoke
         rollback.install(requests, self.ecs)
         resources.install()

@@ -25,6 +25,11 @@ class TemplateVersion:
     number: str
     instance_type: str
     cluster: str
+    image: str
+    profile: str
+    """The name or ARN of the instance profile; empty without one."""
+    tagged: tuple[str, ...]
+    """The kinds of resources that are given tags at their launch."""
 
 
 def find(reference: Wire) -> TemplateVersion:
@@ -47,12 +52,16 @@ def find(reference: Wire) -> TemplateVersion:
     for version in record["Versions"]:
         if str(version["VersionNumber"]) == str(number):
             data = version["LaunchTemplateData"]
+            profile = data.get("IamInstanceProfile") or {}
             return TemplateVersion(
                 id=record["LaunchTemplateId"],
                 name=record["LaunchTemplateName"],
                 number=str(number),
                 instance_type=data.get("InstanceType") or "t3.large",
                 cluster=_joined_cluster(data.get("UserData") or ""),
+                image=data.get("ImageId") or "",
+                profile=profile.get("Arn") or profile.get("Name") or "",
+                tagged=tuple(item["ResourceType"] for item in data.get("TagSpecifications") or []),
             )
     raise Refusal(
         "ValidationError",

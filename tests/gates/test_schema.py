@@ -1,0 +1,92 @@
+"""The schema for editors: what is right in a template passes, and what an editor can see to be wrong is marked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft7Validator
+
+from documents import REPOSITORY, as_an_editor_reads, block
+
+SCHEMA = json.loads((REPOSITORY / "cfn/properties.schema.json").read_text())
+TEMPLATES = sorted((REPOSITORY / "cfn").glob("*.yaml"))
+# Their properties are wrong on purpose, or not those of a whole pool.
+WRONG = ("create-seven-problems", "delete-")
+EVENTS = [path for path in sorted((REPOSITORY / "events").glob("*.json")) if not path.stem.startswith(WRONG)]
+PLAIN = {
+    "ServiceToken": "arn:aws:lambda:eu-central-1:111122223333:function:github-runner-pool",
+    "OrgName": "acme",
+    "AccessTokenParameter": "/github-runner-pool/token",
+    "Cluster": "ci",
+    "CapacityProvider": "ci",
+}
+
+
+def marks(template: Any) -> list[str]:
+    """What an editor would underline: the place, what is wrong, and what is asked for instead."""
+    errors = Draft7Validator(SCHEMA).iter_errors(template)
+    return [f"{error.json_path}: {error.message}; {json.dumps(error.validator_value)}" for error in errors]
+
+
+def marks_of(**properties: Any) -> list[str]:
+    """The same for one pool; `None` takes a property out."""
+    given = {name: value for name, value in {**PLAIN, **properties}.items() if value is not None}
+    return marks({"Resources": {"Runners": {"Type": "Custom::GitHubRunnerPool", "Properties": given}}})
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_a_template_of_the_repository_has_no_marks(path: Path) -> None:
+    assert marks(as_an_editor_reads(path.read_text())) == []
+
+
+def test_the_template_to_copy_has_no_marks() -> None:
+    assert marks({"Resources": as_an_editor_reads(block("A template to copy"))}) == []
+
+
+@pytest.mark.parametrize("path", EVENTS, ids=lambda path: path.stem)
+def test_properties_as_cloudformation_sends_them_have_no_marks(path: Path) -> None:
+    properties = json.loads(path.read_text()).get("ResourceProperties") or PLAIN
+    assert marks({"Resources": {"Runners": {"Type": "Custom::GitHubRunnerPool", "Properties": properties}}}) == []
+
+
+@pytest.mark.parametrize(
+    "value", ["Count", "${Count}", {"Ref": "Count"}, {"Fn::If": ["A", 1, 2]}, ["Big", "4", "2"], "4", 4]
+)
+def test_a_number_may_be_a_function_a_number_or_its_text(value: Any) -> None:
+    assert marks_of(DesiredCount=value) == []
+
+
+def test_a_property_chosen_by_a_condition_excludes_no_other() -> None:
+    chosen, left_out = ["OfAnOrg", "acme", "AWS::NoValue"], {"Fn::If": ["OfAnOrg", {"Ref": "AWS::NoValue"}, "x"]}
+    assert marks_of(OrgName=chosen, RepoUrl=left_out) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "properties"),
+    [
+        ("OrgNme", {"OrgNme": "acme"}),
+        ("DesiredCount", {"DesiredCount": -1}),
+        ("MemoryReservation", {"MemoryReservation": 3.5}),
+        ("StopTimeout", {"StopTimeout": 172_801}),
+        ("OnDemandPercentageAboveBaseCapacity", {"OnDemandPercentageAboveBaseCapacity": "70 %"}),
+        ("Ephemeral", {"Ephemeral": "yes"}),
+        ("OnDrainTimeout", {"OnDrainTimeout": 7}),
+        ("Cluster", {"Cluster": None}),
+        ("ServiceToken", {"ServiceToken": None}),
+        ("OrgName", {"OrgName": None}),
+        ("RepoUrl", {"RepoUrl": "https://github.com/acme/app"}),
+        ("AccessTokenParameter", {"AccessTokenParameter": None}),
+        ("AppPrivateKeyParameter", {"AccessTokenParameter": None, "AppId": 4711}),
+        ("AppId", {"AppId": 4711, "AppPrivateKeyParameter": "/key"}),
+        ("CapacityProvider", {"CapacityProvider": None}),
+        ("Subnets", {"CapacityProvider": None, "LaunchTemplate": {"LaunchTemplateId": "lt-0a1b2c3d"}}),
+        ("LaunchTemplate", {"LaunchTemplate": {"LaunchTemplateId": "lt-0a1b2c3d"}, "Subnets": "subnet-0a1b2c3d"}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_mistake_is_marked(place: str, properties: dict[str, Any]) -> None:
+    (mark,) = marks_of(**properties)
+    assert place in mark

@@ -1,0 +1,163 @@
+"""The role of cfn/provider.yaml against what IAM was asked for the calls of all scenarios: enough, and no more.
+
+The stage has evaluated the same policies at every call. Here the same is asked of policies that lack a piece.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from policy import CHARACTERS_MAX, Piece, Policies
+from scenario import FOREIGN_ROLE, ROLE_PATH, Stage
+from world import PROVIDER_STACK, Entry
+
+LAMBDA_DESTINATIONS = "https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html"
+LAMBDA_QUEUES = "https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html"
+LAMBDA_LOGS = "https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html"
+LAMBDA_VERSIONS = "https://docs.aws.amazon.com/lambda/latest/dg/access-control-resources.html"
+
+# What no call of the function needs: who does it in the function's name, and where AWS says so. The local AWS does all
+# of these without asking.
+ON_ITS_BEHALF = {
+    "logs:CreateLogStream": ("Lambda, for the function's log", LAMBDA_LOGS),
+    "logs:PutLogEvents": ("Lambda, for the function's log", LAMBDA_LOGS),
+    "sqs:SendMessage": ("Lambda, for an event that it gave up", LAMBDA_DESTINATIONS),
+    "sqs:ReceiveMessage": ("Lambda, which has the queue invoke the function", LAMBDA_QUEUES),
+    "sqs:DeleteMessage": ("Lambda, which has the queue invoke the function", LAMBDA_QUEUES),
+    "sqs:GetQueueAttributes": ("Lambda, which has the queue invoke the function", LAMBDA_QUEUES),
+}
+# Resources of which the scenarios use another one of the same statement.
+OTHER_FORMS = {
+    ":function:github-runner-pool:*": ("the continuation of a function with an alias or a version", LAMBDA_VERSIONS),
+}
+REGION, ACCOUNT = "us-east-1", "000000000000"
+OWN_ID = "ghr-ci-Runners-0a1b2c3d4e"
+OWN = {"aws:ResourceTag/github-runner-pool:id": OWN_ID}
+MADE = {"aws:RequestTag/github-runner-pool:id": OWN_ID}
+LAUNCHED = {"ec2:LaunchTemplate": f"arn:aws:ec2:{REGION}:{ACCOUNT}:launch-template/lt-0a1b2c3d"}
+
+
+def arn(service: str, resource: str) -> str:
+    return f"arn:aws:{service}:{REGION}:{ACCOUNT}:{resource}"
+
+
+def role(name: str) -> str:
+    return f"arn:aws:iam::{ACCOUNT}:role{name}"
+
+
+def group(name: str) -> str:
+    return arn("autoscaling", f"autoScalingGroup:0a1b2c3d:autoScalingGroupName/{name}")
+
+
+@pytest.fixture(scope="module")
+def policies(stage: Stage) -> Policies:
+    found = stage.world.client("cloudformation").describe_stack_resource(
+        StackName=PROVIDER_STACK, LogicalResourceId="Role"
+    )
+    return Policies.of_role(stage.world, found["StackResourceDetail"]["PhysicalResourceId"])
+
+
+@pytest.fixture(scope="module")
+def checks(stage: Stage, every_scenario_ran: bool) -> list[Entry]:
+    """What IAM was asked in the whole run, but for the one call that a scenario has refused."""
+    if not every_scenario_ran:
+        pytest.skip("shows what all scenarios need: run the whole folder, as `make sandbox-test` does")
+    return [check for check in stage.world.checks() if check["resource"] != FOREIGN_ROLE]
+
+
+def test_every_call_is_allowed(policies: Policies, checks: list[Entry]) -> None:
+    assert len({check["action"] for check in checks}) > 35
+    assert policies.refused(checks) == []
+
+
+def test_no_piece_of_a_statement_can_be_taken_out(policies: Policies, checks: list[Entry]) -> None:
+    """For each action and each resource of each statement there is a call that is refused without it."""
+    surplus = [
+        str(piece)
+        for piece in policies.pieces()
+        if not explained(policies, piece) and policies.needing(piece, checks) == []
+    ]
+    assert surplus == []
+
+
+def test_what_is_done_on_the_functions_behalf_is_in_the_policy_and_nothing_that_a_call_needs(
+    policies: Policies, checks: list[Entry]
+) -> None:
+    pieces = [piece for piece in policies.pieces() if explained(policies, piece)]
+    assert {piece.text for piece in pieces} >= set(ON_ITS_BEHALF)
+    for piece in pieces:
+        assert policies.needing(piece, checks) == [], f"{piece} is needed by a call: take it out of the table"
+
+
+def explained(policies: Policies, piece: Piece) -> bool:
+    """Whether a table has it; a resource also if the table has every action of its statement."""
+    if piece.kind == "Action":
+        return piece.text in ON_ITS_BEHALF
+    return policies.actions(piece) <= set(ON_ITS_BEHALF) or piece.text.endswith(tuple(OTHER_FORMS))
+
+
+def test_the_policies_fit_into_a_role(policies: Policies) -> None:
+    # The sandbox's Region and stack have short names.
+    assert policies.n_characters < CHARACTERS_MAX - 1_000
+
+
+ALLOWED: list[tuple[str, str, dict[str, str]]] = [
+    ("ecs:UpdateService", arn("ecs", f"service/ci/{OWN_ID}"), OWN),
+    ("ecs:StopTask", arn("ecs", "task/ci/0a1b2c3d"), OWN),
+    ("autoscaling:DeleteAutoScalingGroup", group(OWN_ID), OWN),
+    ("ec2:RunInstances", arn("ec2", "instance/*"), LAUNCHED),
+    ("iam:PassRole", role(f"{ROLE_PATH}execution"), {"iam:PassedToService": "ecs-tasks.amazonaws.com"}),
+    ("lambda:InvokeFunction", arn("lambda", "function:github-runner-pool:live"), {}),
+    ("ssm:GetParameter", arn("ssm", "parameter/github-runner-pool/token"), {}),
+]
+# Nothing calls these. Should the code begin to, then its call is refused like each of these.
+REFUSED: list[tuple[str, str, dict[str, str]]] = [
+    # An operation that the function has no use for.
+    ("ecs:RunTask", arn("ecs", f"task-definition/{OWN_ID}:1"), MADE),
+    ("ecs:DeleteCluster", arn("ecs", "cluster/ci"), {}),
+    ("ecs:ExecuteCommand", arn("ecs", "task/ci/0a1b2c3d"), OWN),
+    ("autoscaling:TerminateInstanceInAutoScalingGroup", group(OWN_ID), OWN),
+    ("ec2:TerminateInstances", arn("ec2", "instance/i-0a1b2c3d"), {}),
+    ("iam:CreateRole", role(f"{ROLE_PATH}more"), {}),
+    # Of somebody else, by its name.
+    ("ecs:UpdateService", arn("ecs", "service/ci/web"), OWN),
+    ("ecs:DeleteCapacityProvider", arn("ecs", "capacity-provider/web"), OWN),
+    ("autoscaling:DeleteAutoScalingGroup", group("web"), OWN),
+    ("ecs:RegisterTaskDefinition", arn("ecs", "task-definition/web:*"), MADE),
+    # Of somebody else, by its tags.
+    ("ecs:UpdateService", arn("ecs", f"service/ci/{OWN_ID}"), {}),
+    ("ecs:StopTask", arn("ecs", "task/ci/0a1b2c3d"), {"aws:ResourceTag/team": "web"}),
+    ("ecs:UpdateTaskProtection", arn("ecs", "task/ci/0a1b2c3d"), {}),
+    ("autoscaling:UpdateAutoScalingGroup", group(OWN_ID), {}),
+    # Made without the tag, or made one's own by a tag.
+    ("ecs:CreateService", arn("ecs", f"service/ci/{OWN_ID}"), {}),
+    ("autoscaling:CreateAutoScalingGroup", group(OWN_ID), {}),
+    ("ecs:TagResource", arn("ecs", f"service/ci/{OWN_ID}"), MADE),
+    ("ec2:CreateTags", arn("ec2", "instance/i-0a1b2c3d"), {}),
+    # Without the launch template, whose choices are its owner's.
+    ("ec2:RunInstances", arn("ec2", "instance/*"), {}),
+    # Roles and functions of somebody else, or for somebody else.
+    ("iam:PassRole", FOREIGN_ROLE, {"iam:PassedToService": "ecs-tasks.amazonaws.com"}),
+    ("iam:PassRole", role(f"{ROLE_PATH}execution"), {"iam:PassedToService": "lambda.amazonaws.com"}),
+    ("iam:CreateServiceLinkedRole", role("/aws-service-role/x.amazonaws.com/X"), {}),
+    ("lambda:InvokeFunction", arn("lambda", "function:github-runner-pool-2"), {}),
+    # Parameters and secrets of somebody else, and credentials that only their owner writes.
+    ("ssm:GetParameter", arn("ssm", "parameter/database/password"), {}),
+    ("ssm:GetParameter", arn("ssm", "parameter/github-runner-pool-2/token"), {}),
+    ("ssm:PutParameter", arn("ssm", "parameter/github-runner-pool/token"), {}),
+    ("secretsmanager:GetSecretValue", arn("secretsmanager", "secret:database-0a1b2c"), {}),
+    ("kms:Decrypt", arn("kms", "key/0a1b2c3d"), {"kms:ViaService": "s3.us-east-1.amazonaws.com"}),
+]
+
+
+@pytest.mark.parametrize(("action", "resource", "keys"), ALLOWED, ids=lambda value: str(value)[-40:])
+def test_a_call_of_its_kind_is_allowed(policies: Policies, action: str, resource: str, keys: dict[str, str]) -> None:
+    assert policies.allow({"action": action, "resource": resource, "keys": keys})
+
+
+@pytest.mark.parametrize(("action", "resource", "keys"), REFUSED, ids=lambda value: str(value)[-40:])
+def test_one_more_call_is_refused(policies: Policies, action: str, resource: str, keys: dict[str, str]) -> None:
+    more: dict[str, Any] = {"action": action, "resource": resource, "keys": keys, "operation": "made up"}
+    assert len(policies.refused([more])) == 1
