@@ -27,6 +27,7 @@ VENV := .sandbox/venv
 PYTHON := $(CURDIR)/$(VENV)/bin/python
 CARGO_DENY := .tools/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 CFN_LINT := .tools/cfn-lint-$(CFN_LINT_VERSION)/bin/cfn-lint
+PYTHON_FILES := tests/bench tests/sandbox
 LAMBDA_DIR := $(CARGO_TARGET_DIR)/lambda
 
 .PHONY: help
@@ -57,15 +58,15 @@ check: lint deny gates test build-x86-64 sandbox-test demo ## All that CI runs
 .PHONY: fmt
 fmt: $(VENV)/made ## Format Rust and Python
 	cargo fmt
-	$(VENV)/bin/ruff format --quiet tests/sandbox
+	$(VENV)/bin/ruff format --quiet $(PYTHON_FILES)
 
 .PHONY: lint
 lint: $(VENV)/made $(CFN_LINT) ## Check format, lints, documentation and templates, warnings denied
 	cargo fmt --check
 	cargo clippy --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
-	$(VENV)/bin/ruff format --quiet --check tests/sandbox
-	$(VENV)/bin/ruff check --quiet tests/sandbox
+	$(VENV)/bin/ruff format --quiet --check $(PYTHON_FILES)
+	$(VENV)/bin/ruff check --quiet $(PYTHON_FILES)
 	$(CFN_LINT) cfn/*.yaml
 
 .PHONY: deny
@@ -117,6 +118,13 @@ build-x86-64 build-arm64: build-%: $(VENV)/made
 		| grep -o 'GLIBC_[0-9.]*' | cut -d_ -f2 | sort -Vu | tail -1); \
 	echo "$*: needs glibc $$needed (limit $(GLIBC_MAX))"; \
 	test "$$(printf '%s\n' "$$needed" $(GLIBC_MAX) | sort -V | tail -1)" = $(GLIBC_MAX)
+
+##@ Measure
+
+# Not part of `check`: times depend on the machine's mood. Sizes and calls do not, and are checked there.
+.PHONY: bench
+bench: $(VENV)/made build-x86-64 ## Measure start, CPU, memory, size and calls beside Python and Node; ROUNDS=20
+	@$(PYTHON) tests/bench/bench.py $(LAMBDA_DIR)/x86-64/bootstrap/bootstrap.zip
 
 # Tools.
 

@@ -1,7 +1,7 @@
 //! What does not stand in the way yet, and soon may: told in the log before anything is built, and beside the outcome.
 //!
 //! GitHub's rules, as far as a look at its list can tell them:
-//! - github.com and ghe.com let no runner in that is older than [`OLDEST_TO_REGISTER`].
+//! - github.com and ghe.com let no runner in that is older than `OLDEST_TO_REGISTER`.
 //! - A runner that does not update itself gets no more jobs 30 days after a newer version came out. When that was, no
 //!   list tells; that there is one shows as soon as any runner listed has it.
 //!   <https://docs.github.com/en/actions/reference/runners/self-hosted-runners>
