@@ -1,6 +1,6 @@
 //! What does not stand in the way yet, and soon may: told in the log before anything is built, and beside the outcome.
 //!
-//! GitHub's rules, as far as a look at its list can tell them:
+//! A launch template that has its instances join another cluster is one. The others are GitHub's rules, as far as a look at its list can tell them:
 //! - github.com and ghe.com let no runner in that is older than `OLDEST_TO_REGISTER`.
 //! - A runner that does not update itself gets no more jobs 30 days after a newer version came out. When that was, no
 //!   list tells; that there is one shows as soon as any runner listed has it.
@@ -12,7 +12,7 @@ use std::fmt;
 
 use super::continuation::{Continuation, Goal, Present};
 use super::decision::Outcome;
-use super::identity::RunnerMark;
+use super::identity::{RunnerMark, cluster_name};
 use super::observed::{GitHubView, Observed, Runner};
 use super::spec::HostKind;
 
@@ -65,7 +65,7 @@ pub fn of(held: &Continuation, seen: &Observed) -> Vec<String> {
     };
     let mark = RunnerMark::of(&held.id, &goal.spec);
     let (own, others): (Vec<&Runner>, Vec<&Runner>) = listed.iter().partition(|runner| mark.owns(runner));
-    version(goal, &own, listed).into_iter().chain(crowd(goal, others.len())).collect()
+    [version(goal, &own, listed), crowd(goal, others.len()), cluster(goal, seen)].into_iter().flatten().collect()
 }
 
 /// The outcome, with its warnings.
@@ -113,4 +113,15 @@ fn crowd(goal: &Present, n_others: usize) -> Option<String> {
             goal.spec.github.scope
         )
     })
+}
+
+/// Instances that join another cluster. Where the pool's is named as well, a script chooses.
+fn cluster(goal: &Present, seen: &Observed) -> Option<String> {
+    let ours = cluster_name(&goal.spec.cluster);
+    let others = &seen.template_clusters;
+    let other = others.first().filter(|_| !others.contains(ours))?;
+    Some(format!(
+        "LaunchTemplate: its user data has the instances join the cluster {other}, and not {ours}; write \
+         ECS_CLUSTER={ours} to /etc/ecs/ecs.config there"
+    ))
 }

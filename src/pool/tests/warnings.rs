@@ -7,6 +7,7 @@ use crate::pool::decision::Outcome;
 use crate::pool::observed::{GitHubView, Observed, Protection, Runner, Task, TaskPhase};
 use crate::pool::spec::{GitHubHost, PoolSpec, Scheme};
 use crate::pool::survey::Survey;
+use crate::pool::user_data::clusters;
 use crate::pool::warnings::{beside, of};
 
 const DIGEST: &str = "sha256:0123";
@@ -94,6 +95,42 @@ fn a_group_is_nearly_full_from_nine_thousand_runners_on() {
     let found = warned(large, &[], &others(8_900));
     assert_eq!(found.len(), 1);
     assert!(found.iter().all(|said| said.contains("the organization acme has 9000 runners")), "{found:?}");
+}
+
+#[test]
+fn the_clusters_that_user_data_names_are_found_where_they_stand_as_they_are() {
+    let cases: &[(&str, &[&str])] = &[
+        ("#!/bin/bash\necho ECS_CLUSTER=build >> /etc/ecs/ecs.config\n", &["build"]),
+        ("cat <<'EOF' >> /etc/ecs/ecs.config\nECS_CLUSTER=a_b-1\nECS_ENABLE_TASK_IAM_ROLE=true\nEOF", &["a_b-1"]),
+        ("ECS_CLUSTER=\"quoted\"\nexport ECS_CLUSTER='other'", &["other", "quoted"]),
+        ("if x; then echo ECS_CLUSTER=one; else echo ECS_CLUSTER=two; fi", &["one", "two"]),
+        ("[settings.host]\ncluster = \"no\"\n[settings.ecs]\ncluster = \"rocket\"\n[x]\ncluster = \"no\"", &["rocket"]),
+        // What is filled in later cannot be told, and a comment is none.
+        ("echo ECS_CLUSTER=$NAME >> f; echo ECS_CLUSTER=${NAME}; echo ECS_CLUSTER=ci-$STAGE; ECS_CLUSTER=`name`", &[]),
+        ("# ECS_CLUSTER=example\nECS_CLUSTER=\n", &[]),
+        ("yum install -y docker", &[]),
+    ];
+    for (text, wanted) in cases {
+        assert_eq!(clusters(text).iter().map(String::as_str).collect::<Vec<_>>(), *wanted, "{text}");
+    }
+}
+
+#[test]
+fn a_launch_template_that_names_another_cluster_and_not_the_pools_is_warned_of() {
+    let warned = |clusters: &[&str]| {
+        let mut named = spec();
+        named.cluster = "arn:aws:ecs:eu-central-1:111122223333:cluster/build".to_owned();
+        let template_clusters = clusters.iter().map(|name| (*name).to_owned()).collect();
+        of(&present(named), &Observed { template_clusters, ..Observed::default() })
+    };
+    for clusters in [&[][..], &["build"], &["build", "default"]] {
+        assert_eq!(warned(clusters), Vec::<String>::new(), "{clusters:?}");
+    }
+    assert_eq!(
+        warned(&["default"]),
+        ["LaunchTemplate: its user data has the instances join the cluster default, and not build; write \
+          ECS_CLUSTER=build to /etc/ecs/ecs.config there"]
+    );
 }
 
 #[test]
