@@ -33,17 +33,17 @@ HEADS = (
 
 def table(variants: list[Variant], taken: dict[str, Taken]) -> str:
     """One line for each program; the floor is the first."""
-    floor = taken[variants[0].name].middle("start_ms")
+    floor = taken[variants[0].name].typical("start_ms")
     rows = [["---"] + ["---:"] * (len(HEADS) - 1)]
     for variant in variants:
         found = taken[variant.name]
-        start, counted = found.middle("start_ms"), found.delete_calls
+        start, counted = found.typical("start_ms"), found.delete_calls
         row = [variant.name, f"{variant.zip_bytes / 1e6:.2f}", f"{start:.1f}", f"{start / floor:.1f}"]
-        row.append(f"{found.middle('start_cpu_ms'):.1f}")
+        row.append(f"{found.typical('start_cpu_ms'):.1f}")
         if variant.works:
             github = counted["github list"] + counted["github delete"]
-            row += [f"{found.middle('answer_cpu_ms'):.2f}", f"{found.middle('delete_cpu_ms'):.1f}"]
-            row += [f"{found.middle('delete_peak_kib') / 1024:.1f}", f"{counted['aws']} + {github}"]
+            row += [f"{found.typical('answer_cpu_ms'):.2f}", f"{found.typical('delete_cpu_ms'):.1f}"]
+            row += [f"{found.typical('delete_peak_kib') / 1024:.1f}", f"{counted['aws']} + {github}"]
         rows.append(row + [""] * (len(HEADS) - len(row)))
     return "\n".join("| " + " | ".join(cells) + " |" for cells in [list(HEADS), *rows])
 
@@ -51,9 +51,13 @@ def table(variants: list[Variant], taken: dict[str, Taken]) -> str:
 def targets(variants: list[Variant], taken: dict[str, Taken]) -> str:
     """What was aimed for, and whether this run is within it."""
     floor, ours, *rivals = (taken[variant.name] for variant in variants)
-    start = ours.middle("start_ms")
-    slower = min(rival.middle("start_ms") for rival in rivals) / start
-    ratio, answer, peak = start / floor.middle("start_ms"), ours.middle("answer_cpu_ms"), ours.middle("delete_peak_kib")
+    start = ours.typical("start_ms")
+    slower = min(rival.typical("start_ms") for rival in rivals) / start
+    ratio, answer, peak = (
+        start / floor.typical("start_ms"),
+        ours.typical("answer_cpu_ms"),
+        ours.typical("delete_peak_kib"),
+    )
     lines = [
         (ratio <= START_TO_FLOOR_MAX, f"start: {ratio:.2f} times the floor, aimed at {START_TO_FLOOR_MAX} at most"),
         (
@@ -76,7 +80,7 @@ def machine(rounds: int, load: float) -> str:
     return (
         f"{os.cpu_count()} x {model}, Linux {platform.release()}, {platform.machine()}, load {load:.1f} at the start; "
         f"Rust {_said('rustc', '--version').split()[1]}, Python {platform.python_version()}, "
-        f"Node {_said('node', '--version')[1:]}; medians of {rounds} rounds"
+        f"Node {_said('node', '--version')[1:]}; lower quartiles of {rounds} rounds"
     )
 
 
