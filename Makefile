@@ -29,7 +29,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 VENV := .sandbox/venv
 PYTHON := $(CURDIR)/$(VENV)/bin/python
-PYTHON_FOLDERS := tests/sandbox tests/gates cfn/deploy
+PYTHON_FOLDERS := tests/sandbox tests/gates tests/bench cfn/deploy
 CARGO_DENY := .tools/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 CFN_LINT := .tools/cfn-lint-$(CFN_LINT_VERSION)/bin/cfn-lint
 CHECKOV := .tools/checkov-$(CHECKOV_VERSION)/bin/checkov
@@ -177,6 +177,13 @@ build-x86-64 build-arm64: build-%: $(DEPLOY_VENV)/made
 		| grep -o 'GLIBC_[0-9.]*' | cut -d_ -f2 | sort -Vu | tail -1); \
 	echo "$*: needs glibc $$needed (limit $(GLIBC_MAX))"; \
 	test "$$(printf '%s\n' "$$needed" $(GLIBC_MAX) | sort -V | tail -1)" = $(GLIBC_MAX)
+
+##@ Measure
+
+# Not part of `check`: times depend on the machine's mood. Sizes and calls do not, and are checked there.
+.PHONY: bench
+bench: $(VENV)/made build-x86-64 ## Measure start, CPU, memory, size and calls beside Python and Node; ROUNDS=20
+	@$(PYTHON) tests/bench/bench.py $(LAMBDA_DIR)/x86-64/bootstrap/bootstrap.zip
 
 # Tools.
 

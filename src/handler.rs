@@ -7,6 +7,7 @@
 
 mod given_up;
 mod plan;
+mod survey;
 mod telling;
 mod work;
 
@@ -90,8 +91,8 @@ impl Done {
     }
 }
 
-/// Works on one event. What it tells is for somebody who waits for the invocation's end, as with a plan; CloudFormation
-/// is told otherwise.
+/// Works on one event. What it tells is for somebody who waits for the invocation's end, as with a plan or a survey;
+/// CloudFormation is told otherwise.
 ///
 /// # Errors
 /// When the event is worth another delivery.
@@ -101,10 +102,13 @@ pub async fn handle<W: World>(
     event: &Value,
     invocation: &Invocation,
 ) -> Result<Value, HandleError> {
-    match plan::answer(world, event).await {
-        Some(plan) => Ok(plan),
-        None => dispatch(world, settings, event, invocation).await.map(|()| Value::Null),
+    if let Some(plan) = plan::answer(world, event).await {
+        return Ok(plan);
     }
+    if let Some(survey) = survey::answer(world, event).await {
+        return Ok(survey);
+    }
+    dispatch(world, settings, event, invocation).await.map(|()| Value::Null)
 }
 
 async fn dispatch<W: World>(

@@ -159,7 +159,7 @@ mod tests {
         let lines = Lines { now, write, function: "github-runner-pool".to_owned() };
         tracing::subscriber::with_default(Registry::default().with(lines), || {
             let online = None::<u64>;
-            tracing::info!(target: metrics::TARGET, RequestType = "Create", Requests = 1_u64, RunnersOnline = online);
+            tracing::info!(target: metrics::TARGET, RequestType = "Create", Outcome = "SUCCESS", Requests = 1_u64, RunnersOnline = online);
         });
         let line: Value = WRITTEN.with_borrow(|written| serde_json::from_slice(written).unwrap());
         assert_eq!(line["FunctionName"], "github-runner-pool");
@@ -169,7 +169,11 @@ mod tests {
         assert_eq!(directive["Metrics"], serde_json::json!([{ "Name": "Requests", "Unit": "Count" }]));
         assert_eq!(
             directive["Dimensions"],
-            serde_json::json!([["FunctionName"], ["FunctionName", "RequestType", "Outcome"]])
+            serde_json::json!([
+                ["FunctionName"],
+                ["FunctionName", "Outcome"],
+                ["FunctionName", "RequestType", "Outcome"]
+            ])
         );
     }
 }

@@ -10,16 +10,17 @@ use serde_json::{Map, Value, json};
 
 use crate::pool::continuation::{Continuation, RequestType};
 use crate::pool::decision::Outcome;
+use crate::pool::survey::Survey;
 use crate::pool::time::Timestamp;
 
 /// The target of a metric line.
 pub const TARGET: &str = "metrics";
 
 /// The namespace that CloudWatch shows them in.
-const NAMESPACE: &str = "GitHubRunnerPool";
+pub const NAMESPACE: &str = "GitHubRunnerPool";
 
 /// Every metric, with its unit.
-const UNITS: &[(&str, &str)] = &[
+pub const UNITS: &[(&str, &str)] = &[
     ("Requests", "Count"),
     ("Duration", "Seconds"),
     ("RunnersOnline", "Count"),
@@ -31,7 +32,15 @@ const UNITS: &[(&str, &str)] = &[
     ("AwsCalls", "Count"),
     ("GitHubCalls", "Count"),
     ("GitHubRateRemaining", "Count"),
+    ("Pools", "Count"),
+    ("TasksRunning", "Count"),
+    // CloudWatch has no unit of days.
+    ("OldestRunnerDays", "None"),
 ];
+
+/// The dimensions by which they can be asked for. A line's metrics have those that the line has the fields of.
+pub const DIMENSIONS: &[&[&str]] =
+    &[&["FunctionName"], &["FunctionName", "Outcome"], &["FunctionName", "RequestType", "Outcome"]];
 
 /// What a request came to, in numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -100,6 +109,16 @@ pub fn invocation(aws_calls: u64, github_calls: u64, github_remaining: Option<u6
     );
 }
 
+/// Tells how all pools are.
+pub fn survey(all: &Survey) {
+    tracing::info!(
+        target: TARGET,
+        Pools = all.n_pools,
+        TasksRunning = all.n_running,
+        OldestRunnerDays = all.oldest_days,
+    );
+}
+
 /// Makes a line one that CloudWatch reads metrics from.
 pub(crate) fn embed(line: &mut Map<String, Value>, function: &str, now: Timestamp) {
     let metrics: Vec<Value> = UNITS
@@ -107,11 +126,9 @@ pub(crate) fn embed(line: &mut Map<String, Value>, function: &str, now: Timestam
         .filter(|(name, _)| line.contains_key(*name))
         .map(|(name, unit)| json!({ "Name": name, "Unit": unit }))
         .collect();
-    let mut dimensions = vec![json!(["FunctionName"])];
-    if line.contains_key("RequestType") {
-        dimensions.push(json!(["FunctionName", "RequestType", "Outcome"]));
-    }
     line.insert("FunctionName".to_owned(), function.into());
+    let dimensions: Vec<&&[&str]> =
+        DIMENSIONS.iter().filter(|set| set.iter().all(|field| line.contains_key(*field))).collect();
     let directive = json!({ "Namespace": NAMESPACE, "Dimensions": dimensions, "Metrics": metrics });
     line.insert("_aws".to_owned(), json!({ "Timestamp": now.epoch_millis(), "CloudWatchMetrics": [directive] }));
 }

@@ -3,7 +3,7 @@
 //! No async, no I/O, no clock, no randomness, no logging, and no name of anything outside this folder. In reading
 //! order: the words ([`spec`], [`identity`], [`record`], [`task_definition`], [`observed`], [`refusal`]), the carrying
 //! ([`continuation`]), the deciding ([`decision`], [`succession`], [`convergence`], [`retirement`], [`deletion`]), and what it comes
-//! to ([`plan`] with its [`evidence`], [`report`]).
+//! to ([`plan`] with its [`evidence`], [`report`], [`warnings`], [`user_data`]). Apart from all requests: [`survey`].
 
 pub mod abandonment;
 pub mod continuation;
@@ -22,8 +22,11 @@ pub mod retirement;
 pub mod secret;
 pub mod spec;
 pub mod succession;
+pub mod survey;
 pub mod task_definition;
 pub mod time;
+pub mod user_data;
+pub mod warnings;
 
 #[cfg(test)]
 mod tests;

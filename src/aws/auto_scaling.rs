@@ -6,6 +6,8 @@ mod classify;
 mod groups;
 mod shape;
 
+use std::collections::BTreeSet;
+
 use aws_sdk_autoscaling::Client;
 use aws_sdk_autoscaling::config::{Builder, Config};
 use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpClient, SharedHttpConnector};
@@ -55,6 +57,10 @@ impl AutoScaling for AutoScalingClient {
 
     async fn template_version(&self, template: &TemplateRef, version: &str) -> Call<Option<u64>> {
         self.templates.version(template, version).await
+    }
+
+    async fn template_clusters(&self, template: &TemplateRef, version: &str) -> Call<BTreeSet<String>> {
+        self.templates.clusters(template, version).await
     }
 
     async fn create_group(&self, name: &str, shape: &GroupShape, tags: &Tags) -> Call<()> {

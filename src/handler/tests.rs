@@ -3,6 +3,7 @@
 mod barren;
 mod given_up;
 mod plan;
+mod survey;
 
 use serde_json::{Value, json};
 

@@ -15,7 +15,7 @@ use super::spec::{Capacity, PoolSpec};
 
 /// Every physical id of ours begins so. ECS refuses names that begin with `aws`, `ecs` or `fargate`, and a stack may
 /// well be called that.
-const PREFIX: &str = "ghr";
+pub const PREFIX: &str = "ghr";
 /// Digits of the hash: 40 bits, enough that two pools of one stack never meet.
 const DIGITS: usize = 10;
 /// Characters of the stack's name and of the logical id that the physical id keeps, each. Two of these, the prefix and

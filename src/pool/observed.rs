@@ -43,6 +43,8 @@ pub struct Observed {
     pub is_complete: bool,
     /// The number that the template's launch-template version stands for now.
     pub template_version: Option<u64>,
+    /// The clusters that its user data names, where that was looked up.
+    pub template_clusters: BTreeSet<String>,
     /// Who works for the resource, or for this pool of it; `None` if nobody has said so.
     pub turn: Option<SeenTurn>,
     /// Whether the resource's record is about another pool of it, so that this one has a record of its own.

@@ -10,3 +10,4 @@ mod retirement;
 mod succession;
 mod support;
 mod task_definition;
+mod warnings;

@@ -11,6 +11,7 @@ use crate::pool::decision::{Decision, Look, Moment, Outcome, Waiting, decide};
 use crate::pool::plan::Step;
 use crate::pool::succession::{SeenTurn, Turn, Yield, takes_turn_first};
 use crate::pool::time::Timestamp;
+use crate::pool::warnings;
 
 /// Rounds of one invocation. At the shortest sensible poll interval of a fifth of a second a whole invocation of
 /// fifteen minutes has 4,500 looks; a loop that wants more than this is a bug, and is told as one.
@@ -35,7 +36,7 @@ pub enum End {
 pub async fn drive<W: World>(world: &W, held: &mut Continuation, poll: Duration, until: Timestamp) -> End {
     let mut session = Session::default();
     let mut look = Look::Everything;
-    let mut said = None;
+    let (mut said, mut has_warned) = (None, false);
     for _ in 0..ROUNDS_MAX {
         let wide = if takes_turn_first(held) { Look::Turn } else { look };
         if let Err(error) = observe(world, held, &mut session, wide).await {
@@ -44,8 +45,13 @@ pub async fn drive<W: World>(world: &W, held: &mut Continuation, poll: Duration,
         let at = Moment { now: world.clock().now(), poll };
         let record = held.record(&session.seen);
         held.memory.note_look(record.as_ref(), &session.seen, at.now);
+        if session.seen.is_complete && !std::mem::replace(&mut has_warned, true) {
+            for warning in warnings::of(held, &session.seen) {
+                tracing::warn!(step = "preflight", "{warning}");
+            }
+        }
         match decide(held, &session.seen, at) {
-            Decision::Answer(outcome) => return End::Outcome(outcome),
+            Decision::Answer(outcome) => return End::Outcome(told(held, &session, outcome)),
             Decision::Yield(why) => return End::Yielded(why),
             Decision::Act(plan) => {
                 said = None;
@@ -64,7 +70,7 @@ pub async fn drive<W: World>(world: &W, held: &mut Continuation, poll: Duration,
                     refused(&mut session, error);
                     held.memory.note_look(None, &session.seen, now);
                     match decide(held, &session.seen, Moment { now, poll }) {
-                        Decision::Answer(outcome) => return End::Outcome(outcome),
+                        Decision::Answer(outcome) => return End::Outcome(told(held, &session, outcome)),
                         Decision::Yield(why) => return End::Yielded(why),
                         Decision::Wait { until, .. } => world.clock().sleep_until(until).await,
                         Decision::Act(_) => {}
@@ -90,6 +96,11 @@ pub async fn drive<W: World>(world: &W, held: &mut Continuation, poll: Duration,
          with the function's log.",
         held.id
     )))
+}
+
+/// What may soon stand in the way is told whatever the outcome.
+fn told(held: &Continuation, session: &Session, outcome: Outcome) -> Outcome {
+    warnings::beside(outcome, warnings::of(held, &session.seen))
 }
 
 fn refused(session: &mut Session, error: CallError) {

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::try_join;
 
 use super::ports::{AutoScaling, Call, Credential, Ecs, GitHub, Parameters, Record, Succession, World};
-use crate::pool::continuation::{Continuation, Goal, Preflight};
+use crate::pool::continuation::{Continuation, Goal, Preflight, Wish};
 use crate::pool::decision::Look;
 use crate::pool::identity::{PhysicalId, TAG_CONTENT};
 use crate::pool::observed::{GitHubView, Observed, Permission, Protection, ServiceState, Task};
 use crate::pool::record::PoolRecord;
 use crate::pool::refusal::{Class, Refusal, Remote};
-use crate::pool::spec::{Administrator, Capacity};
+use crate::pool::spec::{Administrator, Capacity, LaunchTemplate};
 use crate::pool::succession::{SeenTurn, Turn, is_about_another, own_record_name, record_name};
 
 /// What an invocation knows beside its continuation: the last look, and the credential that it read.
@@ -20,6 +20,7 @@ pub struct Session {
     /// The last look; a narrower one brings part of it up to date.
     pub seen: Observed,
     credential: Option<Credential>,
+    has_asked_for_clusters: bool,
 }
 
 impl Session {
@@ -108,11 +109,29 @@ async fn group<W: World>(world: &W, held: &Continuation, session: &mut Session, 
             Ok(number) => Some(number),
             Err(_) => world.auto_scaling().template_version(&template.reference, &template.version).await?,
         };
+        clusters_of_template(world, held, template, session).await;
     }
     if look == Look::Diagnosis {
         session.seen.failed_activity = world.auto_scaling().last_failed_activity(held.id.as_str()).await?;
     }
     Ok(())
+}
+
+/// Asked once, by a request that changes something. It is for a warning alone, so that a refusal is no obstacle.
+async fn clusters_of_template<W: World>(
+    world: &W,
+    held: &Continuation,
+    template: &LaunchTemplate,
+    session: &mut Session,
+) {
+    let changes = matches!(&held.goal, Goal::Present(present) if present.wish == Wish::Changed);
+    if !changes || std::mem::replace(&mut session.has_asked_for_clusters, true) {
+        return;
+    }
+    match world.auto_scaling().template_clusters(&template.reference, &template.version).await {
+        Ok(clusters) => session.seen.template_clusters = clusters,
+        Err(error) => log_refusal(&error),
+    }
 }
 
 async fn association<W: World>(

@@ -8,7 +8,7 @@
 
 #![expect(async_fn_in_trait, reason = "no caller needs `Send`: the Lambda runtime here is single-threaded")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt;
 
@@ -197,6 +197,8 @@ pub trait AutoScaling {
     async fn last_failed_activity(&self, name: &str) -> Call<Option<String>>;
     /// The number that a launch template's `$Latest` or `$Default` stands for now; `None` if there is no such template.
     async fn template_version(&self, template: &TemplateRef, version: &str) -> Call<Option<u64>>;
+    /// The clusters that the user data of this version names; none for a version that does not exist.
+    async fn template_clusters(&self, template: &TemplateRef, version: &str) -> Call<BTreeSet<String>>;
 
     /// Makes the group: minimum 0, empty, new instances protected from scale-in, tags propagated to instances.
     async fn create_group(&self, name: &str, shape: &GroupShape, tags: &Tags) -> Call<()>;

@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod operations;
+#[cfg(test)]
 mod profile;
 #[cfg(test)]
 mod readme;
@@ -12,5 +14,7 @@ mod readme;
 mod repository;
 #[cfg(test)]
 mod role;
+#[cfg(test)]
+mod runbook;
 #[cfg(test)]
 mod templates;

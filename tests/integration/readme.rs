@@ -4,18 +4,18 @@ use std::collections::BTreeSet;
 
 use github_runner_pool::cloudformation::properties::property_names;
 
-use crate::repository::{production, text};
+use crate::repository::text;
 use crate::templates::{attributes, pools};
 
 /// The text of a section, by its heading.
-fn section(heading: &str) -> String {
+pub(crate) fn section(heading: &str) -> String {
     let readme = text("README.md");
     let below = readme.split(&format!("\n## {heading}\n")).nth(1).unwrap_or_else(|| panic!("no section {heading}"));
     below.split("\n## ").next().unwrap().to_owned()
 }
 
 /// The names in backticks in the first column of a section's tables.
-fn listed(heading: &str) -> Vec<String> {
+pub(crate) fn listed(heading: &str) -> Vec<String> {
     let section = section(heading);
     let first_columns = section.lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").next());
     first_columns.flat_map(|column| column.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
@@ -59,41 +59,4 @@ fn every_command_of_make_exists() {
     for target in targets {
         assert!(makefile.contains(&format!("\n{target}:")), "make {target}");
     }
-}
-
-#[test]
-fn a_reason_in_the_readme_is_one_that_the_code_gives() {
-    // Literals are wrapped with a backslash; read without, a sentence is in one piece.
-    let code: String = production().iter().map(|source| unwrapped(&source.text)).collect();
-    for piece in [
-        "properties need attention: ",
-        "there is no such parameter in this Region and account.",
-        " does not open the ",
-        " has no runner group named ",
-        "there is no active ECS cluster ",
-        " runners came online",
-        " within OnlineTimeout (",
-        "ECS gave the deployment up: ",
-        "instances that joined no cluster: ",
-        "The launch template's user data must write ECS_CLUSTER=",
-        "the last scaling activity failed: ",
-        "tasks have no room",
-        "the group is at MaxInstances (",
-        "tasks stopped, the last one",
-        "registered but offline: ",
-        "runners still have a running job",
-        " after DrainTimeout (",
-        " was still waiting for ",
-        "The invocation's time was over while the pool ",
-        "Allow it in the function's role, then try again.",
-    ] {
-        assert!(code.contains(piece), "the code does not say: {piece}");
-        assert!(section("How to read a failed stack").contains(piece), "the README does not say: {piece}");
-    }
-}
-
-fn unwrapped(code: &str) -> String {
-    let mut lines = code.split("\\\n");
-    let first = lines.next().unwrap_or_default().to_owned();
-    lines.fold(first, |before, line| before + line.trim_start())
 }

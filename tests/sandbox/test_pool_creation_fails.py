@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -136,6 +137,10 @@ def test_instances_that_join_another_cluster_are_named(doomed: dict[str, Pool]) 
     reason = failed(doomed["other cluster"])
     assert "instances that joined no cluster: i-" in reason
     assert "must write ECS_CLUSTER=othercluster" in reason
+    # Known from its user data before an instance was started, and told in the log then.
+    assert re.search(
+        r"Beside that: LaunchTemplate: its user data has the instances join the cluster \S+, and not", reason
+    )
 
 
 def test_seven_wrong_properties_are_told_in_one_reason(stage: Stage) -> None:

@@ -1,7 +1,7 @@
 //! The world as one invocation of the function reaches it. Every call takes time, and may go wrong.
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -461,6 +461,10 @@ impl AutoScaling for Port {
 
     async fn template_version(&self, _: &TemplateRef, _: &str) -> Call<Option<u64>> {
         self.call(Remote::Ec2, "DescribeLaunchTemplates", |world| Ok(Some(world.groups.template_version))).await
+    }
+
+    async fn template_clusters(&self, _: &TemplateRef, _: &str) -> Call<BTreeSet<String>> {
+        self.call(Remote::Ec2, "DescribeLaunchTemplateVersions", |_| Ok(BTreeSet::new())).await
     }
 
     async fn create_group(&self, name: &str, shape: &GroupShape, tags: &Tags) -> Call<()> {

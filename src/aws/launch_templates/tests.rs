@@ -42,6 +42,7 @@ fn every_error_of_ec2_has_its_class() {
                 Class::Missing,
             ),
             ("InvalidLaunchTemplateName.NotFound", "", Class::Missing),
+            ("InvalidLaunchTemplateId.VersionNotFound", "", Class::Missing),
             ("InvalidLaunchTemplateId.Malformed", "Invalid id: \"x\"", Class::Rejected),
             ("InvalidLaunchTemplateName.MalformedException", "", Class::Rejected),
             ("UnauthorizedOperation", "You are not authorized to perform this operation.", Class::Denied),
@@ -138,4 +139,39 @@ async fn an_endpoint_of_the_environment_is_used_as_it_is() {
         LaunchTemplates::new(&AwsSettings { endpoints, ..settings() }, SharedHttpConnector::new(replay.clone()));
     assert_eq!(templates.version(&id(), "$Latest").await.unwrap(), Some(7));
     assert_eq!(replay.sent()[0].uri, "http://127.0.0.1:4566/");
+}
+
+fn versions(user_data: &str) -> String {
+    format!(
+        "<DescribeLaunchTemplateVersionsResponse xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\">
+  <requestId>r</requestId><launchTemplateVersionSet><item><versionNumber>7</versionNumber><launchTemplateData>{user_data}\
+         <imageId>ami-1</imageId></launchTemplateData></item></launchTemplateVersionSet>
+</DescribeLaunchTemplateVersionsResponse>"
+    )
+}
+
+#[tokio::test]
+async fn the_clusters_of_a_version_are_read_out_of_its_user_data() {
+    let encoded = |bytes: &[u8]| versions(&format!("<userData>{}</userData>", BASE64.encode(bytes)));
+    let replay = Replay::default()
+        .http(200, &encoded(b"#!/bin/bash\necho ECS_CLUSTER=build >> /etc/ecs/ecs.config\n"))
+        .http(200, &encoded(&[0x1f, 0x8b, 0x08, 0xff]))
+        .http(200, &versions("<userData>no base64</userData>"))
+        .http(200, &versions(""))
+        .http(400, &error("InvalidLaunchTemplateId.VersionNotFound", "Could not find the version"))
+        .http(400, &error("InvalidLaunchTemplateId.NotFound", "does not exist"));
+    let client = replay.auto_scaling();
+    let build = BTreeSet::from(["build".to_owned()]);
+    assert_eq!(client.template_clusters(&name(), "7").await.unwrap(), build);
+    for _ in ["compressed", "garbled", "none", "no such version", "no such template"] {
+        assert_eq!(client.template_clusters(&id(), "$Latest").await.unwrap(), BTreeSet::new());
+    }
+    let sent = replay.sent();
+    assert_eq!(
+        sent[0].form(),
+        "Action=DescribeLaunchTemplateVersions\nLaunchTemplateName=runners & co\nLaunchTemplateVersion.1=7\n\
+         Version=2016-11-15"
+    );
+    assert_eq!(sent[1].form().lines().nth(1), Some("LaunchTemplateId=lt-1"));
+    assert_eq!(sent[0].operation, "DescribeLaunchTemplateVersions");
 }

@@ -1,7 +1,7 @@
 //! A world in which nothing works or nothing exists, and events to send into it.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 
 use serde_json::{Value, json};
@@ -210,6 +210,7 @@ barren!(AutoScaling {
     groups_of(&Origin) -> Vec<String> = Vec::new();
     last_failed_activity(&str) -> Option<String> = None;
     template_version(&TemplateRef, &str) -> Option<u64> = None;
+    template_clusters(&TemplateRef, &str) -> BTreeSet<String> = BTreeSet::new();
     create_group(&str, &GroupShape, &Tags) -> () = ();
     update_group(&str, &GroupShape) -> () = ();
     empty_group(&str) -> () = ();

@@ -1,0 +1,127 @@
+//! What does not stand in the way yet, and soon may: told in the log before anything is built, and beside the outcome.
+//!
+//! A launch template that has its instances join another cluster is one. The others are GitHub's rules, as far as a look at its list can tell them:
+//! - github.com and ghe.com let no runner in that is older than `OLDEST_TO_REGISTER`.
+//! - A runner that does not update itself gets no more jobs 30 days after a newer version came out. When that was, no
+//!   list tells; that there is one shows as soon as any runner listed has it.
+//!   <https://docs.github.com/en/actions/reference/runners/self-hosted-runners>
+//! - A runner group takes 10,000 runners.
+//!   <https://docs.github.com/en/actions/reference/limits>
+
+use std::fmt;
+
+use super::continuation::{Continuation, Goal, Present};
+use super::decision::Outcome;
+use super::identity::{RunnerMark, cluster_name};
+use super::observed::{GitHubView, Observed, Runner};
+use super::spec::HostKind;
+
+/// The oldest runner that GitHub still registers.
+/// <https://github.com/orgs/community/discussions/194762>
+const OLDEST_TO_REGISTER: Version = Version(2, 329, 0);
+
+/// From this many runners on GitHub's list, the 10,000 of a group are near: a tenth of it is left.
+const CROWD: usize = 9_000;
+
+/// The image whose tags begin with the runner's version, under whatever registry it is mirrored.
+const IMAGE_TAGGED_BY_VERSION: &str = "github-runner";
+
+/// A version of the runner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Version(u32, u32, u32);
+
+impl Version {
+    /// Three numbers with dots between them, and nothing else.
+    fn parse(text: &str) -> Option<Self> {
+        let mut numbers = text.split('.').map(|number| number.parse().ok());
+        let version = Self(numbers.next()??, numbers.next()??, numbers.next()??);
+        numbers.next().is_none().then_some(version)
+    }
+
+    /// What an image's tag pins, such as `2.336.0` of `myoung34/github-runner:2.336.0-ubuntu-noble`.
+    fn pinned_by(image: &str) -> Option<Self> {
+        let named = image.split('@').next()?;
+        let (name, tag) = named.rsplit('/').next()?.split_once(':')?;
+        if name != IMAGE_TAGGED_BY_VERSION {
+            return None;
+        }
+        Self::parse(tag.split('-').next()?)
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.0, self.1, self.2)
+    }
+}
+
+/// The warnings about a pool that is to be, each a sentence without its full stop.
+#[must_use]
+pub fn of(held: &Continuation, seen: &Observed) -> Vec<String> {
+    let Goal::Present(goal) = &held.goal else { return Vec::new() };
+    let listed: &[Runner] = match &seen.github {
+        GitHubView::Runners(runners) => runners,
+        GitHubView::NotAsked | GitHubView::NoCredential | GitHubView::Refused(_) => &[],
+    };
+    let mark = RunnerMark::of(&held.id, &goal.spec);
+    let (own, others): (Vec<&Runner>, Vec<&Runner>) = listed.iter().partition(|runner| mark.owns(runner));
+    [version(goal, &own, listed), crowd(goal, others.len()), cluster(goal, seen)].into_iter().flatten().collect()
+}
+
+/// The outcome, with its warnings.
+#[must_use]
+pub fn beside(outcome: Outcome, warnings: Vec<String>) -> Outcome {
+    match outcome {
+        Outcome::Succeeded { attributes, mut notes } => {
+            notes.extend(warnings);
+            Outcome::Succeeded { attributes, notes }
+        }
+        Outcome::Failed { reason } if warnings.is_empty() => Outcome::Failed { reason },
+        Outcome::Failed { reason } => {
+            Outcome::Failed { reason: format!("{reason} Beside that: {}.", warnings.join("; ")) }
+        }
+    }
+}
+
+/// The version that the pool runs: what its image pins, or else the oldest that GitHub lists of its runners.
+fn version(goal: &Present, own: &[&Runner], listed: &[Runner]) -> Option<String> {
+    let told = |runner: &Runner| runner.version.as_deref().and_then(Version::parse);
+    let ours =
+        Version::pinned_by(&goal.spec.task.image).or_else(|| own.iter().filter_map(|runner| told(runner)).min())?;
+    let is_held_to_it = goal.spec.github.host.kind() != HostKind::EnterpriseServer;
+    if is_held_to_it && ours < OLDEST_TO_REGISTER {
+        return Some(format!(
+            "Image: GitHub registers no runner older than {OLDEST_TO_REGISTER}, and this pool's have {ours}; take a \
+             newer image"
+        ));
+    }
+    let newest = listed.iter().filter_map(told).max().filter(|newest| ours < *newest)?;
+    goal.spec.runner.disable_auto_update.then(|| {
+        format!(
+            "Image: this pool's runners have version {ours} and DisableAutoUpdate, while GitHub lists one of \
+             {newest}; 30 days after a release GitHub gives older runners no more jobs, so take a newer image"
+        )
+    })
+}
+
+fn crowd(goal: &Present, n_others: usize) -> Option<String> {
+    let n_runners = n_others.saturating_add(usize::try_from(goal.spec.desired_count).unwrap_or(usize::MAX));
+    (n_runners >= CROWD).then(|| {
+        format!(
+            "RunnerGroup: with this pool the {} has {n_runners} runners, and GitHub takes 10,000 in a group; remove \
+             those that are offline, or give the pool a group of its own",
+            goal.spec.github.scope
+        )
+    })
+}
+
+/// Instances that join another cluster. Where the pool's is named as well, a script chooses.
+fn cluster(goal: &Present, seen: &Observed) -> Option<String> {
+    let ours = cluster_name(&goal.spec.cluster);
+    let others = &seen.template_clusters;
+    let other = others.first().filter(|_| !others.contains(ours))?;
+    Some(format!(
+        "LaunchTemplate: its user data has the instances join the cluster {other}, and not {ours}; write \
+         ECS_CLUSTER={ours} to /etc/ecs/ecs.config there"
+    ))
+}

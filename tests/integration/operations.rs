@@ -1,0 +1,208 @@
+//! `cfn/operations.yaml` against the code: the dashboard shows every metric, and nothing is watched that nobody writes.
+
+use std::collections::BTreeSet;
+
+use github_runner_pool::metrics::{DIMENSIONS, NAMESPACE, UNITS};
+use github_runner_pool::pool::continuation::RequestType;
+use serde_json::Value;
+
+use crate::repository::{production, text};
+
+/// A metric as somebody asks for it.
+struct Asked {
+    by: String,
+    namespace: String,
+    name: String,
+    /// Names and values, sorted.
+    dimensions: Vec<(String, String)>,
+}
+
+/// The resources of the template that are alarms, by logical id, with their lines.
+fn alarm_blocks() -> Vec<(String, String)> {
+    let template = text("cfn/operations.yaml");
+    let resources = template.split("\nResources:\n").nth(1).unwrap().split("\nOutputs:\n").next().unwrap();
+    let mut blocks: Vec<(String, String)> = Vec::new();
+    for line in resources.lines().filter(|line| !line.trim_start().starts_with('#')) {
+        match line.strip_prefix("  ").filter(|rest| !rest.starts_with(' ')).and_then(|rest| rest.strip_suffix(':')) {
+            Some(name) => blocks.push((name.to_owned(), String::new())),
+            None => blocks.last_mut().unwrap().1.extend([line.trim(), "\n"]),
+        }
+    }
+    blocks.into_iter().filter(|(_, block)| block.contains("Type: AWS::CloudWatch::Alarm")).collect()
+}
+
+/// The alarms' logical ids.
+pub(crate) fn alarms() -> BTreeSet<String> {
+    let names: BTreeSet<String> = alarm_blocks().into_iter().map(|(name, _)| name).collect();
+    assert!(names.len() > 5, "the alarms are not where this looks for them: {names:?}");
+    names
+}
+
+fn watched() -> Vec<Asked> {
+    let asked = |(by, block): (String, String)| {
+        let after = |key: &str| {
+            block.lines().filter_map(|line| line.strip_prefix(key)).map(str::to_owned).collect::<Vec<String>>()
+        };
+        let mut dimensions: Vec<(String, String)> = after("- Name: ").into_iter().zip(after("Value: ")).collect();
+        dimensions.sort();
+        Asked { namespace: after("Namespace: ").remove(0), name: after("MetricName: ").remove(0), dimensions, by }
+    };
+    alarm_blocks().into_iter().map(asked).collect()
+}
+
+/// The dashboard, with each reference as its own name and each number that is one as 1.
+fn dashboard() -> Value {
+    let template = text("cfn/operations.yaml");
+    let body = template.split("DashboardBody: !Sub |\n").nth(1).unwrap().split("\nOutputs:\n").next().unwrap();
+    let mut filled = String::new();
+    for (n, piece) in body.split("${").enumerate() {
+        let (name, rest) = if n == 0 { ("", piece) } else { piece.split_once('}').unwrap() };
+        filled += match name {
+            "RunnerDaysMax" | "GitHubRateMin" => "1",
+            name => name,
+        };
+        filled += rest;
+    }
+    serde_json::from_str(&filled).unwrap()
+}
+
+fn widgets() -> Vec<Value> {
+    dashboard()["widgets"].as_array().unwrap().clone()
+}
+
+/// The metrics of a widget, with CloudWatch's abbreviations written out: `.` is what stood there in the line before, and
+/// `...` all that stood there up to what follows.
+fn shown() -> Vec<Asked> {
+    let mut shown = Vec::new();
+    for widget in widgets().iter().filter(|widget| widget["type"] == "metric") {
+        let mut before: Vec<String> = Vec::new();
+        for line in widget["properties"]["metrics"].as_array().unwrap() {
+            let mut words: Vec<String> =
+                line.as_array().unwrap().iter().filter_map(Value::as_str).map(str::to_owned).collect();
+            if words[0] == "..." {
+                let kept = before.len() + 1 - words.len();
+                words.splice(..1, before[..kept].to_vec());
+            }
+            for (at, word) in words.iter_mut().enumerate().filter(|(_, word)| *word == ".") {
+                word.clone_from(&before[at]);
+            }
+            let mut dimensions: Vec<(String, String)> =
+                words[2..].chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
+            dimensions.sort();
+            shown.push(Asked {
+                by: widget["properties"]["title"].as_str().unwrap().to_owned(),
+                namespace: words[0].clone(),
+                name: words[1].clone(),
+                dimensions,
+            });
+            before = words;
+        }
+    }
+    shown
+}
+
+#[test]
+fn the_dashboard_shows_every_metric() {
+    let shown: BTreeSet<String> =
+        shown().into_iter().filter(|asked| asked.namespace == NAMESPACE).map(|asked| asked.name).collect();
+    let written: BTreeSet<String> = UNITS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(shown, written);
+}
+
+#[test]
+fn every_metric_of_ours_that_is_asked_for_is_written_by_those_dimensions() {
+    let kinds = [RequestType::Create, RequestType::Update, RequestType::Delete].map(RequestType::name);
+    for asked in shown().into_iter().chain(watched()).filter(|asked| asked.namespace == NAMESPACE) {
+        let (by, name) = (&asked.by, &asked.name);
+        assert!(UNITS.iter().any(|(written, _)| written == name), "{by}: {name}");
+        let mut given: Vec<&str> = asked.dimensions.iter().map(|(dimension, _)| dimension.as_str()).collect();
+        given.sort_unstable();
+        let is_written = DIMENSIONS.iter().any(|set| {
+            let mut set = set.to_vec();
+            set.sort_unstable();
+            set == given
+        });
+        assert!(is_written, "{by}: {name} by {given:?}");
+        for (dimension, value) in &asked.dimensions {
+            let is_known = match dimension.as_str() {
+                "FunctionName" => value == "FunctionName" || value == "!Ref FunctionName",
+                "RequestType" => kinds.contains(&value.as_str()),
+                "Outcome" => ["SUCCESS", "FAILED"].contains(&value.as_str()),
+                _ => false,
+            };
+            assert!(is_known, "{by}: {dimension} {value}");
+        }
+    }
+}
+
+#[test]
+fn every_metric_that_the_code_writes_has_a_unit() {
+    let code = text("src/metrics.rs");
+    let fields = code.lines().filter_map(|line| line.strip_prefix("        ")?.split_once(" = "));
+    let written: BTreeSet<&str> = fields
+        .map(|(name, _)| name)
+        .filter(|name| name.starts_with(|c: char| c.is_ascii_uppercase()) && !["RequestType", "Outcome"].contains(name))
+        .collect();
+    assert_eq!(written, UNITS.iter().map(|(name, _)| *name).collect::<BTreeSet<_>>());
+}
+
+#[test]
+fn the_dashboard_shows_every_alarm_and_every_alarm_has_somebody_to_tell() {
+    let on_dashboard: BTreeSet<String> = widgets()
+        .iter()
+        .filter(|widget| widget["type"] == "alarm")
+        .flat_map(|widget| widget["properties"]["alarms"].as_array().unwrap().clone())
+        .map(|arn| arn.as_str().unwrap().trim_end_matches(".Arn").to_owned())
+        .collect();
+    assert_eq!(on_dashboard, alarms());
+    for (name, block) in alarm_blocks() {
+        assert!(block.contains("AlarmActions: !If [HasTopic, [!Ref TopicArn], !Ref AWS::NoValue]"), "{name}");
+        assert!(block.contains(&format!("AlarmName: !Sub ${{FunctionName}}-{name}\n")), "{name}");
+        assert!(block.contains("TreatMissingData: "), "{name}");
+    }
+}
+
+#[test]
+fn no_widget_lies_on_another_and_no_row_has_a_gap() {
+    let mut cells = BTreeSet::new();
+    for widget in widgets() {
+        let [x, y, width, height] = ["x", "y", "width", "height"].map(|key| widget[key].as_u64().unwrap());
+        for cell in (x..x + width).flat_map(|x| (y..y + height).map(move |y| (x, y))) {
+            assert!(cell.0 < 24 && cells.insert(cell), "{}: {cell:?}", widget["properties"]["title"]);
+        }
+    }
+    let height = cells.iter().map(|(_, y)| y + 1).max().unwrap();
+    assert_eq!(u64::try_from(cells.len()).unwrap(), 24 * height);
+}
+
+#[test]
+fn the_queries_ask_for_fields_that_the_log_has() {
+    let code: String = production().iter().map(|source| source.code.clone()).collect();
+    let queries: String =
+        widgets().iter().filter_map(|widget| widget["properties"]["query"].as_str().map(str::to_owned)).collect();
+    for (asked, written) in [
+        ("step = 'survey'", "step = \"survey\""),
+        ("oldest_runner_days", "oldest_runner_days ="),
+        ("tasks_running", "tasks_running ="),
+        ("physical_id", "physical_id ="),
+        ("status = 'FAILED'", "status = \"FAILED\""),
+        ("step = 'preflight'", "step = \"preflight\""),
+        ("logical_id", "logical_id ="),
+        ("reason", ", reason)"),
+    ] {
+        assert!(queries.contains(asked), "no query asks for {asked}");
+        assert!(code.contains(written), "the code does not write {written}");
+    }
+}
+
+#[test]
+fn the_schedule_asks_for_a_survey() {
+    assert!(text("cfn/operations.yaml").contains(r#"Input: '{"Survey": {}}'"#));
+    assert!(text("src/handler/survey.rs").contains(r#"event.get("Survey")"#));
+}
+
+#[test]
+fn the_queue_is_the_providers() {
+    assert!(text("cfn/provider.yaml").contains("  GivenUpQueueName:\n"));
+    assert!(text("cfn/operations.yaml").contains("  GivenUpQueueName:\n    Type: String\n"));
+}
