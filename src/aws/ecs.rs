@@ -80,6 +80,10 @@ impl Ecs for EcsClient {
         Ok(found(tasks::all(&self.sdk, cluster, id).await)?.unwrap_or_default())
     }
 
+    async fn tasks_beside(&self, cluster: &str, id: &PhysicalId, known: Vec<String>) -> Call<Vec<Task>> {
+        Ok(found(tasks::beside(&self.sdk, cluster, id, known).await)?.unwrap_or_default())
+    }
+
     async fn protections(&self, cluster: &str, tasks: &[String]) -> Call<BTreeMap<String, Protection>> {
         Ok(found(tasks::protections(&self.sdk, cluster, tasks).await)?.unwrap_or_default())
     }

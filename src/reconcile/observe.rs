@@ -20,6 +20,8 @@ pub struct Session {
     /// The last look; a narrower one brings part of it up to date.
     pub seen: Observed,
     credential: Option<Credential>,
+    /// Whether the last look at the tasks went well, so that the next one may rest on it.
+    has_listed_tasks: bool,
     has_asked_for_clusters: bool,
 }
 
@@ -62,7 +64,7 @@ pub async fn observe<W: World>(world: &W, held: &Continuation, session: &mut Ses
     }
     if let Some(record) = &record {
         if matches!(look, Look::Everything | Look::Diagnosis | Look::Runners | Look::Tasks) {
-            service_and_tasks(world, held, &record.cluster, session).await?;
+            service_and_tasks(world, held, &record.cluster, session, look).await?;
         }
         if is_whole {
             protections(world, &record.cluster, session).await?;
@@ -151,8 +153,30 @@ async fn association<W: World>(
     Ok(())
 }
 
-async fn service_and_tasks<W: World>(world: &W, held: &Continuation, cluster: &str, session: &mut Session) -> Call<()> {
-    let (service, tasks) = try_join!(world.ecs().service(cluster, &held.id), world.ecs().tasks(cluster, &held.id))?;
+/// The service, and its tasks: all of them in a wide look, in a narrow one those that may still change.
+async fn service_and_tasks<W: World>(
+    world: &W,
+    held: &Continuation,
+    cluster: &str,
+    session: &mut Session,
+    look: Look,
+) -> Call<()> {
+    let is_first = !std::mem::replace(&mut session.has_listed_tasks, false);
+    let live = session.seen.tasks.iter().filter(|task| task.is_live()).map(|task| task.arn.clone()).collect();
+    let tasks = async {
+        match look {
+            Look::Runners | Look::Tasks if !is_first => world.ecs().tasks_beside(cluster, &held.id, live).await,
+            Look::Everything
+            | Look::Turn
+            | Look::Runners
+            | Look::Tasks
+            | Look::Association
+            | Look::Group
+            | Look::Diagnosis => world.ecs().tasks(cluster, &held.id).await,
+        }
+    };
+    let (service, tasks) = try_join!(world.ecs().service(cluster, &held.id), tasks)?;
+    session.has_listed_tasks = true;
     let before: BTreeMap<String, Protection> =
         session.seen.tasks.drain(..).map(|task| (task.arn, task.protection)).collect();
     session.seen.tasks = tasks

@@ -122,6 +122,9 @@ pub trait Ecs {
     /// Every task of the family that ECS still knows: those meant to run and those told to stop, STOPPED included.
     /// [`Task::protection`] is left unknown. A cluster that does not exist has none.
     async fn tasks(&self, cluster: &str, id: &PhysicalId) -> Call<Vec<Task>>;
+    /// The tasks of the family that are meant to run, and those of `known`, by ARN, whatever has become of them: a call
+    /// less than all of them, for a look that follows another.
+    async fn tasks_beside(&self, cluster: &str, id: &PhysicalId, known: Vec<String>) -> Call<Vec<Task>>;
     /// The protection of these tasks, by ARN; a task that ECS does not know any more is left out.
     async fn protections(&self, cluster: &str, tasks: &[String]) -> Call<BTreeMap<String, Protection>>;
     /// The container instances on this capacity provider, and those on these EC2 instances.

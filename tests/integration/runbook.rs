@@ -25,7 +25,7 @@ const WRITERS: &[&str] = &[
 /// Texts of those files that are no Reason.
 const NO_REASONS: &[&str] = &[
     // Of the log alone.
-    "taking down what a cancelled replacement built",
+    "taking down a pool that no stack knows any more",
     "no pool of this resource exists",
     // Cannot be: told so that no case is left out.
     "A Delete has no attributes",

@@ -6,9 +6,9 @@ from itertools import pairwise
 
 from scenario import Entry, Stage
 
-# A look at runners that are waited for: the service, its tasks (those meant to run, those told to stop, and what they
-# are), and who works for the resource.
-AWS_CALLS_OF_A_LOOK = 5
+# A look at runners that are waited for: the service, its tasks (which are meant to run, and what all are that are known),
+# and who works for the resource.
+AWS_CALLS_OF_A_LOOK = 4
 # Few runners are one page.
 GITHUB_CALLS_OF_A_LOOK = 1
 LOOKS = 6

@@ -295,6 +295,15 @@ impl Ecs for Port {
         self.read(Remote::Ecs, "DescribeTasks", id.as_str(), |world| world.read_tasks(cluster, id)).await
     }
 
+    async fn tasks_beside(&self, cluster: &str, id: &PhysicalId, known: Vec<String>) -> Call<Vec<Task>> {
+        let look = |world: &mut World| {
+            let mut tasks = world.read_tasks(cluster, id);
+            tasks.retain(|task| !task.is_told_to_stop || known.contains(&task.arn));
+            tasks
+        };
+        self.read(Remote::Ecs, "DescribeTasks", id.as_str(), look).await
+    }
+
     async fn protections(&self, _: &str, tasks: &[String]) -> Call<BTreeMap<String, Protection>> {
         self.read(Remote::Ecs, "GetTaskProtection", &tasks.concat(), |world| world.planted_protections(tasks)).await
     }

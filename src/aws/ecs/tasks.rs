@@ -28,15 +28,28 @@ const REASON_CHARS_MAX: usize = 255;
 
 /// Both lists: the default one leaves out tasks that were told to stop and still run.
 pub(super) async fn all(sdk: &Client, cluster: &str, id: &PhysicalId) -> Call<Vec<observed::Task>> {
-    const OPERATION: &str = "DescribeTasks";
-    let (mut arns, stopping) =
+    let (running, stopping) =
         try_join(list(sdk, cluster, id, DesiredStatus::Running), list(sdk, cluster, id, DesiredStatus::Stopped))
             .await?;
-    arns.extend(stopping);
-    // A task that was told to stop between the two lists is in both.
+    describe(sdk, cluster, [running, stopping].concat()).await
+}
+
+/// One list, and those that are known from an earlier look.
+pub(super) async fn beside(
+    sdk: &Client,
+    cluster: &str,
+    id: &PhysicalId,
+    known: Vec<String>,
+) -> Call<Vec<observed::Task>> {
+    let running = list(sdk, cluster, id, DesiredStatus::Running).await?;
+    describe(sdk, cluster, [running, known].concat()).await
+}
+
+async fn describe(sdk: &Client, cluster: &str, mut arns: Vec<String>) -> Call<Vec<observed::Task>> {
+    const OPERATION: &str = "DescribeTasks";
+    // A task that was told to stop between two lists is in both.
     arns.sort_unstable();
     arns.dedup();
-
     let mut tasks = Vec::with_capacity(arns.len());
     for batch in arns.chunks(READ_BATCH) {
         let call = sdk.describe_tasks().cluster(cluster).set_tasks(Some(batch.to_vec()));

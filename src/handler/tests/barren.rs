@@ -184,6 +184,7 @@ barren!(Ecs {
     families(&str) -> Vec<String> = Vec::new();
     service(&str, &PhysicalId) -> Option<Service> = None;
     tasks(&str, &PhysicalId) -> Vec<Task> = Vec::new();
+    tasks_beside(&str, &PhysicalId, Vec<String>) -> Vec<Task> = Vec::new();
     protections(&str, &[String]) -> BTreeMap<String, Protection> = BTreeMap::new();
     container_instances(&str, &str, &[String]) -> Vec<ContainerInstance> = Vec::new();
     create_capacity_provider(&str, &str, &ProviderShape, &Tags) -> () = ();

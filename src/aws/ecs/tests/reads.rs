@@ -188,6 +188,18 @@ async fn tasks_that_were_told_to_stop_are_read_too_and_none_twice() {
 }
 
 #[tokio::test]
+async fn a_look_that_follows_another_reads_one_list_and_what_became_of_the_known() {
+    let task = |arn: &str, desired: &str| json!({ "taskArn": arn, "group": "service:s", "lastStatus": "RUNNING", "desiredStatus": desired });
+    let replay = Replay::default()
+        .json(&json!({ "taskArns": ["arn:new"] }))
+        .json(&json!({ "tasks": [task("arn:known", "STOPPED"), task("arn:new", "RUNNING")] }));
+    let tasks = replay.ecs().tasks_beside("c", &id(), vec!["arn:known".to_owned()]).await.unwrap();
+    assert_eq!(tasks.iter().map(|task| task.is_told_to_stop).collect::<Vec<_>>(), [true, false]);
+    assert_eq!(replay.sent().len(), 2);
+    assert_eq!(replay.sent()[1].json()["tasks"], json!(["arn:known", "arn:new"]));
+}
+
+#[tokio::test]
 async fn protections_are_read_by_the_hundred_and_unknown_tasks_left_out() {
     let tasks = arns("task", 101);
     let replay = Replay::default()
