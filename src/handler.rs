@@ -206,8 +206,9 @@ fn done(held: Continuation, end: End, now: Timestamp) -> Done {
     match end {
         End::Outcome(outcome) => Done::Answer {
             physical_id: held.answered_id().to_owned(),
+            // A Delete that fails before it takes its turn still repeats what another delivery has written down.
+            is_recorded: held.turn.is_some() || matches!(outcome, Outcome::Failed { .. }),
             outcome,
-            is_recorded: held.turn.is_some(),
             tally: Tally::of(&held, now),
         },
         End::Yielded(why) => Done::Yield(why),
@@ -237,18 +238,19 @@ async fn guarded<W: World>(
     let guard = world.clock().sleep_until(invocation.deadline - ANSWER_RESERVE);
     let done = match select(std::pin::pin!(work), std::pin::pin!(guard)).await {
         Either::Left((Ok(done), _)) => done,
-        Either::Left((Err(_panic), _)) => {
-            Done::answer(caller.physical_id.clone(), Outcome::failed(report::DEFECT), true)
-        }
+        Either::Left((Err(_panic), _)) => defect(caller),
         Either::Right(((), _)) => {
             let reason = report::call_never_came_back(world.clock().now().since(began));
             Done::answer(caller.physical_id.clone(), Outcome::failed(reason), true)
         }
     };
     let done = match done {
-        Done::More(held, why) => match hand_on(world, *held, &why, invocation).await? {
-            None => return Ok(()),
-            Some(unable) => unable,
+        Done::More(held, why) => match AssertUnwindSafe(hand_on(world, *held, &why, invocation)).catch_unwind().await {
+            Ok(ended) => match ended? {
+                None => return Ok(()),
+                Some(unable) => unable,
+            },
+            Err(_panic) => defect(caller),
         },
         told @ (Done::Answer { .. } | Done::Yield(_)) => told,
     };
@@ -271,6 +273,10 @@ async fn guarded<W: World>(
     log_answer(&outcome, world.clock().now().since(began));
     metrics::request(caller.request.request_type, &outcome, &tally);
     Ok(())
+}
+
+fn defect(caller: &Caller) -> Done {
+    Done::answer(caller.physical_id.clone(), Outcome::failed(report::DEFECT), true)
 }
 
 /// Lets another invocation go on, or tells why that cannot be.

@@ -9,6 +9,10 @@
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html>
 
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
 use serde::Deserialize;
 use serde_json::Value;
 use tracing::Instrument as _;
@@ -25,7 +29,6 @@ use crate::pool::time::Timestamp;
 use crate::reconcile::chain;
 use crate::reconcile::ports::{Clock, World};
 use crate::settings::Settings;
-use std::time::Duration;
 
 /// An event of the queue.
 #[derive(Deserialize)]
@@ -113,12 +116,13 @@ async fn tell_one<W: World>(
         tracing::warn!(step = "given_up", "CloudFormation no longer waits for this request");
         return Ok(());
     }
-    let turn = match turn_of(world, caller).await {
-        Ok((_, found)) => found.filter(|turn| turn.is_of(&caller.request)),
-        Err(error) => {
+    let turn = match AssertUnwindSafe(turn_of(world, caller)).catch_unwind().await {
+        Ok(Ok((_, found))) => found.filter(|turn| turn.is_of(&caller.request)),
+        Ok(Err(error)) => {
             tracing::warn!(step = "given_up", class = error.class().name(), refusal = %chain(&error));
             None
         }
+        Err(_panic) => None,
     };
     if let Some(turn) = turn {
         if let Some(body) = turn.answer() {

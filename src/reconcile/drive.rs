@@ -67,6 +67,8 @@ pub async fn drive<W: World>(world: &W, held: &mut Continuation, poll: Duration,
                 }
                 look = if is_about_turns && session.seen.is_complete { Look::Turn } else { Look::Everything };
                 if let Err(error) = ended {
+                    // By the time that it is tried again, what was seen is old.
+                    look = Look::Everything;
                     refused(&mut session, error);
                     held.memory.note_look(None, &session.seen, now);
                     match decide(held, &session.seen, Moment { now, poll }) {

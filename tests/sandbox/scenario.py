@@ -208,6 +208,16 @@ class Letter:
         )
         assert "FunctionError" not in result, result["Payload"].read()
 
+    def is_taken_over(self) -> None:
+        """It ends without an answer, since a newer request is at work and nobody waits for this one."""
+
+        def has_yielded() -> bool:
+            lines = [json.loads(line) for line in self.stage.log_lines() if '"yield"' in line]
+            return any(line.get("request_id") == self.event["RequestId"] for line in lines)
+
+        self.stage.world.wait_for("the end of the older request", has_yielded, 60)
+        assert self.stage.sink.answers(self.path) == []
+
     def answer(self, timeout: float) -> Properties:
         """The one answer to it, however often it was given."""
         answers = self.stage.world.wait_for("the answer", lambda: self.stage.sink.answers(self.path), timeout)

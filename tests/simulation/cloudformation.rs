@@ -84,6 +84,8 @@ pub(crate) struct Ask {
     pub(crate) n_hops: u32,
     /// An Update that wants nothing new of the pool.
     pub(crate) is_unchanged: bool,
+    /// Its first answer has been written down.
+    pub(crate) is_recorded: bool,
 }
 
 impl Stacks {
@@ -151,7 +153,7 @@ impl World {
         if let Some(old) = old {
             event["OldResourceProperties"] = old.properties(stack);
         }
-        self.stacks.all[stack].last_request_id = Some(request_id.clone());
+        self.stacks.all[stack].last_request_id = Some(request_id);
         let signed_at = Timestamp::from_epoch_millis(self.now.epoch_millis() / 1000 * 1000);
         self.stacks.asks.push(Ask {
             stack,
@@ -168,6 +170,7 @@ impl World {
             n_lost_since: 0,
             n_hops: 0,
             is_unchanged: old.is_some_and(|old| old.shape() == pool.shape()),
+            is_recorded: false,
         });
         self.figures.requests += 1;
         self.stacks.all[stack].waits_for = Some(place);
@@ -189,9 +192,12 @@ impl World {
         self.stacks.all[stack].before = Some(old);
     }
 
-    /// Another resource of the stack failed: this one's update is cancelled, and nobody tells the function.
+    /// Another resource of the stack failed: this one's update is cancelled, and nobody tells the function. It takes
+    /// longer than the second in which CloudFormation signed the request: signatures are dated in whole ones.
     pub(crate) fn cancel_update(&mut self, stack: usize) {
-        if self.stacks.all[stack].state == State::Updating {
+        let sent = self.stacks.asks.iter().rev().find(|ask| ask.stack == stack).map(|ask| ask.sent_at);
+        let is_sent = sent.is_some_and(|sent_at| self.now.since(sent_at) >= Duration::from_secs(1));
+        if self.stacks.all[stack].state == State::Updating && is_sent {
             self.occur("transition", "update cancelled");
             self.obsolete(stack);
             self.roll_back(stack, None);

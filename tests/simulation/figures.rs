@@ -1,8 +1,5 @@
 //! The figures of a run, as the README shows them.
 
-use std::fs;
-use std::path::Path;
-
 use crate::history::Figures;
 
 const BEGIN: &str = "<!-- figures of the simulation: written by `make simulate`, not by hand -->\n";
@@ -36,24 +33,53 @@ pub(crate) fn table(figures: &Figures) -> String {
     format!("| | |\n|---|--:|\n{rows}\nFaults by kind: {}.\n", faults.join(", "))
 }
 
-/// Puts the table into the README, in place of the one that is there.
-pub(crate) fn write_into(readme: &Path, table: &str) {
-    let text = fs::read_to_string(readme).unwrap();
-    let (before, rest) = text.split_once(BEGIN).expect("the README has a place for the figures");
-    let (_, after) = rest.split_once(END).expect("the place has an end");
-    fs::write(readme, format!("{before}{BEGIN}\n{table}\n{END}{after}")).unwrap();
+/// The README with this table in place of the one that is there.
+pub(crate) fn put_into(readme: &str, table: &str) -> String {
+    let (before, _, after) = around(readme);
+    format!("{before}{BEGIN}\n{table}\n{END}{after}")
+}
+
+/// The table that the README has.
+pub(crate) fn of(readme: &str) -> String {
+    around(readme).1.trim().to_owned()
+}
+
+fn around(readme: &str) -> (&str, &str, &str) {
+    let (before, rest) = readme.split_once(BEGIN).expect("the README has a place for the figures");
+    let (within, after) = rest.split_once(END).expect("the place has an end");
+    (before, within, after)
+}
+
+/// A table without its numbers.
+pub(crate) fn form(table: &str) -> String {
+    let mut form = String::new();
+    for c in table.trim().chars() {
+        match c {
+            '0'..='9' if form.ends_with('#') => {}
+            '0'..='9' => form.push('#'),
+            ',' if form.ends_with('#') => {}
+            other => form.push(other),
+        }
+    }
+    form.replace("##", "#")
 }
 
 fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
     }
     text
+}
+
+#[test]
+fn a_form_is_the_same_whatever_the_numbers() {
+    assert_eq!(form("| seeds | 500 |"), form("| seeds | 10,000 |"));
+    assert_ne!(form("| seeds | 500 |"), form("| jobs | 500 |"));
 }
 
 #[test]

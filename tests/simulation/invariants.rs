@@ -87,13 +87,16 @@ fn every_request_is_answered_in_time(world: &World, fact: &Fact) -> Result<(), S
     Err(format!("{} of {} expired", ask.kind, world.stacks.all[ask.stack].name))
 }
 
-/// Every answer to a request is the same to the letter. Where nothing is written down, because the request wanted
-/// nothing new or because a Delete is done and has removed its record, only the first is heard, and it was a success.
+/// Every answer to a request is the same to the letter, as long as anybody may read it: until CloudFormation has sent the
+/// resource's next request. A request that wants nothing new is not written down, and neither is a Delete that is done, or
+/// that fails before it has taken its turn.
 fn no_two_answers_disagree(world: &World, fact: &Fact) -> Result<(), String> {
     let Fact::Answered { ask, body } = fact else { return Ok(()) };
     let held = &world.stacks.asks[*ask];
     let has_succeeded = String::from_utf8_lossy(&held.answers[0]).contains(r#""Status":"SUCCESS""#);
-    if held.is_obsolete || held.is_unchanged || (held.kind == "Delete" && has_succeeded) {
+    let is_over = world.stacks.asks[ask + 1..].iter().any(|newer| newer.stack == held.stack);
+    let is_unwritten = held.kind == "Delete" && (has_succeeded || !held.is_recorded);
+    if held.is_obsolete || is_over || held.is_unchanged || is_unwritten {
         return Ok(());
     }
     check(held.answers.iter().all(|earlier| earlier == body), || {

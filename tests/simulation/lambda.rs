@@ -50,6 +50,8 @@ pub(crate) struct Invocation {
     pub(crate) has_ended: bool,
     /// The record that it wrote last.
     pub(crate) own_record: Option<Record>,
+    /// It knows that it has the turn, or had it.
+    pub(crate) has_taken_turn: bool,
 }
 
 #[derive(Default)]
@@ -102,6 +104,7 @@ impl World {
             saw_newer: false,
             has_ended: false,
             own_record: None,
+            has_taken_turn: false,
         };
         self.lambda.invocations.insert(number, invocation);
         self.schedule(deadline, Due::Deadline(number));
@@ -121,6 +124,25 @@ impl World {
             && ask.kind != "Delete"
             && !has_record
             && self.stacks.asks.iter().any(is_later)
+    }
+
+    /// The record of a stack's resource is removed. Whoever is at work on an older request, and does not know yet that it
+    /// ever had a turn, is in the same place as an event that comes too late.
+    pub(crate) fn record_removed(&mut self, by: u64) {
+        let Some(by) = self.lambda.invocations.get(&by).and_then(|it| it.ask) else { return };
+        let (stack, sent_at) = (self.stacks.asks[by].stack, self.stacks.asks[by].sent_at);
+        let asks = &self.stacks.asks;
+        let is_cut = |held: &Invocation| {
+            let is_older = held.ask.is_some_and(|ask| asks[ask].stack == stack && asks[ask].sent_at < sent_at);
+            is_older && !held.has_ended && !held.has_taken_turn && !held.delivery.is_given_up
+        };
+        let cut: Vec<u64> =
+            self.lambda.invocations.iter().filter(|(_, held)| is_cut(held)).map(|(number, _)| *number).collect();
+        for number in cut {
+            self.figures.too_late += 1;
+            self.lambda.invocations.get_mut(&number).unwrap().is_killed = true;
+            self.schedule(self.now, Due::Wake(number));
+        }
     }
 
     /// An invocation has ended. One that failed gets its event again.

@@ -102,7 +102,8 @@ impl Port {
             if let Some(invocation) = world.lambda.invocations.get_mut(&self.invocation) {
                 invocation.n_calls += if is_hammering { 100 } else { 1 };
                 // An answer that cannot be sent is sent by another delivery.
-                invocation.has_panicked |= fault == Some(Fault::Panic) && operation != "PUT";
+                invocation.has_panicked |= fault == Some(Fault::Panic);
+                invocation.has_panicked &= fault != Some(Fault::Panic) || operation != "PUT";
             }
             if let Some(fault) = fault.filter(|fault| *fault != Fault::Stale) {
                 let name = format!("{fault:?}");
@@ -545,15 +546,26 @@ impl Succession for Port {
             let version = world.parameters.write(name, text);
             if let Some(held) = world.lambda.invocations.get_mut(&invocation) {
                 held.own_record = Some(Record { text: text.to_owned(), version });
+                let has_answer = text.lines().nth(1).is_some();
+                if let Some(ask) = held.ask.filter(|_| has_answer).map(|ask| &mut world.stacks.asks[ask]) {
+                    ask.is_recorded |= ask.answers.is_empty();
+                }
             }
             Ok(version)
         };
-        self.call(Remote::ParameterStore, "PutParameter", effect).await
+        let version = self.call(Remote::ParameterStore, "PutParameter", effect).await?;
+        if let Some(held) = self.world.borrow_mut().lambda.invocations.get_mut(&self.invocation) {
+            held.has_taken_turn = true;
+        }
+        Ok(version)
     }
 
     async fn release_turn(&self, name: &str) -> Call<()> {
+        let invocation = self.invocation;
         let effect = |world: &mut World| {
-            world.parameters.records.remove(name);
+            if world.parameters.records.remove(name).is_some() {
+                world.record_removed(invocation);
+            }
             Ok(())
         };
         self.call(Remote::ParameterStore, "DeleteParameter", effect).await

@@ -249,15 +249,17 @@ fn retire_old(
     let (earlier, newest): (Vec<&Task>, Vec<&Task>) = current.iter().partition(|task| is_of_earlier(service, task));
     let online = |tasks: &[&Task]| {
         let n = online_among(held, goal, seen, tasks.iter().copied()).and_then(|n| usize::try_from(n).ok());
-        n.unwrap_or(wanted)
+        // Without a word of GitHub the count of containers has to do.
+        n.unwrap_or_else(|| tasks.iter().filter(|task| task.is_running()).count())
     };
     let (n_online, n_newest, n_old) = (online(&current), online(&newest), online(&old));
-    // Where a group has no room for one more, one leaves before its successor comes; an old one only once a new one has
-    // shown that they come online.
+    // Where a group has no room for one more, one leaves before its successor comes; an old one only once it has been
+    // shown that those come online.
     let is_full = seen.group.as_ref().is_none_or(|group| group.desired >= group.shape.max)
         && newest.iter().any(|task| report::is_unplaced(task));
     let makes_room = |n_there: usize| usize::from(is_full && n_there >= wanted);
-    let old_makes_room = if n_online > 0 { makes_room(n_online.saturating_add(n_old)) } else { 0 };
+    let is_proven = n_online > 0 || old.iter().any(|task| runs_the_same(seen, service, task));
+    let old_makes_room = if is_proven { makes_room(n_online.saturating_add(n_old)) } else { 0 };
     let beyond = |tasks: &[&Task], n_there: usize| tasks.len().saturating_sub(wanted.saturating_sub(n_there));
     let surplus = if earlier.is_empty() { newest.len().saturating_sub(wanted) } else { 0 };
     let stages = [
@@ -280,6 +282,12 @@ fn retire_old(
     }
     let n_newest = u32::try_from(n_newest).unwrap_or(u32::MAX);
     (!earlier.is_empty()).then(|| await_runners(held, goal, seen, service, n_newest, at))
+}
+
+/// Whether a task of another revision runs just what is wanted.
+fn runs_the_same(seen: &Observed, service: &Service, task: &Task) -> bool {
+    let content = |revision: &str| seen.deployed_content.get(revision).filter(|content| !content.is_empty());
+    content(&task.task_definition).is_some_and(|mine| content(&service.shape.task_definition) == Some(mine))
 }
 
 /// Whether a task belongs to a deployment that ECS works away from, though it runs what is wanted.

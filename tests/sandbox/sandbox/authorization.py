@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from typing import Any
-from urllib.parse import unquote
 
 from ministack.core import iam_actions, iam_evaluator
 
@@ -42,7 +41,6 @@ _SERVICES = ("CreateService", "UpdateService", "DeleteService", "DescribeService
 _TASKS = ("DescribeTasks", "StopTask", "GetTaskProtection", "UpdateTaskProtection")
 _TAGS = ("TagResource", "UntagResource", "ListTagsForResource")
 _TAGGED_GROUPS = ("CreateOrUpdateTags", "DeleteTags")
-_INVOCATION = "/invocations"
 
 _under_way: ContextVar[list[Check] | None] = ContextVar("checks_under_way", default=None)
 _refused: ContextVar[Check | None] = ContextVar("refused_check", default=None)
@@ -128,8 +126,8 @@ class Authorization:
         elif service == "ssm":
             own = [("", f"ssm:{operation}", f"{place}parameter/{str(request.get('Name') or '').lstrip('/')}", {})]
             more = of_a_parameter(operation, request, region, account)
-        elif service == "lambda" and operation.endswith(_INVOCATION):
-            name = unquote(operation.removesuffix(_INVOCATION).rsplit("/", 1)[-1])
+        elif service == "lambda" and operation == "Invoke":
+            name = str(request.get("FunctionName") or "")
             arn = name if name.startswith("arn:") else f"{place}function:{name}"
             own = [("", "lambda:InvokeFunction", arn, {})]
         else:

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote
 
 from ministack import app as ministack
 from ministack.core.responses import error_response_json, request_scope
@@ -78,7 +78,7 @@ def _operation(
         except ValueError:
             return target.rsplit(".", 1)[-1], None
     if path.endswith("/invocations"):
-        return "Invoke", None
+        return "Invoke", {"FunctionName": unquote(path.removesuffix("/invocations").rsplit("/", 1)[-1])}
     form = parse_qs(body.decode("utf-8", errors="replace")) if b"Action=" in body else query
     if action := form.get("Action"):
         flat = {name: value[0] for name, value in form.items() if name not in ("Action", "Version")}
