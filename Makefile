@@ -148,6 +148,15 @@ document-gate: $(VENV)/made $(ACTIONLINT)
 test: ## Run the Rust tests
 	cargo test --locked
 
+# With 10,000 seeds or more it is evidence, and the README shows its figures.
+.PHONY: simulate
+simulate: ## Run the simulation with SEEDS=10000, or tell one run: SEED=7, or SCRIPT= a file that a failure has written
+ifneq ($(SEED)$(SCRIPT),)
+	SIMULATION_SEED=$(SEED) SIMULATION_SCRIPT=$(SCRIPT) cargo test --locked --test simulation -- --nocapture one_run_told
+else
+	SIMULATION_SEEDS=$(SEEDS) cargo test --locked --test simulation -- --nocapture whatever_happens
+endif
+
 .PHONY: sandbox-test
 sandbox-test: $(VENV)/made ## Run the real binary on a local AWS with a real CloudFormation engine
 	$(PYTHON) -m pytest tests/sandbox
