@@ -16,6 +16,8 @@ from template import Template, parse
 
 # What CloudFormation shows of a parameter with NoEcho.
 NO_ECHO = "****"
+# The types of parameters that name a parameter of Parameter Store, whose value they then have.
+STORED = "AWS::SSM::Parameter::Value<"
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,12 @@ class Deployed:
         values = {}
         for item in (self.record or {}).get("Parameters", []):
             name, value = item["ParameterKey"], item.get("ResolvedValue", item["ParameterValue"])
-            kind = declared.get(name, {}).get("Type", "String")
-            values[name] = Unknown("Ref", name) if value == NO_ECHO else _typed(kind, value)
+            kind = str(declared.get(name, {}).get("Type", "String"))
+            if kind.startswith(STORED) and "ResolvedValue" not in item:
+                # What it was at the last deployment nobody tells, so it is held to be what it is now.
+                values[name] = self._stored(name, kind, value)
+            else:
+                values[name] = Unknown("Ref", name) if value == NO_ECHO else _typed(kind, value)
         return self._resolver(self.template, values, self.id_of, self.attribute_of)
 
     def after(self, wish: Wish, notes: list[str]) -> Resolver:
@@ -114,7 +120,10 @@ class Deployed:
             return made is not None and made["ResourceType"] == kind and wish.replaced.get(name) != "True"
 
         def identity(name: str) -> Any:
-            if name in changed and stays(name) and wish.replaced.get(name, "Conditional") == "Conditional":
+            is_open = wish.replaced.get(name, "Conditional") == "Conditional"
+            # A launch template changes in place, by a new version.
+            kind = wish.template["Resources"][name].get("Type")
+            if name in changed and stays(name) and is_open and kind != "AWS::EC2::LaunchTemplate":
                 _note(notes, f"{name} changes as well, and is taken to keep its id: CloudFormation may replace it")
             return self.id_of(name) if stays(name) else Unknown("Ref", name)
 
@@ -143,7 +152,7 @@ class Deployed:
                 missing.append(name)
             elif value == NO_ECHO:
                 values[name] = Unknown("Ref", name)
-            elif kind.startswith("AWS::SSM::Parameter::Value<"):
+            elif kind.startswith(STORED):
                 values[name] = self._stored(name, kind, str(value))
             else:
                 values[name] = _typed(kind, str(value).lower() if isinstance(value, bool) else str(value))

@@ -36,6 +36,8 @@ WORDS = {
     "Nothing": "stays as it is",
     "Unknown": "cannot be planned",
 }
+# What a runner does now, so that the eye finds those that have a job.
+DOING = {"idle": "idle", "busy": "BUSY", "unknown": "perhaps busy"}
 
 
 @dataclass
@@ -58,10 +60,8 @@ class PoolPlan:
     def show(self) -> None:
         pool = self.told.get("Pool")
         print(f"\n{self.name}{f' ({pool})' if pool else ''} {WORDS.get(self.action, self.action)}")
-        leaving = [
-            f"- {name}  {doing.upper()}" if doing != "idle" else f"- {name}  idle"
-            for name, doing in self.told["Retires"].items()
-        ]
+        retires = self.told["Retires"].items()
+        leaving = [f"- {name}  {DOING.get(doing, doing)}" for name, doing in retires]
         parts = {
             "properties": self.differences,
             "what is done": self.told["Changes"],
@@ -181,12 +181,18 @@ def flat(properties: dict[str, Any], path: str = "") -> dict[str, str]:
 
 def summarize(plans: list[PoolPlan]) -> None:
     count = Counter(WORDS.get(one.action, one.action) for one in plans)
-    doing = Counter(state for one in plans for state in one.told["Retires"].values())
     pools = ", ".join(f"{n} {words}" for words, n in count.items())
-    leaving = (
-        f"; {doing.total()} runners leave, {doing.total() - doing['idle']} of them perhaps with a job" if doing else ""
-    )
-    print(f"\nOf {len(plans)} pools {pools}{leaving}. Nothing was written.")
+    doing = Counter(state for one in plans for state in one.told["Retires"].values())
+    leaving, working = doing.total(), doing.total() - doing["idle"]
+    if leaving:
+        pools += f"; {_counted(leaving, 'runner leaves', 'runners leave')}"
+    if working:
+        pools += f", {working} of them busy or perhaps so"
+    print(f"\nOf {_counted(len(plans), 'pool', 'pools')} {pools}. Nothing was written.", flush=True)
     failing = [one.name for one in plans if one.obstacles]
     if failing:
         raise Refused(f"The deployment would fail: {', '.join(failing)}. See what stands in the way.")
+
+
+def _counted(n: int, one: str, more: str) -> str:
+    return f"{n} {one if n == 1 else more}"
