@@ -36,6 +36,15 @@ WORDS = {
     "Nothing": "stays as it is",
     "Unknown": "cannot be planned",
 }
+# The same of several, at the end.
+COUNTED = {
+    "Create": "to create",
+    "Update": "to update in place",
+    "Replacement": "to replace",
+    "Deletion": "to delete",
+    "Nothing": "to leave as it is",
+    "Unknown": "that cannot be planned",
+}
 # What a runner does now, so that the eye finds those that have a job.
 DOING = {"idle": "idle", "busy": "BUSY", "unknown": "perhaps busy"}
 
@@ -180,19 +189,15 @@ def flat(properties: dict[str, Any], path: str = "") -> dict[str, str]:
 
 
 def summarize(plans: list[PoolPlan]) -> None:
-    count = Counter(WORDS.get(one.action, one.action) for one in plans)
-    pools = ", ".join(f"{n} {words}" for words, n in count.items())
+    count = Counter(COUNTED.get(one.action, one.action) for one in plans)
+    told = "Pools: " + ", ".join(f"{n} {words}" for words, n in count.items())
     doing = Counter(state for one in plans for state in one.told["Retires"].values())
     leaving, working = doing.total(), doing.total() - doing["idle"]
     if leaving:
-        pools += f"; {_counted(leaving, 'runner leaves', 'runners leave')}"
+        told += f"; {leaving} {'runner leaves' if leaving == 1 else 'runners leave'}"
     if working:
-        pools += f", {working} of them busy or perhaps so"
-    print(f"\nOf {_counted(len(plans), 'pool', 'pools')} {pools}. Nothing was written.", flush=True)
+        told += f", {working} of them busy or perhaps so"
+    print(f"\n{told}. Nothing was written.", flush=True)
     failing = [one.name for one in plans if one.obstacles]
     if failing:
         raise Refused(f"The deployment would fail: {', '.join(failing)}. See what stands in the way.")
-
-
-def _counted(n: int, one: str, more: str) -> str:
-    return f"{n} {one if n == 1 else more}"

@@ -103,7 +103,7 @@ def test_before_the_first_deployment_everything_is_made(nobody: Reviewer) -> Non
     assert "Known only after the deployment: Cluster (Cluster), ExecutionRoleArn (ExecutionRole.Arn), " in told
     assert "Not tried, since trying makes a registration token" in told
     assert section(told, "what stands in the way") == []
-    assert told.strip().endswith("Of 1 pool 1 is created. Nothing was written.")
+    assert told.strip().endswith("Pools: 1 to create. Nothing was written.")
 
 
 def test_what_is_deployed_stays_as_it_is(reviewer: Reviewer) -> None:
