@@ -138,10 +138,7 @@ async fn presence<W: World>(world: &W, asked: &Asked) -> Result<Told, Vec<String
     if matches!(found.action, Action::Create | Action::Replacement) && goal.spec.credentials.administrator.is_some() {
         notes.push(UNTRIED.to_owned());
     }
-    if let Some(note) = report::patience_with(&goal.spec.manners, found.retires.values().any(|doing| doing.may_work()))
-    {
-        notes.push(note);
-    }
+    notes.extend(found.patience(&goal.spec.manners));
     let is_named = asked.is_known && !asked.open.hides_identity();
     let pool = is_named.then(|| held.id.as_str().to_owned());
     Ok(Told { pool, notes, ..told(found) })
@@ -160,7 +157,7 @@ async fn deletion<W: World>(world: &W, asked: &Asked) -> Result<Told, Vec<String
     let pools = pools.await.map_err(|error| vec![error.refusal.to_string()])?;
     let found = removal(&pools);
     let manners = pools.first().map(|(pool, _)| pool.manners().clone()).unwrap_or_default();
-    let note = report::patience_with(&manners, found.retires.values().any(|doing| doing.may_work()));
+    let note = found.patience(&manners);
     let pool = pools.first().map(|(pool, _)| pool.id.as_str().to_owned());
     Ok(Told { pool, notes: note.into_iter().collect(), ..told(found) })
 }

@@ -131,16 +131,6 @@ pub fn drain_overdue(manners: &Manners, left: &[String]) -> String {
     )
 }
 
-/// What becomes of the jobs of runners that are to leave, for a plan; nothing where none may have one.
-#[must_use]
-pub fn patience_with(manners: &Manners, may_work: bool) -> Option<String> {
-    let then = match manners.on_drain_timeout {
-        OnDrainTimeout::Cancel => "then a job that still runs is cut off",
-        OnDrainTimeout::Fail => "then the request fails and every job is left alone",
-    };
-    may_work.then(|| format!("Jobs are waited for, up to DrainTimeout ({}); {then}", Spoken(manners.drain_timeout)))
-}
-
 /// ECS does not protect tasks, and jobs are to be left alone.
 #[must_use]
 pub fn cannot_protect(manners: &Manners, n_tasks: usize, reason: &str) -> String {

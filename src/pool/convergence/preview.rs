@@ -14,8 +14,9 @@ use crate::pool::observed::{GitHubView, GroupShape, Observed, Service, ServiceSt
 use crate::pool::pairing::{Behind, runner_behind};
 use crate::pool::record::PoolRecord;
 use crate::pool::report;
-use crate::pool::spec::{Capacity, OwnCapacity};
+use crate::pool::spec::{Capacity, Manners, OnDrainTimeout, OwnCapacity};
 use crate::pool::task_definition::TaskDefinitionContent;
+use crate::pool::time::Spoken;
 
 /// What a request would do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,11 +57,16 @@ pub enum Doing {
     Unknown,
 }
 
-impl Doing {
-    /// Whether it would be waited for.
+impl Preview {
+    /// What becomes of the jobs of runners that are to leave; nothing where none may have one.
     #[must_use]
-    pub const fn may_work(self) -> bool {
-        matches!(self, Self::Busy | Self::Unknown)
+    pub fn patience(&self, manners: &Manners) -> Option<String> {
+        let then = match manners.on_drain_timeout {
+            OnDrainTimeout::Cancel => "then a job that still runs is cut off",
+            OnDrainTimeout::Fail => "then the request fails and every job is left alone",
+        };
+        let may_work = self.retires.values().any(|doing| *doing != Doing::Idle);
+        may_work.then(|| format!("Jobs are waited for, up to DrainTimeout ({}); {then}", Spoken(manners.drain_timeout)))
     }
 }
 

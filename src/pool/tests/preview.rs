@@ -113,6 +113,11 @@ fn a_deletion_takes_every_runner() {
     let mut world = living();
     world.runners()[0].is_busy = true;
     let found = removal(&[(super::support::absent(&spec()), world.seen)]);
+    let patience = found.patience(&spec().manners);
+    assert_eq!(
+        patience.unwrap(),
+        "Jobs are waited for, up to DrainTimeout (30 min); then a job that still runs is cut off"
+    );
     assert_eq!(found.action, Action::Deletion);
     assert_eq!(found.retires.into_values().collect::<Vec<_>>(), [Doing::Busy, Doing::Idle]);
     assert_eq!(removal(&[]).action, Action::Nothing);
