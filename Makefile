@@ -75,6 +75,7 @@ sandbox-down: $(VENV)/made ## End what `make sandbox` left running
 ## SETTINGS       the function's environment, the whole of it: "LOG_LEVEL=debug"; else it stays as it is
 ## ARCH           arm64, or x86-64
 ## BINARY         an executable that is built already
+## STACK          for plan: the stack with the pools; with TEMPLATE, a file, and PARAMETERS of it; or with CHANGE_SET
 
 .PHONY: deploy
 # What the account has to say comes before minutes of building.
@@ -82,6 +83,11 @@ deploy: $(DEPLOY_VENV)/made ## Build the function and deploy it with its stack; 
 	@$(call DEPLOY,check)
 	@$(if $(BINARY),,$(MAKE) build-$(ARCH))
 	@$(call DEPLOY,deploy)
+
+.PHONY: plan
+# Of the same variables, PARAMETERS are those of TEMPLATE here; those that the stack has stay.
+plan: $(DEPLOY_VENV)/made ## Say what a deployment would do to the pools of STACK, by TEMPLATE or CHANGE_SET; writes nothing
+	@$(call DEPLOY,plan --template "$(TEMPLATE)" --stack "$(STACK)" --change-set "$(CHANGE_SET)")
 
 .PHONY: undeploy
 undeploy: $(DEPLOY_VENV)/made ## Remove the function and its stack, unless there are pools

@@ -1,4 +1,7 @@
-"""`make deploy`, `make undeploy` and `make package`: the function behind Custom::GitHubRunnerPool, and its stack."""
+"""`make deploy`, `make undeploy` and `make package`: the function behind Custom::GitHubRunnerPool, and its stack.
+
+And `make plan`: what a deployment would do to its pools.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from botocore.exceptions import (
 
 from account import Account
 from binary import how_to_upload, package
+from plan import plan
 from provider import deploy
 from refusal import Refused
 from removal import undeploy
@@ -32,9 +36,9 @@ def named_value(text: str) -> tuple[str, str]:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["check", "deploy", "undeploy", "package", "how-to-upload"])
+    parser.add_argument("command", choices=["check", "deploy", "undeploy", "package", "how-to-upload", "plan"])
     parser.add_argument("--function-name", default="github-runner-pool")
-    for name in ("region", "profile", "endpoint-url"):
+    for name in ("region", "profile", "endpoint-url", "template", "stack", "change-set"):
         parser.add_argument(f"--{name}", type=lambda text: text or None)
     parser.add_argument("--binary", type=Path, default=Path("bootstrap"))
     parser.add_argument("--parameters", nargs="*", type=named_value, default=[])
@@ -51,6 +55,8 @@ def run(given: argparse.Namespace) -> None:
     account = Account.of(given)
     if given.command == "deploy":
         return deploy(account, given.binary)
+    if given.command == "plan":
+        return plan(account)
     account.introduce()
     if given.command == "undeploy":
         undeploy(account)

@@ -40,13 +40,14 @@ class Account:
         self.lambda_ = self.client("lambda")
         self.cloudformation = self.client("cloudformation")
 
-    def client(self, service: str) -> Any:
-        return self.session.client(service, endpoint_url=self.given.endpoint_url)
+    def client(self, service: str, **more: Any) -> Any:
+        return self.session.client(service, endpoint_url=self.given.endpoint_url, **more)
 
-    def introduce(self) -> None:
-        """Says whose account this is, which also proves that there is a way in."""
+    def introduce(self) -> str:
+        """Says whose account this is, which also proves that there is a way in, and returns its id."""
         who = self.client("sts").get_caller_identity()
         print(f"{self.function} in account {who['Account']}, Region {self.region}, by {who['Arn']}")
+        return str(who["Account"])
 
     @property
     def flags(self) -> list[str]:

@@ -1,140 +1,208 @@
 //! `{"Plan": {…properties…}}`: what a request with these properties would do, told to whoever invokes the function.
 //!
 //! Nothing is written, to AWS or to GitHub; so whether the credential may register runners, which only trying tells,
-//! stays open. With the `StackId` and the `LogicalResourceId` of a resource that exists beside it, the plan is about its
-//! pool; without them it is about one that is to be made.
+//! stays open. Beside the properties an event may have:
+//! - `StackId` and `LogicalResourceId` of a resource that exists, and the plan is about its pool; without them it is
+//!   about one that is to be made.
+//! - `Before`, the properties that the resource has now: what the template drops, such as a tag, shows only by them.
+//! - `"RequestType": "Delete"`: the plan is that of the resource's deletion, and its properties are those that it has.
+//!
+//! Properties may leave open what is known only after a deployment: see `open`.
+
+mod open;
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use self::open::Open;
 use super::work;
 use crate::cloudformation::properties;
 use crate::cloudformation::request::{Decoded, Request, decode};
-use crate::pool::continuation::{Continuation, Goal, Preflight};
-use crate::pool::convergence::preview::{Action, Doing, Other, Preview, preview};
+use crate::pool::continuation::{Continuation, Goal, Preflight, Present};
+use crate::pool::convergence::preview::{Action, Doing, Other, Preview, preview, removal};
 use crate::pool::decision::Look;
-use crate::pool::report;
+use crate::pool::identity::Origin;
+use crate::pool::observed::Permission;
+use crate::pool::{report, warnings};
 use crate::reconcile::locate::pools_of;
 use crate::reconcile::observe::{Session, observe};
-use crate::reconcile::ports::{Call, Clock, World};
+use crate::reconcile::ports::{Call, Clock, GitHub, World};
 
 /// Stands for the stack of a resource that does not exist yet. No stack has it.
 const NO_STACK: &str = "arn:aws:cloudformation:::stack/STACK/00000000-0000-0000-0000-000000000000";
+/// What only a write could find out.
+const UNTRIED: &str = "Not tried, since trying makes a registration token: whether the credential may register runners";
 
 /// What the caller reads.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Told {
-    /// `Create`, `Update`, `Replacement` or `Nothing`.
+    /// `Create`, `Update`, `Replacement`, `Deletion` or `Nothing`; `Unknown` where an obstacle hides it.
     action: &'static str,
-    /// The pool's id, if its stack is known.
+    /// The pool's id, if its stack and all that it follows from are known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pool: Option<String>,
     changes: Vec<String>,
     retires: BTreeMap<String, &'static str>,
-    /// What would fail the request.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    obstacle: Option<String>,
+    /// What would fail the request, each thing for itself.
+    obstacles: Vec<String>,
+    /// What else a reviewer wants to know: warnings, and what cannot be told.
+    notes: Vec<String>,
+}
+
+/// What is asked for.
+struct Asked {
+    origin: Value,
+    /// Whether the resource is one of a stack that is there.
+    is_known: bool,
+    properties: Map<String, Value>,
+    before: Option<Map<String, Value>>,
+    open: Open,
+}
+
+impl Asked {
+    fn of(event: &Value) -> Option<Self> {
+        let (properties, open) = Open::settle(event.get("Plan")?.as_object()?);
+        let text = |key: &str| event.get(key).and_then(Value::as_str);
+        let (stack_id, logical_id) = (text("StackId"), text("LogicalResourceId"));
+        let is_known = stack_id.is_some() && logical_id.is_some();
+        Some(Self {
+            origin: json!({
+                "StackId": stack_id.filter(|_| is_known).unwrap_or(NO_STACK),
+                "LogicalResourceId": logical_id.filter(|_| is_known).unwrap_or("LOGICALID"),
+            }),
+            is_known,
+            properties,
+            before: event.get("Before").and_then(Value::as_object).map(|before| Open::settle(before).0),
+            open,
+        })
+    }
+
+    /// What CloudFormation would send, with nowhere to answer to.
+    fn request(
+        &self,
+        kind: &str,
+        physical_id: Option<&str>,
+        properties: &Map<String, Value>,
+    ) -> Result<Request, String> {
+        let event = json!({
+            "RequestType": kind,
+            "RequestId": "plan",
+            "ResponseURL": "https://plan.invalid/",
+            "StackId": self.origin.get("StackId"),
+            "LogicalResourceId": self.origin.get("LogicalResourceId"),
+            "PhysicalResourceId": physical_id,
+            "ResourceType": "Custom::GitHubRunnerPool",
+            "ResourceProperties": properties,
+            "OldResourceProperties": self.before,
+        });
+        match decode(&event) {
+            Decoded::Request(request) => Ok(*request),
+            Decoded::Unanswerable(why) => Err(why.to_string()),
+        }
+    }
 }
 
 /// The plan that an event asks for; `None` if it asks for none.
 pub(super) async fn answer<W: World>(world: &W, event: &Value) -> Option<Value> {
-    let properties = event.get("Plan")?.as_object()?;
-    let text = |key: &str| event.get(key).and_then(Value::as_str);
-    let (stack_id, logical_id) = (text("StackId"), text("LogicalResourceId"));
-    let is_known = stack_id.is_some() && logical_id.is_some();
-    let origin = json!({
-        "StackId": stack_id.filter(|_| is_known).unwrap_or(NO_STACK),
-        "LogicalResourceId": logical_id.filter(|_| is_known).unwrap_or("LOGICALID"),
-    });
-    let told = match plan(world, &origin, properties).await {
-        Ok((held, found)) => told(found, is_known.then(|| held.id.as_str().to_owned())),
-        Err(obstacle) => Told {
-            action: "Nothing",
-            pool: None,
-            changes: Vec::new(),
-            retires: BTreeMap::new(),
-            obstacle: Some(obstacle),
-        },
-    };
+    let asked = Asked::of(event)?;
+    let is_deletion = event.get("RequestType").and_then(Value::as_str) == Some("Delete");
+    let found = if is_deletion { deletion(world, &asked).await } else { presence(world, &asked).await };
+    let told = found.unwrap_or_else(|obstacles| Told { action: "Unknown", obstacles, ..Told::default() });
     tracing::info!(step = "plan", action = told.action, n_changes = told.changes.len());
     Some(json!({ "Plan": told }))
 }
 
-async fn plan<W: World>(
-    world: &W,
-    origin: &Value,
-    properties: &serde_json::Map<String, Value>,
-) -> Result<(Continuation, Preview), String> {
-    let request = request(origin, "Create", properties, None)?;
-    let spec =
-        properties::decode(&request.properties, request.service_timeout).map_err(|problems| problems.to_string())?;
+async fn presence<W: World>(world: &W, asked: &Asked) -> Result<Told, Vec<String>> {
+    let kind = if asked.before.is_some() { "Update" } else { "Create" };
+    let request =
+        asked.request(kind, asked.before.as_ref().map(|_| "plan"), &asked.properties).map_err(|why| vec![why])?;
+    let spec = properties::decode(&request.properties, request.service_timeout)
+        .map_err(|problems| problems.as_slice().iter().map(ToString::to_string).collect::<Vec<_>>())?;
     let mut held = work::present(&request, spec, world.clock().now());
     if let Goal::Present(goal) = &mut held.goal {
         goal.preflight = Preflight::Skip;
+        if asked.open.hides_github() {
+            goal.spec.credentials.administrator = None;
+        }
     }
-    let looked = look(world, &held, &request, origin).await;
-    let (session, others) = looked.map_err(|error| report::refused(&held, &error.refusal))?;
-    let Goal::Present(goal) = held.goal.clone() else { return Err("A plan is about a pool that is to be.".to_owned()) };
+    let Goal::Present(mut goal) = held.goal.clone() else { return Err(Vec::new()) };
+    let looked = look(world, asked, &held, &goal, &request.origin).await;
+    let (mut session, others) = looked.map_err(|error| vec![report::refused(&held, &error.refusal)])?;
+    asked.open.assume(&mut goal, &mut session.seen);
     let found = preview(&held, &goal, &session.seen, &others);
-    Ok((held, found))
+    let mut notes = asked.open.notes();
+    notes.extend(warnings::of(&held, &session.seen));
+    if matches!(found.action, Action::Create | Action::Replacement) && goal.spec.credentials.administrator.is_some() {
+        notes.push(UNTRIED.to_owned());
+    }
+    notes.extend(found.patience(&goal.spec.manners));
+    let is_named = asked.is_known && !asked.open.hides_identity();
+    let pool = is_named.then(|| held.id.as_str().to_owned());
+    Ok(Told { pool, notes, ..told(found) })
+}
+
+/// The end of a resource: all of its pools, and all of their runners.
+async fn deletion<W: World>(world: &W, asked: &Asked) -> Result<Told, Vec<String>> {
+    let request = asked.request("Delete", None, &asked.properties).map_err(|why| vec![why])?;
+    let pools = async {
+        let mut pools = Vec::new();
+        for id in pools_of(world, &request.origin).await? {
+            pools.extend(other(world, asked, id.as_str(), &asked.properties).await?);
+        }
+        Call::Ok(pools)
+    };
+    let pools = pools.await.map_err(|error| vec![error.refusal.to_string()])?;
+    let found = removal(&pools);
+    let manners = pools.first().map(|(pool, _)| pool.manners().clone()).unwrap_or_default();
+    let note = found.patience(&manners);
+    let pool = pools.first().map(|(pool, _)| pool.id.as_str().to_owned());
+    Ok(Told { pool, notes: note.into_iter().collect(), ..told(found) })
 }
 
 async fn look<W: World>(
     world: &W,
+    asked: &Asked,
     held: &Continuation,
-    request: &Request,
-    origin: &Value,
+    goal: &Present,
+    origin: &Origin,
 ) -> Call<(Session, Vec<Other>)> {
     let mut session = Session::default();
     observe(world, held, &mut session, Look::Everything).await?;
+    if let (Some(group), Some(credential)) = (&goal.spec.runner.group, session.credential())
+        && !asked.open.hides_github()
+        && !world.github().has_runner_group(&goal.spec.github, credential, group).await.unwrap_or(true)
+    {
+        session.seen.permission = Some(Permission::NoSuchRunnerGroup);
+    }
+    let before = asked.before.clone().unwrap_or_default();
     let mut others = Vec::new();
-    for id in pools_of(world, &request.origin).await?.into_iter().filter(|id| *id != held.id) {
-        let Ok(deletion) = self::request(origin, "Delete", &serde_json::Map::new(), Some(id.as_str())) else {
-            continue;
-        };
-        let Ok(other) = work::absent(world, &deletion, id.as_str(), held.accepted_at).await else { continue };
-        let mut session = Session::default();
-        observe(world, &other, &mut session, Look::Everything).await?;
-        others.push((other, session.seen));
+    for id in pools_of(world, origin).await?.into_iter().filter(|id| *id != held.id) {
+        others.extend(other(world, asked, id.as_str(), &before).await?);
     }
     Ok((session, others))
 }
 
-/// What CloudFormation would send, with nowhere to answer to.
-fn request(
-    origin: &Value,
-    kind: &str,
-    properties: &serde_json::Map<String, Value>,
-    physical_id: Option<&str>,
-) -> Result<Request, String> {
-    let event = json!({
-        "RequestType": kind,
-        "RequestId": "plan",
-        "ResponseURL": "https://plan.invalid/",
-        "StackId": origin.get("StackId"),
-        "LogicalResourceId": origin.get("LogicalResourceId"),
-        "PhysicalResourceId": physical_id,
-        "ResourceType": "Custom::GitHubRunnerPool",
-        "ResourceProperties": properties,
-    });
-    match decode(&event) {
-        Decoded::Request(request) => Ok(*request),
-        Decoded::Unanswerable(why) => Err(why.to_string()),
-    }
+/// A pool of the resource, as its Delete would look at it.
+async fn other<W: World>(world: &W, asked: &Asked, id: &str, properties: &Map<String, Value>) -> Call<Option<Other>> {
+    let Ok(request) = asked.request("Delete", Some(id), properties) else { return Ok(None) };
+    let Ok(held) = work::absent(world, &request, id, world.clock().now()).await else { return Ok(None) };
+    let mut session = Session::default();
+    observe(world, &held, &mut session, Look::Everything).await?;
+    Ok(Some((held, session.seen)))
 }
 
-fn told(found: Preview, pool: Option<String>) -> Told {
+fn told(found: Preview) -> Told {
     Told {
         action: match found.action {
             Action::Create => "Create",
             Action::Update => "Update",
             Action::Replacement => "Replacement",
+            Action::Deletion => "Deletion",
             Action::Nothing => "Nothing",
         },
-        pool,
         changes: found.changes,
         retires: found
             .retires
@@ -148,6 +216,7 @@ fn told(found: Preview, pool: Option<String>) -> Told {
                 (name, doing)
             })
             .collect(),
-        obstacle: found.obstacle,
+        obstacles: found.obstacle.into_iter().collect(),
+        ..Told::default()
     }
 }

@@ -12,62 +12,17 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from engineer import Engineer
 from function import FUNCTION_NAME, build
 from scenario import LOGICAL_ID, TEMPLATES, leftovers
-from stacks import Stack
 from world import REPOSITORY, World
 
 QUICK = "SETTINGS=POLL_INTERVAL_SECS=0.2 LOG_LEVEL=debug"
 BUCKET = "code"
-# What `make` passes on to a `make` inside, and what would lead to another account.
-NOT_INHERITED = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES", "AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION")
-
-
-@dataclass
-class Engineer:
-    """Somebody at the command line, with an account and a binary."""
-
-    world: World
-    binary: Path
-
-    def make(self, target: str, *variables: str, refused: bool = False) -> str:
-        """What `make` prints; it must succeed, or refuse if it is to."""
-        run = subprocess.run(
-            ["make", target, f"AWS_REGION={self.world.region}", f"ENDPOINT_URL={self.world.aws}", *variables],
-            cwd=REPOSITORY,
-            env=environment(AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test", AWS_MAX_ATTEMPTS="1"),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert (run.returncode != 0) is refused, run.stdout + run.stderr
-        return run.stderr if refused else run.stdout
-
-    def deploy(self, *variables: str, refused: bool = False) -> str:
-        return self.make("deploy", f"BINARY={self.binary}", *variables, refused=refused)
-
-    def pool(self, name: str, function: str = FUNCTION_NAME) -> Stack:
-        """The quick start's template, with a little less patience."""
-        given = {"OrgName": "acme", "GitHubUrl": self.world.github, **self.world.network()}
-        more = {"FunctionName": function, "DesiredCount": "1", "IdleConfirmation": "1"}
-        return self.world.create_stack(name, TEMPLATES / "pool.yaml", {**given, **more}).expect("CREATE_COMPLETE")
-
-    def writes(self) -> list[str]:
-        """What was written since the calls were last forgotten, other than by the function."""
-        return [call["operation"] for call in self.world.calls(caller="client", writes=True)]
-
-    def variables(self, function: str = FUNCTION_NAME) -> dict[str, str]:
-        found = self.world.client("lambda").get_function_configuration(FunctionName=function)
-        return dict(found.get("Environment", {}).get("Variables", {}))
-
-
-def environment(**more: str) -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name not in NOT_INHERITED} | more
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,14 @@ use super::foundation::{self, agrees, all_tags, group_shape, provider_shape, ret
 use super::obstacles;
 use super::rollout::wanted_shape;
 use crate::pool::continuation::{Continuation, Present};
-use crate::pool::identity::RunnerMark;
+use crate::pool::identity::{RunnerMark, cluster_name};
 use crate::pool::observed::{GitHubView, GroupShape, Observed, Service, ServiceState, Task};
 use crate::pool::pairing::{Behind, runner_behind};
+use crate::pool::record::PoolRecord;
 use crate::pool::report;
-use crate::pool::spec::{Capacity, OwnCapacity};
+use crate::pool::spec::{Capacity, Manners, OnDrainTimeout, OwnCapacity};
 use crate::pool::task_definition::TaskDefinitionContent;
+use crate::pool::time::Spoken;
 
 /// What a request would do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +40,8 @@ pub enum Action {
     Update,
     /// Another pool would be built beside the one that is there, and CloudFormation would then delete that.
     Replacement,
+    /// The pool would be taken down.
+    Deletion,
     /// Everything is as the properties say.
     Nothing,
 }
@@ -51,6 +55,19 @@ pub enum Doing {
     Busy,
     /// GitHub does not say, so that it would be held to be busy.
     Unknown,
+}
+
+impl Preview {
+    /// What becomes of the jobs of runners that are to leave; nothing where none may have one.
+    #[must_use]
+    pub fn patience(&self, manners: &Manners) -> Option<String> {
+        let then = match manners.on_drain_timeout {
+            OnDrainTimeout::Cancel => "then a job that still runs is cut off",
+            OnDrainTimeout::Fail => "then the request fails and every job is left alone",
+        };
+        let may_work = self.retires.values().any(|doing| *doing != Doing::Idle);
+        may_work.then(|| format!("Jobs are waited for, up to DrainTimeout ({}); {then}", Spoken(manners.drain_timeout)))
+    }
 }
 
 /// A pool that is there, as a Delete would look at it.
@@ -70,11 +87,10 @@ pub fn preview(held: &Continuation, goal: &Present, seen: &Observed, others: &[O
         changes.push(format!("~ tags of {}", report::either(n_tagged, "1 resource", "resources")));
     }
     for (other, seen) in others {
-        changes.push(format!("- pool {}, deleted by CloudFormation once the new one is there", other.id));
-        if let Some(record) = other.record(seen) {
-            retires
-                .extend(seen.tasks.iter().filter(|task| task.is_live()).map(|task| runner(&record.mark, seen, task)));
-        }
+        let why = other.record(seen).map(|record| differences(&record, goal)).filter(|why| !why.is_empty());
+        let why = why.map(|why| format!("; another one because of {}", why.join(", "))).unwrap_or_default();
+        changes.push(format!("- pool {}, deleted by CloudFormation once the new one is there{why}", other.id));
+        retires.extend(runners_of(other, seen));
     }
     let is_there = seen.task_definition.is_some() || seen.group.is_some() || seen.service.is_some();
     let action = match (others.is_empty(), is_there, changes.is_empty()) {
@@ -88,6 +104,44 @@ pub fn preview(held: &Continuation, goal: &Present, seen: &Observed, others: &[O
         GitHubView::NotAsked | GitHubView::NoCredential | GitHubView::Runners(_) => None,
     };
     Preview { action, changes, retires, obstacle: obstacles::first(held, goal, seen).or(refused) }
+}
+
+/// What the deletion of a resource would do to its pools.
+#[must_use]
+pub fn removal(pools: &[Other]) -> Preview {
+    let mut found = Preview { action: Action::Nothing, changes: Vec::new(), retires: BTreeMap::new(), obstacle: None };
+    for (pool, seen) in pools {
+        found.action = Action::Deletion;
+        found.changes.push(format!("- pool {} with all that it is made of", pool.id));
+        found.retires.extend(runners_of(pool, seen));
+    }
+    found
+}
+
+/// Every runner of a pool that is to go.
+fn runners_of(pool: &Continuation, seen: &Observed) -> BTreeMap<String, Doing> {
+    let Some(record) = pool.record(seen) else { return BTreeMap::new() };
+    seen.tasks.iter().filter(|task| task.is_live()).map(|task| runner(&record.mark, seen, task)).collect()
+}
+
+/// Why this pool cannot become the wanted one.
+fn differences(record: &PoolRecord, goal: &Present) -> Vec<String> {
+    let provider = |named: Option<&str>| match named {
+        Some(name) => format!("capacity provider {name}"),
+        None => "capacity of its own".to_owned(),
+    };
+    let (before, after) = (&record.github, &goal.spec.github);
+    let wanted = match &goal.spec.capacity {
+        Capacity::Named(name) => Some(name.as_str()),
+        Capacity::Own(_) => None,
+    };
+    let pairs = [
+        (format!("cluster {}", cluster_name(&record.cluster)), format!("cluster {}", cluster_name(&goal.spec.cluster))),
+        (before.host.to_string(), after.host.to_string()),
+        (before.scope.to_string(), after.scope.to_string()),
+        (provider(record.named_provider.as_deref()), provider(wanted)),
+    ];
+    pairs.into_iter().filter(|(before, after)| before != after).map(|(b, a)| format!("{b} -> {a}")).collect()
 }
 
 /// The revision that would be deployed, if it is there.

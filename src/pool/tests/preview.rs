@@ -2,7 +2,7 @@
 
 use super::support::{Model, names, present, spec};
 use crate::pool::continuation::{Continuation, Goal};
-use crate::pool::convergence::preview::{Action, Doing, Preview, preview};
+use crate::pool::convergence::preview::{Action, Doing, Preview, preview, removal};
 use crate::pool::observed::Observed;
 use crate::pool::spec::PoolSpec;
 
@@ -101,4 +101,24 @@ fn another_pool_of_the_resource_is_replaced() {
     let found = preview(&held, &goal, &Model::empty().seen, &[other]);
     assert_eq!(found.action, Action::Replacement);
     assert_eq!(found.retires.len(), 2);
+    let last = found.changes.last().unwrap();
+    assert!(
+        last.ends_with("the new one is there; another one because of organization acme -> organization globex"),
+        "{last}"
+    );
+}
+
+#[test]
+fn a_deletion_takes_every_runner() {
+    let mut world = living();
+    world.runners()[0].is_busy = true;
+    let found = removal(&[(super::support::absent(&spec()), world.seen)]);
+    let patience = found.patience(&spec().manners);
+    assert_eq!(
+        patience.unwrap(),
+        "Jobs are waited for, up to DrainTimeout (30 min); then a job that still runs is cut off"
+    );
+    assert_eq!(found.action, Action::Deletion);
+    assert_eq!(found.retires.into_values().collect::<Vec<_>>(), [Doing::Busy, Doing::Idle]);
+    assert_eq!(removal(&[]).action, Action::Nothing);
 }

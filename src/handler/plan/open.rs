@@ -1,0 +1,178 @@
+//! What a template leaves open until its stack is deployed.
+//!
+//! Before a deployment nobody knows the id of a cluster that the same stack is to make. Properties may hold an intrinsic
+//! function in such a place, as the template does: `{"Ref": "Cluster"}`. A stand-in takes its place, so that everything
+//! else can be checked. GitHub is not asked where the stand-in says which GitHub, or with what: a credential must never
+//! go to a host that the template does not name.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value, json};
+
+use crate::pool::continuation::Present;
+use crate::pool::observed::{Cluster, Observed};
+use crate::pool::spec::{Capacity, TemplateRef};
+
+const TEXT: &str = "known-after-deployment";
+const PARAMETER: &str = "/known-after-deployment";
+const ROLE: &str = "arn:aws:iam::000000000000:role/known-after-deployment";
+const TEMPLATE_ID: &str = "lt-00000000000000000";
+const SUBNET: &str = "subnet-00000000000000000";
+
+/// What the pool's id follows from, beside its stack.
+const IDENTITY: &[&str] = &["Cluster", "CapacityProvider", "OrgName", "RepoUrl", "EnterpriseName", "GitHubUrl"];
+/// Which GitHub, what of it, and with what.
+const ACCESS: &[&str] = &[
+    "OrgName",
+    "RepoUrl",
+    "EnterpriseName",
+    "GitHubUrl",
+    "AccessTokenParameter",
+    "AppId",
+    "AppPrivateKeyParameter",
+    "AppLogin",
+    "RunnerTokenParameter",
+];
+
+/// The open places, such as `LaunchTemplate.Version`, and what the template has there, such as
+/// `LaunchTemplate.LatestVersionNumber`.
+#[derive(Debug, Default)]
+pub(super) struct Open {
+    places: BTreeMap<String, String>,
+    /// Those for which nothing can stand in, so that their defaults do.
+    left_out: BTreeSet<String>,
+}
+
+impl Open {
+    /// The properties with a stand-in in each open place.
+    pub(super) fn settle(properties: &Map<String, Value>) -> (Map<String, Value>, Self) {
+        let mut open = Self::default();
+        let settled = open.map("", properties);
+        (settled, open)
+    }
+
+    fn map(&mut self, path: &str, map: &Map<String, Value>) -> Map<String, Value> {
+        let entries = map.iter().filter_map(|(name, value)| {
+            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            Some((name.clone(), self.value(&path, value)?))
+        });
+        entries.collect()
+    }
+
+    fn value(&mut self, path: &str, value: &Value) -> Option<Value> {
+        match value {
+            Value::Object(map) => match function(map) {
+                Some(function) => self.stand_in(path, function),
+                None => Some(Value::Object(self.map(path, map))),
+            },
+            Value::Array(items) => Some(items.iter().filter_map(|item| self.value(path, item)).collect()),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Some(value.clone()),
+        }
+    }
+
+    fn stand_in(&mut self, path: &str, function: String) -> Option<Value> {
+        self.places.insert(path.to_owned(), function);
+        let found = match path {
+            "Cluster"
+            | "CapacityProvider"
+            | "OrgName"
+            | "EnterpriseName"
+            | "LogGroup"
+            | "LogStreamPrefix"
+            | "Image"
+            | "RunnerGroup"
+            | "Labels"
+            | "LaunchTemplate.LaunchTemplateName"
+            | "Tags.Value" => json!(TEXT),
+            "RepoUrl" => json!(format!("https://github.com/{TEXT}/{TEXT}")),
+            "ExecutionRoleArn" | "TaskRoleArn" => json!(ROLE),
+            "LaunchTemplate" => json!({ "LaunchTemplateId": TEMPLATE_ID, "Version": "$Latest" }),
+            "LaunchTemplate.LaunchTemplateId" => json!(TEMPLATE_ID),
+            "LaunchTemplate.Version" => json!("$Latest"),
+            "Subnets" => json!(SUBNET),
+            "AccessTokenParameter" | "AppPrivateKeyParameter" | "RunnerTokenParameter" => json!(PARAMETER),
+            "AppId" => json!("1"),
+            _ if path.starts_with("Environment.") => json!(TEXT),
+            _ if path.starts_with("Secrets.") => json!(PARAMETER),
+            _ => {
+                self.left_out.insert(path.to_owned());
+                return None;
+            }
+        };
+        Some(found)
+    }
+
+    /// Whether the pool's id is open as well.
+    pub(super) fn hides_identity(&self) -> bool {
+        IDENTITY.iter().any(|name| self.places.contains_key(*name))
+    }
+
+    /// Whether it is open how GitHub is reached.
+    pub(super) fn hides_github(&self) -> bool {
+        ACCESS.iter().any(|name| self.places.contains_key(*name))
+    }
+
+    fn hides_template(&self) -> bool {
+        ["LaunchTemplate", "LaunchTemplate.LaunchTemplateId", "LaunchTemplate.LaunchTemplateName"]
+            .iter()
+            .any(|place| self.places.contains_key(*place))
+    }
+
+    /// What the deployment will have made by then is held to be there.
+    pub(super) fn assume(&self, goal: &mut Present, seen: &mut Observed) {
+        if self.places.contains_key("Cluster") || self.places.contains_key("CapacityProvider") {
+            let providers = match &goal.spec.capacity {
+                Capacity::Named(name) => vec![name.clone()],
+                Capacity::Own(_) => Vec::new(),
+            };
+            let found = seen.cluster.take();
+            seen.cluster = Some(Cluster {
+                arn: goal.spec.cluster.clone(),
+                is_active: true,
+                is_busy: false,
+                providers: found.map(|cluster| cluster.providers).into_iter().flatten().chain(providers).collect(),
+            });
+            seen.template_clusters.clear();
+        }
+        let Capacity::Own(own) = &mut goal.spec.capacity else { return };
+        if let Some(function) = self.places.get("LaunchTemplate.LaunchTemplateId").filter(|_| self.hides_template()) {
+            own.launch_template.reference = TemplateRef::Name(function.clone());
+        }
+        if self.hides_template() && seen.template_version.is_none() {
+            seen.template_version = Some(1);
+        }
+    }
+
+    /// What is to be said of it.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if !self.places.is_empty() {
+            let places: Vec<String> =
+                self.places.iter().map(|(place, function)| format!("{place} ({function})")).collect();
+            notes.push(format!("Known only after the deployment: {}", places.join(", ")));
+        }
+        if !self.left_out.is_empty() {
+            let left_out: Vec<&str> = self.left_out.iter().map(String::as_str).collect();
+            notes.push(format!("Of these the defaults stand in: {}", left_out.join(", ")));
+        }
+        if self.hides_github() {
+            notes.push("GitHub was not asked, since it is open how: what runners do is not known".to_owned());
+        }
+        notes
+    }
+}
+
+/// What an intrinsic function refers to: `Cluster` of `{"Ref": "Cluster"}`. `None` of every other map.
+fn function(map: &Map<String, Value>) -> Option<String> {
+    let mut entries = map.iter();
+    let (Some((name, given)), None) = (entries.next(), entries.next()) else { return None };
+    match (name.as_str(), given) {
+        ("Ref", Value::String(of)) => Some(of.clone()),
+        ("Fn::GetAtt", Value::Array(parts)) => {
+            Some(parts.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("."))
+        }
+        ("Fn::GetAtt", Value::String(of)) => Some(of.clone()),
+        (name, _) if name.starts_with("Fn::") => Some(name.to_owned()),
+        _ => None,
+    }
+}
