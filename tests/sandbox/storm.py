@@ -68,7 +68,11 @@ class Figures:
     seconds: int
 
     def __str__(self) -> str:
-        return "storm: " + ", ".join(f"{value} {name}" for name, value in asdict(self).items())
+        return (
+            f"{self.jobs} jobs ran to their ends and {self.lost} were lost, through {self.updates} updates, "
+            f"{self.deletions} deletion, {self.kills} kills,\n{self.hops} hops and {self.throttles} throttles, "
+            f"with {self.answers} answers in {self.seconds} s (seed {self.seed})"
+        )
 
 
 @dataclass

@@ -6,8 +6,8 @@ from itertools import pairwise
 
 from scenario import Entry, Stage
 
-# A look at runners that are waited for: the service, its tasks (which are meant to run, and what all known ones are), and
-# who works for the resource.
+# A look at runners that are waited for: the service, its tasks (which are meant to run, and what all known ones are),
+# and who works for the resource.
 AWS_CALLS_OF_A_LOOK = 4
 # Few runners are one page.
 GITHUB_CALLS_OF_A_LOOK = 1

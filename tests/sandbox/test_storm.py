@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from random import randrange
@@ -11,9 +12,12 @@ import pytest
 
 from scenario import PLANTED_SIGNATURE
 from storm import JOBS, TIME_SCALE, UPDATES, Storm, storm
-from world import ACCESS_TOKEN, World
+from world import ACCESS_TOKEN, REPOSITORY, World
 
 KILLS = 10
+README = REPOSITORY / "README.md"
+SHOWN_FROM = "<!-- figures of the storm: written by `make storm`, not by hand -->"
+SHOWN_TO = "<!-- end of the figures of the storm -->"
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +73,15 @@ def test_no_secret_is_in_the_log(survived: Storm) -> None:
     secrets = {*survived.world.secrets(), ACCESS_TOKEN, PLANTED_SIGNATURE}
     assert [secret[:12] + "…" for secret in secrets if secret in survived.log] == []
     assert "X-Amz-Signature" not in survived.log
+
+
+def test_the_readme_shows_figures_of_this_form(survived: Storm) -> None:
+    """`make storm` writes them there, when everything above holds."""
+    readme = README.read_text()
+    begin, end = readme.index(SHOWN_FROM) + len(SHOWN_FROM), readme.index(SHOWN_TO)
+    told = f"\n\n```text\n{survived.figures}\n```\n\n"
+    has_held = survived.world.jobs("lost") == [] and survived.figures.kills >= KILLS
+    if os.environ.get("STORM_IS_SHOWN") and has_held:
+        README.write_text(readme[:begin] + told + readme[end:])
+    else:
+        assert re.sub(r"\d+", "#", readme[begin:end]) == re.sub(r"\d+", "#", told)
