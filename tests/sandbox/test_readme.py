@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pytest
 
+from engineer import environment
 from function import FUNCTION_NAME, build
 from scenario import leftovers
-from engineer import environment
 from world import ACCESS_TOKEN, REPOSITORY, World
 
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
