@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use github_runner_pool::cloudformation::properties::property_names;
+use github_runner_pool::cloudformation::properties::{SERVICE_TIMEOUT_MAX, decode, property_names};
+use serde_json::{Map, Value, json};
 
 use crate::repository::text;
 use crate::templates::{attributes, pools};
@@ -58,5 +59,65 @@ fn every_command_of_make_exists() {
     assert!(targets.contains("demo") && targets.contains("check"), "{targets:?}");
     for target in targets {
         assert!(makefile.contains(&format!("\n{target}:")), "make {target}");
+    }
+}
+
+/// What a recipe changes in a pool: `Name: value`, with lists and maps in one line. What YAML writes without quotation
+/// marks is a text, as CloudFormation would send it.
+fn setting(text: &str) -> Option<(String, Value)> {
+    let (name, value) = text.trim().split_once(": ")?;
+    let is_property = property_names().contains(&name) && !value.starts_with('!');
+    let inside = |open, close| value.strip_prefix(open)?.strip_suffix(close);
+    let value = if let Some(items) = inside('[', ']') {
+        json!(items.split(", ").collect::<Vec<_>>())
+    } else if let Some(entry) = inside('{', '}') {
+        let (key, value) = entry.split_once(": ")?;
+        Value::Object(Map::from_iter([(key.to_owned(), json!(value.trim_matches('"')))]))
+    } else {
+        json!(value)
+    };
+    is_property.then(|| (name.to_owned(), value))
+}
+
+/// The settings of each row of the recipes' table, and of the blocks of YAML below it.
+fn recipes() -> Vec<Vec<(String, Value)>> {
+    let section = section("Recipes");
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").nth(1));
+    let settings = |row: &str| row.split('`').skip(1).step_by(2).filter_map(setting).collect::<Vec<_>>();
+    let blocks = section.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let lines = |block: &str| block.lines().filter_map(setting).collect::<Vec<_>>();
+    rows.map(settings).chain(blocks.map(lines)).filter(|recipe| !recipe.is_empty()).collect()
+}
+
+#[test]
+fn every_recipe_is_one_that_the_function_takes() {
+    let recipes = recipes();
+    assert!(recipes.len() > 8, "{recipes:?}");
+    for recipe in recipes {
+        let mut properties = json!({
+            "OrgName": "acme",
+            "AccessTokenParameter": "/github-runner-pool/token",
+            "ExecutionRoleArn": "arn:aws:iam::111122223333:role/github-runner-pool/execution",
+            "DesiredCount": "4",
+            "Cluster": "ci",
+            "LaunchTemplate": { "LaunchTemplateId": "lt-0a1b2c3d", "Version": "3" },
+            "Subnets": "subnet-0a1b2c3d",
+            "MaxInstances": "4",
+        });
+        let pool = properties.as_object_mut().unwrap();
+        for (name, value) in &recipe {
+            let instead_of: &[&str] = match name.as_str() {
+                "EnterpriseName" => &["OrgName"],
+                "AppId" => &["AccessTokenParameter"],
+                "CapacityProvider" => &["LaunchTemplate", "Subnets", "MaxInstances"],
+                _ => &[],
+            };
+            for other in instead_of {
+                pool.remove(*other);
+            }
+            pool.insert(name.clone(), value.clone());
+        }
+        let decoded = decode(&properties, SERVICE_TIMEOUT_MAX);
+        assert!(decoded.is_ok(), "{recipe:?}: {}", decoded.unwrap_err());
     }
 }

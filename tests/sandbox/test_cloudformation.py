@@ -153,6 +153,28 @@ def test_a_response_url_that_is_down_for_a_moment_can_be_tried(world: World, tok
     assert [e["status"] for e in world.events("answer") if e["what"] == "put"][-2:] == [503, 200]
 
 
+def test_a_change_set_has_a_resource_that_a_parameter_brings(world: World) -> None:
+    body = {
+        "Parameters": {"More": {"Type": "String", "Default": "no"}},
+        "Conditions": {"More": {"Fn::Equals": [{"Ref": "More"}, "yes"]}},
+        "Resources": {
+            "A": {"Type": "AWS::ECS::Cluster"},
+            "B": {"Type": "AWS::ECS::Cluster", "Condition": "More"},
+        },
+    }
+    stack = start(world, json.dumps(body)).settled().expect("CREATE_COMPLETE")
+    client = world.client("cloudformation")
+    made = client.create_change_set(
+        StackName=stack.id,
+        ChangeSetName="more",
+        UsePreviousTemplate=True,
+        Parameters=[{"ParameterKey": "More", "ParameterValue": "yes"}],
+    )
+    changes = client.describe_change_set(ChangeSetName=made["Id"])["Changes"]
+    found = [(one["ResourceChange"]["Action"], one["ResourceChange"]["LogicalResourceId"]) for one in changes]
+    assert found == [("Add", "B")]
+
+
 def test_function_logs_and_calls_can_be_read(world: World, token: str) -> None:
     start(world, template(token, A={})).settled()
     lines = world.wait_for("logs", lambda: world.function_logs("stand-in"))

@@ -17,7 +17,7 @@ from . import calls, functions, parameters
 from .authorization import Authorization
 from .auto_scaling.api import AutoScalingApi
 from .auto_scaling.groups import Groups
-from .cloudformation import resources, rollback
+from .cloudformation import change_sets, resources, rollback
 from .cloudformation.requests import Requests
 from .cloudformation.responses import ResponseBucket, middleware
 from .control import Control, decoded_query
@@ -74,6 +74,7 @@ class World:
         custom_resource.invoke_custom_resource = requests.invoke
         rollback.install(requests, self.ecs)
         resources.install()
+        change_sets.install()
         self.aws = middleware(bucket, ministack.app)
 
     def step(self, now: float) -> None:

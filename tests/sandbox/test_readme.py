@@ -1,0 +1,199 @@
+"""Every command that the documents show: run here as it stands, against the local AWS, or elsewhere in CI.
+
+The README's blocks are run in their order, by somebody with an empty account and a profile named `ci`. What is not run
+here is in `ELSEWHERE`, with what runs it, or why nothing can.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from engineer import environment
+from function import FUNCTION_NAME, build
+from scenario import leftovers
+from world import ACCESS_TOKEN, REPOSITORY, World
+
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
+FENCED = re.compile(r"^```(sh|bash|shell)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BIN = Path(sys.executable).parent
+# As the README has it.
+REGION = "eu-central-1"
+# What a `make` target is that `make check` has among its own.
+IN_CHECK = "make check runs it"
+ELSEWHERE = {
+    "make check": "what runs this",
+    "make demo": IN_CHECK,
+    "make lint": IN_CHECK,
+    "make test": IN_CHECK,
+    "make gates": IN_CHECK,
+    "make sandbox-test": IN_CHECK,
+    "make fmt": "changes files; make lint, which make check runs, fails where it would",
+    "cargo lambda build --release --arm64 --locked": (
+        "takes minutes; make check builds for x86-64 the same way, and what follows deploys the development build"
+    ),
+    "aws logs tail /aws/lambda/github-runner-pool --since 1h --filter-pattern '{ $.logical_id = \"Runners\" }'": (
+        "AWS CLI 2 alone has `logs tail`, and is in no package registry"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a document, as its commands: lines that end in a backslash are one with the next."""
+
+    place: str
+    commands: tuple[str, ...]
+
+    @property
+    def here(self) -> list[str]:
+        return [command for command in self.commands if command not in ELSEWHERE]
+
+
+def blocks(name: str) -> list[Block]:
+    text = (REPOSITORY / name).read_text()
+    found = []
+    for fence in FENCED.finditer(text):
+        lines = re.sub(r"\\\n\s*", "", fence[2]).splitlines()
+        commands = tuple(line for line in lines if line and not line.startswith("#"))
+        found.append(Block(f"{name}:{text.count(chr(10), 0, fence.start()) + 1}", commands))
+    return found
+
+
+def in_turn() -> list[Block]:
+    """The README's blocks with something to run here. A plan is made before all is taken down: it needs a pool."""
+    found = [block for block in blocks("README.md") if block.here]
+    plans = [block for block in found if block.here[0].startswith("make plan ")]
+    others = [block for block in found if block not in plans]
+    [end] = [at for at, block in enumerate(others) if any("delete-stack" in command for command in block.here)]
+    return others[:end] + plans + others[end:]
+
+
+@dataclass
+class Reader:
+    """Somebody who types what the README shows, in a checkout."""
+
+    world: World
+    checkout: Path
+    settings: dict[str, str]
+
+    def types(self, block: Block) -> str:
+        """What the block's commands print, in one shell; each must succeed."""
+        script = "\n".join(self.filled_in(command) for command in block.here)
+        run = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            cwd=self.checkout,
+            env=self.settings,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert run.returncode == 0, f"{block.place}:\n{script}\n{run.stdout}\n{run.stderr}"
+        return run.stdout
+
+    def filled_in(self, command: str) -> str:
+        """What only a reader can know: the network. And where this world's GitHub is, and that it is a quick one."""
+        network = self.world.network()
+        command = command.replace("VpcId=vpc-0a1b2c3d", f"VpcId={network['VpcId']} GitHubUrl={self.world.github}")
+        return command.replace(
+            "Subnets=subnet-0a1b2c3d,subnet-1a2b3c4d", f"Subnets={network['Subnets']} IdleConfirmation=1"
+        )
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Iterator[Reader]:
+    with World.start(tmp_path / "world", time_scale=0.3, authorize="true", region=REGION) as world:
+        world.post("/github/targets", target="orgs/acme")
+        world.put_token(ACCESS_TOKEN, {"orgs/acme": "write"})
+        yield Reader(world, checkout(tmp_path), settings(world, tmp_path))
+
+
+def checkout(folder: Path) -> Path:
+    """The repository with what the reader has put beside it: a token and a key."""
+    made = folder / "checkout"
+    made.mkdir()
+    for path in REPOSITORY.iterdir():
+        if path.name != "target":
+            (made / path.name).symlink_to(path)
+    (made / "token.txt").write_text(ACCESS_TOKEN)
+    (made / "app.private-key.pem").write_text("a key")
+    return made
+
+
+def settings(world: World, folder: Path) -> dict[str, str]:
+    """The environment of a shell in which the local AWS is AWS, and a build is there already."""
+    keys = "aws_access_key_id = test\naws_secret_access_key = test\n"
+    config = folder / "config"
+    config.write_text(f"[default]\nregion = {REGION}\n{keys}[profile ci]\n{keys}")
+    binary = folder / "target/lambda/bootstrap/bootstrap"
+    binary.parent.mkdir(parents=True)
+    subprocess.run(["strip", "-o", binary, build()], check=True)
+    kept = {name: value for name, value in environment().items() if not name.startswith("AWS_")}
+    return kept | {
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+        "AWS_CONFIG_FILE": str(config),
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_DATA_PATH": str(quick_waiters(folder)),
+        "AWS_ENDPOINT_URL": world.aws,
+        "AWS_MAX_ATTEMPTS": "1",
+        "AWS_PAGER": "",
+        # Of the Makefile.
+        "ENDPOINT_URL": world.aws,
+        "BINARY": str(binary),
+        "SETTINGS": "POLL_INTERVAL_SECS=0.2",
+        "CARGO_TARGET_DIR": str(folder / "target"),
+    }
+
+
+def quick_waiters(folder: Path) -> Path:
+    """The AWS CLI's own description of what `wait` looks at, every second instead of every half minute."""
+    place = "cloudformation/2010-05-15/waiters-2.json"
+    waiters = json.loads(resources.files("awscli").joinpath("botocore/data", place).read_text())
+    for waiter in waiters["waiters"].values():
+        waiter["delay"] = 1
+    made = folder / "models" / place
+    made.parent.mkdir(parents=True)
+    made.write_text(json.dumps(waiters))
+    return folder / "models"
+
+
+def test_every_command_of_the_readme_does_what_it_says(reader: Reader) -> None:
+    world, told = reader.world, {}
+    for block in in_turn():
+        told[re.split(r" --| AWS_REGION", block.here[0])[0]] = reader.types(block)
+        if "--stack-name runners" in block.here[-1] and "deploy" in block.here[-1]:
+            pool_id = world.stacks.get("runners").physical_id("Runners")
+            job = world.queue_job(["self-hosted", "default"], 1)
+            world.wait_for("the job's end", lambda job=job: world.job(job)["state"] == "succeeded")
+
+    assert f"function:{FUNCTION_NAME}\n" in told["make deploy"]
+    assert "2 runners leave" in told["make plan"]
+    assert told["aws cloudformation describe-stack-events"].split("\t")[0] == "CREATE_COMPLETE"
+    assert not world.stacks.exists("runners")
+    assert leftovers(world, pool_id) == []
+    # The way by hand came after `make undeploy`, and the operations after it.
+    found = world.client("lambda").get_function_configuration(FunctionName=FUNCTION_NAME)
+    assert (found["Timeout"], found["MemorySize"]) == (900, 128)
+    assert world.stacks.exists(f"{FUNCTION_NAME}-operations")
+    assert world.client("ssm").get_parameter(Name="/github-runner-pool/app-key")["Parameter"]["Type"] == "SecureString"
+
+
+def test_the_other_documents_show_commands_that_ci_runs_elsewhere() -> None:
+    assert [block.place for name in DOCUMENTS[1:] for block in blocks(name) if block.here] == []
+
+
+def test_what_is_run_elsewhere_is_shown_and_is_run() -> None:
+    shown = {command for name in DOCUMENTS for block in blocks(name) for command in block.commands}
+    assert ELSEWHERE.keys() <= shown
+    makefile = (REPOSITORY / "Makefile").read_text()
+    in_check = set(re.search(r"^check: (.*?) ##", makefile, re.MULTILINE)[1].split())  # type: ignore[index]
+    assert {command.split()[1] for command, why in ELSEWHERE.items() if why == IN_CHECK} <= in_check
