@@ -23,7 +23,7 @@ from function import FUNCTION_NAME, build
 from scenario import leftovers
 from world import ACCESS_TOKEN, REPOSITORY, World
 
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
+DOCUMENTS = ("README.md", ".github/CONTRIBUTING.md", ".github/SECURITY.md", ".github/CHANGELOG.md")
 FENCED = re.compile(r"^```(sh|bash|shell)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 BIN = Path(sys.executable).parent
 # As the README has it.
