@@ -245,13 +245,13 @@ async fn guarded<W: World>(
         }
     };
     let done = match done {
-        Done::More(held, why) => match AssertUnwindSafe(hand_on(world, *held, &why, invocation)).catch_unwind().await {
-            Ok(ended) => match ended? {
+        Done::More(held, why) => {
+            let handing_on = AssertUnwindSafe(hand_on(world, *held, &why, invocation)).catch_unwind();
+            match handing_on.await.unwrap_or_else(|_panic| Ok(Some(defect(caller))))? {
                 None => return Ok(()),
                 Some(unable) => unable,
-            },
-            Err(_panic) => defect(caller),
-        },
+            }
+        }
         told @ (Done::Answer { .. } | Done::Yield(_)) => told,
     };
     let (physical_id, outcome, is_recorded, tally) = match done {

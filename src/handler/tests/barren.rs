@@ -152,6 +152,7 @@ impl Later for Barren {
 /// The one thing that works everywhere.
 impl Succession for Barren {
     async fn turn(&self, _: &str) -> Call<Option<Record>> {
+        assert!(!matches!(self.manner, Manner::Panics), "planted");
         Ok(self.record.borrow().clone())
     }
 

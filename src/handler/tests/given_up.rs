@@ -25,7 +25,7 @@ fn given_up(event: &Value) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_lambda_gave_up_becomes_a_failed_answer() {
+async fn what_lambda_gave_up_becomes_a_failed_answer_even_where_the_look_for_its_record_panics() {
     let answer = run(&Barren::new(Manner::Panics), &given_up(&event("Create"))).await;
     assert_eq!(answer["Status"], "FAILED");
     assert!(answer["PhysicalResourceId"].as_str().unwrap().starts_with("ghr-ci-Runners-"));
