@@ -13,9 +13,10 @@ use crate::cloudformation::response::{Response, Status};
 use crate::pool::continuation::{self, RequestType};
 use crate::pool::decision::Outcome;
 use crate::pool::identity::PhysicalId;
-use crate::pool::succession::{Turn, is_about_another, own_record_name, record_name};
+use crate::pool::succession::Turn;
 use crate::pool::time::Timestamp;
 use crate::reconcile::chain;
+use crate::reconcile::locate::{self, Deleted};
 use crate::reconcile::ports::{Answers, Call, Clock, DeliveryError, Succession, World};
 use crate::settings::Settings;
 
@@ -136,19 +137,12 @@ async fn recorded<W: World>(world: &W, caller: &Caller, body: &str) -> Call<Agre
 
 /// The record that a request works by, and its name.
 pub(super) async fn turn_of<W: World>(world: &W, caller: &Caller) -> Call<(String, Option<Turn>)> {
-    let of_resource = record_name(&caller.request.origin);
-    let turn = world.succession().turn(&of_resource).await?.map(|record| Turn::from_record(&record.text));
-    let pool = PhysicalId::sent(&caller.request.origin, &caller.physical_id);
-    match (pool, &turn) {
-        (Some(pool), Some(other))
-            if caller.request.request_type == RequestType::Delete && is_about_another(other, pool.as_str()) =>
-        {
-            let own = own_record_name(&of_resource, pool.digits());
-            let turn = world.succession().turn(&own).await?.map(|record| Turn::from_record(&record.text));
-            Ok((own, turn))
-        }
-        _ => Ok((of_resource, turn)),
-    }
+    let origin = &caller.request.origin;
+    let is_deletion = caller.request.request_type == RequestType::Delete;
+    let pool = PhysicalId::sent(origin, &caller.physical_id).filter(|_| is_deletion);
+    let deleted = pool.as_ref().map(|id| Deleted { id, held_pool: id.as_str() });
+    let found = locate::turn_of(world, origin, deleted).await?;
+    Ok((found.name, found.turn.map(|seen| seen.turn)))
 }
 
 pub(super) fn log_answer(outcome: &Outcome, took: Duration) {

@@ -122,18 +122,7 @@ fn abandoned(request: &Request, id: &PhysicalId, former: Option<&Hints>) -> Opti
     let former = former?;
     let other = PhysicalId::of(&request.origin, former.spec.as_ref()?);
     let is_back = request.physical_id() == Some(id.as_str()) && other != *id;
-    is_back.then(|| Abandoned {
-        goal: Absent {
-            record: former.record(&other),
-            manners: former.manners.clone(),
-            sent_id: None,
-            kept: None,
-            next: None,
-            notes: Vec::new(),
-            others: Vec::new(),
-        },
-        id: other,
-    })
+    is_back.then(|| Abandoned { goal: Absent::alone(former.record(&other), former.manners.clone(), None), id: other })
 }
 
 fn held(request: &Request, id: PhysicalId, goal: Goal, accepted_at: Timestamp) -> Continuation {
@@ -202,15 +191,7 @@ pub(super) async fn absent<W: World>(
         None => only_pool_of(world, request, physical_id).await?,
     };
     let sent_id = Some(request.physical_id().unwrap_or(NO_PHYSICAL_ID).to_owned());
-    let goal = Absent {
-        record: hints.record(&id),
-        manners: hints.manners,
-        sent_id,
-        kept: None,
-        next: None,
-        notes: Vec::new(),
-        others: Vec::new(),
-    };
+    let goal = Absent::alone(hints.record(&id), hints.manners, sent_id);
     let others = others_than(world, request, &id).await;
     let main = held(request, id, Goal::Absent(Box::new(goal)), accepted_at);
     Ok(abandonment::one_after_another(main, others))

@@ -31,13 +31,8 @@ pub fn one_after_another(main: Continuation, others: impl IntoIterator<Item = Ph
     others.into_iter().fold(main, |after, other| {
         let Goal::Absent(goal) = &after.goal else { return after };
         let first = Absent {
-            record: None,
-            manners: goal.manners.clone(),
-            sent_id: Some(after.answered_id().to_owned()),
-            kept: None,
             next: Some(Box::new(Abandoned { id: after.id.clone(), goal: (**goal).clone() })),
-            notes: Vec::new(),
-            others: Vec::new(),
+            ..Absent::alone(None, goal.manners.clone(), Some(after.answered_id().to_owned()))
         };
         Continuation { id: other, goal: Goal::Absent(Box::new(first)), ..after }
     })

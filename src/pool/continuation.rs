@@ -189,6 +189,14 @@ pub struct Absent {
     pub others: Vec<PhysicalId>,
 }
 
+impl Absent {
+    /// The Delete of one pool alone.
+    #[must_use]
+    pub const fn alone(record: Option<PoolRecord>, manners: Manners, sent_id: Option<String>) -> Self {
+        Self { record, manners, sent_id, kept: None, next: None, notes: Vec::new(), others: Vec::new() }
+    }
+}
+
 impl HandedOn {
     /// Reads an event; `None` if it is no continuation.
     #[must_use]

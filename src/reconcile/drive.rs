@@ -38,8 +38,8 @@ pub async fn drive<W: World>(world: &W, held: &mut Continuation, poll: Duration,
     let mut look = Look::Everything;
     let (mut said, mut has_warned) = (None, false);
     for _ in 0..ROUNDS_MAX {
-        let wide = if takes_turn_first(held) { Look::Turn } else { look };
-        if let Err(error) = observe(world, held, &mut session, wide).await {
+        let due = if takes_turn_first(held) { Look::Turn } else { look };
+        if let Err(error) = observe(world, held, &mut session, due).await {
             refused(&mut session, error);
         }
         let at = Moment { now: world.clock().now(), poll };

@@ -1,12 +1,51 @@
-//! Which pool a Delete means, when its physical id is none of ours.
+//! Which pool a Delete means, when its physical id is none of ours, and which record a request works by.
 //!
 //! A Create that CloudFormation cancelled never got our answer, so its Delete carries an id that CloudFormation made
 //! up. The pool is still known by its stack and logical id, in the tags of its task definition and of its group.
 
 use std::collections::BTreeSet;
 
-use super::ports::{AutoScaling, Call, Ecs, World};
+use super::ports::{AutoScaling, Call, Ecs, Record, Succession, World};
 use crate::pool::identity::{Origin, PhysicalId};
+use crate::pool::succession::{SeenTurn, Turn, is_about_another, own_record_name, record_name};
+
+/// The record that a request works by.
+pub struct FoundTurn {
+    /// Its name in Parameter Store.
+    pub name: String,
+    /// Whether it is a Delete's own, since the resource's is about another pool.
+    pub is_own: bool,
+    /// What it says, if it is there.
+    pub turn: Option<SeenTurn>,
+}
+
+/// The pool that a Delete is about.
+pub struct Deleted<'held> {
+    /// The pool that is taken down.
+    pub id: &'held PhysicalId,
+    /// The pool that the stack holds meanwhile: this one, or another where this is nobody's any more.
+    pub held_pool: &'held str,
+}
+
+/// Looks for the record of this resource, or of the pool that is `deleted`.
+///
+/// # Errors
+/// The first call that was refused.
+pub async fn turn_of<W: World>(world: &W, origin: &Origin, deleted: Option<Deleted<'_>>) -> Call<FoundTurn> {
+    let of_resource = record_name(origin);
+    let seen = |record: Record| SeenTurn { turn: Turn::from_record(&record.text), version: record.version };
+    let turn = world.succession().turn(&of_resource).await?.map(seen);
+    let is_bystander =
+        |deleted: &Deleted<'_>| turn.as_ref().is_some_and(|seen| is_about_another(&seen.turn, deleted.held_pool));
+    match deleted.filter(is_bystander) {
+        Some(deleted) => {
+            let name = own_record_name(&of_resource, deleted.id.digits());
+            let turn = world.succession().turn(&name).await?.map(seen);
+            Ok(FoundTurn { name, is_own: true, turn })
+        }
+        None => Ok(FoundTurn { name: of_resource, is_own: false, turn }),
+    }
+}
 
 /// Every pool of this resource that exists.
 ///

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::try_join;
 
-use super::ports::{AutoScaling, Call, Credential, Ecs, GitHub, Parameters, Record, Succession, World};
+use super::locate::{Deleted, turn_of};
+use super::ports::{AutoScaling, Call, Credential, Ecs, GitHub, Parameters, World};
 use crate::pool::continuation::{Continuation, Goal, Preflight, Wish};
 use crate::pool::decision::Look;
 use crate::pool::identity::{PhysicalId, TAG_CONTENT};
@@ -12,7 +13,6 @@ use crate::pool::observed::{GitHubView, Observed, Permission, Protection, Servic
 use crate::pool::record::PoolRecord;
 use crate::pool::refusal::{Class, Refusal, Remote};
 use crate::pool::spec::{Administrator, Capacity, LaunchTemplate};
-use crate::pool::succession::{SeenTurn, Turn, is_about_another, own_record_name, record_name};
 
 /// What an invocation knows beside its continuation: the last look, and the credential that it read.
 #[derive(Debug, Default)]
@@ -82,17 +82,10 @@ pub async fn observe<W: World>(world: &W, held: &Continuation, session: &mut Ses
 }
 
 async fn turn<W: World>(world: &W, held: &Continuation, session: &mut Session) -> Call<()> {
-    let of_resource = record_name(&held.request.origin);
-    let seen_turn = |record: Record| SeenTurn { turn: Turn::from_record(&record.text), version: record.version };
-    let turn = world.succession().turn(&of_resource).await?.map(seen_turn);
-    session.seen.has_own_record = matches!(held.goal, Goal::Absent(_))
-        && turn.as_ref().is_some_and(|seen| is_about_another(&seen.turn, held.held_pool()));
-    session.seen.turn = if session.seen.has_own_record {
-        let own = own_record_name(&of_resource, held.id.digits());
-        world.succession().turn(&own).await?.map(seen_turn)
-    } else {
-        turn
-    };
+    let deleted = matches!(held.goal, Goal::Absent(_)).then(|| Deleted { id: &held.id, held_pool: held.held_pool() });
+    let found = turn_of(world, &held.request.origin, deleted).await?;
+    session.seen.has_own_record = found.is_own;
+    session.seen.turn = found.turn;
     Ok(())
 }
 

@@ -64,15 +64,7 @@ pub(super) fn present(spec: PoolSpec) -> Continuation {
 
 pub(super) fn absent(spec: &PoolSpec) -> Continuation {
     let id = PhysicalId::of(&origin(), spec);
-    let goal = Absent {
-        record: None,
-        manners: spec.manners.clone(),
-        sent_id: None,
-        kept: None,
-        next: None,
-        notes: Vec::new(),
-        others: Vec::new(),
-    };
+    let goal = Absent::alone(None, spec.manners.clone(), None);
     held(id, Goal::Absent(Box::new(goal)))
 }
 
