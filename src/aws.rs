@@ -1,4 +1,4 @@
-//! The ports on AWS: ECS, EC2 Auto Scaling with its launch templates, and Parameter Store.
+//! The ports on AWS: ECS, EC2 Auto Scaling with its launch templates, Parameter Store, and CloudFormation's stacks.
 //!
 //! Only this module names `aws_sdk_*`. It turns the pool's words into calls and answers into the pool's words, and an
 //! error into a class, once. It decides nothing: whether to retry a conflict, wait or give up is the pool's, and so it
@@ -6,10 +6,11 @@
 //!
 //! Reading order: [`config`] and [`http_client`] (how calls are carried), `classify` and `retries` (what a refusal
 //! means), then one module per port: [`ecs`], [`auto_scaling`], [`parameters`],
-//! [`succession`], [`later`].
+//! [`succession`], [`cloudformation`], [`later`].
 
 pub mod auto_scaling;
 mod classify;
+pub mod cloudformation;
 pub mod config;
 mod convert;
 pub mod ecs;
@@ -17,6 +18,7 @@ pub mod http_client;
 pub mod later;
 mod launch_templates;
 pub mod parameters;
+mod query;
 #[cfg(test)]
 mod replay;
 mod retries;
@@ -26,6 +28,7 @@ pub mod succession;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
 use self::auto_scaling::AutoScalingClient;
+use self::cloudformation::CloudFormationClient;
 use self::config::AwsSettings;
 use self::ecs::EcsClient;
 use self::http_client::{CallCounter, SharedClient};
@@ -44,6 +47,8 @@ pub struct Aws {
     pub parameters: ParametersClient,
     /// Parameter Store, where it is written who works for a resource.
     pub succession: SuccessionClient,
+    /// CloudFormation, asked about stacks.
+    pub cloudformation: CloudFormationClient,
     /// This function, later.
     pub later: LaterClient,
     /// What they have asked of AWS so far.
@@ -58,9 +63,10 @@ impl Aws {
         let http = SharedHttpClient::new(SharedClient::new(client.clone(), calls.clone()));
         Self {
             ecs: EcsClient::new(settings, &http),
-            auto_scaling: AutoScalingClient::new(settings, &http, SharedClient::new(client, calls.clone())),
+            auto_scaling: AutoScalingClient::new(settings, &http, SharedClient::new(client.clone(), calls.clone())),
             parameters: ParametersClient::new(settings, &http),
             succession: SuccessionClient::new(settings, &http),
+            cloudformation: CloudFormationClient::new(settings, SharedClient::new(client, calls.clone())),
             later: LaterClient::new(settings, &http),
             calls,
         }

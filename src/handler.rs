@@ -5,7 +5,9 @@
 //! the work could not be handed on. When Lambda has given up delivering, what is left comes back through a queue, and
 //! becomes a FAILED answer (`given_up`).
 
+mod deletion;
 mod given_up;
+mod goal;
 mod plan;
 mod survey;
 mod telling;
@@ -24,7 +26,7 @@ use self::work::{carry_out, identity, work};
 use crate::cloudformation::request::{Decoded, Request, decode};
 use crate::cloudformation::response::NO_PHYSICAL_ID;
 use crate::metrics::{self, Tally};
-use crate::pool::continuation::{self, Continuation, HOPS_MAX, HandedOn};
+use crate::pool::continuation::{Continuation, HOPS_MAX, HandedOn};
 use crate::pool::decision::{Outcome, Waiting};
 use crate::pool::report;
 use crate::pool::succession::Yield;
@@ -165,12 +167,7 @@ async fn begin<W: World>(
 fn caller(request: &Request) -> Caller {
     let physical_id = identity(request).or_else(|| request.physical_id().map(str::to_owned));
     Caller {
-        request: continuation::Request {
-            request_type: work::request_type(request),
-            request_id: request.request_id.clone(),
-            origin: request.origin.clone(),
-            response_url: request.response_url.clone(),
-        },
+        request: goal::asked(request),
         physical_id: physical_id.unwrap_or_else(|| NO_PHYSICAL_ID.to_owned()),
         signed_at: request.signed_at.unwrap_or(NEVER_SUPERSEDED),
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::aws::Aws;
 use crate::aws::auto_scaling::AutoScalingClient;
+use crate::aws::cloudformation::CloudFormationClient;
 use crate::aws::ecs::EcsClient;
 use crate::aws::later::LaterClient;
 use crate::aws::parameters::ParametersClient;
@@ -58,6 +59,7 @@ impl World for Live {
     type AutoScaling = AutoScalingClient;
     type Parameters = ParametersClient;
     type Succession = SuccessionClient;
+    type CloudFormation = CloudFormationClient;
     type GitHub = GitHubClient<LiveClock>;
     type Later = LaterClient;
     type Answers = LiveAnswers;
@@ -80,6 +82,10 @@ impl World for Live {
 
     fn succession(&self) -> &SuccessionClient {
         &self.aws.succession
+    }
+
+    fn cloudformation(&self) -> &CloudFormationClient {
+        &self.aws.cloudformation
     }
 
     fn github(&self) -> &GitHubClient<LiveClock> {

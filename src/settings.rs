@@ -102,6 +102,7 @@ fn aws<'a>(text: &impl Fn(&str) -> Option<&'a str>) -> Result<AwsSettings, BadSe
         },
         endpoints: AwsEndpoints {
             all: owned("AWS_ENDPOINT_URL"),
+            cloudformation: owned("AWS_ENDPOINT_URL_CLOUDFORMATION"),
             ecs: owned("AWS_ENDPOINT_URL_ECS"),
             auto_scaling: owned("AWS_ENDPOINT_URL_AUTO_SCALING"),
             lambda: owned("AWS_ENDPOINT_URL_LAMBDA"),

@@ -63,6 +63,8 @@ pub struct AwsCredentials {
 pub struct AwsEndpoints {
     /// `AWS_ENDPOINT_URL`, for every service without one of its own.
     pub all: Option<String>,
+    /// `AWS_ENDPOINT_URL_CLOUDFORMATION`.
+    pub cloudformation: Option<String>,
     /// `AWS_ENDPOINT_URL_ECS`.
     pub ecs: Option<String>,
     /// `AWS_ENDPOINT_URL_AUTO_SCALING`.

@@ -17,12 +17,13 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use self::open::Open;
-use super::work;
+use super::goal;
 use crate::cloudformation::properties;
 use crate::cloudformation::request::{Decoded, Request, decode};
 use crate::pool::continuation::{Continuation, Goal, Preflight, Present};
 use crate::pool::convergence::preview::{Action, Doing, Other, Preview, preview, removal};
 use crate::pool::decision::Look;
+use crate::pool::evidence::DeletionEvidence;
 use crate::pool::identity::Origin;
 use crate::pool::observed::Permission;
 use crate::pool::{report, warnings};
@@ -121,7 +122,7 @@ async fn presence<W: World>(world: &W, asked: &Asked) -> Result<Told, Vec<String
         asked.request(kind, asked.before.as_ref().map(|_| "plan"), &asked.properties).map_err(|why| vec![why])?;
     let spec = properties::decode(&request.properties, request.service_timeout)
         .map_err(|problems| problems.as_slice().iter().map(ToString::to_string).collect::<Vec<_>>())?;
-    let mut held = work::present(&request, spec, world.clock().now());
+    let mut held = goal::present(&request, spec, world.clock().now());
     if let Goal::Present(goal) = &mut held.goal {
         goal.preflight = Preflight::Skip;
         if asked.open.hides_github() {
@@ -188,7 +189,8 @@ async fn look<W: World>(
 /// A pool of the resource, as its Delete would look at it.
 async fn other<W: World>(world: &W, asked: &Asked, id: &str, properties: &Map<String, Value>) -> Call<Option<Other>> {
     let Ok(request) = asked.request("Delete", Some(id), properties) else { return Ok(None) };
-    let Ok(held) = work::absent(world, &request, id, world.clock().now()).await else { return Ok(None) };
+    let Some(evidence) = DeletionEvidence::named(&request.origin, id) else { return Ok(None) };
+    let held = goal::absent(&request, evidence, world.clock().now());
     let mut session = Session::default();
     observe(world, &held, &mut session, Look::Everything).await?;
     Ok(Some((held, session.seen)))

@@ -58,7 +58,7 @@ pub(super) async fn answer<W: World>(
     deadline: Timestamp,
 ) -> Result<(), DeliveryError> {
     let body = response(settings, caller, physical_id, outcome).to_body();
-    match if is_recorded { agreed(world, caller, body).await } else { Agreed::Send(body) } {
+    match if is_recorded { agreed(world, caller, outcome, body).await } else { Agreed::Send(body) } {
         Agreed::Send(body) => deliver(world, caller, body, deadline).await,
         Agreed::Nothing => {
             tracing::info!(step = "yield", "a newer request for this resource took over, so this one is not answered");
@@ -92,14 +92,14 @@ async fn deliver<W: World>(
 }
 
 /// The answer that every delivery of the request gives: the one that is written down, or else this one.
-async fn agreed<W: World>(world: &W, caller: &Caller, body: Vec<u8>) -> Agreed {
+async fn agreed<W: World>(world: &W, caller: &Caller, outcome: &Outcome, body: Vec<u8>) -> Agreed {
     let Ok(text) = std::str::from_utf8(&body) else { return Agreed::Send(body) };
     let time_is_up = world.clock().sleep_until(world.clock().now() + RECORDING_MAX);
     let twice = async {
-        match recorded(world, caller, text).await {
+        match recorded(world, caller, outcome, text).await {
             Err(error) if error.class().may_pass() => {
                 world.clock().sleep_until(world.clock().now() + RECORDING_PAUSE).await;
-                recorded(world, caller, text).await
+                recorded(world, caller, outcome, text).await
             }
             done => done,
         }
@@ -118,7 +118,7 @@ async fn agreed<W: World>(world: &W, caller: &Caller, body: Vec<u8>) -> Agreed {
 
 /// The answer that was written down, or this one, which is written down then. A request that has no turn writes nothing;
 /// one that has lost it to a newer request is not answered.
-async fn recorded<W: World>(world: &W, caller: &Caller, body: &str) -> Call<Agreed> {
+async fn recorded<W: World>(world: &W, caller: &Caller, outcome: &Outcome, body: &str) -> Call<Agreed> {
     let this = Agreed::Send(body.as_bytes().to_vec());
     let (name, turn) = turn_of(world, caller).await?;
     let Some(turn) = turn else { return Ok(this) };
@@ -131,7 +131,7 @@ async fn recorded<W: World>(world: &W, caller: &Caller, body: &str) -> Call<Agre
     if let Some(earlier) = turn.answer() {
         return Ok(Agreed::Send(earlier.as_bytes().to_vec()));
     }
-    world.succession().take_turn(&name, &turn.answered(body).to_record()).await?;
+    world.succession().take_turn(&name, &turn.answered(body, outcome).to_record()).await?;
     Ok(this)
 }
 
@@ -140,7 +140,7 @@ pub(super) async fn turn_of<W: World>(world: &W, caller: &Caller) -> Call<(Strin
     let origin = &caller.request.origin;
     let is_deletion = caller.request.request_type == RequestType::Delete;
     let pool = PhysicalId::sent(origin, &caller.physical_id).filter(|_| is_deletion);
-    let deleted = pool.as_ref().map(|id| Deleted { id, held_pool: id.as_str() });
+    let deleted = pool.as_ref().map(|id| Deleted { id, held_pool: id.as_str(), has_own_record: false });
     let found = locate::turn_of(world, origin, deleted).await?;
     Ok((found.name, found.turn.map(|seen| seen.turn)))
 }

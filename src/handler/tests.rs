@@ -76,7 +76,7 @@ async fn a_continuation_of_a_newer_version_becomes_a_failed_answer() {
 #[tokio::test(start_paused = true)]
 async fn a_continuation_says_the_same_after_its_journey() {
     let world = Barren::new(Manner::Refuses(Class::Unavailable));
-    handle(&world, &settings(), &event("Delete"), &invocation()).await.unwrap();
+    handle(&world, &settings(), &event("Create"), &invocation()).await.unwrap();
     let event = world.handed_on.borrow_mut().pop().unwrap();
     let Some(HandedOn::Readable(held)) = HandedOn::read(&event) else { panic!("unreadable") };
     let again: Value = serde_json::from_slice(&Continuation::to_event(&held)).unwrap();

@@ -1,19 +1,40 @@
-//! The pools of a resource that nobody else would ever delete.
+//! The pools of a resource that nothing else would ever delete.
 //!
-//! While an Update builds another pool, CloudFormation may cancel it, because another resource failed. It has not heard
-//! the new pool's id by then, so what it sends is one Update back to the old properties, with the old pool's id, and no
-//! Delete. Its old properties tell the other pool: once the pool that stays is as it should be, that one is taken down
-//! like any other, and the answer is that of the pool that stays.
+//! A pool other than the one that a request names is taken down only on CloudFormation's word, which is a type:
+//! [`DeletionEvidence`]. There are two such words.
 //!
-//! CloudFormation tries the Delete of a pool that was replaced three times, and then lets it be; a rollback that fails
-//! may leave a pool as well. So the Delete of the pool that the stack holds takes down every other pool of the resource
-//! first. Which pool that is, the record says ([`super::succession::is_the_one_held`]): no clean-up Delete of CloudFormation's
-//! is about that one.
+//! **The whole stack is going.** CloudFormation tries the Delete of a pool that was replaced three times and then leaves
+//! it; a rollback that fails, or whose resource is skipped, may leave a pool as well. A Delete that finds its stack in
+//! `DELETE_IN_PROGRESS` takes down every pool of the resource, the named one first. A Delete in any other operation of its
+//! stack, a clean-up or the removal of the resource from the template, takes down the named pool alone, and its response
+//! names the others.
+//!
+//! **An Update goes back to the pool that the stack has.** While an Update builds another pool, CloudFormation may cancel
+//! it, because another resource failed. It has not learned the new pool's id by then, so it sends one Update back to the
+//! old properties, with the old pool's id, and no Delete. `OldResourceProperties` describe the other pool: once the pool
+//! that stays is as it should be, that one is taken down, and the response is that of the pool that stays.
+//!
+//! # What if CloudFormation does know the other pool?
+//!
+//! - **The Update failed, and its response named the new pool.** The Update back carries the new pool's id. It takes
+//!   down nothing; the clean-up Delete with that id does.
+//! - **The same, and the clean-up Delete comes before the Update back.** It names the new pool, which goes. The Update
+//!   back finds nothing of it, whichever id it carries.
+//! - **The Update succeeded, and another resource failed.** The same as the first.
+//! - **The Update back fails.** Nothing is taken down: the pool that was to stay is not as it should be. The next Update
+//!   or the stack's Delete decides.
+//! - **The Update back is skipped** (`ContinueUpdateRollback` with `ResourcesToSkip`). The stack has the old pool's id or
+//!   the new one's, and old properties or new. The next Update carries that id: if it names the pool that the Update asks
+//!   for and the old properties describe the other, the other goes; in every other combination the clean-up Delete names
+//!   what goes.
+//! - **The cancelled Update had succeeded in the moment of the cancellation.** Its response was ignored, or the Update
+//!   back would carry the new pool's id. So the new pool goes.
 
 use serde::{Deserialize, Serialize};
 
 use super::continuation::{Absent, Continuation, Goal, Memory};
 use super::decision::Outcome;
+use super::evidence::StackDeletion;
 use super::identity::PhysicalId;
 
 /// A pool to take down beside the one that a request is about.
@@ -25,37 +46,41 @@ pub struct Abandoned {
     pub goal: Absent,
 }
 
-/// A Delete of `main` that takes these pools down before it.
-#[must_use]
-pub fn one_after_another(main: Continuation, others: impl IntoIterator<Item = PhysicalId>) -> Continuation {
-    others.into_iter().fold(main, |after, other| {
-        let Goal::Absent(goal) = &after.goal else { return after };
-        let first = Absent {
-            next: Some(Box::new(Abandoned { id: after.id.clone(), goal: (**goal).clone() })),
-            ..Absent::alone(None, goal.manners.clone(), Some(after.answered_id().to_owned()))
-        };
-        Continuation { id: other, goal: Goal::Absent(Box::new(first)), ..after }
-    })
+impl Abandoned {
+    /// The pool that a Delete is evident for.
+    #[must_use]
+    pub fn of(goal: Absent) -> Self {
+        Self { id: goal.evidence.pool().clone(), goal }
+    }
 }
 
-/// What goes on after a pool is as it should be, or gone: taking down the next one.
+/// What goes on after the pool of an Update is as it should be: taking down the one that it goes back from.
 #[must_use]
 pub fn sequel(held: &Continuation, outcome: &Outcome) -> Option<Continuation> {
-    let (id, goal) = match &held.goal {
-        Goal::Present(present) => {
-            let Outcome::Succeeded { .. } = outcome else { return None };
-            let Abandoned { id, goal } = present.abandoned.clone()?;
-            (id, Absent { sent_id: Some(held.id.as_str().to_owned()), kept: Some(outcome.clone()), ..goal })
-        }
-        Goal::Absent(absent) => {
-            let Outcome::Succeeded { notes, .. } = outcome else { return None };
-            let Abandoned { id, goal } = *absent.next.clone()?;
-            let notes = [absent.notes.as_slice(), notes].concat();
-            let others = [absent.others.as_slice(), std::slice::from_ref(&held.id)].concat();
-            (id, Absent { notes, others, ..goal })
-        }
-    };
+    let (Goal::Present(present), Outcome::Succeeded { .. }) = (&held.goal, outcome) else { return None };
+    let Abandoned { id, goal } = present.abandoned.clone()?;
+    let goal = Absent { sent_id: Some(held.id.as_str().to_owned()), kept: Some(outcome.clone()), ..goal };
     Some(Continuation { id, goal: Goal::Absent(Box::new(goal)), memory: Memory::default(), ..held.clone() })
+}
+
+/// What goes on after a pool is gone whose whole stack is going: taking down the next of the pools that were `found`.
+/// `None` once every one of them has been taken down.
+#[must_use]
+pub fn next_of_stack(
+    held: &Continuation,
+    outcome: &Outcome,
+    found: impl IntoIterator<Item = PhysicalId>,
+    stack_deletion: StackDeletion,
+) -> Option<Continuation> {
+    let (Goal::Absent(absent), Outcome::Succeeded { notes, .. }) = (&held.goal, outcome) else { return None };
+    let next = found.into_iter().find(|id| *id != held.id && !absent.others.contains(id))?;
+    let evidence = stack_deletion.of_pool(next.clone());
+    let goal = Absent {
+        notes: [absent.notes.as_slice(), notes].concat(),
+        others: [absent.others.as_slice(), std::slice::from_ref(&held.id)].concat(),
+        ..Absent::alone(evidence, None, absent.manners.clone(), Some(held.answered_id().to_owned()))
+    };
+    Some(Continuation { id: next, goal: Goal::Absent(Box::new(goal)), memory: Memory::default(), ..held.clone() })
 }
 
 /// What is answered: of the pool that stays, which is as it should be, so that what is left of the other one is no
@@ -73,7 +98,7 @@ pub fn settled(held: &Continuation, outcome: Outcome) -> Outcome {
         (_, Outcome::Succeeded { attributes, notes }) => {
             Outcome::Succeeded { attributes, notes: [absent.notes.clone(), notes].concat() }
         }
-        (_, Outcome::Failed { reason }) if absent.next.is_some() => Outcome::failed(left(&held.id, &reason)),
+        (_, Outcome::Failed { reason }) if !absent.others.is_empty() => Outcome::failed(left(&held.id, &reason)),
         (_, failed @ Outcome::Failed { .. }) => failed,
     }
 }

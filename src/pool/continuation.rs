@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::abandonment::Abandoned;
 use super::decision::Outcome;
+use super::evidence::DeletionEvidence;
 use super::identity::{Origin, PhysicalId};
 use super::observed::{GitHubView, Observed, Rollout, Task, TaskPhase};
 use super::pairing::{Behind, runner_behind};
@@ -168,6 +169,8 @@ pub enum Preflight {
 /// The goal of a Delete.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Absent {
+    /// Why the pool may be taken down.
+    pub evidence: DeletionEvidence,
     /// How to reach the pool, as far as the properties tell; its task definition tells otherwise.
     pub record: Option<PoolRecord>,
     /// How patient to be.
@@ -178,9 +181,6 @@ pub struct Absent {
     /// What is to be answered of the pool that stays, where this one is the rest of a cancelled replacement.
     #[serde(default)]
     pub kept: Option<Outcome>,
-    /// The pool that is taken down after this one, with what is to be said of those before it.
-    #[serde(default)]
-    pub next: Option<Box<Abandoned>>,
     /// What is to be said of the pools that were taken down before this one.
     #[serde(default)]
     pub notes: Vec<String>,
@@ -192,8 +192,13 @@ pub struct Absent {
 impl Absent {
     /// The Delete of one pool alone.
     #[must_use]
-    pub const fn alone(record: Option<PoolRecord>, manners: Manners, sent_id: Option<String>) -> Self {
-        Self { record, manners, sent_id, kept: None, next: None, notes: Vec::new(), others: Vec::new() }
+    pub const fn alone(
+        evidence: DeletionEvidence,
+        record: Option<PoolRecord>,
+        manners: Manners,
+        sent_id: Option<String>,
+    ) -> Self {
+        Self { evidence, record, manners, sent_id, kept: None, notes: Vec::new(), others: Vec::new() }
     }
 }
 
@@ -256,9 +261,7 @@ impl Continuation {
     #[must_use]
     pub fn held_pool(&self) -> &str {
         let Goal::Absent(absent) = &self.goal else { return self.id.as_str() };
-        let last = std::iter::successors(absent.next.as_deref(), |after| after.goal.next.as_deref()).last();
-        let kept = absent.kept.as_ref().and(absent.sent_id.as_deref());
-        last.map(|last| last.id.as_str()).or(kept).unwrap_or(self.id.as_str())
+        absent.kept.as_ref().and(absent.sent_id.as_deref()).unwrap_or(self.id.as_str())
     }
 
     /// Takes in what an effect told.

@@ -1,12 +1,17 @@
 //! Facts that a step must be able to show before it may touch a runner or a task.
 //!
 //! Their fields are private and their constructors are the checks, so a step that ends a task cannot be written for
-//! one that is not the pool's, or for a runner that was never seen idle.
+//! one that is not the pool's, or for a runner that was never seen idle; nor can a pool be taken down that CloudFormation
+//! has not given up.
 
-use super::identity::{PhysicalId, RunnerMark};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+use super::continuation::Request;
+use super::identity::{Origin, PhysicalId, RunnerMark};
 use super::observed::{ContainerInstance, Runner, Task};
+use super::succession::Turn;
 use super::time::Timestamp;
 
 /// A task of this pool's own service.
@@ -156,5 +161,98 @@ impl EmptyInstance {
     #[must_use]
     pub fn arn(&self) -> &str {
         &self.arn
+    }
+}
+
+/// Proof that a pool may be taken down: CloudFormation has asked for it, in one of four ways.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeletionEvidence {
+    pool: PhysicalId,
+    ground: Ground,
+}
+
+/// What CloudFormation has said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Ground {
+    /// A Delete carries the pool's physical id.
+    Named,
+    /// A Delete carries an id that is no pool's, and the resource's last request is a Create without a SUCCESS: its
+    /// response never arrived, so CloudFormation had to make up an id.
+    UnansweredCreate,
+    /// The whole stack is being deleted.
+    StackDeletion,
+    /// An Update goes back to the pool that the stack has, from properties that describe this one.
+    UpdateBack,
+}
+
+impl DeletionEvidence {
+    /// The evidence of a Delete that carries the pool's own physical id.
+    #[must_use]
+    pub fn named(origin: &Origin, physical_id: &str) -> Option<Self> {
+        PhysicalId::sent(origin, physical_id).map(|pool| Self { pool, ground: Ground::Named })
+    }
+
+    /// The evidence of a Delete whose id is no pool's: the pool of a Create that had no response, if the operation lock
+    /// says that there is one.
+    #[must_use]
+    pub fn unanswered_create(turn: &Turn) -> Option<Self> {
+        let pool = PhysicalId::try_from(turn.pool_without_success()?.to_owned()).ok()?;
+        Some(Self { pool, ground: Ground::UnansweredCreate })
+    }
+
+    /// The evidence that an earlier invocation of the same Delete had, as the operation lock has it.
+    #[must_use]
+    pub fn again(turn: &Turn, request: &Request) -> Option<Self> {
+        let (pool, covers_resource) = turn.deleted().filter(|_| turn.is_of(request))?;
+        let pool = PhysicalId::try_from(pool.to_owned()).ok()?;
+        Some(Self { pool, ground: if covers_resource { Ground::StackDeletion } else { Ground::UnansweredCreate } })
+    }
+
+    /// The evidence of an Update whose physical id `sent` is that of the pool it asks for, and whose
+    /// `OldResourceProperties` describe another one. The physical id of an Update is the one that the stack has, so once
+    /// it has succeeded nothing in CloudFormation refers to the other pool; should CloudFormation still delete it, as
+    /// after a FAILED response that named it, that Delete finds nothing to do.
+    /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-requesttypes-update.html>
+    #[must_use]
+    pub fn update_back(sent: Option<&str>, wanted: &PhysicalId, former: &PhysicalId) -> Option<Self> {
+        let is_back = sent == Some(wanted.as_str()) && former != wanted;
+        is_back.then(|| Self { pool: former.clone(), ground: Ground::UpdateBack })
+    }
+
+    /// The pool.
+    #[must_use]
+    pub const fn pool(&self) -> &PhysicalId {
+        &self.pool
+    }
+
+    /// Whether the pool is that of a Create whose response never arrived.
+    #[must_use]
+    pub const fn is_unanswered_create(&self) -> bool {
+        matches!(self.ground, Ground::UnansweredCreate)
+    }
+
+    /// Whether every pool of the resource goes, since its stack does.
+    #[must_use]
+    pub const fn covers_resource(&self) -> bool {
+        matches!(self.ground, Ground::StackDeletion)
+    }
+}
+
+/// CloudFormation's word that a whole stack is going, and every resource in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StackDeletion(());
+
+impl StackDeletion {
+    /// The evidence, if the stack's status says so: it is being deleted, or its creation is being undone.
+    /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html>
+    #[must_use]
+    pub fn of(stack_status: &str) -> Option<Self> {
+        matches!(stack_status, "DELETE_IN_PROGRESS" | "ROLLBACK_IN_PROGRESS").then_some(Self(()))
+    }
+
+    /// The evidence for one pool of a resource of that stack.
+    #[must_use]
+    pub const fn of_pool(self, pool: PhysicalId) -> DeletionEvidence {
+        DeletionEvidence { pool, ground: Ground::StackDeletion }
     }
 }

@@ -58,6 +58,8 @@ impl Class {
 /// Who said no.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Remote {
+    /// AWS CloudFormation.
+    CloudFormation,
     /// Amazon ECS.
     Ecs,
     /// Amazon EC2 Auto Scaling.
@@ -75,6 +77,7 @@ pub enum Remote {
 impl fmt::Display for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::CloudFormation => "CloudFormation",
             Self::Ecs => "Amazon ECS",
             Self::AutoScaling => "EC2 Auto Scaling",
             Self::Ec2 => "Amazon EC2",

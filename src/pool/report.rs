@@ -3,11 +3,13 @@
 //! A Reason begins with what to do and is written for somebody who sees nothing but it. What only the log needs is not
 //! in here.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::continuation::{Continuation, Goal, HOPS_MAX, Present};
 use super::convergence::n_online;
 use super::decision::Waiting;
+use super::identity::PhysicalId;
 use super::observed::{GitHubView, Observed, Rollout, Task, TaskPhase};
 use super::refusal::{Class, Refusal, Remote};
 use super::spec::{Administrator, Capacity, Manners, OnDrainTimeout, PoolSpec};
@@ -73,6 +75,46 @@ pub fn given_up(condition: &str, tries: Option<u32>, said: Option<&str>) -> Stri
     )
 }
 
+/// The pools of a resource that its Delete does not name, and that stay; `None` if there are none. `unknown` is why it
+/// is not known whether the whole stack is being deleted.
+#[must_use]
+pub fn pools_left(left: &BTreeSet<PhysicalId>, unknown: Option<&Refusal>) -> Option<String> {
+    let listed = pools(left)?;
+    let why = unknown.map(|refusal| format!("; whether the stack is being deleted is not known ({refusal})"));
+    Some(format!(
+        "{listed} of this resource stays until a Delete names it or its stack is deleted{}",
+        why.unwrap_or_default()
+    ))
+}
+
+/// A Delete whose physical id names no pool, with the pools that stay; `None` if there are none.
+#[must_use]
+pub fn names_no_pool(physical_id: &str, left: &BTreeSet<PhysicalId>) -> Option<String> {
+    let stays = pools_left(left, None)?;
+    Some(format!("the physical id {physical_id} names no pool, so nothing was deleted: {stays}"))
+}
+
+/// Whether the resource has other pools could not be found out.
+#[must_use]
+pub fn other_pools_unknown(refusal: &Refusal) -> String {
+    format!("whether this resource has other pools is not known ({refusal})")
+}
+
+/// Which pool a Delete is about could not be found out.
+#[must_use]
+pub fn pool_not_found_out(refusal: &Refusal) -> String {
+    format!("Delete again: the physical id names no pool, and what the resource has could not be read. {refusal}")
+}
+
+/// The first is named, and the others are counted.
+fn pools(ids: &BTreeSet<PhysicalId>) -> Option<String> {
+    let first = ids.first()?;
+    Some(match ids.len().saturating_sub(1) {
+        0 => format!("the pool {first}"),
+        more => format!("the pool {first} (and {more} more)"),
+    })
+}
+
 /// A call that will be refused again.
 #[must_use]
 pub fn refused(held: &Continuation, refusal: &Refusal) -> String {
@@ -102,7 +144,13 @@ pub fn github_refused(spec: &PoolSpec, refusal: &Refusal) -> String {
             "{property}: there is no such parameter in this Region and account. Create it as a SecureString that holds \
              the credential, or correct its name."
         ),
-        Remote::GitHub | Remote::ParameterStore | Remote::Ecs | Remote::AutoScaling | Remote::Ec2 | Remote::Lambda => {
+        Remote::GitHub
+        | Remote::ParameterStore
+        | Remote::CloudFormation
+        | Remote::Ecs
+        | Remote::AutoScaling
+        | Remote::Ec2
+        | Remote::Lambda => {
             format!("{property} does not open the {} at {}: {refusal}", spec.github.scope, spec.github.host)
         }
     }

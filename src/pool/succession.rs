@@ -16,6 +16,8 @@
 //! - **The same request id with another URL** is another request: CloudFormation tries again, and waits there.
 //! - **A Delete of one pool and a request for another pool of the same resource**, a replacement: neither minds the
 //!   other. The record is the other's, and the Delete keeps one of its own below it.
+//! - **The Delete of a resource whose whole stack is going and any older request for it**, whichever pool that is about:
+//!   the Delete takes over, for it takes down every pool of the resource.
 //! - **A Delete that is done removes the record.** A Create or an Update that finds its turn gone stops: what it was to
 //!   build has been taken down. Where the Delete has interrupted a request that was not answered yet, whose invocation may
 //!   be dead and its event on its way again, the record stays as long as Lambda delivers events again.
@@ -28,8 +30,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::continuation::{Continuation, Goal, Request, Wish};
-use super::identity::Origin;
+use super::continuation::{Continuation, Goal, Request, RequestType, Wish};
+use super::decision::Outcome;
+use super::identity::{Origin, PhysicalId};
 use super::observed::Observed;
 use super::plan::Step;
 use super::time::Timestamp;
@@ -51,6 +54,9 @@ pub struct Turn {
     format: u16,
     /// CloudFormation's id of the request.
     request_id: String,
+    /// Whether it is a Create, or a Delete of what a Create has built whose response never arrived.
+    #[serde(default)]
+    is_of_create: bool,
     /// The beginning of a hash of its response URL, which itself is a secret.
     url: String,
     /// When CloudFormation signed it.
@@ -59,6 +65,13 @@ pub struct Turn {
     pool: String,
     /// What is to become of that.
     purpose: Purpose,
+    /// Whether it is about every pool of the resource, since the stack is going.
+    #[serde(default)]
+    covers_resource: bool,
+    /// The digits of the pool that the last SUCCESS of a Create or an Update was for. Each turn carries it over from the
+    /// one before, until a Delete takes that pool down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    live_pool: Option<String>,
     /// Invocations of the request before the one that wrote this.
     hop: u32,
     /// The answer, once there is one: what CloudFormation was told, or is about to be.
@@ -103,15 +116,18 @@ enum Standing {
 }
 
 impl Turn {
-    /// The turn of this invocation.
+    /// The turn of this invocation, after the one that was found.
     #[must_use]
-    pub fn of(held: &Continuation) -> Self {
+    pub fn of(held: &Continuation, previous: Option<&Self>) -> Self {
         let purpose = match held.goal {
             Goal::Present(_) => Purpose::Present,
             Goal::Absent(_) => Purpose::Absent,
         };
         Self {
             format: FORMAT,
+            is_of_create: is_of_create(held),
+            covers_resource: covers_resource(held),
+            live_pool: previous.and_then(|previous| previous.live_pool.clone()),
             request_id: held.request.request_id.clone(),
             url: digest(&held.request),
             signed_at: held.accepted_at,
@@ -131,6 +147,9 @@ impl Turn {
             Some(turn) => Self { answer: (!answer.is_empty()).then(|| answer.to_owned()), ..turn },
             None => Self {
                 format: 0,
+                is_of_create: false,
+                covers_resource: false,
+                live_pool: None,
                 request_id: String::new(),
                 url: String::new(),
                 signed_at: Timestamp::from_epoch_millis(0),
@@ -152,10 +171,36 @@ impl Turn {
         format!("{head}\n{answer}")
     }
 
-    /// The same turn, with this answer.
+    /// The same turn, with this response and what it says of the pool.
     #[must_use]
-    pub fn answered(self, body: &str) -> Self {
-        Self { answer: Some(body.to_owned()), ..self }
+    pub fn answered(self, body: &str, outcome: &Outcome) -> Self {
+        let live_pool = match (outcome, self.purpose) {
+            (Outcome::Failed { .. }, _) => self.live_pool,
+            (Outcome::Succeeded { .. }, Purpose::Present) => digits_of(&self.pool),
+            (Outcome::Succeeded { .. }, Purpose::Absent) => {
+                self.live_pool.filter(|live| !self.covers_resource && digits_of(&self.pool).as_ref() != Some(live))
+            }
+        };
+        Self { answer: Some(body.to_owned()), live_pool, ..self }
+    }
+
+    /// The pool of the resource's last request, if that is a Create, or the Delete of what a Create has built whose
+    /// response never arrived, and no Create or Update has had a SUCCESS that a Delete has not undone since.
+    #[must_use]
+    pub fn pool_without_success(&self) -> Option<&str> {
+        (self.is_of_create && self.live_pool.is_none()).then_some(self.pool.as_str())
+    }
+
+    /// The pool that this Delete takes down, and whether with all others of the resource.
+    #[must_use]
+    pub fn deleted(&self) -> Option<(&str, bool)> {
+        (self.purpose == Purpose::Absent).then_some((self.pool.as_str(), self.covers_resource))
+    }
+
+    /// Whether the last SUCCESS of a Create or an Update was for this pool.
+    #[must_use]
+    pub fn is_live(&self, pool: &PhysicalId) -> bool {
+        self.live_pool.as_deref() == Some(pool.digits())
     }
 
     /// The answer, if there is one.
@@ -183,6 +228,23 @@ impl Turn {
     }
 }
 
+/// Whether a Delete takes down every pool of the resource.
+#[must_use]
+pub fn covers_resource(held: &Continuation) -> bool {
+    matches!(&held.goal, Goal::Absent(absent) if absent.evidence.covers_resource())
+}
+
+fn is_of_create(held: &Continuation) -> bool {
+    match &held.goal {
+        Goal::Present(_) => held.request.request_type == RequestType::Create,
+        Goal::Absent(absent) => absent.evidence.is_unanswered_create(),
+    }
+}
+
+fn digits_of(pool: &str) -> Option<String> {
+    PhysicalId::try_from(pool.to_owned()).ok().map(|id| id.digits().to_owned())
+}
+
 fn digest(request: &Request) -> String {
     let hash = Sha256::digest(request.response_url.expose());
     hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>().chars().take(URL_DIGITS).collect()
@@ -199,7 +261,7 @@ fn standing(held: &Continuation, seen: &Observed) -> Standing {
     if turn.is_of(&held.request) {
         return own(held, turn, *version);
     }
-    let is_about_another = turn.pool != held.held_pool();
+    let is_about_another = turn.pool != held.held_pool() && !turn.covers_resource;
     if matches!(held.goal, Goal::Present(_)) && is_about_another && turn.purpose == Purpose::Absent {
         return displaced(held, *version);
     }
@@ -253,7 +315,7 @@ pub fn takes_turn_first(held: &Continuation) -> bool {
 pub(super) fn before_effect(held: &Continuation, seen: &Observed) -> Before {
     match standing(held, seen) {
         Standing::Yields(why) => Before::Yield(why),
-        Standing::MayTake => Before::Take(Step::TakeTurn(Turn::of(held))),
+        Standing::MayTake => Before::Take(Step::TakeTurn(Turn::of(held, seen.turn.as_ref().map(|seen| &seen.turn)))),
         Standing::Holds => Before::Nothing,
     }
 }
@@ -288,21 +350,14 @@ pub(super) fn fenced_until(held: &Continuation) -> Option<Timestamp> {
 
 /// Whether the record is this request's to remove, once its pool is gone and no other one stays.
 pub(super) fn leaves_record(held: &Continuation, seen: &Observed) -> bool {
-    let is_all = matches!(&held.goal, Goal::Absent(absent) if absent.kept.is_none() && absent.next.is_none());
+    let is_all = matches!(&held.goal, Goal::Absent(absent) if absent.kept.is_none());
     is_all && seen.turn.is_some() && matches!(standing(held, seen), Standing::Holds)
 }
 
 /// Whether a Delete of the pool with this id keeps a record of its own: the resource's one is about another pool.
 #[must_use]
 pub fn is_about_another(turn: &Turn, pool: &str) -> bool {
-    turn.format == FORMAT && turn.pool != pool
-}
-
-/// Whether the resource's record says that its last request was about this pool, and was answered: then it is the pool
-/// that the stack holds, and every other pool of the resource is one that no stack knows any more.
-#[must_use]
-pub fn is_the_one_held(turn: &Turn, pool: &str) -> bool {
-    turn.format == FORMAT && turn.pool == pool && turn.answer.is_some()
+    turn.format == FORMAT && turn.pool != pool && !turn.covers_resource
 }
 
 /// The name of the record that a request works by.

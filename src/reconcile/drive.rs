@@ -61,7 +61,8 @@ pub async fn drive<W: World>(world: &W, held: &mut Continuation, poll: Duration,
                 for told in applied {
                     // Known without another look, which may be refused.
                     if let Applied::TurnTaken { version } = told {
-                        session.seen.turn = Some(SeenTurn { turn: Turn::of(held), version });
+                        let previous = session.seen.turn.take().map(|seen| seen.turn);
+                        session.seen.turn = Some(SeenTurn { turn: Turn::of(held, previous.as_ref()), version });
                     }
                     held.note_applied(told, now);
                 }

@@ -25,6 +25,8 @@ pub struct Deleted<'held> {
     pub id: &'held PhysicalId,
     /// The pool that the stack holds meanwhile: this one, or another where this is nobody's any more.
     pub held_pool: &'held str,
+    /// Whether the Delete has worked by a record of its own, which it goes on with when the resource's is gone.
+    pub has_own_record: bool,
 }
 
 /// Looks for the record of this resource, or of the pool that is `deleted`.
@@ -35,8 +37,10 @@ pub async fn turn_of<W: World>(world: &W, origin: &Origin, deleted: Option<Delet
     let of_resource = record_name(origin);
     let seen = |record: Record| SeenTurn { turn: Turn::from_record(&record.text), version: record.version };
     let turn = world.succession().turn(&of_resource).await?.map(seen);
-    let is_bystander =
-        |deleted: &Deleted<'_>| turn.as_ref().is_some_and(|seen| is_about_another(&seen.turn, deleted.held_pool));
+    let is_bystander = |deleted: &Deleted<'_>| match &turn {
+        Some(seen) => is_about_another(&seen.turn, deleted.held_pool),
+        None => deleted.has_own_record,
+    };
     match deleted.filter(is_bystander) {
         Some(deleted) => {
             let name = own_record_name(&of_resource, deleted.id.digits());

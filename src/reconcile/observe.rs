@@ -13,6 +13,7 @@ use crate::pool::observed::{GitHubView, Observed, Permission, Protection, Servic
 use crate::pool::record::PoolRecord;
 use crate::pool::refusal::{Class, Refusal, Remote};
 use crate::pool::spec::{Administrator, Capacity, LaunchTemplate};
+use crate::pool::succession::covers_resource;
 
 /// What an invocation knows beside its continuation: the last look, and the credential that it read.
 #[derive(Debug, Default)]
@@ -82,7 +83,12 @@ pub async fn observe<W: World>(world: &W, held: &Continuation, session: &mut Ses
 }
 
 async fn turn<W: World>(world: &W, held: &Continuation, session: &mut Session) -> Call<()> {
-    let deleted = matches!(held.goal, Goal::Absent(_)).then(|| Deleted { id: &held.id, held_pool: held.held_pool() });
+    let is_of_one_pool = matches!(held.goal, Goal::Absent(_)) && !covers_resource(held);
+    let deleted = is_of_one_pool.then(|| Deleted {
+        id: &held.id,
+        held_pool: held.held_pool(),
+        has_own_record: session.seen.has_own_record,
+    });
     let found = turn_of(world, &held.request.origin, deleted).await?;
     session.seen.has_own_record = found.is_own;
     session.seen.turn = found.turn;

@@ -38,6 +38,8 @@ pub trait World {
     type Parameters: Parameters;
     /// Parameter Store, where it is written who works for a resource.
     type Succession: Succession;
+    /// CloudFormation, asked about a stack.
+    type CloudFormation: CloudFormation;
     /// GitHub.
     type GitHub: GitHub;
     /// This function itself, later.
@@ -55,6 +57,8 @@ pub trait World {
     fn parameters(&self) -> &Self::Parameters;
     /// Parameter Store, where it is written who works for a resource.
     fn succession(&self) -> &Self::Succession;
+    /// CloudFormation, asked about a stack.
+    fn cloudformation(&self) -> &Self::CloudFormation;
     /// GitHub.
     fn github(&self) -> &Self::GitHub;
     /// This function itself, later.
@@ -242,6 +246,12 @@ pub struct Record {
     pub text: String,
     /// From 1.
     pub version: u64,
+}
+
+/// CloudFormation, asked about a stack.
+pub trait CloudFormation {
+    /// The status of the stack with this ARN, such as `DELETE_IN_PROGRESS`; `None` if there is no such stack.
+    async fn stack_status(&self, stack_id: &str) -> Call<Option<String>>;
 }
 
 /// A credential with its value, for the length of an invocation.

@@ -18,6 +18,7 @@ const WRITERS: &[&str] = &[
     "src/pool/abandonment.rs",
     "src/pool/convergence/obstacles.rs",
     "src/pool/convergence/foundation.rs",
+    "src/handler/deletion.rs",
     "src/handler/work.rs",
     "src/reconcile/drive.rs",
 ];
@@ -25,8 +26,8 @@ const WRITERS: &[&str] = &[
 /// Texts of those files that are no Reason.
 const NO_REASONS: &[&str] = &[
     // Of the log alone.
-    "taking down a pool that no stack knows any more",
-    "no pool of this resource exists",
+    "taking down another pool of this resource",
+    "nothing to delete",
     // Cannot be: told so that no case is left out.
     "A Delete has no attributes",
     "the property decoder admits at most 10,000",

@@ -2,26 +2,27 @@
 //!
 //! <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-requesttypes.html>
 
+mod settling;
+
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use github_runner_pool::pool::time::Timestamp;
-use github_runner_pool::reconcile::ports::Record;
 use serde_json::{Value, json};
 
 use crate::history::Fact;
-use crate::script::{Pool, Script};
+use crate::script::{First, Pool, Script};
 use crate::world::World;
 
 /// Clean-up Deletes that are tried before CloudFormation lets the old resource be.
 const CLEANUP_TRIES: u32 = 3;
+/// The physical id that a resource has from other code, which served it before this function.
+const FOREIGN_ID: &str = "2021/01/01/[$LATEST]0123abcd";
 
 /// Every stack, and every request that was sent.
 pub(crate) struct Stacks {
     pub(crate) all: Vec<Stack>,
     pub(crate) asks: Vec<Ask>,
-    /// Pools that CloudFormation gave up, and that no Delete can tell from the one that a stack holds, since no answer of
-    /// that one could be written down. They stay, as CloudFormation's event says.
-    pub(crate) forgotten: Vec<String>,
 }
 
 pub(crate) struct Stack {
@@ -38,6 +39,8 @@ pub(crate) struct Stack {
     pub(crate) last_request_id: Option<String>,
     /// Pools whose clean-up CloudFormation has given up.
     pub(crate) skipped: Vec<String>,
+    /// Pools of which a SUCCESS was accepted, and which no Delete has named since.
+    pub(crate) live: BTreeSet<String>,
 }
 
 /// Where a stack stands.
@@ -56,6 +59,8 @@ pub(crate) enum State {
         old: Box<Pool>,
         tries: u32,
     },
+    /// The Delete of what a failed update has built, before the Update back.
+    CleaningUpFailed,
     RollbackFailed,
     Deleting,
     DeleteFailed,
@@ -99,8 +104,9 @@ impl Stacks {
             waits_for: None,
             last_request_id: None,
             skipped: Vec::new(),
+            live: BTreeSet::new(),
         };
-        Self { all: script.pools.iter().enumerate().map(stack).collect(), asks: Vec::new(), forgotten: Vec::new() }
+        Self { all: script.pools.iter().enumerate().map(stack).collect(), asks: Vec::new() }
     }
 }
 
@@ -117,6 +123,24 @@ impl Stack {
     /// What every physical id of its pool begins with.
     pub(crate) fn stem(&self) -> String {
         format!("ghr-{}-Runners-", self.name)
+    }
+
+    /// Its status, as `DescribeStacks` gives it.
+    /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html>
+    pub(crate) fn status(&self) -> &'static str {
+        match self.state {
+            State::NotYet => "REVIEW_IN_PROGRESS",
+            State::Creating => "CREATE_IN_PROGRESS",
+            State::UndoingCreate => "ROLLBACK_IN_PROGRESS",
+            State::Complete => "UPDATE_COMPLETE",
+            State::Updating => "UPDATE_IN_PROGRESS",
+            State::CleaningUp { .. } => "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
+            State::RollingBack | State::CleaningUpFailed => "UPDATE_ROLLBACK_IN_PROGRESS",
+            State::RollbackFailed => "UPDATE_ROLLBACK_FAILED",
+            State::Deleting => "DELETE_IN_PROGRESS",
+            State::DeleteFailed => "DELETE_FAILED",
+            State::Gone => "DELETE_COMPLETE",
+        }
     }
 
     /// Whether no operation is under way.
@@ -147,11 +171,19 @@ impl World {
             "ResourceType": "Custom::GitHubRunnerPool",
             "ResourceProperties": pool.properties(stack),
         });
-        if let Some(physical_id) = physical_id {
-            event["PhysicalResourceId"] = json!(physical_id);
-        }
         if let Some(old) = old {
             event["OldResourceProperties"] = old.properties(stack);
+        }
+        if let Some(physical_id) = physical_id {
+            event["PhysicalResourceId"] = json!(physical_id);
+            // The properties of a resource that other code served are its own.
+            let theirs = if kind == "Delete" { "ResourceProperties" } else { "OldResourceProperties" };
+            if physical_id == FOREIGN_ID {
+                event[theirs] = json!({ "Region": "us-east-1" });
+            }
+        }
+        if kind == "Delete" {
+            self.stacks.all[stack].live.retain(|pool| Some(pool.as_str()) != physical_id);
         }
         self.stacks.all[stack].last_request_id = Some(request_id);
         let signed_at = Timestamp::from_epoch_millis(self.now.epoch_millis() / 1000 * 1000);
@@ -180,7 +212,23 @@ impl World {
 
     pub(crate) fn create_stack(&mut self, stack: usize) {
         let pool = self.stacks.all[stack].pool.clone();
+        if self.script.first == First::UpdateOfForeign {
+            self.stacks.all[stack].physical_id = Some(FOREIGN_ID.to_owned());
+            return self.update_stack(stack, pool);
+        }
         self.stacks.all[stack].state = State::Creating;
+        self.ask(stack, "Create", &pool, None, None);
+    }
+
+    /// A Create without a response, with rollback disabled: the stack is updated, which begins with another Create. The
+    /// id that CloudFormation made up for the first is cleaned up once that has succeeded.
+    fn create_again(&mut self, stack: usize) {
+        self.obsolete(stack);
+        self.occur("transition", "create sent again");
+        let made_up = format!("{}-Runners-{}", self.stacks.all[stack].name, self.chance.u32(0..u32::MAX));
+        let pool = self.stacks.all[stack].pool.clone();
+        let held = &mut self.stacks.all[stack];
+        (held.state, held.before, held.physical_id) = (State::Updating, Some(pool.clone()), Some(made_up));
         self.ask(stack, "Create", &pool, None, None);
     }
 
@@ -195,9 +243,13 @@ impl World {
     /// Another resource of the stack failed: this one's update is cancelled, and nobody tells the function. It takes
     /// longer than the second in which CloudFormation signed the request: signatures are dated in whole ones.
     pub(crate) fn cancel_update(&mut self, stack: usize) {
+        if self.script.first == First::CreateUnanswered && self.stacks.all[stack].state == State::Creating {
+            return self.create_again(stack);
+        }
         let sent = self.stacks.asks.iter().rev().find(|ask| ask.stack == stack).map(|ask| ask.sent_at);
         let is_sent = sent.is_some_and(|sent_at| self.now.since(sent_at) >= Duration::from_secs(1));
-        if self.stacks.all[stack].state == State::Updating && is_sent {
+        let is_ours = self.stacks.all[stack].physical_id.as_ref().is_some_and(|id| id.starts_with("ghr-"));
+        if self.stacks.all[stack].state == State::Updating && is_sent && is_ours {
             self.occur("transition", "update cancelled");
             self.obsolete(stack);
             self.roll_back(stack, None);
@@ -221,7 +273,7 @@ impl World {
                 let made_up = format!("{}-Runners-{}", held.name, self.chance.u32(0..u32::MAX));
                 (self.stacks.all[stack].pool.clone(), made_up)
             }
-            State::Updating | State::RollingBack => {
+            State::Updating | State::RollingBack | State::CleaningUpFailed => {
                 (held.before.clone().unwrap_or(held.pool.clone()), held.physical_id.clone().unwrap())
             }
             State::Complete | State::CleaningUp { .. } | State::RollbackFailed | State::DeleteFailed => {
@@ -232,111 +284,10 @@ impl World {
             self.occur("transition", "delete during an operation");
             self.obsolete(stack);
         }
-        let record = record_name(stack);
-        let is_answered = |record: &Record| record.text.lines().count() > 1 && record.text.contains(&id);
-        if !self.parameters.records.get(&record).is_some_and(is_answered) {
-            let skipped = self.stacks.all[stack].skipped.clone();
-            self.stacks.forgotten.extend(skipped);
-        }
+        self.stacks.all[stack].live.clear();
         self.stacks.all[stack].physical_id = Some(id.clone());
         self.stacks.all[stack].state = State::Deleting;
         self.ask(stack, "Delete", &pool, None, Some(&id));
-    }
-
-    /// Nobody waits for its request any more.
-    fn obsolete(&mut self, stack: usize) {
-        if let Some(ask) = self.stacks.all[stack].waits_for.take() {
-            self.stacks.asks[ask].is_obsolete = true;
-            self.stacks.asks[ask].is_settled = true;
-        }
-    }
-
-    /// Back to the properties before, with the id that the stack holds: the one of a FAILED answer, if it named one.
-    fn roll_back(&mut self, stack: usize, failed_id: Option<String>) {
-        let held = &mut self.stacks.all[stack];
-        let before = held.before.clone().unwrap();
-        let failed = std::mem::replace(&mut held.pool, before.clone());
-        held.before = Some(failed.clone());
-        if let Some(id) = failed_id {
-            held.physical_id = Some(id);
-        }
-        let id = held.physical_id.clone();
-        held.state = State::RollingBack;
-        self.ask(stack, "Update", &before, Some(&failed), id.as_deref());
-    }
-
-    /// What came of the request that a stack waits for; `None` if no answer came in time.
-    fn settle(&mut self, ask: usize, answer: Option<(bool, String)>) {
-        let stack = self.stacks.asks[ask].stack;
-        self.stacks.asks[ask].is_settled = true;
-        self.stacks.all[stack].waits_for = None;
-        let (state, id) = (self.stacks.all[stack].state.clone(), self.stacks.all[stack].physical_id.clone());
-        let made_up = || format!("{}-Runners-0", self.stacks.all[stack].name);
-        match (state, answer) {
-            (State::Creating, Some((true, new))) => self.rest(stack, State::Complete, Some(new), "create succeeded"),
-            (State::Creating, failed) => {
-                let id = failed.map_or_else(made_up, |(_, id)| id);
-                let pool = self.stacks.all[stack].pool.clone();
-                self.occur("transition", "create failed");
-                self.stacks.all[stack].physical_id = Some(id.clone());
-                self.stacks.all[stack].state = State::UndoingCreate;
-                self.ask(stack, "Delete", &pool, None, Some(&id));
-            }
-            (State::Updating, Some((true, new))) => self.updated(stack, id, new, "update"),
-            (State::RollingBack, Some((true, new))) => self.updated(stack, id, new, "rollback"),
-            (State::Updating, failed) => {
-                self.occur("transition", "update failed");
-                self.roll_back(stack, failed.map(|(_, id)| id));
-            }
-            (State::RollingBack, failed) => {
-                let before = self.stacks.all[stack].before.clone();
-                let id = failed.map_or(id, |(_, id)| Some(id));
-                self.rest(stack, State::RollbackFailed, id, "rollback failed");
-                self.stacks.all[stack].before = before;
-            }
-            (State::CleaningUp { .. }, Some((true, _))) => self.rest(stack, State::Complete, id, "clean-up done"),
-            (State::CleaningUp { old_id, old, tries }, _) if tries < CLEANUP_TRIES => {
-                self.clean_up(stack, old_id, *old, tries + 1);
-            }
-            (State::CleaningUp { old_id, .. }, _) => {
-                self.stacks.all[stack].skipped.push(old_id);
-                self.rest(stack, State::Complete, id, "clean-up skipped");
-            }
-            (State::Deleting | State::UndoingCreate, Some((true, _))) => {
-                self.rest(stack, State::Gone, None, "delete succeeded");
-            }
-            (State::Deleting | State::UndoingCreate, _) => self.rest(stack, State::DeleteFailed, id, "delete failed"),
-            (State::NotYet | State::Complete | State::RollbackFailed | State::DeleteFailed | State::Gone, _) => {}
-        }
-    }
-
-    fn rest(&mut self, stack: usize, state: State, id: Option<String>, what: &str) {
-        self.occur("transition", what);
-        self.tell(|| format!("stack s{stack}: {what}"));
-        let held = &mut self.stacks.all[stack];
-        held.state = state;
-        held.physical_id = id;
-        held.before = None;
-    }
-
-    fn updated(&mut self, stack: usize, old_id: Option<String>, new_id: String, what: &str) {
-        let old = self.stacks.all[stack].before.clone().unwrap();
-        match old_id.filter(|old_id| *old_id != new_id) {
-            None => {
-                let what = format!("{what} succeeded in place");
-                self.rest(stack, State::Complete, Some(new_id), &what);
-            }
-            Some(old_id) => {
-                let what = format!("{what} succeeded by replacement");
-                self.rest(stack, State::Complete, Some(new_id), &what);
-                self.clean_up(stack, old_id, old, 1);
-            }
-        }
-    }
-
-    fn clean_up(&mut self, stack: usize, old_id: String, old: Pool, tries: u32) {
-        self.stacks.all[stack].state = State::CleaningUp { old_id: old_id.clone(), old: Box::new(old.clone()), tries };
-        self.ask(stack, "Delete", &old, None, Some(&old_id));
     }
 
     /// A body was PUT to a response URL.

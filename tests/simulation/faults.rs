@@ -180,7 +180,7 @@ impl World {
                 let class = Class::Throttled { retry_after: None };
                 ("SelfInvokeThrottled", class, "TooManyRequestsException", "Rate Exceeded.")
             }
-            Remote::Ecs | Remote::AutoScaling | Remote::Ec2 | Remote::ParameterStore
+            Remote::Ecs | Remote::AutoScaling | Remote::Ec2 | Remote::ParameterStore | Remote::CloudFormation
                 if self.troubles.has(Trouble::AwsThrottles, now) && self.chance.bool() =>
             {
                 let class = Class::Throttled { retry_after: None };
@@ -191,7 +191,8 @@ impl World {
             | Remote::Ecs
             | Remote::AutoScaling
             | Remote::Ec2
-            | Remote::ParameterStore => return None,
+            | Remote::ParameterStore
+            | Remote::CloudFormation => return None,
         };
         let (name, class, code, message) = refusal;
         self.figures.fault(name);

@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::containers::Container;
 use crate::faults::Trouble;
 use crate::history::{Fact, Loss};
-use crate::script::{Action, Script, What};
+use crate::script::{Action, First, Rollback, Script, What};
 use crate::world::World;
 
 /// A bug.
@@ -45,6 +45,8 @@ pub(crate) enum Bug {
     IgnoresNewerRequests,
     NoQueueForWhatIsGivenUp,
     Hammers,
+    BelievesEveryStackGoes,
+    ForgetsTheSuccess,
 }
 
 /// Every bug, and the invariant that catches it.
@@ -71,6 +73,8 @@ pub(crate) const BUGS: &[(Bug, &str)] = &[
     (Bug::CountsNoHops, "calls_and_hops_are_bounded"),
     (Bug::Hammers, "calls_and_hops_are_bounded"),
     (Bug::AbortsOnPanic, "a_panic_becomes_an_answer"),
+    (Bug::BelievesEveryStackGoes, "a_live_pool_stays"),
+    (Bug::ForgetsTheSuccess, "a_live_pool_stays"),
     (Bug::IgnoresNewerRequests, "an_older_request_stops_at_its_next_look"),
 ];
 
@@ -79,6 +83,8 @@ impl Bug {
     pub(crate) fn provoked(self, script: Script) -> Script {
         match self {
             Self::CountsNoHops => Script { budget_secs: Some(20), ..script },
+            Self::BelievesEveryStackGoes => Script { rollback: Rollback::CleanUpFirst, ..script },
+            Self::ForgetsTheSuccess => Script { first: First::UpdateOfForeign, ..script },
             Self::ForgetsTheTags => Script { has_squatter: true, ..script },
             Self::TrustsOneIdleReading => {
                 let mut script = script;
@@ -177,12 +183,23 @@ impl World {
     }
 
     pub(crate) fn planted_turn(&mut self, invocation: u64, name: &str) -> Option<Record> {
-        let record = self.read_turn(invocation, name);
+        let mut record = self.read_turn(invocation, name);
+        if self.bug == Some(Bug::ForgetsTheSuccess)
+            && let Some(record) = &mut record
+        {
+            record.text = forgetful(&record.text);
+        }
         if self.bug == Some(Bug::IgnoresNewerRequests) {
             let own = self.lambda.invocations.get(&invocation).and_then(|it| it.own_record.clone());
             return own.or(record);
         }
         record
+    }
+
+    pub(crate) fn planted_stack_status(&self, stack_id: &str) -> Option<String> {
+        let stack = self.stacks.all.iter().find(|stack| stack.id() == stack_id)?;
+        let is_believed = self.bug == Some(Bug::BelievesEveryStackGoes);
+        Some(if is_believed { "DELETE_IN_PROGRESS" } else { stack.status() }.to_owned())
     }
 
     pub(crate) fn planted_handing_on(&mut self, event: &[u8]) {
@@ -231,4 +248,13 @@ impl World {
             event["ResourceProperties"]["IdleConfirmation"] = "0".into();
         }
     }
+}
+
+/// A record as code would read it that takes every request for a Create without a SUCCESS.
+fn forgetful(text: &str) -> String {
+    let (head, body) = text.split_once('\n').unwrap_or((text, ""));
+    let mut head: Value = serde_json::from_str(head).unwrap();
+    head["is_of_create"] = true.into();
+    head.as_object_mut().unwrap().remove("live_pool");
+    format!("{head}\n{body}")
 }

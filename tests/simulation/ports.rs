@@ -15,8 +15,8 @@ use github_runner_pool::pool::secret::Secret;
 use github_runner_pool::pool::spec::{GitHubTarget, ParameterRef};
 use github_runner_pool::pool::time::Timestamp;
 use github_runner_pool::reconcile::ports::{
-    Answers, Call, CallError, Clock, Credential, DeliveryError, Deregistration, GitHub, Later, Parameters, Record,
-    Succession, World as Ports,
+    Answers, Call, CallError, Clock, CloudFormation, Credential, DeliveryError, Deregistration, GitHub, Later,
+    Parameters, Record, Succession, World as Ports,
 };
 
 use crate::faults::{Fault, Trouble};
@@ -220,6 +220,7 @@ impl Ports for Port {
     type AutoScaling = Self;
     type Parameters = Self;
     type Succession = Self;
+    type CloudFormation = Self;
     type GitHub = Self;
     type Later = Self;
     type Answers = Self;
@@ -237,6 +238,9 @@ impl Ports for Port {
         self
     }
     fn succession(&self) -> &Self {
+        self
+    }
+    fn cloudformation(&self) -> &Self {
         self
     }
     fn github(&self) -> &Self {
@@ -304,6 +308,12 @@ impl Succession for Port {
             Ok(())
         };
         self.call(Remote::ParameterStore, "DeleteParameter", effect).await
+    }
+}
+
+impl CloudFormation for Port {
+    async fn stack_status(&self, stack_id: &str) -> Call<Option<String>> {
+        self.call(Remote::CloudFormation, "DescribeStacks", |world| Ok(world.planted_stack_status(stack_id))).await
     }
 }
 
@@ -383,7 +393,9 @@ impl World {
         let held = self.lambda.invocations.get(&invocation)?;
         let ask = &self.stacks.asks[held.ask?];
         // A Delete of another pool has a record of its own.
-        let is_bystander = ask.kind == "Delete" && head["pool"] != ask.event["PhysicalResourceId"];
+        let is_bystander = ask.kind == "Delete"
+            && head["pool"] != ask.event["PhysicalResourceId"]
+            && head["covers_resource"] != serde_json::json!(true);
         if signed_at > ask.signed_at.epoch_millis() && !is_bystander {
             self.lambda.invocations.get_mut(&invocation).unwrap().saw_newer = true;
         }

@@ -227,7 +227,7 @@ impl World {
             What::Create { stack } => self.create_stack(stack),
             What::Update { stack, pool } => self.act_update(place, stack, *pool, is_calm),
             What::Cancel { stack } => self.cancel_update(stack),
-            What::Delete { stack } => self.act_delete(stack),
+            What::Delete { stack } => self.delete_stack(stack),
             What::Job { label, secs } => self.github.queue(&label, Duration::from_secs(secs)),
             What::MachineLost => self.lose_machine(true),
             What::SpotReclaim => self.lose_machine(false),
@@ -257,21 +257,12 @@ impl World {
             | State::Updating
             | State::RollingBack
             | State::CleaningUp { .. }
+            | State::CleaningUpFailed
             | State::RollbackFailed => {
                 if !is_calm {
                     self.schedule(self.now + Duration::from_secs(30), Due::Act(place));
                 }
             }
-        }
-    }
-
-    /// While a replacement is under way nobody deletes: CloudFormation itself does not know both pools.
-    fn act_delete(&mut self, stack: usize) {
-        let held = &self.stacks.all[stack];
-        let is_replacing = matches!(held.state, State::Updating | State::RollingBack)
-            && held.before.as_ref().is_some_and(|before| before.identity() != held.pool.identity());
-        if !is_replacing && !matches!(held.state, State::CleaningUp { .. }) {
-            self.delete_stack(stack);
         }
     }
 

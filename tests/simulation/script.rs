@@ -19,11 +19,38 @@ pub(crate) struct Script {
     pub(crate) budget_secs: Option<u64>,
     /// Somebody else has a group with the first pool's name.
     pub(crate) has_squatter: bool,
+    #[serde(default)]
+    pub(crate) first: First,
+    #[serde(default)]
+    pub(crate) rollback: Rollback,
     pub(crate) actions: Vec<Action>,
     /// By the number of the call, counted over the whole run.
     pub(crate) faults: BTreeMap<u32, Fault>,
     /// From here on nothing goes wrong, and every stack is deleted.
     pub(crate) calm_secs: u64,
+}
+
+/// How the stacks' first request comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum First {
+    #[default]
+    Create,
+    /// Other code has served the resource: an Update with an id of that code's.
+    UpdateOfForeign,
+    /// The first Create has no response, and another follows.
+    CreateUnanswered,
+}
+
+/// What follows upon an Update that failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Rollback {
+    /// The Update back, and then the clean-up of what the failed one has built.
+    #[default]
+    ByTheBook,
+    /// That clean-up first. Other engines have this order.
+    CleanUpFirst,
+    /// No Update back: a person skips the resource.
+    Skipped,
 }
 
 /// Something that somebody does.
@@ -166,12 +193,33 @@ impl Author {
         let calm_secs = end + author.chance.u64(60..600);
         author.jobs(calm_secs, n_stacks);
         author.fate(calm_secs);
-        author.actions.sort_by_key(|action| action.at_millis);
         let poll_secs = [5, 10, 10, 10, 15][author.chance.usize(0..5)];
         let budget_secs = [None, None, Some(300), Some(600), Some(840)][author.chance.usize(0..5)];
         let has_squatter = author.chance.u32(0..25) == 0;
         let faults = author.faults();
-        Script { seed, pools, poll_secs, budget_secs, has_squatter, actions: author.actions, faults, calm_secs }
+        let first = match author.chance.u32(0..12) {
+            0 => First::UpdateOfForeign,
+            1 => First::CreateUnanswered,
+            _ => First::Create,
+        };
+        let rollback =
+            author.pick(&[Rollback::ByTheBook, Rollback::ByTheBook, Rollback::CleanUpFirst, Rollback::Skipped]);
+        if first == First::CreateUnanswered {
+            author.cancel_creates();
+        }
+        author.actions.sort_by_key(|action| action.at_millis);
+        Script {
+            seed,
+            pools,
+            poll_secs,
+            budget_secs,
+            has_squatter,
+            first,
+            rollback,
+            actions: author.actions,
+            faults,
+            calm_secs,
+        }
     }
 
     fn one_in(&mut self, n: u32) -> bool {
@@ -250,6 +298,22 @@ impl Author {
             }
         }
         at
+    }
+
+    /// Ends the wait for each Create a little after it was sent.
+    fn cancel_creates(&mut self) {
+        let creates: Vec<(usize, u64)> = self
+            .actions
+            .iter()
+            .filter_map(|action| match action.what {
+                What::Create { stack } => Some((stack, action.at_millis / 1000)),
+                _ => None,
+            })
+            .collect();
+        for (stack, at) in creates {
+            let soon = at + self.chance.u64(2..90);
+            self.at(soon, What::Cancel { stack });
+        }
     }
 
     fn jobs(&mut self, until: u64, n_stacks: usize) {

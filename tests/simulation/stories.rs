@@ -4,10 +4,15 @@ use std::collections::BTreeMap;
 
 use crate::faults::Trouble;
 use crate::run::{Report, run};
-use crate::script::{Action, Pool, Script, What};
+use crate::script::{Action, First, Pool, Rollback, Script, What};
 
 /// A run in which nothing happens but what is said.
 fn story(pool: Pool, calm_secs: u64, actions: Vec<(u64, What)>) -> Report {
+    story_of(First::Create, Rollback::ByTheBook, pool, calm_secs, actions)
+}
+
+/// The same, with a stack that begins so, and whose failed Updates are followed by this.
+fn story_of(first: First, rollback: Rollback, pool: Pool, calm_secs: u64, actions: Vec<(u64, What)>) -> Report {
     let actions = actions.into_iter().map(|(secs, what)| Action { at_millis: secs * 1000, what }).collect();
     let script = Script {
         seed: 7,
@@ -15,6 +20,8 @@ fn story(pool: Pool, calm_secs: u64, actions: Vec<(u64, What)>) -> Report {
         poll_secs: 10,
         budget_secs: None,
         has_squatter: false,
+        first,
+        rollback,
         actions,
         faults: BTreeMap::new(),
         calm_secs,
@@ -108,4 +115,62 @@ fn an_hour_of_draining_is_one_answer_in_at_most_six_invocations() {
     assert_eq!((report.figures.jobs, report.figures.jobs_cut_off), (1, 0), "the job ran to its end");
     assert!((3..=6).contains(&report.figures.hops), "{} hops of fourteen minutes", report.figures.hops);
     assert_eq!(answers(&report), ["SUCCESS", "SUCCESS"]);
+}
+
+/// An Update to another organization whose containers do not start, and another one after it.
+fn failed_replacement() -> Vec<(u64, What)> {
+    let elsewhere = Pool { org: "globex".to_owned(), count: 2, online_secs: 300, ..Pool::plain() };
+    let after = Pool { count: 3, ..Pool::plain() };
+    vec![
+        create(),
+        (300, job(2400)),
+        (395, What::Trouble { trouble: Trouble::ImageBroken, secs: 600 }),
+        (400, What::Update { stack: 0, pool: Box::new(elsewhere) }),
+        (1500, What::Update { stack: 0, pool: Box::new(after) }),
+    ]
+}
+
+#[test]
+fn a_delete_of_a_failed_replacement_leaves_the_old_pool_alone_before_the_rollback_and_after_it() {
+    for rollback in [Rollback::ByTheBook, Rollback::CleanUpFirst, Rollback::Skipped] {
+        let pool = Pool { count: 2, ..Pool::plain() };
+        let report = story_of(First::Create, rollback, pool, 3000, failed_replacement());
+        holds(&report);
+        assert!(report.occurred.contains("transition update failed"), "{rollback:?}");
+        assert_eq!((report.figures.jobs, report.figures.jobs_cut_off), (1, 0), "{rollback:?}: the job ran to its end");
+        let heard = answers(&report);
+        assert_eq!(heard[..2], ["SUCCESS", "FAILED"], "{rollback:?}");
+        assert!(heard[2..].iter().all(|status| *status == "SUCCESS"), "{rollback:?}: {heard:?}");
+    }
+}
+
+#[test]
+fn a_delete_with_the_physical_id_of_other_code_leaves_the_pool_alone_that_an_update_has_made_since() {
+    let report = story_of(First::UpdateOfForeign, Rollback::ByTheBook, Pool::plain(), 900, vec![create()]);
+    holds(&report);
+    assert!(report.occurred.contains("transition update succeeded by replacement"));
+    let clean_up = report.told.iter().rfind(|line| line.contains(" answer to 1:")).unwrap();
+    assert!(clean_up.contains("names no pool, so nothing was deleted"), "{clean_up}");
+}
+
+#[test]
+fn a_delete_with_a_made_up_physical_id_leaves_the_pool_alone_that_a_second_create_has_made() {
+    let actions = vec![create(), (30, What::Cancel { stack: 0 })];
+    let report = story_of(First::CreateUnanswered, Rollback::ByTheBook, Pool::plain(), 900, actions);
+    holds(&report);
+    assert!(report.occurred.contains("transition create sent again"));
+    let clean_up = report.told.iter().rfind(|line| line.contains(" answer to 2:")).unwrap();
+    assert!(clean_up.contains("names no pool, so nothing was deleted"), "{clean_up}");
+}
+
+#[test]
+fn a_delete_of_the_stack_in_the_middle_of_a_replacement_takes_down_both_pools() {
+    let elsewhere = Pool { org: "globex".to_owned(), ..Pool::plain() };
+    let actions =
+        vec![create(), (400, What::Update { stack: 0, pool: Box::new(elsewhere) }), (405, What::Delete { stack: 0 })];
+    let report = story(Pool::plain(), 410, actions);
+    holds(&report);
+    assert!(report.occurred.contains("transition delete during an operation"));
+    assert!(report.occurred.contains("line abandoned"), "the new pool goes with the old one");
+    assert!(answers(&report).iter().all(|status| *status == "SUCCESS"));
 }

@@ -119,18 +119,6 @@ async fn refusals_are_told_with_code_message_and_cause() {
     );
 }
 
-#[test]
-fn the_endpoint_follows_the_partition_and_the_switches() {
-    let of = |region: &str, use_fips, use_dual_stack| {
-        endpoint(&AwsSettings { region: region.to_owned(), use_fips, use_dual_stack, ..settings() })
-    };
-    assert_eq!(of("us-gov-west-1", true, false), "https://ec2-fips.us-gov-west-1.amazonaws.com");
-    assert_eq!(of("cn-north-1", false, false), "https://ec2.cn-north-1.amazonaws.com.cn");
-    assert_eq!(of("us-east-1", false, true), "https://ec2.us-east-1.api.aws");
-    assert_eq!(of("us-isob-east-1", false, false), "https://ec2.us-isob-east-1.sc2s.sgov.gov");
-    assert_eq!(of("us-iso-east-1", false, false), "https://ec2.us-iso-east-1.c2s.ic.gov");
-}
-
 #[tokio::test]
 async fn an_endpoint_of_the_environment_is_used_as_it_is() {
     let replay = Replay::default().http(200, FOUND);

@@ -18,8 +18,8 @@ use crate::pool::spec::{GitHubTarget, ParameterRef, TemplateRef};
 use crate::pool::task_definition::TaskDefinitionContent;
 use crate::pool::time::Timestamp;
 use crate::reconcile::ports::{
-    Answers, AutoScaling, Call, CallError, Clock, Credential, DeliveryError, Deregistration, Ecs, GitHub, Later,
-    Parameters, Record, Succession, Tags, World,
+    Answers, AutoScaling, Call, CallError, Clock, CloudFormation, Credential, DeliveryError, Deregistration, Ecs,
+    GitHub, Later, Parameters, Record, Succession, Tags, World,
 };
 use crate::settings::Settings;
 
@@ -88,6 +88,7 @@ impl World for Barren {
     type AutoScaling = Self;
     type Parameters = Self;
     type Succession = Self;
+    type CloudFormation = Self;
     type GitHub = Self;
     type Later = Self;
     type Answers = Self;
@@ -105,6 +106,9 @@ impl World for Barren {
         self
     }
     fn succession(&self) -> &Self {
+        self
+    }
+    fn cloudformation(&self) -> &Self {
         self
     }
     fn github(&self) -> &Self {
@@ -221,6 +225,8 @@ barren!(AutoScaling {
     delete_group(&str) -> () = ();
     tag_group(&str, &Tags, &[String]) -> () = ();
 });
+
+barren!(CloudFormation { stack_status(&str) -> Option<String> = None; });
 
 barren!(Parameters { read(&ParameterRef) -> Option<Secret> = None; });
 

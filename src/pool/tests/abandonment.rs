@@ -1,9 +1,10 @@
 //! What a cancelled replacement built is taken down, and the pool that stays is answered for.
 
 use super::support::{absent, present, spec};
-use crate::pool::abandonment::{Abandoned, one_after_another, sequel, settled};
+use crate::pool::abandonment::{Abandoned, next_of_stack, sequel, settled};
 use crate::pool::continuation::{Absent, Continuation, Goal};
 use crate::pool::decision::Outcome;
+use crate::pool::evidence::{DeletionEvidence, StackDeletion};
 use crate::pool::spec::GitHubTarget;
 
 /// The request back to the pool that stays, and the id of the other one.
@@ -15,7 +16,7 @@ fn back() -> (Continuation, Continuation) {
     let mut held = Continuation { turn: Some(7), hops: 2, ..present(spec()) };
     held.memory.n_refusals = 3;
     if let Goal::Present(present) = &mut held.goal {
-        present.abandoned = Some(Abandoned { id: other.id.clone(), goal: *goal });
+        present.abandoned = Some(Abandoned::of(*goal));
     }
     (held, other)
 }
@@ -59,33 +60,70 @@ fn the_answer_is_that_of_the_pool_that_stays_with_a_word_about_the_other_one() {
     assert!(notes[1].contains(other.id.as_str()) && notes[1].ends_with(": busy"), "{notes:?}");
 }
 
-#[test]
-fn a_delete_takes_down_what_no_stack_knows_any_more_before_its_own_pool() {
-    let (main, other) = (absent(&spec()), back().1);
-    assert_eq!(one_after_another(main.clone(), []), main);
-
-    let first = one_after_another(main.clone(), [other.id.clone()]);
-    assert_eq!((&first.id, first.answered_id(), first.held_pool()), (&other.id, main.answered_id(), main.id.as_str()));
-    let gone = Outcome::Succeeded { attributes: Default::default(), notes: vec!["of the other".to_owned()] };
-    let next = sequel(&first, &gone).unwrap();
-    assert_eq!(next.id, main.id);
-    assert_eq!(sequel(&next, &gone), None);
-    let Outcome::Succeeded { notes, .. } =
-        settled(&next, Outcome::Succeeded { attributes: Default::default(), notes: vec![] })
-    else {
-        panic!("failed")
-    };
-    assert_eq!(notes, ["of the other"]);
+fn gone(note: &str) -> Outcome {
+    Outcome::Succeeded { attributes: Default::default(), notes: vec![note.to_owned()] }
 }
 
 #[test]
-fn a_delete_fails_as_long_as_one_of_its_pools_cannot_go() {
+fn a_delete_of_a_stack_in_delete_in_progress_takes_down_every_pool_of_the_resource_once() {
     let (main, other) = (absent(&spec()), back().1);
-    let first = one_after_another(main, [other.id.clone()]);
+    let word = StackDeletion::of("DELETE_IN_PROGRESS").unwrap();
+    let found = [main.id.clone(), other.id.clone()];
+    let next = next_of_stack(&main, &gone("of the first"), found.clone(), word).unwrap();
+    assert_eq!((&next.id, next.answered_id(), next.held_pool()), (&other.id, main.answered_id(), other.id.as_str()));
+    let Goal::Absent(goal) = &next.goal else { panic!("not a Delete") };
+    assert!(goal.evidence.covers_resource());
+    assert_eq!(
+        next_of_stack(&next, &gone("of the other"), found, word),
+        None,
+        "what is listed late is not taken again"
+    );
+    let Outcome::Succeeded { notes, .. } = settled(&next, gone("of the other")) else { panic!("failed") };
+    assert_eq!(notes, ["of the first", "of the other"]);
+}
+
+#[test]
+fn a_delete_fails_as_long_as_one_pool_of_the_stack_cannot_go() {
+    let (main, other) = (absent(&spec()), back().1);
+    let word = StackDeletion::of("DELETE_IN_PROGRESS").unwrap();
     let busy = Outcome::failed("2 runners still have a running job");
-    assert_eq!(sequel(&first, &busy), None);
-    let Outcome::Failed { reason } = settled(&first, busy) else { panic!("succeeded") };
+    assert_eq!(next_of_stack(&main, &busy, [other.id.clone()], word), None);
+    let next = next_of_stack(&main, &gone("it"), [other.id.clone()], word).unwrap();
+    let Outcome::Failed { reason } = settled(&next, busy) else { panic!("succeeded") };
     assert!(reason.contains(other.id.as_str()) && reason.ends_with("2 runners still have a running job"), "{reason}");
+}
+
+#[test]
+fn only_a_stack_that_goes_as_a_whole_is_evidence_against_a_pool_that_a_delete_does_not_name() {
+    for status in ["DELETE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS"] {
+        assert!(StackDeletion::of(status).is_some(), "{status}");
+    }
+    for status in [
+        "CREATE_FAILED",
+        "UPDATE_IN_PROGRESS",
+        "UPDATE_COMPLETE",
+        "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
+        "UPDATE_FAILED",
+        "UPDATE_ROLLBACK_IN_PROGRESS",
+        "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS",
+        "ROLLBACK_COMPLETE",
+        "DELETE_FAILED",
+        "DELETE_COMPLETE",
+        "",
+    ] {
+        assert!(StackDeletion::of(status).is_none(), "{status}");
+    }
+}
+
+#[test]
+fn only_an_update_whose_physical_id_names_its_own_pool_is_evidence_against_the_one_it_comes_from() {
+    let (held, other) = back();
+    let evidence = |sent: Option<&str>| DeletionEvidence::update_back(sent, &held.id, &other.id);
+    assert_eq!(evidence(Some(held.id.as_str())).unwrap().pool(), &other.id);
+    assert_eq!(evidence(Some(other.id.as_str())), None, "a clean-up Delete follows");
+    assert_eq!(evidence(Some("2021/01/01/[$LATEST]0123abcd")), None);
+    assert_eq!(evidence(None), None);
+    assert_eq!(DeletionEvidence::update_back(Some(held.id.as_str()), &held.id, &held.id), None);
 }
 
 #[test]

@@ -3,16 +3,15 @@
 use std::time::Duration;
 
 use super::support::{T0, absent, origin, present, spec};
-use crate::pool::continuation::{Continuation, Goal, Wish};
-use crate::pool::decision::{Decision, Moment, Waiting, decide};
+use crate::pool::continuation::{Continuation, Goal, RequestType, Wish};
+use crate::pool::decision::{Decision, Moment, Outcome, Waiting, decide};
+use crate::pool::evidence::StackDeletion;
 use crate::pool::identity::PhysicalId;
 use crate::pool::observed::Observed;
 use crate::pool::plan::Step;
 use crate::pool::secret::Secret;
 use crate::pool::spec::Scope;
-use crate::pool::succession::{
-    SeenTurn, Turn, Yield, is_about_another, is_the_one_held, record_name, record_of, takes_turn_first,
-};
+use crate::pool::succession::{SeenTurn, Turn, Yield, is_about_another, record_name, record_of, takes_turn_first};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -27,7 +26,15 @@ fn later(mut held: Continuation, name: &str, secs: u32) -> Continuation {
 
 /// What `held` does next, in a world in which a record of `of` was found at this version.
 fn next(held: &mut Continuation, of: Option<&Continuation>, version: u64) -> Decision {
-    next_after(held, of.map(Turn::of), version)
+    next_after(held, of.map(turn_of), version)
+}
+
+fn turn_of(held: &Continuation) -> Turn {
+    Turn::of(held, None)
+}
+
+fn succeeded() -> Outcome {
+    Outcome::Succeeded { attributes: Default::default(), notes: Vec::new() }
 }
 
 fn next_after(held: &mut Continuation, turn: Option<Turn>, version: u64) -> Decision {
@@ -110,7 +117,7 @@ fn what_an_earlier_invocation_was_given_says_nothing_once_a_later_hop_is_at_work
 
 #[test]
 fn a_request_that_was_answered_repeats_its_answer() {
-    let turn = Turn::of(&at_work()).answered("the body");
+    let turn = turn_of(&at_work()).answered("the body", &succeeded());
     let decision = next_after(&mut present(spec()), Some(turn.clone()), 2);
     assert_eq!(decision, Decision::Yield(Yield::Answered("the body".to_owned())));
     let mut again = later(present(spec()), "request-1", 60);
@@ -136,10 +143,10 @@ fn an_unchanged_pool_leaves_no_trace_unless_somebody_is_at_work() {
         let now = at(&held);
         decide(&mut held, &seen, now)
     };
-    let answered = Turn::of(&at_work()).answered("done");
+    let answered = turn_of(&at_work()).answered("done", &succeeded());
     assert!(matches!(look(None), Decision::Answer(_)));
     assert!(matches!(look(Some(answered)), Decision::Answer(_)));
-    assert!(takes_turn(&look(Some(Turn::of(&at_work())))), "an open request may still change it");
+    assert!(takes_turn(&look(Some(turn_of(&at_work())))), "an open request may still change it");
 }
 
 #[test]
@@ -153,7 +160,7 @@ fn a_create_whose_record_is_gone_stops_and_a_delete_goes_on() {
 fn a_delete_removes_the_record_last_and_answers_then() {
     let record = later(absent(&spec()), "delete", 60);
     let mut delete = record.clone();
-    let answered = Turn::of(&at_work()).answered("done");
+    let answered = turn_of(&at_work()).answered("done", &succeeded());
     assert!(takes_turn(&next_after(&mut delete, Some(answered), 1)), "somebody may still be building");
     delete.turn = Some(2);
     assert_eq!(next(&mut delete, Some(&record), 2), Decision::Act(vec![Step::ReleaseTurn]));
@@ -192,7 +199,7 @@ fn a_delete_and_a_request_for_another_pool_of_the_resource_do_not_mind_each_othe
     let replacement = later(present(replaced.clone()), "replacement", 60);
     assert_ne!(replacement.id, PhysicalId::of(&origin(), &spec()));
     let mut clean_up = later(absent(&spec()), "clean-up", 120);
-    assert!(is_about_another(&Turn::of(&replacement), clean_up.id.as_str()), "so it has a record of its own");
+    assert!(is_about_another(&turn_of(&replacement), clean_up.id.as_str()), "so it has a record of its own");
     let seen = Observed { has_own_record: true, is_complete: true, ..super::support::Model::empty().seen };
     let own = record_of(&clean_up, &seen);
     assert_eq!(own, format!("{}/{}", record_name(&origin()), clean_up.id.digits()));
@@ -204,19 +211,45 @@ fn a_delete_and_a_request_for_another_pool_of_the_resource_do_not_mind_each_othe
 }
 
 #[test]
-fn the_pool_that_the_stack_holds_is_the_one_whose_last_request_was_answered() {
-    let turn = Turn::of(&at_work());
+fn the_pool_of_a_create_has_no_success_until_one_is_responded_and_again_once_it_is_deleted() {
+    let create = turn_of(&at_work());
     let id = at_work().id;
-    assert!(!is_the_one_held(&turn, id.as_str()), "it may still fail");
-    assert!(is_the_one_held(&turn.clone().answered("done"), id.as_str()));
-    assert!(!is_the_one_held(&turn.answered("done"), "ghr-ci-Runners-0000000000"));
+    assert_eq!(create.pool_without_success(), Some(id.as_str()));
+    let failed = create.clone().answered("no", &Outcome::failed("no"));
+    assert_eq!(failed.pool_without_success(), Some(id.as_str()));
+    let done = create.answered("done", &succeeded());
+    assert!(done.is_live(&id) && done.pool_without_success().is_none());
+
+    let again = Turn::of(&at_work(), Some(&done));
+    assert_eq!(again.pool_without_success(), None, "a Create of a pool that an earlier one has made");
+    let update = |mut held: Continuation| {
+        held.request.request_type = RequestType::Update;
+        held
+    };
+    let open = Turn::of(&update(at_work()), None);
+    assert_eq!(open.pool_without_success(), None, "an Update is no Create");
+    let delete = Turn::of(&absent(&spec()), Some(&done));
+    assert!(delete.is_live(&id), "until it is gone");
+    assert!(!delete.answered("gone", &succeeded()).is_live(&id));
+}
+
+#[test]
+fn a_delete_of_a_whole_stack_takes_over_from_a_request_for_another_pool() {
+    let mut elsewhere = spec();
+    elsewhere.github.scope = Scope::Organization("another".to_owned());
+    let mut replacement = Continuation { turn: Some(1), ..present(elsewhere) };
+    let mut delete = later(absent(&spec()), "delete", 60);
+    let Goal::Absent(goal) = &mut delete.goal else { panic!("not a Delete") };
+    goal.evidence = StackDeletion::of("DELETE_IN_PROGRESS").unwrap().of_pool(delete.id.clone());
+    assert!(!is_about_another(&turn_of(&delete), replacement.id.as_str()), "it has no record of its own");
+    assert_eq!(next(&mut replacement, Some(&delete), 2), Decision::Yield(Yield::ToNewerRequest));
 }
 
 #[test]
 fn a_record_says_the_same_after_its_journey_and_holds_no_secret() {
-    let turn = Turn::of(&at_work());
+    let turn = turn_of(&at_work());
     assert_eq!(Turn::from_record(&turn.to_record()), turn);
-    let answered = turn.answered(r#"{"Status":"FAILED","Reason":"use {{resolve}}"}"#);
+    let answered = turn.answered(r#"{"Status":"FAILED","Reason":"use {{resolve}}"}"#, &Outcome::failed("no"));
     let text = answered.to_record();
     assert!(!text.contains("{{"), "Parameter Store would look for another parameter: {text}");
     assert!(!text.contains("planted"), "{text}");
@@ -257,5 +290,5 @@ fn the_head_of_a_record_leaves_room_for_the_longest_answer() {
     let mut held = later(absent(&spec()), "0b8f2a9e-5d0e-4f8a-9f3c-2b1a7c6d5e4f", 60);
     held.id = PhysicalId::try_from(format!("ghr-{}-{}-0123456789", "s".repeat(48), "l".repeat(48))).unwrap();
     held.hops = u32::MAX;
-    assert!(Turn::of(&held).to_record().len() < 512);
+    assert!(turn_of(&held).to_record().len() < 512);
 }

@@ -14,6 +14,7 @@ use crate::pool::continuation::{
     Absent, Applied, Continuation, Goal, Memory, Preflight, Present, Request, RequestType, Wish,
 };
 use crate::pool::decision::{Decision, Moment, Outcome, decide};
+use crate::pool::evidence::DeletionEvidence;
 use crate::pool::evidence::Spent;
 use crate::pool::identity::{Origin, PhysicalId, TAG_ID};
 use crate::pool::observed::{
@@ -64,7 +65,8 @@ pub(super) fn present(spec: PoolSpec) -> Continuation {
 
 pub(super) fn absent(spec: &PoolSpec) -> Continuation {
     let id = PhysicalId::of(&origin(), spec);
-    let goal = Absent::alone(None, spec.manners.clone(), None);
+    let evidence = DeletionEvidence::named(&origin(), id.as_str()).expect("the pool's own id names it");
+    let goal = Absent::alone(evidence, None, spec.manners.clone(), None);
     held(id, Goal::Absent(Box::new(goal)))
 }
 

@@ -1,0 +1,123 @@
+//! What a Delete is about: the pool that its physical id names, and no other unless CloudFormation says that the whole
+//! stack is going.
+
+use std::time::Duration;
+
+use super::goal;
+use crate::cloudformation::request::Request;
+use crate::cloudformation::response::NO_PHYSICAL_ID;
+use crate::pool::abandonment::next_of_stack;
+use crate::pool::continuation::{Continuation, Goal};
+use crate::pool::decision::Outcome;
+use crate::pool::evidence::{DeletionEvidence, StackDeletion};
+use crate::pool::identity::Origin;
+use crate::pool::report;
+use crate::pool::succession::{Turn, record_name};
+use crate::pool::time::Timestamp;
+use crate::reconcile::chain;
+use crate::reconcile::locate::pools_of;
+use crate::reconcile::ports::{Call, Clock, CloudFormation, Succession, World};
+
+/// Tries of what has to be known before there is a pool to work on.
+const TRIES: u32 = 6;
+/// The pause after the first try; each further one doubles it. A minute in all: a service's bad moment, and no more.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// The Delete's continuation, or its outcome when there is nothing to take down.
+pub(super) async fn absent<W: World>(
+    world: &W,
+    request: &Request,
+    physical_id: &str,
+    accepted_at: Timestamp,
+) -> Result<Continuation, Outcome> {
+    if let Some(evidence) = DeletionEvidence::named(&request.origin, physical_id) {
+        return Ok(goal::absent(request, evidence, accepted_at));
+    }
+    let mut pause = PAUSE;
+    let mut tries = 1;
+    let found = loop {
+        match without_name(world, request, physical_id).await {
+            Err(error) if error.class().may_pass() && tries < TRIES => {
+                tracing::warn!(step = "refused", class = error.class().name(), refusal = %chain(&error));
+                world.clock().sleep_until(world.clock().now() + pause).await;
+                (pause, tries) = (pause.saturating_mul(2), tries.saturating_add(1));
+            }
+            done => break done,
+        }
+    };
+    match found {
+        Ok(Some(evidence)) => Ok(goal::absent(request, evidence, accepted_at)),
+        Ok(None) => {
+            tracing::info!(step = "delete", "nothing to delete");
+            let pools = pools_of(world, &request.origin).await.unwrap_or_default();
+            let notes = report::names_no_pool(physical_id, &pools).into_iter().collect();
+            Err(Outcome::Succeeded { attributes: Default::default(), notes })
+        }
+        Err(error) => Err(Outcome::failed(report::pool_not_found_out(&error.refusal))),
+    }
+}
+
+/// The pool that a Delete is about whose id is no pool's.
+async fn without_name<W: World>(world: &W, request: &Request, physical_id: &str) -> Call<Option<DeletionEvidence>> {
+    let origin = &request.origin;
+    if let Some(turn) = turn_of_resource(world, origin).await? {
+        // With the function's own id for a pool that it could not tell, nothing was built.
+        let is_made_up = physical_id != NO_PHYSICAL_ID;
+        let of_create = || DeletionEvidence::unanswered_create(&turn).filter(|_| is_made_up);
+        if let Some(evidence) = DeletionEvidence::again(&turn, &goal::asked(request)).or_else(of_create) {
+            return Ok(Some(evidence));
+        }
+    }
+    let Some(pool) = pools_of(world, origin).await?.pop_first() else { return Ok(None) };
+    Ok(stack_deletion(world, origin).await?.map(|word| word.of_pool(pool)))
+}
+
+/// What follows once the pool of a Delete is gone.
+pub(super) enum Siblings {
+    /// The next pool of a resource whose whole stack is going.
+    Next(Box<Continuation>),
+    /// Nothing, and this is to be said.
+    Done(Option<String>),
+}
+
+/// Looks for the other pools of the resource, once the pool of a Delete is gone: those that no stack has any more, and
+/// one that a request had just begun to build when this Delete took over.
+pub(super) async fn siblings<W: World>(world: &W, held: &Continuation, outcome: &Outcome) -> Call<Siblings> {
+    let (Goal::Absent(absent), Outcome::Succeeded { .. }) = (&held.goal, outcome) else {
+        return Ok(Siblings::Done(None));
+    };
+    if absent.kept.is_some() {
+        return Ok(Siblings::Done(None));
+    }
+    let origin = &held.request.origin;
+    let mut pools = pools_of(world, origin).await?;
+    pools.retain(|id| *id != held.id && !absent.others.contains(id));
+    if pools.is_empty() {
+        return Ok(Siblings::Done(None));
+    }
+    let word = match stack_deletion(world, origin).await {
+        Err(error) if !error.class().may_pass() => {
+            tracing::warn!(step = "other_pools", class = error.class().name(), refusal = %chain(&error));
+            return Ok(Siblings::Done(report::pools_left(&pools, Some(&error.refusal))));
+        }
+        word => word?,
+    };
+    if let Some(next) = word.and_then(|word| next_of_stack(held, outcome, pools.clone(), word)) {
+        return Ok(Siblings::Next(Box::new(next)));
+    }
+    if let Some(turn) = turn_of_resource(world, origin).await? {
+        pools.retain(|id| !turn.is_live(id));
+    }
+    Ok(Siblings::Done(report::pools_left(&pools, None)))
+}
+
+async fn stack_deletion<W: World>(world: &W, origin: &Origin) -> Call<Option<StackDeletion>> {
+    let status = world.cloudformation().stack_status(&origin.stack_id).await?;
+    Ok(status.and_then(|status| StackDeletion::of(&status)))
+}
+
+/// The record of the resource, as its last request wrote it.
+async fn turn_of_resource<W: World>(world: &W, origin: &Origin) -> Call<Option<Turn>> {
+    let record = world.succession().turn(&record_name(origin)).await?;
+    Ok(record.map(|record| Turn::from_record(&record.text)))
+}
