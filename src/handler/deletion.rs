@@ -11,6 +11,7 @@ use crate::pool::continuation::{Continuation, Goal};
 use crate::pool::decision::Outcome;
 use crate::pool::evidence::{DeletionEvidence, StackDeletion};
 use crate::pool::identity::Origin;
+use crate::pool::refusal::Refusal;
 use crate::pool::report;
 use crate::pool::succession::{Turn, record_name};
 use crate::pool::time::Timestamp;
@@ -46,30 +47,40 @@ pub(super) async fn absent<W: World>(
         }
     };
     match found {
-        Ok(Some(evidence)) => Ok(goal::absent(request, evidence, accepted_at)),
-        Ok(None) => {
+        Ok(Found::Evidence(evidence)) => Ok(goal::absent(request, evidence, accepted_at)),
+        Ok(Found::Nothing { note }) => {
             tracing::info!(step = "delete", "nothing to delete");
-            let pools = pools_of(world, &request.origin).await.unwrap_or_default();
-            let notes = report::names_no_pool(physical_id, &pools).into_iter().collect();
-            Err(Outcome::Succeeded { attributes: Default::default(), notes })
+            Err(Outcome::Succeeded { attributes: Default::default(), notes: note.into_iter().collect() })
         }
         Err(error) => Err(Outcome::failed(report::pool_not_found_out(&error.refusal))),
     }
 }
 
-/// The pool that a Delete is about whose id is no pool's.
-async fn without_name<W: World>(world: &W, request: &Request, physical_id: &str) -> Call<Option<DeletionEvidence>> {
+/// What a Delete is about whose id is no pool's.
+enum Found {
+    /// A pool.
+    Evidence(DeletionEvidence),
+    /// Nothing, and this is to be said.
+    Nothing { note: Option<String> },
+}
+
+async fn without_name<W: World>(world: &W, request: &Request, physical_id: &str) -> Call<Found> {
     let origin = &request.origin;
     if let Some(turn) = turn_of_resource(world, origin).await? {
         // With the function's own id for a pool that it could not tell, nothing was built.
         let is_made_up = physical_id != NO_PHYSICAL_ID;
         let of_create = || DeletionEvidence::unanswered_create(&turn).filter(|_| is_made_up);
         if let Some(evidence) = DeletionEvidence::again(&turn, &goal::asked(request)).or_else(of_create) {
-            return Ok(Some(evidence));
+            return Ok(Found::Evidence(evidence));
         }
     }
-    let Some(pool) = pools_of(world, origin).await?.pop_first() else { return Ok(None) };
-    Ok(stack_deletion(world, origin).await?.map(|word| word.of_pool(pool)))
+    let pools = pools_of(world, origin).await?;
+    let Some(first) = pools.first() else { return Ok(Found::Nothing { note: None }) };
+    let (word, unknown) = stack_deletion(world, origin).await?;
+    Ok(match word {
+        Some(word) => Found::Evidence(word.of_pool(first.clone())),
+        None => Found::Nothing { note: report::names_no_pool(physical_id, &pools, unknown.as_ref()) },
+    })
 }
 
 /// What follows once the pool of a Delete is gone.
@@ -95,25 +106,26 @@ pub(super) async fn siblings<W: World>(world: &W, held: &Continuation, outcome: 
     if pools.is_empty() {
         return Ok(Siblings::Done(None));
     }
-    let word = match stack_deletion(world, origin).await {
-        Err(error) if !error.class().may_pass() => {
-            tracing::warn!(step = "other_pools", class = error.class().name(), refusal = %chain(&error));
-            return Ok(Siblings::Done(report::pools_left(&pools, Some(&error.refusal))));
-        }
-        word => word?,
-    };
+    let (word, unknown) = stack_deletion(world, origin).await?;
     if let Some(next) = word.and_then(|word| next_of_stack(held, outcome, pools.clone(), word)) {
         return Ok(Siblings::Next(Box::new(next)));
     }
     if let Some(turn) = turn_of_resource(world, origin).await? {
         pools.retain(|id| !turn.is_live(id));
     }
-    Ok(Siblings::Done(report::pools_left(&pools, None)))
+    Ok(Siblings::Done(report::pools_left(&pools, unknown.as_ref())))
 }
 
-async fn stack_deletion<W: World>(world: &W, origin: &Origin) -> Call<Option<StackDeletion>> {
-    let status = world.cloudformation().stack_status(&origin.stack_id).await?;
-    Ok(status.and_then(|status| StackDeletion::of(&status)))
+/// CloudFormation's word that the whole stack is going, if it gives it; or why it gives none, where it will not.
+async fn stack_deletion<W: World>(world: &W, origin: &Origin) -> Call<(Option<StackDeletion>, Option<Refusal>)> {
+    match world.cloudformation().stack_status(&origin.stack_id).await {
+        Ok(status) => Ok((status.and_then(|status| StackDeletion::of(&status)), None)),
+        Err(error) if error.class().may_pass() => Err(error),
+        Err(error) => {
+            tracing::warn!(step = "other_pools", class = error.class().name(), refusal = %chain(&error));
+            Ok((None, Some(error.refusal)))
+        }
+    }
 }
 
 /// The record of the resource, as its last request wrote it.

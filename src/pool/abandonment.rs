@@ -1,7 +1,7 @@
 //! The pools of a resource that nothing else would ever delete.
 //!
 //! A pool other than the one that a request names is taken down only on CloudFormation's word, which is a type:
-//! [`DeletionEvidence`]. There are two such words.
+//! [`super::evidence::DeletionEvidence`]. There are two such words.
 //!
 //! **The whole stack is going.** CloudFormation tries the Delete of a pool that was replaced three times and then leaves
 //! it; a rollback that fails, or whose resource is skipped, may leave a pool as well. A Delete that finds its stack in

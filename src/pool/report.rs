@@ -89,8 +89,8 @@ pub fn pools_left(left: &BTreeSet<PhysicalId>, unknown: Option<&Refusal>) -> Opt
 
 /// A Delete whose physical id names no pool, with the pools that stay; `None` if there are none.
 #[must_use]
-pub fn names_no_pool(physical_id: &str, left: &BTreeSet<PhysicalId>) -> Option<String> {
-    let stays = pools_left(left, None)?;
+pub fn names_no_pool(physical_id: &str, left: &BTreeSet<PhysicalId>, unknown: Option<&Refusal>) -> Option<String> {
+    let stays = pools_left(left, unknown)?;
     Some(format!("the physical id {physical_id} names no pool, so nothing was deleted: {stays}"))
 }
 

@@ -57,6 +57,13 @@ impl World {
                 self.stacks.all[stack].state = State::RollingBack;
                 self.ask(stack, "Update", &pool, failed.as_ref(), id.as_deref());
             }
+            (State::RollingBack, failed) if self.script.rollback == Rollback::Skipped => {
+                let other = failed.map(|(_, id)| id).filter(|failed| Some(failed) != id.as_ref());
+                let (pool, before) = (self.stacks.all[stack].pool.clone(), self.stacks.all[stack].before.take());
+                self.occur("transition", "rollback failed");
+                self.stacks.all[stack].before = before.map(|_| pool);
+                self.skip(stack, id, other);
+            }
             (State::RollingBack, failed) => {
                 let before = self.stacks.all[stack].before.clone();
                 let id = failed.map_or(id, |(_, id)| Some(id));
