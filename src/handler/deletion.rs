@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::goal;
 use crate::cloudformation::request::Request;
 use crate::cloudformation::response::NO_PHYSICAL_ID;
-use crate::pool::abandonment::next_of_stack;
-use crate::pool::continuation::{Continuation, Goal};
+use crate::pool::abandonment::{next_of_stack, sequel};
+use crate::pool::continuation::{Continuation, FormerPool, Goal};
 use crate::pool::decision::Outcome;
 use crate::pool::evidence::{DeletionEvidence, StackDeletion};
 use crate::pool::identity::Origin;
@@ -83,9 +83,9 @@ async fn without_name<W: World>(world: &W, request: &Request, physical_id: &str)
     })
 }
 
-/// What follows once the pool of a Delete is gone.
+/// What follows once the pool of a request is as it should be, or gone.
 pub(super) enum Siblings {
-    /// The next pool of a resource whose whole stack is going.
+    /// Another pool to take down.
     Next(Box<Continuation>),
     /// Nothing, and this is to be said.
     Done(Option<String>),
@@ -94,8 +94,10 @@ pub(super) enum Siblings {
 /// Looks for the other pools of the resource, once the pool of a Delete is gone: those that no stack has any more, and
 /// one that a request had just begun to build when this Delete took over.
 pub(super) async fn siblings<W: World>(world: &W, held: &Continuation, outcome: &Outcome) -> Call<Siblings> {
-    let (Goal::Absent(absent), Outcome::Succeeded { .. }) = (&held.goal, outcome) else {
-        return Ok(Siblings::Done(None));
+    let Outcome::Succeeded { .. } = outcome else { return Ok(Siblings::Done(None)) };
+    let absent = match &held.goal {
+        Goal::Present(present) => return former_pool(world, held, outcome, present.former_pool.as_ref()).await,
+        Goal::Absent(absent) => absent,
     };
     if absent.kept.is_some() {
         return Ok(Siblings::Done(None));
@@ -114,6 +116,23 @@ pub(super) async fn siblings<W: World>(world: &W, held: &Continuation, outcome: 
         pools.retain(|id| !turn.is_live(id));
     }
     Ok(Siblings::Done(report::pools_left(&pools, unknown.as_ref())))
+}
+
+/// The pool that an Update goes back from.
+async fn former_pool<W: World>(
+    world: &W,
+    held: &Continuation,
+    outcome: &Outcome,
+    former: Option<&FormerPool>,
+) -> Call<Siblings> {
+    let Some(former) = former else { return Ok(Siblings::Done(None)) };
+    let turn = turn_of_resource(world, &held.request.origin).await?;
+    if let Some(next) = sequel(held, outcome, turn.as_ref()) {
+        return Ok(Siblings::Next(Box::new(next)));
+    }
+    let mut pools = pools_of(world, &held.request.origin).await?;
+    pools.retain(|id| *id == former.id);
+    Ok(Siblings::Done(report::pools_left(&pools, None)))
 }
 
 /// CloudFormation's word that the whole stack is going, if it gives it; or why it gives none, where it will not.

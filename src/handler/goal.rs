@@ -3,8 +3,9 @@
 use crate::cloudformation::properties::{self, Hints, hints};
 use crate::cloudformation::request::{Request, RequestKind};
 use crate::cloudformation::response::NO_PHYSICAL_ID;
-use crate::pool::abandonment::Abandoned;
-use crate::pool::continuation::{self, Absent, Continuation, Goal, Memory, Preflight, Present, RequestType, Wish};
+use crate::pool::continuation::{
+    self, Absent, Continuation, FormerPool, Goal, Memory, Preflight, Present, RequestType, Wish,
+};
 use crate::pool::evidence::DeletionEvidence;
 use crate::pool::identity::PhysicalId;
 use crate::pool::spec::PoolSpec;
@@ -21,7 +22,7 @@ pub(super) fn present(request: &Request, spec: PoolSpec, accepted_at: Timestamp)
         RequestKind::Create | RequestKind::Delete { .. } | RequestKind::Unknown { .. } => Default::default(),
     };
     let id = PhysicalId::of(&request.origin, &spec);
-    let abandoned = abandoned(request, &id, former.as_ref());
+    let former_pool = former_pool(request, &id, former.as_ref());
     let is_trusted = former.as_ref().and_then(|former| former.spec.as_ref()).is_some_and(|before| {
         before.credentials == spec.credentials
             && before.runner.group == spec.runner.group
@@ -39,17 +40,17 @@ pub(super) fn present(request: &Request, spec: PoolSpec, accepted_at: Timestamp)
         former_runner_name: former.and_then(|former| former.runner_name),
         preflight: if is_trusted { Preflight::Skip } else { Preflight::Ask },
         wish,
-        abandoned,
+        former_pool,
     }));
     held(request, id, goal, accepted_at)
 }
 
-/// The pool that an Update back to the old properties leaves behind, if it is one.
-fn abandoned(request: &Request, id: &PhysicalId, former: Option<&Hints>) -> Option<Abandoned> {
+/// The pool that an Update leaves behind, whose physical id is already that of the pool it asks for.
+fn former_pool(request: &Request, id: &PhysicalId, former: Option<&Hints>) -> Option<FormerPool> {
     let former = former?;
     let other = PhysicalId::of(&request.origin, former.spec.as_ref()?);
-    let evidence = DeletionEvidence::update_back(request.physical_id(), id, &other)?;
-    Some(Abandoned::of(Absent::alone(evidence, former.record(&other), former.manners.clone(), None)))
+    let is_back = request.physical_id() == Some(id.as_str()) && other != *id;
+    is_back.then(|| FormerPool { record: former.record(&other), manners: former.manners.clone(), id: other })
 }
 
 /// The goal of a Delete: one pool, for which there is evidence.

@@ -71,15 +71,12 @@ pub(super) async fn carry_out<W: World>(
     loop {
         match drive(world, held, settings.poll_interval, until).await {
             End::Outcome(outcome) => {
-                let next = match abandonment::sequel(held, &outcome) {
-                    Some(sequel) => sequel,
-                    None => match others(world, held, &outcome, settings.poll_interval, until).await {
-                        Ok(Siblings::Next(next)) => *next,
-                        Ok(Siblings::Done(note)) => {
-                            return End::Outcome(abandonment::settled(held, noted(outcome, note)));
-                        }
-                        Err(why) => return End::OutOfTime { why },
-                    },
+                let next = match others(world, held, &outcome, settings.poll_interval, until).await {
+                    Ok(Siblings::Next(next)) => *next,
+                    Ok(Siblings::Done(note)) => {
+                        return End::Outcome(abandonment::settled(held, noted(outcome, note)));
+                    }
+                    Err(why) => return End::OutOfTime { why },
                 };
                 tracing::info!(step = "abandoned", pool = %next.id, "taking down another pool of this resource");
                 *held = next;
@@ -89,7 +86,7 @@ pub(super) async fn carry_out<W: World>(
     }
 }
 
-/// What follows upon a Delete's pool, asked until it is known, the response is due or the invocation's time is over.
+/// What follows upon the request's pool, asked until it is known, the response is due or the invocation's time is over.
 async fn others<W: World>(
     world: &W,
     held: &Continuation,

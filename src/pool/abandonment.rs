@@ -23,43 +23,34 @@
 //! - **The Update succeeded, and another resource failed.** The same as the first.
 //! - **The Update back fails.** Nothing is taken down: the pool that was to stay is not as it should be. The next Update
 //!   or the stack's Delete decides.
-//! - **The Update back is skipped** (`ContinueUpdateRollback` with `ResourcesToSkip`). The stack has the old pool's id or
-//!   the new one's, and old properties or new. The next Update carries that id: if it names the pool that the Update asks
-//!   for and the old properties describe the other, the other goes; in every other combination the clean-up Delete names
-//!   what goes.
-//! - **The cancelled Update had succeeded in the moment of the cancellation.** Its response was ignored, or the Update
-//!   back would carry the new pool's id. So the new pool goes.
-
-use serde::{Deserialize, Serialize};
+//! - **The Update back is skipped** (`ContinueUpdateRollback` with `ResourcesToSkip`), or it failed before. The stack has
+//!   the old pool's id or the new one's, and old properties or new. The next Update may then name the pool that it asks
+//!   for while its old properties describe the pool that had the last SUCCESS. That pool stays, for jobs run there, and
+//!   the response names it; it goes when the stack is deleted. In every other combination the clean-up Delete names what
+//!   goes.
+//! - **The cancelled Update had succeeded in the moment of the cancellation.** CloudFormation ignored its response, or the
+//!   Update back would carry the new pool's id. The operation lock cannot tell that from a response that was accepted, so
+//!   the new pool stays and is named as well.
 
 use super::continuation::{Absent, Continuation, Goal, Memory};
 use super::decision::Outcome;
-use super::evidence::StackDeletion;
+use super::evidence::{DeletionEvidence, StackDeletion};
 use super::identity::PhysicalId;
+use super::succession::Turn;
 
-/// A pool to take down beside the one that a request is about.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Abandoned {
-    /// Its id.
-    pub id: PhysicalId,
-    /// How.
-    pub goal: Absent,
-}
-
-impl Abandoned {
-    /// The pool that a Delete is evident for.
-    #[must_use]
-    pub fn of(goal: Absent) -> Self {
-        Self { id: goal.evidence.pool().clone(), goal }
-    }
-}
-
-/// What goes on after the pool of an Update is as it should be: taking down the one that it goes back from.
+/// What goes on after the pool of an Update is as it should be: taking down the one that it goes back from, if the
+/// resource's operation lock says that this one never had a SUCCESS.
 #[must_use]
-pub fn sequel(held: &Continuation, outcome: &Outcome) -> Option<Continuation> {
+pub fn sequel(held: &Continuation, outcome: &Outcome, turn: Option<&Turn>) -> Option<Continuation> {
     let (Goal::Present(present), Outcome::Succeeded { .. }) = (&held.goal, outcome) else { return None };
-    let Abandoned { id, goal } = present.abandoned.clone()?;
-    let goal = Absent { sent_id: Some(held.id.as_str().to_owned()), kept: Some(outcome.clone()), ..goal };
+    let former = present.former_pool.as_ref()?;
+    let evidence = DeletionEvidence::update_back(former, turn)?;
+    let sent_id = Some(held.id.as_str().to_owned());
+    let goal = Absent {
+        kept: Some(outcome.clone()),
+        ..Absent::alone(evidence, former.record.clone(), former.manners.clone(), sent_id)
+    };
+    let id = former.id.clone();
     Some(Continuation { id, goal: Goal::Absent(Box::new(goal)), memory: Memory::default(), ..held.clone() })
 }
 

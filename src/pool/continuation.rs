@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::abandonment::Abandoned;
 use super::decision::Outcome;
 use super::evidence::DeletionEvidence;
 use super::identity::{Origin, PhysicalId};
@@ -142,9 +141,21 @@ pub struct Present {
     /// Whether the template wants anything new.
     #[serde(default)]
     pub wish: Wish,
-    /// The pool of a replacement that was cancelled in favour of this one.
+    /// The pool that the properties before this request describe, where the physical id names the one that they ask for
+    /// now: that of a replacement which was cancelled in favour of this one.
     #[serde(default)]
-    pub abandoned: Option<Abandoned>,
+    pub former_pool: Option<FormerPool>,
+}
+
+/// A pool that `OldResourceProperties` describe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormerPool {
+    /// Its id.
+    pub id: PhysicalId,
+    /// How to reach it.
+    pub record: Option<PoolRecord>,
+    /// How patient to be with its runners.
+    pub manners: Manners,
 }
 
 /// What the template wants, beside what it wanted before.

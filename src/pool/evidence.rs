@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::continuation::Request;
+use super::continuation::{FormerPool, Request};
 use super::identity::{Origin, PhysicalId, RunnerMark};
 use super::observed::{ContainerInstance, Runner, Task};
 use super::succession::Turn;
@@ -208,15 +208,15 @@ impl DeletionEvidence {
         Some(Self { pool, ground: if covers_resource { Ground::StackDeletion } else { Ground::UnansweredCreate } })
     }
 
-    /// The evidence of an Update whose physical id `sent` is that of the pool it asks for, and whose
-    /// `OldResourceProperties` describe another one. The physical id of an Update is the one that the stack has, so once
-    /// it has succeeded nothing in CloudFormation refers to the other pool; should CloudFormation still delete it, as
-    /// after a FAILED response that named it, that Delete finds nothing to do.
+    /// The evidence of an Update whose physical id is that of the pool it asks for, and whose `OldResourceProperties`
+    /// describe the pool `former`. The physical id of an Update is the one that the stack has, so once the Update has
+    /// succeeded nothing in CloudFormation refers to the other pool. A pool that had the last SUCCESS is left all the
+    /// same, and so is any where the operation lock does not tell: jobs may run there.
     /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-requesttypes-update.html>
     #[must_use]
-    pub fn update_back(sent: Option<&str>, wanted: &PhysicalId, former: &PhysicalId) -> Option<Self> {
-        let is_back = sent == Some(wanted.as_str()) && former != wanted;
-        is_back.then(|| Self { pool: former.clone(), ground: Ground::UpdateBack })
+    pub fn update_back(former: &FormerPool, turn: Option<&Turn>) -> Option<Self> {
+        let is_unused = turn.is_some_and(|turn| !turn.is_live(&former.id));
+        is_unused.then(|| Self { pool: former.id.clone(), ground: Ground::UpdateBack })
     }
 
     /// The pool.

@@ -1,24 +1,29 @@
 //! What a cancelled replacement built is taken down, and the pool that stays is answered for.
 
 use super::support::{absent, present, spec};
-use crate::pool::abandonment::{Abandoned, next_of_stack, sequel, settled};
-use crate::pool::continuation::{Absent, Continuation, Goal};
+use crate::pool::abandonment::{next_of_stack, sequel, settled};
+use crate::pool::continuation::{Absent, Continuation, FormerPool, Goal};
 use crate::pool::decision::Outcome;
-use crate::pool::evidence::{DeletionEvidence, StackDeletion};
+use crate::pool::evidence::StackDeletion;
 use crate::pool::spec::GitHubTarget;
+use crate::pool::succession::Turn;
 
 /// The request back to the pool that stays, and the id of the other one.
 fn back() -> (Continuation, Continuation) {
     let mut other = spec();
     other.github = GitHubTarget { scope: crate::pool::spec::Scope::Organization("globex".to_owned()), ..other.github };
     let other = absent(&other);
-    let Goal::Absent(goal) = other.goal.clone() else { panic!("not a Delete") };
     let mut held = Continuation { turn: Some(7), hops: 2, ..present(spec()) };
     held.memory.n_refusals = 3;
     if let Goal::Present(present) = &mut held.goal {
-        present.abandoned = Some(Abandoned::of(*goal));
+        present.former_pool = Some(FormerPool { id: other.id.clone(), record: None, manners: other.manners().clone() });
     }
     (held, other)
+}
+
+/// The operation lock of the Update back, in which the pool that stays had the last SUCCESS.
+fn lock() -> Turn {
+    Turn::of(&back().0, Some(&Turn::of(&present(spec()), None).answered("done", &made())))
 }
 
 fn made() -> Outcome {
@@ -31,26 +36,26 @@ fn made() -> Outcome {
 #[test]
 fn once_the_pool_that_stays_is_well_the_other_one_is_taken_down() {
     let (held, other) = back();
-    let next = sequel(&held, &made()).unwrap();
+    let next = sequel(&held, &made(), Some(&lock())).unwrap();
     assert_eq!(next.id, other.id);
     assert_eq!(next.answered_id(), held.id.as_str());
     assert_eq!((next.turn, next.hops, next.answer_by), (held.turn, held.hops, held.answer_by));
     assert_eq!(next.held_pool(), held.id.as_str(), "the record stays that of the pool that stays");
     assert_eq!(next.memory, Default::default());
     // And that is all: nothing follows it.
-    assert_eq!(sequel(&next, &made()), None);
+    assert_eq!(sequel(&next, &made(), Some(&lock())), None);
 }
 
 #[test]
 fn as_long_as_the_pool_that_stays_is_not_well_the_other_one_is_left() {
-    assert_eq!(sequel(&back().0, &Outcome::failed("no")), None);
-    assert_eq!(sequel(&present(spec()), &made()), None);
+    assert_eq!(sequel(&back().0, &Outcome::failed("no"), Some(&lock())), None);
+    assert_eq!(sequel(&present(spec()), &made(), Some(&lock())), None);
 }
 
 #[test]
 fn the_answer_is_that_of_the_pool_that_stays_with_a_word_about_the_other_one() {
     let (held, other) = back();
-    let next = sequel(&held, &made()).unwrap();
+    let next = sequel(&held, &made(), Some(&lock())).unwrap();
     let gone = Outcome::Succeeded { attributes: Default::default(), notes: vec!["another".to_owned()] };
     let Outcome::Succeeded { attributes, notes } = settled(&next, gone) else { panic!("not kept") };
     assert_eq!(attributes["OnlineRunners"], "2");
@@ -116,14 +121,14 @@ fn only_a_stack_that_goes_as_a_whole_is_evidence_against_a_pool_that_a_delete_do
 }
 
 #[test]
-fn only_an_update_whose_physical_id_names_its_own_pool_is_evidence_against_the_one_it_comes_from() {
+fn an_update_back_leaves_a_pool_that_had_the_last_success_or_of_which_nothing_is_known() {
     let (held, other) = back();
-    let evidence = |sent: Option<&str>| DeletionEvidence::update_back(sent, &held.id, &other.id);
-    assert_eq!(evidence(Some(held.id.as_str())).unwrap().pool(), &other.id);
-    assert_eq!(evidence(Some(other.id.as_str())), None, "a clean-up Delete follows");
-    assert_eq!(evidence(Some("2021/01/01/[$LATEST]0123abcd")), None);
-    assert_eq!(evidence(None), None);
-    assert_eq!(DeletionEvidence::update_back(Some(held.id.as_str()), &held.id, &held.id), None);
+    let update = Continuation { id: other.id.clone(), ..present(spec()) };
+    let live = Turn::of(&update, None).answered("done", &made());
+    assert!(live.is_live(&other.id));
+    assert_eq!(sequel(&held, &made(), Some(&Turn::of(&held, Some(&live)))), None);
+    assert_eq!(sequel(&held, &made(), None), None);
+    assert!(sequel(&held, &made(), Some(&lock())).is_some());
 }
 
 #[test]
@@ -134,7 +139,7 @@ fn any_other_answer_is_what_it_is() {
 
 #[test]
 fn the_rest_of_a_cancelled_replacement_is_handed_on_whole() {
-    let next = sequel(&back().0, &made()).unwrap();
+    let next = sequel(&back().0, &made(), Some(&lock())).unwrap();
     let Goal::Absent(goal) = &next.goal else { panic!("not a Delete") };
     assert_eq!(goal.kept, Some(made()));
     let read: Absent = serde_json::from_value(serde_json::to_value(goal).unwrap()).unwrap();

@@ -57,7 +57,7 @@ pub(super) fn present(spec: PoolSpec) -> Continuation {
         former_runner_name: None,
         preflight: Preflight::Skip,
         wish: Wish::Changed,
-        abandoned: None,
+        former_pool: None,
     };
     let id = PhysicalId::of(&origin(), &goal.spec);
     held(id, Goal::Present(Box::new(goal)))
