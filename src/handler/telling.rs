@@ -116,8 +116,8 @@ async fn agreed<W: World>(world: &W, caller: &Caller, outcome: &Outcome, body: V
     Agreed::Send(body)
 }
 
-/// The answer that was written down, or this one, which is written down then. A request that has no turn writes nothing;
-/// one that has lost it to a newer request is not answered.
+/// The answer that was written down, or this one, which is written down then. A request that has no turn writes nothing
+/// unless it failed; one that has lost it to a newer request is not answered.
 async fn recorded<W: World>(world: &W, caller: &Caller, outcome: &Outcome, body: &str) -> Call<Agreed> {
     let this = Agreed::Send(body.as_bytes().to_vec());
     let (name, turn) = turn_of(world, caller).await?;
@@ -125,9 +125,15 @@ async fn recorded<W: World>(world: &W, caller: &Caller, outcome: &Outcome, body:
     if turn.supersedes(&caller.request, caller.signed_at) {
         return Ok(Agreed::Nothing);
     }
-    if !turn.is_of(&caller.request) {
-        return Ok(this);
-    }
+    let turn = if turn.is_of(&caller.request) {
+        turn
+    } else {
+        // It failed before it could take its turn. Another delivery is to repeat that, not to try again.
+        match turn.after_failure(&caller.request, &caller.physical_id, caller.signed_at) {
+            Some(own) if matches!(outcome, Outcome::Failed { .. }) => own,
+            Some(_) | None => return Ok(this),
+        }
+    };
     if let Some(earlier) = turn.answer() {
         return Ok(Agreed::Send(earlier.as_bytes().to_vec()));
     }

@@ -4,11 +4,12 @@
 //! later: whatever can be seen again is looked at again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::decision::Outcome;
+use super::decision::{Moment, Outcome};
 use super::evidence::DeletionEvidence;
 use super::identity::{Origin, PhysicalId};
 use super::observed::{GitHubView, Observed, Rollout, Task, TaskPhase};
@@ -27,6 +28,11 @@ pub const FORMAT: u16 = 2;
 /// chain at about sixteen.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html>
 pub const HOPS_MAX: u32 = 10;
+
+/// The longest pause between two readings of GitHub's list that count as one watch, where the poll interval does not ask
+/// for more: three polls at the default. What a runner did in a longer one is not known, so that its window begins anew.
+/// Lambda delivers the event of a killed invocation again after minutes, with the moments that were carried along before.
+const READING_GAP_MAX: Duration = Duration::from_secs(30);
 
 /// A request on its way to an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -314,6 +320,8 @@ pub struct Memory {
     pub interrupted_at: Option<Timestamp>,
     /// When registrations were first found that outlived their tasks.
     pub leftovers_since: Option<Timestamp>,
+    /// When GitHub's list was last read.
+    pub listed_at: Option<Timestamp>,
     /// Per runner, since when every reading called it idle.
     pub idle_since: BTreeMap<u64, Timestamp>,
     /// Per runner, since when every reading called it offline.
@@ -382,7 +390,8 @@ pub enum Applied {
 
 impl Memory {
     /// Takes in a look: since when is each runner idle or offline, each task without one.
-    pub fn note_look(&mut self, record: Option<&PoolRecord>, seen: &Observed, now: Timestamp) {
+    pub fn note_look(&mut self, record: Option<&PoolRecord>, seen: &Observed, at: Moment) {
+        let now = at.now;
         self.last_refusal = seen.refusal.clone().or(self.last_refusal.take());
         self.n_refusals = if seen.refusal.is_some() { self.n_refusals.saturating_add(1) } else { 0 };
         if let Some(service) = &seen.service {
@@ -395,6 +404,11 @@ impl Memory {
             self.note_unlisted(record, seen);
             return;
         };
+        let gap_max = READING_GAP_MAX.max(at.poll.saturating_mul(3));
+        if self.listed_at.replace(now).is_some_and(|before| now.since(before) > gap_max) {
+            self.idle_since.clear();
+            self.offline_since.clear();
+        }
         self.registered = runners.iter().filter(|r| record.mark.owns(r)).map(|r| r.name.clone()).collect();
         let ours = || runners.iter().filter(|runner| record.mark.owns(runner));
         carry(&mut self.idle_since, ours().filter(|runner| !runner.is_busy).map(|runner| runner.id), now);

@@ -35,6 +35,7 @@ use super::decision::Outcome;
 use super::identity::{Origin, PhysicalId};
 use super::observed::Observed;
 use super::plan::Step;
+use super::task_definition::TaskDefinitionContent;
 use super::time::Timestamp;
 
 /// Below this path of Parameter Store every record is.
@@ -45,6 +46,8 @@ const FORMAT: u16 = 1;
 /// with some time for the queue.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html>
 const REDELIVERY: Duration = Duration::from_secs(210);
+/// Hexadecimal digits that tell one content of a pool's task definition from another.
+const CONTENT_DIGITS: usize = 16;
 /// Hexadecimal digits that tell one response URL from another.
 const URL_DIGITS: usize = 16;
 
@@ -72,6 +75,12 @@ pub struct Turn {
     /// one before, until a Delete takes that pool down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     live_pool: Option<String>,
+    /// The beginning of the fingerprint of the task definition that the request wants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    content: Option<String>,
+    /// The same of the last SUCCESS: runners of it are known to come online.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    live_content: Option<String>,
     /// Invocations of the request before the one that wrote this.
     hop: u32,
     /// The answer, once there is one: what CloudFormation was told, or is about to be.
@@ -128,6 +137,8 @@ impl Turn {
             is_of_create: is_of_create(held),
             covers_resource: covers_resource(held),
             live_pool: previous.and_then(|previous| previous.live_pool.clone()),
+            content: wanted_content(held),
+            live_content: previous.and_then(|previous| previous.live_content.clone()),
             request_id: held.request.request_id.clone(),
             url: digest(&held.request),
             signed_at: held.accepted_at,
@@ -150,6 +161,8 @@ impl Turn {
                 is_of_create: false,
                 covers_resource: false,
                 live_pool: None,
+                content: None,
+                live_content: None,
                 request_id: String::new(),
                 url: String::new(),
                 signed_at: Timestamp::from_epoch_millis(0),
@@ -181,7 +194,33 @@ impl Turn {
                 self.live_pool.filter(|live| !self.covers_resource && digits_of(&self.pool).as_ref() != Some(live))
             }
         };
-        Self { answer: Some(body.to_owned()), live_pool, ..self }
+        let live_content = match (outcome, self.purpose) {
+            (Outcome::Succeeded { .. }, Purpose::Present) => self.content.clone(),
+            (Outcome::Succeeded { .. } | Outcome::Failed { .. }, _) => self.live_content,
+        };
+        Self { answer: Some(body.to_owned()), live_pool, live_content, ..self }
+    }
+
+    /// The turn of a newer Create or Update that failed before it could take one; `None` for any other request.
+    #[must_use]
+    pub fn after_failure(&self, request: &Request, pool: &str, signed_at: Timestamp) -> Option<Self> {
+        let is_newer = signed_at > self.signed_at && signed_at < Timestamp::from_epoch_millis(u64::MAX);
+        let is_present = matches!(request.request_type, RequestType::Create | RequestType::Update);
+        (is_newer && is_present && PhysicalId::sent(&request.origin, pool).is_some()).then(|| Self {
+            format: FORMAT,
+            request_id: request.request_id.clone(),
+            is_of_create: request.request_type == RequestType::Create,
+            url: digest(request),
+            signed_at,
+            pool: pool.to_owned(),
+            purpose: Purpose::Present,
+            covers_resource: false,
+            live_pool: self.live_pool.clone(),
+            live_content: self.live_content.clone(),
+            content: None,
+            hop: 0,
+            answer: None,
+        })
     }
 
     /// The pool of the resource's last request, if that is a Create, or the Delete of what a Create has built whose
@@ -195,6 +234,13 @@ impl Turn {
     #[must_use]
     pub fn deleted(&self) -> Option<(&str, bool)> {
         (self.purpose == Purpose::Absent).then_some((self.pool.as_str(), self.covers_resource))
+    }
+
+    /// Whether the last SUCCESS was for the pool and the task definition that this request asks for: its runners have
+    /// come online before.
+    #[must_use]
+    pub fn has_succeeded_before(&self) -> bool {
+        self.content.is_some() && self.content == self.live_content && self.live_pool == digits_of(&self.pool)
     }
 
     /// Whether the last SUCCESS of a Create or an Update was for this pool.
@@ -239,6 +285,12 @@ fn is_of_create(held: &Continuation) -> bool {
         Goal::Present(_) => held.request.request_type == RequestType::Create,
         Goal::Absent(absent) => absent.evidence.is_unanswered_create(),
     }
+}
+
+fn wanted_content(held: &Continuation) -> Option<String> {
+    let Goal::Present(goal) = &held.goal else { return None };
+    let fingerprint = TaskDefinitionContent::of(&held.id, &goal.spec).fingerprint();
+    Some(fingerprint.chars().take(CONTENT_DIGITS).collect())
 }
 
 fn digits_of(pool: &str) -> Option<String> {

@@ -44,7 +44,7 @@ pub async fn drive<W: World>(world: &W, held: &mut Continuation, poll: Duration,
         }
         let at = Moment { now: world.clock().now(), poll };
         let record = held.record(&session.seen);
-        held.memory.note_look(record.as_ref(), &session.seen, at.now);
+        held.memory.note_look(record.as_ref(), &session.seen, at);
         if session.seen.is_complete && !std::mem::replace(&mut has_warned, true) {
             for warning in warnings::of(held, &session.seen) {
                 tracing::warn!(step = "preflight", "{warning}");
@@ -71,7 +71,7 @@ pub async fn drive<W: World>(world: &W, held: &mut Continuation, poll: Duration,
                     // By the time that it is tried again, what was seen is old.
                     look = Look::Everything;
                     refused(&mut session, error);
-                    held.memory.note_look(None, &session.seen, now);
+                    held.memory.note_look(None, &session.seen, Moment { now, poll });
                     match decide(held, &session.seen, Moment { now, poll }) {
                         Decision::Answer(outcome) => return End::Outcome(told(held, &session, outcome)),
                         Decision::Yield(why) => return End::Yielded(why),

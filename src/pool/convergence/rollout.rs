@@ -258,7 +258,10 @@ fn retire_old(
     let is_full = seen.group.as_ref().is_none_or(|group| group.desired >= group.shape.max)
         && newest.iter().any(|task| report::is_unplaced(task));
     let makes_room = |n_there: usize| usize::from(is_full && n_there >= wanted);
-    let is_proven = n_online > 0 || old.iter().any(|task| runs_the_same(seen, service, task));
+    // Or, in a rollback, once they have come online for an earlier request.
+    let is_proven = n_online > 0
+        || old.iter().any(|task| runs_the_same(seen, service, task))
+        || seen.turn.as_ref().is_some_and(|seen| seen.turn.has_succeeded_before());
     let old_makes_room = if is_proven { makes_room(n_online.saturating_add(n_old)) } else { 0 };
     let beyond = |tasks: &[&Task], n_there: usize| tasks.len().saturating_sub(wanted.saturating_sub(n_there));
     let surplus = if earlier.is_empty() { newest.len().saturating_sub(wanted) } else { 0 };

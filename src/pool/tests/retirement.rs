@@ -113,6 +113,25 @@ fn one_idle_reading_is_never_enough() {
 }
 
 #[test]
+fn an_idle_confirmation_window_begins_anew_after_a_pause_in_which_the_runner_was_not_watched() {
+    let mut model = built();
+    let mut held = absent(&spec());
+    model.decide(&mut held);
+    model.seen.service.as_mut().unwrap().shape.desired_count = 0;
+    let Decision::Wait { .. } = model.decide(&mut held) else { panic!("too early") };
+    // As when Lambda delivers an event again whose invocation was killed.
+    model.now = model.now + Duration::from_secs(300);
+    let Decision::Wait { why, .. } = model.decide(&mut held) else { panic!("two readings are no watch") };
+    assert!(matches!(why, Waiting::RunnersLeaving { unconfirmed: 2, .. }), "{why}");
+    for _ in 0..held.manners().idle_confirmation.as_secs().div_ceil(POLL.as_secs()) {
+        assert!(matches!(model.decide(&mut held), Decision::Wait { .. }));
+        model.now = model.now + POLL;
+    }
+    let Decision::Act(plan) = model.decide(&mut held) else { panic!("no step") };
+    assert_eq!(names(&plan), ["deregister_runner", "deregister_runner"]);
+}
+
+#[test]
 fn a_container_that_does_not_end_is_stopped_after_its_grace() {
     let mut model = built();
     let mut held = absent(&spec());

@@ -12,6 +12,7 @@ use crate::pool::plan::Step;
 use crate::pool::secret::Secret;
 use crate::pool::spec::Scope;
 use crate::pool::succession::{SeenTurn, Turn, Yield, is_about_another, record_name, record_of, takes_turn_first};
+use crate::pool::time::Timestamp;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -231,6 +232,38 @@ fn the_pool_of_a_create_has_no_success_until_one_is_responded_and_again_once_it_
     let delete = Turn::of(&absent(&spec()), Some(&done));
     assert!(delete.is_live(&id), "until it is gone");
     assert!(!delete.answered("gone", &succeeded()).is_live(&id));
+}
+
+#[test]
+fn a_rollback_to_the_task_definition_of_the_last_success_is_told_from_an_update_to_another() {
+    let done = turn_of(&at_work()).answered("done", &succeeded());
+    let mut newer = spec();
+    newer.task.image = "example/runner:2".to_owned();
+    let update = Turn::of(&present(newer), Some(&done));
+    assert!(!update.has_succeeded_before());
+    let failed = update.answered("no", &Outcome::failed("no"));
+    assert!(Turn::of(&present(spec()), Some(&failed)).has_succeeded_before());
+    assert!(!turn_of(&present(spec())).has_succeeded_before(), "a Create has nothing to go back to");
+}
+
+#[test]
+fn an_update_that_fails_before_its_turn_is_written_down_over_an_older_request_only() {
+    let update = {
+        let mut update = later(present(spec()), "update", 60);
+        update.request.request_type = RequestType::Update;
+        update
+    };
+    let failed =
+        |turn: Turn, held: &Continuation| turn.after_failure(&held.request, held.id.as_str(), held.accepted_at);
+    let own = failed(turn_of(&at_work()), &update).unwrap();
+    assert!(own.is_of(&update.request));
+    assert_eq!(failed(turn_of(&later(present(spec()), "newer", 120)), &update), None);
+    let mut delete = update.clone();
+    delete.request.request_type = RequestType::Delete;
+    assert_eq!(failed(turn_of(&at_work()), &delete), None, "its failure is worth another try");
+    let undated =
+        turn_of(&at_work()).after_failure(&update.request, update.id.as_str(), Timestamp::from_epoch_millis(u64::MAX));
+    assert_eq!(undated, None, "every later request would give way to it");
 }
 
 #[test]

@@ -155,7 +155,7 @@ impl Model {
         self.seen.is_complete = true;
         self.seen.is_diagnosis = true;
         let record = held.record(&self.seen);
-        held.memory.note_look(record.as_ref(), &self.seen, self.now);
+        held.memory.note_look(record.as_ref(), &self.seen, Moment { now: self.now, poll: POLL });
         loop {
             let decision = decide(held, &self.seen, Moment { now: self.now, poll: POLL });
             let Decision::Act(plan) = &decision else { return decision };
