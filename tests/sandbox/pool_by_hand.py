@@ -66,9 +66,13 @@ class PoolByHand:
                 "managedDraining": "ENABLED",
             },
         )
+        self.wait_active()
         self.associate([self.name])
         self.wait_associated()
         return self
+
+    def wait_active(self) -> None:
+        self.world.wait_for("an ACTIVE provider", lambda: self.provider["status"] == "ACTIVE")
 
     def associate(self, names: list[str]) -> None:
         self.ecs.put_cluster_capacity_providers(
@@ -82,7 +86,7 @@ class PoolByHand:
 
         self.world.wait_for("the association", complete)
 
-    def define(self, image: str = IMAGE, memory: int = 500, **environment: str) -> str:
+    def define(self, image: str = IMAGE, memory: int = 500, log_group: str | None = None, **environment: str) -> str:
         """A task definition as the product would write it."""
         host = self.world.github.removeprefix("http://")
         plain = {
@@ -109,6 +113,7 @@ class PoolByHand:
                     "stopTimeout": 120,
                     "environment": [{"name": name, "value": value} for name, value in plain.items()],
                     "secrets": [{"name": "ACCESS_TOKEN", "valueFrom": TOKEN_PARAMETER}],
+                    **_logs(log_group),
                 }
             ],
         )
@@ -192,6 +197,11 @@ class PoolByHand:
             self.ecs.delete_service(cluster=self.cluster, service=self.name, force=True)
         with contextlib.suppress(ClientError):
             self.auto_scaling.delete_auto_scaling_group(AutoScalingGroupName=self.name, ForceDelete=True)
+
+
+def _logs(group: str | None) -> dict[str, Any]:
+    options = {"awslogs-group": group, "awslogs-region": "us-east-1", "awslogs-stream-prefix": "runner"}
+    return {"logConfiguration": {"logDriver": "awslogs", "options": options}} if group else {}
 
 
 def refused(code: str, text: str = "") -> contextlib.AbstractContextManager[None]:

@@ -142,9 +142,12 @@ class Stage:
 
     # The function, called without CloudFormation.
 
-    def send(self, event: Properties, kind: str = "Event", signed_ago: int = 0) -> Letter:
-        """Hands the function an event as it is, signed so many seconds ago, and waits for nothing."""
-        number = next(_numbers)
+    def send(self, event: Properties, kind: str = "Event", signed_ago: int = 0, folder: str = "") -> Letter:
+        """Hands the function an event as it is, signed so many seconds ago, and waits for nothing.
+
+        In the folder `Sink.REFUSED` its answers are not taken.
+        """
+        number = f"{folder}{next(_numbers)}"
         signed = datetime.now(UTC) - timedelta(seconds=signed_ago)
         url = f"{self.sink.url}/{number}?X-Amz-Date={signed:%Y%m%dT%H%M%SZ}&X-Amz-Signature={PLANTED_SIGNATURE}"
         event = {
@@ -455,14 +458,19 @@ def told(calls: list[Entry]) -> str:
 class Sink:
     """Takes answers on a loopback port, as CloudFormation's bucket does."""
 
+    REFUSED = "refused/"
+
     def __init__(self) -> None:
         taken: list[tuple[str, bytes]] = []
-        self._taken = taken
+        refused: list[str] = []
+        self._taken, self._refused = taken, refused
 
         class Handler(BaseHTTPRequestHandler):
             def do_PUT(self) -> None:
-                taken.append((self.path, self.rfile.read(int(self.headers["content-length"]))))
-                self.send_response(200)
+                body = self.rfile.read(int(self.headers["content-length"]))
+                is_refused = self.path.startswith(f"/{Sink.REFUSED}")
+                refused.append(self.path) if is_refused else taken.append((self.path, body))
+                self.send_response(403 if is_refused else 200)
                 self.send_header("content-length", "0")
                 self.end_headers()
 
@@ -475,6 +483,10 @@ class Sink:
 
     def answers(self, path_start: str = "/") -> list[Properties]:
         return [json.loads(body) for path, body in self._taken if path.startswith(path_start)]
+
+    def refusals(self, path_start: str) -> int:
+        """How many answers were not taken."""
+        return sum(path.startswith(path_start) for path in self._refused)
 
     def bodies(self) -> list[str]:
         return [body.decode() for _, body in self._taken]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from pool_by_hand import PoolByHand, refused
 from world import World
 
@@ -25,6 +27,55 @@ def test_the_group_never_grows_past_its_largest_size(world: World, pool: PoolByH
     world.wait_for("a complaint", lambda: "unable to place a task" in str(pool.service["events"]))
     assert pool.group["DesiredCapacity"] == 1
     assert [t["lastStatus"] for t in pool.tasks()].count("PROVISIONING") == 2
+
+
+def test_a_task_does_not_wait_for_capacity_for_ever_and_the_circuit_breaker_counts_it(
+    world: World, pool: PoolByHand
+) -> None:
+    with world.faults(agents="silent"):
+        pool.make_capacity().make_service(4)
+        world.wait_for("the failure", lambda: pool.service["deployments"][0]["rolloutState"] == "FAILED", 60)
+    service = pool.service
+    assert service["deployments"][0]["failedTasks"] >= 3
+    message = "was unable to start a task. Reason: TaskFailedToStart: EMPTY CAPACITY PROVIDER"
+    assert message in str(service["events"])
+    stopped = pool.tasks("STOPPED")
+    assert {task["stoppedReason"] for task in stopped} == {"TaskFailedToStart: EMPTY CAPACITY PROVIDER"}
+    waited = [(task["stoppedAt"] - task["createdAt"]).total_seconds() for task in stopped]
+    assert min(waited) >= 3
+
+
+@pytest.mark.parametrize(("memory", "reason"), [(7000, "RESOURCE:MEMORY"), (700, "RESOURCE:CPU")])
+def test_a_task_that_has_waited_in_a_full_group_is_told_what_it_lacked(
+    world: World, pool: PoolByHand, memory: int, reason: str
+) -> None:
+    pool.make_capacity(max_size=1)
+    cpu = 2000 if reason == "RESOURCE:CPU" else 0
+    made = pool.ecs.register_task_definition(
+        family=pool.name, containerDefinitions=[{"name": "app", "image": "nginx", "memory": memory, "cpu": cpu}]
+    )
+    pool.make_service(2, made["taskDefinition"]["taskDefinitionArn"])
+
+    def reasons() -> set[str]:
+        return {task["stoppedReason"] for task in pool.tasks("STOPPED")}
+
+    found = world.wait_for("the stop", reasons, 60)
+    assert found == {f"TaskFailedToStart: {reason}"}
+
+
+def test_a_task_that_waits_while_all_instances_drain_is_told_so(world: World, pool: PoolByHand) -> None:
+    pool.make_capacity(max_size=1).make_service(1)
+    pool.wait_online(1)
+    arns = [instance["containerInstanceArn"] for instance in pool.instances()]
+    pool.ecs.update_container_instances_state(cluster=pool.cluster, containerInstances=arns, status="DRAINING")
+    made = {"taskDefinition": pool.define(), "cluster": pool.cluster}
+    strategy = [{"capacityProvider": pool.name, "weight": 1}]
+    task = pool.ecs.run_task(**made, capacityProviderStrategy=strategy)["tasks"][0]["taskArn"]
+
+    def reason() -> str:
+        return str(pool.ecs.describe_tasks(cluster=pool.cluster, tasks=[task])["tasks"][0].get("stoppedReason", ""))
+
+    assert world.wait_for("the stop", reason, 60) == "TaskFailedToStart: NO ACTIVE INSTANCES"
 
 
 def test_distinct_instances_spread_the_tasks(pool: PoolByHand) -> None:
@@ -71,6 +122,48 @@ def test_an_associated_provider_fails_its_deletion_later(world: World, pool: Poo
     world.wait_for("the deletion", lambda: pool.provider["status"] == "INACTIVE")
     with refused("ClientException", "does not exist"):
         pool.ecs.delete_capacity_provider(capacityProvider=pool.name)
+
+
+def test_only_an_active_provider_is_associated_and_nothing_changes_one_that_is_changing(
+    world: World, pool: PoolByHand
+) -> None:
+    made = {"autoScalingGroupArn": pool.make_group(), "managedScaling": {"status": "ENABLED"}}
+    pool.ecs.create_capacity_provider(name=pool.name, autoScalingGroupProvider=made)
+    assert (pool.provider["status"], pool.provider["updateStatus"]) == ("PROVISIONING", "CREATE_IN_PROGRESS")
+    with refused("InvalidParameterException", f"'{pool.name}' is not in an ACTIVE state"):
+        pool.associate([pool.name])
+    with refused("UpdateInProgressException", "busy state"):
+        pool.ecs.delete_capacity_provider(capacityProvider=pool.name)
+    pool.wait_active()
+    change = {"managedScaling": {"targetCapacity": 90}}
+    pool.ecs.update_capacity_provider(name=pool.name, autoScalingGroupProvider=change)
+    with refused("UpdateInProgressException", "busy state"):
+        pool.ecs.update_capacity_provider(name=pool.name, autoScalingGroupProvider=change)
+    with refused("UpdateInProgressException", "busy state"):
+        pool.ecs.delete_capacity_provider(capacityProvider=pool.name)
+    world.wait_for("the update", lambda: pool.provider["updateStatus"] == "UPDATE_COMPLETE")
+    pool.ecs.delete_capacity_provider(capacityProvider=pool.name)
+    with refused("InvalidParameterException", "is not in an ACTIVE state"):
+        pool.associate([pool.name])
+    with refused("InvalidParameterException", "was not found"):
+        pool.associate([f"{pool.name}-x"])
+
+
+def test_a_failed_update_leaves_a_provider_active_and_as_it_was_until_one_goes_well(
+    world: World, pool: PoolByHand
+) -> None:
+    pool.make_capacity()
+    world.post("/faults", provider_updates=[{"provider": pool.name, "times": 1, "reason": "no scaling plan"}])
+    change = {"managedScaling": {"targetCapacity": 90}}
+    pool.ecs.update_capacity_provider(name=pool.name, autoScalingGroupProvider=change)
+    world.wait_for("the failure", lambda: pool.provider["updateStatus"] == "UPDATE_FAILED")
+    failed = pool.provider
+    assert (failed["status"], failed["updateStatusReason"]) == ("ACTIVE", "no scaling plan")
+    assert failed["autoScalingGroupProvider"]["managedScaling"]["targetCapacity"] == 100
+    pool.ecs.update_capacity_provider(name=pool.name, autoScalingGroupProvider=change)
+    world.wait_for("the update", lambda: pool.provider["updateStatus"] == "UPDATE_COMPLETE")
+    assert "updateStatusReason" not in pool.provider
+    assert pool.provider["autoScalingGroupProvider"]["managedScaling"]["targetCapacity"] == 90
 
 
 def test_termination_protection_needs_a_protected_group(pool: PoolByHand) -> None:
@@ -163,6 +256,45 @@ def test_a_launch_template_for_another_cluster_joins_that_one(world: World, pool
     world.wait_for("an instance elsewhere", lambda: find(cluster=other)["containerInstanceArns"])
     assert not pool.instances()
     assert {task["lastStatus"] for task in pool.tasks()} == {"PROVISIONING"}
+
+
+def test_a_launch_template_names_its_cluster_by_arn(world: World, pool: PoolByHand) -> None:
+    arn = pool.ecs.describe_clusters(clusters=[pool.cluster])["clusters"][0]["clusterArn"]
+    pool.make_capacity(pool.make_template(arn, f"{pool.name}-arn")).make_service(1)
+    pool.wait_online(1)
+    elsewhere = arn.replace("us-east-1", "eu-west-1")
+    other = PoolByHand(world)
+    other.make_group(other.make_template(elsewhere, f"{other.name}-elsewhere"))
+    world.client("autoscaling").set_desired_capacity(AutoScalingGroupName=other.name, DesiredCapacity=1)
+
+    def refusals() -> list[str]:
+        return [event["cluster"] for event in world.events("instance") if event["what"] == "cannot register"]
+
+    world.wait_for("the agent that joins nothing", lambda: elsewhere in refusals())
+    other.tear_down()
+
+
+def test_overrides_of_a_policy_stay_unless_the_policy_goes(pool: PoolByHand) -> None:
+    pool.make_group()
+    update = pool.auto_scaling.update_auto_scaling_group
+    template = {"LaunchTemplateId": pool.template, "Version": "1"}
+
+    def types() -> list[str]:
+        templates = pool.group["MixedInstancesPolicy"]["LaunchTemplate"]
+        return [override["InstanceType"] for override in templates.get("Overrides", [])]
+
+    def policy(**more: list[dict[str, str]]) -> dict[str, dict[str, object]]:
+        return {"LaunchTemplate": {"LaunchTemplateSpecification": template, **more}}
+
+    def put(**more: list[dict[str, str]]) -> list[str]:
+        update(AutoScalingGroupName=pool.name, MixedInstancesPolicy=policy(**more))
+        return types()
+
+    assert put(Overrides=[{"InstanceType": "m6i.large"}]) == ["m6i.large"]
+    assert put(Overrides=[]) == ["m6i.large"]
+    assert put() == ["m6i.large"]
+    update(AutoScalingGroupName=pool.name, LaunchTemplate=template)
+    assert put(Overrides=[]) == []
 
 
 def test_a_group_is_described_as_it_was_made(pool: PoolByHand) -> None:

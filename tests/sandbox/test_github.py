@@ -91,6 +91,37 @@ def test_an_app_signs_in_with_its_key(world: World) -> None:
     assert world.github_call("GET", RUNNERS, token=made["token"])[0] == 200
 
 
+@pytest.mark.parametrize("path", ["orgs/ACME", "repos/acme/App", "users/ACME", "enterprises/acme"])
+def test_an_installation_is_found_in_any_spelling_and_answers_the_accounts_own(world: World, path: str) -> None:
+    own = {"orgs": "orgs/Acme", "repos": "orgs/Acme", "users": "users/Acme", "enterprises": "enterprises/Acme"}
+    private = world.put_app("6", {3: own[path.split("/")[0]]})
+    now = int(time.time())
+    signed = jwt.encode({"iat": now - 60, "exp": now + 540, "iss": "6"}, private, algorithm="RS256")
+    status, found = world.github_call("GET", f"/{path}/installation", token=signed)
+    assert (status, found["id"]) == (200, 3)
+    assert (found["account"].get("login") or found["account"]["slug"]) == "Acme"
+
+
+def test_installations_come_in_pages_of_thirty(world: World) -> None:
+    private = world.put_app("8", {number: f"orgs/customer-{number}" for number in range(40)})
+    now = int(time.time())
+    signed = jwt.encode({"iat": now - 60, "exp": now + 540, "iss": "8"}, private, algorithm="RS256")
+    _, first = world.github_call("GET", "/app/installations", token=signed)
+    _, rest = world.github_call("GET", "/app/installations", token=signed, page=2)
+    assert [len(first), len(rest)] == [30, 10]
+    assert 'rel="prev"' in world.exchanges()[-1]["response_headers"]["link"]
+
+
+def test_an_organization_lists_the_groups_that_it_has_from_its_enterprise(world: World) -> None:
+    world.put_token("ghp_groups", {"orgs/groups": "read"})
+    made = world.post("/github/runner-groups", target="orgs/groups", name="from-above", inherited=True)
+    _, listed = world.github_call("GET", "/orgs/groups/actions/runner-groups", token="ghp_groups")
+    found = {group["name"]: group["inherited"] for group in listed["runner_groups"]}
+    assert found == {"Default": False, "from-above": True}
+    _, one = world.github_call("GET", f"/orgs/groups/actions/runner-groups/{made['id']}", token="ghp_groups")
+    assert one["inherited"] is True
+
+
 def test_a_planted_fault_strikes_as_often_as_it_says(world: World) -> None:
     fault = {"status": 503, "times": 2, "path": "/runners", "method": "GET"}
     with world.faults(github=fault):

@@ -75,6 +75,18 @@ def test_a_group_is_joined_by_name(world: World, pool: PoolByHand) -> None:
     assert runner["runner_group_id"] == group["id"]
 
 
+def test_a_group_of_the_enterprise_is_not_joined(world: World, pool: PoolByHand) -> None:
+    group = world.post("/github/runner-groups", target="orgs/acme", name=f"group-{pool.name}", inherited=True)
+    pool.make_capacity().make_service(1, pool.define(RUNNER_GROUP=group["name"]))
+
+    def refusal() -> bool:
+        reasons = [event["reason"] for event in world.events("runner") if event["what"] == "cannot configure"]
+        return any(f"named '{group['name']}'" in reason for reason in reasons)
+
+    world.wait_for("the refusal", refusal)
+    assert pool.online() == []
+
+
 def test_names_and_labels_follow_the_image(world: World, pool: PoolByHand) -> None:
     definition = pool.define(RANDOM_RUNNER_SUFFIX="true", NO_DEFAULT_LABELS="1", LABELS=f"{pool.label}, gpu")
     pool.make_capacity().make_service(1, definition)
@@ -97,6 +109,21 @@ def test_an_app_signs_its_runners_in(world: World, pool: PoolByHand) -> None:
     )
     pool.make_capacity().make_service(1, made["taskDefinition"]["taskDefinitionArn"])
     pool.wait_online(1)
+
+
+def test_an_app_signs_in_only_with_the_accounts_own_spelling(world: World, pool: PoolByHand) -> None:
+    world.put_parameter(f"/{pool.name}/key", world.put_app("78", {43: "orgs/Acme"}))
+    definition = pool.ecs.describe_task_definition(taskDefinition=pool.define(APP_ID="78", APP_LOGIN="acme"))
+    container = definition["taskDefinition"]["containerDefinitions"][0]
+    container["secrets"] = [{"name": "APP_PRIVATE_KEY", "valueFrom": f"/{pool.name}/key"}]
+    made = pool.ecs.register_task_definition(family=pool.name, executionRoleArn=ROLE, containerDefinitions=[container])
+    pool.make_capacity().make_service(1, made["taskDefinition"]["taskDefinitionArn"])
+
+    def refusal() -> bool:
+        return any(event.get("reason") == "No installation of the App for acme" for event in world.events("runner"))
+
+    world.wait_for("the refusal", refusal)
+    assert pool.online() == []
 
 
 def test_a_revoked_token_leaves_an_offline_registration(world: World, pool: PoolByHand) -> None:

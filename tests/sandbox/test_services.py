@@ -86,6 +86,46 @@ def test_protection_reports_what_it_cannot_do(pool: PoolByHand) -> None:
     assert not read["protectionEnabled"]
 
 
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_task_that_has_ended_cannot_be_protected_or_unprotected(
+    world: World, pool: PoolByHand, enabled: bool
+) -> None:
+    pool.make_capacity().make_service(1)
+    runner = pool.wait_online(1)[0]
+    task = pool.tasks()[0]
+    world.github_call("DELETE", f"/orgs/acme/actions/runners/{runner['id']}")
+    world.wait_for("its end", lambda: pool.tasks("STOPPED"))
+    (failure,) = pool.protect([task], enabled)["failures"]
+    assert (failure["arn"], failure["reason"]) == (task["taskArn"], "TASK_NOT_VALID")
+
+
+def test_a_stopped_task_is_forgotten_after_a_while() -> None:
+    with World.start(time_scale=0.3, stopped_task_kept=2) as world:
+        world.prepare()
+        pool = PoolByHand(world)
+        pool.make_capacity().make_service(1)
+        pool.wait_online(1)
+        task = pool.tasks()[0]
+        pool.ecs.stop_task(cluster=pool.cluster, task=task["taskArn"])
+        find = {"cluster": pool.cluster, "tasks": [task["taskArn"]]}
+        world.wait_for("a task that ECS has forgotten", lambda: not pool.ecs.describe_tasks(**find)["tasks"])
+        answers = [pool.ecs.describe_tasks(**find), pool.protect([task]), pool.protect([task], enabled=False)]
+        assert [answer["failures"][0]["reason"] for answer in answers] == ["MISSING"] * 3
+        with refused("InvalidParameterException", "was not found"):
+            pool.ecs.stop_task(cluster=pool.cluster, task=task["taskArn"])
+
+
+def test_stopping_a_task_deletes_its_tags(pool: PoolByHand) -> None:
+    tags = [{"key": "owner", "value": "me"}]
+    pool.make_capacity().make_service(1, tags=tags, propagateTags="SERVICE")
+    pool.wait_online(1)
+    find = {"cluster": pool.cluster, "tasks": [pool.tasks()[0]["taskArn"]], "include": ["TAGS"]}
+    assert pool.ecs.describe_tasks(**find)["tasks"][0]["tags"] == tags
+    pool.ecs.stop_task(cluster=pool.cluster, task=find["tasks"][0])
+    assert pool.ecs.describe_tasks(**find)["tasks"][0]["tags"] == []
+    assert pool.ecs.list_tags_for_resource(resourceArn=find["tasks"][0])["tags"] == []
+
+
 def test_stopping_a_task_honours_no_protection_and_loses_its_job(world: World, pool: PoolByHand) -> None:
     pool.make_capacity().make_service(1)
     pool.wait_online(1)
@@ -148,6 +188,94 @@ def test_a_missing_secret_stops_the_task_before_it_starts(world: World, pool: Po
     assert "ResourceInitializationError" in pool.tasks("STOPPED")[0]["stoppedReason"]
 
 
+def test_a_log_group_that_does_not_exist_stops_the_task_before_it_starts(world: World, pool: PoolByHand) -> None:
+    group = f"/{pool.name}/runners"
+    pool.make_capacity().make_service(1, pool.define(log_group=group))
+    world.wait_for("the stop", lambda: pool.tasks("STOPPED"))
+    stopped = pool.tasks("STOPPED")[0]
+    assert (stopped["stopCode"], stopped["stoppedReason"]) == ("TaskFailedToStart", "Task failed to start")
+    reason = stopped["containers"][0]["reason"]
+    assert reason.startswith("CannotStartContainerError: ")
+    assert "The specified log group does not exist" in reason
+    world.client("logs").create_log_group(logGroupName=group)
+    pool.update(taskDefinition=pool.define(log_group=group))
+    pool.wait_online(1)
+
+
+def test_percentages_that_block_deployments_are_refused_and_change_nothing(pool: PoolByHand) -> None:
+    blocking = {"maximumPercent": 100, "minimumHealthyPercent": 100}
+    words = "Both maximumPercent and minimumHealthyPercent cannot be 100 as this will block deployments"
+    pool.make_capacity()
+    with refused("InvalidParameterException", words):
+        pool.make_service(1, deploymentConfiguration=blocking)
+    pool.make_service(1)
+    before = pool.service["deploymentConfiguration"]
+    with refused("InvalidParameterException", words):
+        pool.update(deploymentConfiguration=blocking)
+    with refused("InvalidParameterException", words):
+        # What is left out is 100 for the minimum of a service.
+        pool.update(deploymentConfiguration={"maximumPercent": 100})
+    assert pool.service["deploymentConfiguration"] == before
+    for accepted in ({**blocking, "maximumPercent": 101}, {**blocking, "minimumHealthyPercent": 0}):
+        pool.update(deploymentConfiguration=accepted)
+        assert pool.service["deploymentConfiguration"] == accepted
+
+
+def test_a_maximum_percent_is_rounded_down(world: World, pool: PoolByHand) -> None:
+    shape = {"maximumPercent": 101, "minimumHealthyPercent": 100}
+    pool.make_capacity().make_service(2, deploymentConfiguration=shape)
+    old = {task["taskArn"] for task in settled(world, pool, 2)}
+    pool.update(taskDefinition=pool.define(memory=600))
+    # By the time that another task runs, the scheduler has looked at the service several times.
+    strategy = [{"capacityProvider": pool.name, "weight": 1}]
+    alone = {"cluster": pool.cluster, "taskDefinition": pool.define()}
+    other = pool.ecs.run_task(**alone, capacityProviderStrategy=strategy)["tasks"][0]["taskArn"]
+    find = {"cluster": pool.cluster, "tasks": [other]}
+    world.wait_for("the other task", lambda: pool.ecs.describe_tasks(**find)["tasks"][0]["lastStatus"] == "RUNNING")
+    assert {task["taskArn"] for task in pool.tasks()} == old
+    pool.update(deploymentConfiguration={**shape, "maximumPercent": 150})
+    assert old.isdisjoint(task["taskArn"] for task in settled(world, pool, 2))
+
+
+def test_a_deregistered_definition_starts_nothing_new(pool: PoolByHand) -> None:
+    pool.make_capacity()
+    first, second = pool.define(), pool.define(memory=600)
+    pool.ecs.deregister_task_definition(taskDefinition=second)
+    with refused("ClientException", "TaskDefinition is inactive"):
+        pool.make_service(1, second)
+    pool.make_service(1, first)
+    with refused("ClientException", "TaskDefinition is inactive"):
+        pool.update(taskDefinition=second)
+    strategy = [{"capacityProvider": pool.name, "weight": 1}]
+    with refused("InvalidParameterException", "TaskDefinition is inactive"):
+        pool.ecs.run_task(cluster=pool.cluster, taskDefinition=second, capacityProviderStrategy=strategy)
+    # A service that has one goes on with it.
+    pool.ecs.deregister_task_definition(taskDefinition=first)
+    pool.update(desiredCount=2)
+    pool.wait_online(2)
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"memory": 500, "memoryReservation": 500}, "must be greater than 'memoryReservation'"),
+        ({"memory": 400, "memoryReservation": 500}, "must be greater than 'memoryReservation'"),
+        ({}, "At least one of 'memory' or 'memoryReservation' must be specified."),
+        ({"memory": 501, "memoryReservation": 500}, None),
+        ({"memoryReservation": 500}, None),
+    ],
+)
+def test_the_memory_of_a_container_is_more_than_its_reservation(
+    pool: PoolByHand, limits: dict[str, int], words: str | None
+) -> None:
+    container = {"name": "app", "image": "nginx", **limits}
+    if words is None:
+        pool.ecs.register_task_definition(family=pool.name, containerDefinitions=[container])
+        return
+    with refused("ClientException", words):
+        pool.ecs.register_task_definition(family=pool.name, containerDefinitions=[container])
+
+
 def test_a_service_goes_in_order(world: World, pool: PoolByHand) -> None:
     definition = pool.define()
     strategy = [{"capacityProvider": pool.name, "weight": 1}]
@@ -188,6 +316,22 @@ def test_draining_an_instance_moves_its_tasks(world: World, pool: PoolByHand) ->
     world.wait_for("the move", lambda: task["taskArn"] not in [t["taskArn"] for t in pool.tasks()])
     pool.wait_online(1)
     assert pool.tasks()[0]["containerInstanceArn"] != task["containerInstanceArn"]
+
+
+def test_only_an_active_or_draining_instance_changes_its_state(pool: PoolByHand) -> None:
+    pool.make_capacity().make_service(1)
+    pool.wait_online(1)
+    instance = {"cluster": pool.cluster, "containerInstances": [pool.tasks()[0]["containerInstanceArn"]]}
+    for _ in range(2):
+        assert pool.ecs.update_container_instances_state(**instance, status="DRAINING")["failures"] == []
+    gone = {"cluster": pool.cluster, "containerInstance": instance["containerInstances"][0], "force": True}
+    pool.ecs.deregister_container_instance(**gone)
+    found = pool.ecs.describe_container_instances(**instance)["containerInstances"]
+    assert [one["status"] for one in found] == ["INACTIVE"]
+    with refused("InvalidParameterException", "its state cannot be changed"):
+        pool.ecs.update_container_instances_state(**instance, status="DRAINING")
+    with refused("InvalidParameterException", "not found"):
+        pool.ecs.deregister_container_instance(**gone)
 
 
 @pytest.mark.parametrize("force", [False, True])

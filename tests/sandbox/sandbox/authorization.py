@@ -20,6 +20,7 @@ from .answers import Wire
 from .auto_scaling.groups import Groups
 from .ecs.engine import Ecs
 from .on_the_way import Asked, of_a_group, of_a_parameter, of_a_service
+from .parameters import parameter_arn
 
 ANY = "*"
 _PROVIDERS = (
@@ -124,12 +125,14 @@ class Authorization:
             own = self._auto_scaling(operation, request, place)
             more = of_a_group(operation, request, region, account)
         elif service == "ssm":
-            own = [("", f"ssm:{operation}", f"{place}parameter/{str(request.get('Name') or '').lstrip('/')}", {})]
+            own = [("", f"ssm:{operation}", parameter_arn(str(request.get("Name") or ""), region, account), {})]
             more = of_a_parameter(operation, request, region, account)
         elif service == "lambda" and operation == "Invoke":
             name = str(request.get("FunctionName") or "")
             arn = name if name.startswith("arn:") else f"{place}function:{name}"
             own = [("", "lambda:InvokeFunction", arn, {})]
+        elif service == "cloudformation":
+            own = [("", f"cloudformation:{operation}", _stack_arn(str(request.get("StackName") or ""), place), {})]
         else:
             own = [("", f"{service}:{operation}", ANY, {})]
         asked = f"{service} {operation}"
@@ -137,7 +140,8 @@ class Authorization:
 
     def _ecs(self, operation: str, request: Wire, place: str) -> list[Asked]:
         cluster = _last(request.get("cluster") or "default")
-        keys = {"ecs:cluster": f"{place}cluster/{cluster}"} if "cluster" in request else {}
+        in_a_cluster = "cluster" in request or operation in (*_SERVICES, *_TASKS, *_INSTANCES)
+        keys = {"ecs:cluster": f"{place}cluster/{cluster}"} if in_a_cluster else {}
         keys |= {f"aws:RequestTag/{tag['key']}": tag.get("value", "") for tag in request.get("tags") or []}
         resources = _ecs_resources(operation, request, cluster)
         arns = [name if name in (ANY, "") or name.startswith("arn:") else place + name for name in resources]
@@ -191,6 +195,13 @@ def _ecs_resources(operation: str, request: Wire, cluster: str) -> list[str]:
     if operation == "DeleteTaskDefinitions":
         return [f"task-definition/{_last(name)}" for name in _named(request, "taskDefinition")]
     return [str(request.get("resourceArn") or ANY)]
+
+
+def _stack_arn(reference: str, place: str) -> str:
+    """DescribeStacks without a name is asked for all: https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html"""
+    if not reference or reference.startswith("arn:"):
+        return reference or ANY
+    return f"{place}stack/{reference}/*"
 
 
 def _named(request: Wire, *names: str) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote
 
 from .answers import Wire
+from .cloudformation.described import DescribedStacks
 from .core import Core, Faults
 from .github.model import App, Runner, RunnerGroup, Token
 from .github.server import GitHub
@@ -32,6 +33,7 @@ class Control:
         jobs: Jobs,
         traffic: Traffic,
         invocations: Invocations,
+        described: DescribedStacks,
         signatures: Callable[[], list[str]],
     ) -> None:
         self.core = core
@@ -51,6 +53,7 @@ class Control:
             ("POST", "/jobs"): self.queue_job,
             ("POST", "/traffic"): traffic.set,
             ("POST", "/kill"): invocations.kill,
+            ("POST", "/stacks"): described.set,
             ("GET", "/github"): self.show_github,
             ("POST", "/github/targets"): self.add_target,
             ("POST", "/github/tokens"): self.put_token,
@@ -146,8 +149,9 @@ class Control:
         return {"token": self.github.new_registration_token(self.github.target(given["target"]))}
 
     def add_group(self, given: Wire) -> Wire:
+        """`{"target": "orgs/acme", "name": "...", "inherited": true}`."""
         target = self.github.target(given["target"])
-        group = RunnerGroup(max(target.groups) + 1, given["name"])
+        group = RunnerGroup(max(target.groups) + 1, given["name"], bool(given.get("inherited", False)))
         target.groups[group.id] = group
         return asdict(group)
 

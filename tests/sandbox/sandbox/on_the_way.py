@@ -77,7 +77,8 @@ def of_a_parameter(operation: str, request: Wire, region: str, account: str) -> 
         arn = found.get("ARN") or f"arn:aws:secretsmanager:{region}:{account}:secret:{wanted}"
         asked: list[Asked] = [("Systems Manager", "secretsmanager:GetSecretValue", arn, {})]
         return asked + _own_key(str(found.get("KmsKeyId") or ""), "Secrets Manager", f"secretsmanager.{region}")
-    record = ssm._parameters.get(name) or {}
+    record, _ = ssm._select_parameter(name)
+    record = record or {}
     if record.get("Type") != "SecureString":
         return []
     return _own_key(str(record.get("KeyId") or ""), "Systems Manager", f"ssm.{region}")

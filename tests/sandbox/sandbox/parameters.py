@@ -37,6 +37,17 @@ def install() -> None:
     ssm._get_parameter = _needs_decryption(ssm._get_parameter)
 
 
+def parameter_arn(reference: str, region: str, account: str) -> str:
+    """What IAM is asked for: no version or label, and of a path's slashes one. A call may name the ARN itself.
+
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssystemsmanager.html
+    """
+    base, _ = ssm._split_selector(reference)
+    if base.startswith("arn:"):
+        return base
+    return f"arn:aws:ssm:{region}:{account}:parameter/{base.removeprefix('/')}"
+
+
 def _secret(path: str) -> Wire | None:
     value = secretsmanager.resolve_secret_string(path.removeprefix(SECRET_PREFIX))
     if value is None:

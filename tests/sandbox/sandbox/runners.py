@@ -154,7 +154,9 @@ class Runners:
             raise CannotConfigure("Invalid configuration provided for token. Terminating unattended configuration.")
         target = self.github.targets[key]
         group_name = env.get("RUNNER_GROUP") or "Default"
-        group = next((g for g in target.groups.values() if g.name.lower() == group_name.lower()), None)
+        # Whether a runner of an organization can join a group of its enterprise no page says. The harsher reading.
+        own = [group for group in target.groups.values() if not group.inherited]
+        group = next((g for g in own if g.name.lower() == group_name.lower()), None)
         if group is None:
             raise CannotConfigure(f"Could not find any self-hosted runner group named '{group_name}'.")
         name = _name(env, container.task.runtime_id or "")

@@ -34,6 +34,15 @@ class Durations:
     association_busy: float = 1.2
     """Cluster attachments in UPDATE_IN_PROGRESS."""
     provider_update: float = 0.4
+    provider_create: float = 0.3
+    """PROVISIONING to ACTIVE."""
+    provisioning_limit: float = 10.0
+    """How long a task waits for capacity before it is stopped: ten minutes on AWS, or up to thirty.
+    https://aws.amazon.com/blogs/containers/deep-dive-on-amazon-ecs-cluster-auto-scaling/"""
+    stopped_task_kept: float = 60.0
+    """How long a stopped task is still described: an hour on AWS."""
+    inactive_instance_kept: float = 10.0
+    """The same of a deregistered container instance."""
     service_drained: float = 0.3
     group_delete: float = 0.5
     restart_backoff: float = 0.5

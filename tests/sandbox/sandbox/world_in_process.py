@@ -18,6 +18,7 @@ from .authorization import Authorization
 from .auto_scaling.api import AutoScalingApi
 from .auto_scaling.groups import Groups
 from .cloudformation import change_sets, resources, rollback
+from .cloudformation.described import DescribedStacks
 from .cloudformation.requests import Requests
 from .cloudformation.responses import ResponseBucket, middleware
 from .control import Control, decoded_query
@@ -59,8 +60,9 @@ class World:
         bucket = ResponseBucket(self.core, f"http://{HOST}:{aws_port}")
         requests = Requests(self.core, bucket)
         invocations = Invocations(self.core)
+        described = DescribedStacks()
         self.control = Control(
-            self.core, self.github, self.jobs, self.traffic, invocations, lambda: list(bucket.signatures)
+            self.core, self.github, self.jobs, self.traffic, invocations, described, lambda: list(bucket.signatures)
         )
 
         functions.install()
@@ -75,6 +77,7 @@ class World:
         rollback.install(requests, self.ecs)
         resources.install()
         change_sets.install()
+        described.install()
         self.aws = middleware(bucket, ministack.app)
 
     def step(self, now: float) -> None:

@@ -261,11 +261,16 @@ class AutoScalingApi:
             group.settings.pop("MixedInstancesPolicy", None)
             group.settings["LaunchTemplate"] = _reference(given["LaunchTemplate"])
         if given.get("MixedInstancesPolicy"):
-            group.settings.pop("LaunchTemplate", None)
             policy = _unwrapped(given["MixedInstancesPolicy"])
-            policy["LaunchTemplate"]["LaunchTemplateSpecification"] = _reference(
-                policy["LaunchTemplate"]["LaunchTemplateSpecification"]
-            )
+            templates = policy["LaunchTemplate"]
+            templates["LaunchTemplateSpecification"] = _reference(templates["LaunchTemplateSpecification"])
+            if not templates.get("Overrides"):
+                # The query protocol's form of an empty list is a name without a value. Whether that takes the overrides
+                # off is nowhere written. The harsher reading: it says as little as a name that is left out, and that
+                # keeps them. Only a plain launch template in the policy's place takes them away.
+                # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_UpdateAutoScalingGroup.html
+                templates["Overrides"] = _overrides(group)
+            group.settings.pop("LaunchTemplate", None)
             group.settings["MixedInstancesPolicy"] = policy
 
     @staticmethod
@@ -303,6 +308,12 @@ def put_hook(group: Group, name: str, given: Wire) -> None:
         "GlobalTimeout": 172800,
         "DefaultResult": given.get("DefaultResult") or "ABANDON",
     }
+
+
+def _overrides(group: Group) -> list[Wire]:
+    """Those that the group has now."""
+    policy = group.settings.get("MixedInstancesPolicy") or {}
+    return list((policy.get("LaunchTemplate") or {}).get("Overrides") or [])
 
 
 def _reference(given: Wire) -> Wire:

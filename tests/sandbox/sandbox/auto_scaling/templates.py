@@ -7,13 +7,14 @@ import binascii
 import re
 from dataclasses import dataclass
 
+from ministack.core.responses import get_account_id, get_region
 from ministack.services import ec2
 
 from ..answers import Refusal, Wire
 
 # The agent joins this one when its configuration names none.
 DEFAULT_CLUSTER = "default"
-_ECS_CLUSTER = re.compile(r"""ECS_CLUSTER\s*=\s*["']?([A-Za-z0-9_-]+)""")
+_ECS_CLUSTER = re.compile(r"""ECS_CLUSTER\s*=\s*["']?([A-Za-z0-9_:/-]+)""")
 
 
 @dataclass(frozen=True)
@@ -75,5 +76,15 @@ def _joined_cluster(user_data: str) -> str:
         script = base64.b64decode(user_data, validate=True).decode("utf-8", errors="replace")
     except (binascii.Error, ValueError):
         script = ""
-    names = _ECS_CLUSTER.findall(script)
-    return names[-1] if names else DEFAULT_CLUSTER
+    named = _ECS_CLUSTER.findall(script)
+    return _cluster_name(named[-1]) if named else DEFAULT_CLUSTER
+
+
+def _cluster_name(reference: str) -> str:
+    """The agent hands what it was given to RegisterContainerInstance: "The short name or full ARN of the cluster".
+
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RegisterContainerInstance.html
+    One in another Region or account is none of ours, and stays what it is: no cluster has such a name.
+    """
+    place = f"arn:aws:ecs:{get_region()}:{get_account_id()}:cluster/"
+    return reference.removeprefix(place)

@@ -63,6 +63,8 @@ class EcsApi:
 
     def register_definition(self, data: Wire) -> Wire:
         """MiniStack keeps only what it knows of a definition; ECS answers everything it was given."""
+        for container in data.get("containerDefinitions") or []:
+            _check_memory(container, data)
         answer = _plain(self._register)(data)
         definition = answer["taskDefinition"]
         record = ecs._task_defs[f"{definition['family']}:{definition['revision']}"]
@@ -111,9 +113,11 @@ class EcsApi:
         self.clusters.step(now)
         self.providers.step(now)
         self.engine.register_agents(now)
+        self.instances.step(now)
         lifecycle.step(self.engine, now)
         rollout.step(self.engine, now)
         placement.step(self.engine, now)
+        self.engine.forget_tasks(now)
         self._forget_deleted_definitions()
 
     _register = staticmethod(ecs._register_task_definition)
@@ -137,3 +141,18 @@ def _plain(handler: Callable[[Wire], Any]) -> Callable[[Wire], Wire]:
         return answer
 
     return run
+
+
+def _check_memory(container: Wire, definition: Wire) -> None:
+    """The two limits of a container: "If you specify both, memory must be greater than memoryReservation."
+
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html
+    """
+    hard, soft = (int(container.get(name) or 0) for name in ("memory", "memoryReservation"))
+    problem = None
+    if not hard and not soft and not definition.get("memory"):
+        problem = "At least one of 'memory' or 'memoryReservation' must be specified."
+    elif hard and soft and hard <= soft:
+        problem = "'memory' must be greater than 'memoryReservation'."
+    if problem:
+        raise Refusal("ClientException", f"Invalid setting for container '{container.get('name')}'. {problem}")

@@ -135,11 +135,18 @@ class Clusters:
             if name in ("FARGATE", "FARGATE_SPOT"):
                 continue
             provider = self.engine.providers.get(name)
-            if provider is None or provider.status != "ACTIVE":
+            if provider is None:
                 raise Refusal(
                     "InvalidParameterException",
                     f"The specified capacity provider '{name}' was not found. "
                     "Specify a valid capacity provider name or ARN and try again.",
+                )
+            if provider.status != "ACTIVE" or provider.update_status == "DELETE_IN_PROGRESS":
+                # https://github.com/hashicorp/terraform-provider-aws/issues/45693
+                raise Refusal(
+                    "InvalidParameterException",
+                    f"The specified capacity provider '{name}' is not in an ACTIVE state. "
+                    "Specify a valid capacity provider and try again.",
                 )
             elsewhere = [other for other in self.engine.clusters_with(name) if other != cluster]
             if provider.managed_scaling and elsewhere:

@@ -34,6 +34,8 @@ class Ecs:
         self.tasks: dict[str, Task] = {}
         self.services: dict[tuple[str, str], Service] = {}
         self.instances: dict[str, Instance] = {}
+        self.inactive_instances: dict[str, tuple[Instance, float]] = {}
+        """Deregistered ones that can still be described, each with the moment from which it cannot."""
         self.providers: dict[str, Provider] = {}
         self.busy_until: dict[str, float] = {}
         self.agents_due: dict[str, float] = {}
@@ -59,6 +61,18 @@ class Ecs:
         record = ecs._task_defs.get(ecs._resolve_td_key(reference or ""))
         if record is None:
             raise Refusal("ClientException", f"Unable to find task definition: {reference}")
+        return record
+
+    def active_definition(self, reference: str | None, code: str = "ClientException") -> Wire:
+        """One that tasks may be started from: neither deregistered nor being deleted.
+
+        The rule: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeregisterTaskDefinition.html
+        The words: https://github.com/Cloud-CV/EvalAI/pull/5167 and, of RunTask with its other code,
+        https://github.com/DefangLabs/defang/pull/775
+        """
+        record = self.definition(reference)
+        if record["status"] != "ACTIVE":
+            raise Refusal(code, "TaskDefinition is inactive")
         return record
 
     def provider(self, reference: str | None) -> Provider | None:
@@ -137,6 +151,24 @@ class Ecs:
         task.stopped_at = now
         task.protected_until = None
         self.say(task, "STOPPED")
+
+    def forget_tasks(self, now: float) -> None:
+        """A task that stopped is described for an hour; what knows it afterwards is told that it is MISSING.
+
+        https://repost.aws/knowledge-center/ecs-task-stopped
+        """
+        for task in list(self.tasks.values()):
+            if task.ended and now >= (task.stopped_at or now) + self.core.pace.stopped_task_kept:
+                del self.tasks[task.arn]
+                ecs._tags.pop(task.arn, None)
+
+    def drop_tags(self, task: Task) -> None:
+        """StopTask: "Any tags associated with the task will be deleted."
+
+        https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_StopTask.html
+        """
+        task.tags = []
+        self.put_tags(task.arn, None)
 
     def container_exited(self, arn: str, exit_code: int) -> None:
         """The runtime reports the end of a task's container."""
@@ -230,7 +262,14 @@ class Ecs:
         return next((i for i in self.instances.values() if i.ec2_id == ec2_id), None)
 
     def forget_instance(self, instance: Instance) -> None:
+        """INACTIVE, and described a while longer: "may remain discoverable in your account for a limited time".
+
+        https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeregisterContainerInstance.html
+        """
         self.instances.pop(instance.arn, None)
+        instance.status, instance.agent_connected = "INACTIVE", False
+        until = time.time() + self.core.pace.inactive_instance_kept
+        self.inactive_instances[instance.arn] = (instance, until)
         self.say_instance(instance, "deregistered")
 
     def say_instance(self, instance: Instance, what: str) -> None:

@@ -62,6 +62,15 @@ class Instances:
             raise Refusal("InvalidParameterException", "Container instance status should be one of [ACTIVE,DRAINING]")
         found, failures = self._each(data.get("cluster"), references)
         for instance in found:
+            # "A container instance can't be changed to DRAINING until it has reached an ACTIVE status. If the instance
+            # is in any other status, an error will be received." Which error, no page says.
+            # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateContainerInstancesState.html
+            if instance.status not in ("ACTIVE", "DRAINING"):
+                raise Refusal(
+                    "InvalidParameterException",
+                    f"The container instance {instance.arn} is {instance.status}: its state cannot be changed.",
+                )
+        for instance in found:
             if instance.status != data["status"]:
                 instance.status = data["status"]
                 self.engine.say_instance(instance, instance.status)
@@ -69,7 +78,7 @@ class Instances:
 
     def deregister(self, data: Wire) -> Wire:
         found, _ = self._each(data.get("cluster"), [data.get("containerInstance") or ""])
-        if not found:
+        if not found or found[0].status == "INACTIVE":
             raise Refusal("InvalidParameterException", "Referenced container instance not found.")
         instance = found[0]
         tasks = self.engine.tasks_on(instance)
@@ -87,12 +96,19 @@ class Instances:
         self.engine.forget_instance(instance)
         return {"containerInstance": answer}
 
+    def step(self, now: float) -> None:
+        """Forgets the INACTIVE ones."""
+        gone = [arn for arn, (_, until) in self.engine.inactive_instances.items() if now >= until]
+        for arn in gone:
+            del self.engine.inactive_instances[arn]
+
     def _each(self, cluster: str | None, references: list[str]) -> tuple[list[Instance], list[Wire]]:
         name = self.engine.cluster(cluster)["clusterName"]
         found, failures = [], []
         for reference in references:
             arn = self.engine.arn(f"container-instance/{name}/{reference.rsplit('/', 1)[-1]}")
-            instance = self.engine.instances.get(arn)
+            inactive, _ = self.engine.inactive_instances.get(arn, (None, 0.0))
+            instance = self.engine.instances.get(arn) or inactive
             if instance is None:
                 failures.append({"arn": arn, "reason": "MISSING"})
             else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..core import hex_digits
 from .engine import Ecs
+from .logs import missing_log_group
 from .model import Task
 from .secrets import MissingSecret, check_repository_credentials, environment
 
@@ -13,6 +14,11 @@ _PULL_FAILED = (
 )
 _SECRETS_FAILED = (
     "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: {why}"
+)
+
+_LOG_GROUP_MISSING = (
+    "CannotStartContainerError: Error response from daemon: failed to initialize logging driver: failed to create "
+    "Cloudwatch log stream: ResourceNotFoundException: The specified log group does not exist."
 )
 
 
@@ -31,11 +37,14 @@ def _start(engine: Ecs, task: Task, now: float) -> None:
         check_repository_credentials(container)
         environment(task.definition)
     except MissingSecret as missing:
-        _fail(engine, task, _SECRETS_FAILED.format(why=missing), None, now)
+        fail(engine, task, _SECRETS_FAILED.format(why=missing), None, now)
         return
     if container["image"] in engine.core.faults.images:
         reason = _PULL_FAILED.format(image=container["image"])
-        _fail(engine, task, reason, reason, now)
+        fail(engine, task, reason, reason, now)
+        return
+    if missing_log_group(container):
+        fail(engine, task, "Task failed to start", _LOG_GROUP_MISSING, now)
         return
     task.last_status = "RUNNING"
     task.started_at = now
@@ -45,7 +54,8 @@ def _start(engine: Ecs, task: Task, now: float) -> None:
         engine.containers.start(task)
 
 
-def _fail(engine: Ecs, task: Task, reason: str, container_reason: str | None, now: float) -> None:
+def fail(engine: Ecs, task: Task, reason: str, container_reason: str | None, now: float) -> None:
+    """Ends a task that never ran."""
     task.stop_code = "TaskFailedToStart"
     task.stopped_reason = reason
     task.container_reason = container_reason

@@ -43,6 +43,8 @@ class Task:
     protected_until: float | None = None
     tags: list[Wire] = field(default_factory=list)
     distinct_instance: bool = False
+    counted: bool = False
+    """Its deployment has taken note that it failed to start."""
 
     @property
     def live(self) -> bool:
@@ -180,6 +182,8 @@ class Deployment:
     created_at: float = field(default_factory=time.time)
     updated_at: float = field(default_factory=time.time)
     failed_tasks: int = 0
+    last_good: float = 0.0
+    """When the newest of its tasks was started."""
     rollout_state: str = "IN_PROGRESS"
     rollout_reason: str = ""
     next_start: float = 0.0
@@ -232,8 +236,7 @@ class Service:
         return self.deployments[0]
 
     def percent(self, name: str, default: int) -> int:
-        value = (self.settings.get("deploymentConfiguration") or {}).get(name)
-        return default if value is None else int(value)
+        return percent(self.settings, name, default)
 
     def wire(self, tasks: list[Task], tags: list[Wire] | None) -> Wire:
         mine = [task for task in tasks if task.live]
@@ -258,6 +261,12 @@ class Service:
         }
 
 
+def percent(settings: Wire, name: str, default: int) -> int:
+    """One of the two percentages of a service's deployment configuration."""
+    value = (settings.get("deploymentConfiguration") or {}).get(name)
+    return default if value is None else int(value)
+
+
 @dataclass
 class Provider:
     """A capacity provider on an Auto Scaling group."""
@@ -273,6 +282,8 @@ class Provider:
     due: float = 0.0
     idle_since: float | None = None
     next_evaluation: float = 0.0
+    before: Wire | None = None
+    """Its settings before the update that is under way."""
 
     @property
     def managed_scaling(self) -> bool:

@@ -9,6 +9,7 @@ from ..answers import Refusal
 from ..auto_scaling.machines import Room, room
 from ..auto_scaling.model import IN_SERVICE, Group
 from ..auto_scaling.templates import find
+from . import lifecycle
 from .engine import Ecs
 from .model import Instance, Provider, Task
 
@@ -25,6 +26,8 @@ def step(engine: Ecs, now: float) -> None:
             task.pull_started_at = now
             task.due = now + engine.core.pace.image_pull
             engine.say(task, "PENDING")
+        elif now - task.created_at >= engine.core.pace.provisioning_limit:
+            lifecycle.fail(engine, task, f"TaskFailedToStart: {_why_not(engine, task)}", None, now)
     for provider in engine.providers.values():
         if now >= provider.next_evaluation:
             provider.next_evaluation = now + engine.core.pace.scaling_evaluation
@@ -33,27 +36,51 @@ def step(engine: Ecs, now: float) -> None:
                 _scale(engine, provider, group, now)
 
 
+def _why_not(engine: Ecs, task: Task) -> str:
+    """What a task is told that waited for capacity for too long.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/api_failures_messages.html
+    """
+    registered = _registered(engine, task)
+    active = [instance for instance in registered if instance.status == "ACTIVE"]
+    connected = [instance for instance in active if instance.agent_connected]
+    if not registered:
+        return "EMPTY CAPACITY PROVIDER"
+    if not active:
+        return "NO ACTIVE INSTANCES"
+    if not connected:
+        return "AGENT"
+    if all(_used(engine, instance)[0] + task.memory > instance.memory for instance in connected):
+        return "RESOURCE:MEMORY"
+    if all(_used(engine, instance)[1] + task.cpu > instance.cpu for instance in connected):
+        return "RESOURCE:CPU"
+    return "MemberOf placement constraint unsatisfied"
+
+
+def _registered(engine: Ecs, task: Task) -> list[Instance]:
+    return [i for i in engine.instances.values() if i.cluster == task.cluster and i.provider == task.provider]
+
+
 def _room_for(engine: Ecs, task: Task) -> Instance | None:
     fitting = [
         instance
-        for instance in engine.instances.values()
-        if instance.cluster == task.cluster
-        and instance.provider == task.provider
-        and instance.status == "ACTIVE"
-        and instance.agent_connected
-        and _fits(engine, task, instance)
+        for instance in _registered(engine, task)
+        if instance.status == "ACTIVE" and instance.agent_connected and _fits(engine, task, instance)
     ]
     return min(fitting, key=lambda instance: len(engine.tasks_on(instance)), default=None)
 
 
 def _fits(engine: Ecs, task: Task, instance: Instance) -> bool:
-    held = engine.tasks_on(instance)
-    if task.distinct_instance and any(other.group == task.group for other in held):
+    if task.distinct_instance and any(other.group == task.group for other in engine.tasks_on(instance)):
         return False
-    return (
-        sum(other.memory for other in held) + task.memory <= instance.memory
-        and sum(other.cpu for other in held) + task.cpu <= instance.cpu
-    )
+    memory, cpu = _used(engine, instance)
+    return memory + task.memory <= instance.memory and cpu + task.cpu <= instance.cpu
+
+
+def _used(engine: Ecs, instance: Instance) -> tuple[int, int]:
+    """Memory and CPU that the instance's tasks have reserved."""
+    tasks = engine.tasks_on(instance)
+    return sum(task.memory for task in tasks), sum(task.cpu for task in tasks)
 
 
 def _scale(engine: Ecs, provider: Provider, group: Group, now: float) -> None:

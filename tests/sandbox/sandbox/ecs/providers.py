@@ -9,11 +9,13 @@ import re
 import time
 
 from ..answers import Refusal, Wire
+from ..core import take_one
 from .engine import Ecs
 from .model import Provider
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _RESERVED = ("aws", "ecs", "fargate")
+_BUSY = ("UpdateInProgressException", "The specified capacity provider is in a busy state. Wait and try again.")
 _MISSING = "The specified capacity provider does not exist. Specify a valid name or ARN and try again."
 # An INACTIVE provider is still described for a while.
 INACTIVE_VISIBLE = 5.0
@@ -51,7 +53,7 @@ class Providers:
                 "The specified Auto Scaling group ARN is invalid. Specify a valid Auto "
                 "Scaling group ARN and try again.",
             )
-        if any(p.group == group.name and p.status == "ACTIVE" for p in engine.providers.values()):
+        if any(p.group == group.name and p.status != "INACTIVE" for p in engine.providers.values()):
             raise Refusal(
                 "ClientException",
                 "The specified Auto Scaling group ARN is already being used by another "
@@ -60,6 +62,9 @@ class Providers:
         settings = _complete(given)
         self._check(settings, group.protect_new)
         provider = Provider(name, engine.arn(f"capacity-provider/{name}"), group.arn, group.name, settings)
+        # "Capacity provider is still in a PROVISIONING state": https://github.com/pulumi/pulumi-aws/issues/6061
+        provider.status, provider.update_status = "PROVISIONING", "CREATE_IN_PROGRESS"
+        provider.due = time.time() + engine.core.pace.provider_create
         engine.providers[name] = provider
         engine.put_tags(provider.arn, data.get("tags"))
         group.tags["AmazonECSManaged"] = {
@@ -75,21 +80,22 @@ class Providers:
     def update(self, data: Wire) -> Wire:
         provider = self._existing(data.get("name"))
         if provider.update_status.endswith("_IN_PROGRESS"):
-            raise Refusal(
-                "UpdateInProgressException", "The specified capacity provider is in a busy state. Wait and try again."
-            )
+            raise Refusal(*_BUSY)
         given = data.get("autoScalingGroupProvider") or {}
         merged = {**provider.settings, **given}
         merged["managedScaling"] = {**provider.settings["managedScaling"], **(given.get("managedScaling") or {})}
         group = self.engine.groups.by_name.get(provider.group)
         self._check(merged, bool(group and group.protect_new))
-        provider.settings = merged
-        provider.update_status = "UPDATE_IN_PROGRESS"
+        provider.before, provider.settings = provider.settings, merged
+        provider.update_status, provider.update_reason = "UPDATE_IN_PROGRESS", None
         provider.due = time.time() + self.engine.core.pace.provider_update
         return {"capacityProvider": provider.wire(None)}
 
     def delete(self, data: Wire) -> Wire:
         provider = self._existing(data.get("capacityProvider"))
+        # Of the errors of https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeleteCapacityProvider.html
+        if provider.update_status in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS"):
+            raise Refusal(*_BUSY)
         if provider.update_status != "DELETE_IN_PROGRESS":
             provider.update_status = "DELETE_IN_PROGRESS"
             provider.update_reason = None
@@ -125,10 +131,28 @@ class Providers:
             provider.due = 0
             if provider.status == "INACTIVE":
                 del self.engine.providers[provider.name]
+            elif provider.update_status == "CREATE_IN_PROGRESS":
+                provider.status, provider.update_status = "ACTIVE", "CREATE_COMPLETE"
+                self.engine.core.journal.event("provider", "ACTIVE", provider=provider.name)
             elif provider.update_status == "UPDATE_IN_PROGRESS":
-                provider.update_status = "UPDATE_COMPLETE"
+                self._finish_update(provider)
             elif provider.update_status == "DELETE_IN_PROGRESS":
                 self._finish_deletion(provider, now)
+
+    def _finish_update(self, provider: Provider) -> None:
+        """A failed one leaves the provider ACTIVE and as it was, until the next one goes well.
+
+        https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_CapacityProvider.html
+        """
+        fault = next((f for f in self.engine.core.faults.provider_updates if f.get("provider") == provider.name), None)
+        if fault is not None and take_one(fault):
+            provider.settings = provider.before or provider.settings
+            provider.update_status = "UPDATE_FAILED"
+            provider.update_reason = fault.get("reason", "The scaling plan of the capacity provider was not updated.")
+        else:
+            provider.update_status = "UPDATE_COMPLETE"
+        provider.before = None
+        self.engine.core.journal.event("provider", provider.update_status, provider=provider.name)
 
     def _finish_deletion(self, provider: Provider, now: float) -> None:
         clusters = self.engine.clusters_with(provider.name)

@@ -17,6 +17,9 @@ from .model import Deployment, Service, Task
 # The same complaint is not repeated more often than this.
 COMPLAINT_INTERVAL = 2.0
 LONGEST_BACKOFF_FACTOR = 20
+# "Minimum threshold <= 0.5 * desired count => maximum threshold", 3 and 200.
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html
+LEAST_FAILURES, MOST_FAILURES = 3, 200
 
 
 def step(engine: Ecs, now: float) -> None:
@@ -82,12 +85,19 @@ def _healthy(engine: Ecs, task: Task, now: float) -> bool:
 
 
 def _count_failures(engine: Ecs, service: Service, primary: Deployment, now: float) -> None:
-    """Only tasks that never reached RUNNING count, and one that does forgives the earlier ones."""
+    """Only tasks that never reached RUNNING count, and one that does forgives the earlier ones.
+
+    One that found no capacity counts too: https://github.com/aws/containers-roadmap/issues/1273
+    """
     mine = [task for task in engine.tasks.values() if task.started_by == primary.id]
-    failed = [task for task in mine if task.stop_code == "TaskFailedToStart"]
     last_good = max((task.started_at or 0 for task in mine), default=0)
-    count = sum((task.stopped_at or 0) > last_good for task in failed)
-    if count > primary.failed_tasks:
+    if last_good > primary.last_good:
+        primary.last_good, primary.failed_tasks = last_good, 0
+    failed = [task for task in mine if task.stop_code == "TaskFailedToStart" and not task.counted]
+    for task in failed:
+        task.counted = True
+    n_new = sum((task.stopped_at or 0) > primary.last_good for task in failed)
+    if n_new:
         newest = max(failed, key=lambda task: task.stopped_at or 0)
         primary.backoff = min(
             max(primary.backoff * 2, engine.core.pace.restart_backoff),
@@ -95,10 +105,10 @@ def _count_failures(engine: Ecs, service: Service, primary: Deployment, now: flo
         )
         primary.next_start = now + primary.backoff
         say(engine, service, f"was unable to start a task. Reason: {newest.stopped_reason}", now)
-    primary.failed_tasks = count
+    primary.failed_tasks += n_new
     breaker = (service.settings.get("deploymentConfiguration") or {}).get("deploymentCircuitBreaker") or {}
-    threshold = max(3, math.ceil(primary.desired * 0.5))
-    if breaker.get("enable") and primary.rollout_state == "IN_PROGRESS" and count >= threshold:
+    threshold = min(max(math.ceil(primary.desired * 0.5), LEAST_FAILURES), MOST_FAILURES)
+    if breaker.get("enable") and primary.rollout_state == "IN_PROGRESS" and primary.failed_tasks >= threshold:
         primary.rollout_state = "FAILED"
         primary.rollout_reason = "ECS deployment circuit breaker: tasks failed to start."
         say(engine, service, f"(deployment {primary.id}) deployment failed: tasks failed to start.", now)
@@ -109,6 +119,7 @@ def _start_missing(
 ) -> None:
     if primary.rollout_state == "FAILED" or now < primary.next_start:
         return
+    # "This value is rounded down": https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentConfiguration.html
     ceiling = math.floor(service.desired * service.percent("maximumPercent", 200) / 100)
     missing = min(service.desired - len(wanted), ceiling - len(live))
     if missing <= 0:

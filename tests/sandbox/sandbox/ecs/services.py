@@ -10,7 +10,7 @@ import time
 from ..answers import Refusal, Wire
 from . import rollout
 from .engine import Ecs
-from .model import Service, Strategy
+from .model import Service, Strategy, percent
 
 # Members that are kept as they were given and answered again.
 _KEPT = (
@@ -45,9 +45,7 @@ class Services:
             if data.get("clientToken") and data == old.request:
                 return {"service": self._wire(old, True)}
             raise Refusal("InvalidParameterException", "Creation of service was not idempotent.")
-        definition = engine.definition(data.get("taskDefinition"))
-        if definition["status"] != "ACTIVE":
-            raise Refusal("ClientException", "TaskDefinition is inactive")
+        definition = engine.active_definition(data.get("taskDefinition"))
         if data.get("launchType") and data.get("capacityProviderStrategy"):
             raise Refusal(
                 "InvalidParameterException",
@@ -88,14 +86,11 @@ class Services:
             raise Refusal("ServiceNotActiveException", "Service was not ACTIVE.")
         definition_arn = service.definition_arn
         if data.get("taskDefinition"):
-            definition = engine.definition(data["taskDefinition"])
-            if definition["status"] != "ACTIVE":
-                raise Refusal("ClientException", "TaskDefinition is inactive")
-            definition_arn = definition["taskDefinitionArn"]
+            definition_arn = engine.active_definition(data["taskDefinition"])["taskDefinitionArn"]
         if data.get("capacityProviderStrategy"):
             self._check_strategy(engine.cluster(service.cluster), data["capacityProviderStrategy"])
-            service.strategy = data["capacityProviderStrategy"]
         self._keep(service, data)
+        service.strategy = data.get("capacityProviderStrategy") or service.strategy
         if "desiredCount" in data:
             service.desired = int(data["desiredCount"])
         fresh = definition_arn != service.definition_arn or data.get("forceNewDeployment")
@@ -180,15 +175,10 @@ class Services:
 
     @staticmethod
     def _keep(service: Service, data: Wire) -> None:
-        for key in _KEPT:
-            if data.get(key) is not None:
-                service.settings[key] = data[key]
-        ceiling = service.percent("maximumPercent", 200)
-        if service.settings.get("availabilityZoneRebalancing") == "ENABLED" and ceiling <= 100:
-            raise Refusal(
-                "InvalidParameterException",
-                "Availability Zone rebalancing does not support maximumPercent less than or equal to 100.",
-            )
+        """Takes the settings over, or refuses and leaves the service as it was."""
+        settings = {**service.settings, **{key: data[key] for key in _KEPT if data.get(key) is not None}}
+        _check_percents(settings)
+        service.settings = settings
 
     def _check_strategy(self, cluster: Wire, strategy: Strategy) -> None:
         if not strategy:
@@ -208,3 +198,22 @@ class Services:
                 "The specified capacity provider strategy must contain at "
                 "least one capacity provider with a weight value greater than zero.",
             )
+
+
+def _check_percents(settings: Wire) -> None:
+    """Which pairs of percentages ECS takes.
+
+    The second text is what CreateService answers; that UpdateService checks the same is the harsher reading of
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentConfiguration.html
+    """
+    ceiling = percent(settings, "maximumPercent", 200)
+    if settings.get("availabilityZoneRebalancing") == "ENABLED" and ceiling <= 100:
+        raise Refusal(
+            "InvalidParameterException",
+            "Availability Zone rebalancing does not support maximumPercent less than or equal to 100.",
+        )
+    if ceiling == 100 and percent(settings, "minimumHealthyPercent", 100) == 100:
+        raise Refusal(
+            "InvalidParameterException",
+            "Both maximumPercent and minimumHealthyPercent cannot be 100 as this will block deployments",
+        )

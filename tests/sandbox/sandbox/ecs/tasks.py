@@ -26,7 +26,7 @@ class Tasks:
     def run(self, data: Wire) -> Wire:
         """A task outside any service, on a capacity provider."""
         cluster = self.engine.cluster(data.get("cluster"))
-        definition = self.engine.definition(data.get("taskDefinition"))
+        definition = self.engine.active_definition(data.get("taskDefinition"), "InvalidParameterException")
         strategy = data.get("capacityProviderStrategy") or cluster["defaultCapacityProviderStrategy"]
         if not strategy:
             raise Refusal("InvalidParameterException", "No Container Instances were found in your cluster.")
@@ -54,6 +54,7 @@ class Tasks:
         else:
             # Nobody there to do it until the agent is back.
             task.desired_status = "STOPPED"
+        self.engine.drop_tags(task)
         return {"task": task.wire(False)}
 
     def describe(self, data: Wire) -> Wire:
@@ -146,6 +147,9 @@ class Tasks:
             return self._missing(cluster, reference)
         service = self.engine.services.get((task.cluster, task.service or ""))
         if service is None or task.ended:
+            # Of a task that has ended no page says what it gets, protection on or off. As one that is of no service any
+            # more is the harsher reading of
+            # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/api_failures_messages.html
             return {
                 "arn": task.arn,
                 "reason": "TASK_NOT_VALID",

@@ -51,10 +51,17 @@ def app_of(apps: dict[str, App], token: str | None, now: float) -> App:
 
 
 def installation(app: App, target: str, now: float) -> Wire:
-    """The App's installation on this organization, repository or enterprise."""
+    """The App's installation on this organization, repository, user or enterprise.
+
+    GitHub takes a name in any spelling, and answers with the account's own:
+    https://docs.github.com/en/rest/apps/apps#get-an-organization-installation-for-the-authenticated-app
+    """
+    kind, name = target.lower().split("/")[:2]
+    # A repository is in the installation of its owner, an organization or a user.
+    wanted = (f"orgs/{name}", f"users/{name}", target.lower()) if kind == "repos" else (target.lower(),)
     for number, key in app.accounts.items():
         owner = key.split("/")[1]
-        if target == key or (target.startswith("repos/") and key == f"orgs/{target.split('/')[1]}"):
+        if key.lower() in wanted:
             return installation_wire(app, number, owner, now)
     raise Denied(404, "Not Found")
 
@@ -70,7 +77,7 @@ def new_token(app: App, number: int, now: float) -> Token:
 
 def installation_wire(app: App, number: int, owner: str, now: float) -> Wire:
     moment = utc(now)
-    kind = "Enterprise" if app.accounts[number].startswith("enterprises/") else "Organization"
+    kind = {"enterprises": "Enterprise", "users": "User"}.get(app.accounts[number].split("/")[0], "Organization")
     return {
         "id": number,
         "account": enterprise_wire(owner, moment) if kind == "Enterprise" else account_wire(owner, kind),

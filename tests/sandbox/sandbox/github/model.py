@@ -93,6 +93,8 @@ class Runner:
 class RunnerGroup:
     id: int
     name: str
+    inherited: bool = False
+    """Of the organization's enterprise, which lets the organization use it."""
 
 
 @dataclass

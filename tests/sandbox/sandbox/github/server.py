@@ -256,9 +256,14 @@ class GitHub:
         return Response(200, apps.installation(app, match["target"], clock()), {})
 
     def list_installations(self, request: Request, _: re.Match[str]) -> Response:
+        """A plain list, 30 of them unless `per_page` says otherwise.
+
+        https://docs.github.com/en/rest/apps/apps#list-installations-for-the-authenticated-app
+        """
         app = apps.app_of(self.apps, bearer(request), clock())
         found = [apps.installation_wire(app, n, key.split("/")[1], clock()) for n, key in app.accounts.items()]
-        return Response(200, found, {})  # type: ignore[arg-type]
+        page = self._page(request, found, "installations")
+        return Response(200, page.body["installations"], page.headers)  # type: ignore[index, arg-type]
 
     def new_installation_token(self, request: Request, match: re.Match[str]) -> Response:
         app = apps.app_of(self.apps, bearer(request), clock())
@@ -301,7 +306,7 @@ class GitHub:
             "workflow_restrictions_read_only": False,
         }
         if target.kind == "orgs":
-            body["inherited"] = False
+            body["inherited"] = group.inherited
             body["selected_repositories_url"] = f"{url}/repositories"
         else:
             body["selected_organizations_url"] = f"{url}/organizations"
@@ -333,6 +338,7 @@ ROUTES = _routes(
     ("GET", "/app", GitHub.get_app),
     ("GET", "/app/installations", GitHub.list_installations),
     ("GET", f"/{_TARGET}/installation", GitHub.get_installation),
+    ("GET", "/(?P<target>users/[^/]+)/installation", GitHub.get_installation),
     ("POST", r"/app/installations/(?P<id>\d+)/access_tokens", GitHub.new_installation_token),
     ("DELETE", "/installation/token", GitHub.revoke_token),
 )

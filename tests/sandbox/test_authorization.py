@@ -1,0 +1,147 @@
+"""What IAM is asked for a call, and what a policy that binds it makes of the answer.
+
+https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+
+from pool_by_hand import PoolByHand, refused
+from world import World
+
+Statement = dict[str, Any]
+TAG = "github-runner-pool:id"
+STACK = "arn:aws:cloudformation:us-east-1:000000000000:stack/made-up/0a1b2c3d-1111-2222-3333-444455556666"
+TASK_ACTIONS = ["ecs:StopTask", "ecs:UpdateTaskProtection"]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A world in which every call is checked against policies."""
+    with World.start(tmp_path_factory.mktemp("authorization"), time_scale=0.3, authorize="true") as started:
+        started.prepare()
+        yield started
+
+
+@pytest.fixture
+def pool(world: World) -> Iterator[PoolByHand]:
+    made = PoolByHand(world)
+    yield made
+    made.tear_down()
+
+
+def client(world: World, service: str, name: str, *statements: Statement) -> Any:
+    """A client in a role with these statements alone."""
+    iam = world.client("iam")
+    trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)["Role"]["Arn"]
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **one} for one in statements]})
+    iam.put_role_policy(RoleName=name, PolicyName="all", PolicyDocument=policy)
+    given = world.client("sts").assume_role(RoleArn=role, RoleSessionName="test")["Credentials"]
+    return boto3.client(
+        service,
+        endpoint_url=world.aws,
+        region_name=world.region,
+        aws_access_key_id=given["AccessKeyId"],
+        aws_secret_access_key=given["SecretAccessKey"],
+        aws_session_token=given["SessionToken"],
+    )
+
+
+def in_cluster(name: str) -> Statement:
+    condition = {"ArnLike": {"ecs:cluster": f"arn:aws:ecs:*:*:cluster/{name}"}}
+    return {"Action": TASK_ACTIONS, "Resource": "*", "Condition": condition}
+
+
+def test_a_task_is_bound_by_its_cluster(world: World, pool: PoolByHand) -> None:
+    pool.make_capacity().make_service(1)
+    pool.wait_online(1)
+    task = pool.tasks()[0]["taskArn"]
+    elsewhere = client(world, "ecs", "elsewhere", in_cluster("another"))
+    for call, more in (("stop_task", {"task": task}), ("update_task_protection", {"tasks": [task]})):
+        asked = {"cluster": pool.cluster, **more, **({"protectionEnabled": False} if "tasks" in more else {})}
+        with refused("AccessDeniedException", "not authorized"):
+            getattr(elsewhere, call)(**asked)
+    here = client(world, "ecs", "here", in_cluster(pool.cluster))
+    find = {"cluster": pool.cluster, "tasks": [task]}
+    assert here.update_task_protection(**find, protectionEnabled=True)["failures"] == []
+    here.stop_task(cluster=pool.cluster, task=task)
+    # It has no tags any more, and is in its cluster all the same.
+    here.stop_task(cluster=pool.cluster, task=task)
+
+
+def test_a_task_that_was_stopped_is_no_longer_bound_by_its_tags(world: World, pool: PoolByHand) -> None:
+    tags = [{"key": TAG, "value": "ghr-mine"}]
+    pool.make_capacity().make_service(1, tags=tags, propagateTags="SERVICE")
+    pool.wait_online(1)
+    task = pool.tasks()[0]["taskArn"]
+    condition = {"StringLike": {f"aws:ResourceTag/{TAG}": "ghr-*"}}
+    tagged = client(world, "ecs", "tagged", {"Action": TASK_ACTIONS, "Resource": "*", "Condition": condition})
+    tagged.stop_task(cluster=pool.cluster, task=task)
+    with refused("AccessDeniedException", "ecs:StopTask"):
+        tagged.stop_task(cluster=pool.cluster, task=task)
+    with refused("AccessDeniedException", "ecs:UpdateTaskProtection"):
+        tagged.update_task_protection(cluster=pool.cluster, tasks=[task], protectionEnabled=False)
+
+
+@pytest.mark.parametrize("name", ["/ci/token", "ci-token"])
+def test_a_parameter_is_the_same_resource_by_its_name_its_arn_and_its_version(world: World, name: str) -> None:
+    world.put_parameter(name, "secret")
+    arn = f"arn:aws:ssm:{world.region}:{world.account}:parameter/{name.removeprefix('/')}"
+    role = "reader" + name.replace("/", "-")
+    reader = client(world, "ssm", role, {"Action": "ssm:GetParameter", "Resource": arn})
+    for reference in (name, arn, f"{name}:1", f"{arn}:1"):
+        found = reader.get_parameter(Name=reference, WithDecryption=True)["Parameter"]
+        assert found["Value"] == "secret"
+    other = client(world, "ssm", f"{role}-other", {"Action": "ssm:GetParameter", "Resource": f"{arn}-other"})
+    for reference in (name, arn):
+        with refused("AccessDeniedException", arn):
+            other.get_parameter(Name=reference)
+
+
+def test_a_parameter_by_its_arn_needs_the_key_that_it_is_encrypted_with(world: World) -> None:
+    key = f"arn:aws:kms:{world.region}:{world.account}:key/0a1b2c3d-1111-2222-3333-444455556666"
+    ssm = world.client("ssm")
+    ssm.put_parameter(Name="/ci/own-key", Value="secret", Type="SecureString", KeyId=key)
+    arn = ssm.get_parameter(Name="/ci/own-key")["Parameter"]["ARN"]
+    keyless = client(world, "ssm", "keyless", {"Action": "ssm:GetParameter", "Resource": arn})
+    for reference in ("/ci/own-key", arn):
+        with refused("AccessDeniedException", "kms:Decrypt"):
+            keyless.get_parameter(Name=reference, WithDecryption=True)
+
+
+def test_a_stack_is_described_by_its_arn_in_the_state_that_a_test_gives_it(world: World) -> None:
+    statement = {"Action": "cloudformation:DescribeStacks", "Resource": f"{STACK.rsplit('/', 1)[0]}/*"}
+    allowed = client(world, "cloudformation", "describes", statement)
+    with refused("ValidationError", "does not exist"):
+        allowed.describe_stacks(StackName=STACK)
+    for status in ("UPDATE_ROLLBACK_FAILED", "DELETE_IN_PROGRESS"):
+        world.post("/stacks", stack_id=STACK, status=status)
+        (found,) = allowed.describe_stacks(StackName=STACK)["Stacks"]
+        assert (found["StackId"], found["StackName"], found["StackStatus"]) == (STACK, "made-up", status)
+    refusing = client(world, "cloudformation", "describes-not", {**statement, "Resource": "arn:aws:x:::stack/y"})
+    for given in ({"StackName": STACK}, {"StackName": "made-up"}, {}):
+        with refused("AccessDenied", "cloudformation:DescribeStacks"):
+            refusing.describe_stacks(**given)
+    world.post("/stacks", stack_id=STACK, status=None)
+    with refused("ValidationError", "does not exist"):
+        allowed.describe_stacks(StackName=STACK)
+
+
+def test_a_stack_of_the_engine_is_described_in_another_state_and_then_in_its_own(world: World) -> None:
+    body = json.dumps({"Resources": {"Cluster": {"Type": "AWS::ECS::Cluster"}}})
+    stack = world.create_stack("real", body).expect("CREATE_COMPLETE")
+    world.post("/stacks", stack_id=stack.id, status="DELETE_IN_PROGRESS")
+    assert stack.status == "DELETE_IN_PROGRESS"
+    world.post("/stacks", stack_id=stack.id, status=None)
+    assert stack.status == "CREATE_COMPLETE"
+    stack.delete().settled()
+    found = world.client("cloudformation").describe_stacks(StackName=stack.id)["Stacks"]
+    assert [one["StackStatus"] for one in found] == ["DELETE_COMPLETE"]
