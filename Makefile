@@ -154,13 +154,14 @@ document-gate: $(VENV)/made $(ACTIONLINT)
 test: ## Run the Rust tests
 	cargo test --locked
 
-# With 10,000 seeds or more it is evidence, and the README shows its figures.
+# With 10,000 seeds or more it is evidence, and the README shows its figures. The first seed follows from the commit, so
+# that a run takes seeds that none has taken before; FROM= says another.
 .PHONY: simulate
-simulate: ## Run the simulation with SEEDS=10000, or tell one run: SEED=7, or SCRIPT= a file that a failure has written
+simulate: ## Run the simulation with SEEDS=10000, from FROM= on, or tell one run: SEED=7, or SCRIPT= a file that a failure has written
 ifneq ($(SEED)$(SCRIPT),)
 	SIMULATION_SEED=$(SEED) SIMULATION_SCRIPT=$(SCRIPT) cargo test --locked --test simulation -- --nocapture one_run_told
 else
-	SIMULATION_SEEDS=$(SEEDS) cargo test --locked --test simulation -- --nocapture whatever_happens
+	SIMULATION_SEEDS=$(SEEDS) SIMULATION_FROM=$(FROM) cargo test --locked --test simulation -- --nocapture whatever_happens
 endif
 
 .PHONY: sandbox-test

@@ -106,6 +106,7 @@ pub(super) async fn siblings<W: World>(world: &W, held: &Continuation, outcome: 
     let mut pools = pools_of(world, origin).await?;
     pools.retain(|id| *id != held.id && !absent.others.contains(id));
     if pools.is_empty() {
+        release_lock(world, held).await?;
         return Ok(Siblings::Done(None));
     }
     let (word, unknown) = stack_deletion(world, origin).await?;
@@ -116,6 +117,17 @@ pub(super) async fn siblings<W: World>(world: &W, held: &Continuation, outcome: 
         pools.retain(|id| !turn.is_live(id));
     }
     Ok(Siblings::Done(report::pools_left(&pools, unknown.as_ref())))
+}
+
+/// Removes the record of a resource that has no pool any more, where the Delete had one of its own: it is about a pool
+/// that another request, answered since, did not come to build.
+async fn release_lock<W: World>(world: &W, held: &Continuation) -> Call<()> {
+    let origin = &held.request.origin;
+    let left = turn_of_resource(world, origin).await?;
+    if left.is_some_and(|turn| turn.answer().is_some() && !turn.is_of(&held.request)) {
+        world.succession().release_turn(&record_name(origin)).await?;
+    }
+    Ok(())
 }
 
 /// The pool that an Update goes back from.

@@ -1,15 +1,18 @@
 //! The figures of a run, as the README shows them.
 
 use crate::history::Figures;
+use crate::seeds::Seeds;
 
 const BEGIN: &str = "<!-- figures of the simulation: written by `make simulate`, not by hand -->\n";
 const END: &str = "<!-- end of the figures of the simulation -->";
 
 /// The table.
-pub(crate) fn table(figures: &Figures) -> String {
+pub(crate) fn table(figures: &Figures, seeds: &Seeds) -> String {
     let n_faults: u64 = figures.faults.values().sum();
     let rows = [
         ("seeds", grouped(figures.seeds)),
+        ("fresh ones, which no run had before", grouped(seeds.n_fresh)),
+        ("the first of them", seeds.from.to_string()),
         ("hours of virtual time", grouped(figures.virtual_hours as u64)),
         ("events", grouped(figures.events)),
         ("calls of the function", grouped(figures.calls)),

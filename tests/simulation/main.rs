@@ -8,7 +8,7 @@
 //! What stands here is a model, with AWS's and GitHub's pages as its source and the harsher reading where they are silent.
 //! It knows nothing of HTTP: the adapters have tests of their own.
 //!
-//! `make simulate SEEDS=10000` runs many, `make simulate SEED=7` tells one, `make simulate SCRIPT=FILE` replays a file.
+//! `make simulate SEEDS=10000` runs many, `FROM=` says from where, `make simulate SEED=7` tells one, `make simulate SCRIPT=FILE` replays a file.
 
 #![expect(
     clippy::as_conversions,
@@ -40,6 +40,7 @@ mod planted;
 mod ports;
 mod run;
 mod script;
+mod seeds;
 mod stories;
 mod world;
 
@@ -49,10 +50,11 @@ use std::path::Path;
 
 use planted::BUGS;
 use script::{Author, Script};
+use seeds::Seeds;
 
-/// Seeds of a run of the tests.
+/// Fresh seeds of a run of the tests.
 const SEEDS: u64 = 500;
-/// So many seeds are evidence, and the README shows their figures.
+/// So many fresh seeds are evidence, and the README shows their figures.
 const SEEDS_OF_EVIDENCE: u64 = 10_000;
 /// Seeds in which a planted bug has to be caught.
 const SEEDS_FOR_A_BUG: u64 = 400;
@@ -63,24 +65,29 @@ fn asked(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Seeds that have failed once, and are run first ever since.
-fn kept_seeds() -> Vec<u64> {
-    let lines = include_str!("kept_seeds.txt").lines().filter(|line| !line.starts_with('#'));
-    lines.filter_map(|line| line.split_whitespace().next()).map(|seed| seed.parse().unwrap()).collect()
-}
-
 #[test]
 fn whatever_happens_no_job_dies_and_no_stack_hangs() {
     let n_seeds = asked("SIMULATION_SEEDS").map_or(SEEDS, |n| n.parse().unwrap());
-    let kept = kept_seeds();
-    let seeds: Vec<u64> = kept.iter().copied().chain((0..n_seeds).filter(|seed| !kept.contains(seed))).collect();
-    let sum = many::run_all(&seeds);
-    let table = figures::table(&sum.figures);
+    let seeds = Seeds::of(n_seeds, asked("SIMULATION_FROM").map(|from| from.parse().unwrap()));
+    println!(
+        "{} fresh seeds from {}, and {} of every run",
+        seeds.n_fresh,
+        seeds.from,
+        seeds.all.len() as u64 - n_seeds
+    );
+    let sum = many::run_all(&seeds.all);
+    let table = figures::table(&sum.figures, &seeds);
     println!("{table}");
-    assert!(sum.failed.is_empty(), "\n{}\n{} of {} seeds failed", sum.failed.join("\n"), sum.failed.len(), seeds.len());
+    assert!(
+        sum.failed.is_empty(),
+        "\n{}\n{} of {} seeds failed",
+        sum.failed.join("\n"),
+        sum.failed.len(),
+        seeds.all.len()
+    );
     let wanted = coverage::wanted();
     let missing: BTreeSet<&String> = wanted.difference(&sum.occurred).collect();
-    assert!(missing.is_empty(), "never occurred in {} seeds: {missing:#?}", seeds.len());
+    assert!(missing.is_empty(), "never occurred in {} seeds: {missing:#?}", seeds.all.len());
     assert_eq!((sum.figures.jobs_lost, sum.figures.answers_late), (0, 0));
     let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let readme = fs::read_to_string(&place).unwrap();
