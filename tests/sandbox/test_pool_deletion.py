@@ -157,6 +157,12 @@ def test_foreign_resources_of_nearly_the_same_name_survive(stage: Stage) -> None
         ecs.register_task_definition(
             family=name, containerDefinitions=[{"name": "app", "image": "nginx", "memoryReservation": 100}]
         )
+
+    def active() -> bool:
+        found = ecs.describe_capacity_providers(capacityProviders=[f"{pool_id}-2", other])["capacityProviders"]
+        return all(provider["status"] == "ACTIVE" for provider in found)
+
+    world.wait_for("the foreign providers", active)
     hand.associate([pool_id, f"{pool_id}-2", other])
     hand.wait_associated()
     strategy = [{"capacityProvider": other, "weight": 1}]
