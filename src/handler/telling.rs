@@ -24,6 +24,8 @@ use super::LAST_MOMENT;
 
 /// Between the two tries to write an answer down.
 const RECORDING_PAUSE: Duration = Duration::from_millis(500);
+/// How long it may take to write down whether an answer was taken: within [`LAST_MOMENT`].
+const NOTING_MAX: Duration = Duration::from_secs(1);
 /// How long writing an answer down may keep it from being sent.
 const RECORDING_MAX: Duration = Duration::from_secs(5);
 
@@ -43,6 +45,8 @@ pub(super) struct Caller {
 enum Agreed {
     /// This body.
     Send(Vec<u8>),
+    /// This one, which another delivery has written down.
+    Repeat(String),
     /// Nothing: a newer request is at work, and nobody waits for this one.
     Nothing,
 }
@@ -59,7 +63,14 @@ pub(super) async fn answer<W: World>(
 ) -> Result<(), DeliveryError> {
     let body = response(settings, caller, physical_id, outcome).to_body();
     match if is_recorded { agreed(world, caller, outcome, body).await } else { Agreed::Send(body) } {
-        Agreed::Send(body) => deliver(world, caller, body, deadline).await,
+        Agreed::Send(body) => {
+            let delivered = deliver(world, caller, body, deadline).await;
+            if delivered.is_err() {
+                note_delivery(world, caller, false).await;
+            }
+            delivered
+        }
+        Agreed::Repeat(body) => repeat(world, caller, body, deadline).await,
         Agreed::Nothing => {
             tracing::info!(step = "yield", "a newer request for this resource took over, so this one is not answered");
             Ok(())
@@ -75,7 +86,31 @@ pub(super) async fn repeat<W: World>(
     deadline: Timestamp,
 ) -> Result<(), DeliveryError> {
     tracing::info!(step = "answer", "this request was answered before, so that answer is repeated");
-    deliver(world, caller, body.into_bytes(), deadline).await
+    let delivered = deliver(world, caller, body.into_bytes(), deadline).await;
+    note_delivery(world, caller, delivered.is_ok()).await;
+    delivered
+}
+
+/// Writes down that CloudFormation did not take an answer, or that it has taken it after all. The Delete after a Create
+/// whose answer was never taken carries an id that CloudFormation made up.
+async fn note_delivery<W: World>(world: &W, caller: &Caller, is_delivered: bool) {
+    if caller.request.request_type != RequestType::Create {
+        return;
+    }
+    let noted = async {
+        let (name, turn) = turn_of(world, caller).await?;
+        match turn.filter(|turn| turn.is_of(&caller.request) && turn.is_undelivered() == is_delivered) {
+            Some(turn) => {
+                world.succession().take_turn(&name, &turn.delivered(is_delivered).to_record()).await.map(drop)
+            }
+            None => Ok(()),
+        }
+    };
+    let time_is_up = world.clock().sleep_until(world.clock().now() + NOTING_MAX);
+    match select(std::pin::pin!(AssertUnwindSafe(noted).catch_unwind()), std::pin::pin!(time_is_up)).await {
+        Either::Left((Ok(Ok(())), _)) => {}
+        Either::Left(..) | Either::Right(..) => tracing::warn!(step = "note_delivery", is_delivered),
+    }
 }
 
 async fn deliver<W: World>(
@@ -135,7 +170,7 @@ async fn recorded<W: World>(world: &W, caller: &Caller, outcome: &Outcome, body:
         }
     };
     if let Some(earlier) = turn.answer() {
-        return Ok(Agreed::Send(earlier.as_bytes().to_vec()));
+        return Ok(Agreed::Repeat(earlier.to_owned()));
     }
     world.succession().take_turn(&name, &turn.answered(body, outcome).to_record()).await?;
     Ok(this)

@@ -83,6 +83,9 @@ pub struct Turn {
     live_content: Option<String>,
     /// Invocations of the request before the one that wrote this.
     hop: u32,
+    /// Whether CloudFormation did not take that answer, in all the tries of the last invocation that sent it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    undelivered: bool,
     /// The answer, once there is one: what CloudFormation was told, or is about to be.
     #[serde(skip)]
     answer: Option<String>,
@@ -145,6 +148,7 @@ impl Turn {
             pool: held.held_pool().to_owned(),
             purpose,
             hop: held.hops,
+            undelivered: false,
             answer: None,
         }
     }
@@ -169,6 +173,7 @@ impl Turn {
                 pool: String::new(),
                 purpose: Purpose::Present,
                 hop: 0,
+                undelivered: false,
                 answer: None,
             },
         }
@@ -219,6 +224,7 @@ impl Turn {
             live_content: self.live_content.clone(),
             content: None,
             hop: 0,
+            undelivered: false,
             answer: None,
         })
     }
@@ -227,7 +233,20 @@ impl Turn {
     /// response never arrived, and no Create or Update has had a SUCCESS that a Delete has not undone since.
     #[must_use]
     pub fn pool_without_success(&self) -> Option<&str> {
-        (self.is_of_create && self.live_pool.is_none()).then_some(self.pool.as_str())
+        let is_known = self.live_pool.is_some() && !self.undelivered;
+        (self.is_of_create && !is_known).then_some(self.pool.as_str())
+    }
+
+    /// The same turn, with the word whether CloudFormation took its answer.
+    #[must_use]
+    pub fn delivered(self, is_delivered: bool) -> Self {
+        Self { undelivered: !is_delivered, ..self }
+    }
+
+    /// Whether CloudFormation did not take the answer.
+    #[must_use]
+    pub const fn is_undelivered(&self) -> bool {
+        self.undelivered
     }
 
     /// The pool that this Delete takes down, and whether with all others of the resource.
@@ -295,6 +314,11 @@ fn wanted_content(held: &Continuation) -> Option<String> {
 
 fn digits_of(pool: &str) -> Option<String> {
     PhysicalId::try_from(pool.to_owned()).ok().map(|id| id.digits().to_owned())
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's `skip_serializing_if` passes a reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 fn digest(request: &Request) -> String {
@@ -400,10 +424,13 @@ pub(super) fn fenced_until(held: &Continuation) -> Option<Timestamp> {
     held.memory.interrupted_at.map(|since| since + REDELIVERY)
 }
 
-/// Whether the record is this request's to remove, once its pool is gone and no other one stays.
+/// Whether the record is this request's to remove, once its pool is gone and no other one stays: not where it says that
+/// another pool of the resource is in use.
 pub(super) fn leaves_record(held: &Continuation, seen: &Observed) -> bool {
     let is_all = matches!(&held.goal, Goal::Absent(absent) if absent.kept.is_none());
-    is_all && seen.turn.is_some() && matches!(standing(held, seen), Standing::Holds)
+    let has_other = |turn: &Turn| turn.live_pool.as_deref().is_some_and(|live| live != held.id.digits());
+    let is_last = covers_resource(held) || !seen.turn.as_ref().is_some_and(|seen| has_other(&seen.turn));
+    is_all && is_last && seen.turn.is_some() && matches!(standing(held, seen), Standing::Holds)
 }
 
 /// Whether a Delete of the pool with this id keeps a record of its own: the resource's one is about another pool.

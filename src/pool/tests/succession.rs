@@ -221,6 +221,10 @@ fn the_pool_of_a_create_has_no_success_until_one_is_responded_and_again_once_it_
     let done = create.answered("done", &succeeded());
     assert!(done.is_live(&id) && done.pool_without_success().is_none());
 
+    let lost = done.clone().delivered(false);
+    assert_eq!(lost.pool_without_success(), Some(id.as_str()), "CloudFormation has not heard of it");
+    assert_eq!(lost.delivered(true).pool_without_success(), None);
+
     let again = Turn::of(&at_work(), Some(&done));
     assert_eq!(again.pool_without_success(), None, "a Create of a pool that an earlier one has made");
     let update = |mut held: Continuation| {
@@ -264,6 +268,21 @@ fn an_update_that_fails_before_its_turn_is_written_down_over_an_older_request_on
     let undated =
         turn_of(&at_work()).after_failure(&update.request, update.id.as_str(), Timestamp::from_epoch_millis(u64::MAX));
     assert_eq!(undated, None, "every later request would give way to it");
+}
+
+#[test]
+fn a_delete_of_a_failed_replacement_leaves_the_record_that_the_old_pool_is_in_use() {
+    let done = turn_of(&at_work()).answered("done", &succeeded());
+    let mut elsewhere = spec();
+    elsewhere.github.scope = Scope::Organization("another".to_owned());
+    let mut delete = later(absent(&elsewhere), "delete", 60);
+    delete.turn = Some(2);
+    let record = Turn::of(&delete, Some(&done));
+    assert!(matches!(next_after(&mut delete, Some(record), 2), Decision::Answer(_)));
+    let mut own = later(absent(&spec()), "own", 60);
+    own.turn = Some(2);
+    let record = Turn::of(&own, Some(&done));
+    assert_eq!(next_after(&mut own, Some(record), 2), Decision::Act(vec![Step::ReleaseTurn]));
 }
 
 #[test]
