@@ -28,8 +28,8 @@
 //! - **Protection answers 200 with failures in it.** Each is remembered with its reason, asked for again, and nothing is
 //!   lowered or deployed before every running task shows its protection, or the drain's time is over.
 //! - **`DEPLOYMENT_BLOCKED`: more tasks are protected than the service wants**, as after an Update that failed half way.
-//!   The service is made to want all that live, with no room to start or stop one; then they can be protected. Protection
-//!   is asked for 48 hours at once and not renewed in a drain, where it would be refused.
+//!   The service is made to want all that live, and to stop none of them; then they can be protected. Protection is asked
+//!   for 48 hours at once and not renewed in a drain, where it would be refused.
 //! - **Protection runs out.** What has less than two hours left is asked for anew before anything rests on it; no request
 //!   lasts longer than one.
 //! - **A request fails half way.** Its protection is lifted where ECS has nothing to stop, and stays where it has: the

@@ -16,6 +16,10 @@ pub(super) const TABLE: &[Row] = &[
     row("UpdateInProgressException", "", Class::Conflict),
     row("ResourceInUseException", "", Class::Conflict),
     row("ClientException", "cluster was not active", Class::Conflict),
+    // A capacity provider that was made a moment ago.
+    // https://github.com/hashicorp/terraform-provider-aws/issues/45693
+    row("ClientException", "not in an active state", Class::Conflict),
+    row("InvalidParameterException", "not in an active state", Class::Conflict),
     row("ClientException", "service linked role", Class::Conflict),
     row("ClientException", "already being used by another capacity provider", Class::Conflict),
     row("ClientException", "already exists", Class::Conflict),
@@ -42,7 +46,9 @@ pub(super) const TABLE: &[Row] = &[
     row("ResourceNotFoundException", "", Class::Missing),
     // Task definitions.
     row("ClientException", "unable to describe task definition", Class::Missing),
-    row("ClientException", "task definition is inactive", Class::Missing),
+    // ECS writes both "task definition" and "TaskDefinition".
+    row("ClientException", "is inactive", Class::Missing),
+    row("InvalidParameterException", "is inactive", Class::Missing),
     // Anything that is named and gone.
     row("ClientException", "does not exist", Class::Missing),
     row("ClientException", "not found", Class::Missing),
@@ -58,5 +64,6 @@ pub(super) const TABLE: &[Row] = &[
     row("MISSING", "", Class::Missing),
     row("INACTIVE", "", Class::Missing),
     row("DEPLOYMENT_BLOCKED", "", Class::Conflict),
-    row("TASK_NOT_VALID", "", Class::Rejected),
+    // No task of a service, which one that has just ended is not any more: the next look tells.
+    row("TASK_NOT_VALID", "", Class::Conflict),
 ];

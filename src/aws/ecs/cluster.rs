@@ -11,7 +11,8 @@ use aws_sdk_ecs::types::{CapacityProviderStrategyItem, Cluster, ClusterField};
 use super::super::classify::found;
 use super::{ECS, once, only_missing};
 use crate::pool::observed;
-use crate::reconcile::ports::Call;
+use crate::pool::refusal::Class;
+use crate::reconcile::ports::{Call, CallError};
 
 /// The cluster; a deleted one stays visible as INACTIVE for a while and is absent.
 pub(super) async fn describe(sdk: &Client, cluster: &str) -> Call<Option<Cluster>> {
@@ -54,7 +55,16 @@ async fn change(sdk: &Client, cluster: &str, changed: impl FnOnce(Association) -
         .set_capacity_providers(Some(providers))
         .set_default_capacity_provider_strategy(Some(default_strategy));
     let answer = call.customize().config_override(once()).send().await;
-    answer.map(drop).map_err(|error| ECS.refused(OPERATION, error))
+    answer.map(drop).map_err(|error| unless_the_cluster_is_gone(ECS.refused(OPERATION, error)))
+}
+
+/// The cluster was there a moment ago, so a name that ECS does not find is that of a capacity provider: of one that is so
+/// new that not all of ECS knows it, or of one that has just gone. The list is as it was, and a new reading mends it.
+fn unless_the_cluster_is_gone(mut error: CallError) -> CallError {
+    if error.class() == Class::Missing && error.refusal.code.as_deref() != Some("ClusterNotFoundException") {
+        error.refusal.class = Class::Conflict;
+    }
+    error
 }
 
 /// What `PutClusterCapacityProviders` replaces.

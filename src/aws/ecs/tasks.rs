@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_ecs::Client;
+use aws_sdk_ecs::operation::update_task_protection::UpdateTaskProtectionOutput;
 use aws_sdk_ecs::types::{Container, DesiredStatus, Task};
 use futures_util::future::try_join;
 
@@ -157,6 +158,8 @@ pub(super) async fn protect(sdk: &Client, cluster: &str, tasks: &[String]) -> Ca
     Ok(unprotected)
 }
 
+/// What ECS passes over is no refusal: a task that ended a moment ago is none of a service any more, or is not found. If
+/// one still runs, the next look shows its protection.
 pub(super) async fn unprotect(sdk: &Client, cluster: &str, tasks: &[String]) -> Call<()> {
     const OPERATION: &str = "UpdateTaskProtection";
     for batch in tasks.chunks(PROTECT_BATCH) {
@@ -164,7 +167,9 @@ pub(super) async fn unprotect(sdk: &Client, cluster: &str, tasks: &[String]) -> 
             sdk.update_task_protection().cluster(cluster).set_tasks(Some(batch.to_vec())).protection_enabled(false);
         let answer = call.customize().config_override(once()).send().await;
         let answer = found(answer.map_err(|error| ECS.refused(OPERATION, error)))?;
-        only_missing(OPERATION, answer.as_ref().map_or(&[], |answer| answer.failures()))?;
+        for failure in answer.iter().flat_map(UpdateTaskProtectionOutput::failures) {
+            tracing::info!(step = "unprotect_tasks", passed_over = %super::refusal_of(OPERATION, failure));
+        }
     }
     Ok(())
 }

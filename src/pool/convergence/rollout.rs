@@ -18,6 +18,8 @@ use crate::pool::spec::{Capacity, OnDrainTimeout};
 
 /// `maximumPercent`: old and new runners live side by side, since an old one may have to finish its job first.
 const MAXIMUM_PERCENT: u32 = 200;
+/// The least `maximumPercent` that ECS takes beside a `minimumHealthyPercent` of 100.
+const NARROWEST_MAXIMUM_PERCENT: u32 = 101;
 /// How ECS begins to say that it protects no more tasks, since the deployment could not end.
 const BLOCKED: &str = "DEPLOYMENT_BLOCKED";
 /// How long protection must still last to be relied on for a drain. Ours is asked for 48 hours.
@@ -146,7 +148,8 @@ pub(in crate::pool) fn unprotected(held: &mut Continuation, seen: &Observed, at:
     if reason.starts_with(BLOCKED)
         && let Some(shape) = seen.service.as_ref().and_then(|service| widened(service, seen))
     {
-        return Some(Decision::Act(vec![Step::UpdateService(shape)]));
+        // Both in one round: the one task that a large service may start takes longer than that to displace another.
+        return Some(Decision::Act(vec![Step::UpdateService(shape), Step::ProtectTasks(open)]));
     }
     // Until the drain's time is over, a task that cannot be protected is not put at risk.
     let began = *held.memory.drain_began.get_or_insert(at.now);
@@ -163,13 +166,18 @@ pub(in crate::pool) fn unprotected(held: &mut Continuation, seen: &Observed, at:
 }
 
 /// ECS protects no task of a service that has more protected ones than it wants, as after an Update that failed half
-/// way. It is made to want all that live; with both bounds at 100 % it can neither start one more nor stop one.
+/// way. It is made to want all that live, and to stop none of them.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-scale-in-protection.html>
+///
+/// ECS refuses 100 for both bounds, since no deployment could get anywhere. The upper one is rounded down to whole
+/// tasks, so that 101 % allows none more below a hundred tasks, and one more in each hundred from there on. Such a task
+/// displaces an older one only once it runs itself, and by then those that run are protected.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentConfiguration.html>
 fn widened(service: &Service, seen: &Observed) -> Option<ServiceShape> {
     let n_live = u32::try_from(seen.tasks.iter().filter(|task| task.is_live()).count()).unwrap_or(u32::MAX);
     (service.shape.desired_count < n_live).then(|| ServiceShape {
         desired_count: n_live,
-        maximum_percent: 100,
+        maximum_percent: NARROWEST_MAXIMUM_PERCENT,
         minimum_healthy_percent: 100,
         ..service.shape.clone()
     })

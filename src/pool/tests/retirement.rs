@@ -1,15 +1,21 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::support::{Model, POLL, absent, names, present, spec};
-use crate::pool::convergence::last_lift;
-use crate::pool::decision::{Decision, Outcome, Waiting};
-use crate::pool::observed::{Protection, TaskPhase};
+use crate::pool::convergence::{last_lift, unprotected};
+use crate::pool::decision::{Decision, Moment, Outcome, Waiting};
+use crate::pool::evidence::OwnedTask;
+use crate::pool::observed::{Protection, Task, TaskPhase};
 use crate::pool::plan::Step;
-use crate::pool::spec::OnDrainTimeout;
+use crate::pool::spec::{OnDrainTimeout, PoolSpec};
 
 fn built() -> Model {
+    built_of(spec())
+}
+
+fn built_of(spec: PoolSpec) -> Model {
     let mut model = Model::empty();
-    assert!(matches!(model.run(&mut present(spec())), Outcome::Succeeded { .. }));
+    assert!(matches!(model.run(&mut present(spec)), Outcome::Succeeded { .. }));
     model
 }
 
@@ -41,16 +47,35 @@ fn protection_that_ecs_refuses_is_waited_for() {
     assert_eq!(why, Waiting::TaskProtection { n_tasks: 2, reason: "DEPLOYMENT_BLOCKED".to_owned() });
 }
 
+/// A runner of an Update that failed half way, beside those of before, which are protected: ECS wants one.
+fn halfway(n_old: usize) -> (Model, String) {
+    let mut model = built_of(PoolSpec { desired_count: 1, ..spec() });
+    let one = model.seen.tasks[0].clone();
+    model.seen.tasks = (0..=n_old).map(|n| Task { arn: format!("{}{n:04}", one.arn), ..one.clone() }).collect();
+    let blocked = model.seen.tasks[0].arn.clone();
+    let until = Protection::Until(model.now + Duration::from_secs(2 * 86_400));
+    for task in model.seen.tasks.iter_mut().skip(1) {
+        task.protection = until;
+    }
+    (model, blocked)
+}
+
 #[test]
-fn blocked_protection_is_made_possible_by_wanting_all_that_live_with_no_room_to_move() {
-    let mut model = built();
-    model.seen.service.as_mut().unwrap().shape.desired_count = 1;
-    let mut held = absent(&spec());
-    let arn = model.seen.tasks[0].arn.clone();
-    held.memory.unprotectable.insert(arn, "DEPLOYMENT_BLOCKED: more are protected than desired".to_owned());
-    let Decision::Act(plan) = model.decide(&mut held) else { panic!("no step") };
-    let [Step::UpdateService(shape)] = plan.as_slice() else { panic!("{plan:?}") };
-    assert_eq!((shape.desired_count, shape.maximum_percent, shape.minimum_healthy_percent), (2, 100, 100));
+fn a_blocked_deployment_is_widened_by_percentages_that_ecs_takes_and_protected_in_the_same_round() {
+    for n_old in [1, 98, 150] {
+        let (model, blocked) = halfway(n_old);
+        let mut held = present(spec());
+        held.memory.unprotectable = BTreeMap::from([(blocked.clone(), "DEPLOYMENT_BLOCKED: too many".to_owned())]);
+        let at = Moment { now: model.now, poll: Duration::from_secs(10) };
+        let Some(Decision::Act(plan)) = unprotected(&mut held, &model.seen, at) else { panic!("no step") };
+        let [Step::UpdateService(shape), Step::ProtectTasks(tasks)] = plan.as_slice() else { panic!("{plan:?}") };
+        assert_eq!(tasks.iter().map(OwnedTask::arn).collect::<Vec<_>>(), [blocked]);
+        let n_live = u32::try_from(n_old).unwrap() + 1;
+        assert_eq!((shape.desired_count, shape.minimum_healthy_percent), (n_live, 100), "ECS stops none");
+        // Both at 100 are refused. Rounded down to whole tasks this allows none more, or one in a hundred.
+        assert!(shape.maximum_percent > 100);
+        assert_eq!(shape.desired_count * shape.maximum_percent / 100 - n_live, n_live / 100);
+    }
 }
 
 #[test]

@@ -180,6 +180,10 @@ impl World {
         let Some(cluster) = self.ecs.clusters.get(cluster).filter(|found| found.is_active) else {
             return Err(no(operation, Class::Missing, "ClusterNotFoundException", "Cluster not found."));
         };
+        if (shape.maximum_percent, shape.minimum_healthy_percent) == (100, 100) {
+            let message = "Both maximumPercent and minimumHealthyPercent cannot be 100 as this will block deployments";
+            return Err(no(operation, Class::Rejected, "InvalidParameterException", message));
+        }
         if self.revision(&shape.task_definition).is_none() {
             return Err(no(operation, Class::Missing, "ClientException", "TaskDefinition is inactive"));
         }

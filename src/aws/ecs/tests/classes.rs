@@ -10,6 +10,8 @@ const SAMPLES: &[(&str, &str, Class)] = &[
     ),
     ("ResourceInUseException", "The specified capacity provider is in use and cannot be removed.", Conflict),
     ("ClientException", "Cluster was not ACTIVE.", Conflict),
+    ("ClientException", "The specified capacity provider ghr-a is not in an ACTIVE state.", Conflict),
+    ("InvalidParameterException", "The specified capacity provider ghr-a is not in an ACTIVE state.", Conflict),
     (
         "ClientException",
         "ECS Service Linked Role does not exist. Please create a Service linked role for ECS and try again.",
@@ -50,6 +52,8 @@ const SAMPLES: &[(&str, &str, Class)] = &[
     ("ResourceNotFoundException", "The specified resource wasn't found.", Missing),
     ("ClientException", "Unable to describe task definition.", Missing),
     ("ClientException", "The specified task definition is inactive.", Missing),
+    ("ClientException", "TaskDefinition is inactive", Missing),
+    ("InvalidParameterException", "TaskDefinition is inactive", Missing),
     (
         "ClientException",
         "The specified capacity provider does not exist. Specify a valid name or ARN and try again.",
@@ -67,10 +71,15 @@ const SAMPLES: &[(&str, &str, Class)] = &[
         Rejected,
     ),
     ("InvalidParameterException", "Invalid revision number.", Rejected),
+    (
+        "InvalidParameterException",
+        "Both maximumPercent and minimumHealthyPercent cannot be 100 as this will block deployments",
+        Rejected,
+    ),
     ("MISSING", "", Missing),
     ("INACTIVE", "", Missing),
     ("DEPLOYMENT_BLOCKED", "", Conflict),
-    ("TASK_NOT_VALID", "", Rejected),
+    ("TASK_NOT_VALID", "", Conflict),
 ];
 
 #[test]

@@ -168,6 +168,23 @@ async fn an_association_with_a_missing_cluster_says_so() {
 }
 
 #[tokio::test]
+async fn a_capacity_provider_that_put_cluster_capacity_providers_does_not_find_is_asked_for_again() {
+    let cluster =
+        json!({ "clusters": [{ "clusterArn": "arn:c", "status": "ACTIVE", "capacityProviders": ["theirs"] }]});
+    for (code, said, expected) in [
+        ("InvalidParameterException", "The specified capacity provider was not found.", Class::Conflict),
+        ("ClientException", "The specified capacity provider does not exist.", Class::Conflict),
+        ("ClusterNotFoundException", "Cluster not found.", Class::Missing),
+    ] {
+        let replay = Replay::default().json(&cluster).json_error(code, said).json(&cluster).json_error(code, said);
+        assert_eq!(replay.ecs().associate("c", "ours").await.unwrap_err().class(), expected, "{said}");
+        // Nothing was taken off the list: no refusal but that of the cluster passes for done.
+        let taken_off = replay.ecs().dissociate("c", "theirs").await;
+        assert_eq!(taken_off.is_ok(), expected == Class::Missing, "{said}");
+    }
+}
+
+#[tokio::test]
 async fn a_capacity_provider_is_made_and_changed_with_managed_scaling() {
     let shape = ProviderShape {
         target_capacity_percent: Some(100),
@@ -221,16 +238,19 @@ async fn a_protection_that_was_refused_as_a_whole_never_passes_for_done() {
 }
 
 #[tokio::test]
-async fn lifting_protection_passes_over_missing_tasks_and_nothing_else() {
+async fn lifting_protection_is_done_whichever_tasks_ecs_passes_over() {
     let tasks = arns("task", 11);
     let missing = json!({ "failures": [{ "arn": tasks[0], "reason": "MISSING" }] });
     let replay = Replay::default().json(&missing).json(&json!({}));
     replay.ecs().unprotect("c", &tasks).await.unwrap();
     assert_eq!(batches(&replay, "UpdateTaskProtection", "tasks"), [10, 1]);
     assert_eq!(replay.sent()[0].json()["protectionEnabled"], false);
-    let blocked = json!({ "failures": [{ "arn": tasks[0], "reason": "DEPLOYMENT_BLOCKED", "detail": "busy" }] });
-    let error = Replay::default().json(&blocked).ecs().unprotect("c", &tasks[..1]).await.unwrap_err();
-    assert_eq!(error.class(), Class::Conflict);
+    for reason in ["TASK_NOT_VALID", "MISSING", "DEPLOYMENT_BLOCKED", "SOMETHING_NEW"] {
+        let passed_over = json!({ "failures": [{ "arn": tasks[0], "reason": reason, "detail": "it has ended" }] });
+        Replay::default().json(&passed_over).ecs().unprotect("c", &tasks[..1]).await.unwrap();
+    }
+    let gone = Replay::default().json_error("InvalidParameterException", "Invalid identifier.");
+    assert_eq!(gone.ecs().unprotect("c", &tasks[..1]).await.unwrap_err().class(), Class::Rejected);
 }
 
 #[tokio::test]
