@@ -13,6 +13,7 @@ mod classify;
 pub mod cloudformation;
 pub mod config;
 mod convert;
+mod ec2;
 pub mod ecs;
 pub mod http_client;
 pub mod later;

@@ -1,15 +1,17 @@
 //! The heart: what a pool is, what is seen of it, and what to do next.
 //!
 //! No async, no I/O, no clock, no randomness, no logging, and no name of anything outside this folder. In reading
-//! order: the words ([`spec`], [`identity`], [`record`], [`task_definition`], [`observed`], [`refusal`]), the carrying
+//! order: the words ([`spec`], [`identity`], [`record`], [`task_definition`], [`observed`] with [`ec2`], [`refusal`]), the carrying
 //! ([`continuation`]), the deciding ([`decision`], [`succession`], [`convergence`], [`retirement`], [`deletion`]), and what it comes
-//! to ([`plan`] with its [`evidence`], [`report`], [`warnings`], [`user_data`]). Apart from all requests: [`survey`].
+//! to ([`plan`] with its [`evidence`], [`report`], [`causes`], [`warnings`], [`user_data`]). Apart from all requests: [`survey`].
 
 pub mod abandonment;
+pub mod causes;
 pub mod continuation;
 pub mod convergence;
 pub mod decision;
 pub mod deletion;
+pub mod ec2;
 pub mod evidence;
 pub mod identity;
 pub mod observed;

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from account import Account
 from refusal import Refused
-from resolution import Resolver, Unknown
+from resolution import Coming, Resolver, Unknown
 from template import Template, parse
 
 # What CloudFormation shows of a parameter with NoEcho.
@@ -133,7 +133,7 @@ class Deployed:
             value = self.attribute_of(name, attribute)
             if attribute == "LatestVersionNumber" and name in changed and not isinstance(value, Unknown):
                 _note(notes, f"{name} changes as well: its next version is taken to be {int(value) + 1}")
-                return str(int(value) + 1)
+                return Coming(str(int(value) + 1))
             return value
 
         return self._resolver(wish.template, values, identity, attribute)

@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 from account import Account
 from deployed import Deployed, Wish
 from refusal import Refused
-from resolution import Resolver, wire
+from resolution import Coming, Resolver, wire
 from template import POOL
 
 # As long as Lambda lets the function work. A second try would be a second look.
@@ -120,12 +120,20 @@ def plans_of(account: Account, stack: Deployed, wish: Wish) -> list[PoolPlan]:
         event = {"Plan": wire(properties), "LogicalResourceId": name}
         event |= {"StackId": stack.id} if stack.id else {}
         event |= {"Before": wire(now)} if now is not None else {}
+        event |= {"Coming": coming} if (coming := expected(properties)) else {}
         told = ask(account, properties.get("ServiceToken"), event)
         differences = compare(now, properties) if now is not None else []
         plans.append(PoolPlan(name, told, differences, list(resolver_notes)))
     for name in sorted(set(there) - after.resources(POOL).keys()):
         plans.append(deletion_of(account, stack, before, name))
     return plans
+
+
+def expected(properties: dict[str, Any]) -> list[str]:
+    """The places that hold what the deployment is expected to make."""
+    template = properties.get("LaunchTemplate")
+    is_coming = isinstance(template, dict) and isinstance(template.get("Version"), Coming)
+    return ["LaunchTemplate.Version"] if is_coming else []
 
 
 def deletion_of(account: Account, stack: Deployed, before: Resolver | None, name: str) -> PoolPlan:

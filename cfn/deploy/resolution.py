@@ -37,6 +37,10 @@ class Unknown:
         return {self.name: self.of.split(".", 1) if self.name == "Fn::GetAtt" else self.of}
 
 
+class Coming(str):
+    """A value that the deployment is expected to make, such as the number of a launch template's next version."""
+
+
 @dataclass
 class Resolver:
     """A template with values for its parameters, in a stack."""

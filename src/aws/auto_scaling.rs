@@ -6,7 +6,7 @@ mod classify;
 mod groups;
 mod shape;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_autoscaling::Client;
 use aws_sdk_autoscaling::config::{Builder, Config};
@@ -14,8 +14,10 @@ use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpClient, Shar
 
 use super::classify::done_if_missing;
 use super::config::{AwsSettings, sdk_config};
+use super::ec2;
 use super::launch_templates::LaunchTemplates;
 use super::retries::NotAfterUnclearOutcome;
+use crate::pool::ec2::{Room, TemplateView};
 use crate::pool::identity::Origin;
 use crate::pool::observed::{Group, GroupShape};
 use crate::pool::spec::TemplateRef;
@@ -59,8 +61,16 @@ impl AutoScaling for AutoScalingClient {
         self.templates.version(template, version).await
     }
 
-    async fn template_clusters(&self, template: &TemplateRef, version: &str) -> Call<BTreeSet<String>> {
-        self.templates.clusters(template, version).await
+    async fn template(&self, template: &TemplateRef, version: &str) -> Call<TemplateView> {
+        self.templates.template(template, version).await
+    }
+
+    async fn instance_types(&self, types: &[String]) -> Call<Option<BTreeMap<String, Room>>> {
+        ec2::instance_types(self.templates.ec2(), types).await
+    }
+
+    async fn subnets(&self, subnets: &[String]) -> Call<Option<BTreeSet<String>>> {
+        ec2::subnets(self.templates.ec2(), subnets).await
     }
 
     async fn create_group(&self, name: &str, shape: &GroupShape, tags: &Tags) -> Call<()> {

@@ -1,4 +1,4 @@
-//! What a launch template's `$Latest` and `$Default` stand for now, and which cluster a version of it names.
+//! What a launch template's `$Latest` and `$Default` stand for now, and what a version of it says.
 //!
 //! The group is given the number: with a moving version a bad template would break launches long after the update
 //! that it came with. Two calls of EC2's Query API.
@@ -7,16 +7,15 @@
 //!
 //! User data may hold secrets: it is read for the names of clusters, and goes no further.
 
-use std::collections::BTreeSet;
-
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use roxmltree::Document;
+use roxmltree::{Document, Node};
 
 use super::classify::{Row, Service, found, row};
 use super::config::AwsSettings;
 use super::query::{QueryClient, is, text};
+use crate::pool::ec2::{TemplateVersion, TemplateView};
 use crate::pool::refusal::{Class, Remote};
 use crate::pool::spec::TemplateRef;
 use crate::pool::user_data;
@@ -24,6 +23,8 @@ use crate::reconcile::ports::{Call, CallError};
 
 const TEMPLATES: &str = "DescribeLaunchTemplates";
 const VERSIONS: &str = "DescribeLaunchTemplateVersions";
+/// In the code of every refusal of a version that a launch template does not have.
+const NO_VERSION: &str = "VersionNotFound";
 const API_VERSION: &str = "2016-11-15";
 
 const EC2: Service = Service { remote: Remote::Ec2, table: TABLE };
@@ -65,27 +66,52 @@ impl LaunchTemplates {
             TemplateRef::Id(id) => ("LaunchTemplateId.1", id),
             TemplateRef::Name(name) => ("LaunchTemplateName.1", name),
         };
-        let Some(answer) = found(self.ec2.ask(TEMPLATES, &[(parameter, value)]).await)? else { return Ok(None) };
+        let Some(answer) = found(self.ec2.ask(TEMPLATES, &[(parameter, value.as_str())]).await)? else {
+            return Ok(None);
+        };
         number(&answer, field)
     }
 
-    /// The clusters that the user data of a version names.
-    pub(super) async fn clusters(&self, template: &TemplateRef, version: &str) -> Call<BTreeSet<String>> {
+    /// What a version says.
+    pub(super) async fn template(&self, template: &TemplateRef, version: &str) -> Call<TemplateView> {
         let (parameter, value) = match template {
             TemplateRef::Id(id) => ("LaunchTemplateId", id),
             TemplateRef::Name(name) => ("LaunchTemplateName", name),
         };
-        let asked = self.ec2.ask(VERSIONS, &[(parameter, value), ("LaunchTemplateVersion.1", version)]).await;
-        let Some(answer) = found(asked)? else { return Ok(BTreeSet::new()) };
+        let asked = self.ec2.ask(VERSIONS, &[(parameter, value.as_str()), ("LaunchTemplateVersion.1", version)]).await;
+        let answer = match asked {
+            Ok(answer) => answer,
+            Err(error) if error.class() == Class::Missing => {
+                let is_version = error.refusal.code.as_ref().is_some_and(|code| code.contains(NO_VERSION));
+                return Ok(if is_version { TemplateView::NoVersion } else { TemplateView::NoTemplate });
+            }
+            Err(error) => return Err(error),
+        };
         let document = Document::parse(&answer).map_err(|_| unreadable(VERSIONS))?;
-        let user_data = text(document.root(), "userData").and_then(|encoded| BASE64.decode(encoded.trim()).ok());
-        // What is no text, such as a compressed script, names nothing that could be read here.
-        let user_data = user_data.and_then(|bytes| String::from_utf8(bytes).ok());
-        Ok(user_data.map(|text| user_data::clusters(&text)).unwrap_or_default())
+        let data = document.descendants().find(|node| is(*node, "launchTemplateData"));
+        Ok(data.map_or(TemplateView::NoVersion, |data| TemplateView::Version(said(data))))
+    }
+
+    /// EC2, for the other questions about instances.
+    pub(super) const fn ec2(&self) -> &QueryClient {
+        &self.ec2
     }
 }
 
-fn unreadable(operation: &str) -> CallError {
+fn said(data: Node<'_, '_>) -> TemplateVersion {
+    let user_data = text(data, "userData").and_then(|encoded| BASE64.decode(encoded.trim()).ok());
+    // What is no text, such as a compressed script, names nothing that could be read here.
+    let user_data = user_data.and_then(|bytes| String::from_utf8(bytes).ok());
+    let own = |name: &str| data.children().find(|node| is(*node, name));
+    TemplateVersion {
+        clusters: user_data.map(|text| user_data::clusters(&text)).unwrap_or_default(),
+        instance_type: own("instanceType").and_then(|node| node.text()).map(str::to_owned),
+        has_requirements: own("instanceRequirements").is_some(),
+        has_image: own("imageId").is_some(),
+    }
+}
+
+pub(super) fn unreadable(operation: &str) -> CallError {
     EC2.said(operation, "Unreadable", "the answer is not as EC2 documents it")
 }
 

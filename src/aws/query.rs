@@ -42,7 +42,7 @@ impl QueryClient {
     ///
     /// # Errors
     /// The service's own refusal, classed by its table, or that there was no response.
-    pub(super) async fn ask(&self, operation: &str, parameters: &[(&str, &str)]) -> Call<String> {
+    pub(super) async fn ask(&self, operation: &str, parameters: &[(impl AsRef<str>, impl AsRef<str>)]) -> Call<String> {
         let form = Serializer::new(String::new())
             .append_pair("Action", operation)
             .append_pair("Version", self.api_version)

@@ -5,6 +5,7 @@
 //! - `StackId` and `LogicalResourceId` of a resource that exists, and the plan is about its pool; without them it is
 //!   about one that is to be made.
 //! - `Before`, the properties that the resource has now: what the template drops, such as a tag, shows only by them.
+//! - `Coming`, a list of places such as `LaunchTemplate.Version` that hold what the deployment is expected to make.
 //! - `"RequestType": "Delete"`: the plan is that of the resource's deletion, and its properties are those that it has.
 //!
 //! Properties may leave open what is known only after a deployment: see `open`.
@@ -65,7 +66,8 @@ struct Asked {
 
 impl Asked {
     fn of(event: &Value) -> Option<Self> {
-        let (properties, open) = Open::settle(event.get("Plan")?.as_object()?);
+        let (properties, mut open) = Open::settle(event.get("Plan")?.as_object()?);
+        open.expect(event.get("Coming"));
         let text = |key: &str| event.get(key).and_then(Value::as_str);
         let (stack_id, logical_id) = (text("StackId"), text("LogicalResourceId"));
         let is_known = stack_id.is_some() && logical_id.is_some();

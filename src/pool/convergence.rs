@@ -5,6 +5,7 @@
 //! its runners, and the answer. What is judged here is only what the last look showed; a step that turns out to be
 //! needed twice is taken twice.
 
+pub(super) mod capacity;
 mod foundation;
 mod obstacles;
 pub mod preview;
@@ -17,7 +18,7 @@ use super::observed::{GitHubView, Observed, Permission};
 use super::report;
 
 pub(super) use self::rollout::{last_lift, unprotected};
-pub use self::success::{attributes, n_online};
+pub use self::success::{attributes, n_online, n_online_of_before};
 
 /// Decides the next step of a Create or an Update.
 pub fn decide(held: &mut Continuation, goal: &Present, seen: &Observed, at: Moment) -> Decision {

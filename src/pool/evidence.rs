@@ -111,6 +111,9 @@ pub struct SpentTask {
     why: Spent,
 }
 
+/// How the reason begins that ECS keeps of a task that the pool stopped.
+pub const STOPPED_BY_POOL: &str = "github-runner-pool: ";
+
 /// Why a task may be stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Spent {

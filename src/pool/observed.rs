@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::ec2::{Ec2View, Room};
 use super::refusal::Refusal;
 use super::spec::{LaunchTemplate, MixedInstances};
 use super::succession::SeenTurn;
@@ -43,8 +44,8 @@ pub struct Observed {
     pub is_complete: bool,
     /// The number that the template's launch-template version stands for now.
     pub template_version: Option<u64>,
-    /// The clusters that its user data names, where that was looked up.
-    pub template_clusters: BTreeSet<String>,
+    /// What EC2 says of the launch template, the instance types and the subnets, where that was asked.
+    pub ec2: Ec2View,
     /// Who works for the resource, or for this pool of it; `None` if nobody has said so.
     pub turn: Option<SeenTurn>,
     /// Whether the resource's record is about another pool of it, so that this one has a record of its own.
@@ -364,6 +365,12 @@ pub struct ContainerInstance {
     pub n_tasks: u32,
     /// Whether its agent is heard of.
     pub is_connected: bool,
+    /// Its EC2 instance type.
+    pub instance_type: Option<String>,
+    /// What it registered for tasks.
+    pub registered: Option<Room>,
+    /// What of that no task has taken.
+    pub remaining: Option<Room>,
 }
 
 /// What GitHub says about the pool's runners.

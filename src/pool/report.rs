@@ -7,10 +7,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::continuation::{Continuation, Goal, HOPS_MAX, Present};
-use super::convergence::n_online;
 use super::decision::Waiting;
 use super::identity::PhysicalId;
-use super::observed::{GitHubView, Observed, Rollout, Task, TaskPhase};
+use super::observed::{GitHubView, Observed};
 use super::refusal::{Class, Refusal, Remote};
 use super::spec::{Administrator, Capacity, Manners, OnDrainTimeout, PoolSpec};
 use super::time::{Spoken, Timestamp};
@@ -216,105 +215,6 @@ pub fn out_of_time(held: &Continuation, seen: &Observed, why: &Waiting, now: Tim
         refusal.unwrap_or_default(),
         event.unwrap_or_default()
     )
-}
-
-/// The wanted runners did not come online: what stands in the way, nearest cause first.
-#[must_use]
-pub fn not_online(held: &Continuation, goal: &Present, seen: &Observed) -> String {
-    let wanted = goal.spec.desired_count;
-    let mut causes = Vec::new();
-    if let Some(failed) = failed_rollout(seen) {
-        causes.push(failed);
-    }
-    causes.extend(stopped_tasks(seen));
-    causes.extend(offline_runners(held, goal, seen));
-    // Told within seconds, a failed deployment says nothing against instances that are still starting.
-    if matches!(goal.spec.capacity, Capacity::Own(_)) && failed_rollout(seen).is_none() {
-        causes.extend(missing_instances(seen));
-    }
-    if let Some(event) = seen.service.as_ref().and_then(|service| service.events.first()) {
-        causes.push(format!("last event of the service: {}", event.message));
-    }
-    if let GitHubView::Refused(refusal) = &seen.github {
-        causes.push(refusal.to_string());
-    }
-    if causes.is_empty() {
-        causes.push("the tasks run, and GitHub lists no runner of theirs; see the containers' log".to_owned());
-    }
-    let online = n_online(held, goal, seen).unwrap_or(0);
-    let patience = match failed_rollout(seen) {
-        Some(_) => String::new(),
-        None => format!(" within OnlineTimeout ({})", Spoken(goal.spec.manners.online_timeout)),
-    };
-    let causes: Vec<&str> = causes.iter().map(|cause| cause.trim_end_matches('.')).collect();
-    format!("{online} of {wanted} runners came online{patience}: {}.", causes.join("; "))
-}
-
-fn failed_rollout(seen: &Observed) -> Option<String> {
-    let deployments = &seen.service.as_ref()?.deployments;
-    deployments.iter().find_map(|deployment| match &deployment.rollout {
-        Rollout::Failed(why) if deployment.is_primary => Some(format!("ECS gave the deployment up: {why}")),
-        Rollout::Failed(_) | Rollout::InProgress | Rollout::Completed => None,
-    })
-}
-
-/// The newest task that stopped by itself, with its reason.
-fn stopped_tasks(seen: &Observed) -> Option<String> {
-    let endings = seen.tasks.iter().filter_map(|task| task.ending.as_ref());
-    let newest = endings.clone().max_by_key(|ending| ending.at)?;
-    let exit = newest.exit_code.map(|code| format!(" (exit code {code})")).unwrap_or_default();
-    let stopped = either(endings.count(), "1 task stopped", "tasks stopped, the last one");
-    Some(format!("{stopped}: {}{exit}", newest.reason))
-}
-
-fn offline_runners(held: &Continuation, goal: &Present, seen: &Observed) -> Option<String> {
-    let GitHubView::Runners(runners) = &seen.github else { return None };
-    let mark = super::identity::RunnerMark::of(&held.id, &goal.spec);
-    let names: Vec<&str> = runners
-        .iter()
-        .filter(|runner| mark.owns(runner) && !runner.is_online)
-        .map(|runner| runner.name.as_str())
-        .collect();
-    (!names.is_empty()).then(|| format!("registered but offline: {}", listed(&names)))
-}
-
-/// Why tasks have nowhere to run.
-fn missing_instances(seen: &Observed) -> Vec<String> {
-    let mut causes = Vec::new();
-    if let Some(activity) = &seen.failed_activity {
-        causes.push(format!("the last scaling activity failed: {activity}"));
-    }
-    let Some(group) = &seen.group else { return causes };
-    let joined = |id: &str| seen.instances.iter().any(|instance| instance.ec2_instance_id.as_deref() == Some(id));
-    let strangers: Vec<&str> = group
-        .instances
-        .iter()
-        .filter(|instance| instance.lifecycle_state == "InService" && !joined(&instance.id))
-        .map(|instance| instance.id.as_str())
-        .collect();
-    if !strangers.is_empty() {
-        causes.push(format!(
-            "instances that joined no cluster: {}. The launch template's user data must write ECS_CLUSTER={} to \
-             /etc/ecs/ecs.config, and its instance profile must let the ECS agent in",
-            listed(&strangers),
-            seen.cluster.as_ref().map(|cluster| super::identity::cluster_name(&cluster.arn)).unwrap_or_default()
-        ));
-    }
-    let waiting = seen.tasks.iter().filter(|task| is_unplaced(task)).count();
-    if waiting > 0 && group.desired >= group.shape.max {
-        causes.push(format!(
-            "{}: the group is at MaxInstances ({}). Raise it, or ask for less memory per \
-             runner",
-            either(waiting, "1 task has no room", "tasks have no room"),
-            group.shape.max
-        ));
-    }
-    causes
-}
-
-/// Whether a task has no instance yet.
-pub(super) fn is_unplaced(task: &Task) -> bool {
-    task.phase == TaskPhase::Starting && task.container_instance_arn.is_none()
 }
 
 /// What a person should know about a pool that is as it should be.

@@ -1,6 +1,8 @@
 //! The heart's tests: decisions over observations, as values.
 
 mod abandonment;
+mod capacity;
+mod causes;
 mod convergence;
 mod deletion;
 mod identity;

@@ -11,10 +11,12 @@
 use std::fmt;
 
 use super::continuation::{Continuation, Goal, Present};
+use super::convergence::capacity;
 use super::decision::Outcome;
 use super::identity::{RunnerMark, cluster_name};
 use super::observed::{GitHubView, Observed, Runner};
-use super::spec::HostKind;
+use super::report::listed as listed_names;
+use super::spec::{Capacity, HostKind};
 
 /// The oldest runner that GitHub still registers.
 /// <https://github.com/orgs/community/discussions/194762>
@@ -65,7 +67,8 @@ pub fn of(held: &Continuation, seen: &Observed) -> Vec<String> {
     };
     let mark = RunnerMark::of(&held.id, &goal.spec);
     let (own, others): (Vec<&Runner>, Vec<&Runner>) = listed.iter().partition(|runner| mark.owns(runner));
-    [version(goal, &own, listed), crowd(goal, others.len()), cluster(goal, seen)].into_iter().flatten().collect()
+    let found = [version(goal, &own, listed), crowd(goal, others.len()), cluster(goal, seen), types(goal, seen)];
+    found.into_iter().flatten().chain(capacity::doubts(held, goal, seen)).collect()
 }
 
 /// The outcome, with its warnings.
@@ -115,10 +118,19 @@ fn crowd(goal: &Present, n_others: usize) -> Option<String> {
     })
 }
 
+/// Types that EC2 does not offer here, beside others that it does.
+fn types(goal: &Present, seen: &Observed) -> Option<String> {
+    let Capacity::Own(_) = &goal.spec.capacity else { return None };
+    let (offered, missing): (Vec<_>, Vec<_>) = seen.ec2.instance_types.iter().partition(|(_, room)| room.is_some());
+    let names: Vec<&String> = missing.iter().map(|(name, _)| *name).collect();
+    (!offered.is_empty() && !names.is_empty())
+        .then(|| format!("InstanceTypes: EC2 offers no {} in this Region; take it out", listed_names(&names)))
+}
+
 /// Instances that join another cluster. Where the pool's is named as well, a script chooses.
 fn cluster(goal: &Present, seen: &Observed) -> Option<String> {
     let ours = cluster_name(&goal.spec.cluster);
-    let others = &seen.template_clusters;
+    let others = &seen.ec2.version()?.clusters;
     let other = others.first().filter(|_| !others.contains(ours))?;
     Some(format!(
         "LaunchTemplate: its user data has the instances join the cluster {other}, and not {ours}; write \

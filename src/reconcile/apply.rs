@@ -201,3 +201,16 @@ fn log(step: &Step) {
     let (name, detail): (&str, BTreeMap<&str, String>) = step.describe();
     tracing::info!(step = name, detail = ?detail, "applying");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::evidence::STOPPED_BY_POOL;
+
+    #[test]
+    fn a_task_that_the_pool_stops_says_so_in_its_stopped_reason() {
+        for why in [Spent::Deregistered, Spent::NeverRegistered, Spent::DrainTimedOut] {
+            assert!(stop_reason(why).starts_with(STOPPED_BY_POOL), "{why:?}");
+        }
+    }
+}

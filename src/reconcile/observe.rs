@@ -2,17 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::try_join;
+use futures_util::{join, try_join};
 
 use super::locate::{Deleted, turn_of};
 use super::ports::{AutoScaling, Call, Credential, Ecs, GitHub, Parameters, World};
 use crate::pool::continuation::{Continuation, Goal, Preflight, Wish};
 use crate::pool::decision::Look;
+use crate::pool::ec2::instance_types;
 use crate::pool::identity::{PhysicalId, TAG_CONTENT};
 use crate::pool::observed::{GitHubView, Observed, Permission, Protection, ServiceState, Task};
 use crate::pool::record::PoolRecord;
 use crate::pool::refusal::{Class, Refusal, Remote};
-use crate::pool::spec::{Administrator, Capacity, LaunchTemplate};
+use crate::pool::spec::{Administrator, Capacity, OwnCapacity};
 use crate::pool::succession::covers_resource;
 
 /// What an invocation knows beside its continuation: the last look, and the credential that it read.
@@ -23,7 +24,8 @@ pub struct Session {
     credential: Option<Credential>,
     /// Whether the last look at the tasks went well, so that the next one may rest on it.
     has_listed_tasks: bool,
-    has_asked_for_clusters: bool,
+    has_asked_ec2: bool,
+    has_counted_room: bool,
 }
 
 impl Session {
@@ -110,7 +112,7 @@ async fn group<W: World>(world: &W, held: &Continuation, session: &mut Session, 
             Ok(number) => Some(number),
             Err(_) => world.auto_scaling().template_version(&template.reference, &template.version).await?,
         };
-        clusters_of_template(world, held, template, session).await;
+        ec2(world, held, own, session).await;
     }
     if look == Look::Diagnosis {
         session.seen.failed_activity = world.auto_scaling().last_failed_activity(held.id.as_str()).await?;
@@ -118,21 +120,36 @@ async fn group<W: World>(world: &W, held: &Continuation, session: &mut Session, 
     Ok(())
 }
 
-/// Asked once, by a request that changes something. It is for a warning alone, so that a refusal is no obstacle.
-async fn clusters_of_template<W: World>(
-    world: &W,
-    held: &Continuation,
-    template: &LaunchTemplate,
-    session: &mut Session,
-) {
-    let changes = matches!(&held.goal, Goal::Present(present) if present.wish == Wish::Changed);
-    if !changes || std::mem::replace(&mut session.has_asked_for_clusters, true) {
+/// What EC2 knows of the things that instances are started from. Asked once, by a request that changes something, so that
+/// a mistake is told before anything is built. A role that may not ask is no obstacle: Auto Scaling then tells it later.
+async fn ec2<W: World>(world: &W, held: &Continuation, own: &OwnCapacity, session: &mut Session) {
+    if !is_changed(held) || std::mem::replace(&mut session.has_asked_ec2, true) {
         return;
     }
-    match world.auto_scaling().template_clusters(&template.reference, &template.version).await {
-        Ok(clusters) => session.seen.template_clusters = clusters,
-        Err(error) => log_refusal(&error),
+    let (port, template) = (world.auto_scaling(), &own.launch_template);
+    let is_accepted = session.seen.group.as_ref().is_some_and(|group| group.shape.subnets == own.subnets);
+    let subnets = async { if is_accepted { Ok(None) } else { port.subnets(&own.subnets).await } };
+    let (template, subnets) = join!(port.template(&template.reference, &template.version), subnets);
+    let view = &mut session.seen.ec2;
+    view.template = told(template).unwrap_or_default();
+    if let Some(found) = told(subnets).flatten() {
+        view.missing_subnets = own.subnets.iter().filter(|id| !found.contains(*id)).cloned().collect();
     }
+    let types = instance_types(own, &view.template);
+    if !types.is_empty()
+        && let Some(found) = told(port.instance_types(&types).await).flatten()
+    {
+        view.instance_types = types.into_iter().map(|name| (name.clone(), found.get(&name).copied())).collect();
+    }
+}
+
+/// What a question that may stay open was answered.
+fn told<T>(answer: Call<T>) -> Option<T> {
+    answer.inspect_err(log_refusal).ok()
+}
+
+fn is_changed(held: &Continuation) -> bool {
+    matches!(&held.goal, Goal::Present(present) if present.wish == Wish::Changed)
 }
 
 async fn association<W: World>(
@@ -224,7 +241,7 @@ async fn protections<W: World>(world: &W, cluster: &str, session: &mut Session) 
 }
 
 /// Container instances matter where some may have to leave: on Delete, for a diagnosis, and when some run on another
-/// version of the launch template.
+/// version of the launch template; and once, before a change, for what room they have.
 async fn instances<W: World>(world: &W, held: &Continuation, record: &PoolRecord, session: &mut Session) -> Call<()> {
     if record.named_provider.is_some() {
         return Ok(());
@@ -235,7 +252,9 @@ async fn instances<W: World>(world: &W, held: &Continuation, record: &PoolRecord
         instance.template_version.is_some() && instance.template_version != session.seen.template_version
     });
     let awaits_runners = held.memory.online_awaited_since.is_some();
-    let matters = matches!(held.goal, Goal::Absent(_)) || is_outdated || awaits_runners;
+    let is_before_change = is_changed(held) && !std::mem::replace(&mut session.has_counted_room, true);
+    let has_instances = is_before_change && !in_group.is_empty();
+    let matters = matches!(held.goal, Goal::Absent(_)) || is_outdated || awaits_runners || has_instances;
     session.seen.instances = if matters {
         world.ecs().container_instances(&record.cluster, held.id.as_str(), &in_group).await?
     } else {

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt;
 
+use crate::pool::ec2::{Room, TemplateView};
 use crate::pool::identity::{Origin, PhysicalId};
 use crate::pool::observed::{
     CapacityProvider, Cluster, ContainerInstance, Group, GroupShape, Protection, ProviderShape, Runner, Service,
@@ -32,7 +33,7 @@ pub trait World {
     type Clock: Clock;
     /// Amazon ECS.
     type Ecs: Ecs;
-    /// EC2 Auto Scaling, and the launch templates that its groups use.
+    /// EC2 Auto Scaling, and what EC2 says of the things that its groups use.
     type AutoScaling: AutoScaling;
     /// Parameter Store, where credentials are.
     type Parameters: Parameters;
@@ -204,8 +205,13 @@ pub trait AutoScaling {
     async fn last_failed_activity(&self, name: &str) -> Call<Option<String>>;
     /// The number that a launch template's `$Latest` or `$Default` stands for now; `None` if there is no such template.
     async fn template_version(&self, template: &TemplateRef, version: &str) -> Call<Option<u64>>;
-    /// The clusters that the user data of this version names; none for a version that does not exist.
-    async fn template_clusters(&self, template: &TemplateRef, version: &str) -> Call<BTreeSet<String>>;
+    /// What this version of a launch template says. What it does not find is in the answer, never an error.
+    async fn template(&self, template: &TemplateRef, version: &str) -> Call<TemplateView>;
+    /// Those of the instance types that EC2 offers in this Region, with what an instance of each has; `None` if the
+    /// answer is about others.
+    async fn instance_types(&self, types: &[String]) -> Call<Option<BTreeMap<String, Room>>>;
+    /// Those of the subnets that there are in this Region; `None` if the answer is about others.
+    async fn subnets(&self, subnets: &[String]) -> Call<Option<BTreeSet<String>>>;
 
     /// Makes the group: minimum 0, empty, new instances protected from scale-in, tags propagated to instances.
     async fn create_group(&self, name: &str, shape: &GroupShape, tags: &Tags) -> Call<()>;

@@ -11,6 +11,7 @@ const SERVICES: &[(&str, &str)] = &[
     ("src/aws/ecs", "ecs"),
     ("src/aws/auto_scaling", "autoscaling"),
     ("src/aws/launch_templates", "ec2"),
+    ("src/aws/ec2", "ec2"),
     ("src/aws/cloudformation", "cloudformation"),
     ("src/aws/parameters", "ssm"),
     ("src/aws/succession", "ssm"),

@@ -111,7 +111,12 @@ class Stage:
             user_data = {
                 "Fn::Join": ["", ["#!/bin/bash\necho ECS_CLUSTER=", cluster or "", " >> /etc/ecs/ecs.config\n"]]
             }
-            data = {"InstanceType": "t3.large", "UserData": {"Fn::Base64": user_data}, **launch_template}
+            data = {
+                "ImageId": "ami-12345678",
+                "InstanceType": "t3.large",
+                "UserData": {"Fn::Base64": user_data},
+                **launch_template,
+            }
             resources["LaunchTemplate"] = {
                 "Type": "AWS::EC2::LaunchTemplate",
                 "Properties": {"LaunchTemplateData": data},

@@ -11,6 +11,7 @@ pub(crate) mod writes;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use github_runner_pool::pool::ec2::Room;
 use github_runner_pool::pool::observed::{ProviderShape, ProviderState, ServiceShape};
 use github_runner_pool::pool::task_definition::TaskDefinitionContent;
 use github_runner_pool::pool::time::Timestamp;
@@ -23,6 +24,15 @@ pub(crate) type Tags = BTreeMap<String, String>;
 
 /// Runners that an instance has room for.
 pub(crate) const ROOM: usize = 2;
+/// `MemoryReservation` of every pool here, its default.
+pub(crate) const TASK_MIB: u32 = 500;
+/// The type of every instance.
+pub(crate) const MACHINE: &str = "m7i.large";
+
+/// What an instance has left with so many tasks on it.
+pub(crate) fn machine_room(n_tasks: usize) -> Room {
+    Room { memory_mib: TASK_MIB * ROOM.saturating_sub(n_tasks) as u32, cpu_units: 2048 }
+}
 /// How long ECS still tells of a task that has stopped.
 const STOPPED_KEPT: Duration = Duration::from_secs(3600);
 /// What nobody of ours owns.

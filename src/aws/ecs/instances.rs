@@ -1,16 +1,20 @@
 //! Container instances: the pool's hosts as ECS sees them.
 
 use aws_sdk_ecs::Client;
-use aws_sdk_ecs::types::{ContainerInstance, ContainerInstanceStatus};
+use aws_sdk_ecs::types::{ContainerInstance, ContainerInstanceStatus, Resource};
 
 use super::super::convert::count;
 use super::{ECS, once, only_missing};
+use crate::pool::ec2::Room;
 use crate::pool::observed;
 use crate::reconcile::ports::Call;
 
 /// What `DescribeContainerInstances` takes at once.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeContainerInstances.html>
 const READ_BATCH: usize = 100;
+/// The attribute that the agent puts on every instance.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-placement-constraints.html>
+const INSTANCE_TYPE: &str = "ecs.instance-type";
 
 /// Every container instance of the cluster: ECS filters by neither capacity provider nor EC2 instance.
 pub(super) async fn all(sdk: &Client, cluster: &str) -> Call<Vec<ContainerInstance>> {
@@ -51,7 +55,23 @@ fn observed(instance: &ContainerInstance) -> Option<observed::ContainerInstance>
         is_active: instance.status() == Some("ACTIVE"),
         n_tasks: count(instance.running_tasks_count()).saturating_add(count(instance.pending_tasks_count())),
         is_connected: instance.agent_connected(),
+        instance_type: attribute(instance, INSTANCE_TYPE),
+        registered: room(instance.registered_resources()),
+        remaining: room(instance.remaining_resources()),
     })
+}
+
+fn attribute(instance: &ContainerInstance, name: &str) -> Option<String> {
+    let found = instance.attributes().iter().find(|attribute| attribute.name() == name);
+    found.and_then(|attribute| attribute.value()).map(str::to_owned)
+}
+
+fn room(resources: &[Resource]) -> Option<Room> {
+    let of = |name| {
+        let found = resources.iter().find(|resource| resource.name() == Some(name));
+        found.map(|resource| count(resource.integer_value()))
+    };
+    Some(Room { memory_mib: of("MEMORY")?, cpu_units: of("CPU")? })
 }
 
 pub(super) async fn drain(sdk: &Client, cluster: &str, instance: &str) -> Call<()> {

@@ -139,21 +139,25 @@ fn versions(user_data: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_clusters_of_a_version_are_read_out_of_its_user_data() {
+async fn a_version_tells_the_clusters_of_its_user_data_its_type_and_its_image() {
     let encoded = |bytes: &[u8]| versions(&format!("<userData>{}</userData>", BASE64.encode(bytes)));
     let replay = Replay::default()
         .http(200, &encoded(b"#!/bin/bash\necho ECS_CLUSTER=build >> /etc/ecs/ecs.config\n"))
         .http(200, &encoded(&[0x1f, 0x8b, 0x08, 0xff]))
         .http(200, &versions("<userData>no base64</userData>"))
-        .http(200, &versions(""))
-        .http(400, &error("InvalidLaunchTemplateId.VersionNotFound", "Could not find the version"))
-        .http(400, &error("InvalidLaunchTemplateId.NotFound", "does not exist"));
+        .http(200, &versions("<instanceType>m7i.large</instanceType>"))
+        .http(200, &versions("<instanceRequirements/>").replace("imageId", "x"));
     let client = replay.auto_scaling();
-    let build = BTreeSet::from(["build".to_owned()]);
-    assert_eq!(client.template_clusters(&name(), "7").await.unwrap(), build);
-    for _ in ["compressed", "garbled", "none", "no such version", "no such template"] {
-        assert_eq!(client.template_clusters(&id(), "$Latest").await.unwrap(), BTreeSet::new());
+    let plain = TemplateVersion { has_image: true, ..TemplateVersion::default() };
+    let build = TemplateVersion { clusters: ["build".to_owned()].into(), ..plain.clone() };
+    assert_eq!(client.template(&name(), "7").await.unwrap(), TemplateView::Version(build));
+    for _ in ["compressed", "garbled"] {
+        assert_eq!(client.template(&id(), "$Latest").await.unwrap(), TemplateView::Version(plain.clone()));
     }
+    let typed = TemplateVersion { instance_type: Some("m7i.large".to_owned()), ..plain };
+    assert_eq!(client.template(&id(), "7").await.unwrap(), TemplateView::Version(typed));
+    let required = TemplateVersion { has_requirements: true, ..TemplateVersion::default() };
+    assert_eq!(client.template(&id(), "7").await.unwrap(), TemplateView::Version(required));
     let sent = replay.sent();
     assert_eq!(
         sent[0].form(),
@@ -162,4 +166,20 @@ async fn the_clusters_of_a_version_are_read_out_of_its_user_data() {
     );
     assert_eq!(sent[1].form().lines().nth(1), Some("LaunchTemplateId=lt-1"));
     assert_eq!(sent[0].operation, "DescribeLaunchTemplateVersions");
+}
+
+#[tokio::test]
+async fn a_version_that_does_not_exist_is_told_from_a_launch_template_that_does_not() {
+    let replay = Replay::default()
+        .http(400, &error("InvalidLaunchTemplateId.VersionNotFound", "Could not find the version"))
+        .http(200, "<DescribeLaunchTemplateVersionsResponse><launchTemplateVersionSet/></DescribeLaunchTemplateVersionsResponse>")
+        .http(400, &error("InvalidLaunchTemplateId.NotFound", "does not exist"))
+        .http(400, &error("InvalidLaunchTemplateName.NotFoundException", "does not exist"))
+        .http(403, &error("UnauthorizedOperation", "no"));
+    let client = replay.auto_scaling();
+    for wanted in [TemplateView::NoVersion, TemplateView::NoVersion, TemplateView::NoTemplate, TemplateView::NoTemplate]
+    {
+        assert_eq!(client.template(&id(), "7").await.unwrap(), wanted);
+    }
+    assert_eq!(client.template(&id(), "7").await.unwrap_err().class(), Class::Denied);
 }

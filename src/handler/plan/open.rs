@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use crate::pool::continuation::Present;
+use crate::pool::ec2::{Ec2View, TemplateView};
 use crate::pool::observed::{Cluster, Observed};
 use crate::pool::spec::{Capacity, TemplateRef};
 
@@ -34,6 +35,10 @@ const ACCESS: &[&str] = &[
     "RunnerTokenParameter",
 ];
 
+/// What decides whether runners have room.
+const ROOM: &[&str] =
+    &["DesiredCount", "MaxInstances", "MemoryReservation", "Cpu", "InstanceTypes", "DistinctInstances"];
+
 /// The open places, such as `LaunchTemplate.Version`, and what the template has there, such as
 /// `LaunchTemplate.LatestVersionNumber`.
 #[derive(Debug, Default)]
@@ -41,6 +46,8 @@ pub(super) struct Open {
     places: BTreeMap<String, String>,
     /// Those for which nothing can stand in, so that their defaults do.
     left_out: BTreeSet<String>,
+    /// Those that hold what the deployment is expected to make, such as the next version of a launch template.
+    coming: BTreeSet<String>,
 }
 
 impl Open {
@@ -49,6 +56,12 @@ impl Open {
         let mut open = Self::default();
         let settled = open.map("", properties);
         (settled, open)
+    }
+
+    /// Takes in the places whose values are yet to come.
+    pub(super) fn expect(&mut self, places: Option<&Value>) {
+        let places = places.and_then(Value::as_array).into_iter().flatten();
+        self.coming.extend(places.filter_map(Value::as_str).map(str::to_owned));
     }
 
     fn map(&mut self, path: &str, map: &Map<String, Value>) -> Map<String, Value> {
@@ -132,7 +145,23 @@ impl Open {
                 is_busy: false,
                 providers: found.map(|cluster| cluster.providers).into_iter().flatten().chain(providers).collect(),
             });
-            seen.template_clusters.clear();
+            if let TemplateView::Version(version) = &mut seen.ec2.template {
+                version.clusters.clear();
+            }
+        }
+        if self.places.contains_key("Subnets") {
+            seen.ec2.missing_subnets.clear();
+        }
+        if self.hides_template() {
+            seen.ec2 = Ec2View { missing_subnets: std::mem::take(&mut seen.ec2.missing_subnets), ..Ec2View::default() };
+        }
+        if self.coming.contains("LaunchTemplate.Version") && seen.ec2.template == TemplateView::NoVersion {
+            seen.ec2.template = TemplateView::Unknown;
+        }
+        // A default that stands in is no count to judge by.
+        if ROOM.iter().any(|name| self.places.contains_key(*name)) {
+            seen.ec2.instance_types.clear();
+            seen.instances.clear();
         }
         let Capacity::Own(own) = &mut goal.spec.capacity else { return };
         if let Some(function) = self.places.get("LaunchTemplate.LaunchTemplateId").filter(|_| self.hides_template()) {

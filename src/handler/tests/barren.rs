@@ -7,6 +7,7 @@ use std::future::pending;
 use serde_json::{Value, json};
 
 use crate::handler::{Invocation, handle};
+use crate::pool::ec2::{Room, TemplateView};
 use crate::pool::identity::{Origin, PhysicalId};
 use crate::pool::observed::{
     CapacityProvider, Cluster, ContainerInstance, Group, GroupShape, Protection, ProviderShape, Runner, Service,
@@ -216,7 +217,9 @@ barren!(AutoScaling {
     groups_of(&Origin) -> Vec<String> = Vec::new();
     last_failed_activity(&str) -> Option<String> = None;
     template_version(&TemplateRef, &str) -> Option<u64> = None;
-    template_clusters(&TemplateRef, &str) -> BTreeSet<String> = BTreeSet::new();
+    template(&TemplateRef, &str) -> TemplateView = TemplateView::NoTemplate;
+    instance_types(&[String]) -> Option<BTreeMap<String, Room>> = None;
+    subnets(&[String]) -> Option<BTreeSet<String>> = None;
     create_group(&str, &GroupShape, &Tags) -> () = ();
     update_group(&str, &GroupShape) -> () = ();
     empty_group(&str) -> () = ();

@@ -1,10 +1,14 @@
 //! What no waiting removes: found in the first look, told before anything is built.
 
+use super::capacity;
+use super::foundation::{agrees, group_shape};
+use crate::pool::causes;
 use crate::pool::continuation::{Continuation, Present};
+use crate::pool::ec2::{TemplateView, instance_types};
 use crate::pool::identity::cluster_name;
-use crate::pool::observed::{Observed, Permission, ServiceState};
+use crate::pool::observed::{Group, Observed, Permission, ServiceState};
 use crate::pool::report;
-use crate::pool::spec::Capacity;
+use crate::pool::spec::{Capacity, OwnCapacity};
 
 /// The first obstacle, as a Reason.
 pub(super) fn first(held: &Continuation, goal: &Present, seen: &Observed) -> Option<String> {
@@ -31,15 +35,77 @@ pub(super) fn first(held: &Continuation, goal: &Present, seen: &Observed) -> Opt
                 cluster_name(&spec.cluster)
             ));
         }
-        Capacity::Own(own) if seen.template_version.is_none() => {
+        Capacity::Own(own) => {
+            if let Some(reason) = capacity_of_its_own(own, seen) {
+                return Some(reason);
+            }
+        }
+        Capacity::Named(_) => {}
+    }
+    foreign(held, goal, seen).or_else(|| no_room(held, goal, seen))
+}
+
+/// What the group cannot be made of. What it is made of already is not questioned.
+fn capacity_of_its_own(own: &OwnCapacity, seen: &Observed) -> Option<String> {
+    let template = &own.launch_template.reference;
+    let is_in_use = |group: &Group| agrees(group, &group_shape(own, seen.template_version, group.shape.min));
+    if seen.template_version.is_some() && seen.group.as_ref().is_some_and(is_in_use) {
+        return None;
+    }
+    let (view, version) = (&seen.ec2, &own.launch_template.version);
+    let lacks = |what: &str| {
+        format!(
+            "LaunchTemplate: version {version} of {template} {what}. Give it one, and take the version that has it."
+        )
+    };
+    match &view.template {
+        TemplateView::Unknown if seen.template_version.is_some() => {}
+        TemplateView::Unknown | TemplateView::NoTemplate => {
             return Some(format!(
-                "LaunchTemplate: there is no launch template {} in this Region and account. Correct its id or name.",
-                own.launch_template.reference
+                "LaunchTemplate: there is no launch template {template} in this Region and account. Correct its id or \
+                 name."
             ));
         }
-        Capacity::Named(_) | Capacity::Own(_) => {}
+        TemplateView::NoVersion => {
+            return Some(format!(
+                "LaunchTemplate.Version: the launch template {template} has no version {version}. Correct it, or let it \
+                 follow from the template with Fn::GetAtt LatestVersionNumber."
+            ));
+        }
+        TemplateView::Version(found) if !found.has_image => return Some(lacks("names no image (ImageId)")),
+        TemplateView::Version(found) if !found.has_requirements && instance_types(own, &view.template).is_empty() => {
+            return Some(lacks("names no InstanceType, and the pool gives no InstanceTypes"));
+        }
+        TemplateView::Version(_) => {}
     }
-    foreign(held, goal, seen)
+    if let Some(subnet) = view.missing_subnets.first() {
+        return Some(format!(
+            "Subnets: there is no {subnet} in this Region and account{}. Correct its id; subnets are those of the VPC \
+             in the Region of the function.",
+            match view.missing_subnets.len().saturating_sub(1) {
+                0 => String::new(),
+                more => format!(", nor {more} more of them"),
+            }
+        ));
+    }
+    let missing: Vec<&str> =
+        view.instance_types.iter().filter(|(_, room)| room.is_none()).map(|(name, _)| name.as_str()).collect();
+    (!missing.is_empty() && missing.len() == view.instance_types.len()).then(|| {
+        let is_listed = own.mixed.as_ref().is_some_and(|mixed| !mixed.instance_types.is_empty());
+        let property = if is_listed { "InstanceTypes" } else { "LaunchTemplate" };
+        let names = report::listed(&missing);
+        let template = if is_listed { "" } else { " (InstanceType of the launch template)" };
+        format!("{property}: EC2 offers no {names} in this Region{template}. Correct the name, or take another type.")
+    })
+}
+
+/// Runners that can never have room; what is under way already is left to `OnlineTimeout`.
+fn no_room(held: &Continuation, goal: &Present, seen: &Observed) -> Option<String> {
+    if held.memory.online_awaited_since.is_some() || held.memory.drain_began.is_some() {
+        return None;
+    }
+    let why = capacity::impossible(&goal.spec, seen).or_else(|| capacity::no_room_beside_old(held, goal, seen))?;
+    Some(format!("{why}.{}", causes::still_works(held, goal, seen)))
 }
 
 /// A thing of the pool's own name that is not the pool's: it is never written to.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::foundation::{Foundation, all_tags};
 use super::success::{n_online, online_among};
+use crate::pool::causes;
 use crate::pool::continuation::{Continuation, Present};
 use crate::pool::decision::{Decision, Look, Moment, Outcome, Waiting};
 use crate::pool::evidence::{EmptyInstance, Ghost, OwnedTask};
@@ -234,7 +235,7 @@ fn await_runners(
     }
     // A failure is told with what stands in the way, which takes one more look.
     if seen.is_diagnosis {
-        Decision::Answer(Outcome::failed(report::not_online(held, goal, seen)))
+        Decision::Answer(Outcome::failed(causes::not_online(held, goal, seen)))
     } else {
         at.look_again(why, Look::Diagnosis)
     }
@@ -252,8 +253,9 @@ fn retire_old(
     let wanted = usize::try_from(goal.spec.desired_count).unwrap_or(usize::MAX);
     let live = seen.tasks.iter().filter(|task| task.is_live());
     let (current, old): (Vec<&Task>, Vec<&Task>) = live.partition(|task| is_current(service, task));
-    // After a rollback, tasks of the wanted revision may belong to an earlier deployment. ECS replaces those as soon as
-    // nothing protects them, so they go like old ones.
+    // After a rollback, tasks of the wanted revision may belong to an earlier deployment. ECS starts the revision's tasks
+    // anew and stops those as soon as nothing protects them, even where it rolls back itself, so they go like old ones:
+    // https://github.com/aws/containers-roadmap/issues/117, https://github.com/aws/copilot-cli/issues/4838
     let (earlier, newest): (Vec<&Task>, Vec<&Task>) = current.iter().partition(|task| is_of_earlier(service, task));
     let online = |tasks: &[&Task]| {
         let n = online_among(held, goal, seen, tasks.iter().copied()).and_then(|n| usize::try_from(n).ok());
@@ -264,7 +266,7 @@ fn retire_old(
     // Where a group has no room for one more, one leaves before its successor comes; an old one only once it has been
     // shown that those come online.
     let is_full = seen.group.as_ref().is_none_or(|group| group.desired >= group.shape.max)
-        && newest.iter().any(|task| report::is_unplaced(task));
+        && newest.iter().any(|task| causes::has_no_instance(task));
     let makes_room = |n_there: usize| usize::from(is_full && n_there >= wanted);
     // Or, in a rollback, once they have come online for an earlier request.
     let is_proven = n_online > 0

@@ -19,6 +19,16 @@ pub fn n_online(held: &Continuation, goal: &Present, seen: &Observed) -> Option<
     online_among(held, goal, seen, current)
 }
 
+/// Runners that are online and not of the revision that the service works towards, or all that are while it works
+/// towards another one than wanted.
+#[must_use]
+pub fn n_online_of_before(held: &Continuation, goal: &Present, seen: &Observed) -> u32 {
+    let service = seen.service.as_ref();
+    let is_under_way = held.memory.online_awaited_since.is_some();
+    let old = seen.tasks.iter().filter(|task| !is_under_way || !service.is_some_and(|it| is_current(it, task)));
+    online_among(held, goal, seen, old).unwrap_or(0)
+}
+
 /// How many of these tasks run a runner that is online; `None` when GitHub does not tell.
 pub(super) fn online_among<'seen>(
     held: &Continuation,

@@ -452,6 +452,9 @@ pub(super) fn instance(number: u32) -> ContainerInstance {
         is_active: true,
         n_tasks: 0,
         is_connected: true,
+        instance_type: None,
+        registered: None,
+        remaining: None,
     }
 }
 

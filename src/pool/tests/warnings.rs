@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::support::{T0, foreign, present, spec};
 use crate::pool::decision::Outcome;
+use crate::pool::ec2::{Ec2View, TemplateVersion, TemplateView};
 use crate::pool::observed::{GitHubView, Observed, Protection, Runner, Task, TaskPhase};
 use crate::pool::spec::{GitHubHost, PoolSpec, Scheme};
 use crate::pool::survey::Survey;
@@ -120,8 +121,10 @@ fn a_launch_template_that_names_another_cluster_and_not_the_pools_is_warned_of()
     let warned = |clusters: &[&str]| {
         let mut named = spec();
         named.cluster = "arn:aws:ecs:eu-central-1:111122223333:cluster/build".to_owned();
-        let template_clusters = clusters.iter().map(|name| (*name).to_owned()).collect();
-        of(&present(named), &Observed { template_clusters, ..Observed::default() })
+        let clusters = clusters.iter().map(|name| (*name).to_owned()).collect();
+        let version = TemplateVersion { clusters, ..TemplateVersion::default() };
+        let ec2 = Ec2View { template: TemplateView::Version(version), ..Ec2View::default() };
+        of(&present(named), &Observed { ec2, ..Observed::default() })
     };
     for clusters in [&[][..], &["build"], &["build", "default"]] {
         assert_eq!(warned(clusters), Vec::<String>::new(), "{clusters:?}");

@@ -13,7 +13,7 @@ from ministack.core import lambda_runtime
 from ministack.core.responses import request_scope
 from ministack.services.cloudformation import custom_resource
 
-from . import calls, functions, parameters
+from . import calls, ec2, functions, parameters
 from .authorization import Authorization
 from .auto_scaling.api import AutoScalingApi
 from .auto_scaling.groups import Groups
@@ -70,6 +70,7 @@ class World:
         AutoScalingApi(self.core, groups).install()
         self.ecs.install()
         parameters.install()
+        ec2.install()
         authorization = Authorization(engine, groups)
         authorization.install()
         calls.install(self.core, authorization)

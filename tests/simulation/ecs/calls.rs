@@ -10,7 +10,7 @@ use github_runner_pool::pool::observed::{
 use github_runner_pool::pool::task_definition::RECORD_LABEL;
 use github_runner_pool::pool::time::Timestamp;
 
-use super::{Phase, Revision, Rollout, Service, ServiceStatus, Task, arn};
+use super::{MACHINE, Phase, Revision, Rollout, Service, ServiceStatus, Task, arn, machine_room};
 use crate::world::World;
 
 /// The cluster's name, whether a template gave the name or the ARN.
@@ -143,6 +143,9 @@ impl World {
                     .filter(|task| task.is_wanted() && task.instance.as_ref() == Some(&instance.arn))
                     .count() as u32,
                 is_connected: instance.is_connected,
+                instance_type: Some(MACHINE.to_owned()),
+                registered: Some(machine_room(0)),
+                remaining: Some(machine_room(self.ecs.tasks_on(&instance.arn))),
             })
             .collect()
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use github_runner_pool::pool::ec2::{Room, TemplateVersion, TemplateView};
 use github_runner_pool::pool::identity::{Origin, PhysicalId};
 use github_runner_pool::pool::observed::{
     CapacityProvider, Cluster, ContainerInstance, Group, GroupShape, Protection, ProviderShape, Service, ServiceShape,
@@ -13,6 +14,7 @@ use github_runner_pool::pool::task_definition::TaskDefinitionContent;
 use github_runner_pool::reconcile::ports::{AutoScaling, Call, Ecs, Tags};
 
 use super::Port;
+use crate::ecs::{MACHINE, machine_room};
 use crate::history::Loss;
 use crate::world::World;
 
@@ -226,8 +228,19 @@ impl AutoScaling for Port {
         self.call(Remote::Ec2, "DescribeLaunchTemplates", |world| Ok(Some(world.groups.template_version))).await
     }
 
-    async fn template_clusters(&self, _: &TemplateRef, _: &str) -> Call<BTreeSet<String>> {
-        self.call(Remote::Ec2, "DescribeLaunchTemplateVersions", |_| Ok(BTreeSet::new())).await
+    async fn template(&self, _: &TemplateRef, _: &str) -> Call<TemplateView> {
+        let version =
+            TemplateVersion { instance_type: Some(MACHINE.to_owned()), has_image: true, ..TemplateVersion::default() };
+        self.call(Remote::Ec2, "DescribeLaunchTemplateVersions", |_| Ok(TemplateView::Version(version))).await
+    }
+
+    async fn instance_types(&self, types: &[String]) -> Call<Option<BTreeMap<String, Room>>> {
+        let found = types.iter().map(|name| (name.clone(), machine_room(0))).collect();
+        self.call(Remote::Ec2, "DescribeInstanceTypes", |_| Ok(Some(found))).await
+    }
+
+    async fn subnets(&self, subnets: &[String]) -> Call<Option<BTreeSet<String>>> {
+        self.call(Remote::Ec2, "DescribeSubnets", |_| Ok(Some(subnets.iter().cloned().collect()))).await
     }
 
     async fn create_group(&self, name: &str, shape: &GroupShape, tags: &Tags) -> Call<()> {

@@ -24,15 +24,25 @@ class Room:
     cpu_units: int
 
 
+def advertised(instance_type: str) -> Room:
+    """What EC2 says of a type, which is more than an instance of it registers."""
+    vcpus, gib = _size(instance_type)
+    return Room(int(gib * 1024), vcpus * CPU_UNITS)
+
+
 def room(instance_type: str) -> Room:
     """Of types that follow the usual naming; an unknown size counts as `large`."""
+    vcpus, gib = _size(instance_type)
+    return Room(int(gib * 1024 * USABLE), vcpus * CPU_UNITS)
+
+
+def _size(instance_type: str) -> tuple[int, float]:
+    """vCPUs and GiB."""
     family, _, size = instance_type.partition(".")
     if family.startswith("t") and size in _BURSTABLE:
-        vcpus, gib = _BURSTABLE[size]
-    else:
-        vcpus = _vcpus(size)
-        gib = vcpus * _GIB_PER_VCPU.get(family[:1], _USUAL_GIB_PER_VCPU)
-    return Room(int(gib * 1024 * USABLE), vcpus * CPU_UNITS)
+        return _BURSTABLE[size]
+    vcpus = _vcpus(size)
+    return vcpus, vcpus * _GIB_PER_VCPU.get(family[:1], _USUAL_GIB_PER_VCPU)
 
 
 def _vcpus(size: str) -> int:

@@ -254,6 +254,7 @@ class Ecs:
                 memory=size.memory_mib,
                 cpu=size.cpu_units,
                 zone=machine.zone,
+                instance_type=machine.instance_type,
             )
             self.instances[instance.arn] = instance
             self.say_instance(instance, "ACTIVE")

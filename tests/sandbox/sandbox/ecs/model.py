@@ -135,6 +135,7 @@ class Instance:
     memory: int
     cpu: int
     zone: str
+    instance_type: str
     registered_at: float = field(default_factory=time.time)
     status: str = "ACTIVE"
     agent_connected: bool = True
@@ -157,7 +158,10 @@ class Instance:
             "remainingResources": _resources(
                 self.cpu - sum(t.cpu for t in held), self.memory - sum(t.memory for t in held)
             ),
-            "attributes": [{"name": "ecs.availability-zone", "value": self.zone}],
+            "attributes": [
+                {"name": "ecs.availability-zone", "value": self.zone},
+                {"name": "ecs.instance-type", "value": self.instance_type},
+            ],
             "attachments": [],
             "tags": [],
         }

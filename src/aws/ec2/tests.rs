@@ -1,0 +1,73 @@
+use super::*;
+use crate::aws::replay::Replay;
+use crate::pool::refusal::Class;
+use crate::reconcile::ports::AutoScaling;
+
+fn types(names: &[&str]) -> String {
+    let items: String = names
+        .iter()
+        .map(|name| {
+            format!(
+                "<item><instanceType>{name}</instanceType><vCpuInfo><defaultVCpus>2</defaultVCpus></vCpuInfo>\
+                 <memoryInfo><sizeInMiB>8192</sizeInMiB></memoryInfo></item>"
+            )
+        })
+        .collect();
+    format!("<DescribeInstanceTypesResponse><instanceTypeSet>{items}</instanceTypeSet></DescribeInstanceTypesResponse>")
+}
+
+fn listed(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+#[tokio::test]
+async fn describe_instance_types_tells_memory_and_cpu_and_leaves_out_what_is_not_offered() {
+    let replay = Replay::default().http(200, &types(&["m7i.large"]));
+    let asked = listed(&["m7i.large", "x9.huge"]);
+    let found = replay.auto_scaling().instance_types(&asked).await.unwrap().unwrap();
+    assert_eq!(found, BTreeMap::from([("m7i.large".to_owned(), Room { memory_mib: 8192, cpu_units: 2048 })]));
+    assert_eq!(
+        replay.sent()[0].form(),
+        "Action=DescribeInstanceTypes\nFilter.1.Name=instance-type\nFilter.1.Value.1=m7i.large\n\
+         Filter.1.Value.2=x9.huge\nVersion=2016-11-15"
+    );
+}
+
+#[tokio::test]
+async fn describe_subnets_tells_those_that_there_are() {
+    let answer = "<DescribeSubnetsResponse><subnetSet><item><subnetId>subnet-a</subnetId><tagSet><item/></tagSet></item>\
+                  </subnetSet></DescribeSubnetsResponse>";
+    let replay = Replay::default().http(200, answer);
+    let found = replay.auto_scaling().subnets(&listed(&["subnet-a", "subnet-b"])).await.unwrap();
+    assert_eq!(found, Some(BTreeSet::from(["subnet-a".to_owned()])));
+    assert_eq!(
+        replay.sent()[0].form(),
+        "Action=DescribeSubnets\nFilter.1.Name=subnet-id\nFilter.1.Value.1=subnet-a\nFilter.1.Value.2=subnet-b\n\
+         Version=2016-11-15"
+    );
+}
+
+#[tokio::test]
+async fn an_answer_about_other_things_tells_nothing() {
+    let subnets = "<DescribeSubnetsResponse><subnetSet><item><subnetId>subnet-z</subnetId></item></subnetSet>\
+                   </DescribeSubnetsResponse>";
+    let replay = Replay::default().http(200, &types(&["t2.micro", "m7i.large"])).http(200, subnets);
+    let client = replay.auto_scaling();
+    assert_eq!(client.instance_types(&listed(&["m7i.large"])).await.unwrap(), None);
+    assert_eq!(client.subnets(&listed(&["subnet-a"])).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_an_error_and_never_an_empty_list() {
+    let denied = "<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>no</Message></Error></Errors>\
+                  </Response>";
+    let replay = Replay::default()
+        .http(403, denied)
+        .http(200, "not XML")
+        .http(200, &types(&["m7i.large"]).replace("sizeInMiB", "size"));
+    let client = replay.auto_scaling();
+    for wanted in [Class::Denied, Class::Unexpected, Class::Unexpected] {
+        let error = client.instance_types(&listed(&["m7i.large"])).await.unwrap_err();
+        assert_eq!(error.class(), wanted, "{error}");
+    }
+}

@@ -1,0 +1,233 @@
+//! Mistakes of capacity are told before anything is built, and only where they are certain.
+
+use super::support::{Model, instance, names, present, spec};
+use crate::pool::continuation::Goal;
+use crate::pool::convergence::preview::preview;
+use crate::pool::decision::{Decision, Outcome};
+use crate::pool::ec2::{Ec2View, Room, TemplateVersion, TemplateView};
+use crate::pool::observed::ContainerInstance;
+use crate::pool::spec::{Capacity, MixedInstances, OwnCapacity, PoolSpec};
+use crate::pool::warnings;
+
+const LARGE: Room = Room { memory_mib: 8192, cpu_units: 2048 };
+const REGISTERED: Room = Room { memory_mib: 7600, cpu_units: 2048 };
+const NONE: Room = Room { memory_mib: 0, cpu_units: 0 };
+
+fn own(spec: &mut PoolSpec) -> &mut OwnCapacity {
+    match &mut spec.capacity {
+        Capacity::Own(own) => own,
+        Capacity::Named(name) => panic!("runs on {name}"),
+    }
+}
+
+fn template(instance_type: &str, room: Option<Room>) -> Ec2View {
+    let version = TemplateVersion {
+        instance_type: Some(instance_type.to_owned()),
+        has_image: true,
+        ..TemplateVersion::default()
+    };
+    Ec2View {
+        template: TemplateView::Version(version),
+        instance_types: [(instance_type.to_owned(), room)].into(),
+        ..Ec2View::default()
+    }
+}
+
+/// A world with nothing of ours in it, in which EC2 says this.
+fn world(ec2: Ec2View) -> Model {
+    let mut world = Model::empty();
+    world.seen.ec2 = ec2;
+    world
+}
+
+/// What is told of a request in its first look: an obstacle, or nothing.
+fn told(world: &mut Model, spec: PoolSpec) -> Option<String> {
+    let mut held = present(spec);
+    let told = match world.decide(&mut held) {
+        Decision::Answer(Outcome::Failed { reason }) => Some(reason),
+        Decision::Act(_) | Decision::Wait { .. } | Decision::Answer(_) | Decision::Yield(_) => None,
+    };
+    // The plan says the same.
+    let Goal::Present(goal) = present(held_spec(&held)).goal else { panic!("a Delete") };
+    assert_eq!(preview(&held, &goal, &world.seen, &[]).obstacle, told);
+    told
+}
+
+fn held_spec(held: &crate::pool::continuation::Continuation) -> PoolSpec {
+    match &held.goal {
+        Goal::Present(goal) => goal.spec.clone(),
+        Goal::Absent(_) => panic!("a Delete"),
+    }
+}
+
+fn sized(memory: u32, cpu: u32, desired: u32, max: u32) -> PoolSpec {
+    let mut spec = PoolSpec { desired_count: desired, ..spec() };
+    (spec.task.memory_reservation_mib, spec.task.cpu_units) = (memory, cpu);
+    own(&mut spec).max_instances = max;
+    spec
+}
+
+#[test]
+fn a_runner_that_no_instance_can_hold_names_memory_reservation_or_cpu() {
+    let large = || world(template("t3.large", Some(LARGE)));
+    insta::assert_snapshot!(told(&mut large(), sized(30_000, 0, 2, 4)).unwrap(), @"MemoryReservation: 30000 MiB is more than an instance of t3.large has (8,192 MiB). Lower it, or take a larger InstanceType.");
+    insta::assert_snapshot!(told(&mut large(), sized(500, 4096, 2, 4)).unwrap(), @"Cpu: 4096 units with 500 MiB of memory are more than an instance of t3.large has (2,048 units, 8,192 MiB). Lower it, or take a larger InstanceType.");
+    assert_eq!(told(&mut large(), sized(8192, 2048, 2, 4)), None, "what just fits is no certain mistake");
+    assert_eq!(told(&mut world(Ec2View::default()), sized(30_000, 0, 2, 4)), None, "nothing is known of the instances");
+}
+
+#[test]
+fn more_runners_than_max_instances_can_hold_say_how_many_fit() {
+    let large = || world(template("t3.large", Some(LARGE)));
+    insta::assert_snapshot!(told(&mut large(), sized(3500, 0, 5, 2)).unwrap(), @"MaxInstances: 2 instances have room for 4 of the 5 runners: 2 with 3500 MiB each (MemoryReservation) fit on an instance of t3.large (8,192 MiB). Raise MaxInstances to 3, lower DesiredCount, or let more runners fit on an instance.");
+    assert_eq!(told(&mut large(), sized(3500, 0, 4, 2)), None);
+    let distinct = PoolSpec { distinct_instances: true, ..sized(500, 0, 3, 2) };
+    assert!(told(&mut large(), distinct).unwrap().starts_with("MaxInstances: 2 instances have room for 2 of the 3"));
+}
+
+#[test]
+fn the_type_with_the_most_room_decides_and_a_smaller_one_is_a_warning() {
+    let mut two = template("t3.large", Some(LARGE));
+    two.instance_types.insert("r7i.large".to_owned(), Some(Room { memory_mib: 16_384, cpu_units: 2048 }));
+    let mut spec = sized(10_000, 0, 2, 2);
+    own(&mut spec).mixed = Some(MixedInstances {
+        instance_types: vec!["t3.large".to_owned(), "r7i.large".to_owned()],
+        on_demand_base_capacity: 0,
+        on_demand_percentage_above_base: 100,
+        spot_allocation_strategy: "price-capacity-optimized".to_owned(),
+    });
+    let mut world = world(two);
+    assert_eq!(told(&mut world, spec.clone()), None);
+    let warned = warnings::of(&present(spec.clone()), &world.seen).join("\n");
+    assert!(warned.starts_with("InstanceTypes: an instance of t3.large has no room for a runner"), "{warned}");
+    spec.task.memory_reservation_mib = 20_000;
+    let reason = told(&mut world, spec).unwrap();
+    assert!(
+        reason.contains("more than an instance of r7i.large has (16,384 MiB). Lower it, or take larger InstanceTypes")
+    );
+}
+
+#[test]
+fn what_nearly_fills_an_instance_is_a_warning() {
+    let world = world(template("t3.large", Some(LARGE)));
+    let warned = warnings::of(&present(sized(8100, 0, 2, 4)), &world.seen).join("\n");
+    assert!(warned.starts_with("MemoryReservation: 8100 MiB is more than an instance of t3.large has"), "{warned}");
+    assert_eq!(warnings::of(&present(sized(7000, 0, 2, 4)), &world.seen), Vec::<String>::new());
+}
+
+/// A pool of two runners that fill the one instance that there may be.
+fn filled() -> (Model, PoolSpec) {
+    let mut world = Model::empty();
+    let spec = sized(3500, 0, 2, 1);
+    assert!(matches!(world.run(&mut present(spec.clone())), Outcome::Succeeded { .. }));
+    let full = ContainerInstance {
+        n_tasks: 2,
+        instance_type: Some("t3.large".to_owned()),
+        registered: Some(REGISTERED),
+        remaining: Some(Room { memory_mib: 600, cpu_units: 2048 }),
+        ..instance(1)
+    };
+    for task in &mut world.seen.tasks {
+        task.container_instance_arn = Some(full.arn.clone());
+    }
+    world.seen.instances = vec![full];
+    (world, spec)
+}
+
+fn newer(spec: &PoolSpec) -> PoolSpec {
+    let mut newer = spec.clone();
+    newer.task.image = "myoung34/github-runner:ubuntu-jammy".to_owned();
+    newer
+}
+
+#[test]
+fn an_update_without_room_for_its_first_new_runner_is_told_at_once_and_the_old_ones_stay() {
+    let (mut world, spec) = filled();
+    world.taken.clear();
+    insta::assert_snapshot!(told(&mut world, newer(&spec)).unwrap(), @"MaxInstances: 1 instance has no room for a new runner beside the 2 there now, and an Update lets an old runner go only once a new one has come online. Raise MaxInstances by one, or lower DesiredCount by one with this Update. The 2 old runners still work.");
+    assert_eq!(names(&world.taken), Vec::<&str>::new());
+}
+
+#[test]
+fn an_update_goes_on_where_something_may_make_room() {
+    type Change = fn(&mut Model, &mut PoolSpec);
+    let rooms: &[(&str, Change)] = &[
+        ("another instance may start", |_, spec| own(spec).max_instances = 2),
+        ("fewer runners: a surplus one leaves first", |_, spec| spec.desired_count = 1),
+        ("a job ends an ephemeral runner", |_, spec| spec.runner.ephemeral = true),
+        ("room beside the old ones", |world, _| world.seen.instances[0].remaining = Some(REGISTERED)),
+        ("another service's task may end", |world, _| world.seen.instances[0].n_tasks = 3),
+        ("an old one ends already", |world, _| world.seen.tasks[0].is_told_to_stop = true),
+        ("nothing is known of the instance", |world, _| world.seen.instances.clear()),
+        ("an instance that leaves", |world, _| world.seen.instances[0].is_active = false),
+        ("a new runner needs less", |_, spec| spec.task.memory_reservation_mib = 600),
+    ];
+    for (why, change) in rooms {
+        let (mut world, spec) = filled();
+        let mut newer = newer(&spec);
+        change(&mut world, &mut newer);
+        assert_eq!(told(&mut world, newer), None, "{why}");
+    }
+    let (mut world, spec) = filled();
+    assert_eq!(told(&mut world, spec), None, "nothing is deployed");
+}
+
+#[test]
+fn a_registered_instance_says_more_than_its_type() {
+    let (mut world, spec) = filled();
+    world.seen.ec2 = template("t3.large", Some(LARGE));
+    let larger = PoolSpec { desired_count: 1, ..spec };
+    let mut larger = newer(&larger);
+    larger.task.memory_reservation_mib = 7700;
+    let reason = told(&mut world, larger).unwrap();
+    assert!(
+        reason.starts_with("MemoryReservation: 7700 MiB is more than an instance (t3.large) registers (7,600 MiB).")
+    );
+    assert!(reason.ends_with("The 2 old runners still work."), "{reason}");
+}
+
+#[test]
+fn what_runs_already_is_no_mistake_whatever_the_bounds_say() {
+    let (mut world, spec) = filled();
+    world.seen.ec2 = template("t3.small", Some(NONE));
+    assert_eq!(told(&mut world, spec), None);
+}
+
+#[test]
+fn what_ec2_does_not_know_is_told_before_anything_is_built() {
+    let nothing = || Ec2View { template: TemplateView::Version(TemplateVersion::default()), ..Ec2View::default() };
+    let cases: &[(Ec2View, &str)] = &[
+        (
+            Ec2View { template: TemplateView::NoTemplate, ..Ec2View::default() },
+            "LaunchTemplate: there is no launch template lt-0a1b2c3d in this Region and account.",
+        ),
+        (
+            Ec2View { template: TemplateView::NoVersion, ..Ec2View::default() },
+            "LaunchTemplate.Version: the launch template lt-0a1b2c3d has no version 1.",
+        ),
+        (nothing(), "LaunchTemplate: version 1 of lt-0a1b2c3d names no image (ImageId)."),
+        (
+            Ec2View {
+                template: TemplateView::Version(TemplateVersion { has_image: true, ..TemplateVersion::default() }),
+                ..Ec2View::default()
+            },
+            "LaunchTemplate: version 1 of lt-0a1b2c3d names no InstanceType, and the pool gives no InstanceTypes.",
+        ),
+        (template("x99.large", None), "LaunchTemplate: EC2 offers no x99.large in this Region (InstanceType of"),
+        (
+            Ec2View { missing_subnets: ["subnet-0a1b2c3d".to_owned()].into(), ..Ec2View::default() },
+            "Subnets: there is no subnet-0a1b2c3d in this Region and account.",
+        ),
+    ];
+    for (ec2, wanted) in cases {
+        let reason = told(&mut world(ec2.clone()), spec()).unwrap();
+        assert!(reason.starts_with(wanted), "{reason}");
+    }
+}
+
+#[test]
+fn a_version_that_the_group_has_already_is_not_questioned() {
+    let (mut world, spec) = filled();
+    world.seen.ec2.template = TemplateView::NoVersion;
+    assert_eq!(told(&mut world, PoolSpec { desired_count: 1, ..spec }), None);
+}

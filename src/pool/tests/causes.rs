@@ -1,0 +1,135 @@
+//! What a failure names as its cause, and what it must not.
+
+use std::time::Duration;
+
+use super::support::{Model, T0, present, spec};
+use crate::pool::causes::not_online;
+use crate::pool::continuation::{Continuation, Goal};
+use crate::pool::observed::{ServiceEvent, TaskEnding, TaskPhase};
+use crate::pool::spec::{Capacity, LogSpec, PoolSpec};
+
+const REQUEST: Duration = Duration::from_secs(1000);
+
+fn told(held: &Continuation, world: &Model) -> String {
+    let Goal::Present(goal) = &held.goal else { panic!("a Delete") };
+    not_online(held, goal, &world.seen)
+}
+
+/// A pool of two runners, and a request that begins a thousand seconds later.
+fn later(spec: PoolSpec) -> (Model, Continuation) {
+    let mut world = Model::empty();
+    world.run(&mut present(spec.clone()));
+    let held = Continuation { accepted_at: T0 + REQUEST, ..present(spec) };
+    (world, held)
+}
+
+/// Both tasks end, after so many seconds, with these words.
+fn end(world: &mut Model, secs: u64, reason: &str, exit_code: Option<i32>) {
+    for task in &mut world.seen.tasks {
+        task.phase = TaskPhase::Stopped;
+        let at = Some(T0 + Duration::from_secs(secs));
+        task.ending = Some(TaskEnding { reason: reason.to_owned(), exit_code, at });
+    }
+    world.runners().clear();
+}
+
+const EXITED: &str = "Essential container in task exited";
+
+#[test]
+fn a_task_of_this_deployment_that_ended_since_the_request_began_is_the_first_cause() {
+    let (mut world, held) = later(spec());
+    end(&mut world, 1100, EXITED, Some(1));
+    let reason = told(&held, &world);
+    assert!(
+        reason.starts_with("2 tasks stopped, the last one: Essential container in task exited (exit code 1). LogGroup"),
+        "{reason}"
+    );
+    assert!(reason.contains(" 0 of 2 runners came online within OnlineTimeout (15 min)."), "{reason}");
+}
+
+#[test]
+fn a_task_that_the_pool_or_ecs_let_go_is_never_a_cause() {
+    let told_after = |secs: u64, text: &str, exit_code: Option<i32>, change: fn(&mut Model, &mut Continuation)| {
+        let (mut world, mut held) = later(spec());
+        let digits = world.seen.tasks[0].short_id().unwrap().to_owned();
+        assert_eq!(digits.len(), 12);
+        end(&mut world, secs, text, exit_code);
+        change(&mut world, &mut held);
+        told(&held, &world)
+    };
+    let nothing: fn(&mut Model, &mut Continuation) = |_, _| {};
+    let cases = [
+        told_after(900, EXITED, Some(0), nothing),
+        told_after(1100, "github-runner-pool: the runner was deregistered while idle", Some(0), nothing),
+        told_after(1100, "Scaling activity initiated by (deployment ecs-svc/1)", Some(143), nothing),
+        told_after(1100, EXITED, Some(0), |world, held| {
+            for task in &world.seen.tasks {
+                held.memory.deregistered_at.insert(task.short_id().unwrap().to_owned(), T0 + REQUEST);
+            }
+        }),
+        told_after(1100, EXITED, Some(0), |world, _| {
+            for task in &mut world.seen.tasks {
+                task.started_by = Some("ecs-svc/earlier".to_owned());
+            }
+        }),
+        told_after(1100, EXITED, Some(0), |_, held| {
+            if let Goal::Present(goal) = &mut held.goal {
+                goal.spec.runner.ephemeral = true;
+            }
+        }),
+    ];
+    for reason in cases {
+        assert!(!reason.contains("stopped"), "{reason}");
+    }
+}
+
+#[test]
+fn each_way_in_which_a_container_fails_names_its_property() {
+    let cases = [
+        (
+            "CannotPullContainerError: pull access denied for nobody/nothing",
+            "Image: myoung34/github-runner:ubuntu-noble ",
+        ),
+        ("CannotPullContainerError: toomanyrequests: You have reached your pull rate limit", "Image: "),
+        (
+            "CannotStartContainerError: failed to initialize logging driver: The log group does not exist",
+            "LogGroup: /ci ",
+        ),
+        ("ResourceInitializationError: unable to pull secrets or registry auth: AccessDenied", "ExecutionRoleArn: "),
+        ("OutOfMemoryError: Container killed due to memory usage", "Memory: "),
+        ("CannotStartContainerError: bind source path does not exist: /var/run/docker.sock", "DockerSocket: "),
+    ];
+    for (words, wanted) in cases {
+        let mut spec = spec();
+        spec.task.log = Some(LogSpec { group: "/ci".to_owned(), stream_prefix: None });
+        let (mut world, held) = later(spec);
+        end(&mut world, 1100, words, None);
+        let reason = told(&held, &world);
+        assert!(reason.starts_with(wanted) && reason.contains(words), "{reason}");
+    }
+}
+
+#[test]
+fn runners_without_an_instance_name_max_instances_and_an_event_of_before_is_left_out() {
+    let mut spec = spec();
+    if let Capacity::Own(own) = &mut spec.capacity {
+        own.max_instances = 1;
+    }
+    let (mut world, held) = later(spec);
+    world.seen.group.as_mut().unwrap().desired = 1;
+    world.seen.group.as_mut().unwrap().instances.clear();
+    world.seen.tasks[1].phase = TaskPhase::Starting;
+    let event = |secs| ServiceEvent { at: T0 + Duration::from_secs(secs), message: format!("event at {secs}") };
+    world.seen.service.as_mut().unwrap().events = vec![event(900)];
+    let reason = told(&held, &world);
+    assert!(
+        reason.starts_with(
+            "MaxInstances: a group of 1 instance has no room for 1 more runner beside those that run. Raise it, or \
+             lower MemoryReservation (500 MiB)."
+        ),
+        "{reason}"
+    );
+    assert!(!reason.contains("event at 900"), "{reason}");
+    world.seen.service.as_mut().unwrap().events = vec![event(1100)];
+    assert!(told(&held, &world).ends_with("event at 1100."));
+}
