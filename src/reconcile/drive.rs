@@ -39,7 +39,8 @@ pub async fn drive<W: World>(world: &W, held: &mut Continuation, poll: Duration,
     let (mut said, mut has_warned) = (None, false);
     for _ in 0..ROUNDS_MAX {
         let due = if takes_turn_first(held) { Look::Turn } else { look };
-        if let Err(error) = observe(world, held, &mut session, due).await {
+        // On the heap: a look is the largest part of an invocation, and is over before the next part begins.
+        if let Err(error) = Box::pin(observe(world, held, &mut session, due)).await {
             refused(&mut session, error);
         }
         let at = Moment { now: world.clock().now(), poll };

@@ -12,6 +12,8 @@ use crate::repository::{Source, production};
 /// beside its own words (`src/github/sentences.rs`), and what is wrong with a property beside its path: the runbook does
 /// not say either again.
 const WRITERS: &[&str] = &[
+    "src/pool/causes.rs",
+    "src/pool/convergence/capacity.rs",
     "src/pool/report.rs",
     "src/pool/decision.rs",
     "src/pool/warnings.rs",
@@ -31,6 +33,9 @@ const NO_REASONS: &[&str] = &[
     // Cannot be: told so that no case is left out.
     "A Delete has no attributes",
     "the property decoder admits at most 10,000",
+    // What other services say, to be found in their sentences.
+    "unable to scale in",
+    "not supported in your requested",
 ];
 
 /// Below this a piece of text is no sentence, but a word or two between others.

@@ -37,6 +37,7 @@ class PoolByHand:
         made = self.world.client("ec2").create_launch_template(
             LaunchTemplateName=name or self.name,
             LaunchTemplateData={
+                "ImageId": "ami-12345678",
                 "InstanceType": "t3.large",
                 "UserData": base64.b64encode(script.encode()).decode(),
             },

@@ -205,6 +205,26 @@ def test_what_is_not_there_stands_in_the_way(reviewer: Reviewer) -> None:
     assert all(line.endswith("perhaps busy") for line in section(told, "runners that leave"))
 
 
+def test_a_mistake_of_capacity_stands_in_the_way(reviewer: Reviewer) -> None:
+    told = reviewer.plan(reviewer.given(MemoryReservation="30000"), refused=True)
+    [obstacle] = section(told, "what stands in the way")
+    assert "MemoryReservation: 30000 MiB is more than an instance of m7i.large registers (7,700 MiB)" in obstacle
+    told = reviewer.plan(reviewer.given(DesiredCount="40"), refused=True)
+    [obstacle] = section(told, "what stands in the way")
+    assert "MaxInstances: 4 instances have room for " in obstacle
+
+
+def test_a_launch_template_that_does_not_exist_stands_in_the_way(reviewer: Reviewer, tmp_path: Path) -> None:
+    template = tmp_path / "nowhere.yaml"
+    own = re.compile(r"      LaunchTemplate:\n(        .*\n)+")
+    text, n_places = own.subn('      LaunchTemplate: {LaunchTemplateName: nope, Version: "1"}\n', POOL.read_text())
+    assert n_places == 1
+    template.write_text(text)
+    told = reviewer.plan(template=template, refused=True)
+    [obstacle] = section(told, "what stands in the way")
+    assert "LaunchTemplate: there is no launch template nope in this Region and account." in obstacle
+
+
 @pytest.mark.parametrize(
     ("variables", "told"),
     [

@@ -50,7 +50,7 @@ def test_a_parameter_with_a_key_of_ones_own_and_a_template_by_its_newest_version
     name = "/github-runner-pool/own-key"
     stage.world.client("ssm").put_parameter(Name=name, Value=ACCESS_TOKEN, Type="SecureString", KeyId=OWN_KEY)
     stage.world.client("ec2").create_launch_template(
-        LaunchTemplateName="newest", LaunchTemplateData={"InstanceType": "t3.large"}
+        LaunchTemplateName="newest", LaunchTemplateData={"ImageId": "ami-12345678", "InstanceType": "t3.large"}
     )
     newest = {"LaunchTemplateName": "newest", "Version": "$Latest"}
     pool = stage.start("ownkey", AccessTokenParameter=name, LaunchTemplate=newest, DesiredCount=0).up()

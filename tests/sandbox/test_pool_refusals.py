@@ -66,7 +66,8 @@ def test_an_update_in_a_group_that_is_full_of_jobs_waits_for_them(stage: Stage) 
 
     https://github.com/aws/containers-roadmap/issues/1273
     """
-    pool = stage.start("fullhouse", DistinctInstances=True, MaxInstances=1).up()
+    # Ephemeral, so that a job's end makes room: what never does is refused at once.
+    pool = stage.start("fullhouse", DistinctInstances=True, MaxInstances=1, Ephemeral=True).up()
     job = pool.run(25)
     pool.begin_update(Image=OTHER_IMAGE)
 

@@ -15,6 +15,7 @@ use crate::pool::observed::{
 };
 use crate::pool::report::either;
 use crate::pool::spec::{Capacity, OwnCapacity, PoolSpec};
+use crate::pool::succession::Turn;
 use crate::pool::task_definition::TaskDefinitionContent;
 
 /// What an instance registers of its type's memory at most, percent; for a warning alone, since no table says. The kernel
@@ -88,7 +89,9 @@ pub(super) fn no_room_beside_old(held: &Continuation, goal: &Present, seen: &Obs
     let stays = |task: &&Task| {
         task.container_instance_arn.is_some() && task.phase != TaskPhase::Stopping && !task.is_told_to_stop
     };
-    let leaves_first = count(&live) > spec.desired_count || live.iter().any(|task| is_wanted(held, goal, seen, task));
+    let turn = Turn::of(held, seen.turn.as_ref().map(|seen| &seen.turn));
+    let is_proven = turn.has_succeeded_before() || live.iter().any(|task| is_wanted(held, goal, seen, task));
+    let leaves_first = is_proven || count(&live) > spec.desired_count;
     if live.is_empty() || leaves_first || !live.iter().all(stays) {
         return None;
     }
@@ -128,10 +131,9 @@ impl Host {
     }
 
     fn described(&self) -> String {
-        match (&self.name, self.is_registered) {
-            (Some(name), false) => format!("an instance of {name}"),
-            (Some(name), true) => format!("an instance ({name})"),
-            (None, _) => "an instance".to_owned(),
+        match &self.name {
+            Some(name) => format!("an instance of {name}"),
+            None => "an instance".to_owned(),
         }
     }
 }
@@ -214,9 +216,9 @@ fn too_many(spec: &PoolSpec, hosts: &[Host], n_instances: u32) -> Option<String>
     let held = n_instances.saturating_mul(slots(best));
     (spec.desired_count > held).then(|| {
         format!(
-            "MaxInstances: {} for {held} of the {} runners: {} with {} MiB each (MemoryReservation){} fit on {} ({} MiB). \
+            "MaxInstances: {} {held} of the {} runners: {} with {} MiB each (MemoryReservation){} fit on {} ({} MiB). \
              Raise MaxInstances to {}, lower DesiredCount, or let more runners fit on an instance",
-            either(size(n_instances), "1 instance has room", "instances have room"),
+            either(size(n_instances), "1 instance has room for", "instances have room for"),
             spec.desired_count,
             slots(best),
             need(spec).memory_mib,

@@ -181,7 +181,7 @@ fn a_registered_instance_says_more_than_its_type() {
     larger.task.memory_reservation_mib = 7700;
     let reason = told(&mut world, larger).unwrap();
     assert!(
-        reason.starts_with("MemoryReservation: 7700 MiB is more than an instance (t3.large) registers (7,600 MiB).")
+        reason.starts_with("MemoryReservation: 7700 MiB is more than an instance of t3.large registers (7,600 MiB).")
     );
     assert!(reason.ends_with("The 2 old runners still work."), "{reason}");
 }

@@ -124,7 +124,7 @@ fn runners_without_an_instance_name_max_instances_and_an_event_of_before_is_left
     let reason = told(&held, &world);
     assert!(
         reason.starts_with(
-            "MaxInstances: a group of 1 instance has no room for 1 more runner beside those that run. Raise it, or \
+            "MaxInstances: the group is at 1 and has no room for 1 more runner beside those that run. Raise it, or \
              lower MemoryReservation (500 MiB)."
         ),
         "{reason}"

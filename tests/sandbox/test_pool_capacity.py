@@ -1,0 +1,150 @@
+"""Mistakes of capacity and of EC2's names: told in the first sentence, with the property, before anything is built."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import pytest
+
+from scenario import BROKEN_IMAGE, LOGICAL_ID, OTHER_IMAGE, Entry, Pool, Properties, Stage
+
+# What nobody wants to wait for: the default is three times as long again.
+ONLINE_TIMEOUT = 300
+# From the request to its answer. Most of it is the local AWS's own time.
+AT_ONCE = 20.0
+NOT_THERE = "lt-0123456789abcdef0"
+
+
+@dataclass
+class Mistake:
+    """Properties that cannot work, and how the reason for that begins."""
+
+    properties: Properties
+    reason: str
+    launch_template: Properties | None = None
+
+
+# An instance of t3.large has 8 GiB here, of which it registers 7,700 MiB.
+MISTAKES = {
+    "memory": Mistake(
+        {"MemoryReservation": 30000},
+        "MemoryReservation: 30000 MiB is more than an instance of t3.large has (8,192 MiB). Lower it, or take a larger",
+    ),
+    "cpu": Mistake({"Cpu": 4096}, "Cpu: 4096 units with 500 MiB of memory are more than an instance of t3.large has"),
+    "count": Mistake(
+        {"MemoryReservation": 3500, "DesiredCount": 3, "MaxInstances": 1},
+        "MaxInstances: 1 instance has room for 2 of the 3 runners: 2 with 3500 MiB each",
+    ),
+    "type": Mistake(
+        {}, "LaunchTemplate: EC2 offers no x99.large in this Region", launch_template={"InstanceType": "x99.large"}
+    ),
+    "types": Mistake({"InstanceTypes": ["m7i.lagre"]}, "InstanceTypes: EC2 offers no m7i.lagre in this Region"),
+    "subnets": Mistake({"Subnets": ["subnet-0123456789abcdef0"]}, "Subnets: there is no subnet-0123456789abcdef0"),
+    "image id": Mistake({}, "LaunchTemplate: version 1 of lt-", launch_template={"ImageId": None}),
+    "template": Mistake(
+        {"LaunchTemplate": {"LaunchTemplateName": "nope", "Version": "1"}},
+        "LaunchTemplate: there is no launch template nope in this Region and account.",
+    ),
+    "template id": Mistake(
+        {"LaunchTemplate": {"LaunchTemplateId": NOT_THERE, "Version": "1"}},
+        f"LaunchTemplate: there is no launch template {NOT_THERE} in this Region and account.",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def mistaken(stage: Stage) -> dict[str, Pool]:
+    """All of them at the same time."""
+    return {
+        name: stage.start(
+            f"mistake{name.replace(' ', '')}",
+            it.launch_template,
+            OnlineTimeout=ONLINE_TIMEOUT,
+            **it.properties,
+        )
+        for name, it in MISTAKES.items()
+    }
+
+
+def took(pool: Pool, kind: str) -> float:
+    """Seconds from the newest request of this kind to its answer."""
+    asked = [e for e in pool.world.events("request") if e["stack_id"] == pool.stack.id and e["what"] == kind][-1]
+    answered = next(e for e in pool.answers() if e["request_id"] == asked["request_id"])
+    return float(answered["at"]) - float(asked["at"])
+
+
+def writes_about(pool: Pool, pool_id: str, after: int = 0) -> list[Entry]:
+    return [
+        call
+        for call in pool.world.calls(writes=True)
+        if call["seq"] > after and call["service"] in ("ecs", "autoscaling") and pool_id in str(call.get("request"))
+    ]
+
+
+@pytest.mark.parametrize("name", list(MISTAKES))
+def test_a_mistake_is_told_first_with_its_property_and_nothing_is_built(mistaken: dict[str, Pool], name: str) -> None:
+    pool = mistaken[name]
+    reason = pool.fail()
+    seconds = took(pool, "Create")
+    print(f"{name}: after {seconds:.1f} s: {reason}")
+    assert f"Message returned: {MISTAKES[name].reason}" in reason
+    assert seconds < AT_ONCE
+    assert writes_about(pool, pool.answers()[0]["physical_id"]) == []
+    assert pool.leftovers() == []
+
+
+@pytest.fixture(scope="module")
+def small(stage: Stage) -> Pool:
+    """Two runners, which fill the one instance that there may be."""
+    return stage.start(
+        "small", MemoryReservation=3500, DesiredCount=2, MaxInstances=1, OnlineTimeout=ONLINE_TIMEOUT
+    ).up()
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        (
+            {"MemoryReservation": 30000},
+            "MemoryReservation: 30000 MiB is more than an instance of t3.large registers (7,700 MiB).",
+        ),
+        ({"Image": OTHER_IMAGE}, "MaxInstances: 1 instance has no room for a new runner beside the 2 there now"),
+        ({"DesiredCount": 3}, "MaxInstances: 1 instance has room for 2 of the 3 runners"),
+    ],
+    ids=["memory", "no room", "count"],
+)
+def test_an_update_that_cannot_work_fails_at_once_and_its_rollback_keeps_the_same_runners(
+    small: Pool, changes: Properties, wanted: str
+) -> None:
+    before, kept = small.runner_ids(), dict(small.properties)
+    began = time.monotonic()
+    small.begin_update(**changes).settled().expect("UPDATE_ROLLBACK_COMPLETE")
+    seconds, small.properties = time.monotonic() - began, kept
+    reason = next(text for text in small.stack.reasons(LOGICAL_ID) if f"Message returned: {wanted}" in text)
+    print(f"after {seconds:.1f} s, rollback included: {reason}")
+    assert "The 2 old runners still work." in reason
+    assert seconds < 2 * AT_ONCE
+    assert small.runner_ids() == before
+
+
+def test_an_update_that_makes_its_own_room_goes_through(small: Pool) -> None:
+    small.update(Image=OTHER_IMAGE, DesiredCount=1)
+    assert len(small.online()) == 1
+    small.delete()
+    assert small.leftovers() == []
+
+
+def test_what_stopped_before_an_update_is_not_its_cause(stage: Stage) -> None:
+    """Runners that the pool retired a moment ago end with exit code 0, and say nothing about the next failure."""
+    pool = stage.start("retired", DesiredCount=2).up()
+    pool.update(Image=OTHER_IMAGE)
+    pool.begin_update(Image=BROKEN_IMAGE).settled().expect("UPDATE_ROLLBACK_COMPLETE")
+    reason = next(text for text in pool.stack.reasons(LOGICAL_ID) if "came online" in text)
+    print(reason)
+    assert f"Message returned: Image: {BROKEN_IMAGE} does not work, " in reason
+    assert "CannotPullContainerError" in reason
+    assert "exit code 0" not in reason
+    assert "0 of 2 runners came online. The 2 old runners still work." in reason
+    pool.delete()
+    assert pool.leftovers() == []
