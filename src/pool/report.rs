@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::continuation::{Continuation, Goal, HOPS_MAX, Present};
-use super::convergence::n_online;
+use super::convergence::{given_up_for_want_of_room, n_online};
 use super::decision::Waiting;
 use super::observed::{GitHubView, Observed, Rollout, Task, TaskPhase};
 use super::refusal::{Class, Refusal, Remote};
@@ -108,6 +108,17 @@ pub fn github_refused(spec: &PoolSpec, refusal: &Refusal) -> String {
     }
 }
 
+/// The image would not find the installation of the App.
+#[must_use]
+pub fn other_app_login(spec: &PoolSpec, login: &str) -> String {
+    format!(
+        "AppLogin: the App is installed on {login}, and the containers would look for {}, letter by letter. Write \
+         {login} with just these capitals in AppLogin, or in the property from which it follows; the pool stays the \
+         same one.",
+        spec.credentials.app_login().map_or("", String::as_str)
+    )
+}
+
 /// The runner group of the template does not exist.
 #[must_use]
 pub fn no_such_runner_group(spec: &PoolSpec) -> String {
@@ -181,8 +192,9 @@ pub fn not_online(held: &Continuation, goal: &Present, seen: &Observed) -> Strin
     causes.extend(stopped_tasks(seen));
     causes.extend(offline_runners(held, goal, seen));
     // Told within seconds, a failed deployment says nothing against instances that are still starting.
-    if matches!(goal.spec.capacity, Capacity::Own(_)) && failed_rollout(seen).is_none() {
-        causes.extend(missing_instances(seen));
+    let is_told_at_once = failed_rollout(seen).is_some() && given_up_for_want_of_room(seen).is_none();
+    if matches!(goal.spec.capacity, Capacity::Own(_)) && !is_told_at_once {
+        causes.extend(missing_instances(held, seen));
     }
     if let Some(event) = seen.service.as_ref().and_then(|service| service.events.first()) {
         causes.push(format!("last event of the service: {}", event.message));
@@ -190,13 +202,21 @@ pub fn not_online(held: &Continuation, goal: &Present, seen: &Observed) -> Strin
     if let GitHubView::Refused(refusal) = &seen.github {
         causes.push(refusal.to_string());
     }
+    if goal.spec.credentials.app_login().is_some() && seen.tasks.iter().any(|task| task.ending.is_some()) {
+        causes.push(
+            "the image looks for the App's installation among the first 30 that GitHub lists, so an App with more of \
+             them needs RunnerTokenParameter or an access token"
+                .to_owned(),
+        );
+    }
     if causes.is_empty() {
         causes.push("the tasks run, and GitHub lists no runner of theirs; see the containers' log".to_owned());
     }
     let online = n_online(held, goal, seen).unwrap_or(0);
-    let patience = match failed_rollout(seen) {
-        Some(_) => String::new(),
-        None => format!(" within OnlineTimeout ({})", Spoken(goal.spec.manners.online_timeout)),
+    let patience = if is_told_at_once {
+        String::new()
+    } else {
+        format!(" within OnlineTimeout ({})", Spoken(goal.spec.manners.online_timeout))
     };
     let causes: Vec<&str> = causes.iter().map(|cause| cause.trim_end_matches('.')).collect();
     format!("{online} of {wanted} runners came online{patience}: {}.", causes.join("; "))
@@ -231,10 +251,19 @@ fn offline_runners(held: &Continuation, goal: &Present, seen: &Observed) -> Opti
 }
 
 /// Why tasks have nowhere to run.
-fn missing_instances(seen: &Observed) -> Vec<String> {
+fn missing_instances(held: &Continuation, seen: &Observed) -> Vec<String> {
     let mut causes = Vec::new();
     if let Some(activity) = &seen.failed_activity {
         causes.push(format!("the last scaling activity failed: {activity}"));
+    }
+    let attachments = seen.cluster.iter().flat_map(|cluster| &cluster.failed_attachments);
+    let own: Vec<&String> = attachments.filter(|attachment| attachment.contains(held.id.as_str())).collect();
+    if !own.is_empty() {
+        causes.push(format!(
+            "ECS could not attach the capacity provider to the cluster, and does not scale its group: {}; remove its \
+             scaling policies and plans, if there are any, then replace the pool",
+            listed(&own)
+        ));
     }
     let Some(group) = &seen.group else { return causes };
     let joined = |id: &str| seen.instances.iter().any(|instance| instance.ec2_instance_id.as_deref() == Some(id));

@@ -13,7 +13,7 @@ use std::fmt;
 use super::continuation::{Continuation, Goal, Present};
 use super::decision::Outcome;
 use super::identity::{RunnerMark, cluster_name};
-use super::observed::{GitHubView, Observed, Runner};
+use super::observed::{GitHubView, Observed, Runner, RunnerGroup};
 use super::spec::HostKind;
 
 /// The oldest runner that GitHub still registers.
@@ -65,7 +65,10 @@ pub fn of(held: &Continuation, seen: &Observed) -> Vec<String> {
     };
     let mark = RunnerMark::of(&held.id, &goal.spec);
     let (own, others): (Vec<&Runner>, Vec<&Runner>) = listed.iter().partition(|runner| mark.owns(runner));
-    [version(goal, &own, listed), crowd(goal, others.len()), cluster(goal, seen)].into_iter().flatten().collect()
+    [version(goal, &own, listed), crowd(goal, others.len()), cluster(goal, seen), group(goal, seen)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// The outcome, with its warnings.
@@ -113,6 +116,17 @@ fn crowd(goal: &Present, n_others: usize) -> Option<String> {
             goal.spec.github.scope
         )
     })
+}
+
+/// A group that only the enterprise can fill, as far as GitHub's pages tell.
+/// <https://docs.github.com/en/rest/actions/self-hosted-runner-groups>
+fn group(goal: &Present, seen: &Observed) -> Option<String> {
+    let name = goal.spec.runner.group.as_ref().filter(|_| seen.runner_group == Some(RunnerGroup::Inherited))?;
+    Some(format!(
+        "RunnerGroup: the {} inherits {name} from its enterprise, and GitHub may register no runner from below \
+         there; if none comes online, take a group of the organization's own",
+        goal.spec.github.scope
+    ))
 }
 
 /// Instances that join another cluster. Where the pool's is named as well, a script chooses.

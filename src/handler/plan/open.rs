@@ -131,6 +131,7 @@ impl Open {
                 is_active: true,
                 is_busy: false,
                 providers: found.map(|cluster| cluster.providers).into_iter().flatten().chain(providers).collect(),
+                failed_attachments: Vec::new(),
             });
             seen.template_clusters.clear();
         }

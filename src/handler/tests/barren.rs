@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use crate::handler::{Invocation, handle};
 use crate::pool::identity::{Origin, PhysicalId};
 use crate::pool::observed::{
-    CapacityProvider, Cluster, ContainerInstance, Group, GroupShape, Protection, ProviderShape, Runner, Service,
-    ServiceShape, Task, TaskDefinition,
+    CapacityProvider, Cluster, ContainerInstance, Group, GroupShape, Protection, ProviderShape, Runner, RunnerGroup,
+    Service, ServiceShape, Task, TaskDefinition,
 };
 use crate::pool::refusal::{Class, Refusal, Remote};
 use crate::pool::secret::Secret;
@@ -226,8 +226,8 @@ barren!(Parameters { read(&ParameterRef) -> Option<Secret> = None; });
 
 barren!(GitHub {
     runners(&GitHubTarget, &Credential) -> Vec<Runner> = Vec::new();
-    check_administration(&GitHubTarget, &Credential) -> () = ();
-    has_runner_group(&GitHubTarget, &Credential, &str) -> bool = false;
+    check_administration(&GitHubTarget, &Credential) -> Option<String> = None;
+    runner_group(&GitHubTarget, &Credential, &str) -> Option<RunnerGroup> = None;
     deregister(&GitHubTarget, &Credential, u64) -> Deregistration = Deregistration::Missing;
 });
 
