@@ -173,7 +173,7 @@ impl Ecs for EcsClient {
     }
 
     async fn drain_instance(&self, cluster: &str, instance: &str) -> Call<()> {
-        done_if_missing(instances::drain(&self.sdk, cluster, instance).await)
+        instances::drain(&self.sdk, cluster, instance).await
     }
 
     async fn deregister_instance(&self, cluster: &str, instance: &str) -> Call<()> {

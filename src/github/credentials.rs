@@ -64,6 +64,8 @@ impl fmt::Debug for SignIns {
 
 struct Token {
     value: Secret,
+    /// The account on which the App is installed.
+    installed_on: Option<String>,
     use_until: Timestamp,
 }
 
@@ -95,6 +97,13 @@ impl SignIns {
 #[derive(Deserialize)]
 struct Installation {
     id: u64,
+    account: Option<Account>,
+}
+
+#[derive(Deserialize)]
+struct Account {
+    /// An enterprise has none.
+    login: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -104,6 +113,11 @@ struct InstallationToken {
 }
 
 impl<C: Clock> GitHubClient<C> {
+    /// The account on which the App is installed that signed in last, as GitHub spells it; `None` for a token.
+    pub(super) fn installed_on(&self, target: &GitHubTarget, credential: &Credential) -> Option<String> {
+        self.sign_ins.tokens.borrow().get(&Place::of(target, credential))?.installed_on.clone()
+    }
+
     /// Sends `ask` as `credential`. A token of an App that GitHub does not accept any more is replaced once.
     ///
     /// # Errors
@@ -155,6 +169,7 @@ impl<C: Clock> GitHubClient<C> {
         let installation: Installation = refusals::readable(&ask, &answer)?;
 
         let id = installation.id.to_string();
+        let installed_on = installation.account.and_then(|account| account.login);
         let mut ask =
             Ask::new(Purpose::MakeInstallationToken, target, &["app", "installations", &id, "access_tokens"])?;
         ask.body = Some(wanted_permissions(&target.scope).to_string());
@@ -163,7 +178,8 @@ impl<C: Clock> GitHubClient<C> {
 
         let expires_at = token.expires_at.as_deref().and_then(moment_of).unwrap_or(now + LIFE).min(now + LIFE);
         let bearer = Bearer { value: token.token.clone(), presented: Presented::AppToken };
-        self.sign_ins.keep(place.clone(), Token { value: token.token, use_until: expires_at - MARGIN }, now);
+        let token = Token { value: token.token, installed_on, use_until: expires_at - MARGIN };
+        self.sign_ins.keep(place.clone(), token, now);
         Ok(bearer)
     }
 }

@@ -14,7 +14,7 @@ use super::answer::next_page;
 use super::client::{Ask, GitHubClient, Purpose, is_same_origin};
 use super::credentials::Place;
 use super::refusals;
-use crate::pool::observed::Runner;
+use crate::pool::observed::{Runner, RunnerGroup};
 use crate::pool::spec::{GitHubTarget, Scope};
 use crate::reconcile::ports::{Call, Clock, Credential, Deregistration, GitHub};
 
@@ -62,6 +62,7 @@ struct GroupsPage {
 #[derive(Deserialize)]
 struct GroupEntry {
     name: Option<String>,
+    inherited: Option<bool>,
 }
 
 impl RunnerEntry {
@@ -97,16 +98,22 @@ impl<C: Clock> GitHub for GitHubClient<C> {
         Ok(runners.into_values().collect())
     }
 
-    async fn check_administration(&self, target: &GitHubTarget, credential: &Credential) -> Call<()> {
+    async fn check_administration(&self, target: &GitHubTarget, credential: &Credential) -> Call<Option<String>> {
         let path = below(&target.scope, &["actions", "runners", "registration-token"]);
         let ask = Ask::new(Purpose::MakeRegistrationToken, target, &path)?;
         // The token in the body is never looked at.
-        refusals::accepted(&ask, self.call(credential, &ask).await?).map(drop)
+        refusals::accepted(&ask, self.call(credential, &ask).await?)?;
+        Ok(self.installed_on(target, credential))
     }
 
-    async fn has_runner_group(&self, target: &GitHubTarget, credential: &Credential, name: &str) -> Call<bool> {
+    async fn runner_group(
+        &self,
+        target: &GitHubTarget,
+        credential: &Credential,
+        name: &str,
+    ) -> Call<Option<RunnerGroup>> {
         if matches!(target.scope, Scope::Repository { .. }) {
-            return Ok(false);
+            return Ok(None);
         }
         let path = below(&target.scope, &["actions", "runner-groups"]);
         let ask = Ask::new(Purpose::ListGroups, target, &path)?;
@@ -114,8 +121,14 @@ impl<C: Clock> GitHub for GitHubClient<C> {
         // The runner that registers compares the names in the same way:
         // https://github.com/actions/runner/blob/main/src/Runner.Listener/Configuration/ConfigurationManager.cs
         let name = name.to_lowercase();
-        let mut groups = pages.into_iter().flat_map(|page| page.runner_groups);
-        Ok(groups.any(|group| group.name.is_some_and(|group| group.to_lowercase() == name)))
+        let named = pages
+            .into_iter()
+            .flat_map(|page| page.runner_groups)
+            .filter(|group| group.name.as_ref().is_some_and(|group| group.to_lowercase() == name));
+        // One of its own comes before one of the same name that the enterprise shares.
+        let of =
+            |group: GroupEntry| if group.inherited == Some(true) { RunnerGroup::Inherited } else { RunnerGroup::Own };
+        Ok(named.map(of).min_by_key(|group| *group == RunnerGroup::Inherited))
     }
 
     async fn deregister(&self, target: &GitHubTarget, credential: &Credential, runner: u64) -> Call<Deregistration> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::testing::{JumpClock, Reply, Seen, Stub, acme, client, reply, rocket, token};
+use crate::pool::observed::RunnerGroup;
 use crate::pool::refusal::Class;
 use crate::pool::spec::Scope;
 use crate::reconcile::ports::{Deregistration, GitHub as _};
@@ -231,7 +232,8 @@ async fn the_right_to_administer_is_checked_by_making_a_registration_token() {
         _ => reply(403, json!({"message": "Resource not accessible by personal access token"})),
     });
     let client = client(&JumpClock::new());
-    client.check_administration(&stub.target(rocket()), &token()).await.unwrap();
+    let login = client.check_administration(&stub.target(rocket()), &token()).await.unwrap();
+    assert_eq!(login, None, "a token is installed nowhere");
     let error = client.check_administration(&stub.target(acme()), &token()).await.unwrap_err();
     assert_eq!(error.class(), Class::Denied);
     assert_eq!(error.refusal.operation, "POST /orgs/acme/actions/runners/registration-token");
@@ -241,8 +243,10 @@ async fn the_right_to_administer_is_checked_by_making_a_registration_token() {
 async fn a_runner_group_is_found_on_any_page_whatever_its_case() {
     let stub = Stub::start(|seen| {
         let groups = |names: &[&str]| {
-            let groups: Vec<Value> =
-                names.iter().map(|name| json!({"id": 1, "name": name, "default": false})).collect();
+            let groups: Vec<Value> = names
+                .iter()
+                .map(|name| json!({"id": 1, "name": name, "default": false, "inherited": *name == "gpu"}))
+                .collect();
             reply(200, json!({"total_count": 3, "runner_groups": groups}))
         };
         match seen.path.as_str() {
@@ -253,10 +257,12 @@ async fn a_runner_group_is_found_on_any_page_whatever_its_case() {
         }
     });
     let client = client(&JumpClock::new());
-    for (name, expected) in [("default", true), ("GRÖSSE xl", false), ("größe xl", true), ("gp", false)] {
-        assert_eq!(client.has_runner_group(&stub.target(acme()), &token(), name).await.unwrap(), expected, "{name}");
+    let (own, inherited) = (Some(RunnerGroup::Own), Some(RunnerGroup::Inherited));
+    for (name, expected) in [("default", own), ("GRÖSSE xl", None), ("größe xl", own), ("gp", None), ("GPU", inherited)]
+    {
+        assert_eq!(client.runner_group(&stub.target(acme()), &token(), name).await.unwrap(), expected, "{name}");
     }
     let before = stub.lines().len();
-    assert!(!client.has_runner_group(&stub.target(rocket()), &token(), "Default").await.unwrap());
+    assert_eq!(client.runner_group(&stub.target(rocket()), &token(), "Default").await.unwrap(), None);
     assert_eq!(stub.lines().len(), before, "a repository has none, and nobody is asked");
 }

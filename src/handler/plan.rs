@@ -176,9 +176,12 @@ async fn look<W: World>(
     observe(world, held, &mut session, Look::Everything).await?;
     if let (Some(group), Some(credential)) = (&goal.spec.runner.group, session.credential())
         && !asked.open.hides_github()
-        && !world.github().has_runner_group(&goal.spec.github, credential, group).await.unwrap_or(true)
+        && let Ok(found) = world.github().runner_group(&goal.spec.github, credential, group).await
     {
-        session.seen.permission = Some(Permission::NoSuchRunnerGroup);
+        session.seen.runner_group = found;
+        if found.is_none() {
+            session.seen.permission = Some(Permission::NoSuchRunnerGroup);
+        }
     }
     let before = asked.before.clone().unwrap_or_default();
     let mut others = Vec::new();

@@ -8,7 +8,7 @@ mod endings;
 use self::endings::{endings, is_unplaced, stopped};
 use super::continuation::{Continuation, Present};
 use super::convergence::capacity;
-use super::convergence::{n_online, n_online_of_before};
+use super::convergence::{given_up_for_want_of_room, n_online, n_online_of_before};
 use super::identity::{RunnerMark, cluster_name};
 use super::observed::{Deployment, GitHubView, Observed, Rollout, ServiceEvent, Task, TaskEnding, TaskPhase};
 use super::report::{either, listed};
@@ -29,9 +29,11 @@ pub fn not_online(held: &Continuation, goal: &Present, seen: &Observed) -> Strin
     let (first, more) = causes.split_first().map_or((String::new(), &[][..]), |(first, more)| (first.clone(), more));
     let also = if more.is_empty() { String::new() } else { format!(" Also: {}", more.join(" ")) };
     let online = n_online(held, goal, seen).unwrap_or(0);
-    let patience = match failed_rollout(seen) {
-        Some(_) => String::new(),
-        None => format!(" within OnlineTimeout ({})", Spoken(goal.spec.manners.online_timeout)),
+    let is_given_up_at_once = failed_rollout(seen).is_some() && given_up_for_want_of_room(seen).is_none();
+    let patience = if is_given_up_at_once {
+        String::new()
+    } else {
+        format!(" within OnlineTimeout ({})", Spoken(goal.spec.manners.online_timeout))
     };
     format!(
         "{} {online} of {} runners came online{patience}.{}{also}",
@@ -68,9 +70,16 @@ fn causes(held: &Continuation, goal: &Present, seen: &Observed) -> Vec<String> {
     let had_time = failed_rollout(seen).is_none() || !unplaced.is_empty();
     let n_waiting = n_waiting.max(unplaced.len());
     if matches!(goal.spec.capacity, Capacity::Own(_)) && had_time && (n_waiting > 0 || !has_live_task(seen)) {
-        causes.extend(missing_instances(goal, seen, n_waiting));
+        causes.extend(missing_instances(held, goal, seen, n_waiting));
     }
     causes.extend(offline_runners(held, goal, seen));
+    if goal.spec.credentials.app_login().is_some() && !ended.is_empty() {
+        causes.push(
+            "AppId: the image looks for the App's installation among the first 30 that GitHub lists, so an App with more \
+             of them needs RunnerTokenParameter or an access token"
+                .to_owned(),
+        );
+    }
     causes.extend(failed_rollout(seen).map(|why| format!("ECS gave the deployment up: {why}")));
     causes
 }
@@ -98,7 +107,7 @@ fn failed_rollout(seen: &Observed) -> Option<&str> {
 }
 
 /// Why tasks have nowhere to run.
-fn missing_instances(goal: &Present, seen: &Observed, n_waiting: usize) -> Vec<String> {
+fn missing_instances(held: &Continuation, goal: &Present, seen: &Observed, n_waiting: usize) -> Vec<String> {
     let mut causes = Vec::new();
     if let Some(activity) = &seen.failed_activity {
         let is_short = activity.contains("capacity") || activity.contains("not supported in your requested");
@@ -109,6 +118,15 @@ fn missing_instances(goal: &Present, seen: &Observed, n_waiting: usize) -> Vec<S
         };
         let activity = activity.trim_end_matches('.');
         causes.push(format!("{property}: Auto Scaling could not start an instance: {activity}. {advice}"));
+    }
+    let attachments = seen.cluster.iter().flat_map(|cluster| &cluster.failed_attachments);
+    let own: Vec<&String> = attachments.filter(|attachment| attachment.contains(held.id.as_str())).collect();
+    if !own.is_empty() {
+        causes.push(format!(
+            "Cluster: ECS could not attach the capacity provider, and does not scale its group: {}. Remove the group's \
+             scaling policies and plans, if there are any, then replace the pool",
+            listed(&own)
+        ));
     }
     let Some(group) = &seen.group else { return causes };
     let joined = |id: &str| seen.instances.iter().any(|instance| instance.ec2_instance_id.as_deref() == Some(id));

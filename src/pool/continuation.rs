@@ -22,7 +22,7 @@ use super::time::Timestamp;
 
 /// The format of stored bytes. Raised with every field that is added; each older one stays readable, since a field that
 /// it lacks has a default.
-pub const FORMAT: u16 = 2;
+pub const FORMAT: u16 = 3;
 
 /// Invocations of one request. An hour is five of fourteen minutes; Lambda's loop detection, should it be on, ends a
 /// chain at about sixteen.
@@ -292,6 +292,11 @@ impl Continuation {
             | Applied::FoundBusy { .. }
             | Applied::Protected { .. }
             | Applied::Unprotected { .. }
+            | Applied::Denied { .. }
+            | Applied::ServiceCreated
+            | Applied::GroupUpdated
+            | Applied::ProviderUpdated
+            | Applied::DrainAsked { .. }
             | Applied::CutOff) => self.memory.note_applied(told, now),
         }
     }
@@ -336,6 +341,17 @@ pub struct Memory {
     pub protected: BTreeSet<String>,
     /// Tasks, by ARN, that ECS would not protect, with its reason.
     pub unprotectable: BTreeMap<String, String>,
+    /// Tasks, by ARN, that IAM did not let the function stop or change, since when; the one of a task that has ended is
+    /// forgotten.
+    pub denied_since: BTreeMap<String, Timestamp>,
+    /// Services that this request created.
+    pub n_services_created: u32,
+    /// When this request first updated the group.
+    pub group_updated_at: Option<Timestamp>,
+    /// Updates of the capacity provider that this request sent and ECS accepted.
+    pub n_provider_updates: u32,
+    /// Container instances, by ARN, that this request asked ECS to drain.
+    pub drain_asked: BTreeSet<String>,
     /// Registrations without a task that were removed.
     pub n_ghosts_removed: u32,
     /// Runners whose jobs were waited for, by name.
@@ -384,6 +400,22 @@ pub enum Applied {
         /// By ARN.
         tasks: Vec<String>,
     },
+    /// IAM denied a call about these tasks. A role may bind the call to tags, and ECS deletes those of a task that ends.
+    Denied {
+        /// By ARN.
+        tasks: Vec<String>,
+    },
+    /// The service was created.
+    ServiceCreated,
+    /// The group was updated.
+    GroupUpdated,
+    /// ECS accepted an update of the capacity provider.
+    ProviderUpdated,
+    /// ECS was asked to drain this container instance.
+    DrainAsked {
+        /// By ARN.
+        instance: String,
+    },
     /// A task was stopped because the drain's time was over.
     CutOff,
 }
@@ -400,6 +432,7 @@ impl Memory {
         }
 
         let Some(record) = record else { return };
+        self.denied_since.retain(|arn, _| seen.tasks.iter().any(|task| task.is_running() && task.arn == *arn));
         let GitHubView::Runners(runners) = &seen.github else {
             self.note_unlisted(record, seen);
             return;
@@ -452,6 +485,7 @@ impl Memory {
             }
             Applied::Protected { asked, left_out } => {
                 for arn in asked {
+                    self.denied_since.remove(&arn);
                     self.unprotectable.remove(&arn);
                     if !left_out.contains_key(&arn) {
                         self.protected.insert(arn);
@@ -463,6 +497,19 @@ impl Memory {
                 for arn in tasks {
                     self.protected.remove(&arn);
                 }
+            }
+            Applied::Denied { tasks } => {
+                for arn in tasks {
+                    self.denied_since.entry(arn).or_insert(now);
+                }
+            }
+            Applied::ServiceCreated => self.n_services_created = self.n_services_created.saturating_add(1),
+            Applied::GroupUpdated => {
+                self.group_updated_at.get_or_insert(now);
+            }
+            Applied::ProviderUpdated => self.n_provider_updates = self.n_provider_updates.saturating_add(1),
+            Applied::DrainAsked { instance } => {
+                self.drain_asked.insert(instance);
             }
             Applied::CutOff => self.n_cancelled = self.n_cancelled.saturating_add(1),
         }

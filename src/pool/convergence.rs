@@ -17,7 +17,7 @@ use super::decision::{Decision, Look, Moment, Outcome, Waiting};
 use super::observed::{GitHubView, Observed, Permission};
 use super::report;
 
-pub(super) use self::rollout::{last_lift, unprotected};
+pub(super) use self::rollout::{given_up_for_want_of_room, last_lift, unprotected};
 pub use self::success::{attributes, n_online, n_online_of_before};
 
 /// Decides the next step of a Create or an Update.

@@ -236,6 +236,10 @@ impl Moment {
 /// Refusals in a row that are nowhere in our tables, before they are told: enough to outlast a service's bad minute at
 /// the default poll interval, few enough that a stack does not wait an hour on a bug.
 const UNEXPECTED_REFUSALS_MAX: u32 = 12;
+/// How long a task that IAM did not let the function stop or change may still be listed as running before that is told.
+/// A role may bind both calls to tags, and those go with the task: ECS deletes them when it ends.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_StopTask.html>
+const DENIED_PATIENCE: Duration = Duration::from_secs(60);
 /// The longest pause between two tries of something refused.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
@@ -306,6 +310,15 @@ fn take_turn(held: &mut Continuation, seen: &Observed, step: Step, at: Moment) -
     Decision::Act(vec![step])
 }
 
+/// Whether a denial may only say that the task has ended, so that the next look does without the call.
+fn may_be_of_an_ended_task(held: &Continuation, refusal: &Refusal, at: Moment) -> bool {
+    let denied_since = &held.memory.denied_since;
+    refusal.class == Class::Denied
+        && matches!(refusal.operation.as_str(), "StopTask" | "UpdateTaskProtection")
+        && !denied_since.is_empty()
+        && denied_since.values().all(|since| at.now.since(*since) < DENIED_PATIENCE)
+}
+
 /// A call was refused: wait for what may pass, tell what will not.
 fn after_refusal(held: &Continuation, seen: &Observed, refusal: &Refusal, at: Moment) -> Decision {
     let waiting = Waiting::Passing(refusal.clone());
@@ -313,7 +326,7 @@ fn after_refusal(held: &Continuation, seen: &Observed, refusal: &Refusal, at: Mo
         return Decision::Answer(Outcome::failed(report::out_of_time(held, seen, &waiting, at.now)));
     }
     let unexpected_for_long = refusal.class == Class::Unexpected && held.memory.n_refusals > UNEXPECTED_REFUSALS_MAX;
-    if !refusal.class.may_pass() || unexpected_for_long {
+    if !refusal.class.may_pass() && !may_be_of_an_ended_task(held, refusal, at) || unexpected_for_long {
         return Decision::Answer(Outcome::failed(report::refused(held, refusal)));
     }
     let asked = match refusal.class {

@@ -112,7 +112,12 @@ fn capacity_gone(held: &Continuation, seen: &Observed, record: Option<&PoolRecor
     }
     match provider.map(|provider| &provider.state) {
         Some(ProviderState::Changing) => return Some(at.wait(Waiting::ProviderDeletion, Look::Association)),
-        Some(ProviderState::Active | ProviderState::Failed(_) | ProviderState::DeleteFailed(_)) => {
+        Some(
+            ProviderState::Active
+            | ProviderState::Failed(_)
+            | ProviderState::UpdateFailed(_)
+            | ProviderState::DeleteFailed(_),
+        ) => {
             return Some(if seen.cluster.as_ref().is_some_and(|cluster| cluster.is_busy) {
                 at.wait(Waiting::Dissociation, Look::Association)
             } else {

@@ -36,6 +36,8 @@ pub struct Observed {
     pub github: GitHubView,
     /// Whether GitHub would let runners register; `None` if it was not asked.
     pub permission: Option<Permission>,
+    /// The template's runner group, if that was asked and there is one.
+    pub runner_group: Option<RunnerGroup>,
     /// What the newest failed scaling activity said; only looked up for a diagnosis.
     pub failed_activity: Option<String>,
     /// Whether this look also asked what stands in the way of new instances.
@@ -127,8 +129,10 @@ pub enum ProviderState {
     Active,
     /// A change is under way.
     Changing,
-    /// ECS failed to make or change it, for this reason.
+    /// ECS failed to make it, for this reason.
     Failed(String),
+    /// A change failed, for this reason; it is active as before.
+    UpdateFailed(String),
     /// A deletion failed, for this reason; it is active as before.
     DeleteFailed(String),
 }
@@ -157,6 +161,8 @@ pub struct Cluster {
     pub is_busy: bool,
     /// Every associated capacity provider, in ECS's order.
     pub providers: Vec<String>,
+    /// Attachments that ECS could not make, such as a provider's scaling policy, each in ECS's words.
+    pub failed_attachments: Vec<String>,
 }
 
 /// A task definition revision.
@@ -396,6 +402,19 @@ pub enum Permission {
     Refused(Refusal),
     /// They may, and the runner group of the template does not exist.
     NoSuchRunnerGroup,
+    /// The function may, and a container would not: the account on which the App is installed, as GitHub spells it, which
+    /// the template spells otherwise. The image compares them letter by letter.
+    /// <https://github.com/myoung34/docker-github-actions-runner/blob/master/app_token.sh>
+    OtherAppLogin(String),
+}
+
+/// A runner group, by whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunnerGroup {
+    /// Of the organization or enterprise itself.
+    Own,
+    /// Of the enterprise above the organization.
+    Inherited,
 }
 
 /// A self-hosted runner as GitHub lists it.

@@ -155,6 +155,17 @@ pub fn github_refused(spec: &PoolSpec, refusal: &Refusal) -> String {
     }
 }
 
+/// The image would not find the installation of the App.
+#[must_use]
+pub fn other_app_login(spec: &PoolSpec, login: &str) -> String {
+    format!(
+        "AppLogin: the App is installed on {login}, and the containers would look for {}, letter by letter. Write \
+         {login} with just these capitals in AppLogin, or in the property from which it follows; the pool stays the \
+         same one.",
+        spec.credentials.app_login().map_or("", String::as_str)
+    )
+}
+
 /// The runner group of the template does not exist.
 #[must_use]
 pub fn no_such_runner_group(spec: &PoolSpec) -> String {

@@ -199,6 +199,17 @@ pub struct Credentials {
     pub runner_token: Option<ParameterRef>,
 }
 
+impl Credentials {
+    /// The account by which a container looks for the App's installation; `None` where it does not sign in as an App.
+    #[must_use]
+    pub fn app_login(&self) -> Option<&String> {
+        match (&self.administrator, &self.runner_token) {
+            (Some(Administrator::App { login, .. }), None) => Some(login),
+            (Some(Administrator::App { .. } | Administrator::AccessToken(_)) | None, _) => None,
+        }
+    }
+}
+
 /// A credential that may list and delete runners.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Administrator {

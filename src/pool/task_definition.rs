@@ -160,8 +160,8 @@ fn environment(id: &PhysicalId, spec: &PoolSpec) -> Variables {
         set("GITHUB_API_HOST", host.api_authority());
         set("GITHUB_API_PATH", if host.api_path().is_empty() { "/" } else { host.api_path() }.to_owned());
     }
-    if spec.credentials.runner_token.is_none()
-        && let Some(Administrator::App { id: app_id, login, .. }) = &spec.credentials.administrator
+    if let Some(Administrator::App { id: app_id, .. }) = &spec.credentials.administrator
+        && let Some(login) = spec.credentials.app_login()
     {
         set("APP_ID", app_id.clone());
         set("APP_LOGIN", login.clone());

@@ -14,7 +14,7 @@ use super::continuation::{Continuation, Goal, Present};
 use super::convergence::capacity;
 use super::decision::Outcome;
 use super::identity::{RunnerMark, cluster_name};
-use super::observed::{GitHubView, Observed, Runner};
+use super::observed::{GitHubView, Observed, Runner, RunnerGroup};
 use super::report::listed as listed_names;
 use super::spec::{Capacity, HostKind};
 
@@ -67,7 +67,13 @@ pub fn of(held: &Continuation, seen: &Observed) -> Vec<String> {
     };
     let mark = RunnerMark::of(&held.id, &goal.spec);
     let (own, others): (Vec<&Runner>, Vec<&Runner>) = listed.iter().partition(|runner| mark.owns(runner));
-    let found = [version(goal, &own, listed), crowd(goal, others.len()), cluster(goal, seen), types(goal, seen)];
+    let found = [
+        version(goal, &own, listed),
+        crowd(goal, others.len()),
+        cluster(goal, seen),
+        types(goal, seen),
+        group(goal, seen),
+    ];
     found.into_iter().flatten().chain(capacity::doubts(held, goal, seen)).collect()
 }
 
@@ -125,6 +131,17 @@ fn types(goal: &Present, seen: &Observed) -> Option<String> {
     let names: Vec<&String> = missing.iter().map(|(name, _)| *name).collect();
     (!offered.is_empty() && !names.is_empty())
         .then(|| format!("InstanceTypes: EC2 offers no {} in this Region; take it out", listed_names(&names)))
+}
+
+/// A group that only the enterprise can fill, as far as GitHub's pages tell.
+/// <https://docs.github.com/en/rest/actions/self-hosted-runner-groups>
+fn group(goal: &Present, seen: &Observed) -> Option<String> {
+    let name = goal.spec.runner.group.as_ref().filter(|_| seen.runner_group == Some(RunnerGroup::Inherited))?;
+    Some(format!(
+        "RunnerGroup: the {} inherits {name} from its enterprise, and GitHub may register no runner from below \
+         there; if none comes online, take a group of the organization's own",
+        goal.spec.github.scope
+    ))
 }
 
 /// Instances that join another cluster. Where the pool's is named as well, a script chooses.

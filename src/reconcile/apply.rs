@@ -10,6 +10,7 @@ use crate::pool::continuation::{Applied, Continuation};
 use crate::pool::evidence::{OwnedTask, Spent};
 use crate::pool::plan::{Plan, Step, Tagged};
 use crate::pool::record::PoolRecord;
+use crate::pool::refusal::Class;
 use crate::pool::succession::{record_of, records_of};
 
 /// Deletions at GitHub under way at once, a connection each. GitHub admits a hundred concurrent requests and 180 of these
@@ -35,15 +36,32 @@ pub async fn apply<W: World>(
         {
             batch.push(next);
         }
+        let subjects: Vec<Vec<String>> = batch.iter().map(tasks_of).collect();
         let outcomes = join_all(batch.into_iter().map(|step| take(world, held, session, step))).await;
-        for outcome in outcomes {
+        for (outcome, tasks) in outcomes.into_iter().zip(subjects) {
             match outcome {
                 Ok(told) => applied.push(told),
-                Err(error) => return (applied, Err(error)),
+                Err(error) => {
+                    if error.class() == Class::Denied && !tasks.is_empty() {
+                        applied.push(Applied::Denied { tasks });
+                    }
+                    return (applied, Err(error));
+                }
             }
         }
     }
     (applied, Ok(()))
+}
+
+/// The tasks that a step is about, by ARN.
+fn tasks_of(step: &Step) -> Vec<String> {
+    if let Step::ProtectTasks(tasks) | Step::UnprotectTasks(tasks) = step {
+        arns(tasks)
+    } else if let Step::StopTask(task) = step {
+        vec![task.arn().to_owned()]
+    } else {
+        Vec::new()
+    }
 }
 
 const fn is_deletion_at_github(step: &Step) -> bool {
@@ -60,8 +78,9 @@ async fn take<W: World>(world: &W, held: &Continuation, session: &Session, step:
         Step::AssociateCapacityProvider => ecs.associate(cluster, id.as_str()).await?,
         Step::DissociateCapacityProvider => ecs.dissociate(cluster, id.as_str()).await?,
         Step::CreateService { shape, tags } => {
-            let token = client_token(&held.request.request_id, id.digits());
+            let token = client_token(&held.request.request_id, id.digits(), held.memory.n_services_created);
             ecs.create_service(cluster, id, &shape, &tags, &token).await?;
+            return Ok(Applied::ServiceCreated);
         }
         Step::UpdateService(shape) => ecs.update_service(cluster, id, &shape).await?,
         Step::ProtectTasks(tasks) => {
@@ -85,7 +104,10 @@ async fn take<W: World>(world: &W, held: &Continuation, session: &Session, step:
             ecs.stop_task(cluster, task.arn(), stop_reason(task.why())).await?;
             return Ok(if task.why() == Spent::DrainTimedOut { Applied::CutOff } else { Applied::Done });
         }
-        Step::DrainInstance(instance) => ecs.drain_instance(cluster, instance.arn()).await?,
+        Step::DrainInstance(instance) => {
+            ecs.drain_instance(cluster, instance.arn()).await?;
+            return Ok(Applied::DrainAsked { instance: instance.arn().to_owned() });
+        }
         Step::LowerServiceToZero => ecs.lower_service_to_zero(cluster, id).await?,
         Step::DeleteService => ecs.delete_service(cluster, id).await?,
         Step::DeregisterInstance(instance) => ecs.deregister_instance(cluster, &instance).await?,
@@ -123,11 +145,17 @@ async fn take_unplaced<W: World>(world: &W, held: &Continuation, session: &Sessi
             return Ok(Applied::TurnReleased);
         }
         Step::CreateGroup { shape, tags } => groups.create_group(name, &shape, &tags).await?,
-        Step::UpdateGroup(shape) => groups.update_group(name, &shape).await?,
+        Step::UpdateGroup(shape) => {
+            groups.update_group(name, &shape).await?;
+            return Ok(Applied::GroupUpdated);
+        }
         Step::CreateCapacityProvider { group_arn, shape, tags } => {
             ecs.create_capacity_provider(name, &group_arn, &shape, &tags).await?;
         }
-        Step::UpdateCapacityProvider(shape) => ecs.update_capacity_provider(name, &shape).await?,
+        Step::UpdateCapacityProvider(shape) => {
+            ecs.update_capacity_provider(name, &shape).await?;
+            return Ok(Applied::ProviderUpdated);
+        }
         Step::RegisterTaskDefinition { content, tags } => {
             let arn = ecs.register_task_definition(id, &content, &tags).await?;
             tracing::info!(step = "register_task_definition", task_definition = arn);
@@ -182,11 +210,13 @@ fn arns(tasks: &[OwnedTask]) -> Vec<String> {
     tasks.iter().map(|task| task.arn().to_owned()).collect()
 }
 
-/// One service per request: 36 characters is ECS's limit, and a request id is a UUID of just that length, so its
-/// hyphens make room for the pool's digits.
-fn client_token(request_id: &str, digits: &str) -> String {
+/// One service per request, and another one for each that the same request had before: ECS refuses a token that it
+/// knows from a service that is gone. 36 characters is ECS's limit, and a request id is a UUID of just that length, so
+/// its hyphens make room for the pool's digits.
+fn client_token(request_id: &str, digits: &str, n_before: u32) -> String {
+    let nth = if n_before == 0 { String::new() } else { format!("{n_before}x") };
     let id = request_id.chars().filter(char::is_ascii_alphanumeric);
-    digits.chars().chain(id).take(36).collect()
+    digits.chars().chain(nth.chars()).chain(id).take(36).collect()
 }
 
 const fn stop_reason(why: Spent) -> &'static str {
@@ -212,5 +242,16 @@ mod tests {
         for why in [Spent::Deregistered, Spent::NeverRegistered, Spent::DrainTimedOut] {
             assert!(stop_reason(why).starts_with(STOPPED_BY_POOL), "{why:?}");
         }
+    }
+
+    #[test]
+    fn the_client_token_of_create_service_is_one_for_each_service_of_a_request() {
+        let token = |request_id, n_before| client_token(request_id, "0123456789", n_before);
+        let uuid = "5f2a0000-1111-2222-3333-444444444444";
+        let tokens = [token(uuid, 0), token(uuid, 1), token(uuid, 2), token("6f2a0000-1111-2222-3333-444444444444", 0)];
+        assert!(tokens.iter().all(|token| token.len() == 36), "{tokens:?}");
+        let different: std::collections::BTreeSet<&String> = tokens.iter().collect();
+        assert_eq!(different.len(), tokens.len());
+        assert_eq!(token(uuid, 1), tokens[1]);
     }
 }

@@ -283,7 +283,7 @@ async fn github<W: World>(world: &W, held: &Continuation, record: &PoolRecord, s
     }
     let Some(credential) = session.credential.clone() else { return };
     if session.seen.permission != Some(Permission::Granted) {
-        session.seen.permission = permission(world, held, &credential).await;
+        session.seen.permission = permission(world, held, session, &credential).await;
     }
     session.seen.github = match world.github().runners(&record.github, &credential).await {
         Ok(runners) => GitHubView::Runners(runners),
@@ -319,20 +319,34 @@ async fn credential<W: World>(world: &W, administrator: &Administrator) -> Resul
 }
 
 /// Asks GitHub whether runners may register, where the goal wants that asked.
-async fn permission<W: World>(world: &W, held: &Continuation, credential: &Credential) -> Option<Permission> {
+async fn permission<W: World>(
+    world: &W,
+    held: &Continuation,
+    session: &mut Session,
+    credential: &Credential,
+) -> Option<Permission> {
     let Goal::Present(present) = &held.goal else { return None };
     if !asks_permission(held) {
         return None;
     }
     let target = &present.spec.github;
-    if let Err(error) = world.github().check_administration(target, credential).await {
-        log_refusal(&error);
-        return Some(Permission::Refused(error.refusal));
+    match world.github().check_administration(target, credential).await {
+        Ok(Some(login)) if present.spec.credentials.app_login().is_some_and(|ours| *ours != login) => {
+            return Some(Permission::OtherAppLogin(login));
+        }
+        Ok(_) => {}
+        Err(error) => {
+            log_refusal(&error);
+            return Some(Permission::Refused(error.refusal));
+        }
     }
     let Some(group) = &present.spec.runner.group else { return Some(Permission::Granted) };
-    Some(match world.github().has_runner_group(target, credential, group).await {
-        Ok(true) => Permission::Granted,
-        Ok(false) => Permission::NoSuchRunnerGroup,
+    Some(match world.github().runner_group(target, credential, group).await {
+        Ok(None) => Permission::NoSuchRunnerGroup,
+        Ok(found) => {
+            session.seen.runner_group = found;
+            Permission::Granted
+        }
         Err(error) => {
             log_refusal(&error);
             Permission::Refused(error.refusal)

@@ -15,8 +15,8 @@ use std::fmt;
 use crate::pool::ec2::{Room, TemplateView};
 use crate::pool::identity::{Origin, PhysicalId};
 use crate::pool::observed::{
-    CapacityProvider, Cluster, ContainerInstance, Group, GroupShape, Protection, ProviderShape, Runner, Service,
-    ServiceShape, Task, TaskDefinition,
+    CapacityProvider, Cluster, ContainerInstance, Group, GroupShape, Protection, ProviderShape, Runner, RunnerGroup,
+    Service, ServiceShape, Task, TaskDefinition,
 };
 use crate::pool::refusal::{Class, Refusal};
 use crate::pool::secret::Secret;
@@ -290,10 +290,15 @@ pub trait GitHub {
     /// Every runner of the target, foreign ones included.
     async fn runners(&self, target: &GitHubTarget, credential: &Credential) -> Call<Vec<Runner>>;
     /// Whether the credential may *administer* runners there, not only list them: makes a registration token and
-    /// throws it away.
-    async fn check_administration(&self, target: &GitHubTarget, credential: &Credential) -> Call<()>;
-    /// Whether a runner group of this name exists there; a repository has none.
-    async fn has_runner_group(&self, target: &GitHubTarget, credential: &Credential, name: &str) -> Call<bool>;
+    /// throws it away. Tells the account on which an App is installed, as GitHub spells it.
+    async fn check_administration(&self, target: &GitHubTarget, credential: &Credential) -> Call<Option<String>>;
+    /// The runner group of this name there; a repository has none.
+    async fn runner_group(
+        &self,
+        target: &GitHubTarget,
+        credential: &Credential,
+        name: &str,
+    ) -> Call<Option<RunnerGroup>>;
     /// Deletes a runner's registration.
     async fn deregister(&self, target: &GitHubTarget, credential: &Credential, runner: u64) -> Call<Deregistration>;
 }

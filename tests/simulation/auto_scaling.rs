@@ -71,6 +71,12 @@ impl Groups {
             group.has_hook = true;
         }
     }
+
+    /// Whether a machine is on its way out.
+    pub(crate) fn is_ending(&self, id: &str) -> bool {
+        let mut machines = self.all.values().flat_map(|group| &group.machines);
+        machines.any(|it| it.id == id && matches!(it.state, State::Waiting | State::Terminating(_)))
+    }
 }
 
 impl Group {

@@ -33,6 +33,9 @@ pub(crate) const MACHINE: &str = "m7i.large";
 pub(crate) fn machine_room(n_tasks: usize) -> Room {
     Room { memory_mib: TASK_MIB * ROOM.saturating_sub(n_tasks) as u32, cpu_units: 2048 }
 }
+/// How long a task may wait for an instance: the least of the ten to thirty minutes that AWS speaks of.
+/// <https://aws.amazon.com/blogs/containers/deep-dive-on-amazon-ecs-cluster-auto-scaling/>
+const PROVISIONING_MAX: Duration = Duration::from_secs(600);
 /// How long ECS still tells of a task that has stopped.
 const STOPPED_KEPT: Duration = Duration::from_secs(3600);
 /// What nobody of ours owns.
@@ -61,10 +64,18 @@ pub(crate) struct Cluster {
 pub(crate) struct Provider {
     pub(crate) group: String,
     pub(crate) shape: ProviderShape,
+    /// What an update that is under way makes of it.
+    pub(crate) wanted: Option<ProviderShape>,
     pub(crate) tags: Tags,
     pub(crate) state: ProviderState,
     /// When what is under way ends, and whether the provider is gone then.
     pub(crate) due: Option<(Timestamp, bool)>,
+}
+
+impl Provider {
+    pub(crate) fn is_usable(&self) -> bool {
+        matches!(self.state, ProviderState::Active | ProviderState::UpdateFailed(_))
+    }
 }
 
 #[derive(Default)]
@@ -191,6 +202,7 @@ impl Ecs {
                 protects_from_termination: false,
                 drains: false,
             },
+            wanted: None,
             tags: Tags::new(),
             state: ProviderState::Active,
             due: None,
@@ -364,6 +376,18 @@ impl World {
         }
     }
 
+    /// ECS stops a task that found no instance, and the circuit breaker counts it.
+    fn give_up_placing(&mut self, arn: &str) {
+        let now = self.now;
+        let task = self.ecs.tasks.get_mut(arn).unwrap();
+        task.phase = Phase::Stopped;
+        task.stopped_at = Some(now);
+        task.never_started = true;
+        task.stop_reason = "TaskFailedToStart: RESOURCE:MEMORY".to_owned();
+        self.occur("transition", "provisioning given up");
+        self.tell(|| format!("task {arn} found no instance"));
+    }
+
     /// Finds an instance for each task that waits for one.
     fn place(&mut self) {
         let waiting = |task: &&Task| task.phase == Phase::Provisioning;
@@ -384,6 +408,9 @@ impl World {
                     && self.ecs.tasks_on(&instance.arn) < room
             };
             let Some(instance) = self.ecs.instances.values().find(fits).map(|instance| instance.arn.clone()) else {
+                if self.now.since(task.due) >= PROVISIONING_MAX {
+                    self.give_up_placing(&arn);
+                }
                 continue;
             };
             let takes = self.between(2_000, 20_000);

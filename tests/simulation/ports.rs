@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use github_runner_pool::pool::observed::Runner;
+use github_runner_pool::pool::observed::{Runner, RunnerGroup};
 use github_runner_pool::pool::refusal::{Class, Remote};
 use github_runner_pool::pool::secret::Secret;
 use github_runner_pool::pool::spec::{GitHubTarget, ParameterRef};
@@ -326,14 +326,15 @@ impl GitHub for Port {
         self.call(Remote::GitHub, "GET /actions/runners", look).await
     }
 
-    async fn check_administration(&self, _: &GitHubTarget, credential: &Credential) -> Call<()> {
+    async fn check_administration(&self, _: &GitHubTarget, credential: &Credential) -> Call<Option<String>> {
         const OPERATION: &str = "POST /actions/runners/registration-token";
-        self.call(Remote::GitHub, OPERATION, |world| world.sign_in(OPERATION, credential)).await
+        self.call(Remote::GitHub, OPERATION, |world| world.sign_in(OPERATION, credential).map(|()| None)).await
     }
 
-    async fn has_runner_group(&self, _: &GitHubTarget, credential: &Credential, _: &str) -> Call<bool> {
+    async fn runner_group(&self, _: &GitHubTarget, credential: &Credential, _: &str) -> Call<Option<RunnerGroup>> {
         const OPERATION: &str = "GET /actions/runner-groups";
-        self.call(Remote::GitHub, OPERATION, |world| world.sign_in(OPERATION, credential).map(|()| true)).await
+        let look = |world: &mut World| world.sign_in(OPERATION, credential).map(|()| Some(RunnerGroup::Own));
+        self.call(Remote::GitHub, OPERATION, look).await
     }
 
     async fn deregister(&self, _: &GitHubTarget, credential: &Credential, runner: u64) -> Call<Deregistration> {

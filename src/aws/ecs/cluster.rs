@@ -6,7 +6,7 @@
 //! <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_PutClusterCapacityProviders.html>
 
 use aws_sdk_ecs::Client;
-use aws_sdk_ecs::types::{CapacityProviderStrategyItem, Cluster, ClusterField};
+use aws_sdk_ecs::types::{Attachment, CapacityProviderStrategyItem, Cluster, ClusterField, KeyValuePair};
 
 use super::super::classify::found;
 use super::{ECS, once, only_missing};
@@ -32,7 +32,17 @@ pub(super) fn observed(cluster: &Cluster) -> observed::Cluster {
         // The reference says UPDATE_IN_PROGRESS, the developer guide's example UPDATING: whatever is not at rest.
         is_busy: is_changing || !attachments_rest,
         providers: cluster.capacity_providers().to_vec(),
+        failed_attachments: cluster.attachments().iter().filter_map(failed).collect(),
     }
+}
+
+/// An attachment that failed, with what ECS says of it.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Attachment.html>
+fn failed(attachment: &Attachment) -> Option<String> {
+    attachment.status().filter(|status| status.ends_with("FAILED"))?;
+    let detail = |detail: &KeyValuePair| Some(format!("{} {}", detail.name()?, detail.value()?));
+    let details: Vec<String> = attachment.details().iter().filter_map(detail).collect();
+    Some(format!("{} ({})", attachment.r#type().unwrap_or("attachment"), details.join(", ")))
 }
 
 pub(super) async fn associate(sdk: &Client, cluster: &str, provider: &str) -> Call<()> {
@@ -127,6 +137,18 @@ mod tests {
         let before = association(&["theirs", "ours"], &["ours", "theirs"]);
         assert_eq!(before.clone().without("ours"), Some(association(&["theirs"], &["theirs"])));
         assert_eq!(before.without("our"), None);
+    }
+
+    #[test]
+    fn attachments_that_failed_are_told_with_the_provider_that_they_are_of() {
+        let attachment = |status: &str| {
+            let detail = KeyValuePair::builder().name("capacityProviderName").value("ghr-a").build();
+            Attachment::builder().r#type("as_policy").status(status).details(detail).build()
+        };
+        let cluster = Cluster::builder().attachments(attachment("CREATED")).attachments(attachment("FAILED"));
+        let told = observed(&cluster.status("ACTIVE").attachments_status("UPDATE_FAILED").build());
+        assert_eq!(told.failed_attachments, ["as_policy (capacityProviderName ghr-a)"]);
+        assert!(!told.is_busy, "what failed is over");
     }
 
     #[test]

@@ -4,9 +4,10 @@ use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{ContainerInstance, ContainerInstanceStatus, Resource};
 
 use super::super::convert::count;
-use super::{ECS, once, only_missing};
+use super::{ECS, once, only_missing, refusal_of};
 use crate::pool::ec2::Room;
 use crate::pool::observed;
+use crate::pool::refusal::Class;
 use crate::reconcile::ports::Call;
 
 /// What `DescribeContainerInstances` takes at once.
@@ -74,6 +75,9 @@ fn room(resources: &[Resource]) -> Option<Room> {
     Some(Room { memory_mib: of("MEMORY")?, cpu_units: of("CPU")? })
 }
 
+/// ECS refuses an instance that is not ACTIVE, as one is that its managed draining is already taking away. That is no
+/// failure: an instance that stays as it is serves on until it is empty at another time.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateContainerInstancesState.html>
 pub(super) async fn drain(sdk: &Client, cluster: &str, instance: &str) -> Call<()> {
     const OPERATION: &str = "UpdateContainerInstancesState";
     let call = sdk
@@ -82,8 +86,15 @@ pub(super) async fn drain(sdk: &Client, cluster: &str, instance: &str) -> Call<(
         .container_instances(instance)
         .status(ContainerInstanceStatus::Draining);
     let answer = call.customize().config_override(once()).send().await;
-    let answer = answer.map_err(|error| ECS.refused(OPERATION, error))?;
-    only_missing(OPERATION, answer.failures())
+    let refusal = match answer.map_err(|error| ECS.refused(OPERATION, error)) {
+        Ok(answer) => answer.failures().first().map(|failure| refusal_of(OPERATION, failure)),
+        Err(error) if matches!(error.class(), Class::Missing | Class::Rejected | Class::Conflict) => Some(error),
+        Err(error) => return Err(error),
+    };
+    if let Some(refusal) = refusal {
+        tracing::info!(step = "drain_instance", passed_over = %refusal);
+    }
+    Ok(())
 }
 
 /// By force: ECS does not deregister an instance whose agent is gone, and refuses while it still counts a task on it.

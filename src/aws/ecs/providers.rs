@@ -38,6 +38,8 @@ fn observed(provider: &aws_sdk_ecs::types::CapacityProvider) -> Option<CapacityP
     // By ending, so that a status that this SDK does not know yet still says whether something is under way.
     let state = if update == "DELETE_FAILED" {
         ProviderState::DeleteFailed(reason())
+    } else if status == "ACTIVE" && update == "UPDATE_FAILED" {
+        ProviderState::UpdateFailed(reason())
     } else if update.ends_with("_FAILED") {
         ProviderState::Failed(reason())
     } else if update.ends_with("_IN_PROGRESS") || status != "ACTIVE" {
@@ -160,7 +162,8 @@ mod tests {
             ("PROVISIONING", None, Some(ProviderState::Changing)),
             ("DEPROVISIONING", Some("DELETE_IN_PROGRESS"), Some(ProviderState::Changing)),
             ("SOMETHING_NEW", None, Some(ProviderState::Changing)),
-            ("ACTIVE", Some("UPDATE_FAILED"), Some(ProviderState::Failed(because()))),
+            ("ACTIVE", Some("UPDATE_FAILED"), Some(ProviderState::UpdateFailed(because()))),
+            ("PROVISIONING", Some("UPDATE_FAILED"), Some(ProviderState::Failed(because()))),
             ("PROVISIONING", Some("CREATE_FAILED"), Some(ProviderState::Failed(because()))),
             ("ACTIVE", Some("DELETE_FAILED"), Some(ProviderState::DeleteFailed(because()))),
             ("ACTIVE", Some("DELETE_COMPLETE"), None),

@@ -31,9 +31,10 @@ pub(super) fn task(raw: &Raw, problems: &mut Problems) -> TaskSpec {
     );
     let memory_reservation_mib = raw.memory_reservation.get().map_or(DEFAULT_MEMORY_RESERVATION_MIB, |mib| mib.0);
     let memory_mib = raw.memory.get().map(|mib| mib.0);
-    if let Some(memory) = memory_mib.filter(|memory| *memory < memory_reservation_mib) {
+    // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html
+    if let Some(memory) = memory_mib.filter(|memory| *memory <= memory_reservation_mib) {
         let default = if raw.memory_reservation.is_present() { "" } else { ", its default" };
-        let fault = format!("is {memory} MiB, below MemoryReservation ({memory_reservation_mib}{default})");
+        let fault = format!("is {memory} MiB, not above MemoryReservation ({memory_reservation_mib}{default})");
         problems.add("Memory", fault, "raise it, or lower MemoryReservation");
     }
     let role = "an IAM role's ARN, arn:aws:iam::ACCOUNT:role/NAME";

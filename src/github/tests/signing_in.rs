@@ -19,7 +19,7 @@ fn github_with_app(clock: &JumpClock, accepts: impl Fn(&str) -> bool + Send + Sy
     let clock = clock.clone();
     Stub::start(move |seen| match (seen.method.as_str(), seen.path.as_str()) {
         ("GET", "/orgs/acme/installation" | "/repos/acme/rocket/installation") => {
-            reply(200, json!({"id": 42, "app_id": 1234}))
+            reply(200, json!({"id": 42, "app_id": 1234, "account": {"login": "ACME"}}))
         }
         ("POST", "/app/installations/42/access_tokens") => {
             let n = n_tokens.fetch_add(1, Ordering::SeqCst) + 1;
@@ -30,6 +30,18 @@ fn github_with_app(clock: &JumpClock, accepts: impl Fn(&str) -> bool + Send + Sy
         _ if accepts(seen.header("authorization")) => page(0, []),
         _ => reply(401, json!({"message": "Bad credentials"})),
     })
+}
+
+#[tokio::test]
+async fn the_account_of_an_app_s_installation_is_told_as_github_spells_it() {
+    let clock = JumpClock::new();
+    let stub = github_with_app(&clock, |_| true);
+    let (client, target) = (client(&clock), stub.target(acme()));
+    for _ in 0..2 {
+        let login = client.check_administration(&target, &app()).await.unwrap();
+        assert_eq!(login.as_deref(), Some("ACME"), "GitHub finds acme whatever its case");
+    }
+    assert_eq!(n_tokens(&stub), 1, "what was signed in for is not asked for again");
 }
 
 fn n_tokens(stub: &Stub) -> usize {

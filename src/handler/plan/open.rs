@@ -144,6 +144,7 @@ impl Open {
                 is_active: true,
                 is_busy: false,
                 providers: found.map(|cluster| cluster.providers).into_iter().flatten().chain(providers).collect(),
+                failed_attachments: Vec::new(),
             });
             if let TemplateView::Version(version) = &mut seen.ec2.template {
                 version.clusters.clear();

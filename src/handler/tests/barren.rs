@@ -10,8 +10,8 @@ use crate::handler::{Invocation, handle};
 use crate::pool::ec2::{Room, TemplateView};
 use crate::pool::identity::{Origin, PhysicalId};
 use crate::pool::observed::{
-    CapacityProvider, Cluster, ContainerInstance, Group, GroupShape, Protection, ProviderShape, Runner, Service,
-    ServiceShape, Task, TaskDefinition,
+    CapacityProvider, Cluster, ContainerInstance, Group, GroupShape, Protection, ProviderShape, Runner, RunnerGroup,
+    Service, ServiceShape, Task, TaskDefinition,
 };
 use crate::pool::refusal::{Class, Refusal, Remote};
 use crate::pool::secret::Secret;
@@ -235,8 +235,8 @@ barren!(Parameters { read(&ParameterRef) -> Option<Secret> = None; });
 
 barren!(GitHub {
     runners(&GitHubTarget, &Credential) -> Vec<Runner> = Vec::new();
-    check_administration(&GitHubTarget, &Credential) -> () = ();
-    has_runner_group(&GitHubTarget, &Credential, &str) -> bool = false;
+    check_administration(&GitHubTarget, &Credential) -> Option<String> = None;
+    runner_group(&GitHubTarget, &Credential, &str) -> Option<RunnerGroup> = None;
     deregister(&GitHubTarget, &Credential, u64) -> Deregistration = Deregistration::Missing;
 });
 

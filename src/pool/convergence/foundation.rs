@@ -3,14 +3,22 @@
 //! The task definition comes first, because it carries the record by which a Delete finds everything else.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::pool::continuation::{Continuation, Present};
 use crate::pool::decision::{Decision, Look, Moment, Outcome, Waiting};
 use crate::pool::identity::TAG_CONTENT;
 use crate::pool::observed::{CapacityProvider, Group, GroupShape, Observed, ProviderShape, ProviderState};
 use crate::pool::plan::{Plan, Step, Tagged};
-use crate::pool::spec::{Capacity, LaunchTemplate, OwnCapacity, TemplateRef};
+use crate::pool::spec::{Capacity, LaunchTemplate, MixedInstances, OwnCapacity, TemplateRef};
 use crate::pool::task_definition::TaskDefinitionContent;
+use crate::pool::time::Timestamp;
+
+/// Updates of the capacity provider in one request. A second one, since the look after the first may still tell of a
+/// failure from before it.
+const PROVIDER_UPDATES_MAX: u32 = 2;
+/// How long Auto Scaling may show instance types that an update took away.
+const TYPES_KEPT_MAX: Duration = Duration::from_secs(60);
 
 /// What the service is built from.
 pub(super) struct Foundation {
@@ -35,7 +43,7 @@ pub(super) fn lay(held: &Continuation, goal: &Present, seen: &Observed, at: Mome
     }
     let waiting = match &goal.spec.capacity {
         Capacity::Named(_) => None,
-        Capacity::Own(own) => capacity(held, own, seen, &tags, &mut plan)?,
+        Capacity::Own(own) => capacity(held, own, seen, &tags, &mut plan, at)?,
     };
     plan.extend(retagging(held, goal, seen, &tags));
     if !plan.is_empty() {
@@ -82,6 +90,7 @@ fn capacity(
     seen: &Observed,
     tags: &BTreeMap<String, String>,
     plan: &mut Plan,
+    at: Moment,
 ) -> Result<Option<(Waiting, Look)>, Decision> {
     let is_associated =
         seen.cluster.as_ref().is_some_and(|cluster| cluster.providers.iter().any(|name| name == held.id.as_str()));
@@ -94,6 +103,9 @@ fn capacity(
     if group.is_being_deleted {
         return Ok(Some((Waiting::GroupDeletion, Look::Group)));
     }
+    if let Some(since) = held.memory.group_updated_at.filter(|_| keeps_types(group, &shape)) {
+        return types_kept(since, at);
+    }
     if !agrees(group, &shape) {
         plan.push(Step::UpdateGroup(shape));
     }
@@ -105,7 +117,7 @@ fn capacity(
         });
         return Ok(None);
     };
-    provider_ready(own, provider, group, plan)?;
+    provider_ready(held, own, provider, group, plan)?;
     let changing = matches!(provider.state, ProviderState::Changing);
     let busy = seen.cluster.as_ref().is_some_and(|cluster| cluster.is_busy);
     Ok(match (is_associated, changing, busy) {
@@ -122,7 +134,29 @@ fn capacity(
     })
 }
 
+/// Whether the group differs in nothing but instance types that the template does not name any more.
+fn keeps_types(group: &Group, wanted: &GroupShape) -> bool {
+    let (Some(seen), Some(mixed)) = (&group.shape.mixed, &wanted.mixed) else { return false };
+    let kept = MixedInstances { instance_types: seen.instance_types.clone(), ..mixed.clone() };
+    mixed.instance_types.is_empty()
+        && !seen.instance_types.is_empty()
+        && agrees(group, &GroupShape { mixed: Some(kept), ..wanted.clone() })
+}
+
+/// An empty list takes them away, as the API's page has it of every property; should Auto Scaling keep them all the same,
+/// sending it again would not help.
+fn types_kept(since: Timestamp, at: Moment) -> Result<Option<(Waiting, Look)>, Decision> {
+    if at.now.since(since) < TYPES_KEPT_MAX {
+        return Err(at.wait(Waiting::Step("update_group"), Look::Everything));
+    }
+    Err(Decision::Answer(Outcome::failed(
+        "InstanceTypes: EC2 Auto Scaling accepted their removal and still shows them. Name the launch template's own \
+         instance type in InstanceTypes instead of leaving it out, then update the stack again.",
+    )))
+}
+
 fn provider_ready(
+    held: &Continuation,
     own: &OwnCapacity,
     provider: &CapacityProvider,
     group: &Group,
@@ -134,16 +168,28 @@ fn provider_ready(
         plan.push(Step::DeleteCapacityProvider);
         return Ok(());
     }
-    match &provider.state {
-        ProviderState::Failed(why) => Err(Decision::Answer(Outcome::failed(format!(
+    let failed = |why: &str| {
+        Err(Decision::Answer(Outcome::failed(format!(
             "ECS could not set up the capacity provider {}: {why}. Correct that and update the stack again.",
             provider.name
-        )))),
-        ProviderState::Active | ProviderState::DeleteFailed(_) if provider.shape != provider_shape(own) => {
+        ))))
+    };
+    let is_as_wanted = provider.shape == provider_shape(own);
+    let n_sent = held.memory.n_provider_updates;
+    match &provider.state {
+        ProviderState::Failed(why) => failed(why),
+        // A failure from before this request says nothing against it: only another update can clear it.
+        ProviderState::UpdateFailed(why) if n_sent > 0 && (is_as_wanted || n_sent >= PROVIDER_UPDATES_MAX) => {
+            failed(why)
+        }
+        ProviderState::Active | ProviderState::UpdateFailed(_) | ProviderState::DeleteFailed(_) if !is_as_wanted => {
             plan.push(Step::UpdateCapacityProvider(provider_shape(own)));
             Ok(())
         }
-        ProviderState::Active | ProviderState::DeleteFailed(_) | ProviderState::Changing => Ok(()),
+        ProviderState::Active
+        | ProviderState::UpdateFailed(_)
+        | ProviderState::DeleteFailed(_)
+        | ProviderState::Changing => Ok(()),
     }
 }
 

@@ -17,6 +17,7 @@ pub(super) fn first(held: &Continuation, goal: &Present, seen: &Observed) -> Opt
         Some(Permission::Refused(refusal)) if !refusal.class.may_pass() => {
             return Some(report::github_refused(spec, refusal));
         }
+        Some(Permission::OtherAppLogin(login)) => return Some(report::other_app_login(spec, login)),
         Some(Permission::NoSuchRunnerGroup) => return Some(report::no_such_runner_group(spec)),
         Some(Permission::Refused(_) | Permission::Granted) | None => {}
     }

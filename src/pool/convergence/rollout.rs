@@ -230,15 +230,34 @@ fn await_runners(
     let deadline = since + goal.spec.manners.online_timeout;
     let is_given_up = matches!(primary(service), Some(Deployment { rollout: Rollout::Failed(_), .. }));
     let why = Waiting::RunnersOnline { online, wanted: goal.spec.desired_count };
-    if !is_given_up && at.now < deadline.min(held.answer_by) {
+    let is_over = at.now >= deadline.min(held.answer_by);
+    if !is_given_up && !is_over {
         return Decision::Wait { why, until: at.next_look().min(deadline), look: Look::Runners };
     }
     // A failure is told with what stands in the way, which takes one more look.
-    if seen.is_diagnosis {
-        Decision::Answer(Outcome::failed(causes::not_online(held, goal, seen)))
-    } else {
-        at.look_again(why, Look::Diagnosis)
+    if !seen.is_diagnosis {
+        return at.look_again(why, Look::Diagnosis);
     }
+    if !is_over && let Some(id) = given_up_for_want_of_room(seen) {
+        // Begun anew as any other that ECS had given up: a full group is no fault of the template's, and OnlineTimeout
+        // is the time that it has to make room.
+        held.memory.given_up_before.get_or_insert_default().insert(id.to_owned());
+        return at.look_again(why, Look::Everything);
+    }
+    Decision::Answer(Outcome::failed(causes::not_online(held, goal, seen)))
+}
+
+/// The newest deployment, if ECS gave it up and every task of it that never started had found no instance. ECS stops a
+/// task that waits for one after ten minutes or more, and the circuit breaker counts it.
+/// <https://aws.amazon.com/blogs/containers/deep-dive-on-amazon-ecs-cluster-auto-scaling/>,
+/// <https://github.com/aws/containers-roadmap/issues/1273>
+pub(in crate::pool) fn given_up_for_want_of_room(seen: &Observed) -> Option<&str> {
+    let primary = primary(seen.service.as_ref()?).filter(|it| matches!(it.rollout, Rollout::Failed(_)))?;
+    let never_started =
+        |task: &&Task| !task.is_live() && task.started_at.is_none() && task.started_by.as_ref() == Some(&primary.id);
+    let mut failures = seen.tasks.iter().filter(never_started).peekable();
+    failures.peek()?;
+    failures.all(|task| task.container_instance_arn.is_none()).then_some(&primary.id)
 }
 
 /// Runners of older deployments, and those beyond the wanted count, leave.
@@ -357,7 +376,9 @@ fn tidy(held: &Continuation, goal: &Present, seen: &Observed, record: &PoolRecor
         |ghost: &Ghost| held.memory.offline_since.get(&ghost.id()).is_some_and(|since| at.now.since(*since) >= window);
     plan.extend(ghosts.iter().filter(|ghost| is_settled(ghost)).cloned().map(Step::RemoveGhost));
     if matches!(goal.spec.capacity, Capacity::Own(_)) {
-        plan.extend(outdated_and_empty(seen).map(Step::DrainInstance));
+        // Once each: ECS drains instances by itself as well, and refuses one that is no longer ACTIVE.
+        let to_drain = outdated_and_empty(seen).filter(|instance| !held.memory.drain_asked.contains(instance.arn()));
+        plan.extend(to_drain.map(Step::DrainInstance));
     }
     if !plan.is_empty() {
         return Some(Decision::Act(plan));

@@ -108,6 +108,7 @@ impl Model {
                 is_active: true,
                 is_busy: false,
                 providers: vec!["FARGATE".to_owned()],
+                failed_attachments: Vec::new(),
             }),
             template_version: Some(1),
             github: GitHubView::Runners(Vec::new()),

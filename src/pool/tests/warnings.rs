@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::support::{T0, foreign, present, spec};
 use crate::pool::decision::Outcome;
 use crate::pool::ec2::{Ec2View, TemplateVersion, TemplateView};
-use crate::pool::observed::{GitHubView, Observed, Protection, Runner, Task, TaskPhase};
+use crate::pool::observed::{GitHubView, Observed, Protection, Runner, RunnerGroup, Task, TaskPhase};
 use crate::pool::spec::{GitHubHost, PoolSpec, Scheme};
 use crate::pool::survey::Survey;
 use crate::pool::user_data::clusters;
@@ -184,4 +184,15 @@ fn a_pool_is_as_old_as_its_oldest_running_task() {
     assert_eq!(Survey::of(&[], now), Survey { n_pools: 1, n_running: 0, oldest_days: 0 });
     let both = found.and(Survey { n_pools: 1, n_running: 2, oldest_days: 7 });
     assert_eq!(both, Survey { n_pools: 2, n_running: 5, oldest_days: 31 });
+}
+
+#[test]
+fn a_runner_group_that_the_organization_inherits_is_warned_of() {
+    let mut spec = spec();
+    spec.runner.group = Some("shared".to_owned());
+    let held = present(spec);
+    let with = |runner_group: Option<RunnerGroup>| of(&held, &Observed { runner_group, ..Observed::default() });
+    assert_eq!(with(Some(RunnerGroup::Own)), Vec::<String>::new());
+    let told = with(Some(RunnerGroup::Inherited));
+    assert!(told[0].starts_with("RunnerGroup: the organization acme inherits shared from its enterprise"), "{told:?}");
 }

@@ -27,6 +27,7 @@ impl World {
             is_active: true,
             is_busy: found.busy_until > self.now,
             providers: found.providers.clone(),
+            failed_attachments: Vec::new(),
         })
     }
 

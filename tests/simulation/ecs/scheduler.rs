@@ -253,15 +253,24 @@ impl World {
     pub(super) fn providers_step(&mut self) {
         let now = self.now;
         let mut gone = Vec::new();
+        let mut has_failed = false;
+        let fails = self.once_in(5);
         for (name, provider) in &mut self.ecs.providers {
-            let Some((at, is_end)) = provider.due.filter(|(at, _)| *at <= now) else { continue };
-            debug_assert!(at <= now);
+            let Some((_, is_end)) = provider.due.filter(|(at, _)| *at <= now) else { continue };
             provider.due = None;
+            let update = provider.wanted.take();
             if is_end {
                 gone.push(name.clone());
+            } else if update.is_some() && fails {
+                provider.state = ProviderState::UpdateFailed("the scaling policy could not be changed".to_owned());
+                has_failed = true;
             } else {
+                provider.shape = update.unwrap_or(provider.shape);
                 provider.state = ProviderState::Active;
             }
+        }
+        if has_failed {
+            self.occur("transition", "provider update failed");
         }
         for name in gone {
             self.ecs.providers.remove(&name);
@@ -283,7 +292,7 @@ impl World {
             .ecs
             .providers
             .iter()
-            .filter(|(name, provider)| name.starts_with("ghr-") && provider.state == ProviderState::Active)
+            .filter(|(name, provider)| name.starts_with("ghr-") && provider.is_usable())
             .filter(|(name, _)| self.ecs.clusters.values().any(|cluster| cluster.providers.contains(name)))
             .map(|(name, provider)| (name.clone(), provider.group.clone()))
             .collect();

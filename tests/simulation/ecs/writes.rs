@@ -45,7 +45,8 @@ impl World {
             return Err(no(OPERATION, Class::Conflict, "ClientException", message));
         }
         let due = Some((self.now + self.between(1_000, 20_000), false));
-        let provider = Provider { group, shape, tags: tags.clone(), state: ProviderState::Changing, due };
+        let state = ProviderState::Changing;
+        let provider = Provider { group, shape, wanted: None, tags: tags.clone(), state, due };
         self.ecs.providers.insert(name.to_owned(), provider);
         Ok(())
     }
@@ -59,7 +60,7 @@ impl World {
         if provider.due.is_some() {
             return Err(busy("UpdateCapacityProvider"));
         }
-        (provider.shape, provider.state, provider.due) = (shape, ProviderState::Changing, due);
+        (provider.wanted, provider.state, provider.due) = (Some(shape), ProviderState::Changing, due);
         Ok(())
     }
 
@@ -84,7 +85,7 @@ impl World {
                 service.status != ServiceStatus::Inactive
                     && service.shape.capacity_provider.as_deref() == Some(provider)
             });
-        let is_ready = self.ecs.providers.get(provider).is_some_and(|found| found.state == ProviderState::Active);
+        let is_ready = self.ecs.providers.get(provider).is_some_and(super::Provider::is_usable);
         let Some(found) = self.ecs.clusters.get_mut(short(cluster)).filter(|found| found.is_active) else {
             return if is_in {
                 Err(no(OPERATION, Class::Missing, "ClusterNotFoundException", "Cluster not found."))
@@ -99,8 +100,8 @@ impl World {
             return Err(busy(OPERATION));
         }
         if is_in && !is_ready {
-            let message = "The specified capacity provider was not found.";
-            return Err(no(OPERATION, Class::Missing, "InvalidParameterException", message));
+            let message = "The specified capacity provider is not in an ACTIVE state.";
+            return Err(no(OPERATION, Class::Conflict, "InvalidParameterException", message));
         }
         if !is_in && in_use {
             let message = "The specified capacity provider is in use and cannot be removed.";
@@ -152,7 +153,8 @@ impl World {
         self.check_shape(OPERATION, &key.0, shape)?;
         match self.ecs.services.get(&key).map(|service| (service.status, service.token == token)) {
             Some((ServiceStatus::Active, true)) => return Ok(()),
-            Some((ServiceStatus::Active, false)) => {
+            // A token that ECS knows from a service that is gone makes no other one.
+            Some((ServiceStatus::Active, false) | (ServiceStatus::Inactive, true)) => {
                 let message = "Creation of service was not idempotent.";
                 return Err(no(OPERATION, Class::Conflict, "InvalidParameterException", message));
             }
@@ -160,7 +162,7 @@ impl World {
                 let message = "Unable to Start a service that is still Draining.";
                 return Err(no(OPERATION, Class::Conflict, "InvalidParameterException", message));
             }
-            Some((ServiceStatus::Inactive, _)) | None => {}
+            Some((ServiceStatus::Inactive, false)) | None => {}
         }
         let service = Service {
             arn: arn(&format!("service/{}/{id}", key.0)),
@@ -242,7 +244,11 @@ impl World {
     pub(crate) fn protect(&mut self, tasks: &[String]) -> BTreeMap<String, String> {
         let (now, mut left_out) = (self.now, BTreeMap::new());
         for arn in tasks {
-            let Some(task) = self.ecs.tasks.get(arn).filter(|task| task.is_live()) else { continue };
+            let Some(task) = self.ecs.tasks.get(arn) else { continue };
+            if !task.is_live() {
+                left_out.insert(arn.clone(), self.not_valid());
+                continue;
+            }
             let key = (task.cluster.clone(), task.service.clone());
             let desired = self.ecs.services.get(&key).map_or(0, |service| service.shape.desired_count as usize);
             let others = self.ecs.tasks_of(&key.0, &key.1);
@@ -261,15 +267,44 @@ impl World {
         left_out
     }
 
-    pub(crate) fn unprotect(&mut self, tasks: &[String]) {
+    /// Tells those that it passes over.
+    pub(crate) fn unprotect(&mut self, tasks: &[String]) -> BTreeMap<String, String> {
+        let mut left_out = BTreeMap::new();
         for arn in tasks {
-            if let Some(task) = self.ecs.tasks.get_mut(arn) {
-                task.protected_until = None;
+            match self.ecs.tasks.get_mut(arn) {
+                Some(task) if task.is_live() => task.protected_until = None,
+                Some(_) => drop(left_out.insert(arn.clone(), self.not_valid())),
+                None => {}
             }
         }
+        left_out
     }
 
+    /// A task that has ended is none of a service any more.
+    fn not_valid(&mut self) -> String {
+        self.occur("transition", "protection of a task that has ended");
+        "TASK_NOT_VALID: the task has ended".to_owned()
+    }
+
+    /// What IAM says where the function's role binds calls about tasks to their tags: ECS deletes those of a task that
+    /// ends. In every third run the role is such a one.
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_StopTask.html>
+    pub(crate) fn allowed_by_tags(&mut self, operation: &str, tasks: &[String]) -> Call<()> {
+        let has_tags = |arn: &String| self.ecs.tasks.get(arn).is_some_and(super::Task::is_live);
+        if !self.script.seed.is_multiple_of(3) || tasks.iter().all(has_tags) {
+            return Ok(());
+        }
+        self.occur("transition", "denied for a task without tags");
+        let message = "because no identity-based policy allows the action";
+        Err(no(operation, Class::Denied, "AccessDeniedException", message))
+    }
+
+    /// Refused for one that Auto Scaling is taking away.
     pub(crate) fn drain_instance(&mut self, arn: &str) {
+        let ec2_id = self.ecs.instances.get(arn).map(|instance| instance.ec2_id.clone());
+        if ec2_id.is_some_and(|id| self.groups.is_ending(&id)) {
+            return;
+        }
         if let Some(instance) = self.ecs.instances.get_mut(arn) {
             instance.is_draining = true;
         }

@@ -155,7 +155,10 @@ impl Ecs for Port {
     async fn protect(&self, _: &str, tasks: &[String]) -> Call<BTreeMap<String, String>> {
         let mut left_out = BTreeMap::new();
         for batch in tasks.chunks(10) {
-            let effect = |world: &mut World| Ok(world.planted_protection(batch));
+            let effect = |world: &mut World| {
+                world.allowed_by_tags("UpdateTaskProtection", batch)?;
+                Ok(world.planted_protection(batch))
+            };
             left_out.extend(self.write(Remote::Ecs, "UpdateTaskProtection", &batch[0], effect).await?);
         }
         Ok(left_out)
@@ -164,7 +167,9 @@ impl Ecs for Port {
     async fn unprotect(&self, _: &str, tasks: &[String]) -> Call<()> {
         for batch in tasks.chunks(10) {
             let effect = |world: &mut World| {
-                world.unprotect(batch);
+                world.allowed_by_tags("UpdateTaskProtection", batch)?;
+                // As the adapter does: what ECS passes over is shown by the next look.
+                drop(world.unprotect(batch));
                 Ok(())
             };
             self.write(Remote::Ecs, "UpdateTaskProtection", &batch[0], effect).await?;
@@ -175,6 +180,7 @@ impl Ecs for Port {
     async fn stop_task(&self, _: &str, task: &str, reason: &str) -> Call<()> {
         let why = if reason.contains("DrainTimeout") { Loss::DrainTimedOut } else { Loss::Stopped };
         let effect = |world: &mut World| {
+            world.allowed_by_tags("StopTask", &[task.to_owned()])?;
             world.stop_task(task, why, reason);
             Ok(())
         };

@@ -109,6 +109,20 @@ async fn deleting_what_is_gone_is_done() {
 }
 
 #[tokio::test]
+async fn an_instance_that_update_container_instances_state_refuses_is_passed_over() {
+    let replay = Replay::default()
+        .json(&json!({ "failures": [{ "arn": "arn:ci", "reason": "INACTIVE" }] }))
+        .json(&json!({ "failures": [{ "arn": "arn:ci", "reason": "SOMETHING_NEW", "detail": "it is DEREGISTERING" }] }))
+        .json_error("InvalidParameterException", "The container instance is not in the ACTIVE state.")
+        .json_error("AccessDeniedException", "no identity-based policy allows the action");
+    let ecs = replay.ecs();
+    for _ in 0..3 {
+        ecs.drain_instance("c", "arn:ci").await.unwrap();
+    }
+    assert_eq!(ecs.drain_instance("c", "arn:ci").await.unwrap_err().class(), Class::Denied);
+}
+
+#[tokio::test]
 async fn deletions_are_sent_as_they_must_be() {
     let empty = json!({});
     let replay = Replay::default().json(&empty).json(&empty).json(&empty).json(&empty);

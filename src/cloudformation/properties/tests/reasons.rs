@@ -145,10 +145,17 @@ fn the_runner_and_its_variables_are_checked() {
 }
 
 #[test]
+fn memory_is_more_than_memory_reservation() {
+    let with = |memory: &str| reason(&json!({ "Memory": memory, "MemoryReservation": "500" }));
+    assert!(with("500").contains("Memory is 500 MiB, not above MemoryReservation (500)"), "{}", with("500"));
+    assert_eq!(with("501"), "fine");
+}
+
+#[test]
 fn the_task_and_its_capacity_are_checked() {
     insta::assert_snapshot!(each(&json!({ "Image": "docker pull x", "Memory": "256", "LogStreamPrefix": "x" })), @r#"
     Image is "docker pull x": give an image with a tag or a sha256 digest, such as myoung34/github-runner:ubuntu-noble
-    Memory is 256 MiB, below MemoryReservation (500, its default): raise it, or lower MemoryReservation
+    Memory is 256 MiB, not above MemoryReservation (500, its default): raise it, or lower MemoryReservation
     LogStreamPrefix is given without LogGroup: give LogGroup too, or take it out
     "#);
     insta::assert_snapshot!(each(&json!({ "CapacityProvider": "shared" })), @r"

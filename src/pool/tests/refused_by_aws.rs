@@ -1,0 +1,209 @@
+//! What AWS refuses, forgets and gives up, and what the pool makes of it.
+
+use std::time::Duration;
+
+use super::support::{Model, POLL, instance, names, present, spec};
+use crate::pool::continuation::{Applied, Continuation};
+use crate::pool::decision::{Decision, Outcome, Waiting};
+use crate::pool::observed::{Permission, ProviderState, Rollout, TaskPhase};
+use crate::pool::refusal::{Class, Refusal, Remote};
+use crate::pool::spec::{Administrator, Capacity, MixedInstances, ParameterRef, PoolSpec};
+
+fn built(spec: &PoolSpec) -> Model {
+    let mut model = Model::empty();
+    assert!(matches!(model.run(&mut present(spec.clone())), Outcome::Succeeded { .. }));
+    model
+}
+
+fn reason(decision: Decision) -> String {
+    let Decision::Answer(Outcome::Failed { reason }) = decision else { panic!("not failed: {decision:?}") };
+    reason
+}
+
+fn denied(operation: &str) -> Refusal {
+    Refusal {
+        remote: Remote::Ecs,
+        class: Class::Denied,
+        operation: operation.to_owned(),
+        code: Some("AccessDeniedException".to_owned()),
+        message: "because no identity-based policy allows it".to_owned(),
+    }
+}
+
+/// Decides after a refusal of the call about the first task.
+fn after(model: &mut Model, held: &mut Continuation, operation: &str) -> Decision {
+    let tasks = vec![model.seen.tasks[0].arn.clone()];
+    held.note_applied(Applied::Denied { tasks }, model.now);
+    model.seen.refusal = Some(denied(operation));
+    let decision = model.decide(held);
+    model.seen.refusal = None;
+    decision
+}
+
+#[test]
+fn a_denied_stop_task_is_told_only_while_the_task_still_runs() {
+    for operation in ["StopTask", "UpdateTaskProtection"] {
+        let mut model = built(&spec());
+        let mut held = present(spec());
+        assert!(matches!(after(&mut model, &mut held, operation), Decision::Wait { why: Waiting::Passing(_), .. }));
+        model.now = model.now + POLL;
+        assert!(matches!(after(&mut model, &mut held, operation), Decision::Wait { .. }), "looks may lag");
+        model.now = model.now + Duration::from_secs(60);
+        assert!(reason(after(&mut model, &mut held, operation)).contains("Allow it in the function's role"));
+
+        // Its tags went with it, and the denial says no more than that.
+        model.seen.tasks[0].phase = TaskPhase::Stopped;
+        drop(model.decide(&mut held));
+        assert!(held.memory.denied_since.is_empty());
+    }
+}
+
+#[test]
+fn a_denied_call_about_anything_but_a_task_is_told_at_once() {
+    let mut model = built(&spec());
+    model.seen.refusal = Some(denied("UpdateService"));
+    assert!(reason(model.decide(&mut present(spec()))).contains("Allow it in the function's role"));
+    model.seen.refusal = Some(denied("StopTask"));
+    let told = reason(model.decide(&mut present(spec())));
+    assert!(told.contains("StopTask"), "of no task that is known: {told}");
+}
+
+#[test]
+fn a_capacity_provider_whose_update_failed_before_this_request_is_used_or_updated() {
+    let mut model = built(&spec());
+    model.seen.provider.as_mut().unwrap().state = ProviderState::UpdateFailed("because".to_owned());
+    assert!(matches!(model.run(&mut present(spec())), Outcome::Succeeded { .. }));
+    assert_eq!(names(&model.taken), Vec::<&str>::new());
+
+    let mut wider = spec();
+    let Capacity::Own(own) = &mut wider.capacity else { panic!("own capacity") };
+    own.target_capacity_percent = 80;
+    let mut held = present(wider);
+    for n_sent in 0..2 {
+        let Decision::Act(plan) = model.decide(&mut held) else { panic!("no step") };
+        assert_eq!(names(&plan), ["update_capacity_provider"], "after {n_sent}, which an old look may not show");
+        held.note_applied(Applied::ProviderUpdated, model.now);
+    }
+    assert!(reason(model.decide(&mut held)).contains("could not set up the capacity provider"));
+}
+
+/// A pool whose newest deployment ECS gave up, with tasks of it that never started, some of them on an instance.
+fn given_up(on_instance: &[bool]) -> Model {
+    let mut model = built(&spec());
+    let primary = model.seen.service.as_mut().unwrap().deployments.first_mut().unwrap();
+    primary.rollout = Rollout::Failed("tasks failed to start".to_owned());
+    let (id, one) = (primary.id.clone(), model.seen.tasks[0].clone());
+    model.seen.tasks = on_instance
+        .iter()
+        .zip(1..)
+        .map(|(is_placed, n)| crate::pool::observed::Task {
+            arn: format!("{}-{n}", one.arn),
+            started_by: Some(id.clone()),
+            phase: TaskPhase::Stopped,
+            started_at: None,
+            container_instance_arn: is_placed.then(|| instance(1).arn),
+            ..one.clone()
+        })
+        .collect();
+    model.runners().clear();
+    model
+}
+
+/// One that ECS gave up after this request had seen it under way.
+fn waiting_for_runners() -> Continuation {
+    let mut held = present(spec());
+    held.memory.given_up_before = Some(std::collections::BTreeSet::new());
+    held
+}
+
+#[test]
+fn a_deployment_given_up_because_no_instance_had_room_is_begun_anew_until_online_timeout() {
+    let mut model = given_up(&[false, false, false]);
+    let mut held = waiting_for_runners();
+    let Decision::Wait { why: Waiting::RunnersOnline { .. }, .. } = model.decide(&mut held) else { panic!("no wait") };
+    let Decision::Act(plan) = model.decide(&mut held) else { panic!("no step") };
+    assert_eq!(names(&plan), ["register_task_definition"], "only another revision begins another deployment");
+
+    let mut held = waiting_for_runners();
+    held.memory.online_awaited_since = Some(model.now - spec().manners.online_timeout);
+    let told = reason(model.decide(&mut held));
+    assert!(told.contains("0 of 2 runners came online within OnlineTimeout (15 min)"), "{told}");
+}
+
+#[test]
+fn a_deployment_given_up_because_a_container_did_not_start_fails_at_once() {
+    for on_instance in [&[true, true, true][..], &[false, true, false], &[]] {
+        let mut model = given_up(on_instance);
+        let told = reason(model.decide(&mut waiting_for_runners()));
+        assert!(told.contains("ECS gave the deployment up") && told.contains("0 of 2 runners came online."), "{told}");
+    }
+}
+
+#[test]
+fn an_instance_is_asked_to_drain_once() {
+    let mut model = built(&spec());
+    model.seen.template_version = Some(2);
+    let mut newer = spec();
+    let Capacity::Own(own) = &mut newer.capacity else { panic!("own capacity") };
+    own.launch_template.version = "2".to_owned();
+    model.seen.group.as_mut().unwrap().shape.launch_template.version = "2".to_owned();
+    model.seen.instances = vec![instance(1)];
+    let mut held = present(newer);
+    let Decision::Act(plan) = model.decide(&mut held) else { panic!("no step") };
+    assert_eq!(names(&plan), ["drain_instance"]);
+    // ECS refused, for its own managed draining was first; the instance is still listed as ACTIVE.
+    held.note_applied(Applied::DrainAsked { instance: instance(1).arn }, model.now);
+    assert!(matches!(model.decide(&mut held), Decision::Answer(Outcome::Succeeded { .. })));
+}
+
+#[test]
+fn an_app_login_of_another_spelling_is_refused_before_anything_is_built() {
+    let mut model = Model::empty();
+    model.seen.permission = Some(Permission::OtherAppLogin("acme".to_owned()));
+    let mut spec = spec();
+    spec.credentials.administrator = Some(Administrator::App {
+        id: "1234".to_owned(),
+        private_key: ParameterRef("/ci/key".to_owned()),
+        login: "Acme".to_owned(),
+    });
+    let Outcome::Failed { reason } = model.run(&mut present(spec)) else { panic!("succeeded") };
+    insta::assert_snapshot!(reason, @"AppLogin: the App is installed on acme, and the containers would look for Acme, letter by letter. Write acme with just these capitals in AppLogin, or in the property from which it follows; the pool stays the same one.");
+    assert_eq!(names(&model.taken), Vec::<&str>::new());
+}
+
+#[test]
+fn attachments_of_the_pool_s_own_provider_that_failed_are_told_with_the_failure() {
+    let mut model = built(&spec());
+    let mut held = present(spec());
+    let cluster = model.seen.cluster.as_mut().unwrap();
+    let of = |provider: &str| format!("as_policy (capacityProviderName {provider})");
+    cluster.failed_attachments = vec![of("theirs"), of(held.id.as_str())];
+    model.runners().clear();
+    model.seen.tasks.clear();
+    held.memory.online_awaited_since = Some(model.now - spec().manners.online_timeout);
+    let told = reason(model.decide(&mut held));
+    assert!(told.contains("ECS could not attach the capacity provider") && !told.contains("theirs"), "{told}");
+}
+
+#[test]
+fn instance_types_that_auto_scaling_keeps_are_waited_for_and_then_told() {
+    let mixed = |types: &[&str]| {
+        let mut spec = spec();
+        let Capacity::Own(own) = &mut spec.capacity else { panic!("own capacity") };
+        own.mixed = Some(MixedInstances {
+            instance_types: types.iter().map(|name| (*name).to_owned()).collect(),
+            on_demand_base_capacity: 0,
+            on_demand_percentage_above_base: 100,
+            spot_allocation_strategy: "price-capacity-optimized".to_owned(),
+        });
+        spec
+    };
+    let mut model = built(&mixed(&["m7i.large"]));
+    let mut held = present(mixed(&[]));
+    let Decision::Act(plan) = model.decide(&mut held) else { panic!("no step") };
+    assert_eq!(names(&plan), ["update_group"]);
+    held.note_applied(Applied::GroupUpdated, model.now);
+    assert!(matches!(model.decide(&mut held), Decision::Wait { why: Waiting::Step("update_group"), .. }));
+    model.now = model.now + Duration::from_secs(61);
+    assert!(reason(model.decide(&mut held)).starts_with("InstanceTypes: EC2 Auto Scaling accepted their removal"));
+}
