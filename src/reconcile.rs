@@ -7,6 +7,7 @@ pub mod apply;
 pub mod drive;
 pub mod locate;
 pub mod observe;
+pub mod overwrite;
 pub mod ports;
 
 use std::error::Error;

@@ -46,6 +46,10 @@ impl Succession for SuccessionClient {
         }))
     }
 
+    async fn earlier_turn(&self, name: &str, version: u64) -> Call<Option<Record>> {
+        self.turn(&format!("{name}:{version}")).await
+    }
+
     async fn take_turn(&self, name: &str, text: &str) -> Call<u64> {
         let call = self.sdk.put_parameter().name(name).value(text).r#type(ParameterType::String).overwrite(true);
         let answer = call.description(DESCRIPTION).send().await;
@@ -94,6 +98,17 @@ mod tests {
 
         let none = Replay::default().json_error("ParameterNotFound", "");
         assert_eq!(none.succession().turn(NAME).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn an_earlier_version_of_a_record_is_asked_for_by_its_number() {
+        let replay = Replay::default().json(&json!({ "Parameter": { "Name": NAME, "Value": "text", "Version": 2 } }));
+        let record = replay.succession().earlier_turn(NAME, 2).await.unwrap();
+        assert_eq!(record, Some(Record { text: "text".to_owned(), version: 2 }));
+        assert_eq!(replay.sent()[0].json()["Name"], format!("{NAME}:2"));
+
+        let none = Replay::default().json_error("ParameterVersionNotFound", "");
+        assert_eq!(none.succession().earlier_turn(NAME, 2).await.unwrap(), None);
     }
 
     #[tokio::test]

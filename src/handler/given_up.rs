@@ -117,7 +117,7 @@ async fn tell_one<W: World>(
         return Ok(());
     }
     let turn = match AssertUnwindSafe(turn_of(world, caller)).catch_unwind().await {
-        Ok(Ok((_, found))) => found.filter(|turn| turn.is_of(&caller.request)),
+        Ok(Ok((_, found))) => found.map(|found| found.turn).filter(|turn| turn.is_of(&caller.request)),
         Ok(Err(error)) => {
             tracing::warn!(step = "given_up", class = error.class().name(), refusal = %chain(&error));
             None

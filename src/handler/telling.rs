@@ -13,10 +13,11 @@ use crate::cloudformation::response::{Response, Status};
 use crate::pool::continuation::{self, RequestType};
 use crate::pool::decision::Outcome;
 use crate::pool::identity::PhysicalId;
-use crate::pool::succession::Turn;
+use crate::pool::succession::SeenTurn;
 use crate::pool::time::Timestamp;
 use crate::reconcile::chain;
 use crate::reconcile::locate::{self, Deleted};
+use crate::reconcile::overwrite::{Written, overwrite};
 use crate::reconcile::ports::{Answers, Call, Clock, DeliveryError, Succession, World};
 use crate::settings::Settings;
 
@@ -98,7 +99,8 @@ async fn note_delivery<W: World>(world: &W, caller: &Caller, is_delivered: bool)
         return;
     }
     let noted = async {
-        let (name, turn) = turn_of(world, caller).await?;
+        let (name, found) = turn_of(world, caller).await?;
+        let turn = found.map(|found| found.turn);
         match turn.filter(|turn| turn.is_of(&caller.request) && turn.is_undelivered() == is_delivered) {
             Some(turn) => {
                 world.succession().take_turn(&name, &turn.delivered(is_delivered).to_record()).await.map(drop)
@@ -154,17 +156,18 @@ async fn agreed<W: World>(world: &W, caller: &Caller, outcome: &Outcome, body: V
 /// The answer that was written down, or this one, which is written down then. A request that has no turn writes nothing
 /// unless it failed; one that has lost it to a newer request is not answered.
 async fn recorded<W: World>(world: &W, caller: &Caller, outcome: &Outcome, body: &str) -> Call<Agreed> {
+    let request = &caller.request;
     let this = Agreed::Send(body.as_bytes().to_vec());
-    let (name, turn) = turn_of(world, caller).await?;
-    let Some(turn) = turn else { return Ok(this) };
-    if turn.supersedes(&caller.request, caller.signed_at) {
+    let (name, found) = turn_of(world, caller).await?;
+    let Some(turn) = found.as_ref().map(|found| found.turn.clone()) else { return Ok(this) };
+    if turn.supersedes(request, caller.signed_at) {
         return Ok(Agreed::Nothing);
     }
-    let turn = if turn.is_of(&caller.request) {
+    let turn = if turn.is_of(request) {
         turn
     } else {
         // It failed before it could take its turn. Another delivery is to repeat that, not to try again.
-        match turn.after_failure(&caller.request, &caller.physical_id, caller.signed_at) {
+        match turn.after_failure(request, &caller.physical_id, caller.signed_at) {
             Some(own) if matches!(outcome, Outcome::Failed { .. }) => own,
             Some(_) | None => return Ok(this),
         }
@@ -172,18 +175,25 @@ async fn recorded<W: World>(world: &W, caller: &Caller, outcome: &Outcome, body:
     if let Some(earlier) = turn.answer() {
         return Ok(Agreed::Repeat(earlier.to_owned()));
     }
-    world.succession().take_turn(&name, &turn.answered(body, outcome).to_record()).await?;
-    Ok(this)
+    let turn = turn.answered(body, outcome);
+    let counts = |earlier: &SeenTurn| earlier.turn.is_of(request) || earlier.turn.supersedes(request, caller.signed_at);
+    Ok(match overwrite(world, &name, found.as_ref(), &turn, counts).await? {
+        Written::Ours(_) => this,
+        Written::PutBack(earlier) => match earlier.answer().filter(|_| earlier.is_of(request)) {
+            Some(body) => Agreed::Send(body.as_bytes().to_vec()),
+            None => Agreed::Nothing,
+        },
+    })
 }
 
 /// The record that a request works by, and its name.
-pub(super) async fn turn_of<W: World>(world: &W, caller: &Caller) -> Call<(String, Option<Turn>)> {
+pub(super) async fn turn_of<W: World>(world: &W, caller: &Caller) -> Call<(String, Option<SeenTurn>)> {
     let origin = &caller.request.origin;
     let is_deletion = caller.request.request_type == RequestType::Delete;
     let pool = PhysicalId::sent(origin, &caller.physical_id).filter(|_| is_deletion);
     let deleted = pool.as_ref().map(|id| Deleted { id, held_pool: id.as_str(), has_own_record: false });
     let found = locate::turn_of(world, origin, deleted).await?;
-    Ok((found.name, found.turn.map(|seen| seen.turn)))
+    Ok((found.name, found.turn))
 }
 
 pub(super) fn log_answer(outcome: &Outcome, took: Duration) {

@@ -112,6 +112,24 @@ async fn an_event_that_says_nowhere_to_answer_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_response_that_put_parameter_has_overwritten_is_put_back_and_repeated() {
+    let world = Barren::new(Manner::IsEmpty);
+    let first = run(&world, &event("Create")).await;
+    let recorded = world.record.take().unwrap().text;
+    // Another delivery responds before this one takes its turn, or before it writes its own response down.
+    for version in [1, 2] {
+        let world = Barren::new(Manner::IsEmpty);
+        world.written_meanwhile.borrow_mut().insert(version, recorded.clone());
+        let mut settings = settings();
+        settings.log = Some(("/aws/lambda/pools".to_owned(), "later".to_owned()));
+        handle(&world, &settings, &event("Create"), &invocation()).await.unwrap();
+        assert!(world.written_meanwhile.borrow().is_empty(), "version {version} was written");
+        assert_eq!(world.answers.take(), std::slice::from_ref(&first));
+        assert_eq!(world.record.take().unwrap().text, recorded);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_delivery_of_a_request_that_was_answered_repeats_the_answer_to_the_byte() {
     let world = Barren::new(Manner::IsEmpty);
     let first = run(&world, &event("Create")).await;

@@ -34,6 +34,12 @@ pub const HOPS_MAX: u32 = 10;
 /// Lambda delivers the event of a killed invocation again after minutes, with the moments that were carried along before.
 const READING_GAP_MAX: Duration = Duration::from_secs(30);
 
+/// The longest pause between two readings of GitHub's list that count as one watch, at this poll interval.
+#[must_use]
+pub(super) fn reading_gap_max(poll: Duration) -> Duration {
+    READING_GAP_MAX.max(poll.saturating_mul(3))
+}
+
 /// A request on its way to an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Continuation {
@@ -285,7 +291,7 @@ impl Continuation {
     pub fn note_applied(&mut self, applied: Applied, now: Timestamp) {
         match applied {
             Applied::TurnTaken { version } => self.turn = Some(version),
-            Applied::TurnReleased => self.turn = None,
+            Applied::TurnReleased | Applied::TurnGivenUp => self.turn = None,
             told @ (Applied::Done
             | Applied::Deregistered { .. }
             | Applied::GhostRemoved
@@ -325,7 +331,7 @@ pub struct Memory {
     pub interrupted_at: Option<Timestamp>,
     /// When registrations were first found that outlived their tasks.
     pub leftovers_since: Option<Timestamp>,
-    /// When GitHub's list was last read.
+    /// When the last reading of GitHub's list ended.
     pub listed_at: Option<Timestamp>,
     /// Per runner, since when every reading called it idle.
     pub idle_since: BTreeMap<u64, Timestamp>,
@@ -374,6 +380,8 @@ pub enum Applied {
         /// What Parameter Store counts.
         version: u64,
     },
+    /// The request, or a newer one, was responded to before the turn could be taken.
+    TurnGivenUp,
     /// The record is gone.
     TurnReleased,
     /// GitHub deleted the registration, or had none.
@@ -437,15 +445,20 @@ impl Memory {
             self.note_unlisted(record, seen);
             return;
         };
-        let gap_max = READING_GAP_MAX.max(at.poll.saturating_mul(3));
-        if self.listed_at.replace(now).is_some_and(|before| now.since(before) > gap_max) {
-            self.idle_since.clear();
-            self.offline_since.clear();
-        }
-        self.registered = runners.iter().filter(|r| record.mark.owns(r)).map(|r| r.name.clone()).collect();
         let ours = || runners.iter().filter(|runner| record.mark.owns(runner));
-        carry(&mut self.idle_since, ours().filter(|runner| !runner.is_busy).map(|runner| runner.id), now);
-        carry(&mut self.offline_since, ours().filter(|runner| !runner.is_online).map(|runner| runner.id), now);
+        self.registered = ours().map(|runner| runner.name.clone()).collect();
+        // A narrow look leaves the list as it was read before, which says nothing of the time since.
+        if let Some(reading) = seen.github_read.filter(|reading| self.listed_at < Some(reading.ended_at)) {
+            let before = self.listed_at.replace(reading.ended_at);
+            if before.is_some_and(|before| reading.began_at.since(before) > reading_gap_max(at.poll)) {
+                self.idle_since.clear();
+                self.offline_since.clear();
+            }
+            let idle = ours().filter(|runner| !runner.is_busy).map(|runner| runner.id);
+            carry(&mut self.idle_since, idle, reading.ended_at);
+            let offline = ours().filter(|runner| !runner.is_online).map(|runner| runner.id);
+            carry(&mut self.offline_since, offline, reading.ended_at);
+        }
 
         let has_none = |task: &Task| matches!(runner_behind(&record.mark, runners, &seen.tasks, task), Behind::Nobody);
         let silent = seen
@@ -475,7 +488,7 @@ impl Memory {
     /// Takes in what an effect told.
     fn note_applied(&mut self, applied: Applied, now: Timestamp) {
         match applied {
-            Applied::Done | Applied::TurnTaken { .. } | Applied::TurnReleased => {}
+            Applied::Done | Applied::TurnTaken { .. } | Applied::TurnGivenUp | Applied::TurnReleased => {}
             Applied::Deregistered { key } => {
                 self.deregistered_at.insert(key, now);
             }

@@ -34,6 +34,8 @@ pub struct Observed {
     pub deployed_content: BTreeMap<String, String>,
     /// What GitHub says.
     pub github: GitHubView,
+    /// When its list was read, the last time that it was: a narrow look leaves it as it is.
+    pub github_read: Option<Reading>,
     /// Whether GitHub would let runners register; `None` if it was not asked.
     pub permission: Option<Permission>,
     /// The template's runner group, if that was asked and there is one.
@@ -54,6 +56,15 @@ pub struct Observed {
     pub has_own_record: bool,
     /// The last call that was refused since the previous decision.
     pub refusal: Option<Refusal>,
+}
+
+/// The time in which something was read, page by page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// Its first page shows nothing older.
+    pub began_at: Timestamp,
+    /// Its last page shows nothing newer.
+    pub ended_at: Timestamp,
 }
 
 /// An Auto Scaling group.

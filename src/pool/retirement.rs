@@ -11,7 +11,8 @@
 //! - **A job is assigned between our reading and our deletion.** GitHub refuses the deletion with 422; the runner is
 //!   watched again from the start ([`super::continuation::Applied::FoundBusy`]).
 //! - **`busy` says false for a minute after a job began**, because GitHub sets it when the job is acquired and lags on
-//!   long-lived runners. One idle reading is never enough: no reading in the whole confirmation window may have said busy.
+//!   long-lived runners. One idle reading is never enough: no reading in the whole confirmation window may have said busy,
+//!   and readings far apart are no watch. A list that was read before a wait for something else is read again.
 //! - **A task registers its runner while the drain begins.** A running task without a runner on GitHub's list gets
 //!   [`REGISTRATION_GRACE`] to register before it is held to be spent.
 //! - **The deregistered runner's container does not end.** After [`EXIT_GRACE`] its protection is lifted and it is
@@ -49,7 +50,7 @@
 
 use std::time::Duration;
 
-use super::continuation::Continuation;
+use super::continuation::{Continuation, reading_gap_max};
 use super::decision::{Decision, Look, Moment, Waiting};
 use super::evidence::{IdleRunner, OwnedTask, Spent, SpentTask};
 use super::observed::{GitHubView, Observed, Runner, Task, TaskPhase};
@@ -134,6 +135,11 @@ pub fn retire(
     let standings: Vec<(&Task, Standing)> =
         leavers.tasks.iter().map(|task| (*task, standing(held, record, seen, task, at.now))).collect();
 
+    let deadline = began + held.manners().drain_timeout;
+    if is_outdated(seen, at) {
+        return Progress::Next(at.look_again(waiting_for(&standings), Look::Runners));
+    }
+
     let mut plan = Plan::new();
     let mut room = leavers.quota;
     let is_leaving = |state: &Standing| matches!(state, Standing::Ending | Standing::Spent(Spent::Deregistered));
@@ -164,7 +170,6 @@ pub fn retire(
     }
 
     // The answer may be due before that. Then the request fails and every job goes on.
-    let deadline = began + held.manners().drain_timeout;
     // Who looks idle keeps the time that it takes to be sure, or a patience below the window would never be enough.
     let settles = |state: &Standing| state.settles_at().is_some_and(|moment| moment > at.now);
     let left = || standings.iter().filter(|(_, state)| !is_leaving(state) && !settles(state)).take(room);
@@ -190,7 +195,8 @@ fn standing(held: &Continuation, record: &PoolRecord, seen: &Observed, task: &Ta
     let GitHubView::Runners(runners) = &seen.github else { return Standing::Unclear };
     let behind = runner_behind(&record.mark, runners, &seen.tasks, task);
     if let Behind::Runner(runner) = behind {
-        return occupied(held, record, runner, now);
+        let read_at = seen.github_read.map_or(now, |reading| reading.began_at);
+        return occupied(held, record, runner, read_at);
     }
     // What GitHub has let go is gone, whoever else's name leads nowhere.
     let names = task.short_id().into_iter().chain(record.mark.fixed_names.iter().map(String::as_str));
@@ -207,16 +213,22 @@ fn standing(held: &Continuation, record: &PoolRecord, seen: &Observed, task: &Ta
     }
 }
 
-/// Where a task with a runner on GitHub's list stands.
-fn occupied(held: &Continuation, record: &PoolRecord, runner: &Runner, now: Timestamp) -> Standing {
+/// Whether GitHub's list was read too long ago to let a runner go by it, as after a wait for something else.
+fn is_outdated(seen: &Observed, at: Moment) -> bool {
+    matches!(seen.github, GitHubView::Runners(_))
+        && seen.github_read.is_some_and(|reading| at.now.since(reading.ended_at) > reading_gap_max(at.poll))
+}
+
+/// Where a task with a runner on GitHub's list stands, by a reading of this moment.
+fn occupied(held: &Continuation, record: &PoolRecord, runner: &Runner, read_at: Timestamp) -> Standing {
     if runner.is_busy {
         return Standing::Busy(runner.name.clone());
     }
     let window = held.manners().idle_confirmation;
     let since = held.memory.idle_since.get(&runner.id).copied();
-    match IdleRunner::confirmed(&record.mark, runner, since, window, now) {
+    match IdleRunner::confirmed(&record.mark, runner, since, window, read_at) {
         Some(idle) => Standing::Idle(idle),
-        None => Standing::Unconfirmed(since.unwrap_or(now) + window),
+        None => Standing::Unconfirmed(since.unwrap_or(read_at) + window),
     }
 }
 
@@ -240,9 +252,9 @@ fn stop(held: &Continuation, task: &Task, why: Spent) -> Vec<Step> {
     vec![Step::UnprotectTasks(vec![owned.clone()]), Step::StopTask(SpentTask::new(owned, why))]
 }
 
-fn waiting(standings: &[(&Task, Standing)], deadline: Timestamp, at: Moment) -> Decision {
+fn waiting_for(standings: &[(&Task, Standing)]) -> Waiting {
     let count = |is: fn(&Standing) -> bool| standings.iter().filter(|(_, state)| is(state)).count();
-    let why = Waiting::RunnersLeaving {
+    Waiting::RunnersLeaving {
         busy: standings
             .iter()
             .filter(|(_, state)| matches!(state, Standing::Busy(_)))
@@ -251,9 +263,13 @@ fn waiting(standings: &[(&Task, Standing)], deadline: Timestamp, at: Moment) -> 
         unconfirmed: count(|state| matches!(state, Standing::Unconfirmed(_) | Standing::Idle(_))),
         unclear: count(|state| matches!(state, Standing::Unclear | Standing::Silent(_) | Standing::Spent(_))),
         ending: count(|state| matches!(state, Standing::Ending | Standing::Starting)),
-    };
+    }
+}
+
+fn waiting(standings: &[(&Task, Standing)], deadline: Timestamp, at: Moment) -> Decision {
     // The moment at which the first of them is settled comes before the next poll, often enough.
     let settled_at = standings.iter().filter_map(|(_, state)| state.settles_at());
     let until = settled_at.chain([at.next_look(), deadline]).filter(|moment| *moment > at.now).min();
-    Decision::Wait { why, until: until.unwrap_or_else(|| at.next_look()), look: Look::Runners }
+    let until = until.unwrap_or_else(|| at.next_look());
+    Decision::Wait { why: waiting_for(standings), until, look: Look::Runners }
 }

@@ -13,6 +13,8 @@
 //! - **Two deliveries of one event.** The later takes the turn, for the earlier may be dead; the earlier says nothing.
 //! - **A delivery of what an earlier invocation was given**, when a later hop is at work: it says nothing.
 //! - **A delivery of a request that was answered.** It repeats that answer, byte for byte.
+//! - **A response that is written down between another invocation's look and its write.** The write tells by its version
+//!   that it missed something; the response is put back, and repeated or given way to.
 //! - **The same request id with another URL** is another request: CloudFormation tries again, and waits there.
 //! - **A Delete of one pool and a request for another pool of the same resource**, a replacement: neither minds the
 //!   other. The record is the other's, and the Delete keeps one of its own below it.
@@ -326,8 +328,8 @@ fn digest(request: &Request) -> String {
     hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>().chars().take(URL_DIGITS).collect()
 }
 
-fn standing(held: &Continuation, seen: &Observed) -> Standing {
-    let Some(SeenTurn { turn, version }) = &seen.turn else {
+fn standing(held: &Continuation, found: Option<&SeenTurn>) -> Standing {
+    let Some(SeenTurn { turn, version }) = found else {
         return match (&held.goal, held.turn) {
             // A Delete has removed it, and what this request was to build with it.
             (Goal::Present(_), Some(_)) => Standing::Yields(Yield::ToNewerRequest),
@@ -374,10 +376,16 @@ pub(super) enum Before {
 
 /// Whether this invocation has to end.
 pub(super) fn yields(held: &Continuation, seen: &Observed) -> Option<Yield> {
-    match standing(held, seen) {
+    match standing(held, seen.turn.as_ref()) {
         Standing::Yields(why) => Some(why),
         Standing::Holds | Standing::MayTake => None,
     }
+}
+
+/// Whether this invocation has to end if the record says this.
+#[must_use]
+pub fn gives_way_to(held: &Continuation, found: &SeenTurn) -> bool {
+    matches!(standing(held, Some(found)), Standing::Yields(_))
 }
 
 /// Whether the turn is taken before anything else is looked at: a Delete that comes while this request still looks has
@@ -389,7 +397,7 @@ pub fn takes_turn_first(held: &Continuation) -> bool {
 
 /// What comes before an effect, and before a wait for one.
 pub(super) fn before_effect(held: &Continuation, seen: &Observed) -> Before {
-    match standing(held, seen) {
+    match standing(held, seen.turn.as_ref()) {
         Standing::Yields(why) => Before::Yield(why),
         Standing::MayTake => Before::Take(Step::TakeTurn(Turn::of(held, seen.turn.as_ref().map(|seen| &seen.turn)))),
         Standing::Holds => Before::Nothing,
@@ -430,7 +438,7 @@ pub(super) fn leaves_record(held: &Continuation, seen: &Observed) -> bool {
     let is_all = matches!(&held.goal, Goal::Absent(absent) if absent.kept.is_none());
     let has_other = |turn: &Turn| turn.live_pool.as_deref().is_some_and(|live| live != held.id.digits());
     let is_last = covers_resource(held) || !seen.turn.as_ref().is_some_and(|seen| has_other(&seen.turn));
-    is_all && is_last && seen.turn.is_some() && matches!(standing(held, seen), Standing::Holds)
+    is_all && is_last && seen.turn.is_some() && matches!(standing(held, seen.turn.as_ref()), Standing::Holds)
 }
 
 /// Whether a Delete of the pool with this id keeps a record of its own: the resource's one is about another pool.

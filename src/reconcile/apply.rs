@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use futures_util::future::join_all;
 
 use super::observe::Session;
+use super::overwrite::{Written, overwrite};
 use super::ports::{AutoScaling, Call, Credential, Deregistration, Ecs, GitHub, Succession, World};
 use crate::pool::continuation::{Applied, Continuation};
 use crate::pool::evidence::{OwnedTask, Spent};
 use crate::pool::plan::{Plan, Step, Tagged};
 use crate::pool::record::PoolRecord;
 use crate::pool::refusal::Class;
-use crate::pool::succession::{record_of, records_of};
+use crate::pool::succession::{gives_way_to, record_of, records_of};
 
 /// Deletions at GitHub under way at once, a connection each. GitHub admits a hundred concurrent requests and 180 of these
 /// a minute: at a fifth of a second each, eight use up that minute's worth in five seconds.
@@ -135,8 +136,11 @@ async fn take_unplaced<W: World>(world: &W, held: &Continuation, session: &Sessi
     let name = id.as_str();
     match step {
         Step::TakeTurn(turn) => {
-            let version = world.succession().take_turn(&record_of(held, &session.seen), &turn.to_record()).await?;
-            return Ok(Applied::TurnTaken { version });
+            let (name, found) = (record_of(held, &session.seen), session.seen.turn.as_ref());
+            return Ok(match overwrite(world, &name, found, &turn, |earlier| gives_way_to(held, earlier)).await? {
+                Written::Ours(version) => Applied::TurnTaken { version },
+                Written::PutBack(_) => Applied::TurnGivenUp,
+            });
         }
         Step::ReleaseTurn => {
             for name in records_of(held, &session.seen) {

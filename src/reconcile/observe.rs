@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::{join, try_join};
 
 use super::locate::{Deleted, turn_of};
-use super::ports::{AutoScaling, Call, Credential, Ecs, GitHub, Parameters, World};
+use super::ports::{AutoScaling, Call, Clock, Credential, Ecs, GitHub, Parameters, World};
 use crate::pool::continuation::{Continuation, Goal, Preflight, Wish};
 use crate::pool::decision::Look;
 use crate::pool::ec2::instance_types;
 use crate::pool::identity::{PhysicalId, TAG_CONTENT};
-use crate::pool::observed::{GitHubView, Observed, Permission, Protection, ServiceState, Task};
+use crate::pool::observed::{GitHubView, Observed, Permission, Protection, Reading, ServiceState, Task};
 use crate::pool::record::PoolRecord;
 use crate::pool::refusal::{Class, Refusal, Remote};
 use crate::pool::spec::{Administrator, Capacity, OwnCapacity};
@@ -285,8 +285,12 @@ async fn github<W: World>(world: &W, held: &Continuation, record: &PoolRecord, s
     if session.seen.permission != Some(Permission::Granted) {
         session.seen.permission = permission(world, held, session, &credential).await;
     }
+    let began_at = world.clock().now();
     session.seen.github = match world.github().runners(&record.github, &credential).await {
-        Ok(runners) => GitHubView::Runners(runners),
+        Ok(runners) => {
+            session.seen.github_read = Some(Reading { began_at, ended_at: world.clock().now() });
+            GitHubView::Runners(runners)
+        }
         Err(error) => {
             log_refusal(&error);
             if error.class() == Class::Unauthenticated {

@@ -239,6 +239,8 @@ pub trait Parameters {
 pub trait Succession {
     /// The record of this name; `None` if there is none.
     async fn turn(&self, name: &str) -> Call<Option<Record>>;
+    /// What the record of this name said in this earlier version; `None` if it had none, or was removed since.
+    async fn earlier_turn(&self, name: &str, version: u64) -> Call<Option<Record>>;
     /// Writes the record, over whatever is there, and tells its version from now on.
     async fn take_turn(&self, name: &str, text: &str) -> Call<u64>;
     /// Removes the record; one that is not there is done.

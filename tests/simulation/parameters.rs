@@ -8,12 +8,19 @@ use github_runner_pool::reconcile::ports::Record;
 #[derive(Default)]
 pub(crate) struct Parameters {
     pub(crate) records: BTreeMap<String, Record>,
+    /// What each said, version by version.
+    pub(crate) history: BTreeMap<String, Vec<String>>,
 }
 
 impl Parameters {
     pub(crate) fn write(&mut self, name: &str, text: &str) -> u64 {
         let version = self.records.get(name).map_or(1, |record| record.version + 1);
         self.records.insert(name.to_owned(), Record { text: text.to_owned(), version });
+        let history = self.history.entry(name.to_owned()).or_default();
+        if version == 1 {
+            history.clear();
+        }
+        history.push(text.to_owned());
         version
     }
 }

@@ -278,6 +278,15 @@ impl Succession for Port {
         self.call(Remote::ParameterStore, "GetParameter", look).await
     }
 
+    async fn earlier_turn(&self, name: &str, version: u64) -> Call<Option<Record>> {
+        let look = |world: &mut World| {
+            let place = usize::try_from(version).unwrap().checked_sub(1);
+            let text = place.and_then(|place| world.parameters.history.get(name)?.get(place).cloned());
+            Ok(text.map(|text| Record { text, version }))
+        };
+        self.call(Remote::ParameterStore, "GetParameter", look).await
+    }
+
     async fn take_turn(&self, name: &str, text: &str) -> Call<u64> {
         let invocation = self.invocation;
         let effect = |world: &mut World| {

@@ -43,6 +43,10 @@ pub(super) struct Barren {
     pub(super) takes_answers: bool,
     pub(super) takes_events: Call<()>,
     pub(super) record: RefCell<Option<Record>>,
+    /// What the record has said, version by version.
+    pub(super) history: RefCell<Vec<String>>,
+    /// What another invocation writes just before this one does, by the version that it makes.
+    pub(super) written_meanwhile: RefCell<BTreeMap<u64, String>>,
 }
 
 impl Barren {
@@ -55,7 +59,16 @@ impl Barren {
             takes_answers: true,
             takes_events: Ok(()),
             record: RefCell::default(),
+            history: RefCell::default(),
+            written_meanwhile: RefCell::default(),
         }
+    }
+
+    fn write(&self, text: &str) -> u64 {
+        let version = self.record.borrow().as_ref().map_or(1, |record| record.version + 1);
+        *self.record.borrow_mut() = Some(Record { text: text.to_owned(), version });
+        self.history.borrow_mut().push(text.to_owned());
+        version
     }
 
     async fn react<T>(&self, nothing: T) -> Call<T> {
@@ -161,10 +174,17 @@ impl Succession for Barren {
         Ok(self.record.borrow().clone())
     }
 
+    async fn earlier_turn(&self, _: &str, version: u64) -> Call<Option<Record>> {
+        let text = self.history.borrow().get(usize::try_from(version).unwrap() - 1).cloned();
+        Ok(text.map(|text| Record { text, version }))
+    }
+
     async fn take_turn(&self, _: &str, text: &str) -> Call<u64> {
-        let version = self.record.borrow().as_ref().map_or(1, |record| record.version + 1);
-        *self.record.borrow_mut() = Some(Record { text: text.to_owned(), version });
-        Ok(version)
+        let next = self.record.borrow().as_ref().map_or(1, |record| record.version + 1);
+        if let Some(text) = self.written_meanwhile.borrow_mut().remove(&next) {
+            self.write(&text);
+        }
+        Ok(self.write(text))
     }
 
     async fn release_turn(&self, _: &str) -> Call<()> {

@@ -372,8 +372,9 @@ fn tidy(held: &Continuation, goal: &Present, seen: &Observed, record: &PoolRecor
     }
     let ghosts = ghosts(seen, record);
     let window = goal.spec.manners.idle_confirmation;
+    let read_at = seen.github_read.map_or(at.now, |reading| reading.began_at);
     let is_settled =
-        |ghost: &Ghost| held.memory.offline_since.get(&ghost.id()).is_some_and(|since| at.now.since(*since) >= window);
+        |ghost: &Ghost| held.memory.offline_since.get(&ghost.id()).is_some_and(|since| read_at.since(*since) >= window);
     plan.extend(ghosts.iter().filter(|ghost| is_settled(ghost)).cloned().map(Step::RemoveGhost));
     if matches!(goal.spec.capacity, Capacity::Own(_)) {
         // Once each: ECS drains instances by itself as well, and refuses one that is no longer ACTIVE.

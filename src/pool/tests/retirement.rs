@@ -3,9 +3,9 @@ use std::time::Duration;
 
 use super::support::{Model, POLL, absent, names, present, spec};
 use crate::pool::convergence::{last_lift, unprotected};
-use crate::pool::decision::{Decision, Moment, Outcome, Waiting};
+use crate::pool::decision::{Decision, Look, Moment, Outcome, Waiting, decide};
 use crate::pool::evidence::OwnedTask;
-use crate::pool::observed::{Protection, Task, TaskPhase};
+use crate::pool::observed::{Protection, Reading, Task, TaskPhase};
 use crate::pool::plan::Step;
 use crate::pool::spec::{OnDrainTimeout, PoolSpec};
 
@@ -153,6 +153,43 @@ fn an_idle_confirmation_window_begins_anew_after_a_pause_in_which_the_runner_was
         model.now = model.now + POLL;
     }
     let Decision::Act(plan) = model.decide(&mut held) else { panic!("no step") };
+    assert_eq!(names(&plan), ["deregister_runner", "deregister_runner"]);
+}
+
+#[test]
+fn a_list_that_was_read_before_a_wait_for_something_else_is_read_again_before_a_runner_goes() {
+    let mut model = built();
+    let mut held = absent(&spec());
+    model.decide(&mut held);
+    model.seen.service.as_mut().unwrap().shape.desired_count = 0;
+    let Decision::Wait { .. } = model.decide(&mut held) else { panic!("too early") };
+    let idle_since = held.memory.idle_since.clone();
+    // Looks at a capacity provider that changes, say: they leave GitHub's list as it was.
+    model.now = model.now + held.manners().idle_confirmation + POLL;
+    let at = Moment { now: model.now, poll: POLL };
+    held.memory.note_look(held.record(&model.seen).as_ref(), &model.seen, at);
+    assert_eq!(held.memory.idle_since, idle_since, "nobody has watched");
+    let Decision::Wait { until, look, .. } = decide(&mut held, &model.seen, at) else { panic!("by an old list") };
+    assert_eq!((until, look), (model.now, Look::Runners));
+}
+
+#[test]
+fn pages_that_take_longer_to_read_than_a_watch_may_pause_are_still_a_watch() {
+    let mut model = built();
+    let mut held = absent(&spec());
+    model.decide(&mut held);
+    model.seen.service.as_mut().unwrap().shape.desired_count = 0;
+    let mut decision = model.decide(&mut held);
+    // An organization with thousands of runners: each reading takes a minute, a poll after the one before.
+    for _ in 0..3 {
+        let began_at = model.now + POLL;
+        model.now = began_at + Duration::from_secs(60);
+        model.seen.github_read = Some(Reading { began_at, ended_at: model.now });
+        let at = Moment { now: model.now, poll: POLL };
+        held.memory.note_look(held.record(&model.seen).as_ref(), &model.seen, at);
+        decision = decide(&mut held, &model.seen, at);
+    }
+    let Decision::Act(plan) = decision else { panic!("{decision:?}") };
     assert_eq!(names(&plan), ["deregister_runner", "deregister_runner"]);
 }
 

@@ -19,7 +19,7 @@ use crate::pool::evidence::Spent;
 use crate::pool::identity::{Origin, PhysicalId, TAG_ID};
 use crate::pool::observed::{
     CapacityProvider, Cluster, ContainerInstance, Deployment, GitHubView, Group, GroupInstance, Observed, Permission,
-    Protection, ProviderState, Rollout, Runner, Service, ServiceState, Task, TaskDefinition, TaskPhase,
+    Protection, ProviderState, Reading, Rollout, Runner, Service, ServiceState, Task, TaskDefinition, TaskPhase,
 };
 use crate::pool::plan::{Step, Tagged};
 use crate::pool::secret::Secret;
@@ -155,6 +155,7 @@ impl Model {
     pub(super) fn decide(&mut self, held: &mut Continuation) -> Decision {
         self.seen.is_complete = true;
         self.seen.is_diagnosis = true;
+        self.seen.github_read = Some(Reading { began_at: self.now, ended_at: self.now });
         let record = held.record(&self.seen);
         held.memory.note_look(record.as_ref(), &self.seen, Moment { now: self.now, poll: POLL });
         loop {
