@@ -9,6 +9,7 @@ pub(super) mod capacity;
 mod foundation;
 mod obstacles;
 pub mod preview;
+mod purchasing;
 mod rollout;
 mod success;
 

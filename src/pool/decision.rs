@@ -86,6 +86,11 @@ pub enum Waiting {
     BusyCluster,
     /// A group of this name is still being deleted.
     GroupDeletion,
+    /// Instances of a group without runners, which leave before its purchase options change.
+    InstancesLeaving {
+        /// How many.
+        n_instances: usize,
+    },
     /// A service of this name is still being deleted.
     ServiceDeletion,
     /// The capacity provider is still being deleted.
@@ -145,6 +150,7 @@ impl Waiting {
             Self::ProviderChange => "provider_change",
             Self::BusyCluster => "busy_cluster",
             Self::GroupDeletion => "group_deletion",
+            Self::InstancesLeaving { .. } => "instances_leaving",
             Self::ServiceDeletion => "service_deletion",
             Self::ProviderDeletion => "provider_deletion",
             Self::Dissociation => "dissociation",
@@ -167,6 +173,10 @@ impl fmt::Display for Waiting {
             Self::ProviderChange => f.write_str("the capacity provider to be ready"),
             Self::BusyCluster => f.write_str("the cluster to finish a capacity provider association"),
             Self::GroupDeletion => f.write_str("the Auto Scaling group to be gone"),
+            Self::InstancesLeaving { n_instances } => {
+                let instances = report::either(*n_instances, "1 instance", "instances");
+                write!(f, "{instances} to leave, so that the purchase options can change")
+            }
             Self::ServiceDeletion => f.write_str("the service to be gone"),
             Self::ProviderDeletion => f.write_str("the capacity provider to be gone"),
             Self::Dissociation => f.write_str("the cluster to let go of the capacity provider"),
@@ -236,7 +246,8 @@ impl Moment {
 /// Refusals in a row that are nowhere in our tables, before they are told: enough to outlast a service's bad minute at
 /// the default poll interval, few enough that a stack does not wait an hour on a bug.
 const UNEXPECTED_REFUSALS_MAX: u32 = 12;
-/// How long a task that IAM did not let the function stop or change may still be listed as running before that is told.
+/// How long a task that IAM did not let the function stop or change may still be listed as running before that fails the
+/// request.
 /// A role may bind both calls to tags, and those go with the task: ECS deletes them when it ends.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_StopTask.html>
 const DENIED_PATIENCE: Duration = Duration::from_secs(60);

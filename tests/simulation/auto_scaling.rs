@@ -94,6 +94,15 @@ impl Group {
     }
 }
 
+/// Whether the group's instances are replaced, protected ones with them: what AWS's page leaves open.
+/// <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_UpdateAutoScalingGroup.html>
+fn buys_otherwise(before: &GroupShape, after: &GroupShape) -> bool {
+    let share = |shape: &GroupShape| {
+        shape.mixed.as_ref().map(|mixed| (mixed.on_demand_base_capacity, mixed.on_demand_percentage_above_base))
+    };
+    share(before) != share(after)
+}
+
 fn missing(operation: &str, name: &str) -> CallError {
     let message = format!("AutoScalingGroup name not found - {name}");
     refuse(Remote::AutoScaling, operation, Class::Missing, "ValidationError", &message)
@@ -152,9 +161,18 @@ impl World {
     }
 
     pub(crate) fn update_group(&mut self, name: &str, shape: &GroupShape) -> Call<()> {
-        let Some(group) = self.groups.all.get_mut(name) else {
+        let takes = self.between(10_000, 120_000);
+        let Some(group) = self.groups.all.get(name) else {
             return Err(missing("UpdateAutoScalingGroup", name));
         };
+        if buys_otherwise(&group.shape, shape) {
+            self.occur("transition", "purchase options changed");
+            let (now, group) = (self.now, self.groups.all.get_mut(name).unwrap());
+            for machine in &mut group.machines {
+                machine.state = State::Terminating(now + takes);
+            }
+        }
+        let group = self.groups.all.get_mut(name).unwrap();
         group.shape = shape.clone();
         group.protects_new = true;
         group.desired = group.desired.clamp(shape.min, shape.max);

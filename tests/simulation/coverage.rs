@@ -32,6 +32,7 @@ const TRANSITIONS: &[&str] = &[
     "circuit breaker",
     "provisioning given up",
     "provider update failed",
+    "purchase options changed",
     "protection of a task that has ended",
     "denied for a task without tags",
     "deletion refused for a busy runner",

@@ -98,6 +98,9 @@ pub(crate) struct Pool {
     pub(crate) fails_on_deregister: bool,
     pub(crate) service_timeout_secs: u64,
     pub(crate) team: u32,
+    /// The On-Demand share, percent, of a mixed-instances policy; without one the launch template alone.
+    #[serde(default)]
+    pub(crate) on_demand_percent: Option<u32>,
 }
 
 impl Pool {
@@ -122,6 +125,7 @@ impl Pool {
             fails_on_deregister: false,
             service_timeout_secs: 3600,
             team: 0,
+            on_demand_percent: None,
         }
     }
 
@@ -158,6 +162,9 @@ impl Pool {
             properties["MinInstances"] = json!(self.min_instances.to_string());
             properties["TargetCapacity"] = json!(self.target_percent.to_string());
             properties["MaxInstances"] = json!(self.max_instances.to_string());
+            if let Some(percent) = self.on_demand_percent {
+                properties["OnDemandPercentageAboveBaseCapacity"] = json!(percent.to_string());
+            }
         }
         properties
     }
@@ -267,6 +274,10 @@ impl Author {
                 }
                 13 => next.target_percent = self.pick(&[80, 90, 100]),
                 12 => next.is_distinct = !next.is_distinct,
+                // Those whose runners may all leave before new ones come.
+                14 if !next.is_on_named && (next.is_ephemeral || next.has_fixed_name) => {
+                    next.on_demand_percent = self.pick(&[None, Some(0), Some(50)]);
+                }
                 _ => next.image = 1,
             }
         }

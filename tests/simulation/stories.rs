@@ -174,3 +174,15 @@ fn a_delete_of_the_stack_in_the_middle_of_a_replacement_takes_down_both_pools() 
     assert!(report.occurred.contains("line abandoned"), "the new pool goes with the old one");
     assert!(answers(&report).iter().all(|status| *status == "SUCCESS"));
 }
+
+#[test]
+fn other_purchase_options_wait_for_the_running_job_whatever_auto_scaling_replaces() {
+    let spot = Pool { on_demand_percent: Some(0), count: 2, ..Pool::plain() };
+    let actions = vec![create(), (300, job(900)), (400, What::Update { stack: 0, pool: Box::new(spot) })];
+    let report = story(Pool { count: 2, ..Pool::plain() }, 2400, actions);
+    holds(&report);
+    assert!(report.occurred.contains("transition purchase options changed"));
+    assert!(report.occurred.contains("waiting instances_leaving"));
+    assert_eq!((report.figures.jobs, report.figures.jobs_cut_off), (1, 0), "the job ran to its end");
+    assert_eq!(answers(&report), ["SUCCESS", "SUCCESS", "SUCCESS"]);
+}

@@ -140,15 +140,15 @@ mod tests {
     }
 
     #[test]
-    fn attachments_that_failed_are_told_with_the_provider_that_they_are_of() {
+    fn attachments_that_failed_are_named_with_their_provider() {
         let attachment = |status: &str| {
             let detail = KeyValuePair::builder().name("capacityProviderName").value("ghr-a").build();
             Attachment::builder().r#type("as_policy").status(status).details(detail).build()
         };
         let cluster = Cluster::builder().attachments(attachment("CREATED")).attachments(attachment("FAILED"));
-        let told = observed(&cluster.status("ACTIVE").attachments_status("UPDATE_FAILED").build());
-        assert_eq!(told.failed_attachments, ["as_policy (capacityProviderName ghr-a)"]);
-        assert!(!told.is_busy, "what failed is over");
+        let read = observed(&cluster.status("ACTIVE").attachments_status("UPDATE_FAILED").build());
+        assert_eq!(read.failed_attachments, ["as_policy (capacityProviderName ghr-a)"]);
+        assert!(!read.is_busy, "what failed is over");
     }
 
     #[test]

@@ -33,7 +33,7 @@ fn github_with_app(clock: &JumpClock, accepts: impl Fn(&str) -> bool + Send + Sy
 }
 
 #[tokio::test]
-async fn the_account_of_an_app_s_installation_is_told_as_github_spells_it() {
+async fn the_account_of_an_app_s_installation_is_spelled_as_by_github() {
     let clock = JumpClock::new();
     let stub = github_with_app(&clock, |_| true);
     let (client, target) = (client(&clock), stub.target(acme()));

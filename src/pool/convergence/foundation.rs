@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::purchasing::{Purchasing, vacate};
 use crate::pool::continuation::{Continuation, Present};
 use crate::pool::decision::{Decision, Look, Moment, Outcome, Waiting};
 use crate::pool::identity::TAG_CONTENT;
@@ -26,6 +27,8 @@ pub(super) struct Foundation {
     pub(super) task_definition: String,
     /// The capacity provider's name.
     pub(super) provider: String,
+    /// Whether every runner leaves before the group can become what is wanted.
+    pub(super) retires_all: bool,
 }
 
 /// The foundation, or what comes first.
@@ -56,8 +59,12 @@ pub(super) fn lay(held: &Continuation, goal: &Present, seen: &Observed, at: Mome
         Capacity::Named(name) => name.clone(),
         Capacity::Own(_) => held.id.as_str().to_owned(),
     };
+    let retires_all = match &goal.spec.capacity {
+        Capacity::Named(_) => false,
+        Capacity::Own(own) => Purchasing::of(seen, &group_shape(own, None, 0)) == Purchasing::HasRunners,
+    };
     match task_definition {
-        Some(task_definition) => Ok(Foundation { task_definition, provider }),
+        Some(task_definition) => Ok(Foundation { task_definition, provider, retires_all }),
         // Registered in this very round; the next look shows its ARN.
         None => Err(at.look_again(Waiting::LastLook, Look::Everything)),
     }
@@ -95,13 +102,21 @@ fn capacity(
     let is_associated =
         seen.cluster.as_ref().is_some_and(|cluster| cluster.providers.iter().any(|name| name == held.id.as_str()));
     // Instances that start before the association is complete may never be managed by it, so the minimum waits.
-    let shape = group_shape(own, seen.template_version, if is_associated { own.min_instances } else { 0 });
+    let mut shape = group_shape(own, seen.template_version, if is_associated { own.min_instances } else { 0 });
     let Some(group) = &seen.group else {
         plan.push(Step::CreateGroup { shape, tags: tags.clone() });
         return Ok(None);
     };
     if group.is_being_deleted {
         return Ok(Some((Waiting::GroupDeletion, Look::Group)));
+    }
+    match Purchasing::of(seen, &shape) {
+        Purchasing::Free => {}
+        Purchasing::HasRunners => shape.mixed.clone_from(&group.shape.mixed),
+        Purchasing::HasInstances => {
+            plan.extend(vacate(held, group));
+            return Ok(Some((Waiting::InstancesLeaving { n_instances: group.instances.len() }, Look::Group)));
+        }
     }
     if let Some(since) = held.memory.group_updated_at.filter(|_| keeps_types(group, &shape)) {
         return types_kept(since, at);

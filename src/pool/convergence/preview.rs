@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::foundation::{self, agrees, all_tags, group_shape, provider_shape, retagging};
 use super::obstacles;
+use super::purchasing;
 use super::rollout::wanted_shape;
 use crate::pool::continuation::{Continuation, Present};
 use crate::pool::identity::{RunnerMark, cluster_name};
@@ -203,8 +204,10 @@ fn group_differences(before: &GroupShape, after: &GroupShape) -> Vec<String> {
     differ("MinInstances", before.min.to_string(), after.min.to_string());
     differ("MaxInstances", before.max.to_string(), after.max.to_string());
     differ("Subnets", before.subnets.join(" "), after.subnets.join(" "));
-    if before.mixed != after.mixed {
-        found.push("InstanceTypes and purchase options".to_owned());
+    if purchasing::differs(before.mixed.as_ref(), after.mixed.as_ref()) {
+        found.push("purchase options, for which every runner and every instance leaves first".to_owned());
+    } else if before.mixed != after.mixed {
+        found.push("InstanceTypes or SpotAllocationStrategy, of new instances".to_owned());
     }
     if found.is_empty() {
         found.push("launch template".to_owned());
@@ -249,7 +252,7 @@ fn deploys(held: &Continuation, goal: &Present, service: &Service, revision: Opt
         Capacity::Own(_) => held.id.as_str().to_owned(),
     };
     let Some(task_definition) = revision else { return true };
-    let wanted = wanted_shape(goal, &foundation::Foundation { task_definition, provider }, 0);
+    let wanted = wanted_shape(goal, &foundation::Foundation { task_definition, provider, retires_all: false }, 0);
     service.shape.task_definition != wanted.task_definition
         || service.shape.capacity_provider != wanted.capacity_provider
 }

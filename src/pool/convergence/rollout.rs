@@ -95,7 +95,8 @@ fn reshape(
             .min(service.shape.maximum_percent)
             .max(if goal.spec.runner.name.is_some() { 100 } else { MAXIMUM_PERCENT });
     }
-    if deploys && goal.spec.runner.name.is_some() && !live.is_empty() {
+    let has_fixed_name = goal.spec.runner.name.is_some();
+    if foundation.retires_all || deploys && has_fixed_name && !live.is_empty() {
         let lowered = ServiceShape { desired_count: 0, ..service.shape.clone() };
         if service.shape != lowered {
             return Some(protected_first(held, seen, lowered, at));

@@ -7,7 +7,7 @@ use crate::pool::continuation::{Applied, Continuation};
 use crate::pool::decision::{Decision, Outcome, Waiting};
 use crate::pool::observed::{Permission, ProviderState, Rollout, TaskPhase};
 use crate::pool::refusal::{Class, Refusal, Remote};
-use crate::pool::spec::{Administrator, Capacity, MixedInstances, ParameterRef, PoolSpec};
+use crate::pool::spec::{Administrator, Capacity, MixedInstances, OnDrainTimeout, ParameterRef, PoolSpec};
 
 fn built(spec: &PoolSpec) -> Model {
     let mut model = Model::empty();
@@ -41,7 +41,7 @@ fn after(model: &mut Model, held: &mut Continuation, operation: &str) -> Decisio
 }
 
 #[test]
-fn a_denied_stop_task_is_told_only_while_the_task_still_runs() {
+fn a_denied_stop_task_is_a_failure_only_while_the_task_still_runs() {
     for operation in ["StopTask", "UpdateTaskProtection"] {
         let mut model = built(&spec());
         let mut held = present(spec());
@@ -59,13 +59,13 @@ fn a_denied_stop_task_is_told_only_while_the_task_still_runs() {
 }
 
 #[test]
-fn a_denied_call_about_anything_but_a_task_is_told_at_once() {
+fn a_denied_call_about_anything_but_a_task_is_a_failure_at_once() {
     let mut model = built(&spec());
     model.seen.refusal = Some(denied("UpdateService"));
     assert!(reason(model.decide(&mut present(spec()))).contains("Allow it in the function's role"));
     model.seen.refusal = Some(denied("StopTask"));
-    let told = reason(model.decide(&mut present(spec())));
-    assert!(told.contains("StopTask"), "of no task that is known: {told}");
+    let text = reason(model.decide(&mut present(spec())));
+    assert!(text.contains("StopTask"), "of no task that is known: {text}");
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn a_capacity_provider_whose_update_failed_before_this_request_is_used_or_update
 }
 
 /// A pool whose newest deployment ECS gave up, with tasks of it that never started, some of them on an instance.
-fn given_up(on_instance: &[bool]) -> Model {
+fn failed_deployment(on_instance: &[bool]) -> Model {
     let mut model = built(&spec());
     let primary = model.seen.service.as_mut().unwrap().deployments.first_mut().unwrap();
     primary.rollout = Rollout::Failed("tasks failed to start".to_owned());
@@ -109,7 +109,7 @@ fn given_up(on_instance: &[bool]) -> Model {
     model
 }
 
-/// One that ECS gave up after this request had seen it under way.
+/// A request that found the deployment still under way.
 fn waiting_for_runners() -> Continuation {
     let mut held = present(spec());
     held.memory.given_up_before = Some(std::collections::BTreeSet::new());
@@ -118,7 +118,7 @@ fn waiting_for_runners() -> Continuation {
 
 #[test]
 fn a_deployment_given_up_because_no_instance_had_room_is_begun_anew_until_online_timeout() {
-    let mut model = given_up(&[false, false, false]);
+    let mut model = failed_deployment(&[false, false, false]);
     let mut held = waiting_for_runners();
     let Decision::Wait { why: Waiting::RunnersOnline { .. }, .. } = model.decide(&mut held) else { panic!("no wait") };
     let Decision::Act(plan) = model.decide(&mut held) else { panic!("no step") };
@@ -126,16 +126,16 @@ fn a_deployment_given_up_because_no_instance_had_room_is_begun_anew_until_online
 
     let mut held = waiting_for_runners();
     held.memory.online_awaited_since = Some(model.now - spec().manners.online_timeout);
-    let told = reason(model.decide(&mut held));
-    assert!(told.contains("0 of 2 runners came online within OnlineTimeout (15 min)"), "{told}");
+    let text = reason(model.decide(&mut held));
+    assert!(text.contains("0 of 2 runners came online within OnlineTimeout (15 min)"), "{text}");
 }
 
 #[test]
 fn a_deployment_given_up_because_a_container_did_not_start_fails_at_once() {
     for on_instance in [&[true, true, true][..], &[false, true, false], &[]] {
-        let mut model = given_up(on_instance);
-        let told = reason(model.decide(&mut waiting_for_runners()));
-        assert!(told.contains("ECS gave the deployment up") && told.contains("0 of 2 runners came online."), "{told}");
+        let mut model = failed_deployment(on_instance);
+        let text = reason(model.decide(&mut waiting_for_runners()));
+        assert!(text.contains("ECS gave the deployment up") && text.contains("0 of 2 runners came online."), "{text}");
     }
 }
 
@@ -172,7 +172,7 @@ fn an_app_login_of_another_spelling_is_refused_before_anything_is_built() {
 }
 
 #[test]
-fn attachments_of_the_pool_s_own_provider_that_failed_are_told_with_the_failure() {
+fn attachments_of_the_pool_s_own_provider_that_failed_are_among_the_causes() {
     let mut model = built(&spec());
     let mut held = present(spec());
     let cluster = model.seen.cluster.as_mut().unwrap();
@@ -181,25 +181,87 @@ fn attachments_of_the_pool_s_own_provider_that_failed_are_told_with_the_failure(
     model.runners().clear();
     model.seen.tasks.clear();
     held.memory.online_awaited_since = Some(model.now - spec().manners.online_timeout);
-    let told = reason(model.decide(&mut held));
-    assert!(told.contains("ECS could not attach the capacity provider") && !told.contains("theirs"), "{told}");
+    let text = reason(model.decide(&mut held));
+    assert!(text.contains("ECS could not attach the capacity provider") && !text.contains("theirs"), "{text}");
+}
+
+/// On a mixed-instances policy of these types and this On-Demand share.
+fn mixed(types: &[&str], on_demand_percentage_above_base: u32) -> PoolSpec {
+    let mut spec = spec();
+    let Capacity::Own(own) = &mut spec.capacity else { panic!("own capacity") };
+    own.mixed = Some(MixedInstances {
+        instance_types: types.iter().map(|name| (*name).to_owned()).collect(),
+        on_demand_base_capacity: 0,
+        on_demand_percentage_above_base,
+        spot_allocation_strategy: "price-capacity-optimized".to_owned(),
+    });
+    spec
 }
 
 #[test]
-fn instance_types_that_auto_scaling_keeps_are_waited_for_and_then_told() {
-    let mixed = |types: &[&str]| {
-        let mut spec = spec();
-        let Capacity::Own(own) = &mut spec.capacity else { panic!("own capacity") };
-        own.mixed = Some(MixedInstances {
-            instance_types: types.iter().map(|name| (*name).to_owned()).collect(),
-            on_demand_base_capacity: 0,
-            on_demand_percentage_above_base: 100,
-            spot_allocation_strategy: "price-capacity-optimized".to_owned(),
+fn other_purchase_options_are_set_on_a_group_without_runners_and_instances() {
+    for (before, after) in [
+        (spec(), mixed(&["m7i.large"], 100)),
+        (mixed(&["m7i.large"], 100), spec()),
+        (mixed(&["m7i.large"], 100), mixed(&["m7i.large"], 0)),
+    ] {
+        let mut model = built(&before);
+        let job_ends = model.now + Duration::from_secs(600);
+        model.runners()[0].is_busy = true;
+        let busy = model.runners()[0].name.clone();
+        let outcome = model.run_with(&mut present(after), |model| {
+            let is_over = model.now >= job_ends;
+            for runner in model.runners().iter_mut().filter(|runner| runner.name == busy) {
+                runner.is_busy = !is_over;
+            }
+            if names(&model.taken).contains(&"empty_group") {
+                model.seen.group.as_mut().unwrap().instances.clear();
+            }
         });
-        spec
-    };
-    let mut model = built(&mixed(&["m7i.large"]));
-    let mut held = present(mixed(&[]));
+        assert!(matches!(outcome, Outcome::Succeeded { .. }), "{outcome:?}");
+        assert_eq!(
+            names(&model.taken),
+            [
+                "protect_tasks",
+                "update_service",
+                "deregister_runner",
+                "deregister_runner",
+                "empty_group",
+                "unprotect_instances",
+                "update_group",
+                "update_service"
+            ]
+        );
+        assert_eq!(model.lost_jobs, 0);
+        assert!(model.now >= job_ends);
+    }
+}
+
+#[test]
+fn other_instance_types_alone_are_set_at_once() {
+    let mut model = built(&mixed(&["m7i.large"], 0));
+    assert!(matches!(model.run(&mut present(mixed(&["m7i.large", "m7a.large"], 0))), Outcome::Succeeded { .. }));
+    assert_eq!(names(&model.taken), ["update_group"]);
+}
+
+#[test]
+fn other_purchase_options_are_not_set_while_a_job_outlasts_drain_timeout() {
+    let mut model = built(&spec());
+    model.runners()[0].is_busy = true;
+    let mut after = mixed(&[], 0);
+    after.manners.on_drain_timeout = OnDrainTimeout::Fail;
+    assert!(matches!(model.run(&mut present(after)), Outcome::Failed { .. }));
+    assert_eq!(model.lost_jobs, 0);
+    assert!(!names(&model.taken).contains(&"update_group") && !names(&model.taken).contains(&"empty_group"));
+    // The rollback finds its group as it was, and takes the runner with the job back.
+    assert!(matches!(model.run(&mut present(spec())), Outcome::Succeeded { .. }));
+    assert_eq!((names(&model.taken).contains(&"update_group"), model.lost_jobs), (false, 0));
+}
+
+#[test]
+fn instance_types_that_auto_scaling_keeps_are_waited_for_and_then_a_failure() {
+    let mut model = built(&mixed(&["m7i.large"], 100));
+    let mut held = present(mixed(&[], 100));
     let Decision::Act(plan) = model.decide(&mut held) else { panic!("no step") };
     assert_eq!(names(&plan), ["update_group"]);
     held.note_applied(Applied::GroupUpdated, model.now);

@@ -347,7 +347,11 @@ impl Model {
                     seen.is_active = false;
                 }
             }
-            Step::DeleteDrainingHook | Step::EmptyGroup | Step::UnprotectInstances(_) => {}
+            Step::EmptyGroup => {
+                let group = self.seen.group.as_mut().unwrap();
+                (group.shape.min, group.shape.max, group.desired, group.protects_new_instances) = (0, 0, 0, false);
+            }
+            Step::DeleteDrainingHook | Step::UnprotectInstances(_) => {}
         }
         self.refresh_content();
         Applied::Done

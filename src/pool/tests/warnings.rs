@@ -193,6 +193,6 @@ fn a_runner_group_that_the_organization_inherits_is_warned_of() {
     let held = present(spec);
     let with = |runner_group: Option<RunnerGroup>| of(&held, &Observed { runner_group, ..Observed::default() });
     assert_eq!(with(Some(RunnerGroup::Own)), Vec::<String>::new());
-    let told = with(Some(RunnerGroup::Inherited));
-    assert!(told[0].starts_with("RunnerGroup: the organization acme inherits shared from its enterprise"), "{told:?}");
+    let text = with(Some(RunnerGroup::Inherited));
+    assert!(text[0].starts_with("RunnerGroup: the organization acme inherits shared from its enterprise"), "{text:?}");
 }
