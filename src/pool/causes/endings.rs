@@ -11,7 +11,8 @@ use crate::pool::spec::PoolSpec;
 const SCALED_IN: &str = "scaling activity initiated by";
 /// What ECS says of a task that found no instance; ECS's words.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html>
-const UNPLACED: &[&str] = &["resource:", "empty capacity provider", "no active instances", "no_instances_in_cluster"];
+const UNPLACED: &[&str] =
+    &["resource:", "empty capacity provider", "no active instances", "placement constraint", "no_instances_in_cluster"];
 
 /// What the container's end is about, by a part of ECS's words in lower case: the property, and what to do. The first
 /// that fits counts.

@@ -133,3 +133,15 @@ fn runners_without_an_instance_name_max_instances_and_an_event_of_before_is_left
     world.seen.service.as_mut().unwrap().events = vec![event(1100)];
     assert!(told(&held, &world).ends_with("event at 1100."));
 }
+
+#[test]
+fn a_task_that_ecs_stopped_for_want_of_an_instance_is_one_without_room() {
+    for words in ["RESOURCE:MEMORY", "EMPTY CAPACITY PROVIDER", "MemberOf placement constraint unsatisfied"] {
+        let (mut world, held) = later(spec());
+        world.seen.group.as_mut().unwrap().desired = 4;
+        world.seen.group.as_mut().unwrap().instances.clear();
+        end(&mut world, 1100, &format!("TaskFailedToStart: {words}"), None);
+        let reason = told(&held, &world);
+        assert!(reason.starts_with("MaxInstances: the group is at 4 and has no room for 2 more runners."), "{reason}");
+    }
+}
