@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 
 from account import POLL_SECS, Account, parameters_of
 from binary import Code
+from ecs_role import make_ecs_role
 from refusal import Refused
 
 TEMPLATE = Path(__file__).parents[1] / "provider.yaml"
@@ -40,7 +41,9 @@ def deploy(account: Account, binary: Path) -> None:
         )
     code = Code.of(binary)
     exists = account.found() is not None
-    changed = deploy_stack(account, exists)
+    # First, so that IAM has it everywhere by the time of the first pool.
+    changed = make_ecs_role(account)
+    changed |= deploy_stack(account, exists)
     changed |= deploy_function(account, code)
     if not exists:
         deploy_stack(account, exists=True)

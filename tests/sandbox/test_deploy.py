@@ -21,6 +21,7 @@ from function import FUNCTION_NAME, build
 from scenario import LOGICAL_ID, TEMPLATES, leftovers
 from world import REPOSITORY, World
 
+ECS_ROLE = "AWSServiceRoleForECS"
 QUICK = "SETTINGS=POLL_INTERVAL_SECS=0.2 LOG_LEVEL=debug"
 BUCKET = "code"
 
@@ -35,9 +36,10 @@ def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def engineer(tmp_path_factory: pytest.TempPathFactory, binary: Path) -> Iterator[Engineer]:
-    """In an account in which nothing is but a token."""
+    """In an account in which nothing is but a token. It never had an ECS cluster."""
     with World.start(tmp_path_factory.mktemp("account"), time_scale=0.3, authorize="true") as world:
         world.prepare()
+        world.client("iam").delete_service_linked_role(RoleName=ECS_ROLE)
         yield Engineer(world, binary)
 
 
@@ -55,6 +57,7 @@ def test_from_an_empty_account_to_a_job_and_back(engineer: Engineer) -> None:
     token = f"arn:aws:lambda:{world.region}:{world.account}:function:{FUNCTION_NAME}"
     assert f"ServiceToken: {token}\n" in told
     assert "--template-file cfn/pool.yaml" in told
+    assert f"role {ECS_ROLE}: made" in told
 
     stack = engineer.pool("runners")
     pool_id = stack.physical_id(LOGICAL_ID)
@@ -187,6 +190,40 @@ def test_a_role_that_lambda_has_not_heard_of_yet_is_waited_for(engineer: Enginee
         assert "The runtime is not to Lambda's liking." in engineer.deploy(refused=True)
     # What was begun is taken up again.
     assert "creating, for x86_64" in engineer.deploy()
+    engineer.make("undeploy")
+
+
+def denied(operation: str) -> dict[str, str]:
+    """What IAM answers to somebody who may deploy functions, and nothing in IAM by himself."""
+    refusal = {"code": "AccessDenied", "message": f"not authorized to perform: iam:{operation}"}
+    return {"service": "iam", "operation": operation, "caller": "client", **refusal}
+
+
+def test_create_service_linked_role_denied_is_a_warning_with_the_command_for_an_administrator(
+    engineer: Engineer,
+) -> None:
+    iam = engineer.world.client("iam")
+    iam.delete_service_linked_role(RoleName=ECS_ROLE)
+    with engineer.world.faults(aws=[denied("CreateServiceLinkedRole")]):
+        told = engineer.deploy(QUICK)
+    assert f"warning: ECS's role {ECS_ROLE} is not there, and could not be made: " in told
+    assert "not authorized to perform: iam:CreateServiceLinkedRole" in told
+    [service] = re.findall(r"^  aws iam create-service-linked-role --aws-service-name (\S+)$", told, re.MULTILINE)
+    assert "ServiceToken: " in told
+    # What the command does, and then there is nothing more to say of it.
+    iam.create_service_linked_role(AWSServiceName=service)
+    assert "Nothing has changed" in engineer.deploy(QUICK)
+    engineer.make("undeploy")
+
+
+def test_an_ecs_role_that_may_not_be_looked_up_is_made_or_found_to_be_taken(engineer: Engineer) -> None:
+    iam = engineer.world.client("iam")
+    with engineer.world.faults(aws=[denied("GetRole")]):
+        assert ECS_ROLE not in engineer.deploy(QUICK)
+        iam.delete_service_linked_role(RoleName=ECS_ROLE)
+        assert f"role {ECS_ROLE}: made" in engineer.deploy(QUICK)
+    with engineer.world.faults(aws=[denied("GetRole"), denied("CreateServiceLinkedRole")]):
+        assert f"warning: ECS's role {ECS_ROLE} could not be looked up, and could not be made" in engineer.deploy(QUICK)
     engineer.make("undeploy")
 
 

@@ -167,11 +167,12 @@ class World:
         self.client("ssm").put_parameter(Name=name, Value=value, Type="SecureString", Overwrite=True)
 
     def prepare(self) -> None:
-        """What every pool needs: GitHub targets, a token that may administer runners there, its parameter."""
+        """What pools need: GitHub targets, a token that may administer runners there, its parameter, and ECS's role."""
         for target in DEFAULT_TARGETS:
             self.post("/github/targets", target=target)
         self.put_token(ACCESS_TOKEN, dict.fromkeys(DEFAULT_TARGETS, "write"))
         self.put_parameter(TOKEN_PARAMETER, ACCESS_TOKEN)
+        self.client("iam").create_service_linked_role(AWSServiceName="ecs.amazonaws.com")
 
     def deploy_function(self, binary: Path | None = None, role: str | None = None, **environment: str) -> str:
         """Deploys the built function with `cargo lambda deploy` and returns its ARN.

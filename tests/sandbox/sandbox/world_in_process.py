@@ -13,7 +13,7 @@ from ministack.core import lambda_runtime
 from ministack.core.responses import request_scope
 from ministack.services.cloudformation import custom_resource
 
-from . import calls, ec2, functions, parameters
+from . import calls, ec2, functions, parameters, service_roles
 from .authorization import Authorization
 from .auto_scaling.api import AutoScalingApi
 from .auto_scaling.groups import Groups
@@ -71,6 +71,7 @@ class World:
         self.ecs.install()
         parameters.install()
         ec2.install()
+        service_roles.install()
         authorization = Authorization(engine, groups)
         authorization.install()
         calls.install(self.core, authorization)

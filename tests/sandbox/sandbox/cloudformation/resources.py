@@ -9,13 +9,18 @@ from ministack.services import cloudwatch_logs, lambda_svc
 from ministack.services.cloudformation import provisioners
 
 from ..answers import Wire
+from ..service_roles import first_cluster
 
 Create = Callable[[str, Wire, str], tuple[str, Wire]]
 
 
 def install() -> None:
-    """Wraps two of MiniStack's provisioners."""
-    for kind, wrap in (("AWS::Logs::LogGroup", _log_group), ("AWS::Lambda::Function", _function)):
+    """Wraps three of MiniStack's provisioners."""
+    for kind, wrap in (
+        ("AWS::Logs::LogGroup", _log_group),
+        ("AWS::Lambda::Function", _function),
+        ("AWS::ECS::Cluster", first_cluster),
+    ):
         handler: dict[str, Any] = provisioners._RESOURCE_HANDLERS[kind]
         handler["create"] = wrap(handler["create"])
 
