@@ -66,19 +66,22 @@ enum Found {
 
 async fn without_name<W: World>(world: &W, request: &Request, physical_id: &str) -> Call<Found> {
     let origin = &request.origin;
-    if let Some(turn) = turn_of_resource(world, origin).await? {
+    let turn = turn_of_resource(world, origin).await?;
+    if let Some(turn) = &turn {
         // With the function's own id for a pool that it could not tell, nothing was built.
         let is_made_up = physical_id != NO_PHYSICAL_ID;
-        let of_create = || DeletionEvidence::unanswered_create(&turn).filter(|_| is_made_up);
-        if let Some(evidence) = DeletionEvidence::again(&turn, &goal::asked(request)).or_else(of_create) {
+        let of_create = || DeletionEvidence::unanswered_create(turn).filter(|_| is_made_up);
+        if let Some(evidence) = DeletionEvidence::again(turn, &goal::asked(request)).or_else(of_create) {
             return Ok(Found::Evidence(evidence));
         }
     }
     let pools = pools_of(world, origin).await?;
-    let Some(first) = pools.first() else { return Ok(Found::Nothing { note: None }) };
+    // An Update that is still at work, or whose event comes again, would build a pool after this Delete's response.
+    let at_work = turn.and_then(|turn| turn.pool_at_work());
+    let Some(first) = pools.first().cloned().or(at_work) else { return Ok(Found::Nothing { note: None }) };
     let (word, unknown) = stack_deletion(world, origin).await?;
     Ok(match word {
-        Some(word) => Found::Evidence(word.of_pool(first.clone())),
+        Some(word) => Found::Evidence(word.of_pool(first)),
         None => Found::Nothing { note: report::names_no_pool(physical_id, &pools, unknown.as_ref()) },
     })
 }

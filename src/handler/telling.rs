@@ -180,7 +180,7 @@ async fn recorded<W: World>(world: &W, caller: &Caller, outcome: &Outcome, body:
     Ok(match overwrite(world, &name, found.as_ref(), &turn, counts).await? {
         Written::Ours(_) => this,
         Written::PutBack(earlier) => match earlier.answer().filter(|_| earlier.is_of(request)) {
-            Some(body) => Agreed::Send(body.as_bytes().to_vec()),
+            Some(body) => Agreed::Repeat(body.to_owned()),
             None => Agreed::Nothing,
         },
     })

@@ -239,6 +239,13 @@ impl Turn {
         (self.is_of_create && !is_known).then_some(self.pool.as_str())
     }
 
+    /// The pool that a Create or an Update, which has no response yet, may still build.
+    #[must_use]
+    pub fn pool_at_work(&self) -> Option<PhysicalId> {
+        let is_at_work = self.purpose == Purpose::Present && self.answer.is_none();
+        PhysicalId::try_from(self.pool.clone()).ok().filter(|_| is_at_work)
+    }
+
     /// The same turn, with the word whether CloudFormation took its answer.
     #[must_use]
     pub fn delivered(self, is_delivered: bool) -> Self {

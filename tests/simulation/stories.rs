@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::faults::Trouble;
+use crate::faults::{Fault, Trouble};
 use crate::run::{Report, run};
 use crate::script::{Action, First, Pool, Rollback, Script, What};
 
@@ -13,20 +13,23 @@ fn story(pool: Pool, calm_secs: u64, actions: Vec<(u64, What)>) -> Report {
 
 /// The same, with a stack that begins so, and whose failed Updates are followed by this.
 fn story_of(first: First, rollback: Rollback, pool: Pool, calm_secs: u64, actions: Vec<(u64, What)>) -> Report {
+    run(Script { first, rollback, ..script(pool, calm_secs, actions) }, None, true)
+}
+
+fn script(pool: Pool, calm_secs: u64, actions: Vec<(u64, What)>) -> Script {
     let actions = actions.into_iter().map(|(secs, what)| Action { at_millis: secs * 1000, what }).collect();
-    let script = Script {
+    Script {
         seed: 7,
         pools: vec![pool],
         poll_secs: 10,
         budget_secs: None,
         has_squatter: false,
-        first,
-        rollback,
+        first: First::Create,
+        rollback: Rollback::ByTheBook,
         actions,
         faults: BTreeMap::new(),
         calm_secs,
-    };
-    run(script, None, true)
+    }
 }
 
 fn create() -> (u64, What) {
@@ -104,6 +107,23 @@ fn a_credential_that_is_revoked_midway_lets_the_job_end_and_the_answer_names_wha
     assert_eq!((report.figures.jobs, report.figures.jobs_cut_off), (1, 0), "the job ran to its end");
     let last = report.told.iter().rfind(|line| line.contains(" answer to ")).unwrap();
     assert!(last.contains(r#""Status":"SUCCESS""#) && last.contains("GitHub may still list"), "{last}");
+}
+
+#[test]
+fn a_runner_that_got_a_job_while_its_invocation_was_dead_keeps_it_though_github_calls_it_idle_for_a_moment() {
+    let flicker = What::Trouble { trouble: Trouble::BusyFlickers, secs: 25 };
+    let actions = vec![create(), (250, job(80)), (260, What::Delete { stack: 0 }), (363, job(900)), (548, flicker)];
+    let script = Script { budget_secs: Some(100), ..script(Pool::plain(), 1200, actions) };
+    // An invocation that has begun with an idle runner in its memory is killed, and so is the next one at its first call:
+    // two redeliveries take more than three minutes. Which call comes just then follows from how a look is made.
+    let mut n_met = 0;
+    for call in 190..250 {
+        let faults = BTreeMap::from([(call, Fault::KillAfter), (call + 1, Fault::KillAfter)]);
+        let report = run(Script { faults, ..script.clone() }, None, true);
+        holds(&report);
+        n_met += usize::from(report.occurred.contains("fault BusyFlickers") && report.figures.jobs == 2);
+    }
+    assert!(n_met > 10, "GitHub called the working runner idle in {n_met} runs");
 }
 
 #[test]

@@ -251,6 +251,15 @@ fn a_rollback_to_the_task_definition_of_the_last_success_is_told_from_an_update_
 }
 
 #[test]
+fn a_pool_is_at_work_until_its_create_or_update_has_a_response() {
+    let create = turn_of(&at_work());
+    assert_eq!(create.pool_at_work(), Some(at_work().id));
+    assert_eq!(create.answered("done", &succeeded()).pool_at_work(), None);
+    assert_eq!(turn_of(&absent(&spec())).pool_at_work(), None, "a Delete builds nothing");
+    assert_eq!(Turn::from_record("of another version").pool_at_work(), None);
+}
+
+#[test]
 fn an_update_that_fails_before_its_turn_is_written_down_over_an_older_request_only() {
     let update = {
         let mut update = later(present(spec()), "update", 60);
