@@ -37,18 +37,19 @@ pub async fn turn_of<W: World>(world: &W, origin: &Origin, deleted: Option<Delet
     let of_resource = record_name(origin);
     let seen = |record: Record| SeenTurn { turn: Turn::from_record(&record.text), version: record.version };
     let turn = world.succession().turn(&of_resource).await?.map(seen);
-    let is_bystander = |deleted: &Deleted<'_>| match &turn {
+    let Some(deleted) = deleted.filter(|deleted| match &turn {
         Some(seen) => is_about_another(&seen.turn, deleted.held_pool),
-        None => deleted.has_own_record,
+        None => true,
+    }) else {
+        return Ok(FoundTurn { name: of_resource, is_own: false, turn });
     };
-    match deleted.filter(is_bystander) {
-        Some(deleted) => {
-            let name = own_record_name(&of_resource, deleted.id.digits());
-            let turn = world.succession().turn(&name).await?.map(seen);
-            Ok(FoundTurn { name, is_own: true, turn })
-        }
-        None => Ok(FoundTurn { name: of_resource, is_own: false, turn }),
+    let name = own_record_name(&of_resource, deleted.id.digits());
+    let own = world.succession().turn(&name).await?.map(seen);
+    // An earlier invocation of this Delete may have left its record, when the resource's has gone with another pool.
+    if turn.is_some() || own.is_some() || deleted.has_own_record {
+        return Ok(FoundTurn { name, is_own: true, turn: own });
     }
+    Ok(FoundTurn { name: of_resource, is_own: false, turn: None })
 }
 
 /// Every pool of this resource that exists.
