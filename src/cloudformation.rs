@@ -1,6 +1,6 @@
 //! CloudFormation's protocol: what a request says, what its properties ask for, and how the answer gets back.
 //!
-//! In reading order: [`request`] takes the raw event apart and never loses the address of the answer; [`properties`]
+//! In reading order: [`envelope`] takes an event out of what SNS or SQS wrapped it into; [`request`] takes the raw event apart and never loses the address of the answer; [`properties`]
 //! turns the template's strings into a [`crate::pool::spec::PoolSpec`] or into one text that names all that is wrong;
 //! [`response`] writes the answer within CloudFormation's bounds; [`answer`] delivers it.
 //!
@@ -10,6 +10,7 @@
 //! can answer in our place.
 
 pub mod answer;
+pub mod envelope;
 mod loopback;
 pub mod properties;
 pub mod request;

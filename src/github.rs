@@ -8,7 +8,8 @@
 //! - decide whether a runner may go: it asks GitHub what the caller tells it to;
 //! - repeat a request whose outcome is unclear, unless repeating it is harmless;
 //! - put a token, a signature or a private key into an error, a log line or a `Debug` output;
-//! - follow a redirect or a next page to another host, where the token would go along.
+//! - follow a redirect or a next page to another host, where the token would go along. Within the host, reads and
+//!   deletions follow redirects: GitHub answers so for a repository that was renamed or transferred.
 
 mod answer;
 mod app;

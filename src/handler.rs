@@ -2,8 +2,9 @@
 //!
 //! The law here: whoever waits gets an answer. A panic, an error and the end of Lambda's time all become one. An
 //! invocation fails only where another delivery of its event helps: the answer could not be delivered, or the rest of
-//! the work could not be handed on. When Lambda has given up delivering, what is left comes back through a queue, and
-//! becomes a FAILED answer (`given_up`).
+//! the work could not be handed on; and where a request cannot be answered at all, so that Lambda's retries, the queue
+//! and its alarm show it. When Lambda has given up delivering, what is left comes back through a queue, and becomes a
+//! FAILED answer (`given_up`).
 
 mod deletion;
 mod given_up;
@@ -23,6 +24,7 @@ use tracing::Instrument as _;
 
 use self::telling::{Caller, NEVER_SUPERSEDED, answer, log_answer, repeat};
 use self::work::{carry_out, identity, work};
+use crate::cloudformation::envelope;
 use crate::cloudformation::request::{Decoded, Request, decode};
 use crate::cloudformation::response::NO_PHYSICAL_ID;
 use crate::metrics::{self, Tally};
@@ -68,6 +70,9 @@ pub enum HandleError {
     /// The function could not be invoked to go on.
     #[error("the rest of the work was not handed on")]
     NotHandedOn(#[source] CallError),
+    /// A stack may wait for a response, and there is nowhere to send one.
+    #[error("the request cannot be answered: {0}")]
+    NotAnswerable(&'static str),
 }
 
 /// How the work of an invocation ends.
@@ -122,11 +127,27 @@ async fn dispatch<W: World>(
     let now = world.clock().now();
     let deadline = if invocation.deadline > now { invocation.deadline } else { now + INVOCATION_FALLBACK };
     let invocation = Invocation { deadline, ..invocation.clone() };
-    if let Some(given_up) = given_up::read(event) {
-        return given_up::tell(world, settings, given_up, deadline).await;
+    let mut done = Ok(());
+    for event in envelope::opened(event) {
+        // One that fails keeps no other from its response.
+        done = done.and(Box::pin(one(world, settings, &event, &invocation)).await);
+    }
+    done
+}
+
+/// One event, out of its envelope.
+async fn one<W: World>(
+    world: &W,
+    settings: &Settings,
+    event: &Value,
+    invocation: &Invocation,
+) -> Result<(), HandleError> {
+    let deadline = invocation.deadline;
+    if let Some(record) = given_up::read(event) {
+        return given_up::tell(world, settings, &record, deadline).await;
     }
     match HandedOn::read(event) {
-        Some(HandedOn::Readable(held)) => go_on(world, settings, *held, &invocation).await,
+        Some(HandedOn::Readable(held)) => go_on(world, settings, *held, invocation).await,
         Some(HandedOn::Unreadable { request, id }) => {
             let caller = Caller { request, physical_id: id, signed_at: NEVER_SUPERSEDED };
             let outcome = Outcome::failed(report::UNREADABLE);
@@ -138,9 +159,16 @@ async fn dispatch<W: World>(
             .await
         }
         None => match decode(event) {
-            Decoded::Request(request) => begin(world, settings, *request, &invocation).await,
+            Decoded::Request(request) => begin(world, settings, *request, invocation).await,
             Decoded::Unanswerable(why) => {
-                tracing::error!(step = "decode", "nobody can be answered: {why}");
+                tracing::error!(step = "decode", "the request cannot be answered: {why}");
+                Err(HandleError::NotAnswerable(why))
+            }
+            Decoded::NoRequest => {
+                tracing::error!(
+                    step = "decode",
+                    "the event is no request of CloudFormation's, so there is nothing to answer"
+                );
                 Ok(())
             }
         },

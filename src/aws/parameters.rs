@@ -17,7 +17,10 @@ use super::config::{AwsSettings, sdk_config};
 use crate::pool::refusal::{Class, Remote};
 use crate::pool::secret::Secret;
 use crate::pool::spec::ParameterRef;
-use crate::reconcile::ports::{Call, Parameters};
+use crate::reconcile::ports::{Call, CallError, Parameters};
+
+/// Letters of the longest key that a message repeats; the shortest of GitHub's tokens has 40.
+const KEY_CHARS_MAX: usize = 30;
 
 const OPERATION: &str = "GetParameter";
 
@@ -54,7 +57,15 @@ impl Parameters for ParametersClient {
     async fn read(&self, parameter: &ParameterRef) -> Call<Option<Secret>> {
         if !parameter.is_secrets_manager() {
             let found = self.get(&parameter.0).await?;
-            return Ok(found.and_then(|found| found.value).map(Secret::new));
+            let Some(value) = found.and_then(|found| found.value).map(Secret::new) else { return Ok(None) };
+            return match wrapping(&value) {
+                None => Ok(Some(value)),
+                Some(Wrapping::Object { .. }) => Err(rejected(
+                    "the parameter's value is a JSON object, of which no key can be named: put the credential alone \
+                     into the parameter",
+                )),
+                Some(Wrapping::Quoted) => Err(rejected(QUOTED)),
+            };
         }
         let Some(secret) = SecretRef::parse(&parameter.0) else {
             return Err(SSM.said(OPERATION, "ValidationException", format_args!("{parameter} is no secret's ARN")));
@@ -68,13 +79,59 @@ impl Parameters for ParametersClient {
         }
         let Some(value) = found.value.map(Secret::new) else { return Ok(None) };
         match secret.json_key() {
-            None => Ok(Some(value)),
+            None => match wrapping(&value) {
+                None => Ok(Some(value)),
+                Some(Wrapping::Object { key }) => Err(rejected(format_args!(
+                    "the secret is a JSON object; name its key: {}",
+                    secret.with_key(key.as_deref().unwrap_or("KEY"))
+                ))),
+                Some(Wrapping::Quoted) => Err(rejected(QUOTED)),
+            },
             Some(key) => pick(&value, key).map(Some).ok_or_else(|| {
                 let said = format_args!("{parameter} holds no JSON object with a text under the key {key}");
                 SSM.said(OPERATION, "ValidationException", said)
             }),
         }
     }
+}
+
+/// What is wrong with a value that holds a credential in something else.
+enum Wrapping {
+    /// A JSON object, as the console of Secrets Manager makes one of keys and values.
+    Object {
+        /// The only key whose value is a text, if there is one.
+        key: Option<String>,
+    },
+    /// Quotation marks.
+    Quoted,
+}
+
+const QUOTED: &str = "the value stands in quotation marks: store it without them";
+
+/// No credential is JSON: a token is a word, and a key begins with hyphens.
+fn wrapping(value: &Secret) -> Option<Wrapping> {
+    match serde_json::from_str(value.expose()).ok()? {
+        serde_json::Value::Object(map) => {
+            let mut keys = map.iter().filter(|(_, value)| value.is_string()).map(|(key, _)| key);
+            let only = keys.next().filter(|_| keys.next().is_none());
+            Some(Wrapping::Object { key: only.filter(|key| is_plain(key)).cloned() })
+        }
+        serde_json::Value::String(_) => Some(Wrapping::Quoted),
+        serde_json::Value::Null
+        | serde_json::Value::Bool(_)
+        | serde_json::Value::Number(_)
+        | serde_json::Value::Array(_) => None,
+    }
+}
+
+/// Whether a key may be shown: a name as people give to variables. GitHub's tokens are longer, and their beginnings known.
+fn is_plain(key: &str) -> bool {
+    let is_token = ["ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"].iter().any(|mark| key.starts_with(mark));
+    !is_token && key.len() <= KEY_CHARS_MAX && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+}
+
+fn rejected(said: impl std::fmt::Display) -> CallError {
+    SSM.said(OPERATION, "ValidationException", said)
 }
 
 fn pick(value: &Secret, key: &str) -> Option<Secret> {

@@ -1,4 +1,7 @@
 //! Which hosts are this machine: the only ones that may be spoken to without TLS.
+//!
+//! A local engine, such as `LocalStack`, runs the function in a container and CloudFormation beside it. The machine
+//! that both are on has names of its own in there; what goes to one of them does not leave the machine.
 
 use url::{Host, Url};
 
@@ -10,6 +13,28 @@ pub(super) fn is_loopback(url: &Url) -> bool {
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     }
+}
+
+/// Names by which a container knows the machine that it runs on, of Docker, Podman, Lima and `LocalStack`.
+///
+/// <https://docs.docker.com/desktop/features/networking/networking-how-tos/>,
+/// <https://docs.localstack.cloud/aws/capabilities/networking/>
+const NAMES_IN_CONTAINERS: &[&str] = &[
+    "host.docker.internal",
+    "gateway.docker.internal",
+    "host.containers.internal",
+    "host.lima.internal",
+    "localhost.localstack.cloud",
+];
+
+/// Whether the URL's host is this machine, or the one that this container runs on.
+pub(super) fn is_local_machine(url: &Url) -> bool {
+    let is_named = |name: &str| {
+        let name = name.to_ascii_lowercase();
+        let parent = name.strip_suffix(".localhost.localstack.cloud").is_some();
+        parent || NAMES_IN_CONTAINERS.contains(&name.as_str())
+    };
+    is_loopback(url) || matches!(url.host(), Some(Host::Domain(name)) if is_named(name))
 }
 
 #[cfg(test)]
@@ -33,5 +58,26 @@ mod tests {
         .map(|text| (text, is_loopback(&Url::parse(text).unwrap())))
         .into();
         assert_eq!(told.iter().filter(|(_, is)| *is).count(), 5, "{told:?}");
+    }
+
+    #[test]
+    fn a_container_s_names_for_its_machine_are_local_and_no_loopback() {
+        for (text, is_local) in [
+            ("http://host.docker.internal:4566/bucket?X-Amz-Signature=x", true),
+            ("http://HOST.docker.internal", true),
+            ("http://host.containers.internal:1", true),
+            ("http://localhost.localstack.cloud:4566", true),
+            ("http://s3.localhost.localstack.cloud:4566/x", true),
+            ("http://127.0.0.1:4566", true),
+            ("http://evil.host.docker.internal", false),
+            ("http://host.docker.internal.example", false),
+            ("http://ip-10-0-0-1.ec2.internal", false),
+            ("http://10.0.0.1", false),
+            ("http://localstack.cloud", false),
+        ] {
+            let url = Url::parse(text).unwrap();
+            assert_eq!(is_local_machine(&url), is_local, "{text}");
+            assert!(!is_loopback(&url) || text.contains("127.0.0.1"), "{text}");
+        }
     }
 }

@@ -17,6 +17,7 @@ mod service;
 mod shapes;
 mod stringly;
 mod task;
+mod unknown;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

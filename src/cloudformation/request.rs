@@ -22,7 +22,7 @@ use crate::pool::identity::Origin;
 use crate::pool::secret::Secret;
 use crate::pool::time::Timestamp;
 
-use super::loopback::is_loopback;
+use super::loopback::is_local_machine;
 use super::properties::SERVICE_TIMEOUT_MAX;
 
 /// Characters of an unknown request type that its answer repeats.
@@ -33,9 +33,23 @@ const TYPE_CHARS_MAX: usize = 40;
 pub enum Decoded {
     /// A request that can be answered.
     Request(Box<Request>),
-    /// Nobody waits where we could answer; the reason says why, for the log, without the URL.
+    /// A request, or a part of one, that cannot be answered although somebody may wait for that; the reason says why, for
+    /// the log, without the URL.
     Unanswerable(&'static str),
+    /// Nothing of a request: nobody is known to wait.
+    NoRequest,
 }
+
+/// Fields of a request, and of what an invocation hands on of one: an event that has any of them is about one.
+const MARKS: &[&str] = &[
+    "RequestType",
+    "ResponseURL",
+    "StackId",
+    "RequestId",
+    "LogicalResourceId",
+    "ResourceProperties",
+    "GitHubRunnerPoolContinuation",
+];
 
 /// One request.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,7 +143,10 @@ pub fn decode(event: &Value) -> Decoded {
     let typed = TypedRequest::<Value, Value>::deserialize(event).ok().and_then(Parts::typed);
     match typed.or_else(|| Parts::lenient(event)) {
         Some(parts) => parts.into_decoded(),
-        None => Decoded::Unanswerable("the event has no ResponseURL"),
+        None if MARKS.iter().any(|mark| event.get(mark).is_some()) => {
+            Decoded::Unanswerable("the event has no ResponseURL")
+        }
+        None => Decoded::NoRequest,
     }
 }
 
@@ -213,8 +230,8 @@ impl Parts {
             return Decoded::Unanswerable("the event's ResponseURL is no URL");
         };
         // Whoever reads the answer on its way learns nothing, but whoever reads the URL can answer for us.
-        if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback(&url)) {
-            return Decoded::Unanswerable("the event's ResponseURL is not https");
+        if url.scheme() != "https" && !(url.scheme() == "http" && is_local_machine(&url)) {
+            return Decoded::Unanswerable("the event's ResponseURL is not https, and not of this machine");
         }
         Decoded::Request(Box::new(Request {
             kind: self.kind(),

@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::pool::identity::PhysicalId;
 use crate::pool::spec::{Administrator, Capacity, PoolSpec};
 
+use super::envelope::opened;
 use super::properties::{self, hints, only_housekeeping_changed};
 use super::request::{self, Decoded, Request, RequestKind};
 
@@ -42,6 +43,19 @@ const EXPECTED: &[(&str, &str)] = &[
         "create-named-provider.json",
         "Create: 2 × organization acme on https://github.com by token, on shared-instances, default, 900+60+1800",
     ),
+    (
+        "create-sns.json",
+        "Create: 1 × organization acme on https://github.com by token, own t3 0..4 subnets 2, default, 900+60+1800",
+    ),
+    (
+        "create-local-engine.json",
+        "Create: 1 × organization acme on https://github.com by token, own t3 0..4 subnets 2, default, 900+60+1800",
+    ),
+    (
+        "create-secret-key.json",
+        "Create: 1 × organization acme on https://github.com by token, own t3 0..4 subnets 2, default, 900+60+1800",
+    ),
+    ("plain-http-response-url.json", "Unanswerable: the event's ResponseURL is not https, and not of this machine"),
     ("create-seven-problems.json", "Create: 7 problems"),
     ("update-image.json", "Update in place of ghr-ci-Runners-0a1b2c3d4e: Image"),
     ("update-count.json", "Update in place of ghr-ci-Runners-0a1b2c3d4e: DesiredCount"),
@@ -82,7 +96,7 @@ fn every_sample_is_read_as_its_name_says() {
 #[test]
 fn no_sample_shows_its_response_url_or_a_planted_secret() {
     for (name, event) in samples() {
-        let decoded = request::decode(&event);
+        let decoded = request::decode(opened(&event).first().unwrap());
         let mut shown = format!("{decoded:?} {decoded:#?}");
         if let Decoded::Request(request) = decoded
             && let Err(problems) = properties::decode(&request.properties, request.service_timeout)
@@ -107,8 +121,11 @@ fn the_full_sample_has_every_property_that_goes_with_the_others() {
 }
 
 fn told(event: &Value) -> String {
+    let events = opened(event);
+    let [event] = events.as_slice() else { return format!("{} events", events.len()) };
     match request::decode(event) {
         Decoded::Unanswerable(why) => format!("Unanswerable: {why}"),
+        Decoded::NoRequest => "no request".to_owned(),
         Decoded::Request(request) => told_request(&request),
     }
 }

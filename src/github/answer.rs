@@ -7,6 +7,7 @@ use reqwest::header::HeaderMap;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
+use url::Url;
 
 use super::client::Presented;
 use crate::pool::secret::Secret;
@@ -29,6 +30,8 @@ pub(super) struct Answer {
     pub(super) said: Option<String>,
     /// What was presented with the request.
     pub(super) presented: Presented,
+    /// Where it came from, if GitHub redirected the request.
+    pub(super) moved_to: Option<Url>,
     body: Body,
 }
 
@@ -60,6 +63,8 @@ pub(super) struct Notes {
     pub(super) wants_sso: bool,
     /// `link`.
     pub(super) link: Option<String>,
+    /// `location`, of a redirect.
+    pub(super) location: Option<String>,
     /// `x-github-request-id`, which GitHub's support asks for.
     pub(super) request_id: Option<String>,
 }
@@ -81,6 +86,7 @@ impl Notes {
             scopes: text("x-oauth-scopes"),
             wants_sso: headers.contains_key("x-github-sso"),
             link: text("link"),
+            location: text("location"),
             request_id: text("x-github-request-id"),
         }
     }
@@ -118,7 +124,7 @@ impl Answer {
     /// Puts one together; `bearer` is taken out of GitHub's words, should they repeat it.
     pub(super) fn new(status: StatusCode, notes: Notes, body: Vec<u8>, bearer: &Secret, presented: Presented) -> Self {
         let said = (!status.is_success()).then(|| said(&body, bearer)).flatten();
-        Self { status, notes, said, presented, body: Body(body) }
+        Self { status, notes, said, presented, moved_to: None, body: Body(body) }
     }
 
     /// The body as JSON.

@@ -1,7 +1,7 @@
 //! One request to GitHub: its address and headers, its turn, its tries, its bounded answer.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use super::credentials::SignIns;
 use super::lanes::{Lane, Lanes, Permit};
 use super::pace::{Cost, Notice};
 use super::refusals::{self, Fault};
+use super::sentences;
 use crate::pool::secret::Secret;
 use crate::pool::spec::{GitHubHost, GitHubTarget};
 use crate::pool::time::Timestamp;
@@ -39,6 +40,12 @@ pub(super) const WAIT_MAX: Duration = Duration::from_secs(30);
 /// The first try and three more.
 const TRIES_MAX: u32 = 4;
 
+/// Redirects of one request that are followed. GitHub answers with one, to the repository's id.
+const REDIRECTS_MAX: u32 = 3;
+
+/// More targets than a warm function meets.
+const MOVED_MAX: usize = 64;
+
 /// Before the second try; doubled before each further one.
 const BACKOFF: Duration = Duration::from_millis(500);
 
@@ -53,6 +60,8 @@ pub struct GitHubClient<C> {
     pub(super) sign_ins: SignIns,
     /// When each place was last seen with a list: what makes a 404 on a deletion mean that the runner is gone.
     pub(super) seen: RefCell<BTreeMap<super::credentials::Place, Timestamp>>,
+    /// Targets that GitHub redirected from, each written to the log once.
+    moved: RefCell<BTreeSet<String>>,
     n_calls: Cell<u64>,
     remaining: Cell<Option<u64>>,
 }
@@ -86,6 +95,16 @@ impl Purpose {
             Self::ListRunners | Self::ListGroups | Self::FindInstallation => Method::GET,
             Self::MakeRegistrationToken | Self::MakeInstallationToken => Method::POST,
             Self::DeleteRunner => Method::DELETE,
+        }
+    }
+
+    /// Whether a redirect is followed: by what reads, and by what deletes a runner, whose id no other runner has. What
+    /// makes something is refused with the sentence that asks for the present name, since the runners' containers will
+    /// be given the same name and follow nothing.
+    const fn follows_redirects(self) -> bool {
+        match self {
+            Self::ListRunners | Self::ListGroups | Self::FindInstallation | Self::DeleteRunner => true,
+            Self::MakeRegistrationToken | Self::MakeInstallationToken => false,
         }
     }
 
@@ -164,8 +183,8 @@ impl<'a> Ask<'a> {
 }
 
 impl<C: Clock> GitHubClient<C> {
-    /// A client on `http`, which must follow no redirects: a renamed organization is refused with a sentence, and the
-    /// credential goes to no other host. Time passes and is read through `clock`.
+    /// A client on `http`, which must follow no redirects by itself: which are followed is decided here, and the credential
+    /// goes to no other host. Time passes and is read through `clock`.
     #[must_use]
     pub fn new(http: reqwest::Client, clock: C) -> Self {
         Self {
@@ -174,6 +193,7 @@ impl<C: Clock> GitHubClient<C> {
             lanes: Lanes::default(),
             sign_ins: SignIns::default(),
             seen: RefCell::new(BTreeMap::new()),
+            moved: RefCell::new(BTreeSet::new()),
             n_calls: Cell::new(0),
             remaining: Cell::new(None),
         }
@@ -185,12 +205,47 @@ impl<C: Clock> GitHubClient<C> {
         (self.n_calls.take(), self.remaining.get())
     }
 
-    /// Sends `ask` when its turn comes, and again where that is harmless. An answer of any other status than those of
-    /// a throttle or of a gateway that gave up is the caller's.
+    /// Sends `ask`, and follows redirects within its host where its purpose allows that, with the same method.
+    ///
+    /// <https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api#follow-redirects>
+    ///
+    /// # Errors
+    /// Those of one try after another, and a redirect to another host or without end.
+    pub(super) async fn exchange(&self, lane: &Lane, ask: &Ask<'_>, bearer: &Bearer) -> Call<Answer> {
+        let mut url = ask.url.clone();
+        for n_followed in 0..=REDIRECTS_MAX {
+            let mut answer = self.exchange_at(lane, ask, &url, bearer).await?;
+            let Some(next) = redirection(ask, &url, &answer) else {
+                answer.moved_to = (n_followed > 0).then_some(url);
+                return Ok(answer);
+            };
+            if !is_same_origin(&ask.url, &next) {
+                return Err(refusals::foreign_redirect(ask));
+            }
+            self.note_moved(ask);
+            url = next;
+        }
+        Err(refusals::endless_redirects(ask))
+    }
+
+    /// Says once that a target has another name now.
+    fn note_moved(&self, ask: &Ask<'_>) {
+        let target = format!("{}{}", ask.target.host, ask.target.scope.api_prefix());
+        let mut moved = self.moved.borrow_mut();
+        if moved.len() >= MOVED_MAX {
+            moved.clear();
+        }
+        if moved.insert(target) {
+            tracing::warn!(operation = ask.operation, "{}", sentences::of_moved(&ask.target.scope));
+        }
+    }
+
+    /// Sends `ask` to `url` when its turn comes, and again where that is harmless. An answer of any other status than those
+    /// of a throttle or of a gateway that gave up is the caller's.
     ///
     /// # Errors
     /// `Throttled` when its turn is further off than [`WAIT_MAX`], `Unavailable` when no answer came.
-    pub(super) async fn exchange(&self, lane: &Lane, ask: &Ask<'_>, bearer: &Bearer) -> Call<Answer> {
+    async fn exchange_at(&self, lane: &Lane, ask: &Ask<'_>, url: &Url, bearer: &Bearer) -> Call<Answer> {
         let give_up_at = self.clock.now() + WAIT_MAX;
         let mut last_throttle: Option<CallError> = None;
         let mut tries = 0;
@@ -204,7 +259,7 @@ impl<C: Clock> GitHubClient<C> {
             };
             tries += 1;
             let sent = permit.sent;
-            let outcome = self.send(ask, bearer, permit).await;
+            let outcome = self.send(ask, url, bearer, permit).await;
             let is_last = tries >= TRIES_MAX;
             match outcome {
                 Ok(answer) => {
@@ -248,13 +303,13 @@ impl<C: Clock> GitHubClient<C> {
         Some(error)
     }
 
-    async fn send(&self, ask: &Ask<'_>, bearer: &Bearer, permit: Permit<'_, C>) -> Result<Answer, Fault> {
+    async fn send(&self, ask: &Ask<'_>, url: &Url, bearer: &Bearer, permit: Permit<'_, C>) -> Result<Answer, Fault> {
         let mut authorization =
             HeaderValue::try_from(format!("Bearer {}", bearer.value.expose())).map_err(|_| Fault::BadBearer)?;
         authorization.set_sensitive(true);
         let mut request = self
             .http
-            .request(ask.purpose.method(), ask.url.clone())
+            .request(ask.purpose.method(), url.clone())
             .timeout(TRY_TIMEOUT)
             .header(ACCEPT, "application/vnd.github+json")
             .header(AUTHORIZATION, authorization)
@@ -291,6 +346,17 @@ impl<C: Clock> GitHubClient<C> {
 /// A gateway that got no answer in time says nothing about the request.
 fn gave_up(status: StatusCode) -> bool {
     matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
+}
+
+/// Where an answer sends `ask` on to, if its purpose follows that. 303 asks for a GET, which is no deletion.
+fn redirection(ask: &Ask<'_>, url: &Url, answer: &Answer) -> Option<Url> {
+    let is_redirect = match answer.status.as_u16() {
+        301 | 302 | 307 | 308 => true,
+        303 => ask.purpose.method() == Method::GET,
+        _ => false,
+    };
+    let location = answer.notes.location.as_deref().filter(|_| is_redirect && ask.purpose.follows_redirects())?;
+    url.join(location).ok()
 }
 
 /// Whether two URLs lead to the same server in the same way.

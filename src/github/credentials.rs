@@ -13,6 +13,7 @@ use futures_util::lock::Mutex;
 use reqwest::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
+use url::Url;
 
 use super::answer::Answer;
 use super::app;
@@ -168,11 +169,12 @@ impl<C: Clock> GitHubClient<C> {
         let answer = refusals::accepted(&ask, self.exchange(lane, &ask, &signature).await?)?;
         let installation: Installation = refusals::readable(&ask, &answer)?;
 
+        let moved_to = answer.moved_to.as_ref().and_then(repository_id);
         let id = installation.id.to_string();
         let installed_on = installation.account.and_then(|account| account.login);
         let mut ask =
             Ask::new(Purpose::MakeInstallationToken, target, &["app", "installations", &id, "access_tokens"])?;
-        ask.body = Some(wanted_permissions(&target.scope).to_string());
+        ask.body = Some(wanted_permissions(&target.scope, moved_to).to_string());
         let answer = refusals::accepted(&ask, self.exchange(lane, &ask, &signature).await?)?;
         let token: InstallationToken = refusals::readable(&ask, &answer)?;
 
@@ -197,15 +199,23 @@ fn installation_path(scope: &Scope) -> Option<Vec<&str>> {
 
 /// No more than administering runners takes, whatever else the App may do.
 /// <https://docs.github.com/en/rest/authentication/permissions-required-for-github-apps>
-fn wanted_permissions(scope: &Scope) -> serde_json::Value {
+fn wanted_permissions(scope: &Scope, moved_to: Option<u64>) -> serde_json::Value {
     match scope {
-        Scope::Repository { name, .. } => {
-            json!({"repositories": [name], "permissions": {"administration": "write"}})
-        }
+        // Under the name that it had, nobody would find a repository that was renamed.
+        Scope::Repository { name, .. } => match moved_to {
+            Some(id) => json!({"repository_ids": [id], "permissions": {"administration": "write"}}),
+            None => json!({"repositories": [name], "permissions": {"administration": "write"}}),
+        },
         Scope::Organization(_) | Scope::Enterprise(_) => {
             json!({"permissions": {"organization_self_hosted_runners": "write"}})
         }
     }
+}
+
+/// The id in `/repositories/ID/…`, to which GitHub redirects from a repository's former name.
+fn repository_id(url: &Url) -> Option<u64> {
+    let mut segments = url.path_segments()?.skip_while(|segment| *segment != "repositories").skip(1);
+    segments.next()?.parse().ok()
 }
 
 /// The moment that `2016-07-11T22:14:10Z` names, with any offset; `None` if it is no such text (RFC 3339).

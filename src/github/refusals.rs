@@ -192,6 +192,16 @@ pub(super) fn foreign_page(ask: &Ask<'_>) -> CallError {
     refused(ask, Class::Rejected, None, sentences::of_foreign_page(&ask.target.host), None)
 }
 
+/// A redirect to another server, to which no credential goes.
+pub(super) fn foreign_redirect(ask: &Ask<'_>) -> CallError {
+    refused(ask, Class::Rejected, None, sentences::of_foreign_redirect(&ask.target.host), None)
+}
+
+/// Redirects that lead nowhere.
+pub(super) fn endless_redirects(ask: &Ask<'_>) -> CallError {
+    refused(ask, Class::Rejected, None, sentences::of_endless_redirects(&ask.target.host), None)
+}
+
 /// More pages than are read.
 pub(super) fn endless(ask: &Ask<'_>, pages_max: usize) -> CallError {
     refused(ask, Class::Rejected, None, sentences::of_endless(&ask.target.scope, pages_max), None)

@@ -76,9 +76,7 @@ pub(super) fn of(finding: Finding, ask: &Ask<'_>, answer: &Answer) -> String {
             what_it_takes(scope, answer.presented),
             what_github_tells(answer)
         ),
-        Finding::Renamed => {
-            format!("{scope} was renamed or moved: put its present name into {}", property(scope))
-        }
+        Finding::Renamed => of_moved(scope),
         Finding::VersionRetired => {
             "this GitHub has switched off version 2022-11-28 of its REST API: the function needs \
             an update"
@@ -134,6 +132,25 @@ pub(super) fn of_foreign_page(host: &GitHubHost) -> String {
          name that this GitHub calls itself",
         spoken(host)
     )
+}
+
+/// The sentence for a target that has another name now.
+pub(super) fn of_moved(scope: &Scope) -> String {
+    format!("{scope} was renamed or moved: put its present name into {}", property(scope))
+}
+
+/// The sentence for a redirect to another server.
+pub(super) fn of_foreign_redirect(host: &GitHubHost) -> String {
+    format!(
+        "{} redirects to another server, to which no credential is sent: give GitHubUrl, or RepoUrl, the name that this \
+         GitHub calls itself",
+        spoken(host)
+    )
+}
+
+/// The sentence for redirects without end.
+pub(super) fn of_endless_redirects(host: &GitHubHost) -> String {
+    format!("{} redirects from one address to the next without end", spoken(host))
 }
 
 /// The sentence for a list without end.

@@ -82,6 +82,11 @@ impl Seen {
         self.headers.get(name).map_or("", String::as_str)
     }
 
+    /// An address at the host that was asked.
+    pub(super) fn address(&self, path: &str) -> String {
+        format!("http://{}/api/v3{path}", self.header("host"))
+    }
+
     /// A `Link` header to the next page, at the host that was asked.
     pub(super) fn link(&self, path: &str) -> String {
         let host = self.header("host");

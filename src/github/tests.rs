@@ -213,14 +213,65 @@ async fn a_404_that_asks_for_single_sign_on_is_no_missing_runner() {
     assert!(!format!("{error} {error:?}").contains("planted"));
 }
 
+/// A GitHub whose repository acme/rocket has another name by now.
+fn renamed(seen: &Seen) -> Reply {
+    let moved = |path: &str| reply(301, json!({"message": "Moved Permanently"})).with("location", seen.address(path));
+    match (seen.method.as_str(), seen.path.as_str()) {
+        (_, path) if path.starts_with("/repos/acme/rocket/") => {
+            moved(&path.replacen("/repos/acme/rocket", "/repositories/7", 1))
+        }
+        ("GET", "/repositories/7/actions/runners?per_page=100") => {
+            page(3, [1, 2]).with("link", seen.link("/repositories/7/actions/runners?per_page=100&page=2"))
+        }
+        ("GET", "/repositories/7/actions/runners?per_page=100&page=2") => page(3, [3]),
+        ("DELETE", "/repositories/7/actions/runners/1") => reply(204, ""),
+        ("DELETE", "/repositories/7/actions/runners/2") => reply(422, json!({"message": "running a job"})),
+        ("GET", "/repositories/7/installation") => reply(200, json!({"id": 42})),
+        ("POST", "/app/installations/42/access_tokens") => reply(201, json!({"token": "ghs_1"})),
+        _ => reply(404, json!({"message": "Not Found"})),
+    }
+}
+
 #[tokio::test]
-async fn a_redirect_is_refused_and_not_followed() {
-    let stub =
-        Stub::start(|seen| reply(301, json!({"message": "Moved Permanently"})).with("location", seen.link("/x")));
-    let error = client(&JumpClock::new()).runners(&stub.target(rocket()), &token()).await.unwrap_err();
+async fn reads_and_deletions_follow_a_redirect_within_the_host() {
+    let stub = Stub::start(renamed);
+    let (client, target) = (client(&JumpClock::new()), stub.target(rocket()));
+    let runners = client.runners(&target, &token()).await.unwrap();
+    assert_eq!(runners.iter().map(|runner| runner.id).collect::<Vec<_>>(), [1, 2, 3]);
+    for (id, expected) in [(1, Deregistration::Deleted), (2, Deregistration::Busy), (3, Deregistration::Missing)] {
+        assert_eq!(client.deregister(&target, &token(), id).await.unwrap(), expected);
+    }
+    assert!(stub.seen().iter().all(|request| request.header("authorization") == "Bearer ghp_planted"));
+    assert!(stub.lines().contains(&"DELETE /repositories/7/actions/runners/1".to_owned()), "the method stays");
+}
+
+#[tokio::test]
+async fn nothing_is_made_under_a_former_name() {
+    let stub = Stub::start(renamed);
+    let error = client(&JumpClock::new()).check_administration(&stub.target(rocket()), &token()).await.unwrap_err();
     assert_eq!(error.class(), Class::Rejected);
     assert!(error.refusal.message.starts_with("repository acme/rocket was renamed or moved"), "{error}");
     assert_eq!(stub.lines().len(), 1);
+}
+
+#[tokio::test]
+async fn no_credential_follows_a_redirect_to_another_server_and_none_goes_in_circles() {
+    let elsewhere = Stub::start(|_| page(0, []));
+    let location = format!("http://{}/api/v3/x", elsewhere.host().authority);
+    let stub = Stub::start(move |_| reply(301, "").with("location", &location));
+    let error = client(&JumpClock::new()).runners(&stub.target(acme()), &token()).await.unwrap_err();
+    assert_eq!(error.class(), Class::Rejected);
+    assert!(error.refusal.message.contains("redirects to another server"), "{error}");
+    assert_eq!((stub.lines().len(), elsewhere.lines().len()), (1, 0));
+
+    let stub = Stub::start(|_| reply(307, "").with("location", "/api/v3/again"));
+    let error = client(&JumpClock::new()).runners(&stub.target(acme()), &token()).await.unwrap_err();
+    assert!(error.refusal.message.contains("without end"), "{error}");
+    assert_eq!(stub.lines().len(), 4);
+
+    let stub = Stub::start(|_| reply(301, json!({"message": "Moved Permanently"})));
+    let error = client(&JumpClock::new()).runners(&stub.target(acme()), &token()).await.unwrap_err();
+    assert!(error.refusal.message.starts_with("organization acme was renamed or moved"), "{error}");
 }
 
 #[tokio::test]

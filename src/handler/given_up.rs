@@ -19,6 +19,7 @@ use tracing::Instrument as _;
 
 use super::telling::{Caller, NEVER_SUPERSEDED, answer, log_answer, repeat, turn_of};
 use super::{HandleError, caller, span};
+use crate::cloudformation::envelope;
 use crate::cloudformation::properties::{RESERVE, SERVICE_TIMEOUT_MAX};
 use crate::cloudformation::request::{Decoded, decode};
 use crate::metrics::{self, Tally};
@@ -29,20 +30,6 @@ use crate::pool::time::Timestamp;
 use crate::reconcile::chain;
 use crate::reconcile::ports::{Clock, World};
 use crate::settings::Settings;
-
-/// An event of the queue.
-#[derive(Deserialize)]
-struct Batch {
-    #[serde(rename = "Records")]
-    messages: Vec<Message>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Message {
-    event_source: String,
-    body: String,
-}
 
 /// What Lambda tells of an event that it gave up.
 #[derive(Deserialize)]
@@ -75,32 +62,40 @@ struct Waiter {
     until: Timestamp,
 }
 
-/// Reads an event of the queue; `None` if it is none. A message that is no record of Lambda's is left out.
-pub(super) fn read(event: &Value) -> Option<Vec<GivenUp>> {
-    let batch = Batch::deserialize(event).ok()?;
-    let messages = batch.messages.into_iter().filter(|message| message.event_source == "aws:sqs");
-    Some(messages.filter_map(|message| serde_json::from_str(&message.body).ok()).collect())
+/// Reads a message of the queue; `None` if it is no record of Lambda's.
+pub(super) fn read(event: &Value) -> Option<GivenUp> {
+    GivenUp::deserialize(event).ok()
 }
 
 /// Answers those who still wait.
 ///
 /// # Errors
-/// When one of them could not be told: the queue delivers its message again.
+/// When one of them could not be told: the queue delivers the message again, and its age raises an alarm.
 pub(super) async fn tell<W: World>(
     world: &W,
     settings: &Settings,
-    given_up: Vec<GivenUp>,
+    record: &GivenUp,
     deadline: Timestamp,
 ) -> Result<(), HandleError> {
-    for record in given_up {
-        let Some(waiter) = waiter(&record.request_payload, world.clock().now()) else {
-            tracing::error!(step = "given_up", "nobody can be answered: what was given up is no request");
-            continue;
+    let mut done = Ok(());
+    for event in envelope::opened(&record.request_payload) {
+        let told = match waiter(&event, world.clock().now()) {
+            Ok(Some(waiter)) => {
+                let span = span(&waiter.caller);
+                tell_one(world, settings, record, &waiter, deadline).instrument(span).await
+            }
+            Ok(None) => {
+                tracing::error!(step = "given_up", "what was given up is no request, so there is nothing to answer");
+                Ok(())
+            }
+            Err(why) => {
+                tracing::error!(step = "given_up", "the request cannot be answered: {why}");
+                Err(HandleError::NotAnswerable(why))
+            }
         };
-        let span = span(&waiter.caller);
-        tell_one(world, settings, &record, &waiter, deadline).instrument(span).await?;
+        done = done.and(told);
     }
-    Ok(())
+    done
 }
 
 async fn tell_one<W: World>(
@@ -141,9 +136,9 @@ async fn tell_one<W: World>(
     Ok(())
 }
 
-/// Who waits for what was given up.
-fn waiter(payload: &Value, now: Timestamp) -> Option<Waiter> {
-    match HandedOn::read(payload) {
+/// Who waits for what was given up, if anybody; or why there is nowhere to answer.
+fn waiter(payload: &Value, now: Timestamp) -> Result<Option<Waiter>, &'static str> {
+    Ok(match HandedOn::read(payload) {
         Some(HandedOn::Readable(held)) => Some(Waiter {
             hops: held.hops,
             until: held.answer_by + RESERVE,
@@ -164,7 +159,8 @@ fn waiter(payload: &Value, now: Timestamp) -> Option<Waiter> {
                 until: request.signed_at.unwrap_or(now) + request.service_timeout.min(SERVICE_TIMEOUT_MAX),
                 caller: caller(&request),
             }),
-            Decoded::Unanswerable(_) => None,
+            Decoded::Unanswerable(why) => return Err(why),
+            Decoded::NoRequest => None,
         },
-    }
+    })
 }

@@ -103,7 +103,8 @@ impl Asked {
         });
         match decode(&event) {
             Decoded::Request(request) => Ok(*request),
-            Decoded::Unanswerable(why) => Err(why.to_string()),
+            Decoded::Unanswerable(why) => Err(why.to_owned()),
+            Decoded::NoRequest => Err("the event is no request".to_owned()),
         }
     }
 }

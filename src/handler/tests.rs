@@ -105,10 +105,49 @@ async fn an_answer_that_nobody_takes_makes_the_invocation_fail_without_its_url()
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_that_says_nowhere_to_answer_is_over() {
+async fn an_event_that_is_no_request_is_over() {
     let world = Barren::new(Manner::Panics);
-    handle(&world, &settings(), &json!({"hello": "world"}), &invocation()).await.unwrap();
+    for event in [json!({"hello": "world"}), sns(&json!("a notification of another kind"))] {
+        handle(&world, &settings(), &event, &invocation()).await.unwrap();
+    }
     assert!(world.answers.borrow().is_empty());
+}
+
+/// The event of an SNS topic to which this was published.
+fn sns(message: &Value) -> Value {
+    json!({ "Records": [{ "EventSource": "aws:sns", "Sns": { "Type": "Notification", "Message": message.to_string() } }] })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_comes_by_sns_or_sqs_is_answered_like_any_other() {
+    let bare = event("Delete");
+    let expected = run(&Barren::new(Manner::IsEmpty), &bare).await;
+    let notification = json!({ "Type": "Notification", "TopicArn": "arn:aws:sns:x", "Message": bare.to_string() });
+    let sqs = |body: &Value| json!({ "Records": [{ "eventSource": "aws:sqs", "body": body.to_string() }] });
+    for event in [sns(&bare), sqs(&bare), sqs(&notification)] {
+        assert_eq!(run(&Barren::new(Manner::IsEmpty), &event).await, expected, "{event}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_cannot_be_answered_fails_the_invocation_and_keeps_no_other_from_its_answer() {
+    let unanswerable = |url: Value| {
+        let mut event = event("Create");
+        event["ResponseURL"] = url;
+        event
+    };
+    for url in [json!("http://answers.example/?X-Amz-Signature=planted"), json!("..."), json!(null)] {
+        let world = Barren::new(Manner::IsEmpty);
+        let mut both = sns(&unanswerable(url.clone()));
+        let answerable = sns(&event("Delete"))["Records"][0].clone();
+        both["Records"].as_array_mut().unwrap().push(answerable);
+        for (event, n_answers) in [(unanswerable(url), 0), (both, 1)] {
+            let error = handle(&world, &settings(), &event, &invocation()).await.unwrap_err();
+            assert!(matches!(error, HandleError::NotAnswerable(_)), "{error}");
+            assert!(!format!("{error} {error:?}").contains("planted"));
+            assert_eq!(world.answers.borrow().len(), n_answers);
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,7 +14,7 @@ use super::evidence::DeletionEvidence;
 use super::identity::{Origin, PhysicalId};
 use super::observed::{GitHubView, Observed, Rollout, Task, TaskPhase};
 use super::pairing::{Behind, runner_behind};
-use super::record::PoolRecord;
+use super::record::{PoolRecord, Reach};
 use super::refusal::Refusal;
 use super::secret::Secret;
 use super::spec::{Manners, PoolSpec};
@@ -22,7 +22,7 @@ use super::time::Timestamp;
 
 /// The format of stored bytes. Raised with every field that is added; each older one stays readable, since a field that
 /// it lacks has a default.
-pub const FORMAT: u16 = 3;
+pub const FORMAT: u16 = 4;
 
 /// Invocations of one request. An hour is five of fourteen minutes; Lambda's loop detection, should it be on, ends a
 /// chain at about sixteen.
@@ -261,8 +261,15 @@ impl Continuation {
                 record.mark.fixed_names.extend(present.former_runner_name.clone());
                 Some(record)
             }
-            // What the pool tells is what was built, whatever has become of the template since.
-            Goal::Absent(absent) => self.told(seen).or_else(|| absent.record.clone()),
+            // What the pool tells is what was built, whatever has become of the template since; only what leads to GitHub
+            // may have another name by now.
+            Goal::Absent(absent) => {
+                let record = self.told(seen).or_else(|| absent.record.clone())?;
+                Some(match self.memory.reach.clone() {
+                    Some(reach) => reach.of(record),
+                    None => record,
+                })
+            }
         }
     }
 
@@ -368,6 +375,12 @@ pub struct Memory {
     pub last_refusal: Option<Refusal>,
     /// Refusals in a row.
     pub n_refusals: u32,
+    /// Since when a service-linked role is waited for, by the service that it is for.
+    pub role_awaited_since: BTreeMap<String, Timestamp>,
+    /// Whether anything of the pool was ever there in which a runner may have been started.
+    pub was_built: bool,
+    /// How GitHub was found to be reached, where the pool's own record no longer leads to its runners.
+    pub reach: Option<Reach>,
 }
 
 /// What an effect told, beside having happened.
@@ -437,6 +450,14 @@ impl Memory {
         if let Some(service) = &seen.service {
             let given_up = service.deployments.iter().filter(|it| matches!(it.rollout, Rollout::Failed(_)));
             self.given_up_before.get_or_insert_with(|| given_up.map(|it| it.id.clone()).collect());
+        }
+
+        if let Some(role) = seen.refusal.as_ref().and_then(Refusal::missing_role) {
+            self.role_awaited_since.entry(role.to_owned()).or_insert(now);
+        }
+        self.was_built |= seen.task_definition.is_some() || seen.service.is_some() || !seen.tasks.is_empty();
+        if let Some(reach) = &seen.newer_reach {
+            self.reach = Some(reach.clone());
         }
 
         let Some(record) = record else { return };

@@ -251,6 +251,9 @@ const UNEXPECTED_REFUSALS_MAX: u32 = 12;
 /// A role may bind both calls to tags, and those go with the task: ECS deletes them when it ends.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_StopTask.html>
 const DENIED_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a service-linked role is waited for. AWS makes it with the first request that needs it, and it spreads within
+/// a minute; one that is missing for longer was deleted, or may not be made, and only a person can help.
+const ROLE_PATIENCE: Duration = Duration::from_secs(180);
 /// The longest pause between two tries of something refused.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
@@ -339,6 +342,14 @@ fn after_refusal(held: &Continuation, seen: &Observed, refusal: &Refusal, at: Mo
     let unexpected_for_long = refusal.class == Class::Unexpected && held.memory.n_refusals > UNEXPECTED_REFUSALS_MAX;
     if !refusal.class.may_pass() && !may_be_of_an_ended_task(held, refusal, at) || unexpected_for_long {
         return Decision::Answer(Outcome::failed(report::refused(held, refusal)));
+    }
+    if let Some(principal) = refusal.missing_role() {
+        let since = held.memory.role_awaited_since.get(principal).copied().unwrap_or(at.now);
+        let waited = at.now.since(since);
+        if waited >= ROLE_PATIENCE {
+            let reason = report::no_service_linked_role(held, principal, refusal, waited);
+            return Decision::Answer(Outcome::failed(reason));
+        }
     }
     let asked = match refusal.class {
         Class::Throttled { retry_after } => retry_after.unwrap_or(at.poll),

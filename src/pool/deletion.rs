@@ -39,7 +39,8 @@ pub fn decide(held: &mut Continuation, goal: &Absent, seen: &Observed, at: Momen
         && !refusal.class.may_pass()
         && goal.manners.on_deregister_failure == OnDeregisterFailure::Fail
     {
-        return Decision::Answer(Outcome::failed(report::cannot_deregister(refusal)));
+        let administrator = record.as_ref().and_then(|record| record.administrator.as_ref());
+        return Decision::Answer(Outcome::failed(report::cannot_deregister(administrator, refusal)));
     }
     service_gone(held, seen, record.as_ref(), at)
         .or_else(|| capacity_gone(held, seen, record.as_ref(), at))
@@ -84,7 +85,7 @@ fn service_gone(held: &mut Continuation, seen: &Observed, record: Option<&PoolRe
         Progress::Gone => {}
         Progress::Next(decision) => return Some(decision),
         Progress::Overdue { left } => {
-            let reason = report::drain_overdue(held.manners(), &left);
+            let reason = report::drain_overdue(held.manners(), record.administrator.as_ref(), seen, &left);
             return Some(Decision::Answer(Outcome::failed(reason)));
         }
     }

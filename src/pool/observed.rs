@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::ec2::{Ec2View, Room};
+use super::record::Reach;
 use super::refusal::Refusal;
 use super::spec::{LaunchTemplate, MixedInstances};
 use super::succession::SeenTurn;
@@ -36,6 +37,8 @@ pub struct Observed {
     pub github: GitHubView,
     /// When its list was read, the last time that it was: a narrow look leaves it as it is.
     pub github_read: Option<Reading>,
+    /// How GitHub was reached in this look, where it was by what a newer request of the resource knows.
+    pub newer_reach: Option<Reach>,
     /// Whether GitHub would let runners register; `None` if it was not asked.
     pub permission: Option<Permission>,
     /// The template's runner group, if that was asked and there is one.

@@ -23,7 +23,37 @@ pub struct PoolRecord {
     pub named_provider: Option<String>,
 }
 
+/// How GitHub is reached: where, and by whom.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reach {
+    /// Where runners register.
+    pub github: GitHubTarget,
+    /// What lets us administer them.
+    pub administrator: Administrator,
+}
+
+impl Reach {
+    /// The record of the same pool, with this way to GitHub.
+    #[must_use]
+    pub fn of(self, record: PoolRecord) -> PoolRecord {
+        PoolRecord { github: self.github, administrator: Some(self.administrator), ..record }
+    }
+
+    /// Another way to GitHub than that of `record`, if it is one.
+    #[must_use]
+    pub fn beside(self, record: &PoolRecord) -> Option<Self> {
+        let is_other = self.github != record.github || Some(&self.administrator) != record.administrator.as_ref();
+        is_other.then_some(self)
+    }
+}
+
 impl PoolRecord {
+    /// How this pool reaches GitHub, if it has a credential.
+    #[must_use]
+    pub fn reach(&self) -> Option<Reach> {
+        Some(Reach { github: self.github.clone(), administrator: self.administrator.clone()? })
+    }
+
     /// The record of the pool that `spec` describes.
     #[must_use]
     pub fn of(id: &PhysicalId, spec: &PoolSpec) -> Self {

@@ -103,6 +103,26 @@ pub struct Refusal {
     pub message: String,
 }
 
+impl Refusal {
+    /// Whose service-linked role is missing, or has not spread yet, if that is what was refused.
+    ///
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/using-service-linked-roles.html>,
+    /// <https://docs.aws.amazon.com/autoscaling/ec2/userguide/autoscaling-service-linked-role.html>
+    #[must_use]
+    pub fn missing_role(&self) -> Option<&'static str> {
+        let message = self.message.to_lowercase().replace("service-linked", "service linked");
+        let is_named =
+            message.contains("service linked role") || self.code.as_deref() == Some("ServiceLinkedRoleFailure");
+        match self.remote {
+            _ if !is_named => None,
+            Remote::AutoScaling | Remote::Ec2 if message.contains("spot") => Some("spot.amazonaws.com"),
+            Remote::AutoScaling => Some("autoscaling.amazonaws.com"),
+            Remote::Ecs => Some("ecs.amazonaws.com"),
+            Remote::CloudFormation | Remote::Ec2 | Remote::ParameterStore | Remote::Lambda | Remote::GitHub => None,
+        }
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} refused", self.remote, self.operation)?;

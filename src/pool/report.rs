@@ -3,15 +3,20 @@
 //! A Reason begins with what to do and is written for somebody who sees nothing but it. What only the log needs is not
 //! in here.
 
+mod credential;
+mod draining;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+pub use self::credential::{cannot_deregister, explained, github_refused};
+pub use self::draining::{cannot_protect, drain_overdue};
 use super::continuation::{Continuation, Goal, HOPS_MAX, Present};
 use super::decision::Waiting;
 use super::identity::PhysicalId;
 use super::observed::{GitHubView, Observed};
 use super::refusal::{Class, Refusal, Remote};
-use super::spec::{Administrator, Capacity, Manners, OnDrainTimeout, PoolSpec};
+use super::spec::{Capacity, PoolSpec};
 use super::time::{Spoken, Timestamp};
 
 /// Names that a sentence lists before it only counts.
@@ -128,33 +133,6 @@ pub fn refused(held: &Continuation, refusal: &Refusal) -> String {
     format!("{}. {what_to_do}(pool {})", refusal.to_string().trim_end_matches('.'), held.id)
 }
 
-/// GitHub, or the parameter with its credential, turned us away.
-#[must_use]
-pub fn github_refused(spec: &PoolSpec, refusal: &Refusal) -> String {
-    let property = match &spec.credentials.administrator {
-        Some(Administrator::AccessToken(parameter)) => format!("AccessTokenParameter {parameter}"),
-        Some(Administrator::App { id, private_key, .. }) => {
-            format!("AppId {id} with AppPrivateKeyParameter {private_key}")
-        }
-        None => "the credential".to_owned(),
-    };
-    match refusal.remote {
-        Remote::ParameterStore if refusal.class == Class::Missing => format!(
-            "{property}: there is no such parameter in this Region and account. Create it as a SecureString that holds \
-             the credential, or correct its name."
-        ),
-        Remote::GitHub
-        | Remote::ParameterStore
-        | Remote::CloudFormation
-        | Remote::Ecs
-        | Remote::AutoScaling
-        | Remote::Ec2
-        | Remote::Lambda => {
-            format!("{property} does not open the {} at {}: {refusal}", spec.github.scope, spec.github.host)
-        }
-    }
-}
-
 /// The image would not find the installation of the App.
 #[must_use]
 pub fn other_app_login(spec: &PoolSpec, login: &str) -> String {
@@ -177,35 +155,15 @@ pub fn no_such_runner_group(spec: &PoolSpec) -> String {
     )
 }
 
-/// `DrainTimeout` has passed, and jobs are to be left alone.
+/// AWS has not made a role that it makes for itself, and it should have by now.
 #[must_use]
-pub fn drain_overdue(manners: &Manners, left: &[String]) -> String {
+pub fn no_service_linked_role(held: &Continuation, principal: &str, refusal: &Refusal, waited: Duration) -> String {
     format!(
-        "{} ({}) after DrainTimeout ({}), and OnDrainTimeout is Fail, so nothing was \
-         stopped. Wait for the jobs or cancel them in GitHub, then try again; or raise DrainTimeout.",
-        either(left.len(), "1 runner still has a running job", "runners still have a running job"),
-        listed(left),
-        Spoken(manners.drain_timeout)
-    )
-}
-
-/// ECS does not protect tasks, and jobs are to be left alone.
-#[must_use]
-pub fn cannot_protect(manners: &Manners, n_tasks: usize, reason: &str) -> String {
-    format!(
-        "Wait for the running jobs or cancel them in GitHub, then try again: for DrainTimeout ({}) ECS did not protect \
-         {} ({reason}), and OnDrainTimeout is Fail, so nothing was put at risk.",
-        Spoken(manners.drain_timeout),
-        either(n_tasks, "1 task", "tasks")
-    )
-}
-
-/// A Delete that GitHub does not let clean up, and that is to fail then.
-#[must_use]
-pub fn cannot_deregister(refusal: &Refusal) -> String {
-    format!(
-        "The runners cannot be deregistered, and OnDeregisterFailure is Fail, so nothing was deleted. Put a working \
-         credential into the parameter and delete again. {refusal}"
+        "The service-linked role for {principal}: it is missing, or not usable after {}. Create it with `aws iam \
+         create-service-linked-role --aws-service-name {principal}`, then try again. {}. (pool {})",
+        Spoken(waited),
+        refusal.to_string().trim_end_matches('.'),
+        held.id
     )
 }
 
@@ -217,7 +175,8 @@ pub fn out_of_time(held: &Continuation, seen: &Observed, why: &Waiting, now: Tim
         Goal::Present(_) => "Nothing was undone; update the stack again to go on from here.",
         Goal::Absent(_) => "Delete again to go on from here.",
     };
-    let refusal = held.memory.last_refusal.as_ref().map(|refusal| format!(" Last refusal: {refusal}."));
+    let refusal = held.memory.last_refusal.as_ref().map(ToString::to_string);
+    let refusal = refusal.map(|refusal| format!(" Last refusal: {}.", refusal.trim_end_matches('.')));
     let event = seen.service.as_ref().and_then(|service| service.events.first());
     let event = event.map(|event| format!(" Last event of the service: {}", event.message));
     format!(
@@ -231,14 +190,17 @@ pub fn out_of_time(held: &Continuation, seen: &Observed, why: &Waiting, now: Tim
 /// What a person should know about a pool that is as it should be.
 #[must_use]
 pub fn notes_of_success(held: &Continuation, goal: &Present, seen: &Observed) -> Vec<String> {
-    let mut notes = cancelled(held);
+    let mut notes = cancelled(held, seen);
     match &seen.github {
         GitHubView::NoCredential => notes.push(
             "RunnerTokenParameter alone gives no access to GitHub: runners were not checked and will not be \
              deregistered on Delete"
                 .to_owned(),
         ),
-        GitHubView::Refused(refusal) => notes.push(format!("the runners could not be counted: {refusal}")),
+        GitHubView::Refused(refusal) => {
+            let administrator = goal.spec.credentials.administrator.as_ref();
+            notes.push(format!("the runners could not be counted: {}", explained(administrator, refusal)));
+        }
         GitHubView::NotAsked | GitHubView::Runners(_) => {}
     }
     if let (Capacity::Own(_), Some(group)) = (&goal.spec.capacity, &seen.group) {
@@ -259,13 +221,14 @@ pub fn notes_of_success(held: &Continuation, goal: &Present, seen: &Observed) ->
 pub fn notes_of_deletion(held: &Continuation, seen: &Observed) -> Vec<String> {
     const BY_ITSELF: &str =
         "GitHub drops them by itself 14 days after they were last online (ephemeral ones after 1 day)";
-    let mut notes = cancelled(held);
-    match (&seen.github, held.record(seen)) {
+    let mut notes = cancelled(held, seen);
+    match (&seen.github, held.record(seen).filter(|_| held.memory.was_built)) {
         (GitHubView::Runners(runners), Some(record)) => {
-            let names: Vec<&str> =
-                runners.iter().filter(|runner| record.mark.owns(runner)).map(|runner| runner.name.as_str()).collect();
+            let ours: Vec<_> = runners.iter().filter(|runner| record.mark.owns(runner)).collect();
+            let names: Vec<&str> = ours.iter().map(|runner| runner.name.as_str()).collect();
+            let how = if ours.iter().all(|runner| runner.is_busy) { " as busy" } else { "" };
             if !names.is_empty() {
-                notes.push(format!("GitHub still lists {} as busy; {BY_ITSELF}", listed(&names)));
+                notes.push(format!("GitHub still lists {}{how}; {BY_ITSELF}", listed(&names)));
             }
         }
         (GitHubView::Refused(refusal), Some(record)) => notes.push(format!(
@@ -291,15 +254,23 @@ fn unlisted(held: &Continuation, label: &str) -> String {
     }
 }
 
-fn cancelled(held: &Continuation) -> Vec<String> {
-    match (held.memory.n_cancelled, held.manners().on_drain_timeout) {
-        (0, OnDrainTimeout::Cancel | OnDrainTimeout::Fail) => Vec::new(),
-        (n, OnDrainTimeout::Cancel | OnDrainTimeout::Fail) => vec![format!(
-            "{} with a job that may have been running, because DrainTimeout ({}) had passed",
-            either(usize::try_from(n).unwrap_or(usize::MAX), "1 task was stopped", "tasks were stopped"),
-            Spoken(held.manners().drain_timeout)
-        )],
+fn cancelled(held: &Continuation, seen: &Observed) -> Vec<String> {
+    let n = usize::try_from(held.memory.n_cancelled).unwrap_or(usize::MAX);
+    if n == 0 {
+        return Vec::new();
     }
+    // The list of now says nothing of the moment in which they were stopped, but it was read then as it is now.
+    let doubt = match &seen.github {
+        GitHubView::Runners(_) | GitHubView::NotAsked => String::new(),
+        GitHubView::Refused(_) | GitHubView::NoCredential => {
+            "; whether one was is not known, since GitHub could not be asked".to_owned()
+        }
+    };
+    vec![format!(
+        "{} with a job that may have been running, because DrainTimeout ({}) had passed{doubt}",
+        either(n, "1 task was stopped", "tasks were stopped"),
+        Spoken(held.manners().drain_timeout)
+    )]
 }
 
 /// The words for one, or the number and the words for more.

@@ -8,6 +8,7 @@ mod deletion;
 mod identity;
 mod laws;
 mod preview;
+mod refusals;
 mod refused_by_aws;
 mod retirement;
 mod succession;

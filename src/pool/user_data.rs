@@ -2,7 +2,7 @@
 //!
 //! ECS's AMIs read it from `/etc/ecs/ecs.config`, Bottlerocket from its settings; both are written at the first boot, by
 //! whatever text the template carries. So this finds names that stand there as they are, and says nothing of those that a
-//! script puts together.
+//! script puts together, or only looks for.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/bootstrap_container_instance.html>
 
 use std::collections::BTreeSet;
@@ -10,11 +10,16 @@ use std::collections::BTreeSet;
 const OF_THE_AGENT: &str = "ECS_CLUSTER=";
 const OF_BOTTLEROCKET: &str = "[settings.ecs]";
 
+/// Commands that look for a setting, or change a text in which it may stand: what they name is not set by that.
+const TESTERS: &[&str] = &["grep", "egrep", "fgrep", "zgrep", "rg", "sed", "awk", "perl", "test", "[", "[[", "case"];
+/// Words in front of a command.
+const LEADING: &[&str] = &["if", "elif", "then", "else", "while", "until", "do", "!", "{", "(", "sudo", "time", "exec"];
+
 /// The clusters that are named, in no order.
 #[must_use]
 pub fn clusters(text: &str) -> BTreeSet<String> {
     let code = || text.lines().map(str::trim_start).filter(|line| !line.starts_with('#'));
-    let of_the_agent = code().flat_map(|line| line.split(OF_THE_AGENT).skip(1));
+    let of_the_agent = code().flat_map(commands).filter(|command| !is_test(command)).flat_map(settings);
     let settings = code().skip_while(|line| !line.starts_with(OF_BOTTLEROCKET)).skip(1);
     let of_bottlerocket = settings
         .take_while(|line| !line.starts_with('['))
@@ -22,10 +27,61 @@ pub fn clusters(text: &str) -> BTreeSet<String> {
     of_the_agent.chain(of_bottlerocket).filter_map(name).collect()
 }
 
-/// The name at the beginning of `text`, unless a part of it is filled in when the instance starts.
+/// The simple commands of a line, each up to the `;`, `|` or `&` that ends it, without a comment behind them.
+fn commands(line: &str) -> Vec<&str> {
+    let mut commands = Vec::new();
+    let (mut began, mut quote, mut before) = (0, None, ' ');
+    for (at, c) in line.char_indices() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') if before != '\\' => quote = Some(c),
+            (None, ';' | '|' | '&') => {
+                commands.extend(line.get(began..at));
+                began = at.saturating_add(c.len_utf8());
+            }
+            (None, '#') if before.is_whitespace() => {
+                commands.extend(line.get(began..at));
+                return commands;
+            }
+            (None, _) => {}
+        }
+        before = c;
+    }
+    commands.extend(line.get(began..));
+    commands
+}
+
+/// Whether a command only looks for what it names.
+fn is_test(command: &str) -> bool {
+    let mut words = command.split_whitespace().skip_while(|word| LEADING.contains(word));
+    let Some(first) = words.next() else { return false };
+    let first = first.trim_start_matches(['(', '{', '!', '$', '`']);
+    TESTERS.contains(&first.rsplit('/').next().unwrap_or(first))
+}
+
+/// What follows each setting in a command. `MY_ECS_CLUSTER=` is another variable, and `$ECS_CLUSTER=` is none.
+fn settings(command: &str) -> Vec<&str> {
+    let is_setting = |at: usize| {
+        let before = command.get(..at).unwrap_or_default();
+        !before.ends_with(|c: char| c.is_ascii_alphanumeric() || ['_', '$'].contains(&c))
+    };
+    let found = command.match_indices(OF_THE_AGENT).filter(|(at, _)| is_setting(*at));
+    found.filter_map(|(at, setting)| command.get(at.saturating_add(setting.len())..)).collect()
+}
+
+/// The name at the beginning of `text`, by itself or in the cluster's ARN, both of which the agent takes; `None` if a part
+/// of it is filled in when the instance starts.
+///
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-agent-config.html>
 fn name(text: &str) -> Option<String> {
     let text = text.trim_start().trim_start_matches(['"', '\'']);
-    let name: String = text.chars().take_while(|c| c.is_ascii_alphanumeric() || ['-', '_'].contains(c)).collect();
-    let is_whole = text.strip_prefix(&name)?.chars().next().is_none_or(|next| !['$', '`', '{'].contains(&next));
-    (is_whole && !name.is_empty()).then_some(name)
+    let is_part = |c: char| c.is_ascii_alphanumeric() || ['-', '_', ':', '/'].contains(&c);
+    let value: String = text.chars().take_while(|c| is_part(*c)).collect();
+    let is_whole = text.strip_prefix(&value)?.chars().next().is_none_or(|next| !['$', '`', '{'].contains(&next));
+    let name = match value.strip_prefix("arn:") {
+        Some(arn) => arn.rsplit_once(":cluster/")?.1,
+        None => value.split([':', '/']).next()?,
+    };
+    (is_whole && !name.is_empty()).then(|| name.to_owned())
 }

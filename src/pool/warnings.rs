@@ -22,6 +22,16 @@ use super::spec::{Capacity, HostKind};
 /// <https://github.com/orgs/community/discussions/194762>
 const OLDEST_TO_REGISTER: Version = Version(2, 329, 0);
 
+/// The oldest images that know a variable by which a property reaches them, of those that are still useful.
+/// <https://github.com/myoung34/docker-github-actions-runner/commits/master/entrypoint.sh>
+const KNOWS_WORKDIR_ROOT: Version = Version(2, 336, 0);
+/// The same of `GITHUB_API_HOST`. Without it an image finds the API of github.com and of an Enterprise Server, and not
+/// that of ghe.com.
+const KNOWS_API_HOST: Version = Version(2, 335, 0);
+
+/// The work folder of an image that is told none.
+const WORKDIR_OF_IMAGE: &str = "/_work";
+
 /// From this many runners on GitHub's list, the 10,000 of a group are near: a tenth of it is left.
 const CROWD: usize = 9_000;
 
@@ -69,6 +79,8 @@ pub fn of(held: &Continuation, seen: &Observed) -> Vec<String> {
     let (own, others): (Vec<&Runner>, Vec<&Runner>) = listed.iter().partition(|runner| mark.owns(runner));
     let found = [
         version(goal, &own, listed),
+        workdir(goal),
+        api_host(goal),
         crowd(goal, others.len()),
         cluster(goal, seen),
         types(goal, seen),
@@ -109,6 +121,34 @@ fn version(goal: &Present, own: &[&Runner], listed: &[Runner]) -> Option<String>
         format!(
             "Image: this pool's runners have version {ours} and DisableAutoUpdate, while GitHub lists one of \
              {newest}; 30 days after a release GitHub gives older runners no more jobs, so take a newer image"
+        )
+    })
+}
+
+/// `RunnerWorkdir` that the image does not know. It would be mounted, and jobs would work in another folder of the
+/// container, which the host's Docker does not see. Every image has the same default.
+fn workdir(goal: &Present) -> Option<String> {
+    let pinned = Version::pinned_by(&goal.spec.task.image)?;
+    let workdir = &goal.spec.runner.workdir;
+    (workdir != WORKDIR_OF_IMAGE && pinned < KNOWS_WORKDIR_ROOT).then(|| {
+        format!(
+            "RunnerWorkdir: the image {} does not know RUNNER_WORKDIR_ROOT, so jobs work in {WORKDIR_OF_IMAGE} of the \
+             container and not in {workdir}; take an image of {KNOWS_WORKDIR_ROOT} or newer, or leave RunnerWorkdir out",
+            goal.spec.task.image
+        )
+    })
+}
+
+/// `GitHubUrl` of a host whose API the image does not find.
+fn api_host(goal: &Present) -> Option<String> {
+    let pinned = Version::pinned_by(&goal.spec.task.image)?;
+    let host = &goal.spec.github.host;
+    (host.kind() == HostKind::GheCom && pinned < KNOWS_API_HOST).then(|| {
+        format!(
+            "GitHubUrl: the image {} does not know GITHUB_API_HOST, so its runners do not find {}; take an image of \
+             {KNOWS_API_HOST} or newer",
+            goal.spec.task.image,
+            host.api_authority()
         )
     })
 }

@@ -1,5 +1,7 @@
 //! One look at the world, as wide as the decision asked for.
 
+mod newer;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{join, try_join};
@@ -26,6 +28,8 @@ pub struct Session {
     has_listed_tasks: bool,
     has_asked_ec2: bool,
     has_counted_room: bool,
+    /// Whether the other pools of the resource were asked for how they reach GitHub.
+    has_asked_others: bool,
 }
 
 impl Session {
@@ -75,6 +79,8 @@ pub async fn observe<W: World>(world: &W, held: &Continuation, session: &mut Ses
         }
         if matches!(look, Look::Everything | Look::Diagnosis | Look::Runners) {
             github(world, held, record, session).await;
+            // Rarely taken, and large.
+            Box::pin(newer::github(world, held, record, session)).await;
         }
     }
     // Last, so that it is as fresh as can be when a step rests on it.

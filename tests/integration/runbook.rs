@@ -15,6 +15,8 @@ const WRITERS: &[&str] = &[
     "src/pool/causes.rs",
     "src/pool/convergence/capacity.rs",
     "src/pool/report.rs",
+    "src/pool/report/credential.rs",
+    "src/pool/report/draining.rs",
     "src/pool/decision.rs",
     "src/pool/warnings.rs",
     "src/pool/abandonment.rs",
@@ -30,6 +32,9 @@ const NO_REASONS: &[&str] = &[
     // Of the log alone.
     "taking down another pool of this resource",
     "nothing to delete",
+    // Words of AWS by which a denial is recognized.
+    "ciphertext refers to",
+    "customer master key",
     // Cannot be: told so that no case is left out.
     "A Delete has no attributes",
     "the property decoder admits at most 10,000",

@@ -27,6 +27,8 @@ pub(crate) struct GitHub {
     /// The token that GitHub accepts, and the one that the parameter holds.
     pub(crate) accepted: String,
     pub(crate) kept: String,
+    /// Former names of organizations, under which GitHub finds nothing any more.
+    pub(crate) former: BTreeSet<String>,
     n_made: u64,
 }
 
@@ -77,6 +79,7 @@ impl GitHub {
             jobs: BTreeMap::new(),
             accepted: "ghp_PLANTEDTOKEN1".to_owned(),
             kept: "ghp_PLANTEDTOKEN1".to_owned(),
+            former: BTreeSet::new(),
             n_made: 0,
         };
         for name in ["build-box", "github-runner-0123456789-0123456789ab"] {
@@ -132,6 +135,16 @@ impl GitHub {
         self.n_made
     }
 
+    /// An organization gets another name. GitHub redirects its repositories, and nothing of the organization itself.
+    /// <https://docs.github.com/en/organizations/managing-organization-settings/renaming-an-organization>
+    pub(crate) fn rename(&mut self, from: &str, to: &str) {
+        let (from, to) = (format!("/orgs/{from}"), format!("/orgs/{to}"));
+        for runner in self.runners.values_mut().filter(|runner| runner.target == from) {
+            runner.target.clone_from(&to);
+        }
+        self.former.insert(from);
+    }
+
     pub(crate) fn queue(&mut self, label: &str, length: Duration) {
         self.n_made += 1;
         let job = Job { label: label.to_owned(), length, state: JobState::Queued };
@@ -160,6 +173,15 @@ impl World {
         self.figures.fault("TokenRevoked");
         self.occur("fault", "TokenRevoked");
         Err(refuse(Remote::GitHub, operation, Class::Unauthenticated, "401", "Bad credentials"))
+    }
+
+    /// The same, at a target that has to have its present name.
+    pub(crate) fn sign_in_at(&mut self, operation: &str, target: &GitHubTarget, credential: &Credential) -> Call<()> {
+        self.sign_in(operation, credential)?;
+        if self.github.former.contains(&target.scope.api_prefix()) {
+            return Err(refuse(Remote::GitHub, operation, Class::Missing, "404", "Not Found"));
+        }
+        Ok(())
     }
 
     pub(crate) fn list_runners(&mut self, target: &GitHubTarget) -> Vec<observed::Runner> {

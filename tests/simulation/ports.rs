@@ -329,15 +329,16 @@ impl CloudFormation for Port {
 impl GitHub for Port {
     async fn runners(&self, target: &GitHubTarget, credential: &Credential) -> Call<Vec<Runner>> {
         let look = |world: &mut World| {
-            world.sign_in("GET /actions/runners", credential)?;
+            world.sign_in_at("GET /actions/runners", target, credential)?;
             Ok(world.planted_runners(target))
         };
         self.call(Remote::GitHub, "GET /actions/runners", look).await
     }
 
-    async fn check_administration(&self, _: &GitHubTarget, credential: &Credential) -> Call<Option<String>> {
+    async fn check_administration(&self, target: &GitHubTarget, credential: &Credential) -> Call<Option<String>> {
         const OPERATION: &str = "POST /actions/runners/registration-token";
-        self.call(Remote::GitHub, OPERATION, |world| world.sign_in(OPERATION, credential).map(|()| None)).await
+        self.call(Remote::GitHub, OPERATION, |world| world.sign_in_at(OPERATION, target, credential).map(|()| None))
+            .await
     }
 
     async fn runner_group(&self, _: &GitHubTarget, credential: &Credential, _: &str) -> Call<Option<RunnerGroup>> {
@@ -346,10 +347,10 @@ impl GitHub for Port {
         self.call(Remote::GitHub, OPERATION, look).await
     }
 
-    async fn deregister(&self, _: &GitHubTarget, credential: &Credential, runner: u64) -> Call<Deregistration> {
+    async fn deregister(&self, target: &GitHubTarget, credential: &Credential, runner: u64) -> Call<Deregistration> {
         const OPERATION: &str = "DELETE /actions/runners";
         let effect = |world: &mut World| {
-            world.sign_in(OPERATION, credential)?;
+            world.sign_in_at(OPERATION, target, credential)?;
             Ok(world.deregister(runner))
         };
         self.write(Remote::GitHub, OPERATION, &format!("runner {runner}"), effect).await

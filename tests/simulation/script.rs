@@ -74,6 +74,7 @@ pub(crate) enum What {
     Duplicate,
     NewTemplate,
     NewToken,
+    Rename { from: String, to: String },
 }
 
 /// A pool as its template says it.

@@ -89,6 +89,24 @@ fn a_replacement_that_is_cancelled_leaves_nothing_of_the_new_pool() {
 }
 
 #[test]
+fn the_pool_of_an_organization_that_was_renamed_is_drained_by_what_the_newer_pool_knows() {
+    let renamed = Pool { org: "acme-inc".to_owned(), ..Pool::plain() };
+    let actions = vec![
+        create(),
+        (300, job(900)),
+        (310, What::Rename { from: "acme".to_owned(), to: "acme-inc".to_owned() }),
+        (330, What::Update { stack: 0, pool: Box::new(renamed) }),
+    ];
+    let report = story(Pool { count: 2, drain_secs: 1500, ..Pool::plain() }, 2400, actions);
+    holds(&report);
+    assert_eq!((report.figures.jobs, report.figures.jobs_cut_off), (1, 0), "the job ran to its end");
+    // The Create, the Update, the clean-up of the former pool, and the Delete at the end.
+    assert_eq!(answers(&report), ["SUCCESS"; 4]);
+    let is_left = report.told.iter().any(|line| line.contains("GitHub may still list"));
+    assert!(!is_left, "every registration of the former pool was deleted");
+}
+
+#[test]
 fn a_delete_that_is_delivered_twice_at_once_is_one_delete() {
     let actions = vec![create(), (300, What::Duplicate), (301, What::Delete { stack: 0 })];
     let report = story(Pool { count: 2, ..Pool::plain() }, 310, actions);

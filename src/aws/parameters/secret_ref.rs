@@ -42,6 +42,11 @@ impl<'arn> SecretRef<'arn> {
         (!self.json_key.is_empty()).then_some(self.json_key)
     }
 
+    /// The same secret's key of this name, as ECS takes it.
+    pub(super) fn with_key(&self, key: &str) -> String {
+        format!("{}:{key}:{}:{}", self.arn, self.stage, self.version_id)
+    }
+
     /// The parameter that stands for it.
     ///
     /// By name: a parameter's name has no room for an ARN, whose colons would begin a version. The name is what is in

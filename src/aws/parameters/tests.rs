@@ -61,6 +61,44 @@ async fn the_value_under_a_key_is_picked_out_of_a_json_secret() {
 }
 
 #[tokio::test]
+async fn a_json_secret_without_a_key_is_refused_with_the_arn_that_names_it() {
+    for (value, advised) in [
+        ("{\"ACCESS_TOKEN\": \"planted\"}", ":ACCESS_TOKEN::"),
+        ("{\"ACCESS_TOKEN\": \"planted\", \"uses\": 3}", ":ACCESS_TOKEN::"),
+        ("{\"one\": \"planted\", \"other\": \"planted\"}", ":KEY::"),
+        ("{\"ghp_planted\": \"\"}", ":KEY::"),
+        (" {}\n", ":KEY::"),
+    ] {
+        let error = read(&Replay::default().json(&answer(value)), SECRET).await.unwrap_err();
+        assert_eq!(error.class(), Class::Rejected);
+        let told = format!("the secret is a JSON object; name its key: {SECRET}{advised}");
+        assert_eq!(error.refusal.message, told);
+        assert!(!format!("{error:?} {error}").contains("planted"));
+    }
+    let staged = format!("{SECRET}::AWSPREVIOUS:");
+    let error = read(&Replay::default().json(&answer("{\"token\": \"planted\"}")), &staged).await.unwrap_err();
+    assert!(error.refusal.message.ends_with(&format!("{SECRET}:token:AWSPREVIOUS:")), "{error}");
+}
+
+#[tokio::test]
+async fn a_value_that_wraps_the_credential_in_something_else_is_refused() {
+    for (parameter, value, says) in [
+        ("/ci/token", "{\"ACCESS_TOKEN\": \"planted\"}", "put the credential alone into the parameter"),
+        ("/ci/token", "\"planted\"", "in quotation marks"),
+        (SECRET, "\"planted\"", "in quotation marks"),
+    ] {
+        let error = read(&Replay::default().json(&answer(value)), parameter).await.unwrap_err();
+        assert_eq!(error.class(), Class::Rejected);
+        assert!(error.refusal.message.contains(says), "{error}");
+        assert!(!format!("{error:?} {error}").contains("planted"));
+    }
+    // What looks like JSON and is a credential all the same.
+    for value in ["0123456789", "-----BEGIN RSA PRIVATE KEY-----\nplanted"] {
+        assert!(read(&Replay::default().json(&answer(value)), "/ci/token").await.unwrap().is_some());
+    }
+}
+
+#[tokio::test]
 async fn a_key_that_is_not_there_is_refused_without_showing_the_value() {
     for value in ["{\"pem\": \"planted\"}", "{\"key\": [\"planted\"]}", "planted", "[\"planted\"]"] {
         let replay = Replay::default().json(&answer(value));

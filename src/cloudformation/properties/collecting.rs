@@ -18,9 +18,8 @@ use serde::forward_to_deserialize_any;
 use serde_json::Value;
 
 use super::problems::{Problems, shown_name};
-
-/// Letters of a known name that make it likely when all of them stand in the given one: `RunnerLabels` means `Labels`.
-const PART_CHARS_MIN: usize = 5;
+use super::raw::FORMS;
+use super::unknown;
 
 /// What became of one property: the place at which reading goes on after a problem.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -87,20 +86,6 @@ pub(super) fn names<T: for<'de> Deserialize<'de>>() -> &'static [&'static str] {
     names
 }
 
-/// The known name that somebody most likely meant.
-pub(super) fn nearest<'known>(name: &str, known: &[&'known str]) -> Option<&'known str> {
-    let given = plain(name);
-    let likeness = |candidate: &str| {
-        let candidate = plain(candidate);
-        let is_part = candidate.len() >= PART_CHARS_MIN && given.contains(&candidate);
-        let typo = strsim::normalized_damerau_levenshtein(&given, &candidate);
-        // The second likes a common beginning, the first a common length.
-        let score = f64::midpoint(typo, strsim::jaro_winkler(&given, &candidate));
-        if is_part { score.max(0.9) } else { score }
-    };
-    known.iter().copied().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
-}
-
 /// `A, B or C`.
 fn either(names: &[&str]) -> String {
     match names {
@@ -163,7 +148,8 @@ impl<'de> Reader<'de, '_> {
     fn noted<T>(&self, read: Result<T, Unfit>) -> Result<T, Unfit> {
         read.map_err(|unfit| {
             if let Unfit::Wanted(accepted) = unfit {
-                self.problems.borrow_mut().unfit(&self.at, self.value, &accepted);
+                let form = FORMS.iter().find(|(at, _)| *at == self.at).map_or(accepted.as_str(), |(_, form)| form);
+                self.problems.borrow_mut().unfit(&self.at, self.value, form);
             }
             Unfit::Noted
         })
@@ -217,8 +203,7 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
             return self.noted(Err(Unfit::Wanted(format!("a map with {}", fields.join(", ")))));
         };
         for name in map.keys().filter(|name| !fields.contains(&name.as_str())) {
-            let nearest = nearest(name, fields).unwrap_or_default();
-            let advice = format!("the nearest known name is {nearest}");
+            let advice = unknown::advice(name, &self.at, fields);
             self.problems.borrow_mut().add(&self.below(name), "is unknown", advice);
         }
         let read = self.entries(visitor, Some(fields));

@@ -8,7 +8,7 @@ use crate::pool::spec::{Administrator, Credentials, GitHubHost, GitHubTarget, Pa
 use super::collecting::Field;
 use super::problems::{Problems, is_credential_itself};
 use super::raw::Raw;
-use super::shapes::{fitting, is_name, is_parameter, is_secret_arn};
+use super::shapes::{fitting, is_name, is_parameter, is_secret_arn, is_whole_reference};
 use super::stringly::Text;
 
 /// Characters of an account's, a repository's or an enterprise's name; GitHub itself stops earlier.
@@ -94,7 +94,7 @@ pub(super) fn administrator(
     target: Option<&GitHubTarget>,
     problems: &mut Problems,
 ) -> Option<Administrator> {
-    let access_token = read_by_us("AccessTokenParameter", "the access token", &raw.access_token_parameter, problems);
+    let access_token = parameter("AccessTokenParameter", "the access token", &raw.access_token_parameter, problems);
     let app = if has_app(raw) { app(raw, target, problems) } else { None };
     access_token.map(Administrator::AccessToken).or(app)
 }
@@ -119,19 +119,13 @@ pub(super) fn parameter(path: &str, what: &str, field: &Field<Text>, problems: &
         );
         return None;
     }
-    Some(ParameterRef(text.to_owned()))
-}
-
-/// The same for a credential that the function itself reads: it takes a secret as a whole.
-fn read_by_us(path: &str, what: &str, field: &Field<Text>, problems: &mut Problems) -> Option<ParameterRef> {
-    let parameter = parameter(path, what, field, problems)?;
-    // `arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME`, and behind that what ECS alone understands.
-    if parameter.is_secrets_manager() && parameter.0.split(':').count() > 7 {
-        let advice = format!("give a secret that holds {what} alone, by its ARN");
-        problems.add(path, "picks a key or version out of a secret", advice);
+    if is_secret_arn(text) && !is_whole_reference(text) {
+        let advice = "end it in :KEY:: for a key of a JSON secret, in :KEY:STAGE: or :KEY::VERSION-ID for a version of \
+            it, or in nothing for the whole secret, as ECS takes it";
+        problems.add(path, "has another number of colons behind the secret's name than three", advice);
         return None;
     }
-    Some(parameter)
+    Some(ParameterRef(text.to_owned()))
 }
 
 fn app(raw: &Raw, target: Option<&GitHubTarget>, problems: &mut Problems) -> Option<Administrator> {
@@ -144,7 +138,7 @@ fn app(raw: &Raw, target: Option<&GitHubTarget>, problems: &mut Problems) -> Opt
     let is_number = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
     let id = fitting("AppId", &raw.app_id, is_number, "the App's numeric id", problems);
     let what = "the App's private key";
-    let private_key = read_by_us("AppPrivateKeyParameter", what, &raw.app_private_key_parameter, problems);
+    let private_key = parameter("AppPrivateKeyParameter", what, &raw.app_private_key_parameter, problems);
     let owner = || match &target?.scope {
         Scope::Organization(name) | Scope::Repository { owner: name, .. } => Some(name.clone()),
         Scope::Enterprise(_) => None,

@@ -26,6 +26,13 @@ const STOP_TIMEOUT_SECS_MAX: u32 = 172_800;
 /// Seconds. <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ManagedScaling.html>
 const WARMUP_SECS_MAX: u32 = 10_000;
 
+/// What is accepted for properties whose shape is a list or a map of something, in the words of the template.
+pub(super) const FORMS: &[(&str, &str)] = &[
+    ("Environment", "a map from names to values, such as {NAME: value}, and not ECS's list of {Name, Value}"),
+    ("Secrets", "a map from names to parameters, such as {NAME: /parameter}, and not ECS's list of {Name, ValueFrom}"),
+    ("Tags", "a list of maps, such as [{Key: team, Value: ci}]"),
+];
+
 /// Every property, in the order of the README's table.
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Default, Deserialize)]

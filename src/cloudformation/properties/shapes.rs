@@ -58,6 +58,23 @@ pub(super) fn is_secret_arn(text: &str) -> bool {
     is_arn(text, "secretsmanager", "secret:")
 }
 
+/// Whether such an ARN ends with the secret's name, or goes on with the three parts that ECS reads behind it:
+/// `:JSON-KEY:STAGE:VERSION-ID`, each of which may be empty.
+///
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html>
+pub(super) fn is_whole_reference(secret_arn: &str) -> bool {
+    matches!(secret_arn.split(':').count(), 7 | 10)
+}
+
+/// A Secrets Manager secret as a whole, by its ARN or, in the same account and Region, by its name.
+///
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RepositoryCredentials.html>,
+/// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html>
+pub(super) fn is_whole_secret(text: &str) -> bool {
+    let is_named = is_name(text, "/_+=.@-", 512);
+    is_named || (is_secret_arn(text) && text.split(':').count() == 7)
+}
+
 /// A Parameter Store parameter's name or ARN.
 ///
 /// <https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-su-create.html>

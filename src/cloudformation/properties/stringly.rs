@@ -9,6 +9,13 @@ use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Unexpected, Visitor
 
 use super::collecting::Field;
 
+/// What stands between items in notations other than ours, or around a list in them: JSON, YAML, shells, spreadsheets.
+const FOREIGN_MARKS: &[char] = &[';', '|', '[', ']', '{', '}', '"', '\n', '\r', '\t'];
+
+/// The forms of a list that are accepted.
+const LIST_FORMS: &str = "a list, or one text with commas between its items, such as a,b, none of them empty; an item \
+    with a space in it as an item of a list";
+
 /// A bound that is no bound for people: what ECS and Auto Scaling take at most is a signed 32-bit number.
 pub(super) const UNBOUNDED: u32 = 2_147_483_647;
 
@@ -144,11 +151,11 @@ struct Item(String);
 
 impl<'de> Deserialize<'de> for Item {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let accepted = "a text without commas";
+        let accepted = "a text without commas, semicolons, vertical bars, brackets, quotation marks and line breaks";
         let text = deserializer.deserialize_any(ScalarVisitor { accepted })?;
         match text.trim() {
             "" => Err(D::Error::custom(accepted)),
-            trimmed if trimmed.contains(',') => Err(D::Error::custom(accepted)),
+            trimmed if trimmed.contains(',') || trimmed.contains(FOREIGN_MARKS) => Err(D::Error::custom(accepted)),
             trimmed => Ok(Self(trimmed.to_owned())),
         }
     }
@@ -160,12 +167,14 @@ impl<'de> Visitor<'de> for TextsVisitor {
     type Value = Texts;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list, or texts with commas between them, none of them empty")
+        f.write_str(LIST_FORMS)
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Texts, E> {
         let items: Vec<&str> = text.split(',').map(str::trim).collect();
-        if items.contains(&"") {
+        // `gpu big` is a list to some, and a label that no job asks for to GitHub.
+        let is_spaced = matches!(items.as_slice(), [only] if only.contains(char::is_whitespace));
+        if items.contains(&"") || is_spaced || text.trim().contains(FOREIGN_MARKS) {
             return Err(E::invalid_value(Unexpected::Str(text), &self));
         }
         Ok(Texts(items.into_iter().map(|item| Field::Given(Item(item.to_owned()))).collect()))

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use crate::pool::spec::{LogSpec, TaskSpec};
 
-use super::problems::Problems;
+use super::problems::{Problems, is_credential_itself};
 use super::raw::Raw;
-use super::shapes::{has_space, is_name, is_role_arn, is_secret_arn, optional};
+use super::shapes::{has_space, is_name, is_role_arn, is_whole_secret, optional};
 
 const DEFAULT_IMAGE: &str = "myoung34/github-runner:ubuntu-noble";
 const DEFAULT_MEMORY_RESERVATION_MIB: u32 = 500;
@@ -25,8 +25,9 @@ pub(super) fn task(raw: &Raw, problems: &mut Problems) -> TaskSpec {
     let credentials = optional(
         "RepositoryCredentialsParameter",
         &raw.repository_credentials_parameter,
-        is_secret_arn,
-        "the ARN of the Secrets Manager secret with the registry's user name and password",
+        // ECS reads the whole secret, a JSON object with two keys of its own.
+        |text| is_whole_secret(text) && !is_credential_itself(text),
+        "the name or the ARN of the Secrets Manager secret with the registry's username and password",
         problems,
     );
     let memory_reservation_mib = raw.memory_reservation.get().map_or(DEFAULT_MEMORY_RESERVATION_MIB, |mib| mib.0);

@@ -35,6 +35,7 @@ fn request(event: &Value) -> Request {
     match decode(event) {
         Decoded::Request(request) => *request,
         Decoded::Unanswerable(why) => panic!("{why}"),
+        Decoded::NoRequest => panic!("no request: {event}"),
     }
 }
 
@@ -79,14 +80,20 @@ fn an_event_without_a_usable_response_url_is_unanswerable_and_says_so_without_it
         with("ResponseURL", json!("PLANTED")),
         with("ResponseURL", json!("http://bucket.example/?X-Amz-Signature=PLANTED")),
         with("ResponseURL", json!("ftp://127.0.0.1/?X-Amz-Signature=PLANTED")),
-        json!(null),
-        json!([]),
-        json!("PLANTED"),
+        // As CDK's provider framework passes a request on.
+        with("ResponseURL", json!("...")),
+        json!({ "RequestType": "Delete" }),
+        json!({ "GitHubRunnerPoolContinuation": 2, "request": "PLANTED" }),
     ] {
         let Decoded::Unanswerable(why) = decode(&event) else { panic!("{event}") };
         assert!(!why.contains("PLANTED"), "{why}");
     }
-    assert!(matches!(decode(&with("ResponseURL", json!("http://127.0.0.1:1/x"))), Decoded::Request(_)));
+    for local in ["http://127.0.0.1:1/x", "http://host.docker.internal:4566/x"] {
+        assert!(matches!(decode(&with("ResponseURL", json!(local))), Decoded::Request(_)));
+    }
+    for event in [json!(null), json!([]), json!("PLANTED"), json!({ "hello": "world" })] {
+        assert_eq!(decode(&event), Decoded::NoRequest, "{event}");
+    }
 }
 
 #[test]

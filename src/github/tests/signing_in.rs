@@ -78,6 +78,19 @@ async fn an_app_signs_in_as_its_installation_and_asks_for_one_permission() {
 }
 
 #[tokio::test]
+async fn an_app_finds_a_repository_that_was_renamed_by_its_id() {
+    let stub = Stub::start(super::renamed);
+    let runners = client(&JumpClock::new()).runners(&stub.target(rocket()), &app()).await.unwrap();
+    assert_eq!(runners.len(), 3);
+    let seen = stub.seen();
+    let minted = seen.iter().find(|request| request.method == "POST").unwrap();
+    assert_eq!(
+        serde_json::from_str::<Value>(&minted.body).unwrap(),
+        json!({"repository_ids": [7], "permissions": {"administration": "write"}})
+    );
+}
+
+#[tokio::test]
 async fn an_app_s_token_serves_until_shortly_before_it_expires() {
     let clock = JumpClock::new();
     let stub = github_with_app(&clock, |_| true);

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::barren::{Barren, Manner, event, invocation, run, settings};
-use crate::handler::handle;
+use crate::handler::{HandleError, handle};
 use crate::pool::refusal::Class;
 
 /// An event of the on-failure queue, about this one.
@@ -51,6 +51,24 @@ async fn what_was_answered_before_lambda_gave_it_up_is_answered_the_same() {
     let world = Barren::new(Manner::IsEmpty);
     let first = run(&world, &event("Create")).await;
     assert_eq!(run(&world, &given_up(&event("Create"))).await, first);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_came_by_sns_is_answered_when_lambda_gives_it_up() {
+    let bare = event("Create");
+    let sns = json!({ "Records": [{ "EventSource": "aws:sns", "Sns": { "Message": bare.to_string() } }] });
+    let answer = run(&Barren::new(Manner::IsEmpty), &given_up(&sns)).await;
+    assert_eq!((&answer["Status"], &answer["RequestId"]), (&json!("FAILED"), &bare["RequestId"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_lambda_gave_up_and_cannot_be_answered_stays_in_the_queue() {
+    let world = Barren::new(Manner::IsEmpty);
+    let mut nowhere = event("Create");
+    nowhere["ResponseURL"] = json!("...");
+    let error = handle(&world, &settings(), &given_up(&nowhere), &invocation()).await.unwrap_err();
+    assert!(matches!(error, HandleError::NotAnswerable(_)), "{error}");
+    assert!(world.answers.borrow().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -104,7 +104,7 @@ fn reshape(
         return match retire(held, record, seen, Leavers { tasks: &live, quota: live.len() }, at) {
             Progress::Gone => None,
             Progress::Next(decision) => Some(decision),
-            Progress::Overdue { left } => Some(overdue(goal, &left)),
+            Progress::Overdue { left } => Some(overdue(goal, seen, &left)),
         };
     }
     let lowers = wanted.desired_count < service.shape.desired_count;
@@ -310,7 +310,7 @@ fn retire_old(
                 }
                 return Some(decision);
             }
-            Progress::Overdue { left } => return Some(overdue(goal, &left)),
+            Progress::Overdue { left } => return Some(overdue(goal, seen, &left)),
         }
     }
     let n_newest = u32::try_from(n_newest).unwrap_or(u32::MAX);
@@ -337,8 +337,9 @@ fn primary(service: &Service) -> Option<&Deployment> {
     service.deployments.iter().find(|deployment| deployment.is_primary)
 }
 
-fn overdue(goal: &Present, left: &[String]) -> Decision {
-    Decision::Answer(Outcome::failed(report::drain_overdue(&goal.spec.manners, left)))
+fn overdue(goal: &Present, seen: &Observed, left: &[String]) -> Decision {
+    let administrator = goal.spec.credentials.administrator.as_ref();
+    Decision::Answer(Outcome::failed(report::drain_overdue(&goal.spec.manners, administrator, seen, left)))
 }
 
 /// The protection that a failed request leaves behind is lifted where ECS has no task to stop: every one is of the newest

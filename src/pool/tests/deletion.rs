@@ -1,11 +1,14 @@
 use std::time::Duration;
 
-use super::support::{Model, absent, foreign, instance, names, prefix, present, spec};
-use crate::pool::decision::Outcome;
-use crate::pool::observed::GitHubView;
+use super::support::{Model, POLL, absent, foreign, instance, names, prefix, present, spec};
+use crate::pool::continuation::Goal;
+use crate::pool::decision::{Moment, Outcome};
+use crate::pool::observed::{GitHubView, Observed, Runner};
 use crate::pool::plan::Step;
+use crate::pool::record::PoolRecord;
 use crate::pool::refusal::{Class, Refusal, Remote};
-use crate::pool::spec::OnDeregisterFailure;
+use crate::pool::report::drain_overdue;
+use crate::pool::spec::{OnDeregisterFailure, OnDrainTimeout, Scope};
 
 fn built() -> Model {
     let mut model = Model::empty();
@@ -56,6 +59,60 @@ fn delete_of_what_never_was_succeeds_at_once() {
     let mut model = Model::empty();
     assert!(matches!(model.run(&mut absent(&spec())), Outcome::Succeeded { .. }));
     assert_eq!(names(&model.taken), Vec::<&str>::new());
+}
+
+#[test]
+fn delete_of_what_was_never_built_says_nothing_of_runners_whether_or_not_github_lets_us_in() {
+    for github in [revoked(), GitHubView::NoCredential] {
+        let mut model = Model::empty();
+        model.seen.github = github;
+        let mut held = absent(&spec());
+        let Goal::Absent(goal) = &mut held.goal else { panic!("a Delete") };
+        goal.record = Some(PoolRecord::of(&held.id, &spec()));
+        assert_eq!(model.run(&mut held), Outcome::Succeeded { attributes: Default::default(), notes: vec![] });
+    }
+}
+
+#[test]
+fn a_pool_whose_credential_was_revoked_is_not_said_to_have_jobs_when_its_delete_fails() {
+    let mut model = built();
+    model.seen.github = revoked();
+    let mut strict = spec();
+    strict.manners.on_drain_timeout = OnDrainTimeout::Fail;
+    let Outcome::Failed { reason } = model.run(&mut absent(&strict)) else { panic!("succeeded") };
+    assert!(!reason.contains("still has a running job") && !reason.contains("cancel them"), "{reason}");
+    insta::assert_snapshot!(reason, @"After DrainTimeout (30 min) 2 tasks may still have a running job (arn:aws:ecs:eu-central-1:111122223333:task/build/3, arn:aws:ecs:eu-central-1:111122223333:task/build/4), which is presumed because it is not known: GitHub GET /orgs/acme/actions/runners refused (401): Bad credentials. OnDrainTimeout is Fail, so nothing was stopped. Correct that, then try again; or set OnDrainTimeout to Cancel, which stops them.");
+}
+
+#[test]
+fn what_is_known_of_jobs_is_told_apart_from_what_is_presumed() {
+    let busy = Runner { is_busy: true, is_online: true, ..foreign(1, "runner-1", "x") };
+    let seen = Observed { github: GitHubView::Runners(vec![busy]), ..Observed::default() };
+    let told = |seen: &Observed, left: &[&str]| {
+        let left: Vec<String> = left.iter().map(|name| (*name).to_owned()).collect();
+        drain_overdue(&spec().manners, spec().credentials.administrator.as_ref(), seen, &left)
+    };
+    insta::assert_snapshot!(told(&seen, &["runner-1"]), @"1 runner still has a running job (runner-1) after DrainTimeout (30 min), and OnDrainTimeout is Fail, so nothing was stopped. Wait for the jobs or cancel them in GitHub, then try again; or raise DrainTimeout.");
+    insta::assert_snapshot!(told(&seen, &["runner-1", "arn:task/2"]), @"1 runner still has a running job (runner-1) after DrainTimeout (30 min), and OnDrainTimeout is Fail, so nothing was stopped. Wait for the jobs or cancel them in GitHub, then try again; or raise DrainTimeout. Beside those, 1 task may still have a running job (arn:task/2), which is presumed because it is not known: no runner on GitHub's list has a name that leads to it. Look in GitHub whether they work, then try again; or set OnDrainTimeout to Cancel, which stops them.");
+    insta::assert_snapshot!(told(&seen, &["arn:task/2", "arn:task/3"]), @"After DrainTimeout (30 min) 2 tasks may still have a running job (arn:task/2, arn:task/3), which is presumed because it is not known: no runner on GitHub's list has a name that leads to it. OnDrainTimeout is Fail, so nothing was stopped. Look in GitHub whether they work, then try again; or set OnDrainTimeout to Cancel, which stops them.");
+    let blind = Observed { github: GitHubView::NoCredential, ..Observed::default() };
+    insta::assert_snapshot!(told(&blind, &["arn:task/2"]), @"After DrainTimeout (30 min) 1 task may still have a running job (arn:task/2), which is presumed because it is not known: RunnerTokenParameter alone gives no access to GitHub. OnDrainTimeout is Fail, so nothing was stopped. Look in GitHub whether they work, then try again; or set OnDrainTimeout to Cancel, which stops them.");
+}
+
+#[test]
+fn a_newer_way_to_github_takes_the_place_of_the_pool_s_own() {
+    let mut model = built();
+    let mut held = absent(&spec());
+    let own = held.record(&model.seen).unwrap();
+    let mut newer = own.reach().unwrap();
+    assert_eq!(newer.clone().beside(&own), None);
+    newer.github.scope = Scope::Organization("acme-inc".to_owned());
+    assert_eq!(newer.clone().beside(&own), Some(newer.clone()));
+    model.seen.newer_reach = Some(newer.clone());
+    held.memory.note_look(Some(&own), &model.seen, Moment { now: model.now, poll: POLL });
+    model.seen.newer_reach = None;
+    let now = held.record(&model.seen).unwrap();
+    assert_eq!((now.github, now.mark), (newer.github, own.mark));
 }
 
 #[test]

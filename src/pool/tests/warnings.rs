@@ -71,6 +71,49 @@ fn a_version_is_too_old_old_or_as_new_as_any() {
 }
 
 #[test]
+fn a_property_that_a_pinned_image_does_not_know_is_warned_of_with_the_oldest_that_does() {
+    let workdir = |image: &str, workdir: &str| {
+        let mut with_workdir = with_image(image);
+        with_workdir.runner.workdir = workdir.to_owned();
+        warned(with_workdir, &[], &[])
+    };
+    assert_eq!(
+        workdir("myoung34/github-runner:2.335.1-ubuntu-jammy", "/srv/runner/work"),
+        ["RunnerWorkdir: the image myoung34/github-runner:2.335.1-ubuntu-jammy does not know RUNNER_WORKDIR_ROOT, so \
+          jobs work in /_work of the container and not in /srv/runner/work; take an image of 2.336.0 or newer, or leave \
+          RunnerWorkdir out"]
+    );
+    for (image, folder) in [
+        ("myoung34/github-runner:2.335.1-ubuntu-jammy", "/_work"),
+        ("myoung34/github-runner:2.336.0-ubuntu-jammy", "/srv/runner/work"),
+        ("myoung34/github-runner:ubuntu-noble", "/srv/runner/work"),
+        ("acme/runner:1.2.3", "/srv/runner/work"),
+    ] {
+        assert_eq!(workdir(image, folder), Vec::<String>::new(), "{image} {folder}");
+    }
+
+    let host = |image: &str, authority: &str| {
+        let mut elsewhere = with_image(image);
+        elsewhere.github.host = GitHubHost { scheme: Scheme::Https, authority: authority.to_owned() };
+        warned(elsewhere, &[], &[])
+    };
+    assert_eq!(
+        host("myoung34/github-runner:2.334.0", "acme.ghe.com"),
+        [
+            "GitHubUrl: the image myoung34/github-runner:2.334.0 does not know GITHUB_API_HOST, so its runners do not find \
+          api.acme.ghe.com; take an image of 2.335.0 or newer"
+        ]
+    );
+    for (image, authority) in [
+        ("myoung34/github-runner:2.335.0", "acme.ghe.com"),
+        ("myoung34/github-runner:2.334.0", "github.example"),
+        ("myoung34/github-runner:2.334.0", "github.com"),
+    ] {
+        assert_eq!(host(image, authority), Vec::<String>::new(), "{image} {authority}");
+    }
+}
+
+#[test]
 fn a_runner_that_updates_itself_is_not_warned_of() {
     let mut updating = with_image("myoung34/github-runner:2.330.0");
     updating.runner.disable_auto_update = false;
@@ -83,7 +126,8 @@ fn an_enterprise_server_has_its_own_oldest_version() {
     server.github.host = GitHubHost { scheme: Scheme::Https, authority: "github.example".to_owned() };
     assert_eq!(warned(server.clone(), &[], &[]), Vec::<String>::new());
     server.github.host.authority = "acme.ghe.com".to_owned();
-    assert_eq!(warned(server, &[], &[]).len(), 1);
+    let found = warned(server, &[], &[]);
+    assert_eq!(found.iter().filter(|said| said.starts_with("Image: GitHub registers no runner older")).count(), 1);
 }
 
 #[test]
@@ -109,6 +153,20 @@ fn the_clusters_that_user_data_names_are_found_where_they_stand_as_they_are() {
         // What is filled in later cannot be told, and a comment is none.
         ("echo ECS_CLUSTER=$NAME >> f; echo ECS_CLUSTER=${NAME}; echo ECS_CLUSTER=ci-$STAGE; ECS_CLUSTER=`name`", &[]),
         ("# ECS_CLUSTER=example\nECS_CLUSTER=\n", &[]),
+        // By its ARN, as the agent takes it.
+        ("echo ECS_CLUSTER=arn:aws:ecs:us-east-1:012345678901:cluster/ci >> /etc/ecs/ecs.config", &["ci"]),
+        ("ECS_CLUSTER='arn:aws-cn:ecs:cn-north-1:1:cluster/a_b'", &["a_b"]),
+        ("[settings.ecs]\ncluster = \"arn:aws:ecs:us-east-1:1:cluster/rocket\"", &["rocket"]),
+        ("ECS_CLUSTER=arn:aws:ecs:us-east-1:1:cluster/$NAME\nECS_CLUSTER=arn:aws:ecs:$REGION:1:cluster/x", &[]),
+        // A line that only looks for the setting, or edits a text, sets nothing.
+        ("grep -q ECS_CLUSTER=default /etc/ecs/ecs.config || echo ECS_CLUSTER=ci >> /etc/ecs/ecs.config", &["ci"]),
+        ("if ! grep -q '^ECS_CLUSTER=default' /etc/ecs/ecs.config; then exit 1; fi", &[]),
+        ("if [ \"$LINE\" = ECS_CLUSTER=default ]; then true; fi; [[ $X == *ECS_CLUSTER=a* ]] && exit", &[]),
+        ("/usr/bin/test x = ECS_CLUSTER=a; while grep -c 'ECS_CLUSTER=b' f; do sleep 1; done", &[]),
+        ("sudo sed -i 's|ECS_CLUSTER=default|ECS_CLUSTER=build|' f", &[]),
+        ("cat f | awk '/ECS_CLUSTER=default/ { print; }'; (grep ECS_CLUSTER=c f)", &[]),
+        ("MY_ECS_CLUSTER=other; echo $ECS_CLUSTER=x; echo ECS_CLUSTER=ci # was ECS_CLUSTER=default", &["ci"]),
+        ("echo \"ECS_CLUSTER=ci; for x in grep\" > f", &["ci"]),
         ("yum install -y docker", &[]),
     ];
     for (text, wanted) in cases {

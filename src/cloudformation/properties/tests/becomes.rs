@@ -75,6 +75,31 @@ fn a_registration_token_alone_administers_nothing() {
 }
 
 #[test]
+fn every_credential_may_be_a_key_or_a_version_of_a_secret_as_ecs_takes_it() {
+    let arn = "arn:aws:secretsmanager:eu-west-1:1:secret:github-runner-pool/x-AbCdEf";
+    for behind in ["", ":token::", ":token:AWSCURRENT:", "::AWSPREVIOUS:", ":::0a1b", ":token::0a1b"] {
+        let given = format!("{arn}{behind}");
+        let reference = ParameterRef(given.clone());
+        let by_token = spec(&json!({ "AccessTokenParameter": given, "Secrets": { "NPM": given } }));
+        assert_eq!(by_token.credentials.administrator, Some(Administrator::AccessToken(reference.clone())));
+        assert_eq!(by_token.runner.secrets["NPM"], reference);
+        let by_app = spec(&json!({ "AccessTokenParameter": null, "AppId": "1", "AppPrivateKeyParameter": given }));
+        let Some(Administrator::App { private_key, .. }) = by_app.credentials.administrator else { panic!("no App") };
+        assert_eq!(private_key, reference);
+        let by_registration = spec(&json!({ "AccessTokenParameter": null, "RunnerTokenParameter": given }));
+        assert_eq!(by_registration.credentials.runner_token, Some(reference));
+    }
+}
+
+#[test]
+fn the_registry_s_credentials_are_a_secret_s_arn_or_its_name() {
+    for given in ["arn:aws:secretsmanager:eu-west-1:1:secret:registry-AbCdEf", "registry", "ci/registry@docker.io"] {
+        let spec = spec(&json!({ "RepositoryCredentialsParameter": given }));
+        assert_eq!(spec.task.repository_credentials.as_deref(), Some(given));
+    }
+}
+
+#[test]
 fn lists_come_as_lists_or_with_commas() {
     let labels = |value: Value| spec(&json!({ "Labels": value })).runner.labels;
     assert_eq!(labels(json!(["gpu", "Big one", "GPU"])), ["gpu", "Big one"]);

@@ -97,10 +97,6 @@ fn credentials_that_do_not_go_together_are_told_apart() {
     insta::assert_snapshot!(each(&json!({ "ExecutionRoleArn": null })), @r"
     ExecutionRoleArn is missing: give the role with which ECS reads the container's secrets (ssm:GetParameters or secretsmanager:GetSecretValue)
     ");
-    insta::assert_snapshot!(
-        each(&json!({ "AccessTokenParameter": "arn:aws:secretsmanager:eu-west-1:1:secret:x-AbCdEf:token::" })), @r"
-    AccessTokenParameter picks a key or version out of a secret: give a secret that holds the access token alone, by its ARN
-    ");
     insta::assert_snapshot!(each(&json!({ "AccessTokenParameter": "ci/token" })), @r"
     AccessTokenParameter does not fit (its value is not repeated here): give a Parameter Store parameter's name (from its leading slash on) or ARN, or a Secrets Manager secret's ARN
     ");
@@ -115,11 +111,11 @@ fn the_runner_and_its_variables_are_checked() {
     RunnerNamePrefix is "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa": give up to 36 letters, digits, hyphens, underscores and dots
     "#);
     insta::assert_snapshot!(each(&json!({ "Labels": ["ok", "a,b", ""] })), @r#"
-    Labels[1] is "a,b": give a text without commas
-    Labels[2] is empty: give a text without commas
+    Labels[1] is "a,b": give a text without commas, semicolons, vertical bars, brackets, quotation marks and line breaks
+    Labels[2] is empty: give a text without commas, semicolons, vertical bars, brackets, quotation marks and line breaks
     "#);
     insta::assert_snapshot!(each(&json!({ "Labels": "a,,b" })), @r#"
-    Labels is "a,,b": give a list, or texts with commas between them, none of them empty
+    Labels is "a,,b": give a list, or one text with commas between its items, such as a,b, none of them empty; an item with a space in it as an item of a list
     "#);
     insta::assert_snapshot!(
         each(&json!({ "OrgName": null, "RepoUrl": "https://github.com/a/b", "RunnerGroup": "Trusted" })), @r"
@@ -214,7 +210,7 @@ fn tags_are_checked_one_by_one() {
     insta::assert_snapshot!(each(&json!({ "Tags": many })), @r"
     Tags has 47 tags: give at most 46: AWS allows 50, and the pool's own are among them
     ");
-    insta::assert_snapshot!(each(&json!({ "Tags": { "team": "x" } })), @"Tags is a map: give a list");
+    insta::assert_snapshot!(each(&json!({ "Tags": { "team": "x" } })), @"Tags is a map: give a list of maps, such as [{Key: team, Value: ci}]");
 }
 
 #[test]
@@ -244,11 +240,111 @@ fn an_unknown_property_names_the_nearest_known_one() {
         ("RepoURL", "RepoUrl"),
         ("ServiceTimout", "ServiceTimeout"),
         ("InstanceType", "InstanceTypes"),
+        ("Lables", "Labels"),
+        ("MemoryLimit", "Memory"),
+        ("RUNNER_WORKDIR_ROOT", "RunnerWorkdir"),
+        ("EphemeralRunner", "Ephemeral"),
+        ("ExecutionRole", "ExecutionRoleArn"),
+        ("MaxSize", "MaxInstances"),
+        ("RunnerPrefix", "RunnerNamePrefix"),
+        ("LaunchTemplateSpecification", "LaunchTemplate"),
+        ("DrainTime", "DrainTimeout"),
+        ("RunnerToken", "RunnerTokenParameter"),
+        ("AppPrivateKey", "AppPrivateKeyParameter"),
     ] {
         let told = reason(&json!({ given: "PLANTED" }));
         assert!(told.contains(&format!("{given} is unknown: the nearest known name is {meant}")), "{told}");
         assert!(!told.contains("PLANTED"), "{told}");
     }
+}
+
+#[test]
+fn an_unknown_property_that_is_like_none_names_none() {
+    for given in ["Foo", "Colour", "Schedule", "Webhook", "Vault", "Rotation", "Notes", "X", "Étoile"] {
+        let told = reason(&json!({ given: "PLANTED" }));
+        assert!(
+            told.contains(&format!("{given} is unknown: take it out: no property has a name like {given}")),
+            "{told}"
+        );
+        assert!(!told.contains("PLANTED"), "{told}");
+    }
+    insta::assert_snapshot!(each(&json!({ "Tags": [{ "Key": "a", "Value": "b", "PropagateAtLaunch": "true" }] })), @r"
+    Tags[0].PropagateAtLaunch is unknown: take it out: known are Key, Value
+    ");
+}
+
+#[test]
+fn a_property_of_an_ecs_task_definition_is_told_what_takes_its_place_or_that_nothing_does() {
+    insta::assert_snapshot!(each(&json!({
+        "Volumes": [{ "Name": "cache", "Host": { "SourcePath": "/cache" } }],
+        "MountPoints": [],
+        "LogConfiguration": {},
+        "RequiresCompatibilities": ["FARGATE"],
+        "PlacementConstraints": [],
+        "EntryPoint": ["sh"],
+        "network_mode": "host",
+        "SecurityGroupIds": ["sg-1"],
+    })), @r"
+    EntryPoint is unknown: nothing takes its place: the container starts as its Image says, with the variables of Environment
+    LogConfiguration is unknown: give LogGroup, and LogStreamPrefix if need be
+    MountPoints is unknown: nothing takes its place: the pool mounts RunnerWorkdir and, with DockerSocket, Docker's socket, and no other path
+    PlacementConstraints is unknown: give DistinctInstances for one runner on an instance; nothing takes the place of others
+    RequiresCompatibilities is unknown: take it out: runners are tasks on EC2 instances
+    SecurityGroupIds is unknown: write it into the launch template that LaunchTemplate names
+    Volumes is unknown: nothing takes its place: the pool mounts RunnerWorkdir and, with DockerSocket, Docker's socket, and no other path
+    network_mode is unknown: nothing takes its place: runners have ECS's bridge network, and the network of their instances follows from Subnets and the launch template
+    ");
+}
+
+#[test]
+fn a_list_in_another_notation_is_told_the_accepted_one() {
+    for given in [
+        "gpu;big",
+        "gpu|big",
+        "[gpu, big]",
+        "[\"gpu\",\"big\"]",
+        "gpu\nbig",
+        "- gpu\n- big",
+        "gpu big",
+        "{gpu}",
+        "gpu\tbig",
+        "${Label}",
+        "\"gpu\"",
+        "gpu;big,linux",
+    ] {
+        for name in ["Labels", "Subnets", "InstanceTypes"] {
+            let told = each(&json!({ name: given }));
+            assert!(told.starts_with(&format!("{name} is \"")), "{told}");
+            assert!(told.contains("give a list, or one text with commas between its items, such as a,b"), "{told}");
+        }
+    }
+    insta::assert_snapshot!(each(&json!({ "Labels": ["gpu;big", "[x]", "big one"] })), @r#"
+    Labels[0] is "gpu;big": give a text without commas, semicolons, vertical bars, brackets, quotation marks and line breaks
+    Labels[1] is "[x]": give a text without commas, semicolons, vertical bars, brackets, quotation marks and line breaks
+    "#);
+    insta::assert_snapshot!(each(&json!({
+        "Environment": [{ "Name": "A", "Value": "1" }],
+        "Secrets": [{ "Name": "B", "ValueFrom": "/b" }],
+        "Tags": "team=ci",
+        "Labels": { "gpu": "true" },
+    })), @r#"
+    Labels is a map: give a list, or one text with commas between its items, such as a,b, none of them empty; an item with a space in it as an item of a list
+    Environment is a list: give a map from names to values, such as {NAME: value}, and not ECS's list of {Name, Value}
+    Secrets is a list: give a map from names to parameters, such as {NAME: /parameter}, and not ECS's list of {Name, ValueFrom}
+    Tags is "team=ci": give a list of maps, such as [{Key: team, Value: ci}]
+    "#);
+}
+
+#[test]
+fn a_secret_arn_has_nothing_or_three_parts_behind_the_name() {
+    let arn = "arn:aws:secretsmanager:eu-west-1:1:secret:x-AbCdEf";
+    for behind in [":token", ":token:", ":token:::", ":"] {
+        let told = each(&json!({ "AccessTokenParameter": format!("{arn}{behind}") }));
+        assert!(told.contains("another number of colons") && told.contains(":KEY::"), "{told}");
+    }
+    insta::assert_snapshot!(each(&json!({ "RepositoryCredentialsParameter": format!("{arn}:password::") })), @r"
+    RepositoryCredentialsParameter does not fit (its value is not repeated here): give the name or the ARN of the Secrets Manager secret with the registry's username and password
+    ");
 }
 
 #[test]

@@ -1,0 +1,126 @@
+//! What is told of a refused call: how to let a credential be read, and the command for a role that never comes.
+
+use std::time::Duration;
+
+use super::support::{POLL, T0, present, spec};
+use crate::pool::decision::{Decision, Moment, Outcome, Waiting, decide};
+use crate::pool::observed::Observed;
+use crate::pool::refusal::{Class, Refusal, Remote};
+use crate::pool::report::{cannot_deregister, github_refused};
+use crate::pool::spec::{Administrator, ParameterRef, PoolSpec};
+
+fn refusal(remote: Remote, class: Class, code: &str, message: &str) -> Refusal {
+    Refusal { remote, class, operation: "Op".to_owned(), code: Some(code.to_owned()), message: message.to_owned() }
+}
+
+fn denied(message: &str) -> Refusal {
+    refusal(Remote::ParameterStore, Class::Denied, "AccessDeniedException", message)
+}
+
+fn with_token(parameter: &str) -> PoolSpec {
+    let mut spec = spec();
+    spec.credentials.administrator = Some(Administrator::AccessToken(ParameterRef(parameter.to_owned())));
+    spec
+}
+
+#[test]
+fn a_credential_outside_credential_prefix_is_told_what_to_do() {
+    let no = denied("User: x is not authorized to perform: ssm:GetParameter on resource: y");
+    insta::assert_snapshot!(github_refused(&with_token("/ci/github-token"), &no), @"AccessTokenParameter /ci/github-token: the function may not read it. The provider stack lets it read what lies below its CredentialPrefix, which is github-runner-pool by default: move the credential there, such as to /github-runner-pool/token, or set CredentialPrefix of the provider stack to ci. Parameter Store Op refused (AccessDeniedException): User: x is not authorized to perform: ssm:GetParameter on resource: y");
+    for (parameter, folder) in [
+        ("/ci/tokens/github", Some("ci/tokens")),
+        ("arn:aws:ssm:eu-west-1:1:parameter/ci/github-token", Some("ci")),
+        ("arn:aws:secretsmanager:eu-west-1:1:secret:ci/github-AbCdEf:token::", Some("ci")),
+        ("arn:aws:secretsmanager:eu-west-1:1:secret:github-AbCdEf", None),
+        ("/github-token", None),
+        ("github-token", None),
+    ] {
+        let told = github_refused(&with_token(parameter), &no);
+        let or_there = folder.map(|folder| format!("or set CredentialPrefix of the provider stack to {folder}."));
+        assert!(told.contains("move the credential there"), "{told}");
+        assert_eq!(told.contains("or set CredentialPrefix"), folder.is_some(), "{told}");
+        assert!(told.contains(&or_there.unwrap_or_default()), "{told}");
+    }
+    let app = Administrator::App {
+        id: "12".to_owned(),
+        private_key: ParameterRef("/ci/key".to_owned()),
+        login: "acme".to_owned(),
+    };
+    let told = cannot_deregister(Some(&app), &no);
+    assert!(
+        told.contains("CredentialPrefix of the provider stack to ci") && !told.contains("working credential"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_credential_whose_key_is_denied_names_the_key_s_parameter() {
+    for message in [
+        "User: x is not authorized to perform: kms:Decrypt on resource: y",
+        "The ciphertext refers to a customer master key that does not exist, or you are not allowed to access.",
+    ] {
+        let told = github_refused(&with_token("/github-runner-pool/token"), &denied(message));
+        assert!(
+            told.contains("set CredentialKeyArn of the provider stack") && !told.contains("CredentialPrefix"),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn a_value_that_is_no_credential_is_told_in_one_sentence_with_its_property() {
+    let no = refusal(Remote::ParameterStore, Class::Rejected, "ValidationException", "the secret is a JSON object");
+    assert_eq!(
+        github_refused(&with_token("/x"), &no),
+        "AccessTokenParameter /x: the secret is a JSON object. Correct that, then update the stack again."
+    );
+}
+
+#[test]
+fn a_service_linked_role_that_never_comes_is_told_within_minutes_with_the_command() {
+    let no = refusal(
+        Remote::Ecs,
+        Class::Conflict,
+        "InvalidParameterException",
+        "Unable to assume the service linked role. Please verify that the ECS service linked role exists.",
+    );
+    let mut held = present(spec());
+    let mut now = T0;
+    let reason = loop {
+        let seen = Observed { refusal: Some(no.clone()), ..Observed::default() };
+        let at = Moment { now, poll: POLL };
+        held.memory.note_look(None, &seen, at);
+        match decide(&mut held, &seen, at) {
+            Decision::Wait { why: Waiting::Passing(_), until, .. } => now = until,
+            Decision::Answer(Outcome::Failed { reason }) => break reason,
+            other @ (Decision::Act(_) | Decision::Wait { .. } | Decision::Answer(_) | Decision::Yield(_)) => {
+                panic!("{other:?}")
+            }
+        }
+        // Between two tries everything else is looked at without a refusal.
+        held.memory.note_look(None, &Observed::default(), Moment { now, poll: POLL });
+        assert!(now.since(T0) < Duration::from_secs(300), "{now:?}");
+    };
+    assert!(now.since(T0) >= Duration::from_secs(180));
+    insta::assert_snapshot!(reason.replace(held.id.as_str(), "ID"), @"The service-linked role for ecs.amazonaws.com: it is missing, or not usable after 3 min. Create it with `aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com`, then try again. Amazon ECS Op refused (InvalidParameterException): Unable to assume the service linked role. Please verify that the ECS service linked role exists. (pool ID)");
+}
+
+#[test]
+fn a_missing_role_is_known_by_the_words_of_each_service() {
+    let role = |remote, code: &str, message: &str| refusal(remote, Class::Conflict, code, message).missing_role();
+    let not_ready = "The service-linked role is not yet ready for use.";
+    assert_eq!(role(Remote::AutoScaling, "ServiceLinkedRoleFailure", not_ready), Some("autoscaling.amazonaws.com"));
+    assert_eq!(role(Remote::AutoScaling, "ServiceLinkedRoleFailure", ""), Some("autoscaling.amazonaws.com"));
+    assert_eq!(
+        role(
+            Remote::AutoScaling,
+            "AuthFailure",
+            "no permission to create the service-linked role for EC2 Spot Instances"
+        ),
+        Some("spot.amazonaws.com")
+    );
+    let absent = "ECS Service Linked Role does not exist. Please create a Service linked role for ECS and try again.";
+    assert_eq!(role(Remote::Ecs, "ClientException", absent), Some("ecs.amazonaws.com"));
+    assert_eq!(role(Remote::Ecs, "ClientException", "The role being passed cannot be assumed."), None);
+    assert_eq!(role(Remote::GitHub, "404", not_ready), None);
+}
