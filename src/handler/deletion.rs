@@ -122,12 +122,12 @@ pub(super) async fn siblings<W: World>(world: &W, held: &Continuation, outcome: 
     Ok(Siblings::Done(report::pools_left(&pools, unknown.as_ref())))
 }
 
-/// Removes the record of a resource that has no pool any more, where the Delete had one of its own: it is about a pool
-/// that another request, answered since, did not come to build.
+/// Removes the record of a resource that has no pool any more: it is about a pool that another request, answered since,
+/// did not come to build, or it says that another pool is in use, which has gone without a word in it.
 async fn release_lock<W: World>(world: &W, held: &Continuation) -> Call<()> {
     let origin = &held.request.origin;
     let left = turn_of_resource(world, origin).await?;
-    if left.is_some_and(|turn| turn.answer().is_some() && !turn.is_of(&held.request)) {
+    if left.is_some_and(|turn| turn.answer().is_some() || turn.is_of(&held.request)) {
         world.succession().release_turn(&record_name(origin)).await?;
     }
     Ok(())
