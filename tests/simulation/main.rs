@@ -73,7 +73,7 @@ fn whatever_happens_no_job_dies_and_no_stack_hangs() {
         "{} fresh seeds from {}, and {} of every run",
         seeds.n_fresh,
         seeds.from,
-        seeds.all.len() as u64 - n_seeds
+        seeds.all.len() as u64 - seeds.n_fresh
     );
     let sum = many::run_all(&seeds.all);
     let table = figures::table(&sum.figures, &seeds);

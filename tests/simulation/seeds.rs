@@ -7,7 +7,7 @@ use std::process::Command;
 
 /// Seeds of every run, beside the fresh ones: enough for everything to occur that has to.
 const STEADY: u64 = 250;
-/// Fresh seeds begin above those that were run before there were any.
+/// Fresh seeds begin above those that were run before there were any; just here where there is no git to tell the commit.
 const FRESH_MIN: u64 = 10_000_000;
 /// From one commit's start to another's: more than any run takes.
 const STRIDE: u64 = 100_000;
@@ -28,7 +28,8 @@ impl Seeds {
         let from = from.unwrap_or_else(|| start_of(&commit()));
         let kept = kept();
         let steady = (0..STEADY).filter(|seed| !kept.contains(seed));
-        let fresh = (from..from + n_fresh).filter(|seed| *seed >= STEADY && !kept.contains(seed));
+        let fresh: Vec<u64> = (from..from + n_fresh).filter(|seed| *seed >= STEADY && !kept.contains(seed)).collect();
+        let n_fresh = fresh.len() as u64;
         Self { all: kept.iter().copied().chain(steady).chain(fresh).collect(), n_fresh, from }
     }
 }
@@ -65,4 +66,6 @@ fn a_run_has_the_kept_seeds_the_steady_ones_and_the_fresh_ones_each_once() {
     assert_eq!(each.len(), seeds.all.len());
     assert!(kept().iter().all(|seed| each.contains(seed)));
     assert!((5_000_000..5_000_010).all(|seed| each.contains(&seed)));
+    assert_eq!(seeds.n_fresh, 10);
+    assert_eq!(Seeds::of(STEADY + 10, Some(0)).n_fresh, 10, "those of every run are not fresh");
 }
