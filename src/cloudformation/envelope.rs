@@ -46,7 +46,7 @@ fn open(event: &Value, depth: u32, events: &mut Vec<Value>) {
 fn texts(event: &Value) -> Option<Vec<String>> {
     match Batch::deserialize(event) {
         Ok(batch) => batch.records.iter().map(text_of_record).collect(),
-        // As a topic writes it into a queue, unless it is told to deliver the raw message.
+        // As a topic writes it into a queue, unless its subscription asks for the raw message.
         Err(_) if event.get("Type")?.as_str()? == "Notification" && event.get("TopicArn").is_some() => {
             Some(vec![event.get("Message")?.as_str()?.to_owned()])
         }

@@ -33,10 +33,10 @@ const TYPE_CHARS_MAX: usize = 40;
 pub enum Decoded {
     /// A request that can be answered.
     Request(Box<Request>),
-    /// A request, or a part of one, that cannot be answered although somebody may wait for that; the reason says why, for
+    /// A request, or a part of one, that cannot be answered although a stack may wait for that; the reason says why, for
     /// the log, without the URL.
     Unanswerable(&'static str),
-    /// Nothing of a request: nobody is known to wait.
+    /// Nothing of a request: no stack is known to wait.
     NoRequest,
 }
 

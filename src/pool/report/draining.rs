@@ -48,7 +48,7 @@ fn is_busy(seen: &Observed, name: &str) -> bool {
     runners.iter().any(|runner| runner.is_busy && runner.name == name)
 }
 
-/// Why nobody can tell whether a task has a job.
+/// Why it is not known whether a task has a job.
 fn why_not_known(administrator: Option<&Administrator>, seen: &Observed) -> String {
     match &seen.github {
         GitHubView::Refused(refusal) => credential::explained(administrator, refusal),
