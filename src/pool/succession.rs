@@ -8,7 +8,8 @@
 //! among equals the one that wrote last goes on, which the record's version tells. The pairs that meet:
 //!
 //! - **A newer request and an older one at work.** The newer takes the turn; the older stops at its next look and
-//!   says nothing, for nobody waits for it. What it has half done is where the newer one begins.
+//!   says nothing, for nobody waits for it. What it has half done is where the newer one begins: with another look, for
+//!   the one before the turn may be older than what the older request did last.
 //! - **An older request that Lambda delivers late.** It finds a newer turn and stops before its first effect.
 //! - **Two deliveries of one event.** The later takes the turn, for the earlier may be dead; the earlier says nothing.
 //! - **A delivery of what an earlier invocation was given**, when a later hop is at work: it says nothing.
@@ -426,8 +427,10 @@ pub(super) fn before_answer(held: &Continuation, seen: &Observed) -> Before {
     if is_quiet { Before::Nothing } else { before_effect(held, seen) }
 }
 
-/// Whether taking the turn now takes it from a request that is still to be answered.
-pub(super) fn interrupts(held: &Continuation, seen: &Observed) -> bool {
+/// Whether taking the turn now takes it from a request that is still to be answered. What that one did between the look
+/// that this rests on and the taking is not known: it may have lifted the protection of a task that has a job.
+#[must_use]
+pub fn interrupts(held: &Continuation, seen: &Observed) -> bool {
     let is_unanswered =
         |seen: &SeenTurn| !seen.turn.is_of(&held.request) && seen.turn.format == FORMAT && seen.turn.answer.is_none();
     seen.turn.as_ref().is_some_and(is_unanswered)

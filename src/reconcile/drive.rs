@@ -9,7 +9,7 @@ use super::ports::{CallError, Clock, World};
 use crate::pool::continuation::{Applied, Continuation};
 use crate::pool::decision::{Decision, Look, Moment, Outcome, Waiting, decide};
 use crate::pool::plan::Step;
-use crate::pool::succession::{SeenTurn, Turn, Yield, takes_turn_first};
+use crate::pool::succession::{SeenTurn, Turn, Yield, interrupts, takes_turn_first};
 use crate::pool::time::Timestamp;
 use crate::pool::warnings;
 
@@ -56,6 +56,7 @@ pub async fn drive<W: World>(world: &W, held: &mut Continuation, poll: Duration,
             Decision::Yield(why) => return End::Yielded(why),
             Decision::Act(plan) => {
                 said = None;
+                let interrupts = interrupts(held, &session.seen);
                 let is_about_turns = plan.iter().all(|step| matches!(step, Step::TakeTurn(_) | Step::ReleaseTurn));
                 let (applied, ended) = apply(world, held, &session, plan).await;
                 let now = world.clock().now();
@@ -67,7 +68,9 @@ pub async fn drive<W: World>(world: &W, held: &mut Continuation, poll: Duration,
                     }
                     held.note_applied(told, now);
                 }
-                look = if is_about_turns && session.seen.is_complete { Look::Turn } else { Look::Everything };
+                // Nothing else was changed by that, save by the one who had the turn until now.
+                let rests_on_last_look = is_about_turns && !interrupts && session.seen.is_complete;
+                look = if rests_on_last_look { Look::Turn } else { Look::Everything };
                 if let Err(error) = ended {
                     // By the time that it is tried again, what was seen is old.
                     look = Look::Everything;

@@ -145,6 +145,24 @@ fn a_runner_that_got_a_job_while_its_invocation_was_dead_keeps_it_though_github_
 }
 
 #[test]
+fn a_delete_that_takes_over_while_a_rollback_lifts_protection_protects_the_task_again() {
+    let before = Pool { fails_on_drain: true, ..Pool::plain() };
+    let none = Pool { count: 0, drain_secs: 60, ..before.clone() };
+    // The Update fails for the job, at 377 s or so, and the rollback has nothing to do but to lift the protection.
+    let update = (300, What::Update { stack: 0, pool: Box::new(none) });
+    let mut script = script(before, 900, vec![create(), (250, job(600)), update, (0, What::Delete { stack: 0 })]);
+    let mut n_met = 0;
+    for at_millis in (374_000..386_000).step_by(250) {
+        script.actions.last_mut().unwrap().at_millis = at_millis;
+        let report = run(script.clone(), None, true);
+        holds(&report);
+        assert_eq!(report.figures.jobs_lost + report.figures.jobs_cut_off, 0);
+        n_met += usize::from(report.occurred.contains("transition delete during an operation"));
+    }
+    assert!(n_met > 10, "the Delete came into the rollback in {n_met} runs");
+}
+
+#[test]
 fn an_hour_of_draining_is_one_answer_in_at_most_six_invocations() {
     let patient = Pool { online_secs: 300, drain_secs: 3000, ..Pool::plain() };
     let actions = vec![create(), (300, job(2900)), (320, What::Delete { stack: 0 })];

@@ -23,6 +23,9 @@ const MAXIMUM_PERCENT: u32 = 200;
 const NARROWEST_MAXIMUM_PERCENT: u32 = 101;
 /// How ECS begins to say that it protects no more tasks, since the deployment could not end.
 const BLOCKED: &str = "DEPLOYMENT_BLOCKED";
+/// What must be left of `OnlineTimeout` for a runner to leave before its successor comes: time to start on an instance that
+/// runs and has the image, and to register. With less the Update would fail with a runner fewer than before.
+const SUCCESSOR_TIME_MIN: Duration = Duration::from_secs(60);
 /// How long protection must still last to be relied on for a drain. Ours is asked for 48 hours.
 const PROTECTION_LEFT_MIN: Duration = Duration::from_secs(2 * 3600);
 
@@ -207,8 +210,9 @@ fn bring_online(
         return None;
     }
     let decision = await_runners(held, goal, seen, service, online.unwrap_or(0), at);
-    // Old runners may leave as new ones come, so that a group without room for both makes progress.
-    if matches!(decision, Decision::Wait { .. })
+    // Old runners may leave as new ones come, so that a group without room for both makes progress; but not any more once
+    // it is only to be found out why the new ones do not come.
+    if matches!(decision, Decision::Wait { look: Look::Runners, .. })
         && online.is_some()
         && let Some(decision @ Decision::Act(_)) =
             retire_old(held, goal, seen, service, &PoolRecord::of(&held.id, &goal.spec), at)
@@ -287,7 +291,9 @@ fn retire_old(
     // shown that those come online.
     let is_full = seen.group.as_ref().is_none_or(|group| group.desired >= group.shape.max)
         && newest.iter().any(|task| causes::has_no_instance(task));
-    let makes_room = |n_there: usize| usize::from(is_full && n_there >= wanted);
+    let online_by = held.memory.online_awaited_since.map(|since| since + goal.spec.manners.online_timeout);
+    let has_time = online_by.is_none_or(|by| at.now + SUCCESSOR_TIME_MIN <= by.min(held.answer_by));
+    let makes_room = |n_there: usize| usize::from(is_full && has_time && n_there >= wanted);
     // Or, in a rollback, once they have come online for an earlier request.
     let is_proven = n_online > 0
         || old.iter().any(|task| runs_the_same(seen, service, task))

@@ -3,9 +3,9 @@ use std::time::Duration;
 use super::support::{Model, foreign, instance, names, prefix, present, spec};
 use crate::pool::decision::{Decision, Outcome, Waiting};
 use crate::pool::identity::PhysicalId;
-use crate::pool::observed::{Deployment, GitHubView, Permission, Protection, Rollout};
+use crate::pool::observed::{Deployment, GitHubView, Permission, Protection, Rollout, TaskPhase};
 use crate::pool::refusal::{Class, Refusal, Remote};
-use crate::pool::spec::{Capacity, OnDrainTimeout, PoolSpec};
+use crate::pool::spec::{Capacity, OnDrainTimeout, PoolSpec, TaskSpec};
 
 fn succeeded(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Succeeded { .. })
@@ -146,6 +146,35 @@ fn runners_that_do_not_come_online_fail_the_update_and_the_old_ones_stay() {
     let came = "0 of 2 runners came online within OnlineTimeout (15 min). The 2 old runners still work.";
     assert!(reason.contains(came), "{reason}");
     assert!(old.iter().all(|name| model.runners().iter().any(|runner| runner.name == *name)));
+}
+
+#[test]
+fn no_runner_leaves_to_make_room_when_online_timeout_leaves_its_successor_no_time() {
+    let mut before = spec();
+    // The jobs outlast the drain, which ends shortly before the Update has to succeed.
+    before.manners.drain_timeout = before.manners.online_timeout - Duration::from_secs(30);
+    let mut model = built(&before);
+    let newer = PoolSpec { task: TaskSpec { image: "other".to_owned(), ..before.task.clone() }, ..before };
+    let old: Vec<String> = model.seen.tasks.iter().map(|task| task.arn.clone()).collect();
+    let outcome = model.run_with(&mut present(newer), |model| {
+        let group = model.seen.group.as_mut().unwrap();
+        group.desired = group.shape.max;
+        let new = model.seen.tasks.iter_mut().filter(|task| !old.contains(&task.arn));
+        let unplaced: Vec<String> = new
+            .skip(1)
+            .map(|task| {
+                task.phase = TaskPhase::Starting;
+                task.container_instance_arn = None;
+                task.short_id().unwrap_or_default().to_owned()
+            })
+            .collect();
+        model.runners().retain(|runner| !unplaced.iter().any(|id| runner.name.ends_with(id)));
+        for runner in model.runners() {
+            runner.is_busy = true;
+        }
+    });
+    assert!(reason(outcome).contains("1 of 2 runners came online within OnlineTimeout (15 min)"));
+    assert_eq!(model.lost_jobs, 1, "for the new runner that is online one old one was to leave, and no more");
 }
 
 #[test]
