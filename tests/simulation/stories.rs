@@ -312,3 +312,14 @@ fn a_job_that_prints_the_listeners_words_fools_nobody_but_itself() {
         assert_eq!(answers(&report), ["SUCCESS", "SUCCESS"], "{prints:?}");
     }
 }
+
+#[test]
+fn an_update_in_a_group_without_room_for_old_and_new_runners_goes_on_with_a_log_and_without() {
+    for has_log in [false, true] {
+        let pool = Pool { count: 4, max_instances: 3, has_log, ..Pool::plain() };
+        let newer = Pool { image: 2, ..pool.clone() };
+        let report = story(pool, 2400, vec![create(), (400, What::Update { stack: 0, pool: Box::new(newer) })]);
+        holds(&report);
+        assert_eq!(answers(&report), ["SUCCESS", "SUCCESS", "SUCCESS"]);
+    }
+}

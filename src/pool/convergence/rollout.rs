@@ -210,7 +210,7 @@ fn bring_online(
     // Old runners may leave as new ones come, so that a group without room for both makes progress.
     if matches!(decision, Decision::Wait { .. })
         && online.is_some()
-        && let Some(decision @ Decision::Act(_)) =
+        && let Some(decision @ (Decision::Act(_) | Decision::Wait { look: Look::RunnerLogs, .. })) =
             retire_old(held, goal, seen, service, &PoolRecord::of(&held.id, &goal.spec), at)
     {
         return Some(decision);
