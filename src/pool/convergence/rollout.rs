@@ -126,6 +126,8 @@ fn reshape(
 fn protected_first(held: &mut Continuation, seen: &Observed, shape: ServiceShape, at: Moment) -> Decision {
     match unprotected(held, seen, at) {
         Some(decision) => decision,
+        // A look at something else, such as a provider that changes, leaves the tasks as they were before it.
+        None if !seen.is_complete => at.look_again(Waiting::LastLook, Look::Everything),
         None => Decision::Act(vec![Step::UpdateService(shape)]),
     }
 }

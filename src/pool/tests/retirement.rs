@@ -290,3 +290,22 @@ fn runners_of_a_former_prefix_are_still_recognized() {
     assert!(matches!(outcome, Outcome::Succeeded { .. }), "{outcome:?}");
     assert_eq!(model.lost_jobs, 0);
 }
+
+#[test]
+fn a_service_is_not_lowered_by_a_look_that_left_its_tasks_as_they_were_before() {
+    let mut model = built();
+    for task in &mut model.seen.tasks {
+        task.protection = Protection::Until(model.now + Duration::from_secs(48 * 3600));
+    }
+    let mut smaller = spec();
+    smaller.desired_count = 1;
+    let mut held = present(smaller);
+    let Decision::Act(plan) = model.decide(&mut held) else { panic!("no step") };
+    assert_eq!(names(&plan), ["update_service"]);
+    model.seen.is_complete = false;
+    let Decision::Wait { until, look, .. } = decide(&mut held, &model.seen, Moment { now: model.now, poll: POLL })
+    else {
+        panic!("by an old look")
+    };
+    assert_eq!((until, look), (model.now, Look::Everything));
+}
