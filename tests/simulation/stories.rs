@@ -249,6 +249,7 @@ fn a_job_whose_runner_github_calls_idle_is_saved_by_its_log_alone() {
         holds(&report);
         runs_on(&report, "the log's veto");
         assert!(report.occurred.contains("transition log vetoed a deletion"));
+        assert!(report.occurred.contains("transition log agreed to a deletion"), "once the job is over");
         assert!(!report.occurred.contains("transition runner deleted in the middle of its job"), "it was not deleted");
         assert_eq!(answers(&report), ["SUCCESS", "SUCCESS"]);
     }
