@@ -1,4 +1,5 @@
-//! The ports on AWS: ECS, EC2 Auto Scaling with its launch templates, Parameter Store, and CloudFormation's stacks.
+//! The ports on AWS: ECS, EC2 Auto Scaling with its launch templates, Parameter Store, CloudFormation's stacks, and the
+//! runners' logs in CloudWatch.
 //!
 //! Only this module names `aws_sdk_*`. It turns the pool's words into calls and answers into the pool's words, and an
 //! error into a class, once. It decides nothing: whether to retry a conflict, wait or give up is the pool's, and so it
@@ -6,7 +7,7 @@
 //!
 //! Reading order: [`config`] and [`http_client`] (how calls are carried), `classify` and `retries` (what a refusal
 //! means), then one module per port: [`ecs`], [`auto_scaling`], [`parameters`],
-//! [`succession`], [`cloudformation`], [`later`].
+//! [`succession`], [`cloudformation`], [`runner_logs`], [`later`].
 
 pub mod auto_scaling;
 mod classify;
@@ -23,6 +24,7 @@ mod query;
 #[cfg(test)]
 mod replay;
 mod retries;
+pub mod runner_logs;
 mod signed_call;
 pub mod succession;
 
@@ -35,6 +37,7 @@ use self::ecs::EcsClient;
 use self::http_client::{CallCounter, SharedClient};
 use self::later::LaterClient;
 use self::parameters::ParametersClient;
+use self::runner_logs::RunnerLogsClient;
 use self::succession::SuccessionClient;
 
 /// The clients of one function, made once at start. They share connections, and count their calls together.
@@ -50,6 +53,8 @@ pub struct Aws {
     pub succession: SuccessionClient,
     /// CloudFormation, asked about stacks.
     pub cloudformation: CloudFormationClient,
+    /// CloudWatch Logs, where runners write.
+    pub runner_logs: RunnerLogsClient,
     /// This function, later.
     pub later: LaterClient,
     /// What they have asked of AWS so far.
@@ -67,7 +72,8 @@ impl Aws {
             auto_scaling: AutoScalingClient::new(settings, &http, SharedClient::new(client.clone(), calls.clone())),
             parameters: ParametersClient::new(settings, &http),
             succession: SuccessionClient::new(settings, &http),
-            cloudformation: CloudFormationClient::new(settings, SharedClient::new(client, calls.clone())),
+            cloudformation: CloudFormationClient::new(settings, SharedClient::new(client.clone(), calls.clone())),
+            runner_logs: RunnerLogsClient::new(settings, SharedClient::new(client, calls.clone())),
             later: LaterClient::new(settings, &http),
             calls,
         }

@@ -9,6 +9,7 @@ use crate::aws::cloudformation::CloudFormationClient;
 use crate::aws::ecs::EcsClient;
 use crate::aws::later::LaterClient;
 use crate::aws::parameters::ParametersClient;
+use crate::aws::runner_logs::RunnerLogsClient;
 use crate::aws::succession::SuccessionClient;
 use crate::cloudformation::answer::Putter;
 use crate::github::GitHubClient;
@@ -60,6 +61,7 @@ impl World for Live {
     type Parameters = ParametersClient;
     type Succession = SuccessionClient;
     type CloudFormation = CloudFormationClient;
+    type RunnerLogs = RunnerLogsClient;
     type GitHub = GitHubClient<LiveClock>;
     type Later = LaterClient;
     type Answers = LiveAnswers;
@@ -86,6 +88,10 @@ impl World for Live {
 
     fn cloudformation(&self) -> &CloudFormationClient {
         &self.aws.cloudformation
+    }
+
+    fn runner_logs(&self) -> &RunnerLogsClient {
+        &self.aws.runner_logs
     }
 
     fn github(&self) -> &GitHubClient<LiveClock> {

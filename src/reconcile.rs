@@ -9,6 +9,7 @@ pub mod locate;
 pub mod observe;
 pub mod overwrite;
 pub mod ports;
+pub mod runner_logs;
 
 use std::error::Error;
 use std::fmt::Write;

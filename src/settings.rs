@@ -108,6 +108,7 @@ fn aws<'a>(text: &impl Fn(&str) -> Option<&'a str>) -> Result<AwsSettings, BadSe
             lambda: owned("AWS_ENDPOINT_URL_LAMBDA"),
             ssm: owned("AWS_ENDPOINT_URL_SSM"),
             ec2: owned("AWS_ENDPOINT_URL_EC2"),
+            logs: owned("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS"),
         },
         use_fips: switch("AWS_USE_FIPS_ENDPOINT"),
         use_dual_stack: switch("AWS_USE_DUALSTACK_ENDPOINT"),

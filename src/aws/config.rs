@@ -75,6 +75,8 @@ pub struct AwsEndpoints {
     pub ssm: Option<String>,
     /// `AWS_ENDPOINT_URL_EC2`.
     pub ec2: Option<String>,
+    /// `AWS_ENDPOINT_URL_CLOUDWATCH_LOGS`.
+    pub logs: Option<String>,
 }
 
 impl AwsEndpoints {

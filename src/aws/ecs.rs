@@ -29,6 +29,7 @@ use crate::pool::observed::{
     TaskDefinition,
 };
 use crate::pool::refusal::Class;
+use crate::pool::runner_log::LogPlace;
 use crate::pool::task_definition::TaskDefinitionContent;
 use crate::reconcile::ports::{Call, CallError, Ecs, Tags};
 
@@ -62,6 +63,10 @@ impl Ecs for EcsClient {
 
     async fn revision(&self, arn: &str) -> Call<Option<TaskDefinition>> {
         task_definitions::describe(&self.sdk, arn).await
+    }
+
+    async fn log_place(&self, revision: &str) -> Call<Option<LogPlace>> {
+        task_definitions::log_place(&self.sdk, revision).await
     }
 
     async fn task_definitions(&self, id: &PhysicalId) -> Call<Vec<String>> {

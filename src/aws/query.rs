@@ -11,7 +11,7 @@ use super::config::AwsSettings;
 use super::signed_call::{NoAnswer, SignedCalls};
 use crate::reconcile::ports::{Call, CallError};
 
-const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
+const HEADERS: &[(&str, &str)] = &[("content-type", "application/x-www-form-urlencoded; charset=utf-8")];
 
 /// One service that speaks the Query protocol.
 #[derive(Clone, Debug)]
@@ -48,7 +48,7 @@ impl QueryClient {
             .append_pair("Version", self.api_version)
             .extend_pairs(parameters)
             .finish();
-        let answer = self.calls.post(self.signing_name, &self.endpoint, FORM, form).await;
+        let answer = self.calls.post(self.signing_name, &self.endpoint, HEADERS, form).await;
         let answer = answer.map_err(|error| self.unanswered(operation, error))?;
         let body = String::from_utf8_lossy(answer.body().bytes().unwrap_or_default()).into_owned();
         let status = answer.status();
@@ -89,7 +89,7 @@ pub(super) fn is(node: Node<'_, '_>, name: &str) -> bool {
 
 /// A service's public endpoint in this Region.
 /// <https://docs.aws.amazon.com/general/latest/gr/rande.html>
-fn public_endpoint(settings: &AwsSettings, service: &str) -> String {
+pub(super) fn public_endpoint(settings: &AwsSettings, service: &str) -> String {
     let AwsSettings { region, use_fips, use_dual_stack, .. } = settings;
     let (suffix, dual_stack) = suffixes(region);
     let suffix = if *use_dual_stack { dual_stack } else { suffix };

@@ -42,7 +42,7 @@ impl SignedCalls {
         }
     }
 
-    /// POSTs `body`, signed for `service`, and returns the answer whatever its status.
+    /// POSTs `body`, signed for `service` with these headers, and returns the answer whatever its status.
     ///
     /// # Errors
     /// When there is no answer at all.
@@ -50,10 +50,10 @@ impl SignedCalls {
         &self,
         service: &str,
         endpoint: &str,
-        content_type: &str,
+        headers: &[(&str, &str)],
         body: String,
     ) -> Result<HttpResponse, NoAnswer> {
-        let request = self.signed(service, endpoint, content_type, body).map_err(NoAnswer::Unsigned)?;
+        let request = self.signed(service, endpoint, headers, body).map_err(NoAnswer::Unsigned)?;
         self.connector.call(request).await.map_err(|error| NoAnswer::Unanswered(error.into()))
     }
 
@@ -61,7 +61,7 @@ impl SignedCalls {
         &self,
         service: &str,
         endpoint: &str,
-        content_type: &str,
+        headers: &[(&str, &str)],
         body: String,
     ) -> Result<HttpRequest, Box<dyn std::error::Error + Send + Sync>> {
         let identity = Identity::from(self.credentials.clone());
@@ -73,13 +73,13 @@ impl SignedCalls {
             .settings(SigningSettings::default())
             .build()?
             .into();
-        let headers = [("content-type", content_type)];
-        let signable =
-            SignableRequest::new("POST", endpoint, headers.into_iter(), SignableBody::Bytes(body.as_bytes()))?;
+        let signed = headers.iter().copied();
+        let signable = SignableRequest::new("POST", endpoint, signed, SignableBody::Bytes(body.as_bytes()))?;
         let (signature, _) = sign(signable, &params)?.into_parts();
 
-        let mut request =
-            http::Request::post(endpoint).header("content-type", content_type).body(SdkBody::from(body))?;
+        let request =
+            headers.iter().fold(http::Request::post(endpoint), |request, (name, value)| request.header(*name, *value));
+        let mut request = request.body(SdkBody::from(body))?;
         signature.apply_to_request_http1x(&mut request);
         Ok(HttpRequest::try_from(request)?)
     }

@@ -12,10 +12,12 @@ use serde_json::Value;
 use super::decision::{Moment, Outcome};
 use super::evidence::DeletionEvidence;
 use super::identity::{Origin, PhysicalId};
-use super::observed::{GitHubView, Observed, Rollout, Task, TaskPhase};
+use super::log_memory::LogMemory;
+use super::observed::{GitHubView, Observed, Protection, Rollout, Task, TaskPhase};
 use super::pairing::{Behind, runner_behind};
 use super::record::{PoolRecord, Reach};
 use super::refusal::Refusal;
+use super::retirement::REGISTRATION_GRACE;
 use super::secret::Secret;
 use super::spec::{Manners, PoolSpec};
 use super::time::Timestamp;
@@ -348,6 +350,11 @@ pub struct Memory {
     pub deregistered_at: BTreeMap<String, Timestamp>,
     /// Per task, by ARN, since when it has been running with no runner of its own on GitHub's list.
     pub silent_since: BTreeMap<String, Timestamp>,
+    /// Those of them, by ARN, that had no protection from scale-in when they were first found so, and no runner before: no
+    /// request has deleted their runners, since a runner's task is protected before that.
+    pub never_protected: BTreeSet<String>,
+    /// What the runners' own logs said.
+    pub logs: LogMemory,
     /// The pool's runners that GitHub listed when it last did, by name, and those that have come since.
     pub registered: BTreeSet<String>,
     /// Tasks, by ARN, that this request protected.
@@ -447,6 +454,7 @@ impl Memory {
         let now = at.now;
         self.last_refusal = seen.refusal.clone().or(self.last_refusal.take());
         self.n_refusals = if seen.refusal.is_some() { self.n_refusals.saturating_add(1) } else { 0 };
+        self.logs.note_look(seen, now);
         if let Some(service) = &seen.service {
             let given_up = service.deployments.iter().filter(|it| matches!(it.rollout, Rollout::Failed(_)));
             self.given_up_before.get_or_insert_with(|| given_up.map(|it| it.id.clone()).collect());
@@ -466,6 +474,7 @@ impl Memory {
             self.note_unlisted(record, seen);
             return;
         };
+        let before = std::mem::take(&mut self.registered);
         let ours = || runners.iter().filter(|runner| record.mark.owns(runner));
         self.registered = ours().map(|runner| runner.name.clone()).collect();
         // A narrow look leaves the list as it was read before, which says nothing of the time since.
@@ -481,16 +490,38 @@ impl Memory {
             carry(&mut self.offline_since, offline, reading.ended_at);
         }
 
-        let has_none = |task: &Task| matches!(runner_behind(&record.mark, runners, &seen.tasks, task), Behind::Nobody);
-        let silent = seen
-            .tasks
-            .iter()
-            .filter(|task| task.phase == TaskPhase::Running && has_none(task))
-            .map(|task| task.arn.clone());
-        carry(&mut self.silent_since, silent, now);
+        let mut silent = Vec::new();
+        for task in seen.tasks.iter().filter(|task| task.phase == TaskPhase::Running) {
+            match runner_behind(&record.mark, runners, &seen.tasks, task) {
+                Behind::Nobody => silent.push(task),
+                // A runner whose log shows a job is watched again from the start, as one that GitHub calls busy.
+                Behind::Runner(runner) if seen.logs.contains_key(&task.arn) && self.logs.busy(&task.arn).is_some() => {
+                    self.idle_since.remove(&runner.id);
+                }
+                Behind::Runner(_) | Behind::Unclear => {}
+            }
+        }
+        let is_new = |task: &&&Task| {
+            let had_runner = |name: &String| {
+                record.mark.fixed_names.contains(name) || task.short_id().is_some_and(|id| name.ends_with(id))
+            };
+            task.protection == Protection::Off
+                && !self.silent_since.contains_key(&task.arn)
+                && !before.iter().any(had_runner)
+        };
+        self.never_protected.extend(silent.iter().filter(is_new).map(|task| task.arn.clone()));
+        carry(&mut self.silent_since, silent.iter().map(|task| task.arn.clone()), now);
+        self.never_protected.retain(|arn| self.silent_since.contains_key(arn));
 
         let live: BTreeSet<&str> =
             seen.tasks.iter().filter(|task| task.is_live()).map(|task| task.arn.as_str()).collect();
+        // A job may go on in a task whose runner is deleted: its protection is not lifted by a request that fails.
+        let is_deregistered = |task: &Task| task.short_id().is_some_and(|id| self.deregistered_at.contains_key(id));
+        let is_silent_for_long =
+            |task: &Task| self.silent_since.get(&task.arn).is_some_and(|since| now.since(*since) >= REGISTRATION_GRACE);
+        for task in seen.tasks.iter().filter(|task| is_deregistered(task) || is_silent_for_long(task)) {
+            self.protected.remove(&task.arn);
+        }
         self.protected.retain(|arn| live.contains(arn.as_str()));
         self.unprotectable.retain(|arn, _| live.contains(arn.as_str()));
     }

@@ -10,6 +10,7 @@ use super::continuation::{Continuation, Goal};
 use super::observed::Observed;
 use super::plan::{Plan, Step};
 use super::refusal::{Class, Refusal};
+use super::runner_log::{JobName, NoLog};
 use super::succession::{self, Before, Yield};
 use super::time::Timestamp;
 use super::{convergence, deletion, report};
@@ -43,6 +44,8 @@ pub enum Look {
     Turn,
     /// The service, its tasks, and the runners at GitHub.
     Runners,
+    /// The same, and the logs of those tasks that [`super::log_memory::LogMemory::asked`] names, read last.
+    RunnerLogs,
     /// The service and its tasks.
     Tasks,
     /// The capacity provider and the cluster's association with it.
@@ -115,10 +118,14 @@ pub enum Waiting {
     RunnersLeaving {
         /// With a job, by name.
         busy: Vec<String>,
+        /// Those that GitHub calls idle or does not list, and whose log shows this job.
+        busy_by_log: Vec<(String, JobName)>,
         /// Idle for less than the confirmation window.
         unconfirmed: usize,
         /// Of which we cannot tell: GitHub does not let us in, or their name leads to no task.
         unclear: usize,
+        /// Deregistered ones whose containers have not ended, for each the reason why no log tells if they have a job.
+        lingering: Vec<NoLog>,
         /// Containers that are ending.
         ending: usize,
     },
@@ -186,9 +193,16 @@ impl fmt::Display for Waiting {
             Self::RunnersOnline { online, wanted } => {
                 write!(f, "runners to come online: {online} of {wanted}")
             }
-            Self::RunnersLeaving { busy, unconfirmed, unclear, ending } => {
+            Self::RunnersLeaving { busy, busy_by_log, unconfirmed, unclear, lingering, ending } => {
                 let with_a_job =
                     (!busy.is_empty()).then(|| format!("{} with a running job ({})", busy.len(), report::listed(busy)));
+                let by_log = busy_by_log.first().map(|(name, job)| {
+                    let n = busy_by_log.len();
+                    format!("{n} busy by their own log and not by GitHub's word (first of them: {name} runs {job})")
+                });
+                let lingering = lingering.first().map(|why| {
+                    format!("{} that did not end once deregistered, so presumed busy ({why})", lingering.len())
+                });
                 let others = [
                     (unconfirmed, "idle but not yet for the confirmation window"),
                     (unclear, "whose state cannot be read, so presumed busy"),
@@ -197,7 +211,7 @@ impl fmt::Display for Waiting {
                 .into_iter()
                 .filter(|(n, _)| **n > 0)
                 .map(|(n, what)| format!("{n} {what}"));
-                let parts: Vec<String> = with_a_job.into_iter().chain(others).collect();
+                let parts: Vec<String> = with_a_job.into_iter().chain(by_log).chain(lingering).chain(others).collect();
                 write!(f, "runners to leave: {}", parts.join(", "))
             }
             Self::StaleRegistrations { n_runners } => {
@@ -276,8 +290,9 @@ pub fn decide(held: &mut Continuation, seen: &Observed, at: Moment) -> Decision 
         Goal::Present(goal) => convergence::decide(held, &goal, seen, at),
         Goal::Absent(goal) => deletion::decide(held, &goal, seen, at),
     };
-    if let Decision::Wait { why: Waiting::RunnersLeaving { busy, .. }, .. } = &decision {
-        held.memory.waited_for.extend(busy.iter().cloned());
+    if let Decision::Wait { why: Waiting::RunnersLeaving { busy, busy_by_log, .. }, .. } = &decision {
+        let by_log = busy_by_log.iter().map(|(name, _)| name);
+        held.memory.waited_for.extend(busy.iter().chain(by_log).cloned());
     }
     let is_late = at.now >= held.answer_by;
     let too_late = |why: &Waiting| Decision::Answer(Outcome::failed(report::out_of_time(held, seen, why, at.now)));

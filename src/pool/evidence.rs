@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::continuation::{FormerPool, Request};
 use super::identity::{Origin, PhysicalId, RunnerMark};
 use super::observed::{ContainerInstance, Runner, Task};
+use super::runner_log::{IdleLog, NoLog};
 use super::succession::Turn;
 use super::time::Timestamp;
 
@@ -34,26 +35,44 @@ impl OwnedTask {
     }
 }
 
-/// A runner of this pool that no reading called busy for the whole confirmation window.
+/// What a runner's own log has to say to its deletion. One that shows a job is no evidence, so there is no such variant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogWitness {
+    /// Read in the look that the deletion rests on, it shows no job.
+    Agrees(IdleLog),
+    /// There is none that could be read, for this reason.
+    Absent(NoLog),
+}
+
+/// A runner of this pool that no reading called busy for the whole confirmation window, and whose log agrees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdleRunner {
     id: u64,
     name: String,
+    log: LogWitness,
 }
 
 impl IdleRunner {
     /// The evidence, if the runner is the pool's, this reading calls it idle, and so did every reading since
-    /// `idle_since`, a whole `window` ago.
+    /// `idle_since`, a whole `window` ago; and its log does not say otherwise.
     #[must_use]
     pub fn confirmed(
         mark: &RunnerMark,
         runner: &Runner,
         idle_since: Option<Timestamp>,
         window: Duration,
+        log: LogWitness,
         now: Timestamp,
     ) -> Option<Self> {
         let watched = idle_since.is_some_and(|since| now.since(since) >= window);
-        (mark.owns(runner) && !runner.is_busy && watched).then(|| Self { id: runner.id, name: runner.name.clone() })
+        let is_idle = mark.owns(runner) && !runner.is_busy && watched;
+        is_idle.then(|| Self { id: runner.id, name: runner.name.clone(), log })
+    }
+
+    /// What its log says.
+    #[must_use]
+    pub const fn log(&self) -> &LogWitness {
+        &self.log
     }
 
     /// GitHub's id of it.
@@ -117,12 +136,24 @@ pub const STOPPED_BY_POOL: &str = "github-runner-pool: ";
 /// Why a task may be stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Spent {
-    /// GitHub deleted its runner, which it refuses for a busy one, and the container did not end by itself.
-    Deregistered,
+    /// GitHub has no registration of its runner any more, and its log shows no job since.
+    Deregistered(IdleLog),
     /// It never registered a runner, for long enough that it never will.
     NeverRegistered,
     /// `DrainTimeout` has passed and the template says `OnDrainTimeout: Cancel`.
     DrainTimedOut,
+}
+
+impl Spent {
+    /// The stable name under which logs have it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Deregistered(_) => "Deregistered",
+            Self::NeverRegistered => "NeverRegistered",
+            Self::DrainTimedOut => "DrainTimedOut",
+        }
+    }
 }
 
 impl SpentTask {

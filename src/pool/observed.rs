@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::ec2::{Ec2View, Room};
 use super::record::Reach;
 use super::refusal::Refusal;
+use super::runner_log::LogState;
 use super::spec::{LaunchTemplate, MixedInstances};
 use super::succession::SeenTurn;
 use super::time::Timestamp;
@@ -39,6 +40,8 @@ pub struct Observed {
     pub github_read: Option<Reading>,
     /// How GitHub was reached in this look, where it was by what a newer request of the resource knows.
     pub newer_reach: Option<Reach>,
+    /// By task, by ARN, what came of reading its log in this look; a look that was not for logs has none.
+    pub logs: BTreeMap<String, LogReading>,
     /// Whether GitHub would let runners register; `None` if it was not asked.
     pub permission: Option<Permission>,
     /// The template's runner group, if that was asked and there is one.
@@ -188,6 +191,24 @@ pub struct TaskDefinition {
     pub tags: BTreeMap<String, String>,
     /// The text of the Docker label [`super::task_definition::RECORD_LABEL`] of its container.
     pub record: Option<String>,
+}
+
+/// What came of reading the log of one task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogReading {
+    /// It shows whether a job runs.
+    State(LogState),
+    /// The task's definition names no log group.
+    NotConfigured,
+    /// There is no such log group, or the task has no stream in it.
+    Missing,
+    /// There is a stream, and what was read of it does not show whether a job runs.
+    Silent {
+        /// Whether that was all of it, and more than nothing.
+        is_whole: bool,
+    },
+    /// The call was refused.
+    Refused(Refusal),
 }
 
 /// A service.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::evidence::{EmptyInstance, Ghost, IdleRunner, OwnedTask, SpentTask};
+use super::evidence::{EmptyInstance, Ghost, IdleRunner, LogWitness, OwnedTask, SpentTask};
 use super::observed::{GroupShape, ProviderShape, ServiceShape};
 use super::succession::Turn;
 use super::task_definition::TaskDefinitionContent;
@@ -142,10 +142,12 @@ impl Step {
             Self::Tag { set, remove, .. } => ("tag", about("n", (set.len() + remove.len()).to_string())),
             Self::ProtectTasks(tasks) => ("protect_tasks", about("n", tasks.len().to_string())),
             Self::UnprotectTasks(tasks) => ("unprotect_tasks", about("n", tasks.len().to_string())),
-            Self::DeregisterRunner(runner) => ("deregister_runner", about("runner", runner.name().to_owned())),
+            Self::DeregisterRunner(runner) => {
+                ("deregister_runner", BTreeMap::from([("runner", runner.name().to_owned()), ("log", log_of(runner))]))
+            }
             Self::RemoveGhost(ghost) => ("remove_ghost", about("runner", ghost.name().to_owned())),
             Self::StopTask(task) => {
-                ("stop_task", BTreeMap::from([("task", task.arn().to_owned()), ("why", format!("{:?}", task.why()))]))
+                ("stop_task", BTreeMap::from([("task", task.arn().to_owned()), ("why", task.why().name().to_owned())]))
             }
             Self::DrainInstance(instance) => ("drain_instance", about("instance", instance.arn().to_owned())),
             Self::LowerServiceToZero => ("lower_service_to_zero", nothing),
@@ -159,5 +161,13 @@ impl Step {
             Self::DeregisterInstance(arn) => ("deregister_instance", about("instance", arn.clone())),
             Self::DeleteGroup => ("delete_group", nothing),
         }
+    }
+}
+
+/// What a runner's log says, in a few words.
+fn log_of(runner: &IdleRunner) -> String {
+    match runner.log() {
+        LogWitness::Agrees(_) => "shows no job".to_owned(),
+        LogWitness::Absent(why) => why.to_string(),
     }
 }

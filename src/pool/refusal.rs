@@ -68,6 +68,8 @@ pub enum Remote {
     Ec2,
     /// AWS Systems Manager Parameter Store.
     ParameterStore,
+    /// Amazon CloudWatch Logs.
+    Logs,
     /// AWS Lambda.
     Lambda,
     /// GitHub's REST API.
@@ -82,6 +84,7 @@ impl fmt::Display for Remote {
             Self::AutoScaling => "EC2 Auto Scaling",
             Self::Ec2 => "Amazon EC2",
             Self::ParameterStore => "Parameter Store",
+            Self::Logs => "CloudWatch Logs",
             Self::Lambda => "AWS Lambda",
             Self::GitHub => "GitHub",
         })
@@ -118,7 +121,12 @@ impl Refusal {
             Remote::AutoScaling | Remote::Ec2 if message.contains("spot") => Some("spot.amazonaws.com"),
             Remote::AutoScaling => Some("autoscaling.amazonaws.com"),
             Remote::Ecs => Some("ecs.amazonaws.com"),
-            Remote::CloudFormation | Remote::Ec2 | Remote::ParameterStore | Remote::Lambda | Remote::GitHub => None,
+            Remote::CloudFormation
+            | Remote::Ec2
+            | Remote::ParameterStore
+            | Remote::Lambda
+            | Remote::Logs
+            | Remote::GitHub => None,
         }
     }
 }

@@ -11,6 +11,7 @@ mod preview;
 mod refusals;
 mod refused_by_aws;
 mod retirement;
+mod runner_logs;
 mod succession;
 mod support;
 mod task_definition;

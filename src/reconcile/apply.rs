@@ -225,7 +225,7 @@ fn client_token(request_id: &str, digits: &str, n_before: u32) -> String {
 
 const fn stop_reason(why: Spent) -> &'static str {
     match why {
-        Spent::Deregistered => "github-runner-pool: the runner was deregistered while idle",
+        Spent::Deregistered(_) => "github-runner-pool: the runner was deregistered while idle",
         Spent::NeverRegistered => "github-runner-pool: the container never registered a runner",
         Spent::DrainTimedOut => "github-runner-pool: DrainTimeout has passed",
     }
@@ -240,10 +240,15 @@ fn log(step: &Step) {
 mod tests {
     use super::*;
     use crate::pool::evidence::STOPPED_BY_POOL;
+    use crate::pool::runner_log::{LogLine, LogState, read};
+    use crate::pool::time::Timestamp;
 
     #[test]
     fn a_task_that_the_pool_stops_says_so_in_its_stopped_reason() {
-        for why in [Spent::Deregistered, Spent::NeverRegistered, Spent::DrainTimedOut] {
+        let text = "2026-09-16 15:14:46Z: Listening for Jobs".to_owned();
+        let line = LogLine { at: Timestamp::from_epoch_millis(0), text };
+        let Some(LogState::Idle(idle)) = read(&[line]) else { panic!("no job is in it") };
+        for why in [Spent::Deregistered(idle), Spent::NeverRegistered, Spent::DrainTimedOut] {
             assert!(stop_reason(why).starts_with(STOPPED_BY_POOL), "{why:?}");
         }
     }

@@ -8,6 +8,7 @@ use futures_util::{join, try_join};
 
 use super::locate::{Deleted, turn_of};
 use super::ports::{AutoScaling, Call, Clock, Credential, Ecs, GitHub, Parameters, World};
+use super::runner_logs::{LogPlaces, read_logs};
 use crate::pool::continuation::{Continuation, Goal, Preflight, Wish};
 use crate::pool::decision::Look;
 use crate::pool::ec2::instance_types;
@@ -30,6 +31,7 @@ pub struct Session {
     has_counted_room: bool,
     /// Whether the other pools of the resource were asked for how they reach GitHub.
     has_asked_others: bool,
+    log_places: LogPlaces,
 }
 
 impl Session {
@@ -52,6 +54,8 @@ impl Session {
 pub async fn observe<W: World>(world: &W, held: &Continuation, session: &mut Session, look: Look) -> Call<()> {
     let is_whole = matches!(look, Look::Everything | Look::Diagnosis);
     session.seen.refusal = None;
+    // A deletion rests on a log of its own look only.
+    session.seen.logs.clear();
     if look == Look::Turn {
         return turn(world, held, session).await;
     }
@@ -70,17 +74,25 @@ pub async fn observe<W: World>(world: &W, held: &Continuation, session: &mut Ses
         association(world, &held.id, record.as_ref(), session).await?;
     }
     if let Some(record) = &record {
-        if matches!(look, Look::Everything | Look::Diagnosis | Look::Runners | Look::Tasks) {
+        if matches!(look, Look::Everything | Look::Diagnosis | Look::Runners | Look::RunnerLogs | Look::Tasks) {
             service_and_tasks(world, held, &record.cluster, session, look).await?;
         }
         if is_whole {
             protections(world, &record.cluster, session).await?;
             instances(world, held, record, session).await?;
         }
-        if matches!(look, Look::Everything | Look::Diagnosis | Look::Runners) {
+        if matches!(look, Look::Everything | Look::Diagnosis | Look::Runners | Look::RunnerLogs) {
             github(world, held, record, session).await;
             // Rarely taken, and large.
             Box::pin(newer::github(world, held, record, session)).await;
+        }
+        // After the list, which may be long: a runner goes by both, and the log is to be as new as can be.
+        if look == Look::RunnerLogs {
+            let asked = &held.memory.logs.asked;
+            let tasks: Vec<&Task> =
+                session.seen.tasks.iter().filter(|task| task.is_running() && asked.contains(&task.arn)).collect();
+            // Boxed, since it is seldom needed and would make every look's future larger.
+            session.seen.logs = Box::pin(read_logs(world, &mut session.log_places, &tasks)).await?;
         }
     }
     // Last, so that it is as fresh as can be when a step rests on it.
@@ -187,10 +199,13 @@ async fn service_and_tasks<W: World>(
     let live = session.seen.tasks.iter().filter(|task| task.is_live()).map(|task| task.arn.clone()).collect();
     let tasks = async {
         match look {
-            Look::Runners | Look::Tasks if !is_first => world.ecs().tasks_beside(cluster, &held.id, live).await,
+            Look::Runners | Look::RunnerLogs | Look::Tasks if !is_first => {
+                world.ecs().tasks_beside(cluster, &held.id, live).await
+            }
             Look::Everything
             | Look::Turn
             | Look::Runners
+            | Look::RunnerLogs
             | Look::Tasks
             | Look::Association
             | Look::Group
@@ -368,6 +383,6 @@ fn asks_permission(held: &Continuation) -> bool {
     matches!(&held.goal, Goal::Present(present) if present.preflight == Preflight::Ask)
 }
 
-fn log_refusal(error: &super::ports::CallError) {
+pub(super) fn log_refusal(error: &super::ports::CallError) {
     tracing::warn!(step = "observe", class = error.class().name(), refusal = %super::chain(error));
 }

@@ -19,6 +19,7 @@ use crate::pool::observed::{
     Service, ServiceShape, Task, TaskDefinition,
 };
 use crate::pool::refusal::{Class, Refusal};
+use crate::pool::runner_log::{LogLine, LogPlace, LogStream};
 use crate::pool::secret::Secret;
 use crate::pool::spec::{GitHubTarget, ParameterRef, TemplateRef};
 use crate::pool::task_definition::TaskDefinitionContent;
@@ -41,6 +42,8 @@ pub trait World {
     type Succession: Succession;
     /// CloudFormation, asked about a stack.
     type CloudFormation: CloudFormation;
+    /// CloudWatch Logs, where runners write.
+    type RunnerLogs: RunnerLogs;
     /// GitHub.
     type GitHub: GitHub;
     /// This function itself, later.
@@ -60,6 +63,8 @@ pub trait World {
     fn succession(&self) -> &Self::Succession;
     /// CloudFormation, asked about a stack.
     fn cloudformation(&self) -> &Self::CloudFormation;
+    /// CloudWatch Logs, where runners write.
+    fn runner_logs(&self) -> &Self::RunnerLogs;
     /// GitHub.
     fn github(&self) -> &Self::GitHub;
     /// This function itself, later.
@@ -118,6 +123,8 @@ pub trait Ecs {
     async fn task_definition(&self, id: &PhysicalId) -> Call<Option<TaskDefinition>>;
     /// The revision with this ARN, with its tags.
     async fn revision(&self, arn: &str) -> Call<Option<TaskDefinition>>;
+    /// Where the container of this revision writes; `None` without the `awslogs` driver, or without such a revision.
+    async fn log_place(&self, revision: &str) -> Call<Option<LogPlace>>;
     /// The ARN of every revision of the family that is still ACTIVE.
     async fn task_definitions(&self, id: &PhysicalId) -> Call<Vec<String>>;
     /// Every family with an active revision whose name begins with `stem`.
@@ -260,6 +267,22 @@ pub struct Record {
 pub trait CloudFormation {
     /// The status of the stack with this ARN, such as `DELETE_IN_PROGRESS`; `None` if there is no such stack.
     async fn stack_status(&self, stack_id: &str) -> Call<Option<String>>;
+}
+
+/// CloudWatch Logs, where runners write.
+pub trait RunnerLogs {
+    /// One page of a stream: the newest one, or the one before the page that named it as `earlier`. What is older than
+    /// `from` may be left out. `None` if there is no such stream or group.
+    async fn page(&self, stream: &LogStream, from: Timestamp, earlier: Option<&str>) -> Call<Option<LogPage>>;
+}
+
+/// A page of a log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogPage {
+    /// Oldest first; may be empty though there are lines before it.
+    pub lines: Vec<LogLine>,
+    /// What names the page before it; `None` at the stream's beginning.
+    pub earlier: Option<String>,
 }
 
 /// A credential with its value, for the length of an invocation.

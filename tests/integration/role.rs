@@ -15,6 +15,7 @@ const SERVICES: &[(&str, &str)] = &[
     ("src/aws/cloudformation", "cloudformation"),
     ("src/aws/parameters", "ssm"),
     ("src/aws/succession", "ssm"),
+    ("src/aws/runner_logs", "logs"),
 ];
 
 /// What operations begin with; it tells their names from other literals.

@@ -2,7 +2,8 @@
 
 The traffic: as soon as a runner has no job, another one is on its way to it and begins after a pause of up to 3.5
 seconds, for as long as the runner is there. A job takes 1 to 20 seconds at the sandbox's pace, which makes 0.3 to 6 of
-ours. No runner is spared because it is about to leave: only GitHub's word, or the runner's end, keeps a job away.
+ours. No runner is spared because it is about to leave: only GitHub's word, or the runner's end, keeps a job away. Now
+and then GitHub calls the runners idle that work, and deletes them when asked; then only their logs keep them.
 
 What lets a runner go in the end is that two of three pauses outlast the pool's `IdleConfirmation`, here one second. A
 real queue that never leaves a gap of `IdleConfirmation`, a minute by default, holds long-lived runners until
@@ -33,8 +34,15 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or REPOSITORY / "target")
 FIGURES_FILE = TARGET / "storm.json"
 LOG_FILE = TARGET / "storm.log"
 THROTTLES = ("ThrottlingException", "Throttling", "TooManyRequestsException")
+RUNNER_LOG_GROUP = "/ci/storm"
 # One instance holds four runners, so that instances come and go as well.
-PROPERTIES: dict[str, Any] = {"DesiredCount": 10, "MemoryReservation": 1900, "MaxInstances": 8, "Labels": ["storm"]}
+PROPERTIES: dict[str, Any] = {
+    "DesiredCount": 10,
+    "MemoryReservation": 1900,
+    "MaxInstances": 8,
+    "Labels": ["storm"],
+    "LogGroup": RUNNER_LOG_GROUP,
+}
 UPDATES: list[dict[str, Any]] = [
     {"Image": OTHER_IMAGE},
     {"DesiredCount": 14},
@@ -95,6 +103,7 @@ def storm(world: World, seed: int) -> Storm:
     FIGURES_FILE.unlink(missing_ok=True)
     random = Random(seed)
     world.prepare()
+    world.client("logs").create_log_group(logGroupName=RUNNER_LOG_GROUP)
     sink = Sink()
     stage = Stage(world, world.deploy_function(INVOCATION_BUDGET_SECS=str(BUDGET_SECS)), sink)
     began = time.monotonic()

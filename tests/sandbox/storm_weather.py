@@ -1,4 +1,4 @@
-"""What a storm throws at the function: killed invocations, and throttles by AWS and GitHub, at random moments."""
+"""What a storm throws at the function, at random moments: killed invocations, throttles by AWS and GitHub, and lies."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ Range = tuple[float, float]
 KILLS: Range = (1.5, 6)
 AWS_THROTTLES: Range = (3, 8)
 GITHUB_THROTTLES: Range = (12, 24)
+LIES: Range = (6, 12)
+# How long GitHub calls runners idle that work, and deletes them when asked.
+LIE_SECONDS = 3
 TICK = 0.1
 # Lambda tries three times. Whoever is killed in the last one is given up, and that is another test.
 ATTEMPTS_KILLED = 2
@@ -45,8 +48,14 @@ OPERATIONS = [
     ("autoscaling", "DeleteAutoScalingGroup"),
     ("ssm", "GetParameter"),
     ("ssm", "PutParameter"),
+    ("logs", "GetLogEvents"),
 ]
-THROTTLE_CODES = {"ecs": "ThrottlingException", "ssm": "ThrottlingException", "autoscaling": "Throttling"}
+THROTTLE_CODES = {
+    "ecs": "ThrottlingException",
+    "ssm": "ThrottlingException",
+    "logs": "ThrottlingException",
+    "autoscaling": "Throttling",
+}
 SELF_INVOKE = {
     "service": "lambda",
     "operation": "Invoke",
@@ -65,7 +74,13 @@ class Weather:
         self.random = random
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._blow, daemon=True)
-        self._due = {self._kill: KILLS, self._throttle_aws: AWS_THROTTLES, self._throttle_github: GITHUB_THROTTLES}
+        self._due = {
+            self._kill: KILLS,
+            self._throttle_aws: AWS_THROTTLES,
+            self._throttle_github: GITHUB_THROTTLES,
+            self._lie: LIES,
+        }
+        self._lies_until = 0.0
 
     def __enter__(self) -> Weather:
         self._thread.start()
@@ -74,7 +89,7 @@ class Weather:
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
-        self.world.post("/faults", aws=[], github={})
+        self.world.post("/faults", aws=[], github={}, busy_lag=0, jobs_of_deleted_runners="cancelled")
 
     def _blow(self) -> None:
         def after(pauses: Range) -> float:
@@ -82,6 +97,9 @@ class Weather:
 
         due: dict[Callable[[], bool], float] = {strike: after(pauses) for strike, pauses in self._due.items()}
         while not self._over.wait(TICK):
+            if 0 < self._lies_until <= time.monotonic():
+                self._lies_until = 0.0
+                self.world.post("/faults", busy_lag=0)
             for strike, pauses in self._due.items():
                 if time.monotonic() >= due[strike] and strike():
                     due[strike] = after(pauses)
@@ -105,6 +123,12 @@ class Weather:
         headers = {"retry-after": str(self.random.randint(1, 2))}
         fault = {"status": status, "message": SECONDARY_LIMIT, "headers": headers, "caller": "function", "times": 1}
         self.world.post("/faults", github=fault)
+        return True
+
+    def _lie(self) -> bool:
+        """A job that began a moment before the deletion is in no log yet, and lives on: nothing else could save it."""
+        self._lies_until = time.monotonic() + LIE_SECONDS
+        self.world.post("/faults", busy_lag=3600, jobs_of_deleted_runners="live on")
         return True
 
     def _times(self) -> int:

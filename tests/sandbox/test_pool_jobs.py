@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import pytest
 
 from scenario import LOGICAL_ID, OTHER_IMAGE, Pool, Stage
 
 DRAIN_SECONDS = 3
+RUNNER_LOG_GROUP = "/ci/runners"
 
 
 @pytest.fixture(scope="module")
 def pools(stage: Stage) -> dict[str, Pool]:
+    stage.world.client("logs").create_log_group(logGroupName=RUNNER_LOG_GROUP)
     made = {
         "patient": stage.start("patient", DesiredCount=2),
         "cancel": stage.start("cancel", DrainTimeout=DRAIN_SECONDS, OnDrainTimeout="Cancel"),
         "fail": stage.start("fail", DrainTimeout=DRAIN_SECONDS, OnDrainTimeout="Fail"),
+        "logged": stage.start("logged", LogGroup=RUNNER_LOG_GROUP),
+        "unlogged": stage.start("unlogged"),
     }
     return {name: pool.up() for name, pool in made.items()}
 
@@ -107,4 +112,34 @@ def test_with_fail_the_answer_is_failed_and_the_job_survives(pools: dict[str, Po
     assert [runner["id"] for runner in pool.online()] == [busy["id"]]
     assert pool.job_ends(job) == "succeeded"
     pool.delete()
+    assert pool.leftovers() == []
+
+
+@pytest.fixture
+def lies(stage: Stage) -> Iterator[Stage]:
+    """GitHub calls every runner idle for the whole of its job, and deletes it when asked."""
+    stage.world.post("/faults", busy_lag=3600)
+    yield stage
+    stage.world.post("/faults", busy_lag=0, jobs_of_deleted_runners="cancelled")
+
+
+@pytest.mark.usefixtures("lies")
+def test_a_job_whose_runner_github_calls_idle_is_saved_by_its_own_log(pools: dict[str, Pool]) -> None:
+    pool = pools["logged"]
+    job = pool.run(8)
+    assert not any(runner["busy"] for runner in pool.runners())
+    pool.delete()
+    assert pool.world.job(job)["state"] == "succeeded"
+    assert job_events(pool, job) == ["queued", "running", "succeeded"]
+    assert pool.leftovers() == []
+
+
+def test_a_job_without_a_log_whose_runner_github_deletes_runs_to_its_end_where_github_lets_it(
+    pools: dict[str, Pool], lies: Stage
+) -> None:
+    pool = pools["unlogged"]
+    lies.world.post("/faults", jobs_of_deleted_runners="live on")
+    job = pool.run(8)
+    pool.delete()
+    assert pool.world.job(job)["state"] == "succeeded"
     assert pool.leftovers() == []

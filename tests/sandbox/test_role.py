@@ -123,6 +123,7 @@ ALLOWED: list[tuple[str, str, dict[str, str]]] = [
     ("iam:PassRole", role(f"{ROLE_PATH}execution"), {"iam:PassedToService": "ecs-tasks.amazonaws.com"}),
     ("lambda:InvokeFunction", arn("lambda", "function:github-runner-pool:live"), {}),
     ("ssm:GetParameter", arn("ssm", "parameter/github-runner-pool/token"), {}),
+    ("logs:GetLogEvents", arn("logs", f"log-group:/ci/runners:log-stream:{OWN_ID}/runner/0a1b2c3d"), {}),
 ]
 # Nothing calls these. Should the code begin to, then its call is refused like each of these.
 REFUSED: list[tuple[str, str, dict[str, str]]] = [
@@ -153,6 +154,9 @@ REFUSED: list[tuple[str, str, dict[str, str]]] = [
     ("iam:PassRole", role(f"{ROLE_PATH}execution"), {"iam:PassedToService": "lambda.amazonaws.com"}),
     ("iam:CreateServiceLinkedRole", role("/aws-service-role/x.amazonaws.com/X"), {}),
     ("lambda:InvokeFunction", arn("lambda", "function:github-runner-pool-2"), {}),
+    # Logs that are no runner's, and whatever else can be done with one.
+    ("logs:GetLogEvents", arn("logs", "log-group:/aws/lambda/web:log-stream:2026/11/01/[$LATEST]0a1b2c3d"), {}),
+    ("logs:DeleteLogStream", arn("logs", f"log-group:/ci/runners:log-stream:{OWN_ID}/runner/0a1b2c3d"), {}),
     # Parameters and secrets of somebody else, and credentials that only their owner writes.
     ("ssm:GetParameter", arn("ssm", "parameter/database/password"), {}),
     ("ssm:GetParameter", arn("ssm", "parameter/github-runner-pool-2/token"), {}),

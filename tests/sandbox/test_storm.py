@@ -50,6 +50,7 @@ def test_it_was_a_storm(survived: Storm) -> None:
     assert figures.kills >= KILLS
     assert figures.hops > 0
     assert figures.throttles > 0
+    assert {call["operation"] for call in survived.world.calls(caller="function")} >= {"GetLogEvents"}
 
 
 def test_every_request_is_answered_once_and_well(survived: Storm) -> None:

@@ -10,6 +10,7 @@ use std::time::Duration;
 use github_runner_pool::pool::time::Timestamp;
 use serde_json::{Value, json};
 
+use crate::containers::Container;
 use crate::history::Fact;
 use crate::script::{First, Pool, Script};
 use crate::world::World;
@@ -332,6 +333,8 @@ impl World {
     pub(crate) fn n_working(&self, stack: usize) -> usize {
         let stem = self.stacks.all[stack].stem();
         let wanted = self.ecs.tasks.values().filter(|task| task.service.starts_with(&stem) && task.is_wanted());
-        wanted.filter(|task| matches!(task.container, crate::containers::Container::Listening(_))).count()
+        let detached = &self.github.detached;
+        let works = |container: Container| matches!(container, Container::Listening(id) if !detached.contains_key(&id));
+        wanted.filter(|task| works(task.container)).count()
     }
 }

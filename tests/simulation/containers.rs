@@ -9,6 +9,7 @@ use crate::ecs::Phase;
 use crate::faults::Trouble;
 use crate::github::JobState;
 use crate::history::Loss;
+use crate::script::AfterDeletion;
 use crate::world::World;
 
 /// Where a container stands.
@@ -42,10 +43,10 @@ impl World {
         };
         task.container = Container::Terminating(at, runner);
         // It takes no more jobs.
-        if let Some(runner) = runner.and_then(|id| self.github.runners.get_mut(&id)) {
+        if let Some(runner) = runner.and_then(|id| self.github.runner_mut(id)) {
             runner.offline_at = Some(at + Duration::from_secs(60));
         }
-        if let Some(job) = runner.and_then(|id| self.github.runners.get_mut(&id)?.job.take()) {
+        if let Some(job) = runner.and_then(|id| self.github.runner_mut(id)?.job.take()) {
             let pool = self.ecs.tasks[arn].service.clone();
             if matches!(self.github.jobs[&job].state, JobState::Running { .. }) {
                 self.lose_job(job, &pool, why);
@@ -115,10 +116,24 @@ impl World {
         let runner = self.github.register(&target, &name, labels, Some(pool), is_ephemeral);
         self.ecs.tasks.get_mut(arn).unwrap().container = Container::Listening(runner);
         self.tell(|| format!("runner {name} is online"));
+        self.print(arn, "Listening for Jobs");
     }
 
-    /// A runner whose registration was deleted finds out at its next poll, and its container ends.
+    /// A runner whose registration was deleted finds out at its next poll, and its container ends; one with a job goes on
+    /// until its end, or cancels it at the next poll.
     fn listen(&mut self, arn: &str, runner: u64) {
+        if let Some(detached) = self.github.detached.get(&runner)
+            && let Some(job) = detached.job
+        {
+            let is_polled = detached.polls_at.is_some_and(|at| at <= self.now);
+            if self.script.after_deletion == AfterDeletion::LivesOn || !is_polled {
+                return;
+            }
+            let pool = detached.pool.clone().unwrap_or_default();
+            self.lose_job(job, &pool, Loss::Deregistered);
+            self.print_end(runner, job);
+            self.github.detached.remove(&runner);
+        }
         if !self.github.runners.contains_key(&runner) {
             let ends = self.now + self.between(1_000, 50_000);
             self.ecs.tasks.get_mut(arn).unwrap().container = Container::Exiting(ends, 0);
@@ -186,13 +201,22 @@ impl World {
         self.github.jobs.get_mut(&id).unwrap().state = state;
         if has_it {
             self.figures.jobs += 1;
+            self.print_start(runner, id);
             self.tell(|| format!("job {id} runs"));
         }
     }
 
     fn complete(&mut self, id: u64) {
         self.github.jobs.get_mut(&id).unwrap().state = JobState::Done;
-        let Some(runner) = self.github.runners.values_mut().find(|runner| runner.job == Some(id)) else { return };
+        if let Some(detached) = self.github.detached.values().find(|runner| runner.job == Some(id)).map(|it| it.id) {
+            self.occur("transition", "job of a deleted runner ran to its end");
+            self.print_end(detached, id);
+            self.github.detached.remove(&detached);
+            return;
+        }
+        let Some(runner) = self.github.runners.values().find(|it| it.job == Some(id)).map(|it| it.id) else { return };
+        self.print_end(runner, id);
+        let runner = self.github.runners.get_mut(&runner).unwrap();
         runner.job = None;
         if !runner.is_ephemeral {
             return;

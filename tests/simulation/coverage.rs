@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::faults::{FAULTS, TROUBLES};
+use crate::faults::{FAULTS, TROUBLES, TROUBLES_OF_WITNESSES};
 
 /// What goes wrong beside the calls and the troubles.
 const MISFORTUNES: &[&str] = &["MachineLost", "SpotReclaim", "AgentLost", "DuplicateDelivery", "NewToken"];
@@ -38,6 +38,16 @@ const TRANSITIONS: &[&str] = &[
     "deletion refused for a busy runner",
     "dispatched job went back to the queue",
     "a runner stayed behind",
+    "runner deleted in the middle of its job",
+    "job of a deleted runner ran to its end",
+    "job printed the listener's words",
+    "end of a job not printed",
+    "log vetoed a deletion",
+    "log agreed to a deletion",
+    "container without a log presumed busy",
+    "log not configured",
+    "log denied",
+    "log empty",
 ];
 
 /// What the function says of itself, beside its steps and waits.
@@ -45,7 +55,7 @@ const LINES: &[&str] = &["go_on", "hand_on", "yield", "given_up", "abandoned", "
 
 /// What the steps' descriptions name beside the steps.
 const DETAILS: &[&str] =
-    &["desired", "image", "instance", "launch_template", "n", "runner", "task", "task_definition", "why"];
+    &["desired", "image", "instance", "launch_template", "log", "n", "runner", "task", "task_definition", "why"];
 
 /// A reason to wait that is only ever told in an answer.
 const TOLD_ONLY: &[&str] = &["step"];
@@ -59,7 +69,7 @@ pub(crate) fn wanted() -> BTreeSet<String> {
     let steps = steps.into_iter().filter(|name| !DETAILS.contains(&name.as_str())).collect();
     let waits = waits.into_iter().filter(|name| !TOLD_ONLY.contains(&name.as_str()));
     let faults = FAULTS.iter().map(|(fault, _)| format!("{fault:?}"));
-    let troubles = TROUBLES.iter().map(|trouble| format!("{trouble:?}"));
+    let troubles = TROUBLES.iter().chain(TROUBLES_OF_WITNESSES).map(|trouble| format!("{trouble:?}"));
     let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     let faults = faults.chain(troubles).chain(owned(MISFORTUNES));
     let of =

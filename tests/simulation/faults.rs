@@ -76,6 +76,12 @@ pub(crate) enum Trouble {
     BusyLags,
     /// GitHub would even delete them, if the job is older than two minutes. Shorter than any confirmation window.
     BusyFlickers,
+    /// GitHub calls runners idle for the whole of a job, and would delete them.
+    CallsIdle,
+    /// The function may not read the runners' logs.
+    LogsDenied,
+    /// The runners' logs read as if they were empty.
+    LogsEmpty,
     /// ECS protects no task.
     ProtectionFails,
 }
@@ -95,6 +101,9 @@ pub(crate) const TROUBLES: &[Trouble] = &[
     Trouble::ProtectionFails,
 ];
 
+/// Those of the witnesses of a job, which are drawn apart from the others.
+pub(crate) const TROUBLES_OF_WITNESSES: &[Trouble] = &[Trouble::CallsIdle, Trouble::LogsDenied, Trouble::LogsEmpty];
+
 impl Trouble {
     /// How long it may last at the most, in seconds.
     pub(crate) const fn secs_max(self) -> u64 {
@@ -106,6 +115,7 @@ impl Trouble {
             Self::AwsThrottles | Self::GitHubThrottles | Self::ProtectionFails => 180,
             Self::GitHubDown | Self::TokenRevoked | Self::LaunchesFail | Self::ImageBroken => 600,
             Self::ClusterBusy => 240,
+            Self::CallsIdle | Self::LogsDenied | Self::LogsEmpty => 3_000,
         }
     }
 }
@@ -180,7 +190,12 @@ impl World {
                 let class = Class::Throttled { retry_after: None };
                 ("SelfInvokeThrottled", class, "TooManyRequestsException", "Rate Exceeded.")
             }
-            Remote::Ecs | Remote::AutoScaling | Remote::Ec2 | Remote::ParameterStore | Remote::CloudFormation
+            Remote::Ecs
+            | Remote::AutoScaling
+            | Remote::Ec2
+            | Remote::ParameterStore
+            | Remote::CloudFormation
+            | Remote::Logs
                 if self.troubles.has(Trouble::AwsThrottles, now) && self.chance.bool() =>
             {
                 let class = Class::Throttled { retry_after: None };
@@ -192,7 +207,8 @@ impl World {
             | Remote::AutoScaling
             | Remote::Ec2
             | Remote::ParameterStore
-            | Remote::CloudFormation => return None,
+            | Remote::CloudFormation
+            | Remote::Logs => return None,
         };
         let (name, class, code, message) = refusal;
         self.figures.fault(name);

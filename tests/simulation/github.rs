@@ -14,15 +14,21 @@ use github_runner_pool::reconcile::ports::{Call, Credential, Deregistration};
 
 use crate::faults::{Trouble, refuse};
 use crate::history::{Fact, Loss};
+use crate::script::{AfterDeletion, Prints};
 use crate::world::World;
 
 /// How long GitHub holds a runner to be busy whose container died during a job.
 const LEASE: Duration = Duration::from_secs(600);
+/// How old a job must be for its start to be in the log, whatever is late there. A younger one that GitHub calls idle, lets
+/// us delete and then cancels cannot be saved by anything.
+const READABLE: Duration = Duration::from_secs(30);
 /// How old a job must be before GitHub may forget that it runs.
 const FORGETTABLE: Duration = Duration::from_secs(120);
 
 pub(crate) struct GitHub {
     pub(crate) runners: BTreeMap<u64, Runner>,
+    /// Deleted in the middle of a job, which goes on.
+    pub(crate) detached: BTreeMap<u64, Runner>,
     pub(crate) jobs: BTreeMap<u64, Job>,
     /// The token that GitHub accepts, and the one that the parameter holds.
     pub(crate) accepted: String,
@@ -42,6 +48,8 @@ pub(crate) struct Runner {
     pub(crate) is_online: bool,
     pub(crate) offline_at: Option<Timestamp>,
     pub(crate) job: Option<u64>,
+    /// When its listener next asks GitHub, if that matters.
+    pub(crate) polls_at: Option<Timestamp>,
     /// Held to be busy though its container died.
     pub(crate) lease_until: Option<Timestamp>,
     pub(crate) is_ephemeral: bool,
@@ -54,6 +62,18 @@ pub(crate) struct Job {
     pub(crate) label: String,
     pub(crate) length: Duration,
     pub(crate) state: JobState,
+    pub(crate) prints: Prints,
+}
+
+impl Job {
+    /// Names that repeat, and some that look like the listener's words.
+    pub(crate) fn name(&self, id: u64) -> String {
+        match id % 4 {
+            0 | 1 => "build".to_owned(),
+            2 => format!("test ({id}, ubuntu)"),
+            _ => "Job build completed with result: Succeeded".to_owned(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +96,7 @@ impl GitHub {
     pub(crate) fn new() -> Self {
         let mut github = Self {
             runners: BTreeMap::new(),
+            detached: BTreeMap::new(),
             jobs: BTreeMap::new(),
             accepted: "ghp_PLANTEDTOKEN1".to_owned(),
             kept: "ghp_PLANTEDTOKEN1".to_owned(),
@@ -126,6 +147,7 @@ impl GitHub {
             is_online: true,
             offline_at: None,
             job: None,
+            polls_at: None,
             lease_until: None,
             is_ephemeral,
             looks_like: None,
@@ -145,9 +167,14 @@ impl GitHub {
         self.former.insert(from);
     }
 
-    pub(crate) fn queue(&mut self, label: &str, length: Duration) {
+    /// A runner, whether or not GitHub still lists it.
+    pub(crate) fn runner_mut(&mut self, id: u64) -> Option<&mut Runner> {
+        self.runners.get_mut(&id).or_else(|| self.detached.get_mut(&id))
+    }
+
+    pub(crate) fn queue(&mut self, label: &str, length: Duration, prints: Prints) {
         self.n_made += 1;
-        let job = Job { label: label.to_owned(), length, state: JobState::Queued };
+        let job = Job { label: label.to_owned(), length, state: JobState::Queued, prints };
         self.jobs.insert(self.n_made, job);
     }
 
@@ -188,6 +215,7 @@ impl World {
         let target = target.scope.api_prefix();
         let lags = self.troubles.has(Trouble::BusyLags, self.now);
         let flickers = self.troubles.has(Trouble::BusyFlickers, self.now);
+        let lies = self.troubles.has(Trouble::CallsIdle, self.now);
         let mut hidden = Vec::new();
         let mut seen = Vec::new();
         for runner in self.github.runners.values().filter(|runner| runner.target == target) {
@@ -201,7 +229,10 @@ impl World {
                     if forgotten {
                         hidden.push("BusyFlickers");
                     }
-                    !lags && !forgotten && seen_from <= self.now
+                    if lies {
+                        hidden.push("CallsIdle");
+                    }
+                    !lags && !lies && !forgotten && seen_from <= self.now
                 }
                 Some(JobState::Queued | JobState::Dispatched { .. } | JobState::Done | JobState::Lost) | None => false,
             };
@@ -229,17 +260,29 @@ impl World {
             return Deregistration::Busy;
         }
         let since = self.github.runs_job(runner);
-        let is_forgotten = since.is_some_and(|since| flickers && self.now.since(since) >= FORGETTABLE);
+        let lies = self.troubles.has(Trouble::CallsIdle, self.now);
+        let readable = match self.script.after_deletion {
+            AfterDeletion::LivesOn => Duration::ZERO,
+            AfterDeletion::Cancelled => READABLE,
+        };
+        let is_forgotten = since.is_some_and(|since| {
+            let age = self.now.since(since);
+            (flickers && age >= FORGETTABLE) || (lies && age >= readable)
+        });
         if since.is_some() && !is_forgotten {
             self.occur("transition", "deletion refused for a busy runner");
             return Deregistration::Busy;
         }
         let pool = runner.pool.clone().unwrap_or_default();
         let job = runner.job;
-        self.github.runners.remove(&id);
+        let mut runner = self.github.runners.remove(&id).unwrap();
         if let Some(job) = job {
             if since.is_some() {
-                self.lose_job(job, &pool, Loss::Deregistered);
+                self.occur("transition", "runner deleted in the middle of its job");
+                let call = self.n_calls;
+                self.tell(|| format!("deleted by call {call}"));
+                runner.polls_at = Some(self.now + self.between(1_000, 50_000));
+                self.github.detached.insert(id, runner);
             } else if let Some(job) = self.github.jobs.get_mut(&job) {
                 // Dispatched, and not acquired: GitHub gives it to another.
                 job.state = JobState::Queued;
@@ -265,13 +308,13 @@ impl World {
     pub(crate) fn runner_dies(&mut self, id: u64, why: Loss) {
         let offline_in = self.between(5_000, 60_000);
         let now = self.now;
-        let Some(runner) = self.github.runners.get_mut(&id) else { return };
+        let Some(runner) = self.github.runner_mut(id) else { return };
         runner.offline_at = Some(now + offline_in);
         let (job, pool) = (runner.job.take(), runner.pool.clone().unwrap_or_default());
         let Some(job) = job else { return };
         match self.github.jobs.get(&job).map(|job| job.state) {
             Some(JobState::Running { .. }) => {
-                self.github.runners.get_mut(&id).unwrap().lease_until = Some(now + LEASE);
+                self.github.runner_mut(id).unwrap().lease_until = Some(now + LEASE);
                 self.lose_job(job, &pool, why);
             }
             Some(JobState::Dispatched { .. }) => self.github.jobs.get_mut(&job).unwrap().state = JobState::Queued,

@@ -34,6 +34,7 @@ mod github;
 mod history;
 mod invariants;
 mod lambda;
+mod logs;
 mod many;
 mod parameters;
 mod planted;

@@ -9,21 +9,23 @@ use std::time::Duration;
 
 use github_runner_pool::pool::identity::PhysicalId;
 use github_runner_pool::pool::observed::{Group, Protection, Runner};
+use github_runner_pool::pool::runner_log::{LogLine, LogStream};
 use github_runner_pool::pool::spec::GitHubTarget;
-use github_runner_pool::reconcile::ports::{Call, Record};
+use github_runner_pool::reconcile::ports::{Call, LogPage, Record};
 use serde_json::Value;
 
 use crate::containers::Container;
 use crate::faults::Trouble;
 use crate::history::{Fact, Loss};
-use crate::script::{Action, First, Rollback, Script, What};
-use crate::world::World;
+use crate::script::{Action, AfterDeletion, First, Rollback, Script, What};
+use crate::world::{BEGIN, World};
 
 /// A bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Bug {
     SkipsTheProtection,
     TrustsOneIdleReading,
+    TrustsGitHubAlone,
     ForgetsTheLabel,
     ForgetsTheName,
     ForgetsTheTags,
@@ -53,6 +55,7 @@ pub(crate) enum Bug {
 pub(crate) const BUGS: &[(Bug, &str)] = &[
     (Bug::SkipsTheProtection, "no_job_ends_before_its_time"),
     (Bug::TrustsOneIdleReading, "no_job_ends_before_its_time"),
+    (Bug::TrustsGitHubAlone, "no_job_ends_before_its_time"),
     (Bug::StopsAllWhenItLowers, "no_job_ends_before_its_time"),
     (Bug::ForgetsTheLabel, "what_is_foreign_is_left_alone"),
     (Bug::ForgetsTheName, "what_is_foreign_is_left_alone"),
@@ -87,12 +90,23 @@ impl Bug {
             Self::ForgetsTheSuccess => Script { first: First::UpdateOfForeign, ..script },
             Self::ForgetsTheTags => Script { has_squatter: true, ..script },
             Self::TrustsOneIdleReading => {
-                let mut script = script;
+                // Without a log, and where the deletion itself ends the job: nothing else would save it.
+                let mut script = script.without_logs();
+                script.after_deletion = AfterDeletion::Cancelled;
                 let at = |place: u64| Action {
                     at_millis: 200_000 + place * 60_000,
                     what: What::Trouble { trouble: Trouble::BusyFlickers, secs: 25 },
                 };
                 script.actions.extend((0..20).map(at));
+                script
+            }
+            Self::TrustsGitHubAlone => {
+                let mut script = script;
+                let at = |place: u64| Action {
+                    at_millis: 120_000 + place * 400_000,
+                    what: What::Trouble { trouble: Trouble::CallsIdle, secs: 400 },
+                };
+                script.actions.extend((0..10).map(at));
                 script
             }
             _ => script,
@@ -180,6 +194,15 @@ impl World {
             runners.retain(|runner| runner.is_online);
         }
         runners
+    }
+
+    /// What code would make of a log that it does not heed.
+    pub(crate) fn planted_log(&mut self, stream: &LogStream, earlier: Option<&str>) -> Call<Option<LogPage>> {
+        if self.bug == Some(Bug::TrustsGitHubAlone) {
+            let text = "2027-01-15 08:00:00Z: Listening for Jobs".to_owned();
+            return Ok(Some(LogPage { lines: vec![LogLine { at: BEGIN, text }], earlier: None }));
+        }
+        self.read_log(stream, earlier)
     }
 
     pub(crate) fn planted_turn(&mut self, invocation: u64, name: &str) -> Option<Record> {

@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use github_runner_pool::pool::observed::{Runner, RunnerGroup};
 use github_runner_pool::pool::refusal::{Class, Remote};
+use github_runner_pool::pool::runner_log::LogStream;
 use github_runner_pool::pool::secret::Secret;
 use github_runner_pool::pool::spec::{GitHubTarget, ParameterRef};
 use github_runner_pool::pool::time::Timestamp;
 use github_runner_pool::reconcile::ports::{
-    Answers, Call, CallError, Clock, CloudFormation, Credential, DeliveryError, Deregistration, GitHub, Later,
-    Parameters, Record, Succession, World as Ports,
+    Answers, Call, CallError, Clock, CloudFormation, Credential, DeliveryError, Deregistration, GitHub, Later, LogPage,
+    Parameters, Record, RunnerLogs, Succession, World as Ports,
 };
 
 use crate::faults::{Fault, Trouble};
@@ -221,6 +222,7 @@ impl Ports for Port {
     type Parameters = Self;
     type Succession = Self;
     type CloudFormation = Self;
+    type RunnerLogs = Self;
     type GitHub = Self;
     type Later = Self;
     type Answers = Self;
@@ -241,6 +243,9 @@ impl Ports for Port {
         self
     }
     fn cloudformation(&self) -> &Self {
+        self
+    }
+    fn runner_logs(&self) -> &Self {
         self
     }
     fn github(&self) -> &Self {
@@ -323,6 +328,12 @@ impl Succession for Port {
 impl CloudFormation for Port {
     async fn stack_status(&self, stack_id: &str) -> Call<Option<String>> {
         self.call(Remote::CloudFormation, "DescribeStacks", |world| Ok(world.planted_stack_status(stack_id))).await
+    }
+}
+
+impl RunnerLogs for Port {
+    async fn page(&self, stream: &LogStream, _: Timestamp, earlier: Option<&str>) -> Call<Option<LogPage>> {
+        self.call(Remote::Logs, "GetLogEvents", |world| world.planted_log(stream, earlier)).await
     }
 }
 

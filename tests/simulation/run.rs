@@ -33,6 +33,16 @@ const DELETES: u32 = 8;
 /// What they wait between two of them: jobs end meanwhile.
 const PAUSE: Duration = Duration::from_secs(600);
 
+/// What the function says of what it makes of the runners' logs.
+const TOLD_OF_LOGS: &[(&str, &str)] = &[
+    ("busy by their own log", "log vetoed a deletion"),
+    ("did not end once deregistered", "container without a log presumed busy"),
+    ("shows no job", "log agreed to a deletion"),
+    ("so give the pool one", "log not configured"),
+    ("may not read its log", "log denied"),
+    ("no line of the runner's listener", "log empty"),
+];
+
 type Working = Pin<Box<dyn Future<Output = Result<Value, HandleError>>>>;
 
 /// What a run came to.
@@ -163,6 +173,11 @@ impl Run {
             if let Some(name) = heard.occurred {
                 world.occur(heard.kind, &name);
             }
+            for (words, transition) in TOLD_OF_LOGS {
+                if heard.line.contains(words) {
+                    world.occur("transition", transition);
+                }
+            }
             world.note(&Fact::Logged { line: heard.line });
         }
         if let Some(how) = how {
@@ -228,7 +243,7 @@ impl World {
             What::Update { stack, pool } => self.act_update(place, stack, *pool, is_calm),
             What::Cancel { stack } => self.cancel_update(stack),
             What::Delete { stack } => self.delete_stack(stack),
-            What::Job { label, secs } => self.github.queue(&label, Duration::from_secs(secs)),
+            What::Job { label, secs, prints } => self.github.queue(&label, Duration::from_secs(secs), prints),
             What::MachineLost => self.lose_machine(true),
             What::SpotReclaim => self.lose_machine(false),
             What::AgentLost { secs } => self.lose_agent(secs),

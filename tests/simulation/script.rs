@@ -23,6 +23,12 @@ pub(crate) struct Script {
     pub(crate) first: First,
     #[serde(default)]
     pub(crate) rollback: Rollback,
+    /// What becomes of a job whose runner GitHub deletes all the same.
+    #[serde(default)]
+    pub(crate) after_deletion: AfterDeletion,
+    /// Some jobs end without a line of the listener.
+    #[serde(default)]
+    pub(crate) ends_are_lost: bool,
     pub(crate) actions: Vec<Action>,
     /// By the number of the call, counted over the whole run.
     pub(crate) faults: BTreeMap<u32, Fault>,
@@ -53,6 +59,32 @@ pub(crate) enum Rollback {
     Skipped,
 }
 
+/// What becomes of a job whose runner GitHub deletes in its middle.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum AfterDeletion {
+    /// It goes on to its end, as users have reported.
+    /// <https://github.com/github-aws-runners/terraform-aws-github-runner/issues/5086>
+    #[default]
+    LivesOn,
+    /// The runner's next poll finds out and cancels it, as its source has it. Nothing saves such a job but its own log, so
+    /// every pool of such a script has one that can be read.
+    /// <https://github.com/actions/runner/blob/main/src/Runner.Listener/Runner.cs>
+    Cancelled,
+}
+
+/// What of the listener's words a job prints into its container's log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Prints {
+    #[default]
+    Nothing,
+    /// In the middle of a line.
+    Mentions,
+    /// The start of a job that never ends.
+    Start,
+    /// Its own end. It may be lost then.
+    End,
+}
+
 /// Something that somebody does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Action {
@@ -62,19 +94,41 @@ pub(crate) struct Action {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum What {
-    Create { stack: usize },
-    Update { stack: usize, pool: Box<Pool> },
-    Cancel { stack: usize },
-    Delete { stack: usize },
-    Job { label: String, secs: u64 },
+    Create {
+        stack: usize,
+    },
+    Update {
+        stack: usize,
+        pool: Box<Pool>,
+    },
+    Cancel {
+        stack: usize,
+    },
+    Delete {
+        stack: usize,
+    },
+    Job {
+        label: String,
+        secs: u64,
+        #[serde(default)]
+        prints: Prints,
+    },
     MachineLost,
     SpotReclaim,
-    AgentLost { secs: u64 },
-    Trouble { trouble: Trouble, secs: u64 },
+    AgentLost {
+        secs: u64,
+    },
+    Trouble {
+        trouble: Trouble,
+        secs: u64,
+    },
     Duplicate,
     NewTemplate,
     NewToken,
-    Rename { from: String, to: String },
+    Rename {
+        from: String,
+        to: String,
+    },
 }
 
 /// A pool as its template says it.
@@ -102,6 +156,8 @@ pub(crate) struct Pool {
     /// The On-Demand share, percent, of a mixed-instances policy; without one the launch template alone.
     #[serde(default)]
     pub(crate) on_demand_percent: Option<u32>,
+    #[serde(default)]
+    pub(crate) has_log: bool,
 }
 
 impl Pool {
@@ -127,6 +183,7 @@ impl Pool {
             service_timeout_secs: 3600,
             team: 0,
             on_demand_percent: None,
+            has_log: false,
         }
     }
 
@@ -151,6 +208,9 @@ impl Pool {
             "OnDeregisterFailure": if self.fails_on_deregister { "Fail" } else { "Warn" },
             "Tags": [{ "Key": "team", "Value": self.team.to_string() }],
         });
+        if self.has_log {
+            properties["LogGroup"] = json!("/ci/runners");
+        }
         if self.has_fixed_name {
             properties["RunnerName"] = json!(format!("solo-{stack}"));
         }
@@ -179,6 +239,21 @@ impl Pool {
     /// What may not change in place.
     pub(crate) fn identity(&self) -> (String, String, bool) {
         (self.cluster.clone(), self.org.clone(), self.is_on_named)
+    }
+}
+
+impl Script {
+    /// The same with pools that have no log.
+    pub(crate) fn without_logs(mut self) -> Self {
+        for pool in &mut self.pools {
+            pool.has_log = false;
+        }
+        for action in &mut self.actions {
+            if let What::Update { pool, .. } = &mut action.what {
+                pool.has_log = false;
+            }
+        }
+        self
     }
 }
 
@@ -216,7 +291,7 @@ impl Author {
             author.cancel_creates();
         }
         author.actions.sort_by_key(|action| action.at_millis);
-        Script {
+        let mut script = Script {
             seed,
             pools,
             poll_secs,
@@ -224,10 +299,14 @@ impl Author {
             has_squatter,
             first,
             rollback,
+            after_deletion: AfterDeletion::LivesOn,
+            ends_are_lost: false,
             actions: author.actions,
             faults,
             calm_secs,
-        }
+        };
+        witnesses(&mut script);
+        script
     }
 
     fn one_in(&mut self, n: u32) -> bool {
@@ -339,7 +418,7 @@ impl Author {
             };
             let label =
                 if self.one_in(3) { "default".to_owned() } else { format!("pool-{}", self.chance.usize(0..n_stacks)) };
-            self.at(at, What::Job { label, secs });
+            self.at(at, What::Job { label, secs, prints: Prints::Nothing });
             at += self.chance.u64(1..=2 * gap);
         }
     }
@@ -388,4 +467,45 @@ impl Author {
         }
         faults
     }
+}
+
+/// Who tells of jobs, and what goes wrong with that: drawn apart, so that the rest of a seed's script stays as it was.
+fn witnesses(script: &mut Script) {
+    let mut chance = fastrand::Rng::with_seed(script.seed ^ 0x5851_f42d_4c95_7f2d);
+    let (has_logs, has_some) = [(false, false), (true, true), (true, true), (false, true)][chance.usize(0..4)];
+    if has_logs && chance.bool() {
+        script.after_deletion = AfterDeletion::Cancelled;
+    }
+    let mut never_fails = true;
+    let updated = script.actions.iter_mut().filter_map(|action| match &mut action.what {
+        What::Update { pool, .. } => Some(&mut **pool),
+        _ => None,
+    });
+    for pool in script.pools.iter_mut().chain(updated) {
+        pool.has_log = has_logs || (has_some && chance.bool());
+        never_fails &= !pool.fails_on_drain;
+    }
+    // A log that shows a job for ever ends in `DrainTimeout`, and with `OnDrainTimeout: Fail` only by somebody's hand.
+    script.ends_are_lost = never_fails && chance.u32(0..6) == 0;
+    for action in &mut script.actions {
+        if let What::Job { prints, .. } = &mut action.what {
+            *prints = match chance.u32(0..30) {
+                0 => Prints::Mentions,
+                1 if never_fails => Prints::Start,
+                2 => Prints::End,
+                _ => Prints::Nothing,
+            };
+        }
+    }
+    for _ in 0..[0, 1, 1, 2][chance.usize(0..4)] {
+        let trouble = match (script.after_deletion, chance.u32(0..6)) {
+            (AfterDeletion::LivesOn, 0) => Trouble::LogsDenied,
+            (AfterDeletion::LivesOn, 1) => Trouble::LogsEmpty,
+            _ => Trouble::CallsIdle,
+        };
+        let at_millis = chance.u64(60_000..script.calm_secs * 1000);
+        let secs = chance.u64(60..=trouble.secs_max());
+        script.actions.push(Action { at_millis, what: What::Trouble { trouble, secs } });
+    }
+    script.actions.sort_by_key(|action| action.at_millis);
 }

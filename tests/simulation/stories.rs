@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::faults::{Fault, Trouble};
 use crate::run::{Report, run};
-use crate::script::{Action, First, Pool, Rollback, Script, What};
+use crate::script::{Action, AfterDeletion, First, Pool, Prints, Rollback, Script, What};
 
 /// A run in which nothing happens but what is said.
 fn story(pool: Pool, calm_secs: u64, actions: Vec<(u64, What)>) -> Report {
@@ -19,6 +19,8 @@ fn story_of(first: First, rollback: Rollback, pool: Pool, calm_secs: u64, action
 fn script(pool: Pool, calm_secs: u64, actions: Vec<(u64, What)>) -> Script {
     let actions = actions.into_iter().map(|(secs, what)| Action { at_millis: secs * 1000, what }).collect();
     Script {
+        after_deletion: AfterDeletion::LivesOn,
+        ends_are_lost: false,
         seed: 7,
         pools: vec![pool],
         poll_secs: 10,
@@ -37,7 +39,7 @@ fn create() -> (u64, What) {
 }
 
 fn job(secs: u64) -> What {
-    What::Job { label: "pool-0".to_owned(), secs }
+    What::Job { label: "pool-0".to_owned(), secs, prints: Prints::Nothing }
 }
 
 /// The statuses that CloudFormation heard, in order.
@@ -241,4 +243,102 @@ fn other_purchase_options_wait_for_the_running_job_whatever_auto_scaling_replace
     assert!(report.occurred.contains("waiting instances_leaving"));
     assert_eq!((report.figures.jobs, report.figures.jobs_cut_off), (1, 0), "the job ran to its end");
     assert_eq!(answers(&report), ["SUCCESS", "SUCCESS", "SUCCESS"]);
+}
+
+fn runs_on(report: &Report, why: &str) {
+    let figures = &report.figures;
+    assert_eq!((figures.jobs, figures.jobs_lost, figures.jobs_cut_off), (1, 0, 0), "{why}\n{}", report.told.join("\n"));
+}
+
+/// The stack is deleted in the middle of a job whose runner GitHub calls idle from its beginning to its end, and deletes
+/// when asked.
+fn deleted_under_a_lie(pool: Pool, after_deletion: AfterDeletion, more: Vec<(u64, What)>) -> Report {
+    let lie = What::Trouble { trouble: Trouble::CallsIdle, secs: 2500 };
+    let actions = [vec![create(), (290, lie), (300, job(900)), (360, What::Delete { stack: 0 })], more].concat();
+    let mut script = script(pool, 2800, actions);
+    script.after_deletion = after_deletion;
+    run(script, None, true)
+}
+
+#[test]
+fn a_job_whose_runner_github_calls_idle_is_saved_by_its_log_alone() {
+    for after_deletion in [AfterDeletion::Cancelled, AfterDeletion::LivesOn] {
+        let report = deleted_under_a_lie(Pool { has_log: true, ..Pool::plain() }, after_deletion, Vec::new());
+        holds(&report);
+        runs_on(&report, "the log's veto");
+        assert!(report.occurred.contains("transition log vetoed a deletion"));
+        assert!(report.occurred.contains("transition log agreed to a deletion"), "once the job is over");
+        assert!(!report.occurred.contains("transition runner deleted in the middle of its job"), "it was not deleted");
+        assert_eq!(answers(&report), ["SUCCESS", "SUCCESS"]);
+    }
+}
+
+#[test]
+fn a_job_without_a_log_whose_runner_github_deletes_in_its_middle_runs_to_its_end() {
+    let report = deleted_under_a_lie(Pool::plain(), AfterDeletion::LivesOn, Vec::new());
+    holds(&report);
+    runs_on(&report, "its container did not end by itself");
+    assert!(report.occurred.contains("transition runner deleted in the middle of its job"));
+    let advises = |line: &String| line.contains("presumed busy") && line.contains("LogGroup");
+    assert!(report.told.iter().any(advises), "what is waited for advises a log");
+    assert_eq!(answers(&report), ["SUCCESS", "SUCCESS"]);
+}
+
+#[test]
+fn a_log_that_is_denied_or_lost_leaves_a_job_no_worse_than_without_and_no_delete_hanging() {
+    for trouble in [Trouble::LogsDenied, Trouble::LogsEmpty] {
+        let blind = (2, What::Trouble { trouble, secs: 2700 });
+        let report = deleted_under_a_lie(Pool { has_log: true, ..Pool::plain() }, AfterDeletion::LivesOn, vec![blind]);
+        holds(&report);
+        runs_on(&report, "presumed busy");
+        assert!(report.occurred.contains("transition runner deleted in the middle of its job"), "{trouble:?}");
+        assert_eq!(answers(&report), ["SUCCESS", "SUCCESS"], "{trouble:?}");
+    }
+}
+
+#[test]
+fn a_job_runs_on_when_the_invocation_that_deleted_its_runner_was_killed_and_the_deletion_forgotten() {
+    for has_log in [false, true] {
+        let lie = What::Trouble { trouble: Trouble::CallsIdle, secs: 2500 };
+        // Denied for long enough that the runner is deleted on GitHub's word; readable again when the event comes again.
+        let blind = What::Trouble { trouble: Trouble::LogsDenied, secs: 650 };
+        let actions = vec![create(), (2, blind), (290, lie), (300, job(1200)), (360, What::Delete { stack: 0 })];
+        let pool = Pool { has_log, ..Pool::plain() };
+        let mut script = script(pool, 2800, actions);
+        let told = run(script.clone(), None, true).told;
+        let call = told.iter().find_map(|line| line.split_once("deleted by call ")).unwrap().1;
+        script.faults = BTreeMap::from([(call.parse().unwrap(), Fault::KillAfter)]);
+        let report = run(script, None, true);
+        holds(&report);
+        assert!(report.told.iter().any(|line| line.contains("KillAfter at DELETE /actions/runners")));
+        runs_on(&report, "what looks as if it had never registered may work");
+        assert_eq!(answers(&report).last(), Some(&"SUCCESS"));
+    }
+}
+
+#[test]
+fn a_job_that_prints_the_listeners_words_fools_nobody_but_itself() {
+    for prints in [Prints::Mentions, Prints::Start] {
+        let loud = What::Job { label: "pool-0".to_owned(), secs: 900, prints };
+        let lie = What::Trouble { trouble: Trouble::CallsIdle, secs: 2500 };
+        let actions = vec![create(), (290, lie), (300, loud), (360, What::Delete { stack: 0 })];
+        let pool = Pool { has_log: true, ..Pool::plain() };
+        let mut script = script(pool, 2800, actions);
+        script.after_deletion = AfterDeletion::Cancelled;
+        let report = run(script, None, true);
+        holds(&report);
+        runs_on(&report, "the listener's own lines count");
+        assert_eq!(answers(&report), ["SUCCESS", "SUCCESS"], "{prints:?}");
+    }
+}
+
+#[test]
+fn an_update_in_a_group_without_room_for_old_and_new_runners_goes_on_with_a_log_and_without() {
+    for has_log in [false, true] {
+        let pool = Pool { count: 4, max_instances: 3, has_log, ..Pool::plain() };
+        let newer = Pool { image: 2, ..pool.clone() };
+        let report = story(pool, 2400, vec![create(), (400, What::Update { stack: 0, pool: Box::new(newer) })]);
+        holds(&report);
+        assert_eq!(answers(&report), ["SUCCESS", "SUCCESS", "SUCCESS"]);
+    }
 }

@@ -15,6 +15,7 @@ use crate::github::GitHub;
 use crate::history::{Fact, Figures, Violation};
 use crate::invariants;
 use crate::lambda::{Delivery, Lambda};
+use crate::logs::Logs;
 use crate::parameters::Parameters;
 use crate::planted::Bug;
 use crate::script::Script;
@@ -36,6 +37,7 @@ pub(crate) struct World {
     pub(crate) groups: Groups,
     pub(crate) github: GitHub,
     pub(crate) parameters: Parameters,
+    pub(crate) logs: Logs,
     pub(crate) lambda: Lambda,
     pub(crate) stacks: Stacks,
     pub(crate) troubles: Troubles,
@@ -78,6 +80,7 @@ impl World {
             groups: Groups::default(),
             github: GitHub::new(),
             parameters: Parameters::default(),
+            logs: Logs::default(),
             lambda: Lambda::default(),
             stacks: Stacks::new(&script),
             troubles: Troubles::default(),

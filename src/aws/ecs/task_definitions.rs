@@ -12,6 +12,7 @@ use super::super::convert::int;
 use super::{ECS, observed_tags, once, only_missing, tags};
 use crate::pool::identity::PhysicalId;
 use crate::pool::observed::TaskDefinition;
+use crate::pool::runner_log::LogPlace;
 use crate::pool::task_definition::{CONTAINER, RECORD_LABEL, TaskDefinitionContent};
 use crate::reconcile::ports::{Call, Tags};
 
@@ -42,6 +43,17 @@ pub(super) async fn describe(sdk: &Client, revision_or_family: &str) -> Call<Opt
         tags: observed_tags(answer.tags()),
         record: labels.and_then(|labels| labels.get(RECORD_LABEL)).cloned(),
     }))
+}
+
+/// Where the container of a revision writes, whether or not the revision is still ACTIVE: its tasks run on either way.
+pub(super) async fn log_place(sdk: &Client, revision: &str) -> Call<Option<LogPlace>> {
+    let answer = sdk.describe_task_definition().task_definition(revision).send().await;
+    let Some(answer) = found(answer.map_err(|error| ECS.refused("DescribeTaskDefinition", error)))? else {
+        return Ok(None);
+    };
+    let containers = answer.task_definition().map(|revision| revision.container_definitions()).unwrap_or_default();
+    let runner = containers.iter().find(|container| container.name() == Some(CONTAINER));
+    Ok(runner.and_then(ContainerDefinition::log_configuration).and_then(awslogs))
 }
 
 pub(super) async fn active(sdk: &Client, id: &PhysicalId) -> Call<Vec<String>> {
@@ -138,6 +150,13 @@ fn log_configuration(region: &str, group: &str, prefix: &str) -> Call<LogConfigu
         .options("mode", LOG_MODE)
         .options("max-buffer-size", LOG_BUFFER);
     ECS.built("RegisterTaskDefinition", driver.build())
+}
+
+/// Where the `awslogs` driver writes.
+fn awslogs(configuration: &LogConfiguration) -> Option<LogPlace> {
+    let options = configuration.options().filter(|_| *configuration.log_driver() == LogDriver::Awslogs)?;
+    let option = |name: &str| options.get(name).cloned();
+    Some(LogPlace { group: option("awslogs-group")?, stream_prefix: option("awslogs-stream-prefix")? })
 }
 
 fn volume(volume: &crate::pool::task_definition::Volume) -> Volume {

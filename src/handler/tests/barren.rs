@@ -14,13 +14,14 @@ use crate::pool::observed::{
     Service, ServiceShape, Task, TaskDefinition,
 };
 use crate::pool::refusal::{Class, Refusal, Remote};
+use crate::pool::runner_log::{LogPlace, LogStream};
 use crate::pool::secret::Secret;
 use crate::pool::spec::{GitHubTarget, ParameterRef, TemplateRef};
 use crate::pool::task_definition::TaskDefinitionContent;
 use crate::pool::time::Timestamp;
 use crate::reconcile::ports::{
     Answers, AutoScaling, Call, CallError, Clock, CloudFormation, Credential, DeliveryError, Deregistration, Ecs,
-    GitHub, Later, Parameters, Record, Succession, Tags, World,
+    GitHub, Later, LogPage, Parameters, Record, RunnerLogs, Succession, Tags, World,
 };
 use crate::settings::Settings;
 
@@ -103,6 +104,7 @@ impl World for Barren {
     type Parameters = Self;
     type Succession = Self;
     type CloudFormation = Self;
+    type RunnerLogs = Self;
     type GitHub = Self;
     type Later = Self;
     type Answers = Self;
@@ -123,6 +125,9 @@ impl World for Barren {
         self
     }
     fn cloudformation(&self) -> &Self {
+        self
+    }
+    fn runner_logs(&self) -> &Self {
         self
     }
     fn github(&self) -> &Self {
@@ -154,6 +159,12 @@ impl Answers for Barren {
         }
         self.answers.borrow_mut().push(serde_json::from_slice(&body).unwrap());
         Ok(())
+    }
+}
+
+impl RunnerLogs for Barren {
+    async fn page(&self, _: &LogStream, _: Timestamp, _: Option<&str>) -> Call<Option<LogPage>> {
+        self.react(None).await
     }
 }
 
@@ -206,6 +217,7 @@ barren!(Ecs {
     capacity_provider(&str) -> Option<CapacityProvider> = None;
     task_definition(&PhysicalId) -> Option<TaskDefinition> = None;
     revision(&str) -> Option<TaskDefinition> = None;
+    log_place(&str) -> Option<LogPlace> = None;
     task_definitions(&PhysicalId) -> Vec<String> = Vec::new();
     families(&str) -> Vec<String> = Vec::new();
     service(&str, &PhysicalId) -> Option<Service> = None;

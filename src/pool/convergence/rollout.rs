@@ -129,6 +129,8 @@ fn reshape(
 fn protected_first(held: &mut Continuation, seen: &Observed, shape: ServiceShape, at: Moment) -> Decision {
     match unprotected(held, seen, at) {
         Some(decision) => decision,
+        // A look at something else, such as a provider that changes, leaves the tasks as they were before it.
+        None if !seen.is_complete => at.look_again(Waiting::LastLook, Look::Everything),
         None => Decision::Act(vec![Step::UpdateService(shape)]),
     }
 }
@@ -214,7 +216,7 @@ fn bring_online(
     // it is only to be found out why the new ones do not come.
     if matches!(decision, Decision::Wait { look: Look::Runners, .. })
         && online.is_some()
-        && let Some(decision @ Decision::Act(_)) =
+        && let Some(decision @ (Decision::Act(_) | Decision::Wait { look: Look::RunnerLogs, .. })) =
             retire_old(held, goal, seen, service, &PoolRecord::of(&held.id, &goal.spec), at)
     {
         return Some(decision);

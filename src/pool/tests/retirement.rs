@@ -9,6 +9,17 @@ use crate::pool::observed::{Protection, Reading, Task, TaskPhase};
 use crate::pool::plan::Step;
 use crate::pool::spec::{OnDrainTimeout, PoolSpec};
 
+fn leaving(unclear: usize, ending: usize) -> Waiting {
+    Waiting::RunnersLeaving {
+        busy: Vec::new(),
+        busy_by_log: Vec::new(),
+        unconfirmed: 0,
+        unclear,
+        lingering: Vec::new(),
+        ending,
+    }
+}
+
 fn built() -> Model {
     built_of(spec())
 }
@@ -189,24 +200,9 @@ fn pages_that_take_longer_to_read_than_a_watch_may_pause_are_still_a_watch() {
         held.memory.note_look(held.record(&model.seen).as_ref(), &model.seen, at);
         decision = decide(&mut held, &model.seen, at);
     }
-    let Decision::Act(plan) = decision else { panic!("{decision:?}") };
-    assert_eq!(names(&plan), ["deregister_runner", "deregister_runner"]);
-}
-
-#[test]
-fn a_container_that_does_not_end_is_stopped_after_its_grace() {
-    let mut model = built();
-    let mut held = absent(&spec());
-    model.decide(&mut held);
-    let task = model.seen.tasks[0].clone();
-    let key = task.short_id().unwrap().to_owned();
-    model.runners().remove(0);
-    model.seen.service.as_mut().unwrap().shape.desired_count = 0;
-    held.memory.deregistered_at.insert(key, model.now);
-    let Decision::Wait { .. } = model.decide(&mut held) else { panic!("too early") };
-    model.now = model.now + crate::pool::retirement::EXIT_GRACE;
+    let Decision::Wait { look: Look::RunnerLogs, .. } = decision else { panic!("{decision:?}") };
     let Decision::Act(plan) = model.decide(&mut held) else { panic!("no step") };
-    assert_eq!(names(&plan), ["unprotect_tasks", "stop_task"]);
+    assert_eq!(names(&plan), ["deregister_runner", "deregister_runner"]);
 }
 
 #[test]
@@ -232,7 +228,7 @@ fn a_task_that_is_still_inside_its_stop_timeout_is_waited_for() {
         task.is_told_to_stop = true;
     }
     let Decision::Wait { why, .. } = model.decide(&mut held) else { panic!("no wait") };
-    assert_eq!(why, Waiting::RunnersLeaving { busy: Vec::new(), unconfirmed: 0, unclear: 0, ending: 2 });
+    assert_eq!(why, leaving(0, 2));
 }
 
 #[test]
@@ -248,7 +244,7 @@ fn a_runner_whose_name_leads_nowhere_keeps_every_silent_task_from_being_stopped(
     model.decide(&mut held);
     model.now = model.now + crate::pool::retirement::REGISTRATION_GRACE * 2;
     let Decision::Wait { why, .. } = model.decide(&mut held) else { panic!("a task was touched") };
-    assert_eq!(why, Waiting::RunnersLeaving { busy: Vec::new(), unconfirmed: 0, unclear: 2, ending: 0 });
+    assert_eq!(why, leaving(2, 0));
 }
 
 #[test]
@@ -293,4 +289,23 @@ fn runners_of_a_former_prefix_are_still_recognized() {
     });
     assert!(matches!(outcome, Outcome::Succeeded { .. }), "{outcome:?}");
     assert_eq!(model.lost_jobs, 0);
+}
+
+#[test]
+fn a_service_is_not_lowered_by_a_look_that_left_its_tasks_as_they_were_before() {
+    let mut model = built();
+    for task in &mut model.seen.tasks {
+        task.protection = Protection::Until(model.now + Duration::from_secs(48 * 3600));
+    }
+    let mut smaller = spec();
+    smaller.desired_count = 1;
+    let mut held = present(smaller);
+    let Decision::Act(plan) = model.decide(&mut held) else { panic!("no step") };
+    assert_eq!(names(&plan), ["update_service"]);
+    model.seen.is_complete = false;
+    let Decision::Wait { until, look, .. } = decide(&mut held, &model.seen, Moment { now: model.now, poll: POLL })
+    else {
+        panic!("by an old look")
+    };
+    assert_eq!((until, look), (model.now, Look::Everything));
 }

@@ -13,13 +13,14 @@ use std::time::Duration;
 use crate::pool::continuation::{
     Absent, Applied, Continuation, Goal, Memory, Preflight, Present, Request, RequestType, Wish,
 };
-use crate::pool::decision::{Decision, Moment, Outcome, decide};
+use crate::pool::decision::{Decision, Look, Moment, Outcome, decide};
 use crate::pool::evidence::DeletionEvidence;
 use crate::pool::evidence::Spent;
 use crate::pool::identity::{Origin, PhysicalId, TAG_ID};
 use crate::pool::observed::{
-    CapacityProvider, Cluster, ContainerInstance, Deployment, GitHubView, Group, GroupInstance, Observed, Permission,
-    Protection, ProviderState, Reading, Rollout, Runner, Service, ServiceState, Task, TaskDefinition, TaskPhase,
+    CapacityProvider, Cluster, ContainerInstance, Deployment, GitHubView, Group, GroupInstance, LogReading, Observed,
+    Permission, Protection, ProviderState, Reading, Rollout, Runner, Service, ServiceState, Task, TaskDefinition,
+    TaskPhase,
 };
 use crate::pool::plan::{Step, Tagged};
 use crate::pool::secret::Secret;
@@ -94,6 +95,8 @@ pub(super) struct Model {
     pub(super) now: Timestamp,
     pub(super) taken: Vec<Step>,
     pub(super) lost_jobs: u32,
+    /// By task, by ARN, what comes of reading its log; a task that is not in here has none.
+    pub(super) logs: BTreeMap<String, LogReading>,
     /// `RunnerName`, where the template gives one.
     pub(super) fixed_name: Option<String>,
     n_made: u32,
@@ -115,7 +118,7 @@ impl Model {
             permission: Some(Permission::Granted),
             ..Observed::default()
         };
-        Self { seen, now: T0, taken: Vec::new(), lost_jobs: 0, fixed_name: None, n_made: 0 }
+        Self { seen, now: T0, taken: Vec::new(), lost_jobs: 0, logs: BTreeMap::new(), fixed_name: None, n_made: 0 }
     }
 
     pub(super) fn runners(&mut self) -> &mut Vec<Runner> {
@@ -156,10 +159,18 @@ impl Model {
         self.seen.is_complete = true;
         self.seen.is_diagnosis = true;
         self.seen.github_read = Some(Reading { began_at: self.now, ended_at: self.now });
+        self.seen.logs.clear();
         let record = held.record(&self.seen);
         held.memory.note_look(record.as_ref(), &self.seen, Moment { now: self.now, poll: POLL });
         loop {
             let decision = decide(held, &self.seen, Moment { now: self.now, poll: POLL });
+            if let Decision::Wait { look: Look::RunnerLogs, .. } = &decision {
+                let of = |task: &String| self.logs.get(task).cloned().unwrap_or(LogReading::NotConfigured);
+                self.seen.logs = held.memory.logs.asked.iter().map(|task| (task.clone(), of(task))).collect();
+                let at = Moment { now: self.now, poll: POLL };
+                held.memory.note_look(held.record(&self.seen).as_ref(), &self.seen, at);
+                continue;
+            }
             let Decision::Act(plan) = &decision else { return decision };
             // Who has the turn has tests of its own; here nobody else wants it.
             match plan.as_slice() {

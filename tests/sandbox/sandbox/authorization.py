@@ -131,6 +131,9 @@ class Authorization:
             name = str(request.get("FunctionName") or "")
             arn = name if name.startswith("arn:") else f"{place}function:{name}"
             own = [("", "lambda:InvokeFunction", arn, {})]
+        elif service == "logs" and operation == "GetLogEvents":
+            group, stream = request.get("logGroupName"), request.get("logStreamName")
+            own = [("", "logs:GetLogEvents", f"{place}log-group:{group}:log-stream:{stream}", {})]
         elif service == "cloudformation":
             own = [("", f"cloudformation:{operation}", _stack_arn(str(request.get("StackName") or ""), place), {})]
         else:

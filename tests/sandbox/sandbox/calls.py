@@ -97,7 +97,7 @@ def _fault(core: Core, service: str, operation: str, caller: str) -> Response | 
             code = fault.get("code", "ThrottlingException")
             message = fault.get("message", "Rate exceeded")
             status = int(fault.get("status", 400))
-            if service in ("ecs", "ssm", "lambda"):
+            if service in ("ecs", "ssm", "lambda", "logs"):
                 return error_response_json(code, message, status)
             text = f"<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
             return status, {"Content-Type": "text/xml"}, text.encode()

@@ -31,6 +31,9 @@ class Faults:
     """`silent`: instances launch, but their agent never registers with the cluster."""
     busy_lag: float = 0.0
     """For how many seconds after a job began GitHub still says that its runner is idle, to DELETE as well."""
+    jobs_of_deleted_runners: str = "cancelled"
+    """What becomes of the job of a runner that GitHub deleted in its middle: the listener's next poll cancels it, or,
+    with `live on`, it goes on to its end. Both are reported; the first is what the runner's source has."""
     runners: str = "ok"
     """`offline`: runners register and never connect. `crash`: the container exits before it registers."""
     github: dict[str, Any] = field(default_factory=dict)

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import secrets
 import string
+import time
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import jwt
 
 from .core import Core
+from .ecs import logs
 from .ecs.engine import Ecs
 from .ecs.model import Task
 from .ecs.secrets import MissingSecret, environment
 from .github.limits import Request
 from .github.limits import now as _clock
-from .github.model import Runner
+from .github.model import Job, Runner
 from .github.server import GitHub
 from .jobs import Jobs
 
@@ -44,6 +46,8 @@ class Container:
     runner_id: int | None = None
     record: Runner | None = None
     gone_since: float | None = None
+    job: Job | None = None
+    """The job that the listener has said to run."""
     log: list[str] = field(default_factory=list)
 
 
@@ -67,6 +71,7 @@ class Runners:
             env = {}
         due = (task.started_at or 0) + self.core.pace.runner_configure
         self.containers[task.arn] = Container(task, env, due=due)
+        logs.open_stream(task)
 
     def terminate(self, task: Task, now: float) -> None:
         """SIGTERM reaches listener and job at once: the job is cancelled, then the entrypoint deregisters."""
@@ -123,6 +128,7 @@ class Runners:
             self._end(container, 1)
         elif self.core.faults.runners != "offline":
             record.connected, container.phase = True, "listening"
+            self._print(container, "Listening for Jobs")
             self.core.journal.event("runner", "online", runner=record.name, task=container.task.id)
         else:
             container.due = now + self.core.pace.runner_connect
@@ -131,17 +137,41 @@ class Runners:
         record = container.record
         if record is None:
             return
+        self._follow(container, record)
         if self._registration(container) is None:
             container.gone_since = container.gone_since or now
-            if now - container.gone_since >= self.core.pace.runner_poll:
+            runs = record.job is not None and record.job.state == "running"
+            if runs and self.core.faults.jobs_of_deleted_runners == "live on":
+                if self.jobs.due(record, now):
+                    self.jobs.succeed(record, now)
+                    self._follow(container, record)
+            elif now - container.gone_since >= self.core.pace.runner_poll:
                 self._lose_job(container, "its registration was deleted", now)
+                self._follow(container, record)
                 self._end(container, 0)
         elif self.jobs.due(record, now):
             self.jobs.succeed(record, now)
+            self._follow(container, record)
             if record.ephemeral:
                 record.connected = False
                 self._remove(container, "deregistered after its job")
                 self._end(container, 0)
+
+    def _follow(self, container: Container, record: Runner) -> None:
+        """The listener says which job it runs, and how it ended.
+
+        https://github.com/actions/runner/blob/main/src/Runner.Listener/JobDispatcher.cs
+        """
+        running = record.job if record.job is not None and record.job.state == "running" else None
+        if container.job is not None and container.job is not running:
+            result = "Succeeded" if container.job.state == "succeeded" else "Canceled"
+            self._print(container, f"Job build ({container.job.id}) completed with result: {result}")
+        if running is not None and container.job is not running:
+            self._print(container, f"Running job: build ({running.id})")
+        container.job = running
+
+    def _print(self, container: Container, words: str) -> None:
+        logs.write(container.task, f"{time.strftime('%Y-%m-%d %H:%M:%SZ', time.gmtime())}: {words}")
 
     def _register(self, container: Container) -> None:
         """`config.sh --unattended --replace`."""

@@ -9,6 +9,7 @@ use github_runner_pool::pool::observed::{
     Task, TaskDefinition,
 };
 use github_runner_pool::pool::refusal::Remote;
+use github_runner_pool::pool::runner_log::LogPlace;
 use github_runner_pool::pool::spec::TemplateRef;
 use github_runner_pool::pool::task_definition::TaskDefinitionContent;
 use github_runner_pool::reconcile::ports::{AutoScaling, Call, Ecs, Tags};
@@ -33,6 +34,10 @@ impl Ecs for Port {
 
     async fn revision(&self, arn: &str) -> Call<Option<TaskDefinition>> {
         self.read(Remote::Ecs, "DescribeTaskDefinition", arn, |world| world.read_revision(arn)).await
+    }
+
+    async fn log_place(&self, revision: &str) -> Call<Option<LogPlace>> {
+        self.read(Remote::Ecs, "DescribeTaskDefinition log", revision, |world| world.read_log_place(revision)).await
     }
 
     async fn task_definitions(&self, id: &PhysicalId) -> Call<Vec<String>> {

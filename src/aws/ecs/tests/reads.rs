@@ -241,3 +241,28 @@ async fn instances_are_ours_by_provider_or_by_ec2_instance() {
     assert_eq!(batches(&replay, "DescribeContainerInstances", "containerInstances"), [100, 1]);
     assert!(ours[0].is_active && ours[0].is_connected && ours[0].n_tasks == 3);
 }
+
+#[tokio::test]
+async fn a_revision_tells_where_its_container_writes_also_once_it_is_inactive() {
+    let revision = |driver: &str| {
+        json!({ "taskDefinition": { "taskDefinitionArn": "td:1", "status": "INACTIVE", "containerDefinitions": [
+            { "name": "sidecar" },
+            { "name": "runner", "logConfiguration": { "logDriver": driver, "options": {
+                "awslogs-group": "/ci/runners", "awslogs-stream-prefix": "ghr-ci-Runners-0123456789",
+            } } },
+        ] } })
+    };
+    let without =
+        json!({ "taskDefinition": { "taskDefinitionArn": "td:1", "containerDefinitions": [{ "name": "runner" }] } });
+    let replay = Replay::default()
+        .json(&revision("awslogs"))
+        .json(&revision("splunk"))
+        .json(&without)
+        .json_error("ClientException", "Unable to describe task definition.");
+    let ecs = replay.ecs();
+    let place = ecs.log_place("td:1").await.unwrap().unwrap();
+    assert_eq!((place.group.as_str(), place.stream_prefix.as_str()), ("/ci/runners", "ghr-ci-Runners-0123456789"));
+    for _ in 0..3 {
+        assert_eq!(ecs.log_place("td:1").await.unwrap(), None);
+    }
+}

@@ -1,0 +1,148 @@
+//! The port [`RunnerLogs`]: one call of CloudWatch Logs, in AWS's JSON protocol.
+//!
+//! A line can hold what a job printed, so that none is ever logged or put into an error.
+
+use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
+use serde::{Deserialize, Serialize};
+
+use super::classify::{Row, Service, found, row};
+use super::config::AwsSettings;
+use super::query::public_endpoint;
+use super::signed_call::{NoAnswer, SignedCalls};
+use crate::pool::refusal::{Class, Remote};
+use crate::pool::runner_log::{LogLine, LogStream};
+use crate::pool::time::Timestamp;
+use crate::reconcile::ports::{Call, CallError, LogPage, RunnerLogs};
+
+const OPERATION: &str = "GetLogEvents";
+const SIGNING_NAME: &str = "logs";
+const HEADERS: &[(&str, &str)] =
+    &[("content-type", "application/x-amz-json-1.1"), ("x-amz-target", "Logs_20140328.GetLogEvents")];
+
+/// Lines of a page. A listener prints three for each job, so that the first page nearly always tells.
+const LINES_MAX: u32 = 1_000;
+
+const LOGS: Service = Service { remote: Remote::Logs, table: TABLE };
+
+/// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetLogEvents.html>
+const TABLE: &[Row] = &[
+    // The group as well as the stream.
+    row("ResourceNotFoundException", "", Class::Missing),
+    // Also for a group of a class that keeps its lines from this call.
+    row("InvalidParameterException", "", Class::Rejected),
+    row("InvalidOperationException", "", Class::Rejected),
+];
+
+/// CloudWatch Logs, where runners write.
+#[derive(Clone, Debug)]
+pub struct RunnerLogsClient {
+    calls: SignedCalls,
+    endpoint: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Asked<'asked> {
+    log_group_name: &'asked str,
+    log_stream_name: &'asked str,
+    start_time: u64,
+    limit: u32,
+    start_from_head: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_token: Option<&'asked str>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Answered {
+    #[serde(default)]
+    events: Vec<Event>,
+    next_backward_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Event {
+    timestamp: Option<u64>,
+    message: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Refused {
+    #[serde(rename = "__type")]
+    code: Option<String>,
+    #[serde(alias = "Message")]
+    message: Option<String>,
+}
+
+impl RunnerLogsClient {
+    pub(super) fn new(settings: &AwsSettings, connector: impl HttpConnector + 'static) -> Self {
+        let endpoint = settings.endpoints.choose(settings.endpoints.logs.as_ref());
+        Self {
+            calls: SignedCalls::new(settings, SharedHttpConnector::new(connector)),
+            endpoint: endpoint.unwrap_or_else(|| public_endpoint(settings, SIGNING_NAME)),
+        }
+    }
+
+    async fn get(&self, asked: &Asked<'_>) -> Call<Answered> {
+        let body = serde_json::to_string(asked).map_err(|error| LOGS.said(OPERATION, "ValidationException", error))?;
+        let answer = self.calls.post(SIGNING_NAME, &self.endpoint, HEADERS, body).await.map_err(unanswered)?;
+        let body = answer.body().bytes().unwrap_or_default();
+        if !answer.status().is_success() {
+            return Err(refused(body, answer.status().as_u16()));
+        }
+        // The error of the parser may quote a line.
+        serde_json::from_slice(body)
+            .map_err(|_| LOGS.said(OPERATION, "Unreadable", "the answer is not as CloudWatch Logs documents it"))
+    }
+}
+
+impl RunnerLogs for RunnerLogsClient {
+    async fn page(&self, stream: &LogStream, from: Timestamp, earlier: Option<&str>) -> Call<Option<LogPage>> {
+        let asked = Asked {
+            log_group_name: &stream.group,
+            log_stream_name: &stream.name,
+            start_time: from.epoch_millis(),
+            limit: LINES_MAX,
+            start_from_head: false,
+            next_token: earlier,
+        };
+        let Some(answer) = found(self.get(&asked).await)? else { return Ok(None) };
+        let mut lines: Vec<LogLine> = answer.events.into_iter().map(line).collect();
+        // Stable, so that lines of one millisecond keep their order.
+        lines.sort_by_key(|line| line.at);
+        // The token that was sent comes back at the end of the stream.
+        let earlier = answer.next_backward_token.filter(|token| Some(token.as_str()) != earlier);
+        Ok(Some(LogPage { lines, earlier }))
+    }
+}
+
+fn line(event: Event) -> LogLine {
+    let at = Timestamp::from_epoch_millis(event.timestamp.unwrap_or_default());
+    LogLine { at, text: event.message.unwrap_or_default() }
+}
+
+fn unanswered(error: NoAnswer) -> CallError {
+    let code = match error {
+        NoAnswer::Unsigned(_) => "IncompleteSignature",
+        NoAnswer::Unanswered(_) => "ServiceUnavailable",
+    };
+    let mut refused = LOGS.said(OPERATION, code, &error);
+    refused.refusal.code = None;
+    refused.source = Some(error.into());
+    refused
+}
+
+fn refused(body: &[u8], status: u16) -> CallError {
+    let Refused { code, message } = serde_json::from_slice(body).unwrap_or_default();
+    // Some services write the namespace in front: `com.amazonaws.logs#ThrottlingException`.
+    let code = code.as_deref().and_then(|code| code.rsplit('#').next());
+    let message = message.as_deref().unwrap_or("no message");
+    let mut refused = LOGS.said(OPERATION, code.unwrap_or_default(), message);
+    refused.refusal.class = LOGS.class(code, message, Some(status));
+    refused.refusal.code = Some(code.map_or_else(|| format!("HTTP {status}"), str::to_owned));
+    refused
+}
+
+#[cfg(test)]
+mod tests;
