@@ -7,26 +7,26 @@
 //!
 //! Reading order: [`config`] and [`http_client`] (how calls are carried), `classify` and `retries` (what a refusal
 //! means), then one module per port: [`ecs`], [`auto_scaling`], [`parameters`],
-//! [`succession`], [`cloudformation`], [`runner_logs`], [`later`].
+//! [`lock_store`], [`cloudformation`], [`runner_logs`], [`self_invoker`].
 
 pub mod auto_scaling;
-mod classify;
 pub mod cloudformation;
 pub mod config;
 mod convert;
 mod ec2;
 pub mod ecs;
+mod errors;
 pub mod http_client;
-pub mod later;
 mod launch_templates;
+pub mod lock_store;
 pub mod parameters;
 mod query;
-#[cfg(test)]
-mod replay;
 mod retries;
 pub mod runner_logs;
-mod signed_call;
-pub mod succession;
+pub mod self_invoke;
+mod signed_request;
+#[cfg(test)]
+mod test_http_client;
 
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
@@ -35,10 +35,10 @@ use self::cloudformation::CloudFormationClient;
 use self::config::AwsSettings;
 use self::ecs::EcsClient;
 use self::http_client::{CallCounter, SharedClient};
-use self::later::LaterClient;
+use self::lock_store::LockStoreClient;
 use self::parameters::ParametersClient;
 use self::runner_logs::RunnerLogsClient;
-use self::succession::SuccessionClient;
+use self::self_invoke::SelfInvokeClient;
 
 /// The clients of one function, made once at start. They share connections, and count their calls together.
 #[derive(Clone, Debug)]
@@ -50,13 +50,13 @@ pub struct Aws {
     /// Parameter Store, where credentials are.
     pub parameters: ParametersClient,
     /// Parameter Store, where it is written who works for a resource.
-    pub succession: SuccessionClient,
+    pub lock_store: LockStoreClient,
     /// CloudFormation, asked about stacks.
     pub cloudformation: CloudFormationClient,
     /// CloudWatch Logs, where runners write.
     pub runner_logs: RunnerLogsClient,
     /// This function, later.
-    pub later: LaterClient,
+    pub self_invoker: SelfInvokeClient,
     /// What they have asked of AWS so far.
     pub calls: CallCounter,
 }
@@ -71,10 +71,10 @@ impl Aws {
             ecs: EcsClient::new(settings, &http),
             auto_scaling: AutoScalingClient::new(settings, &http, SharedClient::new(client.clone(), calls.clone())),
             parameters: ParametersClient::new(settings, &http),
-            succession: SuccessionClient::new(settings, &http),
+            lock_store: LockStoreClient::new(settings, &http),
             cloudformation: CloudFormationClient::new(settings, SharedClient::new(client.clone(), calls.clone())),
             runner_logs: RunnerLogsClient::new(settings, SharedClient::new(client, calls.clone())),
-            later: LaterClient::new(settings, &http),
+            self_invoker: SelfInvokeClient::new(settings, &http),
             calls,
         }
     }
@@ -87,7 +87,7 @@ mod tests {
 
     use super::config::AwsEndpoints;
     use super::*;
-    use crate::reconcile::ports::{AutoScaling, Ecs, Parameters};
+    use crate::reconcile::ports::{AutoScaling, Ecs, SecretStore};
 
     /// Answers one request on a connection of its own, and returns what came.
     async fn answer(listener: &TcpListener, body: &str) -> String {
@@ -114,7 +114,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let all = Some(format!("http://{}", listener.local_addr().unwrap()));
         let endpoints = AwsEndpoints { all, ..AwsEndpoints::default() };
-        let settings = AwsSettings { endpoints, ..replay::settings() };
+        let settings = AwsSettings { endpoints, ..test_http_client::settings() };
         let aws = Aws::connect(&settings, crate::http::client(None).unwrap());
 
         let (got, cluster) = tokio::join!(answer(&listener, "{\"clusters\": []}"), aws.ecs.cluster("c"));
@@ -123,7 +123,7 @@ mod tests {
         assert!(got.contains("/eu-west-1/ecs/aws4_request"), "{got}");
         assert!(got.contains("app/github-runner-pool"), "{got}");
 
-        let parameter = crate::pool::spec::ParameterRef("/ci/token".to_owned());
+        let parameter = crate::pool::model::spec::ParameterRef("/ci/token".to_owned());
         let value = "{\"Parameter\": {\"Value\": \"planted\"}}";
         let (got, read) = tokio::join!(answer(&listener, value), aws.parameters.read(&parameter));
         assert_eq!(read.unwrap().unwrap().expose(), "planted");
@@ -134,7 +134,7 @@ mod tests {
         done.unwrap();
         assert!(got.contains("action=deletelifecyclehook"), "{got}");
 
-        let template = crate::pool::spec::TemplateRef::Id("lt-1".to_owned());
+        let template = crate::pool::model::spec::LaunchTemplateId::Id("lt-1".to_owned());
         let none = "<DescribeLaunchTemplatesResponse><launchTemplates/></DescribeLaunchTemplatesResponse>";
         let asked = aws.auto_scaling.template_version(&template, "$Latest");
         let (got, version) = tokio::join!(answer(&listener, none), asked);

@@ -7,12 +7,12 @@
 //! FAILED answer (`given_up`).
 
 mod deletion;
-mod given_up;
 mod goal;
-mod plan;
-mod survey;
-mod telling;
-mod work;
+mod inventory;
+mod on_failure;
+mod operation;
+mod preview;
+mod respond;
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -22,35 +22,37 @@ use futures_util::future::{Either, select};
 use serde_json::Value;
 use tracing::Instrument as _;
 
-use self::telling::{Caller, NEVER_SUPERSEDED, answer, log_answer, repeat};
-use self::work::{carry_out, identity, work};
+use self::operation::{identity, run_operation, work};
+use self::respond::{Requester, UNKNOWN_SIGNING_TIME, log_response, resend, respond};
 use crate::cloudformation::envelope;
 use crate::cloudformation::request::{Decoded, Request, decode};
 use crate::cloudformation::response::NO_PHYSICAL_ID;
 use crate::metrics::{self, Tally};
-use crate::pool::continuation::{Continuation, HOPS_MAX, HandedOn};
-use crate::pool::decision::{Outcome, Waiting};
-use crate::pool::report;
-use crate::pool::succession::Yield;
-use crate::pool::time::Timestamp;
+use crate::pool::model::continuation::ParsedContinuation;
+use crate::pool::model::decision::WaitReason;
+use crate::pool::model::operation::{CONTINUATIONS_MAX, Operation};
+use crate::pool::model::operation_lock::Superseded;
+use crate::pool::model::outcome::Outcome;
+use crate::pool::model::time::Timestamp;
+use crate::pool::policy::reasons;
 use crate::reconcile::chain;
-use crate::reconcile::drive::End;
-use crate::reconcile::ports::{CallError, Clock, DeliveryError, Later, World};
+use crate::reconcile::ports::{Clock, DeliveryError, RemoteCallError, SelfInvoker, World};
+use crate::reconcile::run::RunResult;
 use crate::settings::Settings;
 
 /// Kept at the end of an invocation for the answer and its retries.
-const ANSWER_RESERVE: Duration = Duration::from_secs(45);
+const RESPONSE_MARGIN: Duration = Duration::from_secs(45);
 /// Kept in front of that for the call that is under way, and for handing on.
-const CALL_RESERVE: Duration = Duration::from_secs(30);
+const CALL_MARGIN: Duration = Duration::from_secs(30);
 /// Between the last try to answer and Lambda's deadline.
-const LAST_MOMENT: Duration = Duration::from_secs(2);
+const DEADLINE_MARGIN: Duration = Duration::from_secs(2);
 /// How long an invocation is held to last when its deadline makes no sense, as under `cargo lambda watch`.
-const INVOCATION_FALLBACK: Duration = Duration::from_secs(900);
+const DEFAULT_INVOCATION_TIMEOUT: Duration = Duration::from_secs(900);
 /// Between two tries to hand on.
-const HAND_ON_PAUSE: Duration = Duration::from_secs(5);
+const SELF_INVOKE_RETRY_DELAY: Duration = Duration::from_secs(5);
 /// How long Lambda takes to deliver the event of a failed invocation again, twice at most: a minute, then two.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html>
-const REDELIVERY: Duration = Duration::from_secs(180);
+const EVENT_RETRY_WINDOW: Duration = Duration::from_secs(180);
 
 /// What Lambda says about this invocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,19 +68,19 @@ pub struct Invocation {
 pub enum HandleError {
     /// CloudFormation could not be told.
     #[error("the answer was not delivered")]
-    NotAnswered(#[from] DeliveryError),
+    ResponseNotDelivered(#[from] DeliveryError),
     /// The function could not be invoked to go on.
     #[error("the rest of the work was not handed on")]
-    NotHandedOn(#[source] CallError),
+    ContinuationNotSent(#[source] RemoteCallError),
     /// A stack may wait for a response, and there is nowhere to send one.
     #[error("the request cannot be answered: {0}")]
-    NotAnswerable(&'static str),
+    Unanswerable(&'static str),
 }
 
 /// How the work of an invocation ends.
-enum Done {
+enum Completion {
     /// There is something to answer.
-    Answer {
+    Respond {
         physical_id: String,
         outcome: Outcome,
         /// Whether it is written down, so that another delivery of the request repeats it.
@@ -87,14 +89,14 @@ enum Done {
         tally: Tally,
     },
     /// Somebody else goes on, or has answered.
-    Yield(Yield),
+    Stop(Superseded),
     /// There is more to do than this invocation has time for.
-    More(Box<Continuation>, Waiting),
+    Continue(Box<Operation>, WaitReason),
 }
 
-impl Done {
-    fn answer(physical_id: impl Into<String>, outcome: Outcome, is_recorded: bool) -> Self {
-        Self::Answer { physical_id: physical_id.into(), outcome, is_recorded, tally: Tally::default() }
+impl Completion {
+    fn respond(physical_id: impl Into<String>, outcome: Outcome, is_recorded: bool) -> Self {
+        Self::Respond { physical_id: physical_id.into(), outcome, is_recorded, tally: Tally::default() }
     }
 }
 
@@ -109,10 +111,10 @@ pub async fn handle<W: World>(
     event: &Value,
     invocation: &Invocation,
 ) -> Result<Value, HandleError> {
-    if let Some(plan) = plan::answer(world, event).await {
+    if let Some(plan) = preview::handle(world, event).await {
         return Ok(plan);
     }
-    if let Some(survey) = survey::answer(world, event).await {
+    if let Some(survey) = inventory::handle(world, event).await {
         return Ok(survey);
     }
     dispatch(world, settings, event, invocation).await.map(|()| Value::Null)
@@ -125,7 +127,7 @@ async fn dispatch<W: World>(
     invocation: &Invocation,
 ) -> Result<(), HandleError> {
     let now = world.clock().now();
-    let deadline = if invocation.deadline > now { invocation.deadline } else { now + INVOCATION_FALLBACK };
+    let deadline = if invocation.deadline > now { invocation.deadline } else { now + DEFAULT_INVOCATION_TIMEOUT };
     let invocation = Invocation { deadline, ..invocation.clone() };
     let mut done = Ok(());
     for event in envelope::opened(event) {
@@ -143,26 +145,26 @@ async fn one<W: World>(
     invocation: &Invocation,
 ) -> Result<(), HandleError> {
     let deadline = invocation.deadline;
-    if let Some(record) = given_up::read(event) {
-        return given_up::tell(world, settings, &record, deadline).await;
+    if let Some(record) = on_failure::parse(event) {
+        return on_failure::respond_to_all(world, settings, &record, deadline).await;
     }
-    match HandedOn::read(event) {
-        Some(HandedOn::Readable(held)) => go_on(world, settings, *held, invocation).await,
-        Some(HandedOn::Unreadable { request, id }) => {
-            let caller = Caller { request, physical_id: id, signed_at: NEVER_SUPERSEDED };
-            let outcome = Outcome::failed(report::UNREADABLE);
+    match ParsedContinuation::read(event) {
+        Some(ParsedContinuation::Supported(operation)) => resume(world, settings, *operation, invocation).await,
+        Some(ParsedContinuation::UnsupportedVersion { request, id }) => {
+            let requester = Requester { request, physical_id: id, signed_at: UNKNOWN_SIGNING_TIME };
+            let outcome = Outcome::failed(reasons::UNSUPPORTED_CONTINUATION);
             async {
-                let told = answer(world, settings, &caller, &caller.physical_id, &outcome, true, deadline).await;
+                let told = respond(world, settings, &requester, &requester.physical_id, &outcome, true, deadline).await;
                 told.map_err(HandleError::from)
             }
-            .instrument(span(&caller))
+            .instrument(span(&requester))
             .await
         }
         None => match decode(event) {
-            Decoded::Request(request) => begin(world, settings, *request, invocation).await,
+            Decoded::Request(request) => start(world, settings, *request, invocation).await,
             Decoded::Unanswerable(why) => {
                 tracing::error!(step = "decode", "the request cannot be answered: {why}");
-                Err(HandleError::NotAnswerable(why))
+                Err(HandleError::Unanswerable(why))
             }
             Decoded::NoRequest => {
                 tracing::error!(
@@ -176,164 +178,169 @@ async fn one<W: World>(
 }
 
 /// A request of CloudFormation's.
-async fn begin<W: World>(
+async fn start<W: World>(
     world: &W,
     settings: &Settings,
     request: Request,
     invocation: &Invocation,
 ) -> Result<(), HandleError> {
-    let caller = caller(&request);
+    let requester = requester(&request);
     async {
         tracing::info!(step = "begin", request_type = ?request.kind);
-        guarded(world, settings, &caller, invocation, work(world, settings, &request, invocation.deadline)).await
+        with_guards(world, settings, &requester, invocation, work(world, settings, &request, invocation.deadline)).await
     }
-    .instrument(span(&caller))
+    .instrument(span(&requester))
     .await
 }
 
 /// Who is to be answered, before any work has been done.
-fn caller(request: &Request) -> Caller {
+fn requester(request: &Request) -> Requester {
     let physical_id = identity(request).or_else(|| request.physical_id().map(str::to_owned));
-    Caller {
-        request: goal::asked(request),
+    Requester {
+        request: goal::request_info(request),
         physical_id: physical_id.unwrap_or_else(|| NO_PHYSICAL_ID.to_owned()),
-        signed_at: request.signed_at.unwrap_or(NEVER_SUPERSEDED),
+        signed_at: request.signed_at.unwrap_or(UNKNOWN_SIGNING_TIME),
     }
 }
 
 /// What an earlier invocation handed on.
-async fn go_on<W: World>(
+async fn resume<W: World>(
     world: &W,
     settings: &Settings,
-    mut held: Continuation,
+    mut operation: Operation,
     invocation: &Invocation,
 ) -> Result<(), HandleError> {
-    let caller = Caller {
-        request: held.request.clone(),
-        physical_id: held.answered_id().to_owned(),
-        signed_at: held.accepted_at,
+    let requester = Requester {
+        request: operation.request.clone(),
+        physical_id: operation.response_physical_id().to_owned(),
+        signed_at: operation.signed_at,
     };
-    let span = span(&caller);
-    span.record("physical_id", held.id.as_str());
+    let span = span(&requester);
+    span.record("physical_id", operation.id.as_str());
     async {
-        tracing::info!(step = "go_on", hop = held.hops);
+        tracing::info!(step = "go_on", continuation_count = operation.continuation_count);
         let work = async {
-            let end = carry_out(world, settings, &mut held, invocation.deadline).await;
-            done(held, end, world.clock().now())
+            let end = run_operation(world, settings, &mut operation, invocation.deadline).await;
+            done(operation, end, world.clock().now())
         };
-        guarded(world, settings, &caller, invocation, work).await
+        with_guards(world, settings, &requester, invocation, work).await
     }
     .instrument(span)
     .await
 }
 
-fn done(held: Continuation, end: End, now: Timestamp) -> Done {
+fn done(operation: Operation, end: RunResult, now: Timestamp) -> Completion {
     match end {
-        End::Outcome(outcome) => Done::Answer {
-            physical_id: held.answered_id().to_owned(),
+        RunResult::Completed(outcome) => Completion::Respond {
+            physical_id: operation.response_physical_id().to_owned(),
             // A Delete that fails before it takes its turn still repeats what another delivery has written down.
-            is_recorded: held.turn.is_some() || matches!(outcome, Outcome::Failed { .. }),
+            is_recorded: operation.lock_version.is_some() || matches!(outcome, Outcome::Failed { .. }),
             outcome,
-            tally: Tally::of(&held, now),
+            tally: Tally::of(&operation, now),
         },
-        End::Yielded(why) => Done::Yield(why),
-        End::OutOfTime { why } => Done::More(Box::new(held), why),
+        RunResult::Superseded(why) => Completion::Stop(why),
+        RunResult::OutOfTime { why } => Completion::Continue(Box::new(operation), why),
     }
 }
 
-fn span(caller: &Caller) -> tracing::Span {
+fn span(requester: &Requester) -> tracing::Span {
     tracing::info_span!(
         "request",
-        request_id = caller.request.request_id,
-        logical_id = caller.request.origin.logical_id,
+        request_id = requester.request.request_id,
+        logical_id = requester.request.stack_resource.logical_id,
         physical_id = tracing::field::Empty,
     )
 }
 
 /// Lets `work` end in an answer or in another invocation, whatever becomes of it.
-async fn guarded<W: World>(
+async fn with_guards<W: World>(
     world: &W,
     settings: &Settings,
-    caller: &Caller,
+    requester: &Requester,
     invocation: &Invocation,
-    work: impl Future<Output = Done>,
+    work: impl Future<Output = Completion>,
 ) -> Result<(), HandleError> {
     let began = world.clock().now();
     let work = AssertUnwindSafe(work).catch_unwind();
-    let guard = world.clock().sleep_until(invocation.deadline - ANSWER_RESERVE);
+    let guard = world.clock().sleep_until(invocation.deadline - RESPONSE_MARGIN);
     let done = match select(std::pin::pin!(work), std::pin::pin!(guard)).await {
         Either::Left((Ok(done), _)) => done,
-        Either::Left((Err(_panic), _)) => defect(caller),
+        Either::Left((Err(_panic), _)) => internal_error(requester),
         Either::Right(((), _)) => {
-            let reason = report::call_never_came_back(world.clock().now().since(began));
-            Done::answer(caller.physical_id.clone(), Outcome::failed(reason), true)
+            let reason = reasons::call_timed_out(world.clock().now().since(began));
+            Completion::respond(requester.physical_id.clone(), Outcome::failed(reason), true)
         }
     };
     let done = match done {
-        Done::More(held, why) => {
-            let handing_on = AssertUnwindSafe(hand_on(world, *held, &why, invocation)).catch_unwind();
-            match handing_on.await.unwrap_or_else(|_panic| Ok(Some(defect(caller))))? {
+        Completion::Continue(operation, why) => {
+            let handing_on = AssertUnwindSafe(continue_later(world, *operation, &why, invocation)).catch_unwind();
+            match handing_on.await.unwrap_or_else(|_panic| Ok(Some(internal_error(requester))))? {
                 None => return Ok(()),
                 Some(unable) => unable,
             }
         }
-        told @ (Done::Answer { .. } | Done::Yield(_)) => told,
+        told @ (Completion::Respond { .. } | Completion::Stop(_)) => told,
     };
     let (physical_id, outcome, is_recorded, tally) = match done {
-        Done::Answer { physical_id, outcome, is_recorded, tally } => (physical_id, outcome, is_recorded, tally),
+        Completion::Respond { physical_id, outcome, is_recorded, tally } => (physical_id, outcome, is_recorded, tally),
         // CloudFormation waits for the newer one alone. This one may have been answered before, and then otherwise.
-        Done::Yield(Yield::ToNewerRequest) => {
+        Completion::Stop(Superseded::ByNewerRequest) => {
             tracing::info!(step = "yield", "a newer request for this resource took over, so this one ends");
             return Ok(());
         }
-        Done::Yield(Yield::Answered(body)) => {
-            return Ok(repeat(world, caller, body, invocation.deadline).await?);
+        Completion::Stop(Superseded::AlreadyResponded(body)) => {
+            return Ok(resend(world, requester, body, invocation.deadline).await?);
         }
-        Done::Yield(Yield::ToOtherDelivery) | Done::More(..) => {
+        Completion::Stop(Superseded::ByOtherInvocation) | Completion::Continue(..) => {
             tracing::info!(step = "yield", "another delivery of this request is at work, so this one ends");
             return Ok(());
         }
     };
-    answer(world, settings, caller, &physical_id, &outcome, is_recorded, invocation.deadline).await?;
-    log_answer(&outcome, world.clock().now().since(began));
-    metrics::request(caller.request.request_type, &outcome, &tally);
+    respond(world, settings, requester, &physical_id, &outcome, is_recorded, invocation.deadline).await?;
+    log_response(&outcome, world.clock().now().since(began));
+    metrics::request(requester.request.request_type, &outcome, &tally);
     Ok(())
 }
 
-fn defect(caller: &Caller) -> Done {
-    Done::answer(caller.physical_id.clone(), Outcome::failed(report::DEFECT), true)
+fn internal_error(requester: &Requester) -> Completion {
+    Completion::respond(requester.physical_id.clone(), Outcome::failed(reasons::INTERNAL_ERROR), true)
 }
 
 /// Lets another invocation go on, or tells why that cannot be.
-async fn hand_on<W: World>(
+async fn continue_later<W: World>(
     world: &W,
-    mut held: Continuation,
-    why: &Waiting,
+    mut operation: Operation,
+    why: &WaitReason,
     invocation: &Invocation,
-) -> Result<Option<Done>, HandleError> {
-    held.hops = held.hops.saturating_add(1);
-    let unable =
-        |held: &Continuation, reason| Ok(Some(Done::answer(held.answered_id(), Outcome::failed(reason), true)));
-    if held.hops > HOPS_MAX {
-        return unable(&held, report::too_many_hops(&held, why));
+) -> Result<Option<Completion>, HandleError> {
+    operation.continuation_count = operation.continuation_count.saturating_add(1);
+    let unable = |operation: &Operation, reason| {
+        Ok(Some(Completion::respond(operation.response_physical_id(), Outcome::failed(reason), true)))
+    };
+    if operation.continuation_count > CONTINUATIONS_MAX {
+        return unable(&operation, reasons::too_many_continuations(&operation, why));
     }
     loop {
-        let Err(error) = world.later().invoke(&invocation.function, held.to_event()).await else {
-            tracing::info!(step = "hand_on", hop = held.hops, "still waiting for {why}");
+        let Err(error) = world.self_invoker().invoke(&invocation.function, operation.to_event()).await else {
+            tracing::info!(
+                step = "hand_on",
+                continuation_count = operation.continuation_count,
+                "still waiting for {why}"
+            );
             return Ok(None);
         };
-        tracing::warn!(step = "hand_on", class = error.class().name(), refusal = %chain(&error));
-        let again_at = world.clock().now() + HAND_ON_PAUSE;
-        if !error.class().may_pass() {
-            return unable(&held, report::not_handed_on(&held, why, &error.refusal));
+        tracing::warn!(step = "hand_on", kind = error.kind().name(), remote_error = %chain(&error));
+        let again_at = world.clock().now() + SELF_INVOKE_RETRY_DELAY;
+        if !error.kind().is_retryable() {
+            return unable(&operation, reasons::not_continued(&operation, why, &error.remote_error));
         }
-        if again_at < invocation.deadline - ANSWER_RESERVE {
+        if again_at < invocation.deadline - RESPONSE_MARGIN {
             world.clock().sleep_until(again_at).await;
-        } else if again_at + REDELIVERY < held.answer_by {
+        } else if again_at + EVENT_RETRY_WINDOW < operation.respond_by {
             // Lambda delivers this invocation's own event again, and what is there is where it goes on.
-            return Err(HandleError::NotHandedOn(error));
+            return Err(HandleError::ContinuationNotSent(error));
         } else {
-            return unable(&held, report::not_handed_on(&held, why, &error.refusal));
+            return unable(&operation, reasons::not_continued(&operation, why, &error.remote_error));
         }
     }
 }

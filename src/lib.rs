@@ -18,7 +18,7 @@
 //! - [`cloudformation`], the protocol: requests, properties, answers.
 //! - [`handler`], one invocation: decode, guard, reconcile, answer.
 //! - [`aws`] and [`github`], the ports on the real remotes; [`http`], the one client beneath them.
-//! - [`live`] puts these together; [`settings`] reads the environment; [`log`] writes lines, some
+//! - [`clients`] puts these together; [`settings`] reads the environment; [`log`] writes lines, some
 //!   of them [`metrics`].
 //!
 //! # What holds everywhere
@@ -35,11 +35,11 @@
 #![recursion_limit = "256"]
 
 pub mod aws;
+pub mod clients;
 pub mod cloudformation;
 pub mod github;
 pub mod handler;
 pub mod http;
-pub mod live;
 pub mod log;
 pub mod metrics;
 pub mod pool;

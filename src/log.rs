@@ -18,7 +18,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry};
 
 use crate::metrics;
-use crate::pool::time::Timestamp;
+use crate::pool::model::time::Timestamp;
 
 /// Starts logging at `level`, each line stamped with `now`, as the function of this name. What libraries say stays at
 /// warnings: at finer levels an HTTP library may print headers, and a header may be a credential. Metrics are written at

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
+use github_runner_pool::clients::{Clients, SystemClock};
 use github_runner_pool::handler::{Invocation, handle};
-use github_runner_pool::live::{Live, LiveClock};
-use github_runner_pool::pool::time::Timestamp;
+use github_runner_pool::pool::model::time::Timestamp;
 use github_runner_pool::reconcile::ports::Clock as _;
 use github_runner_pool::settings::Settings;
 use github_runner_pool::{log, metrics};
@@ -21,8 +21,8 @@ compile_error!("a panic must unwind, or CloudFormation waits an hour for its ans
 async fn main() -> Result<(), Error> {
     let variables: BTreeMap<String, String> = std::env::vars().collect();
     let settings = Settings::from_variables(&variables)?;
-    log::start(settings.log_level, || LiveClock.now(), &settings.function);
-    let world = Live::connect(&settings)?;
+    log::start(settings.log_level, || SystemClock.now(), &settings.function);
+    let world = Clients::connect(&settings)?;
     run(service_fn(async |event: LambdaEvent<Value>| {
         let context = &event.context;
         // Under `cargo lambda watch` the ARN is no ARN; the name always works.

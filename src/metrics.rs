@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::pool::continuation::{Continuation, RequestType};
-use crate::pool::decision::Outcome;
-use crate::pool::survey::Survey;
-use crate::pool::time::Timestamp;
+use crate::pool::model::operation::Operation;
+use crate::pool::model::outcome::Outcome;
+use crate::pool::model::request::RequestType;
+use crate::pool::model::time::Timestamp;
+use crate::pool::policy::inventory::Survey;
 
 /// The target of a metric line.
 pub const TARGET: &str = "metrics";
@@ -48,11 +49,11 @@ pub struct Tally {
     /// Since CloudFormation signed it.
     pub took: Duration,
     /// Invocations beyond the first.
-    pub hops: u32,
+    pub continuation_count: u32,
     /// Runners that GitHub let go.
     pub runners_retired: u64,
     /// Registrations without a task that were removed.
-    pub ghosts_removed: u32,
+    pub orphaned_runners_removed: u32,
     /// Runners whose jobs were waited for.
     pub jobs_waited_for: u64,
     /// Jobs that were cut off because `DrainTimeout` had passed.
@@ -62,16 +63,16 @@ pub struct Tally {
 impl Tally {
     /// Of a request that is about to be answered.
     #[must_use]
-    pub fn of(held: &Continuation, now: Timestamp) -> Self {
-        let memory = &held.memory;
+    pub fn of(operation: &Operation, now: Timestamp) -> Self {
+        let memory = &operation.memory;
         let n = |len: usize| u64::try_from(len).unwrap_or(u64::MAX);
         Self {
-            took: now.since(held.accepted_at),
-            hops: held.hops,
+            took: now.since(operation.signed_at),
+            continuation_count: operation.continuation_count,
             runners_retired: n(memory.deregistered_at.len()),
-            ghosts_removed: memory.n_ghosts_removed,
-            jobs_waited_for: n(memory.waited_for.len()),
-            jobs_cancelled: memory.n_cancelled,
+            orphaned_runners_removed: memory.n_orphans_removed,
+            jobs_waited_for: n(memory.runners_waited_for.len()),
+            jobs_cancelled: memory.n_jobs_cancelled,
         }
     }
 }
@@ -90,9 +91,9 @@ pub fn request(request_type: RequestType, outcome: &Outcome, tally: &Tally) {
         Outcome = status,
         Requests = 1_u64,
         Duration = tally.took.as_secs_f64(),
-        Hops = u64::from(tally.hops),
+        Hops = u64::from(tally.continuation_count),
         RunnersRetired = tally.runners_retired,
-        GhostsRemoved = u64::from(tally.ghosts_removed),
+        GhostsRemoved = u64::from(tally.orphaned_runners_removed),
         JobsWaitedFor = tally.jobs_waited_for,
         JobsCancelled = u64::from(tally.jobs_cancelled),
         RunnersOnline = online,

@@ -4,11 +4,11 @@
 //! [`crate::pool`].
 
 pub mod apply;
-pub mod drive;
-pub mod locate;
+pub mod lookup;
 pub mod observe;
 pub mod overwrite;
 pub mod ports;
+pub mod run;
 pub mod runner_logs;
 
 use std::error::Error;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tracing::level_filters::LevelFilter;
 
 use crate::aws::config::{AwsCredentials, AwsEndpoints, AwsSettings};
-use crate::pool::secret::Secret;
+use crate::pool::model::secret::Secret;
 
 /// Between two looks. Ten seconds keep a fifteen-minute wait below a hundred looks of four calls each.
 const POLL_INTERVAL: Duration = Duration::from_secs(10);

@@ -2,9 +2,9 @@
 //!
 //! The desired capacity belongs to ECS's managed scaling and is written in one place only, when the group is emptied.
 
-mod classify;
+mod config;
+mod errors;
 mod groups;
-mod shape;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,16 +12,16 @@ use aws_sdk_autoscaling::Client;
 use aws_sdk_autoscaling::config::{Builder, Config};
 use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpClient, SharedHttpConnector};
 
-use super::classify::done_if_missing;
 use super::config::{AwsSettings, sdk_config};
 use super::ec2;
+use super::errors::done_if_missing;
 use super::launch_templates::LaunchTemplates;
 use super::retries::NotAfterUnclearOutcome;
-use crate::pool::ec2::{Room, TemplateView};
-use crate::pool::identity::Origin;
-use crate::pool::observed::{Group, GroupShape};
-use crate::pool::spec::TemplateRef;
-use crate::reconcile::ports::{AutoScaling, Call, Tags};
+use crate::pool::model::ec2::{Room, TemplateView};
+use crate::pool::model::identity::StackResource;
+use crate::pool::model::observed::{Group, GroupConfig};
+use crate::pool::model::spec::LaunchTemplateId;
+use crate::reconcile::ports::{AutoScaling, RemoteResult, Tags};
 
 /// EC2 Auto Scaling, and the launch templates that its groups use.
 #[derive(Clone, Debug)]
@@ -45,59 +45,59 @@ impl AutoScalingClient {
 }
 
 impl AutoScaling for AutoScalingClient {
-    async fn group(&self, name: &str) -> Call<Option<Group>> {
+    async fn group(&self, name: &str) -> RemoteResult<Option<Group>> {
         groups::describe(&self.sdk, name).await
     }
 
-    async fn groups_of(&self, origin: &Origin) -> Call<Vec<String>> {
-        groups::of(&self.sdk, origin).await
+    async fn groups_owned_by(&self, stack_resource: &StackResource) -> RemoteResult<Vec<String>> {
+        groups::of(&self.sdk, stack_resource).await
     }
 
-    async fn last_failed_activity(&self, name: &str) -> Call<Option<String>> {
+    async fn last_failed_activity(&self, name: &str) -> RemoteResult<Option<String>> {
         groups::last_failed_activity(&self.sdk, name).await
     }
 
-    async fn template_version(&self, template: &TemplateRef, version: &str) -> Call<Option<u64>> {
+    async fn template_version(&self, template: &LaunchTemplateId, version: &str) -> RemoteResult<Option<u64>> {
         self.templates.version(template, version).await
     }
 
-    async fn template(&self, template: &TemplateRef, version: &str) -> Call<TemplateView> {
+    async fn template(&self, template: &LaunchTemplateId, version: &str) -> RemoteResult<TemplateView> {
         self.templates.template(template, version).await
     }
 
-    async fn instance_types(&self, types: &[String]) -> Call<Option<BTreeMap<String, Room>>> {
+    async fn instance_types(&self, types: &[String]) -> RemoteResult<Option<BTreeMap<String, Room>>> {
         ec2::instance_types(self.templates.ec2(), types).await
     }
 
-    async fn subnets(&self, subnets: &[String]) -> Call<Option<BTreeSet<String>>> {
+    async fn subnets(&self, subnets: &[String]) -> RemoteResult<Option<BTreeSet<String>>> {
         ec2::subnets(self.templates.ec2(), subnets).await
     }
 
-    async fn create_group(&self, name: &str, shape: &GroupShape, tags: &Tags) -> Call<()> {
-        groups::create(&self.sdk, name, shape, tags).await
+    async fn create_group(&self, name: &str, config: &GroupConfig, tags: &Tags) -> RemoteResult<()> {
+        groups::create(&self.sdk, name, config, tags).await
     }
 
-    async fn update_group(&self, name: &str, shape: &GroupShape) -> Call<()> {
-        groups::update(&self.sdk, name, shape).await
+    async fn update_group(&self, name: &str, config: &GroupConfig) -> RemoteResult<()> {
+        groups::update(&self.sdk, name, config).await
     }
 
-    async fn empty_group(&self, name: &str) -> Call<()> {
+    async fn scale_group_to_zero(&self, name: &str) -> RemoteResult<()> {
         done_if_missing(groups::empty(&self.sdk, name).await)
     }
 
-    async fn unprotect_instances(&self, name: &str, instances: &[String]) -> Call<()> {
+    async fn unprotect_instances(&self, name: &str, instances: &[String]) -> RemoteResult<()> {
         groups::unprotect_instances(&self.sdk, name, instances).await
     }
 
-    async fn delete_draining_hook(&self, name: &str) -> Call<()> {
+    async fn delete_draining_hook(&self, name: &str) -> RemoteResult<()> {
         done_if_missing(groups::delete_draining_hook(&self.sdk, name).await)
     }
 
-    async fn delete_group(&self, name: &str) -> Call<()> {
+    async fn delete_group(&self, name: &str) -> RemoteResult<()> {
         done_if_missing(groups::delete(&self.sdk, name).await)
     }
 
-    async fn tag_group(&self, name: &str, set: &Tags, remove: &[String]) -> Call<()> {
+    async fn tag_group(&self, name: &str, set: &Tags, remove: &[String]) -> RemoteResult<()> {
         groups::tag(&self.sdk, name, set, remove).await
     }
 }

@@ -3,20 +3,20 @@
 use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
 use roxmltree::Document;
 
-use super::classify::{Row, Service, found, row};
 use super::config::AwsSettings;
+use super::errors::{Row, Service, found, row};
 use super::query::{QueryClient, text};
-use crate::pool::refusal::{Class, Remote};
-use crate::reconcile::ports::{Call, CloudFormation};
+use crate::pool::model::remote_error::{ErrorKind, RemoteService};
+use crate::reconcile::ports::{CloudFormation, RemoteResult};
 
 const STACKS: &str = "DescribeStacks";
 const API_VERSION: &str = "2010-05-15";
 
-const CLOUDFORMATION: Service = Service { remote: Remote::CloudFormation, table: TABLE };
+const CLOUDFORMATION: Service = Service { remote: RemoteService::CloudFormation, table: TABLE };
 
 /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html>
 const TABLE: &[Row] =
-    &[row("ValidationError", "does not exist", Class::Missing), row("ValidationError", "", Class::Rejected)];
+    &[row("ValidationError", "does not exist", ErrorKind::NotFound), row("ValidationError", "", ErrorKind::Invalid)];
 
 /// CloudFormation, asked about stacks.
 #[derive(Clone, Debug)]
@@ -33,7 +33,7 @@ impl CloudFormationClient {
 }
 
 impl CloudFormation for CloudFormationClient {
-    async fn stack_status(&self, stack_id: &str) -> Call<Option<String>> {
+    async fn stack_status(&self, stack_id: &str) -> RemoteResult<Option<String>> {
         let Some(answer) = found(self.api.ask(STACKS, &[("StackName", stack_id)]).await)? else { return Ok(None) };
         let unreadable =
             || CLOUDFORMATION.said(STACKS, "Unreadable", "the answer is not as CloudFormation documents it");
@@ -45,8 +45,8 @@ impl CloudFormation for CloudFormationClient {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aws::classify::tests::check;
-    use crate::aws::replay::{Replay, settings};
+    use crate::aws::errors::tests::check;
+    use crate::aws::test_http_client::{Replay, settings};
 
     const STACK: &str = "arn:aws:cloudformation:eu-west-1:111122223333:stack/ci/5f2a";
 
@@ -58,10 +58,10 @@ mod tests {
             &CLOUDFORMATION,
             TABLE,
             &[
-                ("ValidationError", &missing, Class::Missing),
-                ("ValidationError", malformed, Class::Rejected),
-                ("Throttling", "Rate exceeded", Class::Throttled { retry_after: None }),
-                ("AccessDenied", "not authorized to perform: cloudformation:DescribeStacks", Class::Denied),
+                ("ValidationError", &missing, ErrorKind::NotFound),
+                ("ValidationError", malformed, ErrorKind::Invalid),
+                ("Throttling", "Rate exceeded", ErrorKind::Throttled { retry_after: None }),
+                ("AccessDenied", "not authorized to perform: cloudformation:DescribeStacks", ErrorKind::Denied),
             ],
         );
     }
@@ -79,8 +79,8 @@ mod tests {
         let client = CloudFormationClient::new(&settings(), replay.clone());
         assert_eq!(client.stack_status(STACK).await.unwrap().as_deref(), Some("DELETE_IN_PROGRESS"));
         assert_eq!(client.stack_status(STACK).await.unwrap(), None);
-        assert_eq!(client.stack_status(STACK).await.unwrap_err().class(), Class::Unexpected);
-        assert_eq!(client.stack_status(STACK).await.unwrap_err().class(), Class::Denied);
+        assert_eq!(client.stack_status(STACK).await.unwrap_err().kind(), ErrorKind::Unexpected);
+        assert_eq!(client.stack_status(STACK).await.unwrap_err().kind(), ErrorKind::Denied);
         let sent = replay.sent();
         assert_eq!(sent[0].form(), format!("Action=DescribeStacks\nStackName={STACK}\nVersion=2010-05-15"));
         assert_eq!(sent[0].uri, "https://cloudformation.eu-west-1.amazonaws.com/");

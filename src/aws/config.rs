@@ -16,7 +16,7 @@ use aws_types::app_name::AppName;
 use aws_types::region::Region;
 use aws_types::sdk_config::SdkConfig;
 
-use crate::pool::secret::Secret;
+use crate::pool::model::secret::Secret;
 
 /// One call with all its retries. Of an invocation's 15 minutes a service that hangs takes so little that there is time
 /// to see it, to try again and to say so.
@@ -119,7 +119,7 @@ pub(super) fn sdk_config(settings: &AwsSettings, http: &SharedHttpClient, endpoi
 
 #[cfg(test)]
 mod tests {
-    use super::super::replay::{Replay, settings};
+    use super::super::test_http_client::{Replay, settings};
     use super::*;
 
     #[test]

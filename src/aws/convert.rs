@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_smithy_types::DateTime;
 
-use crate::pool::time::Timestamp;
+use crate::pool::model::time::Timestamp;
 
 /// AWS keeps keys that begin so to itself; nobody can set or remove them.
 const RESERVED_TAG_PREFIX: &str = "aws:";

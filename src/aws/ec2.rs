@@ -10,8 +10,8 @@ use roxmltree::{Document, Node};
 
 use super::launch_templates::unreadable;
 use super::query::{QueryClient, is, text};
-use crate::pool::ec2::Room;
-use crate::reconcile::ports::Call;
+use crate::pool::model::ec2::Room;
+use crate::reconcile::ports::RemoteResult;
 
 const TYPES: &str = "DescribeInstanceTypes";
 const SUBNETS: &str = "DescribeSubnets";
@@ -19,7 +19,10 @@ const SUBNETS: &str = "DescribeSubnets";
 const UNITS_PER_VCPU: u32 = 1024;
 
 /// Those of the types that EC2 offers, with what an instance of each has.
-pub(super) async fn instance_types(ec2: &QueryClient, types: &[String]) -> Call<Option<BTreeMap<String, Room>>> {
+pub(super) async fn instance_types(
+    ec2: &QueryClient,
+    types: &[String],
+) -> RemoteResult<Option<BTreeMap<String, Room>>> {
     let answer = ec2.ask(TYPES, &filter("instance-type", types)).await?;
     let document = Document::parse(&answer).map_err(|_| unreadable(TYPES))?;
     let read = |item: Node<'_, '_>| {
@@ -34,7 +37,7 @@ pub(super) async fn instance_types(ec2: &QueryClient, types: &[String]) -> Call<
 }
 
 /// Those of the subnets that there are.
-pub(super) async fn subnets(ec2: &QueryClient, subnets: &[String]) -> Call<Option<BTreeSet<String>>> {
+pub(super) async fn subnets(ec2: &QueryClient, subnets: &[String]) -> RemoteResult<Option<BTreeSet<String>>> {
     let answer = ec2.ask(SUBNETS, &filter("subnet-id", subnets)).await?;
     let document = Document::parse(&answer).map_err(|_| unreadable(SUBNETS))?;
     let items = items(&document, "subnetSet");

@@ -3,8 +3,8 @@
 //! ECS answers 200 to calls that failed in part and lists those parts in `failures[]`; every call with such a list
 //! reads it. `MISSING` there is absence, everything else a refusal.
 
-mod classify;
 mod cluster;
+mod errors;
 mod instances;
 mod providers;
 mod service;
@@ -18,20 +18,20 @@ use aws_sdk_ecs::config::{Builder, Config};
 use aws_sdk_ecs::types::{Failure, Tag};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
-use self::classify::ECS;
-use super::classify::{done_if_missing, found};
+use self::errors::ECS;
 use super::config::{AwsSettings, sdk_config};
 use super::convert;
+use super::errors::{done_if_missing, found};
 use super::retries::NotAfterUnclearOutcome;
-use crate::pool::identity::PhysicalId;
-use crate::pool::observed::{
-    CapacityProvider, Cluster, ContainerInstance, Protection, ProviderShape, Service, ServiceShape, Task,
+use crate::pool::model::identity::PhysicalId;
+use crate::pool::model::observed::{
+    CapacityProvider, Cluster, ContainerInstance, Protection, ProviderConfig, Service, ServiceConfig, Task,
     TaskDefinition,
 };
-use crate::pool::refusal::Class;
-use crate::pool::runner_log::LogPlace;
-use crate::pool::task_definition::TaskDefinitionContent;
-use crate::reconcile::ports::{Call, CallError, Ecs, Tags};
+use crate::pool::model::remote_error::ErrorKind;
+use crate::pool::model::runner_log::LogPlace;
+use crate::pool::model::task_definition::TaskDefinitionContent;
+use crate::reconcile::ports::{Ecs, RemoteCallError, RemoteResult, Tags};
 
 /// Amazon ECS.
 #[derive(Clone, Debug)]
@@ -49,47 +49,47 @@ impl EcsClient {
 }
 
 impl Ecs for EcsClient {
-    async fn cluster(&self, cluster: &str) -> Call<Option<Cluster>> {
+    async fn cluster(&self, cluster: &str) -> RemoteResult<Option<Cluster>> {
         Ok(cluster::describe(&self.sdk, cluster).await?.as_ref().map(cluster::observed))
     }
 
-    async fn capacity_provider(&self, name: &str) -> Call<Option<CapacityProvider>> {
+    async fn capacity_provider(&self, name: &str) -> RemoteResult<Option<CapacityProvider>> {
         providers::describe(&self.sdk, name).await
     }
 
-    async fn task_definition(&self, id: &PhysicalId) -> Call<Option<TaskDefinition>> {
+    async fn task_definition(&self, id: &PhysicalId) -> RemoteResult<Option<TaskDefinition>> {
         task_definitions::describe(&self.sdk, id.as_str()).await
     }
 
-    async fn revision(&self, arn: &str) -> Call<Option<TaskDefinition>> {
+    async fn revision(&self, arn: &str) -> RemoteResult<Option<TaskDefinition>> {
         task_definitions::describe(&self.sdk, arn).await
     }
 
-    async fn log_place(&self, revision: &str) -> Call<Option<LogPlace>> {
+    async fn log_place(&self, revision: &str) -> RemoteResult<Option<LogPlace>> {
         task_definitions::log_place(&self.sdk, revision).await
     }
 
-    async fn task_definitions(&self, id: &PhysicalId) -> Call<Vec<String>> {
+    async fn task_definitions(&self, id: &PhysicalId) -> RemoteResult<Vec<String>> {
         task_definitions::active(&self.sdk, id).await
     }
 
-    async fn families(&self, stem: &str) -> Call<Vec<String>> {
-        task_definitions::families(&self.sdk, stem).await
+    async fn families_with_prefix(&self, stem: &str) -> RemoteResult<Vec<String>> {
+        task_definitions::families_with_prefix(&self.sdk, stem).await
     }
 
-    async fn service(&self, cluster: &str, id: &PhysicalId) -> Call<Option<Service>> {
+    async fn service(&self, cluster: &str, id: &PhysicalId) -> RemoteResult<Option<Service>> {
         service::describe(&self.sdk, cluster, id).await
     }
 
-    async fn tasks(&self, cluster: &str, id: &PhysicalId) -> Call<Vec<Task>> {
+    async fn tasks(&self, cluster: &str, id: &PhysicalId) -> RemoteResult<Vec<Task>> {
         Ok(found(tasks::all(&self.sdk, cluster, id).await)?.unwrap_or_default())
     }
 
-    async fn tasks_beside(&self, cluster: &str, id: &PhysicalId, known: Vec<String>) -> Call<Vec<Task>> {
+    async fn tasks_incremental(&self, cluster: &str, id: &PhysicalId, known: Vec<String>) -> RemoteResult<Vec<Task>> {
         Ok(found(tasks::beside(&self.sdk, cluster, id, known).await)?.unwrap_or_default())
     }
 
-    async fn protections(&self, cluster: &str, tasks: &[String]) -> Call<BTreeMap<String, Protection>> {
+    async fn protections(&self, cluster: &str, tasks: &[String]) -> RemoteResult<BTreeMap<String, Protection>> {
         Ok(found(tasks::protections(&self.sdk, cluster, tasks).await)?.unwrap_or_default())
     }
 
@@ -98,7 +98,7 @@ impl Ecs for EcsClient {
         cluster: &str,
         provider: &str,
         ec2_instance_ids: &[String],
-    ) -> Call<Vec<ContainerInstance>> {
+    ) -> RemoteResult<Vec<ContainerInstance>> {
         let all = found(instances::all(&self.sdk, cluster).await)?.unwrap_or_default();
         Ok(instances::of(&all, provider, ec2_instance_ids))
     }
@@ -107,26 +107,26 @@ impl Ecs for EcsClient {
         &self,
         name: &str,
         group_arn: &str,
-        shape: &ProviderShape,
+        config: &ProviderConfig,
         tags: &Tags,
-    ) -> Call<()> {
-        providers::create(&self.sdk, name, group_arn, shape, tags).await
+    ) -> RemoteResult<()> {
+        providers::create(&self.sdk, name, group_arn, config, tags).await
     }
 
-    async fn update_capacity_provider(&self, name: &str, shape: &ProviderShape) -> Call<()> {
-        providers::update(&self.sdk, name, shape).await
+    async fn update_capacity_provider(&self, name: &str, config: &ProviderConfig) -> RemoteResult<()> {
+        providers::update(&self.sdk, name, config).await
     }
 
-    async fn delete_capacity_provider(&self, name: &str) -> Call<()> {
+    async fn delete_capacity_provider(&self, name: &str) -> RemoteResult<()> {
         done_if_missing(providers::delete(&self.sdk, name).await)
     }
 
-    async fn associate(&self, cluster: &str, provider: &str) -> Call<()> {
-        cluster::associate(&self.sdk, cluster, provider).await
+    async fn attach_provider(&self, cluster: &str, provider: &str) -> RemoteResult<()> {
+        cluster::attach_provider(&self.sdk, cluster, provider).await
     }
 
-    async fn dissociate(&self, cluster: &str, provider: &str) -> Call<()> {
-        done_if_missing(cluster::dissociate(&self.sdk, cluster, provider).await)
+    async fn detach_provider(&self, cluster: &str, provider: &str) -> RemoteResult<()> {
+        done_if_missing(cluster::detach_provider(&self.sdk, cluster, provider).await)
     }
 
     async fn register_task_definition(
@@ -134,11 +134,11 @@ impl Ecs for EcsClient {
         id: &PhysicalId,
         content: &TaskDefinitionContent,
         tags: &Tags,
-    ) -> Call<String> {
+    ) -> RemoteResult<String> {
         task_definitions::register(&self.sdk, &self.region, id, content, tags).await
     }
 
-    async fn delete_task_definitions(&self, arns: &[String]) -> Call<()> {
+    async fn delete_task_definitions(&self, arns: &[String]) -> RemoteResult<()> {
         task_definitions::delete(&self.sdk, arns).await
     }
 
@@ -146,46 +146,46 @@ impl Ecs for EcsClient {
         &self,
         cluster: &str,
         id: &PhysicalId,
-        shape: &ServiceShape,
+        config: &ServiceConfig,
         tags: &Tags,
         token: &str,
-    ) -> Call<()> {
-        service::create(&self.sdk, cluster, id, shape, tags, token).await
+    ) -> RemoteResult<()> {
+        service::create(&self.sdk, cluster, id, config, tags, token).await
     }
 
-    async fn update_service(&self, cluster: &str, id: &PhysicalId, shape: &ServiceShape) -> Call<()> {
-        service::update(&self.sdk, cluster, id, shape).await
+    async fn update_service(&self, cluster: &str, id: &PhysicalId, config: &ServiceConfig) -> RemoteResult<()> {
+        service::update(&self.sdk, cluster, id, config).await
     }
 
-    async fn lower_service_to_zero(&self, cluster: &str, id: &PhysicalId) -> Call<()> {
+    async fn scale_service_to_zero(&self, cluster: &str, id: &PhysicalId) -> RemoteResult<()> {
         done_if_missing(service::lower_to_zero(&self.sdk, cluster, id).await)
     }
 
-    async fn delete_service(&self, cluster: &str, id: &PhysicalId) -> Call<()> {
+    async fn delete_service(&self, cluster: &str, id: &PhysicalId) -> RemoteResult<()> {
         done_if_missing(service::delete(&self.sdk, cluster, id).await)
     }
 
-    async fn protect(&self, cluster: &str, tasks: &[String]) -> Call<BTreeMap<String, String>> {
+    async fn protect(&self, cluster: &str, tasks: &[String]) -> RemoteResult<BTreeMap<String, String>> {
         tasks::protect(&self.sdk, cluster, tasks).await
     }
 
-    async fn unprotect(&self, cluster: &str, tasks: &[String]) -> Call<()> {
+    async fn unprotect(&self, cluster: &str, tasks: &[String]) -> RemoteResult<()> {
         tasks::unprotect(&self.sdk, cluster, tasks).await
     }
 
-    async fn stop_task(&self, cluster: &str, task: &str, reason: &str) -> Call<()> {
+    async fn stop_task(&self, cluster: &str, task: &str, reason: &str) -> RemoteResult<()> {
         done_if_missing(tasks::stop(&self.sdk, cluster, task, reason).await)
     }
 
-    async fn drain_instance(&self, cluster: &str, instance: &str) -> Call<()> {
+    async fn drain_instance(&self, cluster: &str, instance: &str) -> RemoteResult<()> {
         instances::drain(&self.sdk, cluster, instance).await
     }
 
-    async fn deregister_instance(&self, cluster: &str, instance: &str) -> Call<()> {
+    async fn deregister_instance(&self, cluster: &str, instance: &str) -> RemoteResult<()> {
         done_if_missing(instances::deregister(&self.sdk, cluster, instance).await)
     }
 
-    async fn tag(&self, arn: &str, set: &Tags, remove: &[String]) -> Call<()> {
+    async fn tag(&self, arn: &str, set: &Tags, remove: &[String]) -> RemoteResult<()> {
         if !set.is_empty() {
             let call = self.sdk.tag_resource().resource_arn(arn).set_tags(Some(tags(set)));
             let answer = call.customize().config_override(once()).send().await;
@@ -214,14 +214,18 @@ fn observed_tags(tags: &[Tag]) -> Tags {
 }
 
 /// Reads `failures[]`: what is missing is passed over, the first other entry is the call's refusal.
-fn only_missing(operation: &str, failures: &[Failure]) -> Call<()> {
-    match failures.iter().map(|failure| refusal_of(operation, failure)).find(|error| error.class() != Class::Missing) {
+fn only_missing(operation: &str, failures: &[Failure]) -> RemoteResult<()> {
+    match failures
+        .iter()
+        .map(|failure| refusal_of(operation, failure))
+        .find(|error| error.kind() != ErrorKind::NotFound)
+    {
         Some(error) => Err(error),
         None => Ok(()),
     }
 }
 
-fn refusal_of(operation: &str, failure: &Failure) -> CallError {
+fn refusal_of(operation: &str, failure: &Failure) -> RemoteCallError {
     let reason = failure.reason().unwrap_or("no reason");
     let arn = failure.arn().unwrap_or("an unnamed resource");
     match failure.detail() {

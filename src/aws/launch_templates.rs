@@ -12,14 +12,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use roxmltree::{Document, Node};
 
-use super::classify::{Row, Service, found, row};
 use super::config::AwsSettings;
+use super::errors::{Row, Service, found, row};
 use super::query::{QueryClient, is, text};
-use crate::pool::ec2::{TemplateVersion, TemplateView};
-use crate::pool::refusal::{Class, Remote};
-use crate::pool::spec::TemplateRef;
-use crate::pool::user_data;
-use crate::reconcile::ports::{Call, CallError};
+use crate::pool::model::ec2::{TemplateVersion, TemplateView};
+use crate::pool::model::remote_error::{ErrorKind, RemoteService};
+use crate::pool::model::spec::LaunchTemplateId;
+use crate::pool::model::user_data;
+use crate::reconcile::ports::{RemoteCallError, RemoteResult};
 
 const TEMPLATES: &str = "DescribeLaunchTemplates";
 const VERSIONS: &str = "DescribeLaunchTemplateVersions";
@@ -27,17 +27,17 @@ const VERSIONS: &str = "DescribeLaunchTemplateVersions";
 const NO_VERSION: &str = "VersionNotFound";
 const API_VERSION: &str = "2016-11-15";
 
-const EC2: Service = Service { remote: Remote::Ec2, table: TABLE };
+const EC2: Service = Service { remote: RemoteService::Ec2, table: TABLE };
 
 /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html>
 const TABLE: &[Row] = &[
-    row("InvalidLaunchTemplateId.NotFound", "", Class::Missing),
-    row("InvalidLaunchTemplateId.NotFoundException", "", Class::Missing),
-    row("InvalidLaunchTemplateName.NotFoundException", "", Class::Missing),
-    row("InvalidLaunchTemplateName.NotFound", "", Class::Missing),
-    row("InvalidLaunchTemplateId.VersionNotFound", "", Class::Missing),
-    row("InvalidLaunchTemplateId.Malformed", "", Class::Rejected),
-    row("InvalidLaunchTemplateName.MalformedException", "", Class::Rejected),
+    row("InvalidLaunchTemplateId.NotFound", "", ErrorKind::NotFound),
+    row("InvalidLaunchTemplateId.NotFoundException", "", ErrorKind::NotFound),
+    row("InvalidLaunchTemplateName.NotFoundException", "", ErrorKind::NotFound),
+    row("InvalidLaunchTemplateName.NotFound", "", ErrorKind::NotFound),
+    row("InvalidLaunchTemplateId.VersionNotFound", "", ErrorKind::NotFound),
+    row("InvalidLaunchTemplateId.Malformed", "", ErrorKind::Invalid),
+    row("InvalidLaunchTemplateName.MalformedException", "", ErrorKind::Invalid),
 ];
 
 /// Reads launch templates.
@@ -53,7 +53,7 @@ impl LaunchTemplates {
     }
 
     /// The number behind `version`; a number stands for itself, and nothing is asked.
-    pub(super) async fn version(&self, template: &TemplateRef, version: &str) -> Call<Option<u64>> {
+    pub(super) async fn version(&self, template: &LaunchTemplateId, version: &str) -> RemoteResult<Option<u64>> {
         let field = match version {
             "$Latest" => "latestVersionNumber",
             "$Default" => "defaultVersionNumber",
@@ -63,8 +63,8 @@ impl LaunchTemplates {
             }
         };
         let (parameter, value) = match template {
-            TemplateRef::Id(id) => ("LaunchTemplateId.1", id),
-            TemplateRef::Name(name) => ("LaunchTemplateName.1", name),
+            LaunchTemplateId::Id(id) => ("LaunchTemplateId.1", id),
+            LaunchTemplateId::Name(name) => ("LaunchTemplateName.1", name),
         };
         let Some(answer) = found(self.ec2.ask(TEMPLATES, &[(parameter, value.as_str())]).await)? else {
             return Ok(None);
@@ -73,16 +73,16 @@ impl LaunchTemplates {
     }
 
     /// What a version says.
-    pub(super) async fn template(&self, template: &TemplateRef, version: &str) -> Call<TemplateView> {
+    pub(super) async fn template(&self, template: &LaunchTemplateId, version: &str) -> RemoteResult<TemplateView> {
         let (parameter, value) = match template {
-            TemplateRef::Id(id) => ("LaunchTemplateId", id),
-            TemplateRef::Name(name) => ("LaunchTemplateName", name),
+            LaunchTemplateId::Id(id) => ("LaunchTemplateId", id),
+            LaunchTemplateId::Name(name) => ("LaunchTemplateName", name),
         };
         let asked = self.ec2.ask(VERSIONS, &[(parameter, value.as_str()), ("LaunchTemplateVersion.1", version)]).await;
         let answer = match asked {
             Ok(answer) => answer,
-            Err(error) if error.class() == Class::Missing => {
-                let is_version = error.refusal.code.as_ref().is_some_and(|code| code.contains(NO_VERSION));
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let is_version = error.remote_error.code.as_ref().is_some_and(|code| code.contains(NO_VERSION));
                 return Ok(if is_version { TemplateView::NoVersion } else { TemplateView::NoTemplate });
             }
             Err(error) => return Err(error),
@@ -111,11 +111,11 @@ fn said(data: Node<'_, '_>) -> TemplateVersion {
     }
 }
 
-pub(super) fn unreadable(operation: &str) -> CallError {
+pub(super) fn unreadable(operation: &str) -> RemoteCallError {
     EC2.said(operation, "Unreadable", "the answer is not as EC2 documents it")
 }
 
-fn number(answer: &str, field: &str) -> Call<Option<u64>> {
+fn number(answer: &str, field: &str) -> RemoteResult<Option<u64>> {
     let unreadable = || unreadable(TEMPLATES);
     let document = Document::parse(answer).map_err(|_| unreadable())?;
     let list = document.descendants().find(|node| is(*node, "launchTemplates")).ok_or_else(unreadable)?;

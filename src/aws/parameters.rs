@@ -1,4 +1,4 @@
-//! The port [`Parameters`] on the AWS SDK.
+//! The port [`SecretStore`] on the AWS SDK.
 //!
 //! A Secrets Manager secret is read through Parameter Store's reserved path, so that one SDK serves both:
 //! `/aws/reference/secretsmanager/NAME`, with `:VERSION-ID` or `:STAGE` behind it.
@@ -12,26 +12,26 @@ use aws_sdk_ssm::Client;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
 use self::secret_ref::SecretRef;
-use super::classify::{Row, Service, found, row};
 use super::config::{AwsSettings, sdk_config};
-use crate::pool::refusal::{Class, Remote};
-use crate::pool::secret::Secret;
-use crate::pool::spec::ParameterRef;
-use crate::reconcile::ports::{Call, CallError, Parameters};
+use super::errors::{Row, Service, found, row};
+use crate::pool::model::remote_error::{ErrorKind, RemoteService};
+use crate::pool::model::secret::Secret;
+use crate::pool::model::spec::ParameterRef;
+use crate::reconcile::ports::{RemoteCallError, RemoteResult, SecretStore};
 
 /// Letters of the longest key that a message repeats; the shortest of GitHub's tokens has 40.
 const KEY_CHARS_MAX: usize = 30;
 
 const OPERATION: &str = "GetParameter";
 
-const SSM: Service = Service { remote: Remote::ParameterStore, table: TABLE };
+const SSM: Service = Service { remote: RemoteService::ParameterStore, table: TABLE };
 
 /// <https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameter.html>
 const TABLE: &[Row] = &[
-    row("ParameterNotFound", "", Class::Missing),
-    row("ParameterVersionNotFound", "", Class::Missing),
+    row("ParameterNotFound", "", ErrorKind::NotFound),
+    row("ParameterVersionNotFound", "", ErrorKind::NotFound),
     // The key that the value is encrypted with is disabled or gone.
-    row("InvalidKeyId", "", Class::Rejected),
+    row("InvalidKeyId", "", ErrorKind::Invalid),
 ];
 
 /// Parameter Store.
@@ -46,15 +46,15 @@ impl ParametersClient {
         Self { sdk: Client::new(&sdk_config(settings, http, endpoint)) }
     }
 
-    async fn get(&self, name: &str) -> Call<Option<aws_sdk_ssm::types::Parameter>> {
+    async fn get(&self, name: &str) -> RemoteResult<Option<aws_sdk_ssm::types::Parameter>> {
         let answer = self.sdk.get_parameter().name(name).with_decryption(true).send().await;
         let answer = found(answer.map_err(|error| SSM.refused(OPERATION, error)))?;
         Ok(answer.and_then(|answer| answer.parameter))
     }
 }
 
-impl Parameters for ParametersClient {
-    async fn read(&self, parameter: &ParameterRef) -> Call<Option<Secret>> {
+impl SecretStore for ParametersClient {
+    async fn read(&self, parameter: &ParameterRef) -> RemoteResult<Option<Secret>> {
         if !parameter.is_secrets_manager() {
             let found = self.get(&parameter.0).await?;
             let Some(value) = found.and_then(|found| found.value).map(Secret::new) else { return Ok(None) };
@@ -130,7 +130,7 @@ fn is_plain(key: &str) -> bool {
     !is_token && key.len() <= KEY_CHARS_MAX && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
 }
 
-fn rejected(said: impl std::fmt::Display) -> CallError {
+fn rejected(said: impl std::fmt::Display) -> RemoteCallError {
     SSM.said(OPERATION, "ValidationException", said)
 }
 

@@ -6,10 +6,10 @@ use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use roxmltree::{Document, Node};
 use url::form_urlencoded::Serializer;
 
-use super::classify::Service;
 use super::config::AwsSettings;
-use super::signed_call::{NoAnswer, SignedCalls};
-use crate::reconcile::ports::{Call, CallError};
+use super::errors::Service;
+use super::signed_request::{NoAnswer, SignedCalls};
+use crate::reconcile::ports::{RemoteCallError, RemoteResult};
 
 const HEADERS: &[(&str, &str)] = &[("content-type", "application/x-www-form-urlencoded; charset=utf-8")];
 
@@ -42,7 +42,11 @@ impl QueryClient {
     ///
     /// # Errors
     /// The service's own refusal, classed by its table, or that there was no response.
-    pub(super) async fn ask(&self, operation: &str, parameters: &[(impl AsRef<str>, impl AsRef<str>)]) -> Call<String> {
+    pub(super) async fn ask(
+        &self,
+        operation: &str,
+        parameters: &[(impl AsRef<str>, impl AsRef<str>)],
+    ) -> RemoteResult<String> {
         let form = Serializer::new(String::new())
             .append_pair("Action", operation)
             .append_pair("Version", self.api_version)
@@ -55,24 +59,24 @@ impl QueryClient {
         if status.is_success() { Ok(body) } else { Err(self.refused(operation, &body, status.as_u16())) }
     }
 
-    fn unanswered(&self, operation: &str, error: NoAnswer) -> CallError {
+    fn unanswered(&self, operation: &str, error: NoAnswer) -> RemoteCallError {
         let code = match error {
             NoAnswer::Unsigned(_) => "IncompleteSignature",
             NoAnswer::Unanswered(_) => "ServiceUnavailable",
         };
         let mut refused = self.service.said(operation, code, &error);
-        refused.refusal.code = None;
+        refused.remote_error.code = None;
         refused.source = Some(error.into());
         refused
     }
 
-    fn refused(&self, operation: &str, body: &str, status: u16) -> CallError {
+    fn refused(&self, operation: &str, body: &str, status: u16) -> RemoteCallError {
         let document = Document::parse(body).ok();
         let text = |name| document.as_ref().and_then(|document| text(document.root(), name));
         let (code, message) = (text("Code"), text("Message"));
         let mut refused = self.service.said(operation, code.unwrap_or_default(), message.unwrap_or("no message"));
-        refused.refusal.class = self.service.class(code, message.unwrap_or_default(), Some(status));
-        refused.refusal.code = Some(code.map_or_else(|| format!("HTTP {status}"), str::to_owned));
+        refused.remote_error.kind = self.service.kind(code, message.unwrap_or_default(), Some(status));
+        refused.remote_error.code = Some(code.map_or_else(|| format!("HTTP {status}"), str::to_owned));
         refused
     }
 }
@@ -114,7 +118,7 @@ fn suffixes(region: &str) -> (&'static str, &'static str) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::replay::settings;
+    use super::super::test_http_client::settings;
     use super::*;
 
     #[test]

@@ -5,14 +5,14 @@
 use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
 use serde::{Deserialize, Serialize};
 
-use super::classify::{Row, Service, found, row};
 use super::config::AwsSettings;
+use super::errors::{Row, Service, found, row};
 use super::query::public_endpoint;
-use super::signed_call::{NoAnswer, SignedCalls};
-use crate::pool::refusal::{Class, Remote};
-use crate::pool::runner_log::{LogLine, LogStream};
-use crate::pool::time::Timestamp;
-use crate::reconcile::ports::{Call, CallError, LogPage, RunnerLogs};
+use super::signed_request::{NoAnswer, SignedCalls};
+use crate::pool::model::remote_error::{ErrorKind, RemoteService};
+use crate::pool::model::runner_log::{LogLine, LogStream};
+use crate::pool::model::time::Timestamp;
+use crate::reconcile::ports::{LogPage, RemoteCallError, RemoteResult, RunnerLogs};
 
 const OPERATION: &str = "GetLogEvents";
 const SIGNING_NAME: &str = "logs";
@@ -22,15 +22,15 @@ const HEADERS: &[(&str, &str)] =
 /// Lines of a page. A listener prints three for each job, so that the first page nearly always tells.
 const LINES_MAX: u32 = 1_000;
 
-const LOGS: Service = Service { remote: Remote::Logs, table: TABLE };
+const LOGS: Service = Service { remote: RemoteService::Logs, table: TABLE };
 
 /// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetLogEvents.html>
 const TABLE: &[Row] = &[
     // The group as well as the stream.
-    row("ResourceNotFoundException", "", Class::Missing),
+    row("ResourceNotFoundException", "", ErrorKind::NotFound),
     // Also for a group of a class that keeps its lines from this call.
-    row("InvalidParameterException", "", Class::Rejected),
-    row("InvalidOperationException", "", Class::Rejected),
+    row("InvalidParameterException", "", ErrorKind::Invalid),
+    row("InvalidOperationException", "", ErrorKind::Invalid),
 ];
 
 /// CloudWatch Logs, where runners write.
@@ -84,7 +84,7 @@ impl RunnerLogsClient {
         }
     }
 
-    async fn get(&self, asked: &Asked<'_>) -> Call<Answered> {
+    async fn get(&self, asked: &Asked<'_>) -> RemoteResult<Answered> {
         let body = serde_json::to_string(asked).map_err(|error| LOGS.said(OPERATION, "ValidationException", error))?;
         let answer = self.calls.post(SIGNING_NAME, &self.endpoint, HEADERS, body).await.map_err(unanswered)?;
         let body = answer.body().bytes().unwrap_or_default();
@@ -98,7 +98,7 @@ impl RunnerLogsClient {
 }
 
 impl RunnerLogs for RunnerLogsClient {
-    async fn page(&self, stream: &LogStream, from: Timestamp, earlier: Option<&str>) -> Call<Option<LogPage>> {
+    async fn page(&self, stream: &LogStream, from: Timestamp, earlier: Option<&str>) -> RemoteResult<Option<LogPage>> {
         let asked = Asked {
             log_group_name: &stream.group,
             log_stream_name: &stream.name,
@@ -122,25 +122,25 @@ fn line(event: Event) -> LogLine {
     LogLine { at, text: event.message.unwrap_or_default() }
 }
 
-fn unanswered(error: NoAnswer) -> CallError {
+fn unanswered(error: NoAnswer) -> RemoteCallError {
     let code = match error {
         NoAnswer::Unsigned(_) => "IncompleteSignature",
         NoAnswer::Unanswered(_) => "ServiceUnavailable",
     };
     let mut refused = LOGS.said(OPERATION, code, &error);
-    refused.refusal.code = None;
+    refused.remote_error.code = None;
     refused.source = Some(error.into());
     refused
 }
 
-fn refused(body: &[u8], status: u16) -> CallError {
+fn refused(body: &[u8], status: u16) -> RemoteCallError {
     let Refused { code, message } = serde_json::from_slice(body).unwrap_or_default();
     // Some services write the namespace in front: `com.amazonaws.logs#ThrottlingException`.
     let code = code.as_deref().and_then(|code| code.rsplit('#').next());
     let message = message.as_deref().unwrap_or("no message");
     let mut refused = LOGS.said(OPERATION, code.unwrap_or_default(), message);
-    refused.refusal.class = LOGS.class(code, message, Some(status));
-    refused.refusal.code = Some(code.map_or_else(|| format!("HTTP {status}"), str::to_owned));
+    refused.remote_error.kind = LOGS.kind(code, message, Some(status));
+    refused.remote_error.code = Some(code.map_or_else(|| format!("HTTP {status}"), str::to_owned));
     refused
 }
 

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use reqwest::{Client, Response, StatusCode, Url};
 
-use crate::pool::secret::Secret;
-use crate::pool::time::Timestamp;
+use crate::pool::model::secret::Secret;
+use crate::pool::model::time::Timestamp;
 use crate::reconcile::ports::{Clock, DeliveryError};
 
 /// One try, from connecting to the status. S3 answers within a second; a connection that hangs is given up so that
@@ -26,7 +26,7 @@ const TRIES_MAX: u32 = 20;
 /// The pause after the first try; it doubles from try to try.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// The longest pause.
-const PAUSE_MAX: Duration = Duration::from_secs(2);
+const BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// Bytes of a refusal that are read in search of S3's error code.
 const REFUSAL_BYTES_MAX: usize = 4_096;
 /// Letters of S3's longest error codes, and some.
@@ -86,7 +86,7 @@ impl Putter {
                 return Err(DeliveryError { tries, last });
             }
             clock.sleep_until(next).await;
-            pause = PAUSE_MAX.min(pause.saturating_mul(2));
+            pause = BACKOFF_MAX.min(pause.saturating_mul(2));
         }
     }
 

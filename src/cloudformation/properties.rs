@@ -28,7 +28,7 @@ pub use hints::{Hints, hints, user_tags};
 pub use problems::{Problem, Problems};
 pub use service::{RESERVE, SERVICE_TIMEOUT_MAX};
 
-use crate::pool::spec::PoolSpec;
+use crate::pool::model::spec::PoolSpec;
 
 use raw::Raw;
 
@@ -43,7 +43,7 @@ pub fn decode(properties: &Value, service_timeout: Duration) -> Result<PoolSpec,
     let mut problems = Problems::default();
     let raw = Raw::read(properties, &mut problems);
     let spec = spec(&raw, &mut problems);
-    service::check_patience(&service::manners(&raw), service_timeout, &mut problems);
+    service::check_patience(&service::wait_policy(&raw), service_timeout, &mut problems);
     problems.sort_as(property_names());
     match spec {
         Some(spec) if problems.is_empty() => Ok(spec),
@@ -60,7 +60,7 @@ pub fn property_names() -> &'static [&'static str] {
 /// Whether two sets of properties ask for the same pool, text for text: at most `ServiceToken` and `ServiceTimeout`
 /// differ. `"4"` and `4` are the same, so are `"true"` and `true`.
 #[must_use]
-pub fn only_housekeeping_changed(old: &Value, new: &Value) -> bool {
+pub fn pool_properties_equal(old: &Value, new: &Value) -> bool {
     let (Some(old), Some(new)) = (old.as_object(), new.as_object()) else { return false };
     let wanted = |map: &serde_json::Map<String, Value>| -> BTreeMap<String, Value> {
         let entries = map.iter().filter(|(name, value)| !HOUSEKEEPING.contains(&name.as_str()) && !value.is_null());
@@ -98,7 +98,7 @@ fn spec(raw: &Raw, problems: &mut Problems) -> Option<PoolSpec> {
         capacity: capacity?,
         desired_count: raw.desired_count.get().map_or(1, |count| count.0),
         distinct_instances: raw.distinct_instances.get().is_some_and(|flag| flag.0),
-        manners: service::manners(raw),
+        wait_policy: service::wait_policy(raw),
         tags,
     };
     problems.is_empty().then_some(spec)

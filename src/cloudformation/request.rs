@@ -18,9 +18,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
 
-use crate::pool::identity::Origin;
-use crate::pool::secret::Secret;
-use crate::pool::time::Timestamp;
+use crate::pool::model::identity::StackResource;
+use crate::pool::model::secret::Secret;
+use crate::pool::model::time::Timestamp;
 
 use super::loopback::is_local_machine;
 use super::properties::SERVICE_TIMEOUT_MAX;
@@ -61,7 +61,7 @@ pub struct Request {
     /// Where the answer goes.
     pub response_url: Secret,
     /// Which resource of which stack.
-    pub origin: Origin,
+    pub stack_resource: StackResource,
     /// The resource's type in the template, such as `Custom::GitHubRunnerPool`.
     pub resource_type: String,
     /// The properties, as they came; null where there were none.
@@ -118,7 +118,7 @@ impl fmt::Debug for Request {
             .field("kind", &self.kind)
             .field("request_id", &self.request_id)
             .field("response_url", &self.response_url)
-            .field("origin", &self.origin)
+            .field("origin", &self.stack_resource)
             .field("resource_type", &self.resource_type)
             .field("signed_at", &self.signed_at)
             .field("service_timeout", &self.service_timeout)
@@ -237,7 +237,7 @@ impl Parts {
             kind: self.kind(),
             request_id: self.request_id,
             response_url: Secret::new(self.response_url),
-            origin: Origin { stack_id: self.stack_id, logical_id: self.logical_id },
+            stack_resource: StackResource { stack_id: self.stack_id, logical_id: self.logical_id },
             resource_type: self.resource_type,
             signed_at: signed::signed_at(&url),
             service_timeout: service_timeout(&self.properties),

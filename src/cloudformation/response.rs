@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::pool::identity::Origin;
+use crate::pool::model::identity::StackResource;
 
 /// Bytes of a body, encoded, this one included. CloudFormation takes 4096, and so does a standard parameter of Parameter
 /// Store, where the body stands below the head of the record (`pool::succession`).
@@ -46,7 +46,7 @@ pub struct Response {
     /// The pool's id, or the one that the request came with; empty for none.
     pub physical_id: String,
     /// The stack and the resource, echoed.
-    pub origin: Origin,
+    pub stack_resource: StackResource,
     /// The request, echoed.
     pub request_id: String,
     /// Where the log of this is, `GROUP/STREAM`; it ends the Reason.
@@ -121,7 +121,7 @@ impl Response {
         let bare = self.encoded("FAILED", Some(""), None).map_or(BODY_BYTES_MAX, |bare| bare.len());
         let text = self.reason(reason, BODY_BYTES_MAX.saturating_sub(bare));
         self.encoded("FAILED", Some(&text), None)
-            .unwrap_or_else(|| last_resort(&self.origin, &self.request_id, &self.physical_id, reason))
+            .unwrap_or_else(|| last_resort(&self.stack_resource, &self.request_id, &self.physical_id, reason))
     }
 
     /// The Reason in at most `room` encoded bytes: its head, and the place of the log.
@@ -146,9 +146,9 @@ impl Response {
             status,
             reason,
             physical_resource_id: &head(physical_id(&self.physical_id), PHYSICAL_ID_ENCODED_MAX),
-            stack_id: &head(&self.origin.stack_id, STACK_ID_ENCODED_MAX),
+            stack_id: &head(&self.stack_resource.stack_id, STACK_ID_ENCODED_MAX),
             request_id: &head(&self.request_id, REQUEST_ID_ENCODED_MAX),
-            logical_resource_id: &head(&self.origin.logical_id, LOGICAL_ID_ENCODED_MAX),
+            logical_resource_id: &head(&self.stack_resource.logical_id, LOGICAL_ID_ENCODED_MAX),
             data,
         };
         serde_json::to_vec(&body).ok().filter(|bytes| bytes.len() <= BODY_BYTES_MAX)
@@ -158,7 +158,12 @@ impl Response {
 /// An answer of FAILED without any machinery, for when that is what failed: texts lose the characters that JSON would
 /// have to escape, which no id of CloudFormation's has.
 #[must_use]
-pub fn last_resort(origin: &Origin, request_id: &str, physical_id_or_empty: &str, reason: &str) -> Vec<u8> {
+pub fn last_resort(
+    stack_resource: &StackResource,
+    request_id: &str,
+    physical_id_or_empty: &str,
+    reason: &str,
+) -> Vec<u8> {
     let plain = |text: &str, bytes_max: usize| {
         let harmless: String = text.chars().filter(|c| encoded_char_len(*c) == c.len_utf8()).collect();
         head(&harmless, bytes_max)
@@ -168,9 +173,9 @@ pub fn last_resort(origin: &Origin, request_id: &str, physical_id_or_empty: &str
         r#"{{"Status":"FAILED","Reason":"The request failed. {}","PhysicalResourceId":"{}","StackId":"{}","RequestId":"{}","LogicalResourceId":"{}"}}"#,
         plain(reason, REASON_ENCODED_MIN * 8),
         physical_id(&id),
-        plain(&origin.stack_id, STACK_ID_ENCODED_MAX),
+        plain(&stack_resource.stack_id, STACK_ID_ENCODED_MAX),
         plain(request_id, REQUEST_ID_ENCODED_MAX),
-        plain(&origin.logical_id, LOGICAL_ID_ENCODED_MAX),
+        plain(&stack_resource.logical_id, LOGICAL_ID_ENCODED_MAX),
     )
     .into_bytes()
 }

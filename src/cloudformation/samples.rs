@@ -6,11 +6,11 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::pool::identity::PhysicalId;
-use crate::pool::spec::{Administrator, Capacity, PoolSpec};
+use crate::pool::model::identity::PhysicalId;
+use crate::pool::model::spec::{Capacity, GitHubCredential, PoolSpec};
 
 use super::envelope::opened;
-use super::properties::{self, hints, only_housekeeping_changed};
+use super::properties::{self, hints, pool_properties_equal};
 use super::request::{self, Decoded, Request, RequestKind};
 
 /// Every sample, and what it has to be read as.
@@ -113,9 +113,9 @@ fn no_sample_shows_its_response_url_or_a_planted_secret() {
 fn the_full_sample_has_every_property_that_goes_with_the_others() {
     let full = samples().remove("create-full.json").unwrap();
     let given = full["ResourceProperties"].as_object().unwrap();
-    let left_out: Vec<&&str> = properties::property_names().iter().filter(|name| !given.contains_key(**name)).collect();
+    let failures: Vec<&&str> = properties::property_names().iter().filter(|name| !given.contains_key(**name)).collect();
     assert_eq!(
-        left_out,
+        failures,
         [&"RepoUrl", &"EnterpriseName", &"AppId", &"AppPrivateKeyParameter", &"AppLogin", &"CapacityProvider"]
     );
 }
@@ -138,8 +138,8 @@ fn told_request(request: &Request) -> String {
             Err(problems) => format!("Create: {} problems", problems.as_slice().len()),
         },
         RequestKind::Update { physical_id, old_properties } => {
-            let id = |properties| PhysicalId::of(&request.origin, &decode(properties).unwrap());
-            let how = if only_housekeeping_changed(old_properties, &request.properties) {
+            let id = |properties| PhysicalId::of(&request.stack_resource, &decode(properties).unwrap());
+            let how = if pool_properties_equal(old_properties, &request.properties) {
                 "without effect"
             } else if id(old_properties) == id(&request.properties) {
                 "in place"
@@ -156,32 +156,37 @@ fn told_request(request: &Request) -> String {
             let id = PhysicalId::try_from(physical_id.clone());
             let whose = if id.is_ok() { "ours" } else { "somebody else's" };
             let id = id.unwrap_or_else(|_| PhysicalId::try_from("ghr-a-b-0123456789".to_owned()).unwrap());
-            let what = match (hints.spec.is_some(), hints.record(&id).is_some()) {
+            let what = match (hints.spec.is_some(), hints.metadata(&id).is_some()) {
                 (true, _) => "whole spec",
                 (false, true) => "a record",
                 (false, false) => "no spec, no record",
             };
-            format!("Delete of {whose}: {what}, drains {} s", hints.manners.drain_timeout.as_secs())
+            format!("Delete of {whose}: {what}, drains {} s", hints.wait_policy.drain_timeout.as_secs())
         }
         RequestKind::Unknown { why, .. } => format!("Unknown: {why}"),
     }
 }
 
 fn told_spec(spec: &PoolSpec) -> String {
-    let by = match &spec.credentials.administrator {
-        Some(Administrator::AccessToken(_)) => "token".to_owned(),
-        Some(Administrator::App { id, login, .. }) => format!("App {id} at {login}"),
+    let by = match &spec.credentials.github_credential {
+        Some(GitHubCredential::AccessToken(_)) => "token".to_owned(),
+        Some(GitHubCredential::App { id, login, .. }) => format!("App {id} at {login}"),
         None => "nobody".to_owned(),
     };
     let capacity = match &spec.capacity {
-        Capacity::Named(name) => format!("on {name}"),
+        Capacity::Existing(name) => format!("on {name}"),
         Capacity::Own(own) => {
-            let mixed = own.mixed.as_ref().map_or_else(String::new, |mixed| {
-                format!(" mixed {} types {} %", mixed.instance_types.len(), mixed.on_demand_percentage_above_base)
-            });
+            let mixed_instances_policy =
+                own.mixed_instances_policy.as_ref().map_or_else(String::new, |mixed_instances_policy| {
+                    format!(
+                        " mixed {} types {} %",
+                        mixed_instances_policy.instance_types.len(),
+                        mixed_instances_policy.on_demand_percentage_above_base
+                    )
+                });
             let template = &own.launch_template.version;
             let (min, max, subnets) = (own.min_instances, own.max_instances, own.subnets.len());
-            format!("own t{template} {min}..{max} subnets {subnets}{mixed}")
+            format!("own t{template} {min}..{max} subnets {subnets}{mixed_instances_policy}")
         }
     };
     format!(
@@ -190,8 +195,8 @@ fn told_spec(spec: &PoolSpec) -> String {
         spec.github.scope,
         spec.github.host,
         spec.runner.labels.join("+"),
-        spec.manners.online_timeout.as_secs(),
-        spec.manners.idle_confirmation.as_secs(),
-        spec.manners.drain_timeout.as_secs(),
+        spec.wait_policy.online_timeout.as_secs(),
+        spec.wait_policy.idle_confirmation.as_secs(),
+        spec.wait_policy.drain_timeout.as_secs(),
     )
 }

@@ -10,11 +10,11 @@ use serde_json::error::Category;
 use url::Url;
 
 use super::client::Presented;
-use crate::pool::secret::Secret;
-use crate::pool::time::Timestamp;
+use crate::pool::model::secret::Secret;
+use crate::pool::model::time::Timestamp;
 
 /// No more of GitHub's own words goes into a message.
-const SAID_CHARS_MAX: usize = 300;
+const MESSAGE_CHARS_MAX: usize = 300;
 
 /// `x-ratelimit-reset` counts in whole seconds, and two clocks differ.
 const RESET_MARGIN: Duration = Duration::from_secs(1);
@@ -153,7 +153,7 @@ fn said(body: &[u8], bearer: &Secret) -> Option<String> {
     if !bearer.expose().is_empty() {
         words = words.replace(bearer.expose(), "[secret]");
     }
-    let words: String = words.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SAID_CHARS_MAX).collect();
+    let words: String = words.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MESSAGE_CHARS_MAX).collect();
     let words = words.trim().trim_end_matches('.').to_owned();
     (!words.is_empty()).then_some(words)
 }
@@ -210,7 +210,7 @@ mod tests {
         });
         let said = said(body.to_string().as_bytes(), &Secret::new("ghp_planted")).unwrap_or_default();
         assert!(said.starts_with("no  to [secret] xxx"), "{said}");
-        assert_eq!(said.chars().count(), SAID_CHARS_MAX);
+        assert_eq!(said.chars().count(), MESSAGE_CHARS_MAX);
     }
 
     #[test]

@@ -9,8 +9,8 @@ use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use crate::pool::secret::Secret;
-use crate::pool::time::Timestamp;
+use crate::pool::model::secret::Secret;
+use crate::pool::model::time::Timestamp;
 
 /// GitHub's advice against a clock that runs ahead.
 const ISSUED_BEFORE_NOW_SECS: u64 = 60;

@@ -15,10 +15,10 @@ use super::lanes::{Lane, Lanes, Permit};
 use super::pace::{Cost, Notice};
 use super::refusals::{self, Fault};
 use super::sentences;
-use crate::pool::secret::Secret;
-use crate::pool::spec::{GitHubHost, GitHubTarget};
-use crate::pool::time::Timestamp;
-use crate::reconcile::ports::{Call, CallError, Clock};
+use crate::pool::model::secret::Secret;
+use crate::pool::model::spec::{GitHubHost, GitHubTarget};
+use crate::pool::model::time::Timestamp;
+use crate::reconcile::ports::{Clock, RemoteCallError, RemoteResult};
 
 /// <https://docs.github.com/en/rest/about-the-rest-api/api-versions>: understood by every supported Enterprise Server.
 const API_VERSION: &str = "2022-11-28";
@@ -74,7 +74,7 @@ impl<C> fmt::Debug for GitHubClient<C> {
 
 /// What a request is for; everything else about it follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(super) enum LockPurpose {
     /// GET the runners.
     ListRunners,
     /// DELETE one.
@@ -89,7 +89,7 @@ pub(super) enum Purpose {
     MakeInstallationToken,
 }
 
-impl Purpose {
+impl LockPurpose {
     const fn method(self) -> Method {
         match self {
             Self::ListRunners | Self::ListGroups | Self::FindInstallation => Method::GET,
@@ -150,7 +150,7 @@ pub(super) struct Bearer {
 /// One request.
 #[derive(Debug)]
 pub(super) struct Ask<'a> {
-    pub(super) purpose: Purpose,
+    pub(super) purpose: LockPurpose,
     pub(super) target: &'a GitHubTarget,
     pub(super) url: Url,
     pub(super) body: Option<String>,
@@ -163,7 +163,7 @@ impl<'a> Ask<'a> {
     ///
     /// # Errors
     /// When the host makes no URL.
-    pub(super) fn new(purpose: Purpose, target: &'a GitHubTarget, segments: &[&str]) -> Call<Self> {
+    pub(super) fn new(purpose: LockPurpose, target: &'a GitHubTarget, segments: &[&str]) -> RemoteResult<Self> {
         let host = &target.host;
         let root = format!("{}://{}{}", host.scheme_str(), host.api_authority(), host.api_path());
         let url = Url::parse(&root).ok().and_then(|mut url| {
@@ -211,7 +211,7 @@ impl<C: Clock> GitHubClient<C> {
     ///
     /// # Errors
     /// Those of one try after another, and a redirect to another host or without end.
-    pub(super) async fn exchange(&self, lane: &Lane, ask: &Ask<'_>, bearer: &Bearer) -> Call<Answer> {
+    pub(super) async fn exchange(&self, lane: &Lane, ask: &Ask<'_>, bearer: &Bearer) -> RemoteResult<Answer> {
         let mut url = ask.url.clone();
         for n_followed in 0..=REDIRECTS_MAX {
             let mut answer = self.exchange_at(lane, ask, &url, bearer).await?;
@@ -245,9 +245,9 @@ impl<C: Clock> GitHubClient<C> {
     ///
     /// # Errors
     /// `Throttled` when its turn is further off than [`WAIT_MAX`], `Unavailable` when no answer came.
-    async fn exchange_at(&self, lane: &Lane, ask: &Ask<'_>, url: &Url, bearer: &Bearer) -> Call<Answer> {
+    async fn exchange_at(&self, lane: &Lane, ask: &Ask<'_>, url: &Url, bearer: &Bearer) -> RemoteResult<Answer> {
         let give_up_at = self.clock.now() + WAIT_MAX;
-        let mut last_throttle: Option<CallError> = None;
+        let mut last_throttle: Option<RemoteCallError> = None;
         let mut tries = 0;
         loop {
             let permit = match self.lanes.enter(&self.clock, lane, ask.purpose.cost(), give_up_at).await {
@@ -276,7 +276,7 @@ impl<C: Clock> GitHubClient<C> {
                 }
                 Err(fault) => {
                     let may_repeat = fault.was_before_sending() || ask.purpose.may_repeat_unclear();
-                    if is_last || !fault.may_pass() || !may_repeat {
+                    if is_last || !fault.is_retryable() || !may_repeat {
                         return Err(fault.into_error(ask));
                     }
                 }
@@ -286,7 +286,7 @@ impl<C: Clock> GitHubClient<C> {
     }
 
     /// Holds the lane where the answer asks for it; the refusal, if the answer is one for pace.
-    fn heed_pace(&self, lane: &Lane, ask: &Ask<'_>, answer: &Answer, sent: Timestamp) -> Option<CallError> {
+    fn heed_pace(&self, lane: &Lane, ask: &Ask<'_>, answer: &Answer, sent: Timestamp) -> Option<RemoteCallError> {
         let now = self.clock.now();
         let Some(notice) = refusals::throttle(answer) else {
             if let Some(reset) = answer.notes.used_up_until().filter(|_| answer.notes.is_core_limit()) {

@@ -17,13 +17,13 @@ use url::Url;
 
 use super::answer::Answer;
 use super::app;
-use super::client::{Ask, Bearer, GitHubClient, Presented, Purpose};
+use super::client::{Ask, Bearer, GitHubClient, LockPurpose, Presented};
 use super::lanes::{Lane, Principal};
 use super::refusals;
-use crate::pool::secret::Secret;
-use crate::pool::spec::{GitHubTarget, Scope};
-use crate::pool::time::Timestamp;
-use crate::reconcile::ports::{Call, Clock, Credential};
+use crate::pool::model::secret::Secret;
+use crate::pool::model::spec::{GitHubTarget, Scope};
+use crate::pool::model::time::Timestamp;
+use crate::reconcile::ports::{Clock, Credential, RemoteResult};
 
 /// An installation's token lives for an hour; where GitHub's word on it cannot be read, this much is trusted.
 /// <https://docs.github.com/en/rest/apps/apps#create-an-installation-access-token-for-an-app>
@@ -123,7 +123,7 @@ impl<C: Clock> GitHubClient<C> {
     ///
     /// # Errors
     /// Whatever stands in the way of signing in, and that of [`GitHubClient::exchange`].
-    pub(super) async fn call(&self, credential: &Credential, ask: &Ask<'_>) -> Call<Answer> {
+    pub(super) async fn call(&self, credential: &Credential, ask: &Ask<'_>) -> RemoteResult<Answer> {
         let place = Place::of(ask.target, credential);
         let lane = Lane::of(&ask.target.host, Principal::of(credential));
         let bearer = self.sign_in(credential, ask.target, &place, &lane).await?;
@@ -146,7 +146,7 @@ impl<C: Clock> GitHubClient<C> {
         target: &GitHubTarget,
         place: &Place,
         lane: &Lane,
-    ) -> Call<Bearer> {
+    ) -> RemoteResult<Bearer> {
         let (id, private_key) = match credential {
             Credential::AccessToken(token) => {
                 return Ok(Bearer { value: token.clone(), presented: Presented::AccessToken });
@@ -165,7 +165,7 @@ impl<C: Clock> GitHubClient<C> {
         let signature = app::sign(id, private_key, now).map_err(refusals::unusable_key)?;
         let signature = Bearer { value: signature, presented: Presented::AppSignature };
 
-        let ask = Ask::new(Purpose::FindInstallation, target, &installation_path)?;
+        let ask = Ask::new(LockPurpose::FindInstallation, target, &installation_path)?;
         let answer = refusals::accepted(&ask, self.exchange(lane, &ask, &signature).await?)?;
         let installation: Installation = refusals::readable(&ask, &answer)?;
 
@@ -173,7 +173,7 @@ impl<C: Clock> GitHubClient<C> {
         let id = installation.id.to_string();
         let installed_on = installation.account.and_then(|account| account.login);
         let mut ask =
-            Ask::new(Purpose::MakeInstallationToken, target, &["app", "installations", &id, "access_tokens"])?;
+            Ask::new(LockPurpose::MakeInstallationToken, target, &["app", "installations", &id, "access_tokens"])?;
         ask.body = Some(wanted_permissions(&target.scope, moved_to).to_string());
         let answer = refusals::accepted(&ask, self.exchange(lane, &ask, &signature).await?)?;
         let token: InstallationToken = refusals::readable(&ask, &answer)?;

@@ -11,8 +11,8 @@ use std::time::Duration;
 use ring::digest;
 
 use super::pace::{Cost, Held, HeldBy, Notice, Pace};
-use crate::pool::spec::GitHubHost;
-use crate::pool::time::Timestamp;
+use crate::pool::model::spec::GitHubHost;
+use crate::pool::model::time::Timestamp;
 use crate::reconcile::ports::{Clock, Credential};
 
 /// More lanes than a warm function meets pools in a minute; blank ones are dropped beyond it.
@@ -140,7 +140,7 @@ impl<C: Clock> Drop for Permit<'_, C> {
 mod tests {
     use super::*;
     use crate::github::testing::{JumpClock, app, token};
-    use crate::pool::secret::Secret;
+    use crate::pool::model::secret::Secret;
 
     #[tokio::test]
     async fn a_request_that_is_given_up_counts_for_its_minute_and_no_longer() {

@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::pool::time::Timestamp;
+use crate::pool::model::time::Timestamp;
 
 /// How long a request counts after its answer: GitHub's minute, and a quarter of a second for a clock that counts
 /// coarsely. 176 deletions in such a window are 175 a minute.
@@ -101,7 +101,7 @@ pub(super) enum HeldBy {
 /// The account of one credential at one host.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
-    spent: VecDeque<Spent>,
+    spent: VecDeque<StopReason>,
     points_under_way: u32,
     held_until: Option<Timestamp>,
     strikes: u32,
@@ -109,7 +109,7 @@ pub(super) struct Pace {
 }
 
 #[derive(Debug)]
-struct Spent {
+struct StopReason {
     answered_at: Timestamp,
     points: u32,
     took: Duration,
@@ -132,7 +132,7 @@ impl Pace {
     /// The answer to a request that was let go at `sent` has come, or never will.
     pub(super) fn done(&mut self, sent: Timestamp, now: Timestamp, cost: Cost) {
         self.points_under_way = self.points_under_way.saturating_sub(cost.points());
-        self.spent.push_back(Spent { answered_at: now, points: cost.points(), took: now.since(sent) });
+        self.spent.push_back(StopReason { answered_at: now, points: cost.points(), took: now.since(sent) });
     }
 
     /// GitHub refused a request sent at `sent` for pace: nothing goes until the pause that this tells is over.

@@ -12,12 +12,12 @@ use serde::de::DeserializeOwned;
 
 use super::answer::Answer;
 use super::app::KeyError;
-use super::client::{Ask, Presented, Purpose};
+use super::client::{Ask, LockPurpose, Presented};
 use super::pace::{HeldBy, Notice};
 use super::sentences;
-use crate::pool::refusal::{Class, Refusal, Remote};
-use crate::pool::spec::GitHubHost;
-use crate::reconcile::ports::{Call, CallError};
+use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
+use crate::pool::model::spec::GitHubHost;
+use crate::reconcile::ports::{RemoteCallError, RemoteResult};
 
 /// What a refusing answer says about us, the place or GitHub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ struct Heard<'a> {
     status: u16,
     said: String,
     is_throttle: bool,
-    purpose: Purpose,
+    purpose: LockPurpose,
     answer: &'a Answer,
 }
 
@@ -91,9 +91,11 @@ const TABLE: [Row; 18] = [
     (Finding::AddressNotAllowed, |heard| heard.status == 403 && heard.said.contains("ip allow list")),
     (Finding::Suspended, |heard| heard.status == 403 && heard.said.contains("suspended")),
     (Finding::NotInstalled, |heard| heard.status == 404 && heard.presented(Presented::AppSignature)),
-    (Finding::NotGranted, |heard| matches!(heard.status, 403 | 422) && heard.purpose == Purpose::MakeInstallationToken),
+    (Finding::NotGranted, |heard| {
+        matches!(heard.status, 403 | 422) && heard.purpose == LockPurpose::MakeInstallationToken
+    }),
     (Finding::NotPermitted, |heard| heard.status == 403),
-    (Finding::RunnerGone, |heard| heard.status == 404 && heard.purpose == Purpose::DeleteRunner),
+    (Finding::RunnerGone, |heard| heard.status == 404 && heard.purpose == LockPurpose::DeleteRunner),
     (Finding::NotShown, |heard| heard.status == 404),
     (Finding::Renamed, |heard| (300..400).contains(&heard.status)),
     (Finding::VersionRetired, |heard| heard.status == 410),
@@ -103,7 +105,7 @@ const TABLE: [Row; 18] = [
 ];
 
 impl Finding {
-    fn of(purpose: Purpose, answer: &Answer) -> Self {
+    fn of(purpose: LockPurpose, answer: &Answer) -> Self {
         let heard = Heard {
             status: answer.status.as_u16(),
             said: answer.said.as_deref().unwrap_or_default().to_lowercase(),
@@ -114,21 +116,21 @@ impl Finding {
         TABLE.iter().find(|(_, fits)| fits(&heard)).map_or(Self::Unexpected, |(finding, _)| *finding)
     }
 
-    const fn class(self, pause: Option<Duration>) -> Class {
+    const fn class(self, pause: Option<Duration>) -> ErrorKind {
         match self {
-            Self::Throttled => Class::Throttled { retry_after: pause },
-            Self::BadToken | Self::BadSignature | Self::BadAppToken => Class::Unauthenticated,
+            Self::Throttled => ErrorKind::Throttled { retry_after: pause },
+            Self::BadToken | Self::BadSignature | Self::BadAppToken => ErrorKind::Unauthenticated,
             Self::WantsSso
             | Self::AddressNotAllowed
             | Self::Suspended
             | Self::NotInstalled
             | Self::NotGranted
-            | Self::NotPermitted => Class::Denied,
-            Self::RunnerGone | Self::NotShown => Class::Missing,
-            Self::Renamed | Self::VersionRetired | Self::Invalid => Class::Rejected,
-            Self::InTheWay => Class::Conflict,
-            Self::Unwell => Class::Unavailable,
-            Self::Unexpected => Class::Unexpected,
+            | Self::NotPermitted => ErrorKind::Denied,
+            Self::RunnerGone | Self::NotShown => ErrorKind::NotFound,
+            Self::Renamed | Self::VersionRetired | Self::Invalid => ErrorKind::Invalid,
+            Self::InTheWay => ErrorKind::Conflict,
+            Self::Unwell => ErrorKind::Unavailable,
+            Self::Unexpected => ErrorKind::Unexpected,
         }
     }
 }
@@ -157,91 +159,100 @@ pub(super) fn throttle(answer: &Answer) -> Option<Notice> {
 }
 
 /// The answer, if it is a yes.
-pub(super) fn accepted(ask: &Ask<'_>, answer: Answer) -> Call<Answer> {
+pub(super) fn accepted(ask: &Ask<'_>, answer: Answer) -> RemoteResult<Answer> {
     if answer.status.is_success() { Ok(answer) } else { Err(of_answer(ask, &answer)) }
 }
 
 /// The refusal that an answer is.
-pub(super) fn of_answer(ask: &Ask<'_>, answer: &Answer) -> CallError {
+pub(super) fn of_answer(ask: &Ask<'_>, answer: &Answer) -> RemoteCallError {
     let finding = Finding::of(ask.purpose, answer);
     refused(ask, finding.class(None), Some(answer), sentences::of(finding, ask, answer), None)
 }
 
 /// The refusal that a throttle is, with the pause that follows from it.
-pub(super) fn throttled(ask: &Ask<'_>, answer: &Answer, notice: Notice, pause: Duration) -> CallError {
+pub(super) fn throttled(ask: &Ask<'_>, answer: &Answer, notice: Notice, pause: Duration) -> RemoteCallError {
     let class = Finding::Throttled.class(Some(pause));
     refused(ask, class, Some(answer), sentences::of_throttle(notice, pause), None)
 }
 
 /// A request that was not sent, so that GitHub need not refuse it.
-pub(super) fn held_back(ask: &Ask<'_>, by: HeldBy, wait: Duration) -> CallError {
-    let class = Class::Throttled { retry_after: Some(wait) };
+pub(super) fn held_back(ask: &Ask<'_>, by: HeldBy, wait: Duration) -> RemoteCallError {
+    let class = ErrorKind::Throttled { retry_after: Some(wait) };
     refused(ask, class, None, sentences::of_hold(by, wait), None)
 }
 
 /// The body of a yes.
-pub(super) fn readable<T: DeserializeOwned>(ask: &Ask<'_>, answer: &Answer) -> Call<T> {
+pub(super) fn readable<T: DeserializeOwned>(ask: &Ask<'_>, answer: &Answer) -> RemoteResult<T> {
     answer.json().map_err(|unreadable| {
         let sentence = sentences::of_unreadable(&ask.target.host);
-        refused(ask, Class::Unexpected, Some(answer), sentence, Some(Box::new(unreadable)))
+        refused(ask, ErrorKind::Unexpected, Some(answer), sentence, Some(Box::new(unreadable)))
     })
 }
 
 /// A next page that lies on another server, to which no credential goes.
-pub(super) fn foreign_page(ask: &Ask<'_>) -> CallError {
-    refused(ask, Class::Rejected, None, sentences::of_foreign_page(&ask.target.host), None)
+pub(super) fn foreign_page(ask: &Ask<'_>) -> RemoteCallError {
+    refused(ask, ErrorKind::Invalid, None, sentences::of_foreign_page(&ask.target.host), None)
 }
 
 /// A redirect to another server, to which no credential goes.
-pub(super) fn foreign_redirect(ask: &Ask<'_>) -> CallError {
-    refused(ask, Class::Rejected, None, sentences::of_foreign_redirect(&ask.target.host), None)
+pub(super) fn foreign_redirect(ask: &Ask<'_>) -> RemoteCallError {
+    refused(ask, ErrorKind::Invalid, None, sentences::of_foreign_redirect(&ask.target.host), None)
 }
 
 /// Redirects that lead nowhere.
-pub(super) fn endless_redirects(ask: &Ask<'_>) -> CallError {
-    refused(ask, Class::Rejected, None, sentences::of_endless_redirects(&ask.target.host), None)
+pub(super) fn endless_redirects(ask: &Ask<'_>) -> RemoteCallError {
+    refused(ask, ErrorKind::Invalid, None, sentences::of_endless_redirects(&ask.target.host), None)
 }
 
 /// More pages than are read.
-pub(super) fn endless(ask: &Ask<'_>, pages_max: usize) -> CallError {
-    refused(ask, Class::Rejected, None, sentences::of_endless(&ask.target.scope, pages_max), None)
+pub(super) fn endless(ask: &Ask<'_>, pages_max: usize) -> RemoteCallError {
+    refused(ask, ErrorKind::Invalid, None, sentences::of_endless(&ask.target.scope, pages_max), None)
 }
 
 /// A host that makes no URL.
-pub(super) fn no_such_host(host: &GitHubHost) -> CallError {
-    bare(Class::Rejected, "address".to_owned(), sentences::of_bad_host(host))
+pub(super) fn no_such_host(host: &GitHubHost) -> RemoteCallError {
+    bare(ErrorKind::Invalid, "address".to_owned(), sentences::of_bad_host(host))
 }
 
 /// An App for an enterprise.
-pub(super) fn no_app_for_enterprises() -> CallError {
-    bare(Class::Rejected, "App sign-in".to_owned(), sentences::NO_APP_FOR_ENTERPRISES.to_owned())
+pub(super) fn no_app_for_enterprises() -> RemoteCallError {
+    bare(ErrorKind::Invalid, "App sign-in".to_owned(), sentences::NO_APP_FOR_ENTERPRISES.to_owned())
 }
 
 /// A private key that cannot sign.
-pub(super) fn unusable_key(error: KeyError) -> CallError {
-    bare(Class::Unauthenticated, "App sign-in".to_owned(), sentences::of_key(error))
+pub(super) fn unusable_key(error: KeyError) -> RemoteCallError {
+    bare(ErrorKind::Unauthenticated, "App sign-in".to_owned(), sentences::of_key(error))
 }
 
 fn refused(
     ask: &Ask<'_>,
-    class: Class,
+    class: ErrorKind,
     answer: Option<&Answer>,
     sentence: String,
     source: Option<Box<dyn Error + Send + Sync>>,
-) -> CallError {
+) -> RemoteCallError {
     let message = match answer.and_then(|answer| answer.said.as_deref()) {
         Some(said) => format!("{sentence}. GitHub said: {said}"),
         None => sentence,
     };
     let code = answer.map(|answer| answer.status.as_u16().to_string());
-    CallError {
-        refusal: Refusal { remote: Remote::GitHub, class, operation: ask.operation.clone(), code, message },
+    RemoteCallError {
+        remote_error: RemoteError {
+            remote: RemoteService::GitHub,
+            kind: class,
+            operation: ask.operation.clone(),
+            code,
+            message,
+        },
         source,
     }
 }
 
-fn bare(class: Class, operation: String, message: String) -> CallError {
-    CallError { refusal: Refusal { remote: Remote::GitHub, class, operation, code: None, message }, source: None }
+fn bare(class: ErrorKind, operation: String, message: String) -> RemoteCallError {
+    RemoteCallError {
+        remote_error: RemoteError { remote: RemoteService::GitHub, kind: class, operation, code: None, message },
+        source: None,
+    }
 }
 
 /// Why there is no answer.
@@ -310,7 +321,7 @@ impl Fault {
     }
 
     /// Whether another try a moment later may fare better. A silence has taken its time already.
-    pub(super) const fn may_pass(&self) -> bool {
+    pub(super) const fn is_retryable(&self) -> bool {
         match self {
             Self::BadBearer | Self::BodyTooLong { .. } => false,
             Self::Transport { way, .. } => match way {
@@ -321,17 +332,19 @@ impl Fault {
     }
 
     /// The refusal.
-    pub(super) fn into_error(self, ask: &Ask<'_>) -> CallError {
+    pub(super) fn into_error(self, ask: &Ask<'_>) -> RemoteCallError {
         let host = &ask.target.host;
         match self {
-            Self::BadBearer => refused(ask, Class::Unauthenticated, None, sentences::BAD_CHARACTERS.to_owned(), None),
+            Self::BadBearer => {
+                refused(ask, ErrorKind::Unauthenticated, None, sentences::BAD_CHARACTERS.to_owned(), None)
+            }
             Self::BodyTooLong { bytes_max } => {
-                refused(ask, Class::Unexpected, None, sentences::of_long_body(host, bytes_max), None)
+                refused(ask, ErrorKind::Unexpected, None, sentences::of_long_body(host, bytes_max), None)
             }
             Self::Transport { way, error } => {
                 let class = match way {
-                    Way::Issuer | Way::Certificate => Class::Rejected,
-                    Way::Name | Way::Tls | Way::Connection | Way::Silence | Way::Broken => Class::Unavailable,
+                    Way::Issuer | Way::Certificate => ErrorKind::Invalid,
+                    Way::Name | Way::Tls | Way::Connection | Way::Silence | Way::Broken => ErrorKind::Unavailable,
                 };
                 let detail = tls_error(&error).map(ToString::to_string);
                 refused(ask, class, None, sentences::of_way(way, host, detail.as_deref()), Some(error))

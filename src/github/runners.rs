@@ -11,12 +11,12 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::answer::next_page;
-use super::client::{Ask, GitHubClient, Purpose, is_same_origin};
+use super::client::{Ask, GitHubClient, LockPurpose, is_same_origin};
 use super::credentials::Place;
 use super::refusals;
-use crate::pool::observed::{Runner, RunnerGroup};
-use crate::pool::spec::{GitHubTarget, Scope};
-use crate::reconcile::ports::{Call, Clock, Credential, Deregistration, GitHub};
+use crate::pool::model::observed::{Runner, RunnerGroup};
+use crate::pool::model::spec::{GitHubTarget, Scope};
+use crate::reconcile::ports::{Clock, Credential, Deregistration, GitHub, RemoteResult};
 
 /// GitHub's most.
 const PER_PAGE: &str = "100";
@@ -87,7 +87,7 @@ struct Reading {
 }
 
 impl<C: Clock> GitHub for GitHubClient<C> {
-    async fn runners(&self, target: &GitHubTarget, credential: &Credential) -> Call<Vec<Runner>> {
+    async fn runners(&self, target: &GitHubTarget, credential: &Credential) -> RemoteResult<Vec<Runner>> {
         let Reading { mut runners, is_consistent } = self.read_runners(target, credential).await?;
         if !is_consistent {
             // A runner that left while the pages were read pulls another one onto a page that was already read. What
@@ -98,9 +98,13 @@ impl<C: Clock> GitHub for GitHubClient<C> {
         Ok(runners.into_values().collect())
     }
 
-    async fn check_administration(&self, target: &GitHubTarget, credential: &Credential) -> Call<Option<String>> {
+    async fn check_administration(
+        &self,
+        target: &GitHubTarget,
+        credential: &Credential,
+    ) -> RemoteResult<Option<String>> {
         let path = below(&target.scope, &["actions", "runners", "registration-token"]);
-        let ask = Ask::new(Purpose::MakeRegistrationToken, target, &path)?;
+        let ask = Ask::new(LockPurpose::MakeRegistrationToken, target, &path)?;
         // The token in the body is never looked at.
         refusals::accepted(&ask, self.call(credential, &ask).await?)?;
         Ok(self.installed_on(target, credential))
@@ -111,12 +115,12 @@ impl<C: Clock> GitHub for GitHubClient<C> {
         target: &GitHubTarget,
         credential: &Credential,
         name: &str,
-    ) -> Call<Option<RunnerGroup>> {
+    ) -> RemoteResult<Option<RunnerGroup>> {
         if matches!(target.scope, Scope::Repository { .. }) {
             return Ok(None);
         }
         let path = below(&target.scope, &["actions", "runner-groups"]);
-        let ask = Ask::new(Purpose::ListGroups, target, &path)?;
+        let ask = Ask::new(LockPurpose::ListGroups, target, &path)?;
         let pages: Vec<GroupsPage> = self.pages(credential, ask).await?;
         // The runner that registers compares the names in the same way:
         // https://github.com/actions/runner/blob/main/src/Runner.Listener/Configuration/ConfigurationManager.cs
@@ -131,10 +135,15 @@ impl<C: Clock> GitHub for GitHubClient<C> {
         Ok(named.map(of).min_by_key(|group| *group == RunnerGroup::Inherited))
     }
 
-    async fn deregister(&self, target: &GitHubTarget, credential: &Credential, runner: u64) -> Call<Deregistration> {
+    async fn deregister(
+        &self,
+        target: &GitHubTarget,
+        credential: &Credential,
+        runner: u64,
+    ) -> RemoteResult<Deregistration> {
         let id = runner.to_string();
         let path = below(&target.scope, &["actions", "runners", &id]);
-        let ask = Ask::new(Purpose::DeleteRunner, target, &path)?;
+        let ask = Ask::new(LockPurpose::DeleteRunner, target, &path)?;
         let answer = self.call(credential, &ask).await?;
         match answer.status {
             StatusCode::NOT_FOUND if !answer.notes.wants_sso => {
@@ -149,8 +158,8 @@ impl<C: Clock> GitHub for GitHubClient<C> {
 }
 
 impl<C: Clock> GitHubClient<C> {
-    async fn read_runners(&self, target: &GitHubTarget, credential: &Credential) -> Call<Reading> {
-        let ask = Ask::new(Purpose::ListRunners, target, &below(&target.scope, &["actions", "runners"]))?;
+    async fn read_runners(&self, target: &GitHubTarget, credential: &Credential) -> RemoteResult<Reading> {
+        let ask = Ask::new(LockPurpose::ListRunners, target, &below(&target.scope, &["actions", "runners"]))?;
         let pages: Vec<RunnersPage> = self.pages(credential, ask).await?;
         self.note_seen(target, credential);
         let n_pages = pages.len();
@@ -164,13 +173,13 @@ impl<C: Clock> GitHubClient<C> {
 
     /// A 404 on a deletion says that the runner is gone, or that GitHub hides the whole place from a credential that
     /// has lost its permission. The two look alike, and only a list tells them apart: it fails in the second case.
-    async fn see(&self, target: &GitHubTarget, credential: &Credential) -> Call<()> {
+    async fn see(&self, target: &GitHubTarget, credential: &Credential) -> RemoteResult<()> {
         let now = self.clock.now();
         let place = Place::of(target, credential);
         if self.seen.borrow().get(&place).is_some_and(|seen_at| now.since(*seen_at) < SEEN_FOR) {
             return Ok(());
         }
-        let mut ask = Ask::new(Purpose::ListRunners, target, &below(&target.scope, &["actions", "runners"]))?;
+        let mut ask = Ask::new(LockPurpose::ListRunners, target, &below(&target.scope, &["actions", "runners"]))?;
         ask.url.query_pairs_mut().append_pair("per_page", "1");
         let answer = refusals::accepted(&ask, self.call(credential, &ask).await?)?;
         refusals::readable::<RunnersPage>(&ask, &answer)?;
@@ -188,7 +197,7 @@ impl<C: Clock> GitHubClient<C> {
     }
 
     /// Every page of a list, from the first on.
-    async fn pages<T: DeserializeOwned>(&self, credential: &Credential, mut ask: Ask<'_>) -> Call<Vec<T>> {
+    async fn pages<T: DeserializeOwned>(&self, credential: &Credential, mut ask: Ask<'_>) -> RemoteResult<Vec<T>> {
         let root = ask.url.clone();
         ask.url.query_pairs_mut().append_pair("per_page", PER_PAGE);
         let mut pages = Vec::new();

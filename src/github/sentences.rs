@@ -9,8 +9,8 @@ use super::app::KeyError;
 use super::client::{Ask, Presented, spoken};
 use super::pace::{HeldBy, Notice};
 use super::refusals::{Finding, Way};
-use crate::pool::spec::{GitHubHost, HostKind, Scope};
-use crate::pool::time::Spoken;
+use crate::pool::model::spec::{GitHubHost, HostKind, Scope};
+use crate::pool::model::time::HumanDuration;
 
 /// <https://docs.github.com/en/enterprise-cloud@latest/rest/actions/self-hosted-runners>: "This endpoint does not work
 /// with GitHub App user access tokens, GitHub App installation access tokens, or fine-grained personal access tokens."
@@ -97,17 +97,17 @@ pub(super) fn of_throttle(notice: Notice, pause: Duration) -> String {
         Notice::UsedUpUntil(_) => format!(
             "the credential's hourly limit at GitHub is used up for another {}; everything that uses the same \
              credential or account spends from it, the runners' own registrations too",
-            Spoken(pause)
+            HumanDuration(pause)
         ),
         Notice::After(_) | Notice::Unsaid => {
-            format!("GitHub was called too fast with this credential and wants a pause of {}", Spoken(pause))
+            format!("GitHub was called too fast with this credential and wants a pause of {}", HumanDuration(pause))
         }
     }
 }
 
 /// The sentence for a request that was held back.
 pub(super) fn of_hold(by: HeldBy, wait: Duration) -> String {
-    let wait = Spoken(wait);
+    let wait = HumanDuration(wait);
     match by {
         HeldBy::Ourselves => {
             format!("held back for {wait}, to stay below the pace that GitHub allows (180 deletions a minute)")

@@ -14,9 +14,9 @@ use rustls::crypto::ring::default_provider;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::GitHubClient;
-use crate::pool::secret::Secret;
-use crate::pool::spec::{GitHubHost, GitHubTarget, Scheme, Scope};
-use crate::pool::time::Timestamp;
+use crate::pool::model::secret::Secret;
+use crate::pool::model::spec::{GitHubHost, GitHubTarget, Scheme, Scope};
+use crate::pool::model::time::Timestamp;
 use crate::reconcile::ports::{Clock, Credential};
 
 /// A throw-away key, made for these tests and used nowhere else, as GitHub gives keys out.

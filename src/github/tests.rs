@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::testing::{JumpClock, Reply, Seen, Stub, acme, client, reply, rocket, token};
-use crate::pool::observed::RunnerGroup;
-use crate::pool::refusal::Class;
-use crate::pool::spec::Scope;
+use crate::pool::model::observed::RunnerGroup;
+use crate::pool::model::remote_error::ErrorKind;
+use crate::pool::model::spec::Scope;
 use crate::reconcile::ports::{Deregistration, GitHub as _};
 
 mod limits;
@@ -123,8 +123,8 @@ async fn an_answer_that_is_no_list_is_not_an_empty_pool() {
     for body in ["{}", "<html>please log in</html>", "", "{\"runners\": [{\"name\": \"no id\"}]}"] {
         let stub = Stub::start(move |_| reply(200, body));
         let error = client(&JumpClock::new()).runners(&stub.target(acme()), &token()).await.unwrap_err();
-        assert_eq!(error.class(), Class::Unexpected, "{body}");
-        assert!(error.refusal.message.contains("a login page answers in its place"), "{error}");
+        assert_eq!(error.kind(), ErrorKind::Unexpected, "{body}");
+        assert!(error.remote_error.message.contains("a login page answers in its place"), "{error}");
     }
 }
 
@@ -134,8 +134,8 @@ async fn no_credential_goes_to_a_next_page_on_another_server() {
     let next = format!("<http://{}/api/v3/x>; rel=\"next\"", elsewhere.host().authority);
     let stub = Stub::start(move |_| page(1, [1]).with("link", &next));
     let error = client(&JumpClock::new()).runners(&stub.target(acme()), &token()).await.unwrap_err();
-    assert_eq!(error.class(), Class::Rejected);
-    assert!(error.refusal.message.contains("another server"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert!(error.remote_error.message.contains("another server"), "{error}");
     assert!(elsewhere.lines().is_empty());
 }
 
@@ -143,8 +143,8 @@ async fn no_credential_goes_to_a_next_page_on_another_server() {
 async fn a_list_without_end_is_refused_and_not_cut_off_in_silence() {
     let stub = Stub::start(|seen| page(1, [1]).with("link", seen.link("/orgs/acme/actions/runners?page=2")));
     let error = client(&JumpClock::new()).runners(&stub.target(acme()), &token()).await.unwrap_err();
-    assert_eq!(error.class(), Class::Rejected);
-    assert!(error.refusal.message.contains("more than 10000 entries"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert!(error.remote_error.message.contains("more than 10000 entries"), "{error}");
     assert_eq!(stub.lines().len(), 100);
 }
 
@@ -153,8 +153,8 @@ async fn a_body_without_end_is_not_read_to_its_end() {
     let long = "x".repeat(5 * 1024 * 1024);
     let stub = Stub::start(move |_| reply(200, &long));
     let error = client(&JumpClock::new()).runners(&stub.target(acme()), &token()).await.unwrap_err();
-    assert_eq!(error.class(), Class::Unexpected);
-    assert!(error.refusal.message.contains("longer than 4194304 bytes"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Unexpected);
+    assert!(error.remote_error.message.contains("longer than 4194304 bytes"), "{error}");
 }
 
 /// A pool of which GitHub knows three runners: one idle, one busy, one that is gone.
@@ -198,9 +198,9 @@ async fn a_404_on_a_deletion_is_believed_only_where_a_list_was_seen_within_the_m
 async fn a_404_on_a_deletion_where_nothing_can_be_listed_is_a_lost_permission() {
     let stub = Stub::start(|_| reply(404, json!({"message": "Not Found"})));
     let error = client(&JumpClock::new()).deregister(&stub.target(acme()), &token(), 7).await.unwrap_err();
-    assert_eq!(error.class(), Class::Missing);
-    assert_eq!(error.refusal.operation, "GET /orgs/acme/actions/runners");
-    assert!(error.refusal.message.contains("either OrgName is wrong"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert_eq!(error.remote_error.operation, "GET /orgs/acme/actions/runners");
+    assert!(error.remote_error.message.contains("either OrgName is wrong"), "{error}");
 }
 
 #[tokio::test]
@@ -209,7 +209,7 @@ async fn a_404_that_asks_for_single_sign_on_is_no_missing_runner() {
         reply(404, json!({"message": "Not Found"})).with("x-github-sso", "required; url=https://github.com/planted")
     });
     let error = client(&JumpClock::new()).deregister(&stub.target(acme()), &token(), 7).await.unwrap_err();
-    assert_eq!(error.class(), Class::Denied);
+    assert_eq!(error.kind(), ErrorKind::Denied);
     assert!(!format!("{error} {error:?}").contains("planted"));
 }
 
@@ -249,8 +249,8 @@ async fn reads_and_deletions_follow_a_redirect_within_the_host() {
 async fn nothing_is_made_under_a_former_name() {
     let stub = Stub::start(renamed);
     let error = client(&JumpClock::new()).check_administration(&stub.target(rocket()), &token()).await.unwrap_err();
-    assert_eq!(error.class(), Class::Rejected);
-    assert!(error.refusal.message.starts_with("repository acme/rocket was renamed or moved"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert!(error.remote_error.message.starts_with("repository acme/rocket was renamed or moved"), "{error}");
     assert_eq!(stub.lines().len(), 1);
 }
 
@@ -260,18 +260,18 @@ async fn no_credential_follows_a_redirect_to_another_server_and_none_goes_in_cir
     let location = format!("http://{}/api/v3/x", elsewhere.host().authority);
     let stub = Stub::start(move |_| reply(301, "").with("location", &location));
     let error = client(&JumpClock::new()).runners(&stub.target(acme()), &token()).await.unwrap_err();
-    assert_eq!(error.class(), Class::Rejected);
-    assert!(error.refusal.message.contains("redirects to another server"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert!(error.remote_error.message.contains("redirects to another server"), "{error}");
     assert_eq!((stub.lines().len(), elsewhere.lines().len()), (1, 0));
 
     let stub = Stub::start(|_| reply(307, "").with("location", "/api/v3/again"));
     let error = client(&JumpClock::new()).runners(&stub.target(acme()), &token()).await.unwrap_err();
-    assert!(error.refusal.message.contains("without end"), "{error}");
+    assert!(error.remote_error.message.contains("without end"), "{error}");
     assert_eq!(stub.lines().len(), 4);
 
     let stub = Stub::start(|_| reply(301, json!({"message": "Moved Permanently"})));
     let error = client(&JumpClock::new()).runners(&stub.target(acme()), &token()).await.unwrap_err();
-    assert!(error.refusal.message.starts_with("organization acme was renamed or moved"), "{error}");
+    assert!(error.remote_error.message.starts_with("organization acme was renamed or moved"), "{error}");
 }
 
 #[tokio::test]
@@ -286,8 +286,8 @@ async fn the_right_to_administer_is_checked_by_making_a_registration_token() {
     let login = client.check_administration(&stub.target(rocket()), &token()).await.unwrap();
     assert_eq!(login, None, "a token is installed nowhere");
     let error = client.check_administration(&stub.target(acme()), &token()).await.unwrap_err();
-    assert_eq!(error.class(), Class::Denied);
-    assert_eq!(error.refusal.operation, "POST /orgs/acme/actions/runners/registration-token");
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    assert_eq!(error.remote_error.operation, "POST /orgs/acme/actions/runners/registration-token");
 }
 
 #[tokio::test]

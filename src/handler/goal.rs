@@ -3,86 +3,91 @@
 use crate::cloudformation::properties::{self, Hints, hints};
 use crate::cloudformation::request::{Request, RequestKind};
 use crate::cloudformation::response::NO_PHYSICAL_ID;
-use crate::pool::continuation::{
-    self, Absent, Continuation, FormerPool, Goal, Memory, Preflight, Present, RequestType, Wish,
-};
-use crate::pool::evidence::DeletionEvidence;
-use crate::pool::identity::PhysicalId;
-use crate::pool::spec::PoolSpec;
-use crate::pool::time::Timestamp;
+use crate::pool::model::evidence::DeletionEvidence;
+use crate::pool::model::identity::PhysicalId;
+use crate::pool::model::memory::Memory;
+use crate::pool::model::operation::{ConvergeGoal, DeleteGoal, Goal, Operation, Preflight, PreviousPool, SpecChange};
+use crate::pool::model::request::RequestInfo;
+use crate::pool::model::request::RequestType;
+use crate::pool::model::spec::PoolSpec;
+use crate::pool::model::time::Timestamp;
 
 /// The goal of a Create or an Update.
-pub(super) fn present(request: &Request, spec: PoolSpec, accepted_at: Timestamp) -> Continuation {
+pub(super) fn converge_operation(request: &Request, spec: PoolSpec, signed_at: Timestamp) -> Operation {
     let former = match &request.kind {
         RequestKind::Update { old_properties, .. } => Some(hints(old_properties)),
         RequestKind::Create | RequestKind::Delete { .. } | RequestKind::Unknown { .. } => None,
     };
-    let former_tags = match &request.kind {
+    let previous_tags = match &request.kind {
         RequestKind::Update { old_properties, .. } => properties::user_tags(old_properties).into_keys().collect(),
         RequestKind::Create | RequestKind::Delete { .. } | RequestKind::Unknown { .. } => Default::default(),
     };
-    let id = PhysicalId::of(&request.origin, &spec);
-    let former_pool = former_pool(request, &id, former.as_ref());
+    let id = PhysicalId::of(&request.stack_resource, &spec);
+    let previous_pool = previous_pool(request, &id, former.as_ref());
     let is_trusted = former.as_ref().and_then(|former| former.spec.as_ref()).is_some_and(|before| {
         before.credentials == spec.credentials
             && before.runner.group == spec.runner.group
-            && PhysicalId::of(&request.origin, before) == id
+            && PhysicalId::of(&request.stack_resource, before) == id
     });
     // Another patience changes nothing that is there.
     let is_unchanged = former
         .as_ref()
         .and_then(|former| former.spec.clone())
-        .is_some_and(|before| PoolSpec { manners: spec.manners.clone(), ..before } == spec);
-    let wish = if is_unchanged { Wish::Unchanged } else { Wish::Changed };
-    let goal = Goal::Present(Box::new(Present {
+        .is_some_and(|before| PoolSpec { wait_policy: spec.wait_policy.clone(), ..before } == spec);
+    let change = if is_unchanged { SpecChange::Unchanged } else { SpecChange::Changed };
+    let goal = Goal::Converge(Box::new(ConvergeGoal {
         spec,
-        former_tags,
-        former_runner_name: former.and_then(|former| former.runner_name),
-        preflight: if is_trusted { Preflight::Skip } else { Preflight::Ask },
-        wish,
-        former_pool,
+        previous_tags,
+        previous_runner_name: former.and_then(|former| former.runner_name),
+        preflight: if is_trusted { Preflight::Skip } else { Preflight::Run },
+        change,
+        previous_pool,
     }));
-    held(request, id, goal, accepted_at)
+    operation(request, id, goal, signed_at)
 }
 
 /// The pool that an Update leaves behind, whose physical id is already that of the pool it asks for.
-fn former_pool(request: &Request, id: &PhysicalId, former: Option<&Hints>) -> Option<FormerPool> {
+fn previous_pool(request: &Request, id: &PhysicalId, former: Option<&Hints>) -> Option<PreviousPool> {
     let former = former?;
-    let other = PhysicalId::of(&request.origin, former.spec.as_ref()?);
+    let other = PhysicalId::of(&request.stack_resource, former.spec.as_ref()?);
     let is_back = request.physical_id() == Some(id.as_str()) && other != *id;
-    is_back.then(|| FormerPool { record: former.record(&other), manners: former.manners.clone(), id: other })
+    is_back.then(|| PreviousPool {
+        metadata: former.metadata(&other),
+        wait_policy: former.wait_policy.clone(),
+        id: other,
+    })
 }
 
 /// The goal of a Delete: one pool, for which there is evidence.
-pub(super) fn absent(request: &Request, evidence: DeletionEvidence, accepted_at: Timestamp) -> Continuation {
+pub(super) fn delete_operation(request: &Request, evidence: DeletionEvidence, signed_at: Timestamp) -> Operation {
     let hints = hints(&request.properties);
     let id = evidence.pool().clone();
-    let sent_id = Some(request.physical_id().unwrap_or(NO_PHYSICAL_ID).to_owned());
-    let goal = Absent::alone(evidence, hints.record(&id), hints.manners, sent_id);
-    held(request, id, Goal::Absent(Box::new(goal)), accepted_at)
+    let requested_id = Some(request.physical_id().unwrap_or(NO_PHYSICAL_ID).to_owned());
+    let goal = DeleteGoal::single_pool(evidence, hints.metadata(&id), hints.wait_policy, requested_id);
+    operation(request, id, Goal::Delete(Box::new(goal)), signed_at)
 }
 
-fn held(request: &Request, id: PhysicalId, goal: Goal, accepted_at: Timestamp) -> Continuation {
+fn operation(request: &Request, id: PhysicalId, goal: Goal, signed_at: Timestamp) -> Operation {
     // A timeout that is shorter than the reserve still leaves half of itself for the work.
     let patience = request.service_timeout.saturating_sub(properties::RESERVE).max(request.service_timeout / 2);
-    Continuation {
-        request: asked(request),
+    Operation {
+        request: request_info(request),
         id,
         goal,
-        accepted_at,
-        answer_by: accepted_at + patience,
-        hops: 0,
-        turn: None,
+        signed_at,
+        respond_by: signed_at + patience,
+        continuation_count: 0,
+        lock_version: None,
         memory: Memory::default(),
     }
 }
 
 /// The request, as it is carried along.
-pub(super) fn asked(request: &Request) -> continuation::Request {
-    continuation::Request {
+pub(super) fn request_info(request: &Request) -> RequestInfo {
+    RequestInfo {
         request_type: request_type(request),
         request_id: request.request_id.clone(),
-        origin: request.origin.clone(),
+        stack_resource: request.stack_resource.clone(),
         response_url: request.response_url.clone(),
     }
 }

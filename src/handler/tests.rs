@@ -1,22 +1,23 @@
 //! Whoever waits gets an answer: over worlds that panic, hang and refuse.
 
-mod barren;
-mod given_up;
-mod plan;
-mod survey;
+mod inventory;
+mod on_failure;
+mod preview;
+mod stub_world;
 
 use serde_json::{Value, json};
 
-use super::{ANSWER_RESERVE, HandleError, Invocation, handle};
-use crate::pool::continuation::{Continuation, HandedOn};
-use crate::pool::refusal::Class;
+use super::{HandleError, Invocation, RESPONSE_MARGIN, handle};
+use crate::pool::model::continuation::ParsedContinuation;
+use crate::pool::model::operation::Operation;
+use crate::pool::model::remote_error::ErrorKind;
 use crate::reconcile::ports::Clock as _;
 
-use self::barren::{Barren, Manner, NOW, event, invocation, refusal, run, settings};
+use self::stub_world::{Manner, NOW, StubWorld, event, invocation, remote_error, run, settings};
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_becomes_a_failed_answer_with_the_pools_id() {
-    let answer = run(&Barren::new(Manner::Panics), &event("Create")).await;
+    let answer = run(&StubWorld::new(Manner::Panics), &event("Create")).await;
     assert_eq!(answer["Status"], "FAILED");
     assert!(answer["PhysicalResourceId"].as_str().unwrap().starts_with("ghr-ci-Runners-"));
     assert!(answer["Reason"].as_str().unwrap().contains("this is a defect"), "{answer}");
@@ -24,7 +25,7 @@ async fn a_panic_becomes_a_failed_answer_with_the_pools_id() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_never_comes_back_becomes_a_failed_answer_in_time() {
-    let world = Barren::new(Manner::Hangs);
+    let world = StubWorld::new(Manner::Hangs);
     let answer = run(&world, &event("Delete")).await;
     assert_eq!(answer["Status"], "FAILED");
     assert_eq!(answer["PhysicalResourceId"], "made-up-by-cloudformation");
@@ -33,7 +34,7 @@ async fn a_call_that_never_comes_back_becomes_a_failed_answer_in_time() {
 
 #[tokio::test(start_paused = true)]
 async fn what_will_never_be_allowed_is_told_at_once_and_says_what_to_do() {
-    let world = Barren::new(Manner::Refuses(Class::Denied));
+    let world = StubWorld::new(Manner::Refuses(ErrorKind::Denied));
     let answer = run(&world, &event("Create")).await;
     assert_eq!(answer["Status"], "FAILED");
     let reason = answer["Reason"].as_str().unwrap();
@@ -43,26 +44,26 @@ async fn what_will_never_be_allowed_is_told_at_once_and_says_what_to_do() {
 
 #[tokio::test(start_paused = true)]
 async fn what_may_pass_is_handed_on_until_the_answer_is_due_and_then_told() {
-    let world = Barren::new(Manner::Refuses(Class::Unavailable));
+    let world = StubWorld::new(Manner::Refuses(ErrorKind::Unavailable));
     handle(&world, &settings(), &event("Create"), &invocation()).await.unwrap();
-    let mut hops = 0;
+    let mut continuation_count = 0;
     while world.answers.borrow().is_empty() {
         let next = world.handed_on.borrow_mut().pop().expect("an answer or a continuation");
         let invocation = Invocation { deadline: world.now() + std::time::Duration::from_secs(900), ..invocation() };
         handle(&world, &settings(), &next, &invocation).await.unwrap();
-        hops += 1;
+        continuation_count += 1;
     }
     let answers = world.answers.take();
     assert_eq!(answers.len(), 1);
     assert_eq!(answers[0]["Status"], "FAILED");
     assert!(answers[0]["Reason"].as_str().unwrap().contains("was still waiting for"), "{}", answers[0]);
-    assert!((3..=5).contains(&hops), "{hops} hops");
+    assert!((3..=5).contains(&continuation_count), "{continuation_count} hops");
     assert!(world.now().since(NOW) <= std::time::Duration::from_secs(3600 - 120));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_continuation_of_a_newer_version_becomes_a_failed_answer() {
-    let world = Barren::new(Manner::Refuses(Class::Unavailable));
+    let world = StubWorld::new(Manner::Refuses(ErrorKind::Unavailable));
     handle(&world, &settings(), &event("Create"), &invocation()).await.unwrap();
     let mut next = world.handed_on.borrow_mut().pop().unwrap();
     next["GitHubRunnerPoolContinuation"] = json!(99);
@@ -75,13 +76,13 @@ async fn a_continuation_of_a_newer_version_becomes_a_failed_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn a_continuation_says_the_same_after_its_journey() {
-    let world = Barren::new(Manner::Refuses(Class::Unavailable));
+    let world = StubWorld::new(Manner::Refuses(ErrorKind::Unavailable));
     handle(&world, &settings(), &event("Create"), &invocation()).await.unwrap();
     let event = world.handed_on.borrow_mut().pop().unwrap();
-    let Some(HandedOn::Readable(held)) = HandedOn::read(&event) else { panic!("unreadable") };
-    let again: Value = serde_json::from_slice(&Continuation::to_event(&held)).unwrap();
+    let Some(ParsedContinuation::Supported(operation)) = ParsedContinuation::read(&event) else { panic!("unreadable") };
+    let again: Value = serde_json::from_slice(&Operation::to_event(&operation)).unwrap();
     assert_eq!(again, event);
-    assert!(!format!("{held:?}").contains("planted"));
+    assert!(!format!("{operation:?}").contains("planted"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -91,7 +92,7 @@ async fn a_delete_of_nothing_succeeds_whatever_its_id() {
         event["PhysicalResourceId"] = json!(id);
         for properties in [json!(null), json!("text"), json!({"Cluster": ["of", "lists"]}), json!({})] {
             event["ResourceProperties"] = properties;
-            let answer = run(&Barren::new(Manner::IsEmpty), &event).await;
+            let answer = run(&StubWorld::new(Manner::IsEmpty), &event).await;
             assert_eq!(answer["Status"], "SUCCESS", "{answer}");
         }
     }
@@ -99,14 +100,14 @@ async fn a_delete_of_nothing_succeeds_whatever_its_id() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_nobody_takes_makes_the_invocation_fail_without_its_url() {
-    let world = Barren { takes_answers: false, ..Barren::new(Manner::IsEmpty) };
+    let world = StubWorld { takes_answers: false, ..StubWorld::new(Manner::IsEmpty) };
     let error = handle(&world, &settings(), &event("Delete"), &invocation()).await.unwrap_err();
     assert!(!format!("{error} {error:?}").contains("planted"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_event_that_is_no_request_is_over() {
-    let world = Barren::new(Manner::Panics);
+    let world = StubWorld::new(Manner::Panics);
     for event in [json!({"hello": "world"}), sns(&json!("a notification of another kind"))] {
         handle(&world, &settings(), &event, &invocation()).await.unwrap();
     }
@@ -121,11 +122,11 @@ fn sns(message: &Value) -> Value {
 #[tokio::test(start_paused = true)]
 async fn a_request_that_comes_by_sns_or_sqs_is_answered_like_any_other() {
     let bare = event("Delete");
-    let expected = run(&Barren::new(Manner::IsEmpty), &bare).await;
+    let expected = run(&StubWorld::new(Manner::IsEmpty), &bare).await;
     let notification = json!({ "Type": "Notification", "TopicArn": "arn:aws:sns:x", "Message": bare.to_string() });
     let sqs = |body: &Value| json!({ "Records": [{ "eventSource": "aws:sqs", "body": body.to_string() }] });
     for event in [sns(&bare), sqs(&bare), sqs(&notification)] {
-        assert_eq!(run(&Barren::new(Manner::IsEmpty), &event).await, expected, "{event}");
+        assert_eq!(run(&StubWorld::new(Manner::IsEmpty), &event).await, expected, "{event}");
     }
 }
 
@@ -137,13 +138,13 @@ async fn a_request_that_cannot_be_answered_fails_the_invocation_and_keeps_no_oth
         event
     };
     for url in [json!("http://answers.example/?X-Amz-Signature=planted"), json!("..."), json!(null)] {
-        let world = Barren::new(Manner::IsEmpty);
+        let world = StubWorld::new(Manner::IsEmpty);
         let mut both = sns(&unanswerable(url.clone()));
         let answerable = sns(&event("Delete"))["Records"][0].clone();
         both["Records"].as_array_mut().unwrap().push(answerable);
         for (event, n_answers) in [(unanswerable(url), 0), (both, 1)] {
             let error = handle(&world, &settings(), &event, &invocation()).await.unwrap_err();
-            assert!(matches!(error, HandleError::NotAnswerable(_)), "{error}");
+            assert!(matches!(error, HandleError::Unanswerable(_)), "{error}");
             assert!(!format!("{error} {error:?}").contains("planted"));
             assert_eq!(world.answers.borrow().len(), n_answers);
         }
@@ -152,12 +153,12 @@ async fn a_request_that_cannot_be_answered_fails_the_invocation_and_keeps_no_oth
 
 #[tokio::test(start_paused = true)]
 async fn a_response_that_put_parameter_has_overwritten_is_put_back_and_repeated() {
-    let world = Barren::new(Manner::IsEmpty);
+    let world = StubWorld::new(Manner::IsEmpty);
     let first = run(&world, &event("Create")).await;
     let recorded = world.record.take().unwrap().text;
     // Another delivery responds before this one takes its turn, or before it writes its own response down.
     for version in [1, 2] {
-        let world = Barren::new(Manner::IsEmpty);
+        let world = StubWorld::new(Manner::IsEmpty);
         world.written_meanwhile.borrow_mut().insert(version, recorded.clone());
         let mut settings = settings();
         settings.log = Some(("/aws/lambda/pools".to_owned(), "later".to_owned()));
@@ -170,30 +171,30 @@ async fn a_response_that_put_parameter_has_overwritten_is_put_back_and_repeated(
 
 #[tokio::test(start_paused = true)]
 async fn a_delivery_of_a_request_that_was_answered_repeats_the_answer_to_the_byte() {
-    let world = Barren::new(Manner::IsEmpty);
+    let world = StubWorld::new(Manner::IsEmpty);
     let first = run(&world, &event("Create")).await;
     assert_eq!(first["Status"], "FAILED");
     // Whatever the log's place is by now.
-    let mut later = settings();
-    later.log = Some(("group".to_owned(), "another-stream".to_owned()));
-    handle(&world, &later, &event("Create"), &invocation()).await.unwrap();
+    let mut self_invoker = settings();
+    self_invoker.log = Some(("group".to_owned(), "another-stream".to_owned()));
+    handle(&world, &self_invoker, &event("Create"), &invocation()).await.unwrap();
     assert_eq!(world.answers.take(), [first]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_handed_on_for_now_fails_the_invocation_so_that_lambda_delivers_it_again() {
-    let takes_events = Err(refusal(Class::Throttled { retry_after: None }));
-    let world = Barren { takes_events, ..Barren::new(Manner::Refuses(Class::Unavailable)) };
+    let takes_events = Err(remote_error(ErrorKind::Throttled { retry_after: None }));
+    let world = StubWorld { takes_events, ..StubWorld::new(Manner::Refuses(ErrorKind::Unavailable)) };
     let error = handle(&world, &settings(), &event("Create"), &invocation()).await.unwrap_err();
-    assert!(matches!(error, HandleError::NotHandedOn(_)));
+    assert!(matches!(error, HandleError::ContinuationNotSent(_)));
     assert!(world.answers.borrow().is_empty());
-    assert!(world.now() < invocation().deadline - ANSWER_RESERVE, "time is left to answer");
+    assert!(world.now() < invocation().deadline - RESPONSE_MARGIN, "time is left to answer");
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_will_never_be_handed_on_is_told() {
-    let takes_events = Err(refusal(Class::Denied));
-    let world = Barren { takes_events, ..Barren::new(Manner::Refuses(Class::Unavailable)) };
+    let takes_events = Err(remote_error(ErrorKind::Denied));
+    let world = StubWorld { takes_events, ..StubWorld::new(Manner::Refuses(ErrorKind::Unavailable)) };
     let answer = run(&world, &event("Create")).await;
     assert!(answer["Reason"].as_str().unwrap().contains("Let its role invoke it"), "{answer}");
 }
@@ -201,6 +202,6 @@ async fn what_will_never_be_handed_on_is_told() {
 #[tokio::test(start_paused = true)]
 async fn a_continuation_of_the_first_format_is_still_read() {
     let stored: Value = serde_json::from_str(include_str!("testdata/continuation-1.json")).unwrap();
-    let answer = run(&Barren::new(Manner::IsEmpty), &stored).await;
+    let answer = run(&StubWorld::new(Manner::IsEmpty), &stored).await;
     assert_eq!((&answer["Status"], &answer["RequestId"]), (&json!("SUCCESS"), &json!("request-1")));
 }

@@ -1,18 +1,18 @@
 //! Effects: one call per step, and nothing decided here.
 
-use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 
 use super::observe::Session;
-use super::overwrite::{Written, overwrite};
-use super::ports::{AutoScaling, Call, Credential, Deregistration, Ecs, GitHub, Succession, World};
-use crate::pool::continuation::{Applied, Continuation};
-use crate::pool::evidence::{OwnedTask, Spent};
-use crate::pool::plan::{Plan, Step, Tagged};
-use crate::pool::record::PoolRecord;
-use crate::pool::refusal::Class;
-use crate::pool::succession::{gives_way_to, record_of, records_of};
+use super::overwrite::{Overwritten, overwrite};
+use super::ports::{AutoScaling, Credential, Deregistration, Ecs, GitHub, LockStore, RemoteResult, World};
+use crate::pool::model::evidence::{OwnedTask, StopReason};
+use crate::pool::model::memory::StepResult;
+use crate::pool::model::operation::Operation;
+use crate::pool::model::pool_metadata::PoolMetadata;
+use crate::pool::model::remote_error::ErrorKind;
+use crate::pool::model::step::{Step, Steps, TaggedResource};
+use crate::pool::policy::locking::{all_lock_names, is_superseded_by, lock_name};
 
 /// Deletions at GitHub under way at once, a connection each. GitHub admits a hundred concurrent requests and 180 of these
 /// a minute: at a fifth of a second each, eight use up that minute's worth in five seconds.
@@ -22,12 +22,12 @@ const CONCURRENT_DELETIONS_MAX: usize = 8;
 /// Takes the steps in order and tells what came of each. The first refusal ends it: later steps rest on earlier ones.
 pub async fn apply<W: World>(
     world: &W,
-    held: &Continuation,
+    operation: &Operation,
     session: &Session,
-    plan: Plan,
-) -> (Vec<Applied>, Call<()>) {
+    steps: Steps,
+) -> (Vec<StepResult>, RemoteResult<()>) {
     let mut applied = Vec::new();
-    let mut rest = plan.into_iter().peekable();
+    let mut rest = steps.into_iter().peekable();
     while let Some(step) = rest.next() {
         let mut batch = vec![step];
         // Deletions at GitHub do not depend on each other.
@@ -38,13 +38,13 @@ pub async fn apply<W: World>(
             batch.push(next);
         }
         let subjects: Vec<Vec<String>> = batch.iter().map(tasks_of).collect();
-        let outcomes = join_all(batch.into_iter().map(|step| take(world, held, session, step))).await;
+        let outcomes = join_all(batch.into_iter().map(|step| apply_step(world, operation, session, step))).await;
         for (outcome, tasks) in outcomes.into_iter().zip(subjects) {
             match outcome {
-                Ok(told) => applied.push(told),
+                Ok(result) => applied.push(result),
                 Err(error) => {
-                    if error.class() == Class::Denied && !tasks.is_empty() {
-                        applied.push(Applied::Denied { tasks });
+                    if error.kind() == ErrorKind::Denied && !tasks.is_empty() {
+                        applied.push(StepResult::Denied { tasks });
                     }
                     return (applied, Err(error));
                 }
@@ -66,147 +66,169 @@ fn tasks_of(step: &Step) -> Vec<String> {
 }
 
 const fn is_deletion_at_github(step: &Step) -> bool {
-    matches!(step, Step::DeregisterRunner(_) | Step::RemoveGhost(_))
+    matches!(step, Step::DeregisterRunner(_) | Step::RemoveOrphanedRunner(_))
 }
 
-async fn take<W: World>(world: &W, held: &Continuation, session: &Session, step: Step) -> Call<Applied> {
+async fn apply_step<W: World>(
+    world: &W,
+    operation: &Operation,
+    session: &Session,
+    step: Step,
+) -> RemoteResult<StepResult> {
     log(&step);
-    let Some(record) = held.record(&session.seen) else {
-        return take_unplaced(world, held, session, step).await;
+    let Some(metadata) = operation.metadata(&session.observed) else {
+        return take_unplaced(world, operation, session, step).await;
     };
-    let (ecs, cluster, id) = (world.ecs(), record.cluster.as_str(), &held.id);
+    let (ecs, cluster, id) = (world.ecs(), metadata.cluster.as_str(), &operation.id);
     match step {
-        Step::AssociateCapacityProvider => ecs.associate(cluster, id.as_str()).await?,
-        Step::DissociateCapacityProvider => ecs.dissociate(cluster, id.as_str()).await?,
-        Step::CreateService { shape, tags } => {
-            let token = client_token(&held.request.request_id, id.digits(), held.memory.n_services_created);
-            ecs.create_service(cluster, id, &shape, &tags, &token).await?;
-            return Ok(Applied::ServiceCreated);
+        Step::AttachCapacityProvider => ecs.attach_provider(cluster, id.as_str()).await?,
+        Step::DetachCapacityProvider => ecs.detach_provider(cluster, id.as_str()).await?,
+        Step::CreateService { config, tags } => {
+            let token = client_token(&operation.request.request_id, id.hash(), operation.memory.n_services_created);
+            ecs.create_service(cluster, id, &config, &tags, &token).await?;
+            return Ok(StepResult::ServiceCreated);
         }
-        Step::UpdateService(shape) => ecs.update_service(cluster, id, &shape).await?,
+        Step::UpdateService(config) => ecs.update_service(cluster, id, &config).await?,
         Step::ProtectTasks(tasks) => {
-            let asked = arns(&tasks);
-            let left_out = ecs.protect(cluster, &asked).await?;
-            return Ok(Applied::Protected { asked, left_out });
+            let requested = arns(&tasks);
+            let failures = ecs.protect(cluster, &requested).await?;
+            return Ok(StepResult::Protected { requested, failures });
         }
         Step::UnprotectTasks(tasks) => {
             let tasks = arns(&tasks);
             ecs.unprotect(cluster, &tasks).await?;
-            return Ok(Applied::Unprotected { tasks });
+            return Ok(StepResult::Unprotected { tasks });
         }
         Step::DeregisterRunner(runner) => {
-            return deregister(world, session, &record, runner.id(), runner.name()).await;
+            return deregister(world, session, &metadata, runner.id(), runner.name()).await;
         }
-        Step::RemoveGhost(ghost) => {
-            let told = deregister(world, session, &record, ghost.id(), ghost.name()).await?;
-            return Ok(if matches!(told, Applied::Deregistered { .. }) { Applied::GhostRemoved } else { told });
+        Step::RemoveOrphanedRunner(orphan) => {
+            let result = deregister(world, session, &metadata, orphan.id(), orphan.name()).await?;
+            return Ok(if matches!(result, StepResult::Deregistered { .. }) {
+                StepResult::OrphanRemoved
+            } else {
+                result
+            });
         }
         Step::StopTask(task) => {
             ecs.stop_task(cluster, task.arn(), stop_reason(task.why())).await?;
-            return Ok(if task.why() == Spent::DrainTimedOut { Applied::CutOff } else { Applied::Done });
+            return Ok(if task.why() == StopReason::DrainTimedOut {
+                StepResult::JobCancelled
+            } else {
+                StepResult::Done
+            });
         }
         Step::DrainInstance(instance) => {
             ecs.drain_instance(cluster, instance.arn()).await?;
-            return Ok(Applied::DrainAsked { instance: instance.arn().to_owned() });
+            return Ok(StepResult::DrainRequested { instance: instance.arn().to_owned() });
         }
-        Step::LowerServiceToZero => ecs.lower_service_to_zero(cluster, id).await?,
+        Step::ScaleServiceToZero => ecs.scale_service_to_zero(cluster, id).await?,
         Step::DeleteService => ecs.delete_service(cluster, id).await?,
         Step::DeregisterInstance(instance) => ecs.deregister_instance(cluster, &instance).await?,
-        placeless @ (Step::TakeTurn(_)
-        | Step::ReleaseTurn
+        placeless @ (Step::AcquireLock(_)
+        | Step::ReleaseLock
         | Step::CreateGroup { .. }
         | Step::UpdateGroup(_)
         | Step::CreateCapacityProvider { .. }
         | Step::UpdateCapacityProvider(_)
         | Step::RegisterTaskDefinition { .. }
-        | Step::Tag { .. }
+        | Step::UpdateTags { .. }
         | Step::DeleteTaskDefinitions
         | Step::DeleteCapacityProvider
         | Step::DeleteDrainingHook
-        | Step::EmptyGroup
+        | Step::ScaleGroupToZero
         | Step::UnprotectInstances(_)
-        | Step::DeleteGroup) => return take_unplaced(world, held, session, placeless).await,
+        | Step::DeleteGroup) => return take_unplaced(world, operation, session, placeless).await,
     }
-    Ok(Applied::Done)
+    Ok(StepResult::Done)
 }
 
 /// The steps that need no cluster; a step that does, without one known, has nothing to act on.
-async fn take_unplaced<W: World>(world: &W, held: &Continuation, session: &Session, step: Step) -> Call<Applied> {
-    let (ecs, groups, id) = (world.ecs(), world.auto_scaling(), &held.id);
+async fn take_unplaced<W: World>(
+    world: &W,
+    operation: &Operation,
+    session: &Session,
+    step: Step,
+) -> RemoteResult<StepResult> {
+    let (ecs, groups, id) = (world.ecs(), world.auto_scaling(), &operation.id);
     let name = id.as_str();
     match step {
-        Step::TakeTurn(turn) => {
-            let (name, found) = (record_of(held, &session.seen), session.seen.turn.as_ref());
-            return Ok(match overwrite(world, &name, found, &turn, |earlier| gives_way_to(held, earlier)).await? {
-                Written::Ours(version) => Applied::TurnTaken { version },
-                Written::PutBack(_) => Applied::TurnGivenUp,
-            });
+        Step::AcquireLock(lock) => {
+            let (name, found) = (lock_name(operation, &session.observed), session.observed.lock.as_ref());
+            return Ok(
+                match overwrite(world, &name, found, &lock, |earlier| is_superseded_by(operation, earlier)).await? {
+                    Overwritten::Stored(version) => StepResult::LockAcquired { version },
+                    Overwritten::Restored(_) => StepResult::LockLost,
+                },
+            );
         }
-        Step::ReleaseTurn => {
-            for name in records_of(held, &session.seen) {
-                world.succession().release_turn(&name).await?;
+        Step::ReleaseLock => {
+            for name in all_lock_names(operation, &session.observed) {
+                world.lock_store().delete_lock(&name).await?;
             }
-            return Ok(Applied::TurnReleased);
+            return Ok(StepResult::LockReleased);
         }
-        Step::CreateGroup { shape, tags } => groups.create_group(name, &shape, &tags).await?,
-        Step::UpdateGroup(shape) => {
-            groups.update_group(name, &shape).await?;
-            return Ok(Applied::GroupUpdated);
+        Step::CreateGroup { config, tags } => groups.create_group(name, &config, &tags).await?,
+        Step::UpdateGroup(config) => {
+            groups.update_group(name, &config).await?;
+            return Ok(StepResult::GroupUpdated);
         }
-        Step::CreateCapacityProvider { group_arn, shape, tags } => {
-            ecs.create_capacity_provider(name, &group_arn, &shape, &tags).await?;
+        Step::CreateCapacityProvider { group_arn, config, tags } => {
+            ecs.create_capacity_provider(name, &group_arn, &config, &tags).await?;
         }
-        Step::UpdateCapacityProvider(shape) => {
-            ecs.update_capacity_provider(name, &shape).await?;
-            return Ok(Applied::ProviderUpdated);
+        Step::UpdateCapacityProvider(config) => {
+            ecs.update_capacity_provider(name, &config).await?;
+            return Ok(StepResult::ProviderUpdated);
         }
         Step::RegisterTaskDefinition { content, tags } => {
             let arn = ecs.register_task_definition(id, &content, &tags).await?;
             tracing::info!(step = "register_task_definition", task_definition = arn);
         }
-        Step::Tag { resource: Tagged::Group, set, remove } => groups.tag_group(name, &set, &remove).await?,
-        Step::Tag { resource: Tagged::Ecs(arn), set, remove } => ecs.tag(&arn, &set, &remove).await?,
+        Step::UpdateTags { resource: TaggedResource::Group, set, remove } => {
+            groups.tag_group(name, &set, &remove).await?
+        }
+        Step::UpdateTags { resource: TaggedResource::Ecs(arn), set, remove } => ecs.tag(&arn, &set, &remove).await?,
         Step::DeleteTaskDefinitions => {
             let revisions = ecs.task_definitions(id).await?;
             ecs.delete_task_definitions(&revisions).await?;
         }
         Step::DeleteCapacityProvider => ecs.delete_capacity_provider(name).await?,
         Step::DeleteDrainingHook => groups.delete_draining_hook(name).await?,
-        Step::EmptyGroup => groups.empty_group(name).await?,
+        Step::ScaleGroupToZero => groups.scale_group_to_zero(name).await?,
         Step::UnprotectInstances(instances) => groups.unprotect_instances(name, &instances).await?,
         Step::DeleteGroup => groups.delete_group(name).await?,
-        Step::AssociateCapacityProvider
-        | Step::DissociateCapacityProvider
+        Step::AttachCapacityProvider
+        | Step::DetachCapacityProvider
         | Step::CreateService { .. }
         | Step::UpdateService(_)
         | Step::ProtectTasks(_)
         | Step::UnprotectTasks(_)
         | Step::DeregisterRunner(_)
-        | Step::RemoveGhost(_)
+        | Step::RemoveOrphanedRunner(_)
         | Step::StopTask(_)
         | Step::DrainInstance(_)
-        | Step::LowerServiceToZero
+        | Step::ScaleServiceToZero
         | Step::DeleteService
         | Step::DeregisterInstance(_) => {}
     }
-    Ok(Applied::Done)
+    Ok(StepResult::Done)
 }
 
 async fn deregister<W: World>(
     world: &W,
     session: &Session,
-    record: &PoolRecord,
+    metadata: &PoolMetadata,
     runner: u64,
     name: &str,
-) -> Call<Applied> {
-    let Some(credential): Option<&Credential> = session.credential() else { return Ok(Applied::Done) };
-    let outcome = world.github().deregister(&record.github, credential, runner).await?;
+) -> RemoteResult<StepResult> {
+    let Some(credential): Option<&Credential> = session.credential() else { return Ok(StepResult::Done) };
+    let outcome = world.github().deregister(&metadata.github, credential, runner).await?;
     tracing::info!(step = "deregister", runner = name, outcome = ?outcome);
     Ok(match outcome {
         Deregistration::Deleted | Deregistration::Missing => {
-            Applied::Deregistered { key: record.mark.key(name).to_owned() }
+            StepResult::Deregistered { key: metadata.matcher.runner_key(name).to_owned() }
         }
-        Deregistration::Busy => Applied::FoundBusy { runner },
+        Deregistration::Busy => StepResult::RunnerBusy { runner },
     })
 }
 
@@ -223,32 +245,31 @@ fn client_token(request_id: &str, digits: &str, n_before: u32) -> String {
     digits.chars().chain(nth.chars()).chain(id).take(36).collect()
 }
 
-const fn stop_reason(why: Spent) -> &'static str {
+const fn stop_reason(why: StopReason) -> &'static str {
     match why {
-        Spent::Deregistered(_) => "github-runner-pool: the runner was deregistered while idle",
-        Spent::NeverRegistered => "github-runner-pool: the container never registered a runner",
-        Spent::DrainTimedOut => "github-runner-pool: DrainTimeout has passed",
+        StopReason::Deregistered(_) => "github-runner-pool: the runner was deregistered while idle",
+        StopReason::NeverRegistered => "github-runner-pool: the container never registered a runner",
+        StopReason::DrainTimedOut => "github-runner-pool: DrainTimeout has passed",
     }
 }
 
 fn log(step: &Step) {
-    let (name, detail): (&str, BTreeMap<&str, String>) = step.describe();
-    tracing::info!(step = name, detail = ?detail, "applying");
+    tracing::info!(step = step.name(), detail = ?step.details(), "apply");
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pool::evidence::STOPPED_BY_POOL;
-    use crate::pool::runner_log::{LogLine, LogState, read};
-    use crate::pool::time::Timestamp;
+    use crate::pool::model::evidence::STOPPED_BY_POOL;
+    use crate::pool::model::runner_log::{LogLine, LogState, read};
+    use crate::pool::model::time::Timestamp;
 
     #[test]
     fn a_task_that_the_pool_stops_says_so_in_its_stopped_reason() {
         let text = "2026-09-16 15:14:46Z: Listening for Jobs".to_owned();
         let line = LogLine { at: Timestamp::from_epoch_millis(0), text };
         let Some(LogState::Idle(idle)) = read(&[line]) else { panic!("no job is in it") };
-        for why in [Spent::Deregistered(idle), Spent::NeverRegistered, Spent::DrainTimedOut] {
+        for why in [StopReason::Deregistered(idle), StopReason::NeverRegistered, StopReason::DrainTimedOut] {
             assert!(stop_reason(why).starts_with(STOPPED_BY_POOL), "{why:?}");
         }
     }

@@ -6,42 +6,42 @@
 //!
 //! <https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-versions.html>
 
-use super::ports::{Call, Succession, World};
-use crate::pool::succession::{SeenTurn, Turn};
+use super::ports::{LockStore, RemoteResult, World};
+use crate::pool::model::operation_lock::{ObservedLock, OperationLock};
 
 /// Versions that are looked through. A look and the write that rests on it are seconds apart, and so many deliveries of
 /// one request do not write in that time.
 const MISSED_MAX: u64 = 5;
 
 /// What became of a write.
-pub enum Written {
+pub enum Overwritten {
     /// The record says what was written, in this version.
-    Ours(u64),
+    Stored(u64),
     /// The record says what it said before, which is this.
-    PutBack(Turn),
+    Restored(OperationLock),
 }
 
-/// Writes `turn` over what was `found`, unless a response that `counts` was written meanwhile.
+/// Writes `lock` over what was `found`, unless a response that `counts` was written meanwhile.
 ///
 /// # Errors
 /// The first call that was refused.
 pub async fn overwrite<W: World>(
     world: &W,
     name: &str,
-    found: Option<&SeenTurn>,
-    turn: &Turn,
-    counts: impl Fn(&SeenTurn) -> bool,
-) -> Call<Written> {
-    let version = world.succession().take_turn(name, &turn.to_record()).await?;
+    found: Option<&ObservedLock>,
+    lock: &OperationLock,
+    counts: impl Fn(&ObservedLock) -> bool,
+) -> RemoteResult<Overwritten> {
+    let version = world.lock_store().write_lock(name, &lock.to_record()).await?;
     let first_missed = found.map_or(0, |found| found.version).saturating_add(1);
     for missed in (first_missed.max(version.saturating_sub(MISSED_MAX))..version).rev() {
-        let Some(record) = world.succession().earlier_turn(name, missed).await? else { continue };
-        let earlier = SeenTurn { turn: Turn::from_record(&record.text), version: record.version };
-        if earlier.turn.answer().is_some() && counts(&earlier) {
+        let Some(record) = world.lock_store().read_lock_version(name, missed).await? else { continue };
+        let earlier = ObservedLock { lock: OperationLock::from_record(&record.text), version: record.version };
+        if earlier.lock.answer().is_some() && counts(&earlier) {
             tracing::info!(step = "put_back", "another invocation has responded meanwhile");
-            world.succession().take_turn(name, &record.text).await?;
-            return Ok(Written::PutBack(earlier.turn));
+            world.lock_store().write_lock(name, &record.text).await?;
+            return Ok(Overwritten::Restored(earlier.lock));
         }
     }
-    Ok(Written::Ours(version))
+    Ok(Overwritten::Stored(version))
 }

@@ -12,18 +12,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt;
 
-use crate::pool::ec2::{Room, TemplateView};
-use crate::pool::identity::{Origin, PhysicalId};
-use crate::pool::observed::{
-    CapacityProvider, Cluster, ContainerInstance, Group, GroupShape, Protection, ProviderShape, Runner, RunnerGroup,
-    Service, ServiceShape, Task, TaskDefinition,
+use crate::pool::model::ec2::{Room, TemplateView};
+use crate::pool::model::identity::{PhysicalId, StackResource};
+use crate::pool::model::observed::{
+    CapacityProvider, Cluster, ContainerInstance, Group, GroupConfig, Protection, ProviderConfig, Runner, RunnerGroup,
+    Service, ServiceConfig, Task, TaskDefinition,
 };
-use crate::pool::refusal::{Class, Refusal};
-use crate::pool::runner_log::{LogLine, LogPlace, LogStream};
-use crate::pool::secret::Secret;
-use crate::pool::spec::{GitHubTarget, ParameterRef, TemplateRef};
-use crate::pool::task_definition::TaskDefinitionContent;
-use crate::pool::time::Timestamp;
+use crate::pool::model::remote_error::{ErrorKind, RemoteError};
+use crate::pool::model::runner_log::{LogLine, LogPlace, LogStream};
+use crate::pool::model::secret::Secret;
+use crate::pool::model::spec::{GitHubTarget, LaunchTemplateId, ParameterRef};
+use crate::pool::model::task_definition::TaskDefinitionContent;
+use crate::pool::model::time::Timestamp;
 
 /// Tags as a map.
 pub type Tags = BTreeMap<String, String>;
@@ -37,9 +37,9 @@ pub trait World {
     /// EC2 Auto Scaling, and what EC2 says of the things that its groups use.
     type AutoScaling: AutoScaling;
     /// Parameter Store, where credentials are.
-    type Parameters: Parameters;
+    type SecretStore: SecretStore;
     /// Parameter Store, where it is written who works for a resource.
-    type Succession: Succession;
+    type LockStore: LockStore;
     /// CloudFormation, asked about a stack.
     type CloudFormation: CloudFormation;
     /// CloudWatch Logs, where runners write.
@@ -47,9 +47,9 @@ pub trait World {
     /// GitHub.
     type GitHub: GitHub;
     /// This function itself, later.
-    type Later: Later;
+    type SelfInvoker: SelfInvoker;
     /// Where CloudFormation waits for the answer.
-    type Answers: Answers;
+    type ResponseSender: ResponseSender;
 
     /// Time.
     fn clock(&self) -> &Self::Clock;
@@ -58,9 +58,9 @@ pub trait World {
     /// EC2 Auto Scaling.
     fn auto_scaling(&self) -> &Self::AutoScaling;
     /// Parameter Store, where credentials are.
-    fn parameters(&self) -> &Self::Parameters;
+    fn secret_store(&self) -> &Self::SecretStore;
     /// Parameter Store, where it is written who works for a resource.
-    fn succession(&self) -> &Self::Succession;
+    fn lock_store(&self) -> &Self::LockStore;
     /// CloudFormation, asked about a stack.
     fn cloudformation(&self) -> &Self::CloudFormation;
     /// CloudWatch Logs, where runners write.
@@ -68,42 +68,42 @@ pub trait World {
     /// GitHub.
     fn github(&self) -> &Self::GitHub;
     /// This function itself, later.
-    fn later(&self) -> &Self::Later;
+    fn self_invoker(&self) -> &Self::SelfInvoker;
     /// CloudFormation's ear.
-    fn answers(&self) -> &Self::Answers;
+    fn response_sender(&self) -> &Self::ResponseSender;
 }
 
 /// A call that was refused: the observation for the pool, and the chain of causes for the log.
 #[derive(Debug)]
-pub struct CallError {
+pub struct RemoteCallError {
     /// What the pool sees.
-    pub refusal: Refusal,
+    pub remote_error: RemoteError,
     /// What lies below it. Never holds a credential or the response URL.
     pub source: Option<Box<dyn Error + Send + Sync>>,
 }
 
-impl CallError {
+impl RemoteCallError {
     /// Its class.
     #[must_use]
-    pub const fn class(&self) -> Class {
-        self.refusal.class
+    pub const fn kind(&self) -> ErrorKind {
+        self.remote_error.kind
     }
 }
 
-impl fmt::Display for CallError {
+impl fmt::Display for RemoteCallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.refusal.fmt(f)
+        self.remote_error.fmt(f)
     }
 }
 
-impl Error for CallError {
+impl Error for RemoteCallError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.source.as_ref().map(|source| -> &(dyn Error + 'static) { source.as_ref() })
     }
 }
 
 /// The outcome of a call.
-pub type Call<T> = Result<T, CallError>;
+pub type RemoteResult<T> = Result<T, RemoteCallError>;
 
 /// Time, the only way to read it and the only way to let it pass.
 pub trait Clock {
@@ -116,147 +116,147 @@ pub trait Clock {
 /// Amazon ECS. `cluster` is the cluster's name or ARN as the template gave it; `id` names service and family.
 pub trait Ecs {
     /// The cluster with its attachments' state.
-    async fn cluster(&self, cluster: &str) -> Call<Option<Cluster>>;
+    async fn cluster(&self, cluster: &str) -> RemoteResult<Option<Cluster>>;
     /// A capacity provider with its tags; one that is INACTIVE is absent.
-    async fn capacity_provider(&self, name: &str) -> Call<Option<CapacityProvider>>;
+    async fn capacity_provider(&self, name: &str) -> RemoteResult<Option<CapacityProvider>>;
     /// The newest active revision of the family, with its tags.
-    async fn task_definition(&self, id: &PhysicalId) -> Call<Option<TaskDefinition>>;
+    async fn task_definition(&self, id: &PhysicalId) -> RemoteResult<Option<TaskDefinition>>;
     /// The revision with this ARN, with its tags.
-    async fn revision(&self, arn: &str) -> Call<Option<TaskDefinition>>;
+    async fn revision(&self, arn: &str) -> RemoteResult<Option<TaskDefinition>>;
     /// Where the container of this revision writes; `None` without the `awslogs` driver, or without such a revision.
-    async fn log_place(&self, revision: &str) -> Call<Option<LogPlace>>;
+    async fn log_place(&self, revision: &str) -> RemoteResult<Option<LogPlace>>;
     /// The ARN of every revision of the family that is still ACTIVE.
-    async fn task_definitions(&self, id: &PhysicalId) -> Call<Vec<String>>;
+    async fn task_definitions(&self, id: &PhysicalId) -> RemoteResult<Vec<String>>;
     /// Every family with an active revision whose name begins with `stem`.
-    async fn families(&self, stem: &str) -> Call<Vec<String>>;
+    async fn families_with_prefix(&self, stem: &str) -> RemoteResult<Vec<String>>;
     /// The service with its tags; `None` if ECS does not know it. One that is INACTIVE is reported as such.
-    async fn service(&self, cluster: &str, id: &PhysicalId) -> Call<Option<Service>>;
+    async fn service(&self, cluster: &str, id: &PhysicalId) -> RemoteResult<Option<Service>>;
     /// Every task of the family that ECS still knows: those meant to run and those told to stop, STOPPED included.
     /// [`Task::protection`] is left unknown. A cluster that does not exist has none.
-    async fn tasks(&self, cluster: &str, id: &PhysicalId) -> Call<Vec<Task>>;
+    async fn tasks(&self, cluster: &str, id: &PhysicalId) -> RemoteResult<Vec<Task>>;
     /// The tasks of the family that are meant to run, and those of `known`, by ARN, whatever has become of them: a call
     /// less than all of them, for a look that follows another.
-    async fn tasks_beside(&self, cluster: &str, id: &PhysicalId, known: Vec<String>) -> Call<Vec<Task>>;
+    async fn tasks_incremental(&self, cluster: &str, id: &PhysicalId, known: Vec<String>) -> RemoteResult<Vec<Task>>;
     /// The protection of these tasks, by ARN; a task that ECS does not know any more is left out.
-    async fn protections(&self, cluster: &str, tasks: &[String]) -> Call<BTreeMap<String, Protection>>;
+    async fn protections(&self, cluster: &str, tasks: &[String]) -> RemoteResult<BTreeMap<String, Protection>>;
     /// The container instances on this capacity provider, and those on these EC2 instances.
     async fn container_instances(
         &self,
         cluster: &str,
         provider: &str,
         ec2_instance_ids: &[String],
-    ) -> Call<Vec<ContainerInstance>>;
+    ) -> RemoteResult<Vec<ContainerInstance>>;
 
     /// Makes a capacity provider with managed scaling on a group.
     async fn create_capacity_provider(
         &self,
         name: &str,
         group_arn: &str,
-        shape: &ProviderShape,
+        config: &ProviderConfig,
         tags: &Tags,
-    ) -> Call<()>;
+    ) -> RemoteResult<()>;
     /// Changes managed scaling, termination protection and draining.
-    async fn update_capacity_provider(&self, name: &str, shape: &ProviderShape) -> Call<()>;
+    async fn update_capacity_provider(&self, name: &str, config: &ProviderConfig) -> RemoteResult<()>;
     /// Deletes it. Failure shows later, in its state.
-    async fn delete_capacity_provider(&self, name: &str) -> Call<()>;
+    async fn delete_capacity_provider(&self, name: &str) -> RemoteResult<()>;
     /// Reads the cluster's list and default strategy, adds the provider, and writes both back at once.
-    async fn associate(&self, cluster: &str, provider: &str) -> Call<()>;
+    async fn attach_provider(&self, cluster: &str, provider: &str) -> RemoteResult<()>;
     /// The same, with the provider removed from both. A cluster that is gone is done.
-    async fn dissociate(&self, cluster: &str, provider: &str) -> Call<()>;
+    async fn detach_provider(&self, cluster: &str, provider: &str) -> RemoteResult<()>;
     /// Registers a revision and tells its ARN.
     async fn register_task_definition(
         &self,
         id: &PhysicalId,
         content: &TaskDefinitionContent,
         tags: &Tags,
-    ) -> Call<String>;
+    ) -> RemoteResult<String>;
     /// Deregisters these revisions, then deletes them. Both are done as soon as ECS has accepted them.
-    async fn delete_task_definitions(&self, arns: &[String]) -> Call<()>;
+    async fn delete_task_definitions(&self, arns: &[String]) -> RemoteResult<()>;
     /// Makes the service. The same `token` (36 characters at most) makes one service, however often it is sent.
     async fn create_service(
         &self,
         cluster: &str,
         id: &PhysicalId,
-        shape: &ServiceShape,
+        config: &ServiceConfig,
         tags: &Tags,
         token: &str,
-    ) -> Call<()>;
+    ) -> RemoteResult<()>;
     /// Changes the service to this shape.
-    async fn update_service(&self, cluster: &str, id: &PhysicalId, shape: &ServiceShape) -> Call<()>;
+    async fn update_service(&self, cluster: &str, id: &PhysicalId, config: &ServiceConfig) -> RemoteResult<()>;
     /// Sets the desired count to 0 and zone rebalancing off, nothing else.
-    async fn lower_service_to_zero(&self, cluster: &str, id: &PhysicalId) -> Call<()>;
+    async fn scale_service_to_zero(&self, cluster: &str, id: &PhysicalId) -> RemoteResult<()>;
     /// Deletes the service, without force.
-    async fn delete_service(&self, cluster: &str, id: &PhysicalId) -> Call<()>;
+    async fn delete_service(&self, cluster: &str, id: &PhysicalId) -> RemoteResult<()>;
     /// Protects these tasks for 2,880 minutes, in batches of 10. Tells, by ARN, those that ECS left unprotected and its
     /// reason; a task that is gone is not among them.
-    async fn protect(&self, cluster: &str, tasks: &[String]) -> Call<BTreeMap<String, String>>;
+    async fn protect(&self, cluster: &str, tasks: &[String]) -> RemoteResult<BTreeMap<String, String>>;
     /// Lifts the protection of these tasks, in batches of 10; tasks that are gone are done.
-    async fn unprotect(&self, cluster: &str, tasks: &[String]) -> Call<()>;
+    async fn unprotect(&self, cluster: &str, tasks: &[String]) -> RemoteResult<()>;
     /// Stops a task, with this reason for people who look at it.
-    async fn stop_task(&self, cluster: &str, task: &str, reason: &str) -> Call<()>;
+    async fn stop_task(&self, cluster: &str, task: &str, reason: &str) -> RemoteResult<()>;
     /// Sets a container instance to DRAINING.
-    async fn drain_instance(&self, cluster: &str, instance: &str) -> Call<()>;
+    async fn drain_instance(&self, cluster: &str, instance: &str) -> RemoteResult<()>;
     /// Deregisters a container instance by force.
-    async fn deregister_instance(&self, cluster: &str, instance: &str) -> Call<()>;
+    async fn deregister_instance(&self, cluster: &str, instance: &str) -> RemoteResult<()>;
     /// Sets and removes tags on an ECS resource.
-    async fn tag(&self, arn: &str, set: &Tags, remove: &[String]) -> Call<()>;
+    async fn tag(&self, arn: &str, set: &Tags, remove: &[String]) -> RemoteResult<()>;
 }
 
 /// EC2 Auto Scaling, and the launch templates that its groups use.
 pub trait AutoScaling {
     /// The group of this name.
-    async fn group(&self, name: &str) -> Call<Option<Group>>;
+    async fn group(&self, name: &str) -> RemoteResult<Option<Group>>;
     /// The names of every group with these ownership tags.
-    async fn groups_of(&self, origin: &Origin) -> Call<Vec<String>>;
+    async fn groups_owned_by(&self, stack_resource: &StackResource) -> RemoteResult<Vec<String>>;
     /// What the newest failed scaling activity said; `None` if the newest activities went well.
-    async fn last_failed_activity(&self, name: &str) -> Call<Option<String>>;
+    async fn last_failed_activity(&self, name: &str) -> RemoteResult<Option<String>>;
     /// The number that a launch template's `$Latest` or `$Default` stands for now; `None` if there is no such template.
-    async fn template_version(&self, template: &TemplateRef, version: &str) -> Call<Option<u64>>;
+    async fn template_version(&self, template: &LaunchTemplateId, version: &str) -> RemoteResult<Option<u64>>;
     /// What this version of a launch template says. What it does not find is in the answer, never an error.
-    async fn template(&self, template: &TemplateRef, version: &str) -> Call<TemplateView>;
+    async fn template(&self, template: &LaunchTemplateId, version: &str) -> RemoteResult<TemplateView>;
     /// Those of the instance types that EC2 offers in this Region, with what an instance of each has; `None` if the
     /// answer is about others.
-    async fn instance_types(&self, types: &[String]) -> Call<Option<BTreeMap<String, Room>>>;
+    async fn instance_types(&self, types: &[String]) -> RemoteResult<Option<BTreeMap<String, Room>>>;
     /// Those of the subnets that there are in this Region; `None` if the answer is about others.
-    async fn subnets(&self, subnets: &[String]) -> Call<Option<BTreeSet<String>>>;
+    async fn subnets(&self, subnets: &[String]) -> RemoteResult<Option<BTreeSet<String>>>;
 
     /// Makes the group: minimum 0, empty, new instances protected from scale-in, tags propagated to instances.
-    async fn create_group(&self, name: &str, shape: &GroupShape, tags: &Tags) -> Call<()>;
+    async fn create_group(&self, name: &str, config: &GroupConfig, tags: &Tags) -> RemoteResult<()>;
     /// Changes the group to this shape, its desired capacity left alone.
-    async fn update_group(&self, name: &str, shape: &GroupShape) -> Call<()>;
+    async fn update_group(&self, name: &str, config: &GroupConfig) -> RemoteResult<()>;
     /// Minimum, maximum and desired capacity 0, new instances unprotected.
-    async fn empty_group(&self, name: &str) -> Call<()>;
+    async fn scale_group_to_zero(&self, name: &str) -> RemoteResult<()>;
     /// Removes scale-in protection, 50 instances a call; instances that left the group are done.
-    async fn unprotect_instances(&self, name: &str, instances: &[String]) -> Call<()>;
+    async fn unprotect_instances(&self, name: &str, instances: &[String]) -> RemoteResult<()>;
     /// Deletes ECS's managed-draining hook; one that is not there is done.
-    async fn delete_draining_hook(&self, name: &str) -> Call<()>;
+    async fn delete_draining_hook(&self, name: &str) -> RemoteResult<()>;
     /// Deletes the group by force, its instances with it. A group that is gone is done.
-    async fn delete_group(&self, name: &str) -> Call<()>;
+    async fn delete_group(&self, name: &str) -> RemoteResult<()>;
     /// Sets and removes tags on the group, propagated at launch.
-    async fn tag_group(&self, name: &str, set: &Tags, remove: &[String]) -> Call<()>;
+    async fn tag_group(&self, name: &str, set: &Tags, remove: &[String]) -> RemoteResult<()>;
 }
 
 /// Parameter Store, and Secrets Manager through it.
-pub trait Parameters {
+pub trait SecretStore {
     /// The decrypted value; `None` if there is no such parameter or secret.
-    async fn read(&self, parameter: &ParameterRef) -> Call<Option<Secret>>;
+    async fn read(&self, parameter: &ParameterRef) -> RemoteResult<Option<Secret>>;
 }
 
 /// The record of who works for a resource, kept in Parameter Store.
-pub trait Succession {
+pub trait LockStore {
     /// The record of this name; `None` if there is none.
-    async fn turn(&self, name: &str) -> Call<Option<Record>>;
+    async fn read_lock(&self, name: &str) -> RemoteResult<Option<LockRecord>>;
     /// What the record of this name said in this earlier version; `None` if it had none, or was removed since.
-    async fn earlier_turn(&self, name: &str, version: u64) -> Call<Option<Record>>;
+    async fn read_lock_version(&self, name: &str, version: u64) -> RemoteResult<Option<LockRecord>>;
     /// Writes the record, over whatever is there, and tells its version from now on.
-    async fn take_turn(&self, name: &str, text: &str) -> Call<u64>;
+    async fn write_lock(&self, name: &str, text: &str) -> RemoteResult<u64>;
     /// Removes the record; one that is not there is done.
-    async fn release_turn(&self, name: &str) -> Call<()>;
+    async fn delete_lock(&self, name: &str) -> RemoteResult<()>;
 }
 
 /// What a parameter holds, and how often it has been written: one more each time, and from 1 again once it was removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
+pub struct LockRecord {
     /// At most 4 KB.
     pub text: String,
     /// From 1.
@@ -266,14 +266,14 @@ pub struct Record {
 /// CloudFormation, asked about a stack.
 pub trait CloudFormation {
     /// The status of the stack with this ARN, such as `DELETE_IN_PROGRESS`; `None` if there is no such stack.
-    async fn stack_status(&self, stack_id: &str) -> Call<Option<String>>;
+    async fn stack_status(&self, stack_id: &str) -> RemoteResult<Option<String>>;
 }
 
 /// CloudWatch Logs, where runners write.
 pub trait RunnerLogs {
     /// One page of a stream: the newest one, or the one before the page that named it as `earlier`. What is older than
     /// `from` may be left out. `None` if there is no such stream or group.
-    async fn page(&self, stream: &LogStream, from: Timestamp, earlier: Option<&str>) -> Call<Option<LogPage>>;
+    async fn page(&self, stream: &LogStream, from: Timestamp, earlier: Option<&str>) -> RemoteResult<Option<LogPage>>;
 }
 
 /// A page of a log.
@@ -313,29 +313,38 @@ pub enum Deregistration {
 /// GitHub's REST API for self-hosted runners. Every refusal is classed and begins with the sentence that helps.
 pub trait GitHub {
     /// Every runner of the target, foreign ones included.
-    async fn runners(&self, target: &GitHubTarget, credential: &Credential) -> Call<Vec<Runner>>;
+    async fn runners(&self, target: &GitHubTarget, credential: &Credential) -> RemoteResult<Vec<Runner>>;
     /// Whether the credential may *administer* runners there, not only list them: makes a registration token and
     /// throws it away. Tells the account on which an App is installed, as GitHub spells it.
-    async fn check_administration(&self, target: &GitHubTarget, credential: &Credential) -> Call<Option<String>>;
+    async fn check_administration(
+        &self,
+        target: &GitHubTarget,
+        credential: &Credential,
+    ) -> RemoteResult<Option<String>>;
     /// The runner group of this name there; a repository has none.
     async fn runner_group(
         &self,
         target: &GitHubTarget,
         credential: &Credential,
         name: &str,
-    ) -> Call<Option<RunnerGroup>>;
+    ) -> RemoteResult<Option<RunnerGroup>>;
     /// Deletes a runner's registration.
-    async fn deregister(&self, target: &GitHubTarget, credential: &Credential, runner: u64) -> Call<Deregistration>;
+    async fn deregister(
+        &self,
+        target: &GitHubTarget,
+        credential: &Credential,
+        runner: u64,
+    ) -> RemoteResult<Deregistration>;
 }
 
 /// This function itself, later: where the rest of a long request goes.
-pub trait Later {
+pub trait SelfInvoker {
     /// Queues an asynchronous invocation of `function`, an ARN or a name, with this event.
-    async fn invoke(&self, function: &str, event: Vec<u8>) -> Call<()>;
+    async fn invoke(&self, function: &str, event: Vec<u8>) -> RemoteResult<()>;
 }
 
 /// Where CloudFormation waits for the answer.
-pub trait Answers {
+pub trait ResponseSender {
     /// PUTs `body` to the pre-signed URL, retrying inside the given time.
     ///
     /// # Errors

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::observe::log_refusal;
-use super::ports::{Call, Ecs, RunnerLogs, World};
-use crate::pool::log_memory::LOGS_READ_MAX;
-use crate::pool::observed::{LogReading, Task};
-use crate::pool::runner_log::{LogLine, LogPlace, LogStream, read};
-use crate::pool::task_definition::CONTAINER;
-use crate::pool::time::Timestamp;
+use super::observe::log_error;
+use super::ports::{Ecs, RemoteResult, RunnerLogs, World};
+use crate::pool::model::log_memory::LOGS_READ_MAX;
+use crate::pool::model::observed::{LogReading, Task};
+use crate::pool::model::runner_log::{LogLine, LogPlace, LogStream, read};
+use crate::pool::model::task_definition::CONTAINER;
+use crate::pool::model::time::Timestamp;
 
 /// Pages of one log. The first one tells, save where `ACTIONS_RUNNER_PRINT_LOG_TO_STDOUT` adds thousands of lines, or where
 /// the runner has said nothing for so long that CloudWatch hands out empty pages first.
@@ -30,7 +30,7 @@ pub async fn read_logs<W: World>(
     world: &W,
     places: &mut LogPlaces,
     tasks: &[&Task],
-) -> Call<BTreeMap<String, LogReading>> {
+) -> RemoteResult<BTreeMap<String, LogReading>> {
     let mut readings = BTreeMap::new();
     let mut streams = Vec::new();
     for task in tasks {
@@ -60,8 +60,8 @@ async fn read_log<W: World>(world: &W, stream: &LogStream, from: Timestamp) -> L
             Ok(Some(page)) => page,
             Ok(None) => return LogReading::Missing,
             Err(error) => {
-                log_refusal(&error);
-                return LogReading::Refused(error.refusal);
+                log_error(&error);
+                return LogReading::Failed(error.remote_error);
             }
         };
         page.lines.append(&mut lines);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use github_runner_pool::metrics::{DIMENSIONS, NAMESPACE, UNITS};
-use github_runner_pool::pool::continuation::RequestType;
+use github_runner_pool::pool::model::request::RequestType;
 use serde_json::Value;
 
 use crate::repository::{production, text};
@@ -198,7 +198,7 @@ fn the_queries_ask_for_fields_that_the_log_has() {
 #[test]
 fn the_schedule_asks_for_a_survey() {
     assert!(text("cfn/operations.yaml").contains(r#"Input: '{"Survey": {}}'"#));
-    assert!(text("src/handler/survey.rs").contains(r#"event.get("Survey")"#));
+    assert!(text("src/handler/inventory.rs").contains(r#"event.get("Survey")"#));
 }
 
 #[test]

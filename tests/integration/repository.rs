@@ -157,5 +157,5 @@ fn a_file_is_of_tests_if_it_is_declared_so() {
     let is_test = |path: &str| sources.iter().find(|source| source.path == path).map(|source| source.is_test);
     assert_eq!(is_test("src/pool/tests/support.rs"), Some(true));
     assert_eq!(is_test("src/pool/tests.rs"), Some(true));
-    assert_eq!(is_test("src/pool/plan.rs"), Some(false));
+    assert_eq!(is_test("src/pool/policy.rs"), Some(false));
 }

@@ -12,19 +12,19 @@ use crate::repository::{Source, production};
 /// beside its own words (`src/github/sentences.rs`), and what is wrong with a property beside its path: the runbook does
 /// not say either again.
 const WRITERS: &[&str] = &[
-    "src/pool/causes.rs",
-    "src/pool/convergence/capacity.rs",
-    "src/pool/report.rs",
-    "src/pool/report/credential.rs",
-    "src/pool/report/draining.rs",
-    "src/pool/decision.rs",
-    "src/pool/warnings.rs",
-    "src/pool/abandonment.rs",
-    "src/pool/convergence/obstacles.rs",
-    "src/pool/convergence/foundation.rs",
+    "src/pool/model/decision.rs",
+    "src/pool/policy/capacity.rs",
+    "src/pool/policy/causes.rs",
+    "src/pool/policy/infrastructure.rs",
+    "src/pool/policy/orphaned_pools.rs",
+    "src/pool/policy/preconditions.rs",
+    "src/pool/policy/reasons.rs",
+    "src/pool/policy/reasons/credential.rs",
+    "src/pool/policy/reasons/draining.rs",
+    "src/pool/policy/warnings.rs",
     "src/handler/deletion.rs",
-    "src/handler/work.rs",
-    "src/reconcile/drive.rs",
+    "src/handler/operation.rs",
+    "src/reconcile/run.rs",
 ];
 
 /// Texts of those files that are no Reason.

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use github_runner_pool::pool::observed::{Group as Seen, GroupInstance, GroupShape};
-use github_runner_pool::pool::refusal::{Class, Remote};
-use github_runner_pool::pool::spec::{LaunchTemplate, TemplateRef};
-use github_runner_pool::pool::time::Timestamp;
-use github_runner_pool::reconcile::ports::{Call, CallError};
+use github_runner_pool::pool::model::observed::{Group as Seen, GroupConfig, GroupInstance};
+use github_runner_pool::pool::model::remote_error::{ErrorKind, RemoteService};
+use github_runner_pool::pool::model::spec::{LaunchTemplate, LaunchTemplateId};
+use github_runner_pool::pool::model::time::Timestamp;
+use github_runner_pool::reconcile::ports::{RemoteCallError, RemoteResult};
 
 use crate::ecs::Tags;
 use crate::faults::{Trouble, refuse};
@@ -28,7 +28,7 @@ impl Default for Groups {
 }
 
 pub(crate) struct Group {
-    pub(crate) shape: GroupShape,
+    pub(crate) config: GroupConfig,
     pub(crate) protects_new: bool,
     pub(crate) desired: u32,
     pub(crate) tags: Tags,
@@ -55,7 +55,7 @@ pub(crate) enum State {
     Pending(Timestamp),
     InService,
     /// Held back by the hook.
-    Waiting,
+    WaitReason,
     Terminating(Timestamp),
 }
 
@@ -75,14 +75,14 @@ impl Groups {
     /// Whether a machine is on its way out.
     pub(crate) fn is_ending(&self, id: &str) -> bool {
         let mut machines = self.all.values().flat_map(|group| &group.machines);
-        machines.any(|it| it.id == id && matches!(it.state, State::Waiting | State::Terminating(_)))
+        machines.any(|it| it.id == id && matches!(it.state, State::WaitReason | State::Terminating(_)))
     }
 }
 
 impl Group {
-    fn new(shape: GroupShape, tags: Tags) -> Self {
+    fn new(config: GroupConfig, tags: Tags) -> Self {
         Self {
-            shape,
+            config,
             protects_new: true,
             desired: 0,
             tags,
@@ -96,16 +96,18 @@ impl Group {
 
 /// Whether the group's instances are replaced, protected ones with them: what AWS's page leaves open.
 /// <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_UpdateAutoScalingGroup.html>
-fn buys_otherwise(before: &GroupShape, after: &GroupShape) -> bool {
-    let share = |shape: &GroupShape| {
-        shape.mixed.as_ref().map(|mixed| (mixed.on_demand_base_capacity, mixed.on_demand_percentage_above_base))
+fn buys_otherwise(before: &GroupConfig, after: &GroupConfig) -> bool {
+    let share = |config: &GroupConfig| {
+        config.mixed_instances_policy.as_ref().map(|mixed_instances_policy| {
+            (mixed_instances_policy.on_demand_base_capacity, mixed_instances_policy.on_demand_percentage_above_base)
+        })
     };
     share(before) != share(after)
 }
 
-fn missing(operation: &str, name: &str) -> CallError {
+fn missing(operation: &str, name: &str) -> RemoteCallError {
     let message = format!("AutoScalingGroup name not found - {name}");
-    refuse(Remote::AutoScaling, operation, Class::Missing, "ValidationError", &message)
+    refuse(RemoteService::AutoScaling, operation, ErrorKind::NotFound, "ValidationError", &message)
 }
 
 impl World {
@@ -113,9 +115,10 @@ impl World {
     pub(crate) fn squat(&mut self, name: &str) {
         if self.script.has_squatter && name.starts_with("ghr-s0-") && !self.groups.all.contains_key(name) {
             let launch_template =
-                LaunchTemplate { reference: TemplateRef::Id("lt-build".to_owned()), version: "1".to_owned() };
-            let shape = GroupShape { launch_template, subnets: Vec::new(), min: 0, max: 3, mixed: None };
-            self.groups.all.insert(name.to_owned(), Group::new(shape, Tags::new()));
+                LaunchTemplate { reference: LaunchTemplateId::Id("lt-build".to_owned()), version: "1".to_owned() };
+            let config =
+                GroupConfig { launch_template, subnets: Vec::new(), min: 0, max: 3, mixed_instances_policy: None };
+            self.groups.all.insert(name.to_owned(), Group::new(config, Tags::new()));
         }
     }
 
@@ -126,7 +129,7 @@ impl World {
             lifecycle_state: match machine.state {
                 State::Pending(_) => "Pending",
                 State::InService => "InService",
-                State::Waiting => "Terminating:Wait",
+                State::WaitReason => "Terminating:Wait",
                 State::Terminating(_) => "Terminating",
             }
             .to_owned(),
@@ -135,7 +138,7 @@ impl World {
         };
         Some(Seen {
             arn: arn(name),
-            shape: group.shape.clone(),
+            config: group.config.clone(),
             launch_template_name: Some("template".to_owned()),
             desired: group.desired,
             protects_new_instances: group.protects_new,
@@ -149,23 +152,23 @@ impl World {
         self.groups.all.get(name)?.failed_activity.clone()
     }
 
-    pub(crate) fn create_group(&mut self, name: &str, shape: &GroupShape, tags: &Tags) -> Call<()> {
+    pub(crate) fn create_group(&mut self, name: &str, config: &GroupConfig, tags: &Tags) -> RemoteResult<()> {
         if self.groups.all.contains_key(name) {
             let message = "AutoScalingGroup by this name already exists";
             let operation = "CreateAutoScalingGroup";
-            return Err(refuse(Remote::AutoScaling, operation, Class::Conflict, "AlreadyExists", message));
+            return Err(refuse(RemoteService::AutoScaling, operation, ErrorKind::Conflict, "AlreadyExists", message));
         }
-        let shape = GroupShape { min: 0, ..shape.clone() };
-        self.groups.all.insert(name.to_owned(), Group::new(shape, tags.clone()));
+        let config = GroupConfig { min: 0, ..config.clone() };
+        self.groups.all.insert(name.to_owned(), Group::new(config, tags.clone()));
         Ok(())
     }
 
-    pub(crate) fn update_group(&mut self, name: &str, shape: &GroupShape) -> Call<()> {
+    pub(crate) fn update_group(&mut self, name: &str, config: &GroupConfig) -> RemoteResult<()> {
         let takes = self.between(10_000, 120_000);
         let Some(group) = self.groups.all.get(name) else {
             return Err(missing("UpdateAutoScalingGroup", name));
         };
-        if buys_otherwise(&group.shape, shape) {
+        if buys_otherwise(&group.config, config) {
             self.occur("transition", "purchase options changed");
             let (now, group) = (self.now, self.groups.all.get_mut(name).unwrap());
             for machine in &mut group.machines {
@@ -173,15 +176,15 @@ impl World {
             }
         }
         let group = self.groups.all.get_mut(name).unwrap();
-        group.shape = shape.clone();
+        group.config = config.clone();
         group.protects_new = true;
-        group.desired = group.desired.clamp(shape.min, shape.max);
+        group.desired = group.desired.clamp(config.min, config.max);
         Ok(())
     }
 
-    pub(crate) fn empty_group(&mut self, name: &str) {
+    pub(crate) fn scale_group_to_zero(&mut self, name: &str) {
         if let Some(group) = self.groups.all.get_mut(name) {
-            (group.shape.min, group.shape.max, group.desired, group.protects_new) = (0, 0, 0, false);
+            (group.config.min, group.config.max, group.desired, group.protects_new) = (0, 0, 0, false);
         }
     }
 
@@ -197,7 +200,7 @@ impl World {
         let now = self.now;
         if let Some(group) = self.groups.all.get_mut(name) {
             group.has_hook = false;
-            for machine in group.machines.iter_mut().filter(|machine| machine.state == State::Waiting) {
+            for machine in group.machines.iter_mut().filter(|machine| machine.state == State::WaitReason) {
                 machine.state = State::Terminating(now + Duration::from_secs(10));
             }
         }
@@ -214,7 +217,7 @@ impl World {
         }
     }
 
-    pub(crate) fn tag_group(&mut self, name: &str, set: &Tags, remove: &[String]) -> Call<()> {
+    pub(crate) fn tag_group(&mut self, name: &str, set: &Tags, remove: &[String]) -> RemoteResult<()> {
         let Some(group) = self.groups.all.get_mut(name) else { return Err(missing("CreateOrUpdateTags", name)) };
         group.tags.extend(set.clone());
         group.tags.retain(|key, _| !remove.contains(key));
@@ -234,7 +237,7 @@ impl World {
         let draining = self.ecs.instances.values().filter(|instance| instance.is_draining);
         let draining: BTreeSet<String> = draining.map(|instance| instance.ec2_id.clone()).collect();
         let Some(group) = self.groups.all.get_mut(name).filter(|group| group.deleted_at.is_none()) else { return };
-        let (min, max) = (group.shape.min as usize, group.shape.max as usize);
+        let (min, max) = (group.config.min as usize, group.config.max as usize);
         let is_there = |machine: &&Machine| matches!(machine.state, State::Pending(_) | State::InService);
         let n_there = group.machines.iter().filter(is_there).count();
         let is_useless = |machine: &&Machine| empty.contains(&machine.id) && draining.contains(&machine.id);
@@ -252,7 +255,7 @@ impl World {
                 surplus = surplus.saturating_sub(1);
                 group.desired = group.desired.saturating_sub(1);
                 machine.is_protected = false;
-                machine.state = if group.has_hook { State::Waiting } else { State::Terminating(now) };
+                machine.state = if group.has_hook { State::WaitReason } else { State::Terminating(now) };
             }
         }
     }
@@ -276,7 +279,7 @@ impl World {
         let Some(group) = self.groups.all.get_mut(name).filter(|group| group.deleted_at.is_none()) else { return };
         let is_there = |machine: &&Machine| matches!(machine.state, State::Pending(_) | State::InService);
         let n_there = group.machines.iter().filter(is_there).count() as u32;
-        if n_there >= group.desired.max(group.shape.min) {
+        if n_there >= group.desired.max(group.config.min) {
             return;
         }
         if fails {
@@ -286,13 +289,13 @@ impl World {
             return;
         }
         group.failed_activity = None;
-        group.desired = group.desired.max(group.shape.min);
+        group.desired = group.desired.max(group.config.min);
         group.machines.push(Machine {
             id: format!("i-{number:017x}"),
             state: State::Pending(now + takes),
             agent_due: None,
             is_protected: group.protects_new,
-            version: group.shape.launch_template.version.parse().unwrap_or(version),
+            version: group.config.launch_template.version.parse().unwrap_or(version),
             empty_since: None,
         });
         self.groups.n_machines += 1;
@@ -310,7 +313,7 @@ impl World {
             .collect();
         let manages = self.ecs.providers.contains_key(name);
         let Some(group) = self.groups.all.get_mut(name) else { return };
-        let is_emptied = group.shape.max == 0;
+        let is_emptied = group.config.max == 0;
         for machine in &mut group.machines {
             match machine.state {
                 State::Pending(at) if at <= now => {
@@ -318,14 +321,14 @@ impl World {
                     machine.agent_due = Some(now + takes);
                 }
                 State::InService if is_emptied && !machine.is_protected => {
-                    machine.state = if group.has_hook { State::Waiting } else { State::Terminating(now) };
+                    machine.state = if group.has_hook { State::WaitReason } else { State::Terminating(now) };
                 }
                 // Managed draining lets it go once it holds nothing, while there is a provider to do so.
-                State::Waiting if manages && !holds.get(&machine.id).copied().unwrap_or(false) => {
+                State::WaitReason if manages && !holds.get(&machine.id).copied().unwrap_or(false) => {
                     machine.state = State::Terminating(now + Duration::from_secs(10));
                 }
                 State::Terminating(at) if at <= now => gone.push(machine.id.clone()),
-                State::Pending(_) | State::InService | State::Waiting | State::Terminating(_) => {}
+                State::Pending(_) | State::InService | State::WaitReason | State::Terminating(_) => {}
             }
             if machine.agent_due.is_some_and(|at| at <= now) && machine.state == State::InService {
                 machine.agent_due = None;
@@ -334,9 +337,9 @@ impl World {
         }
         group.machines.retain(|machine| !gone.contains(&machine.id));
         // The launch template's user data names the cluster.
-        let cluster = match &group.shape.launch_template.reference {
-            TemplateRef::Id(id) => id.trim_start_matches("lt-").to_owned(),
-            TemplateRef::Name(name) => name.clone(),
+        let cluster = match &group.config.launch_template.reference {
+            LaunchTemplateId::Id(id) => id.trim_start_matches("lt-").to_owned(),
+            LaunchTemplateId::Name(name) => name.clone(),
         };
         for id in agents {
             self.ecs.register(&cluster, &id, name);

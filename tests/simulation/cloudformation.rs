@@ -7,7 +7,7 @@ mod settling;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use github_runner_pool::pool::time::Timestamp;
+use github_runner_pool::pool::model::time::Timestamp;
 use serde_json::{Value, json};
 
 use crate::containers::Container;
@@ -112,7 +112,7 @@ impl Stacks {
 }
 
 /// The name of the record of a stack's resource.
-pub(crate) fn record_name(stack: usize) -> String {
+pub(crate) fn resource_lock_name(stack: usize) -> String {
     format!("/github-runner-pool-requests/s{stack}/0000-s{stack}/Runners")
 }
 
@@ -202,7 +202,7 @@ impl World {
             n_working_before: self.n_working(stack),
             n_lost_since: 0,
             n_hops: 0,
-            is_unchanged: old.is_some_and(|old| old.shape() == pool.shape()),
+            is_unchanged: old.is_some_and(|old| old.config() == pool.config()),
             is_recorded: false,
         });
         self.figures.requests += 1;

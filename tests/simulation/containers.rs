@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use github_runner_pool::pool::time::Timestamp;
+use github_runner_pool::pool::model::time::Timestamp;
 
 use crate::ecs::Phase;
 use crate::faults::Trouble;
@@ -109,8 +109,9 @@ impl World {
         let of = |name: &str| revision.content.environment.get(name).cloned();
         let labels: BTreeSet<String> =
             of("LABELS").unwrap_or_default().split(',').map(str::to_owned).chain(["self-hosted".to_owned()]).collect();
-        let name = of("RUNNER_NAME")
-            .unwrap_or_else(|| format!("{}-{}", of("RUNNER_NAME_PREFIX").unwrap_or_default(), task.short_id()));
+        let name = of("RUNNER_NAME").unwrap_or_else(|| {
+            format!("{}-{}", of("RUNNER_NAME_PREFIX").unwrap_or_default(), task.short_container_id())
+        });
         let target = format!("/orgs/{}", of("ORG_NAME").unwrap_or_default());
         let (pool, is_ephemeral) = (task.service.clone(), of("EPHEMERAL").is_some());
         let runner = self.github.register(&target, &name, labels, Some(pool), is_ephemeral);

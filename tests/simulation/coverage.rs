@@ -2,6 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use github_runner_pool::pool::model::decision::WaitReason;
+use github_runner_pool::pool::model::remote_error::ErrorKind;
+use github_runner_pool::pool::model::step::Step;
+use strum::VariantNames as _;
+
 use crate::faults::{FAULTS, TROUBLES, TROUBLES_OF_WITNESSES};
 
 /// What goes wrong beside the calls and the troubles.
@@ -53,21 +58,15 @@ const TRANSITIONS: &[&str] = &[
 /// What the function says of itself, beside its steps and waits.
 const LINES: &[&str] = &["go_on", "hand_on", "yield", "given_up", "abandoned", "answer"];
 
-/// What the steps' descriptions name beside the steps.
-const DETAILS: &[&str] =
-    &["desired", "image", "instance", "launch_template", "log", "n", "runner", "task", "task_definition", "why"];
+/// A wait reason that only a response names.
+const RESPONSES_ONLY: &[&str] = &["next_step"];
 
-/// A reason to wait that is only ever told in an answer.
-const TOLD_ONLY: &[&str] = &["step"];
-
-/// Everything that has to occur, as `kind name`. Steps, waiting reasons and classes are read off the code itself.
+/// Everything that has to occur, as `kind name`. Steps, wait reasons and error kinds are those of the enums.
 pub(crate) fn wanted() -> BTreeSet<String> {
-    let steps = names(include_str!("../../src/pool/plan.rs"), "pub fn describe", "(\"");
-    let waits = names(include_str!("../../src/pool/decision.rs"), "pub const fn name", "=> \"");
-    let classes = names(include_str!("../../src/pool/refusal.rs"), "pub const fn name", "=> \"");
-    assert!(steps.len() > 25 && waits.len() > 10 && classes.len() == 8, "the names are not where this looks for them");
-    let steps = steps.into_iter().filter(|name| !DETAILS.contains(&name.as_str())).collect();
-    let waits = waits.into_iter().filter(|name| !TOLD_ONLY.contains(&name.as_str()));
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let steps = names(Step::VARIANTS);
+    let waits = WaitReason::VARIANTS.iter().filter(|name| !RESPONSES_ONLY.contains(name)).copied().map(str::to_owned);
+    let kinds = names(ErrorKind::VARIANTS);
     let faults = FAULTS.iter().map(|(fault, _)| format!("{fault:?}"));
     let troubles = TROUBLES.iter().chain(TROUBLES_OF_WITNESSES).map(|trouble| format!("{trouble:?}"));
     let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
@@ -77,7 +76,7 @@ pub(crate) fn wanted() -> BTreeSet<String> {
     [
         of("step", steps),
         of("waiting", waits.collect()),
-        of("class", classes),
+        of("kind", kinds),
         of("fault", faults.collect()),
         of("transition", owned(TRANSITIONS)),
         of("line", owned(LINES)),
@@ -85,13 +84,4 @@ pub(crate) fn wanted() -> BTreeSet<String> {
     .concat()
     .into_iter()
     .collect()
-}
-
-/// The names that stand behind `mark` in the function that begins with `head`.
-fn names(code: &str, head: &str, mark: &str) -> Vec<String> {
-    let function = code.split(head).nth(1).unwrap().split("\n    }\n").next().unwrap();
-    let behind = function.split(mark).skip(1).filter_map(|rest| rest.split('"').next());
-    let is_name = |name: &&str| !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-    let names: BTreeSet<String> = behind.filter(is_name).map(str::to_owned).collect();
-    names.into_iter().collect()
 }

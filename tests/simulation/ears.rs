@@ -38,10 +38,10 @@ impl<S: Subscriber + for<'span> LookupSpan<'span>> Layer<S> for Ears {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut line = Line::default();
         event.record(&mut line);
-        let (kind, occurred) = match (line.step.as_deref(), line.waiting_for, line.class) {
+        let (kind, occurred) = match (line.step.as_deref(), line.waiting_for, line.kind) {
             (_, Some(waiting), _) => ("waiting", Some(waiting)),
-            (_, _, Some(class)) => ("class", Some(class)),
-            (Some(_), _, _) if line.text.contains("applying") => ("step", line.step),
+            (_, _, Some(kind)) => ("kind", Some(kind)),
+            (Some(_), _, _) if line.text.contains("apply") => ("step", line.step),
             (Some(_), _, _) => ("line", line.step),
             (None, _, _) => ("line", None),
         };
@@ -54,7 +54,7 @@ struct Line {
     text: String,
     step: Option<String>,
     waiting_for: Option<String>,
-    class: Option<String>,
+    kind: Option<String>,
 }
 
 impl Visit for Line {
@@ -62,7 +62,7 @@ impl Visit for Line {
         match field.name() {
             "step" => self.step = Some(value.to_owned()),
             "waiting_for" => self.waiting_for = Some(value.to_owned()),
-            "class" => self.class = Some(value.to_owned()),
+            "kind" => self.kind = Some(value.to_owned()),
             _ => {}
         }
         self.record_debug(field, &value);

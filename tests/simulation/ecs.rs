@@ -11,10 +11,10 @@ pub(crate) mod writes;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use github_runner_pool::pool::ec2::Room;
-use github_runner_pool::pool::observed::{ProviderShape, ProviderState, ServiceShape};
-use github_runner_pool::pool::task_definition::TaskDefinitionContent;
-use github_runner_pool::pool::time::Timestamp;
+use github_runner_pool::pool::model::ec2::Room;
+use github_runner_pool::pool::model::observed::{ProviderConfig, ProviderState, ServiceConfig};
+use github_runner_pool::pool::model::task_definition::TaskDefinitionContent;
+use github_runner_pool::pool::model::time::Timestamp;
 
 use crate::containers::Container;
 use crate::history::Loss;
@@ -63,9 +63,9 @@ pub(crate) struct Cluster {
 
 pub(crate) struct Provider {
     pub(crate) group: String,
-    pub(crate) shape: ProviderShape,
+    pub(crate) config: ProviderConfig,
     /// What an update that is under way makes of it.
-    pub(crate) wanted: Option<ProviderShape>,
+    pub(crate) wanted: Option<ProviderConfig>,
     pub(crate) tags: Tags,
     pub(crate) state: ProviderState,
     /// When what is under way ends, and whether the provider is gone then.
@@ -94,10 +94,10 @@ pub(crate) struct Revision {
 pub(crate) struct Service {
     pub(crate) arn: String,
     pub(crate) tags: Tags,
-    pub(crate) shape: ServiceShape,
+    pub(crate) config: ServiceConfig,
     pub(crate) status: ServiceStatus,
     pub(crate) deployments: Vec<Deployment>,
-    pub(crate) next_look: Timestamp,
+    pub(crate) next_poll: Timestamp,
     pub(crate) token: String,
 }
 
@@ -111,13 +111,13 @@ pub(crate) enum ServiceStatus {
 pub(crate) struct Deployment {
     pub(crate) id: String,
     pub(crate) revision: String,
-    pub(crate) rollout: Rollout,
+    pub(crate) rollout: RolloutState,
     pub(crate) failed: u32,
     pub(crate) next_start: Timestamp,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rollout {
+pub(crate) enum RolloutState {
     InProgress,
     Completed,
     Failed,
@@ -175,7 +175,7 @@ impl Task {
         self.protected_until.is_some_and(|until| until > now)
     }
 
-    pub(crate) fn short_id(&self) -> &str {
+    pub(crate) fn short_container_id(&self) -> &str {
         &self.container_id[..12]
     }
 }
@@ -196,7 +196,7 @@ impl Ecs {
             || Cluster { providers: FOREIGN_PROVIDERS.map(str::to_owned).to_vec(), busy_until: now, is_active: true };
         let team = Provider {
             group: "team".to_owned(),
-            shape: ProviderShape {
+            config: ProviderConfig {
                 target_capacity_percent: Some(100),
                 instance_warmup_secs: 300,
                 protects_from_termination: false,
@@ -398,7 +398,7 @@ impl World {
                 .ecs
                 .services
                 .get(&(task.cluster.clone(), task.service.clone()))
-                .is_some_and(|service| service.shape.distinct_instances);
+                .is_some_and(|service| service.config.distinct_instances);
             let room = if distinct { 1 } else { ROOM };
             let fits = |instance: &&Instance| {
                 instance.cluster == task.cluster

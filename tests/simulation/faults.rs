@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use github_runner_pool::pool::refusal::{Class, Refusal, Remote};
-use github_runner_pool::pool::time::Timestamp;
-use github_runner_pool::reconcile::ports::CallError;
+use github_runner_pool::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
+use github_runner_pool::pool::model::time::Timestamp;
+use github_runner_pool::reconcile::ports::RemoteCallError;
 use serde::{Deserialize, Serialize};
 
 use crate::world::World;
@@ -139,11 +139,17 @@ impl Troubles {
 }
 
 /// A refusal in a service's own words.
-pub(crate) fn refuse(remote: Remote, operation: &str, class: Class, code: &str, message: &str) -> CallError {
-    CallError {
-        refusal: Refusal {
+pub(crate) fn refuse(
+    remote: RemoteService,
+    operation: &str,
+    kind: ErrorKind,
+    code: &str,
+    message: &str,
+) -> RemoteCallError {
+    RemoteCallError {
+        remote_error: RemoteError {
             remote,
-            class,
+            kind,
             operation: operation.to_owned(),
             code: Some(code.to_owned()),
             message: message.to_owned(),
@@ -154,65 +160,65 @@ pub(crate) fn refuse(remote: Remote, operation: &str, class: Class, code: &str, 
 
 impl Fault {
     /// The refusal that it is, if it is one.
-    pub(crate) fn refusal(self, remote: Remote, operation: &str) -> Option<CallError> {
-        let (class, code) = match self {
-            Self::Throttled => (Class::Throttled { retry_after: None }, "ThrottlingException"),
-            Self::Unavailable | Self::LostAnswer => (Class::Unavailable, "ServerException"),
-            Self::Conflict => (Class::Conflict, "ConflictException"),
-            Self::Unexpected => (Class::Unexpected, "SomethingNewException"),
-            Self::Denied => (Class::Denied, "AccessDeniedException"),
-            Self::Rejected => (Class::Rejected, "ValidationException"),
-            Self::Missing => (Class::Missing, "ServiceNotFoundException"),
+    pub(crate) fn remote_error(self, remote: RemoteService, operation: &str) -> Option<RemoteCallError> {
+        let (kind, code) = match self {
+            Self::Throttled => (ErrorKind::Throttled { retry_after: None }, "ThrottlingException"),
+            Self::Unavailable | Self::LostAnswer => (ErrorKind::Unavailable, "ServerException"),
+            Self::Conflict => (ErrorKind::Conflict, "ConflictException"),
+            Self::Unexpected => (ErrorKind::Unexpected, "SomethingNewException"),
+            Self::Denied => (ErrorKind::Denied, "AccessDeniedException"),
+            Self::Rejected => (ErrorKind::Invalid, "ValidationException"),
+            Self::Missing => (ErrorKind::NotFound, "ServiceNotFoundException"),
             Self::KillBefore | Self::KillAfter | Self::Panic | Self::Hang | Self::Stale => return None,
         };
-        Some(refuse(remote, operation, class, code, "The simulation says no."))
+        Some(refuse(remote, operation, kind, code, "The simulation says no."))
     }
 }
 
 impl World {
     /// Whether a trouble refuses this call.
-    pub(crate) fn trouble_of(&mut self, remote: Remote, operation: &'static str) -> Option<CallError> {
+    pub(crate) fn trouble_of(&mut self, remote: RemoteService, operation: &'static str) -> Option<RemoteCallError> {
         let now = self.now;
-        let refusal = match remote {
-            Remote::GitHub if self.troubles.has(Trouble::GitHubDown, now) => {
-                ("GitHubDown", Class::Unavailable, "503", "GitHub is down.")
+        let remote_error = match remote {
+            RemoteService::GitHub if self.troubles.has(Trouble::GitHubDown, now) => {
+                ("GitHubDown", ErrorKind::Unavailable, "503", "GitHub is down.")
             }
-            Remote::GitHub if self.troubles.has(Trouble::GitHubThrottles, now) => {
+            RemoteService::GitHub if self.troubles.has(Trouble::GitHubThrottles, now) => {
                 let retry_after = Some(Duration::from_secs(60));
                 (
                     "GitHubThrottles",
-                    Class::Throttled { retry_after },
+                    ErrorKind::Throttled { retry_after },
                     "403",
                     "You have exceeded a secondary rate limit.",
                 )
             }
-            Remote::Lambda if self.troubles.has(Trouble::SelfInvokeThrottled, now) => {
-                let class = Class::Throttled { retry_after: None };
-                ("SelfInvokeThrottled", class, "TooManyRequestsException", "Rate Exceeded.")
+            RemoteService::Lambda if self.troubles.has(Trouble::SelfInvokeThrottled, now) => {
+                let kind = ErrorKind::Throttled { retry_after: None };
+                ("SelfInvokeThrottled", kind, "TooManyRequestsException", "Rate Exceeded.")
             }
-            Remote::Ecs
-            | Remote::AutoScaling
-            | Remote::Ec2
-            | Remote::ParameterStore
-            | Remote::CloudFormation
-            | Remote::Logs
+            RemoteService::Ecs
+            | RemoteService::AutoScaling
+            | RemoteService::Ec2
+            | RemoteService::ParameterStore
+            | RemoteService::CloudFormation
+            | RemoteService::Logs
                 if self.troubles.has(Trouble::AwsThrottles, now) && self.chance.bool() =>
             {
-                let class = Class::Throttled { retry_after: None };
-                ("AwsThrottles", class, "ThrottlingException", "Rate exceeded")
+                let kind = ErrorKind::Throttled { retry_after: None };
+                ("AwsThrottles", kind, "ThrottlingException", "Rate exceeded")
             }
-            Remote::GitHub
-            | Remote::Lambda
-            | Remote::Ecs
-            | Remote::AutoScaling
-            | Remote::Ec2
-            | Remote::ParameterStore
-            | Remote::CloudFormation
-            | Remote::Logs => return None,
+            RemoteService::GitHub
+            | RemoteService::Lambda
+            | RemoteService::Ecs
+            | RemoteService::AutoScaling
+            | RemoteService::Ec2
+            | RemoteService::ParameterStore
+            | RemoteService::CloudFormation
+            | RemoteService::Logs => return None,
         };
-        let (name, class, code, message) = refusal;
+        let (name, kind, code, message) = remote_error;
         self.figures.fault(name);
         self.occur("fault", name);
-        Some(refuse(remote, operation, class, code, message))
+        Some(refuse(remote, operation, kind, code, message))
     }
 }

@@ -6,11 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use github_runner_pool::pool::observed;
-use github_runner_pool::pool::refusal::{Class, Remote};
-use github_runner_pool::pool::spec::GitHubTarget;
-use github_runner_pool::pool::time::Timestamp;
-use github_runner_pool::reconcile::ports::{Call, Credential, Deregistration};
+use github_runner_pool::pool::model::observed;
+use github_runner_pool::pool::model::remote_error::{ErrorKind, RemoteService};
+use github_runner_pool::pool::model::spec::GitHubTarget;
+use github_runner_pool::pool::model::time::Timestamp;
+use github_runner_pool::reconcile::ports::{Credential, Deregistration, RemoteResult};
 
 use crate::faults::{Trouble, refuse};
 use crate::history::{Fact, Loss};
@@ -189,7 +189,7 @@ impl GitHub {
 
 impl World {
     /// Whether GitHub accepts this credential.
-    pub(crate) fn sign_in(&mut self, operation: &str, credential: &Credential) -> Call<()> {
+    pub(crate) fn sign_in(&mut self, operation: &str, credential: &Credential) -> RemoteResult<()> {
         let is_accepted = match credential {
             Credential::AccessToken(token) => token.expose() == self.github.accepted,
             Credential::App { private_key, .. } => private_key.expose() == self.github.accepted,
@@ -199,14 +199,19 @@ impl World {
         }
         self.figures.fault("TokenRevoked");
         self.occur("fault", "TokenRevoked");
-        Err(refuse(Remote::GitHub, operation, Class::Unauthenticated, "401", "Bad credentials"))
+        Err(refuse(RemoteService::GitHub, operation, ErrorKind::Unauthenticated, "401", "Bad credentials"))
     }
 
     /// The same, at a target that has to have its present name.
-    pub(crate) fn sign_in_at(&mut self, operation: &str, target: &GitHubTarget, credential: &Credential) -> Call<()> {
+    pub(crate) fn sign_in_at(
+        &mut self,
+        operation: &str,
+        target: &GitHubTarget,
+        credential: &Credential,
+    ) -> RemoteResult<()> {
         self.sign_in(operation, credential)?;
         if self.github.former.contains(&target.scope.api_prefix()) {
-            return Err(refuse(Remote::GitHub, operation, Class::Missing, "404", "Not Found"));
+            return Err(refuse(RemoteService::GitHub, operation, ErrorKind::NotFound, "404", "Not Found"));
         }
         Ok(())
     }

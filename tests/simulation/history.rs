@@ -19,7 +19,7 @@ pub(crate) enum Fact {
     /// An invocation came to its end, or was ended.
     Ended { invocation: u64, how: Ending },
     /// An invocation handed the rest on.
-    HandedOn { ask: Option<usize> },
+    ParsedContinuation { ask: Option<usize> },
     /// A line of the log.
     Logged { line: String },
     /// A runner that GitHub lists was deleted by the function, idle or not.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use github_runner_pool::pool::continuation::HOPS_MAX;
+use github_runner_pool::pool::model::operation::CONTINUATIONS_MAX;
 use serde_json::Value;
 
 use crate::cloudformation::{Ask, State};
@@ -270,10 +270,10 @@ fn calls_and_hops_are_bounded(world: &World, fact: &Fact) -> Result<(), String> 
             let n = world.lambda.invocations.get(invocation).map_or(0, |it| it.n_calls);
             check(n <= CALLS_MAX, || format!("{n} calls in one invocation"))
         }
-        Fact::HandedOn { ask: Some(ask), .. } => {
+        Fact::ParsedContinuation { ask: Some(ask), .. } => {
             let n = world.stacks.asks[*ask].n_hops;
             // Each of Lambda's deliveries of one event may hand on.
-            check(n <= HOPS_MAX * 4, || format!("request {ask} was handed on {n} times"))
+            check(n <= CONTINUATIONS_MAX * 4, || format!("request {ask} was handed on {n} times"))
         }
         _ => Ok(()),
     }

@@ -5,11 +5,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use github_runner_pool::pool::time::Timestamp;
-use github_runner_pool::reconcile::ports::Record;
+use github_runner_pool::pool::model::time::Timestamp;
+use github_runner_pool::reconcile::ports::LockRecord;
 use serde_json::{Value, json};
 
-use crate::cloudformation::{Ask, record_name};
+use crate::cloudformation::{Ask, resource_lock_name};
 use crate::history::{Ending, Fact};
 use crate::planted::Bug;
 use crate::world::{Due, World};
@@ -49,7 +49,7 @@ pub(crate) struct Invocation {
     pub(crate) saw_newer: bool,
     pub(crate) has_ended: bool,
     /// The record that it wrote last.
-    pub(crate) own_record: Option<Record>,
+    pub(crate) own_record: Option<LockRecord>,
     /// It knows that it has the turn, or had it.
     pub(crate) has_taken_turn: bool,
 }
@@ -71,8 +71,8 @@ impl World {
             self.lambda.duplicates -= 1;
             self.figures.fault("DuplicateDelivery");
             self.occur("fault", "DuplicateDelivery");
-            let later = self.now + self.between(20, 4_000);
-            self.schedule(later, Due::Deliver(Box::new(Delivery { is_duplicate: true, ..delivery.clone() })));
+            let self_invoker = self.now + self.between(20, 4_000);
+            self.schedule(self_invoker, Due::Deliver(Box::new(Delivery { is_duplicate: true, ..delivery.clone() })));
         }
         self.schedule(soon, Due::Deliver(Box::new(delivery)));
     }
@@ -118,7 +118,7 @@ impl World {
         let Some(ask) = ask_of(&delivery.event).map(|ask| &self.stacks.asks[ask]) else { return false };
         let is_first = delivery.tries == 0 && !delivery.is_duplicate;
         let is_later = |other: &Ask| other.stack == ask.stack && other.sent_at > ask.sent_at && other.kind == "Delete";
-        let has_record = self.parameters.records.contains_key(&record_name(ask.stack));
+        let has_record = self.parameters.records.contains_key(&resource_lock_name(ask.stack));
         !is_first
             && !delivery.is_given_up
             && ask.kind != "Delete"

@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use github_runner_pool::pool::refusal::{Class, Remote};
-use github_runner_pool::pool::runner_log::{LogLine, LogPlace, LogStream};
-use github_runner_pool::pool::time::Timestamp;
-use github_runner_pool::reconcile::ports::{Call, LogPage};
+use github_runner_pool::pool::model::remote_error::{ErrorKind, RemoteService};
+use github_runner_pool::pool::model::runner_log::{LogLine, LogPlace, LogStream};
+use github_runner_pool::pool::model::time::Timestamp;
+use github_runner_pool::reconcile::ports::{LogPage, RemoteResult};
 
 use crate::containers::Container;
 use crate::faults::{Trouble, refuse};
@@ -95,12 +95,18 @@ impl World {
         self.print(&task, &format!("Job {name} completed with result: Succeeded"));
     }
 
-    pub(crate) fn read_log(&mut self, stream: &LogStream, earlier: Option<&str>) -> Call<Option<LogPage>> {
+    pub(crate) fn read_log(&mut self, stream: &LogStream, earlier: Option<&str>) -> RemoteResult<Option<LogPage>> {
         const OPERATION: &str = "GetLogEvents";
         if self.troubles.has(Trouble::LogsDenied, self.now) {
             self.figures.fault("LogsDenied");
             self.occur("fault", "LogsDenied");
-            return Err(refuse(Remote::Logs, OPERATION, Class::Denied, "AccessDeniedException", "not authorized"));
+            return Err(refuse(
+                RemoteService::Logs,
+                OPERATION,
+                ErrorKind::Denied,
+                "AccessDeniedException",
+                "not authorized",
+            ));
         }
         if self.troubles.has(Trouble::LogsEmpty, self.now) {
             self.figures.fault("LogsEmpty");

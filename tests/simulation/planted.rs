@@ -7,11 +7,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use github_runner_pool::pool::identity::PhysicalId;
-use github_runner_pool::pool::observed::{Group, Protection, Runner};
-use github_runner_pool::pool::runner_log::{LogLine, LogStream};
-use github_runner_pool::pool::spec::GitHubTarget;
-use github_runner_pool::reconcile::ports::{Call, LogPage, Record};
+use github_runner_pool::pool::model::identity::PhysicalId;
+use github_runner_pool::pool::model::observed::{Group, Protection, Runner};
+use github_runner_pool::pool::model::runner_log::{LogLine, LogStream};
+use github_runner_pool::pool::model::spec::GitHubTarget;
+use github_runner_pool::reconcile::ports::{LockRecord, LogPage, RemoteResult};
 use serde_json::Value;
 
 use crate::containers::Container;
@@ -127,12 +127,12 @@ impl World {
         if self.bug == Some(Bug::SkipsTheProtection) { BTreeMap::new() } else { self.protect(tasks) }
     }
 
-    pub(crate) fn planted_associate(&mut self, cluster: &str, provider: &str) -> Call<()> {
+    pub(crate) fn planted_associate(&mut self, cluster: &str, provider: &str) -> RemoteResult<()> {
         if self.bug == Some(Bug::ReplacesTheAssociation) {
             let name = cluster.rsplit('/').next().unwrap();
             self.ecs.clusters.get_mut(name).unwrap().providers.clear();
         }
-        self.associate(cluster, provider, true)
+        self.attach_provider(cluster, provider, true)
     }
 
     pub(crate) fn planted_lowering(&mut self, cluster: &str, id: &PhysicalId) {
@@ -166,7 +166,7 @@ impl World {
         {
             group.tags.insert("github-runner-pool:id".to_owned(), name.to_owned());
         }
-        if self.bug == Some(Bug::BelievesEverythingGone) && group.as_ref().is_some_and(|group| group.shape.max == 0) {
+        if self.bug == Some(Bug::BelievesEverythingGone) && group.as_ref().is_some_and(|group| group.config.max == 0) {
             return None;
         }
         group
@@ -197,7 +197,7 @@ impl World {
     }
 
     /// What code would make of a log that it does not heed.
-    pub(crate) fn planted_log(&mut self, stream: &LogStream, earlier: Option<&str>) -> Call<Option<LogPage>> {
+    pub(crate) fn planted_log(&mut self, stream: &LogStream, earlier: Option<&str>) -> RemoteResult<Option<LogPage>> {
         if self.bug == Some(Bug::TrustsGitHubAlone) {
             let text = "2027-01-15 08:00:00Z: Listening for Jobs".to_owned();
             return Ok(Some(LogPage { lines: vec![LogLine { at: BEGIN, text }], earlier: None }));
@@ -205,7 +205,7 @@ impl World {
         self.read_log(stream, earlier)
     }
 
-    pub(crate) fn planted_turn(&mut self, invocation: u64, name: &str) -> Option<Record> {
+    pub(crate) fn planted_turn(&mut self, invocation: u64, name: &str) -> Option<LockRecord> {
         let mut record = self.read_turn(invocation, name);
         if self.bug == Some(Bug::ForgetsTheSuccess)
             && let Some(record) = &mut record
@@ -234,7 +234,7 @@ impl World {
         if let Some(ask) = ask {
             self.stacks.asks[ask].n_hops += 1;
         }
-        self.note(&Fact::HandedOn { ask });
+        self.note(&Fact::ParsedContinuation { ask });
         match self.bug {
             Some(Bug::DropsTheContinuation) => return,
             Some(Bug::CountsNoHops) => event["rest"]["hops"] = 0.into(),

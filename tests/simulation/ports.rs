@@ -9,15 +9,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use github_runner_pool::pool::observed::{Runner, RunnerGroup};
-use github_runner_pool::pool::refusal::{Class, Remote};
-use github_runner_pool::pool::runner_log::LogStream;
-use github_runner_pool::pool::secret::Secret;
-use github_runner_pool::pool::spec::{GitHubTarget, ParameterRef};
-use github_runner_pool::pool::time::Timestamp;
+use github_runner_pool::pool::model::observed::{Runner, RunnerGroup};
+use github_runner_pool::pool::model::remote_error::{ErrorKind, RemoteService};
+use github_runner_pool::pool::model::runner_log::LogStream;
+use github_runner_pool::pool::model::secret::Secret;
+use github_runner_pool::pool::model::spec::{GitHubTarget, ParameterRef};
+use github_runner_pool::pool::model::time::Timestamp;
 use github_runner_pool::reconcile::ports::{
-    Answers, Call, CallError, Clock, CloudFormation, Credential, DeliveryError, Deregistration, GitHub, Later, LogPage,
-    Parameters, Record, RunnerLogs, Succession, World as Ports,
+    Clock, CloudFormation, Credential, DeliveryError, Deregistration, GitHub, LockRecord, LockStore, LogPage,
+    RemoteCallError, RemoteResult, ResponseSender, RunnerLogs, SecretStore, SelfInvoker, World as Ports,
 };
 
 use crate::faults::{Fault, Trouble};
@@ -88,10 +88,10 @@ impl Port {
     /// One call: it takes time, it may be refused, and the process may die at either end of it.
     async fn call<T>(
         &self,
-        remote: Remote,
+        remote: RemoteService,
         operation: &'static str,
-        effect: impl FnOnce(&mut World) -> Call<T>,
-    ) -> Call<T> {
+        effect: impl FnOnce(&mut World) -> RemoteResult<T>,
+    ) -> RemoteResult<T> {
         let (fault, there, back) = {
             let mut world = self.world.borrow_mut();
             let fault = world.fault_of_call();
@@ -120,13 +120,13 @@ impl Port {
             Some(Fault::KillAfter | Fault::LostAnswer | Fault::Stale) | None => {}
             Some(refused) => {
                 self.pass(back).await;
-                return Err(refused.refusal(remote, operation).unwrap());
+                return Err(refused.remote_error(remote, operation).unwrap());
             }
         }
         let outcome = {
             let mut world = self.world.borrow_mut();
             match world.trouble_of(remote, operation) {
-                Some(refusal) => Err(refusal),
+                Some(remote_error) => Err(remote_error),
                 None => effect(&mut world),
             }
         };
@@ -134,7 +134,7 @@ impl Port {
             Some(Fault::KillAfter) => self.die(true).await,
             Some(lost @ Fault::LostAnswer) => {
                 self.pass(back).await;
-                return Err(lost.refusal(remote, operation).unwrap());
+                return Err(lost.remote_error(remote, operation).unwrap());
             }
             Some(_) | None => self.pass(back).await,
         }
@@ -144,11 +144,11 @@ impl Port {
     /// A read, which may tell what an earlier one told.
     async fn read<T: Clone + 'static>(
         &self,
-        remote: Remote,
+        remote: RemoteService,
         operation: &'static str,
         target: &str,
         look: impl FnOnce(&mut World) -> T,
-    ) -> Call<T> {
+    ) -> RemoteResult<T> {
         let is_stale = {
             let world = self.world.borrow();
             world.script.faults.get(&(world.n_calls + 1)) == Some(&Fault::Stale)
@@ -175,11 +175,11 @@ impl Port {
     /// A write to something of this name.
     async fn write<T>(
         &self,
-        remote: Remote,
+        remote: RemoteService,
         operation: &'static str,
         target: &str,
-        effect: impl FnOnce(&mut World) -> Call<T>,
-    ) -> Call<T> {
+        effect: impl FnOnce(&mut World) -> RemoteResult<T>,
+    ) -> RemoteResult<T> {
         let invocation = self.invocation;
         let target = target.to_owned();
         self.call(remote, operation, move |world| {
@@ -219,13 +219,13 @@ impl Ports for Port {
     type Clock = Self;
     type Ecs = Self;
     type AutoScaling = Self;
-    type Parameters = Self;
-    type Succession = Self;
+    type SecretStore = Self;
+    type LockStore = Self;
     type CloudFormation = Self;
     type RunnerLogs = Self;
     type GitHub = Self;
-    type Later = Self;
-    type Answers = Self;
+    type SelfInvoker = Self;
+    type ResponseSender = Self;
 
     fn clock(&self) -> &Self {
         self
@@ -236,10 +236,10 @@ impl Ports for Port {
     fn auto_scaling(&self) -> &Self {
         self
     }
-    fn parameters(&self) -> &Self {
+    fn secret_store(&self) -> &Self {
         self
     }
-    fn succession(&self) -> &Self {
+    fn lock_store(&self) -> &Self {
         self
     }
     fn cloudformation(&self) -> &Self {
@@ -251,10 +251,10 @@ impl Ports for Port {
     fn github(&self) -> &Self {
         self
     }
-    fn later(&self) -> &Self {
+    fn self_invoker(&self) -> &Self {
         self
     }
-    fn answers(&self) -> &Self {
+    fn response_sender(&self) -> &Self {
         self
     }
 }
@@ -269,36 +269,36 @@ impl Clock for Port {
     }
 }
 
-impl Parameters for Port {
-    async fn read(&self, _: &ParameterRef) -> Call<Option<Secret>> {
+impl SecretStore for Port {
+    async fn read(&self, _: &ParameterRef) -> RemoteResult<Option<Secret>> {
         let look = |world: &mut World| Ok(Some(Secret::new(world.github.kept.clone())));
-        self.call(Remote::ParameterStore, "GetParameter", look).await
+        self.call(RemoteService::ParameterStore, "GetParameter", look).await
     }
 }
 
-impl Succession for Port {
-    async fn turn(&self, name: &str) -> Call<Option<Record>> {
+impl LockStore for Port {
+    async fn read_lock(&self, name: &str) -> RemoteResult<Option<LockRecord>> {
         let invocation = self.invocation;
         let look = |world: &mut World| Ok(world.planted_turn(invocation, name));
-        self.call(Remote::ParameterStore, "GetParameter", look).await
+        self.call(RemoteService::ParameterStore, "GetParameter", look).await
     }
 
-    async fn earlier_turn(&self, name: &str, version: u64) -> Call<Option<Record>> {
+    async fn read_lock_version(&self, name: &str, version: u64) -> RemoteResult<Option<LockRecord>> {
         let look = |world: &mut World| {
             let place = usize::try_from(version).unwrap().checked_sub(1);
             let text = place.and_then(|place| world.parameters.history.get(name)?.get(place).cloned());
-            Ok(text.map(|text| Record { text, version }))
+            Ok(text.map(|text| LockRecord { text, version }))
         };
-        self.call(Remote::ParameterStore, "GetParameter", look).await
+        self.call(RemoteService::ParameterStore, "GetParameter", look).await
     }
 
-    async fn take_turn(&self, name: &str, text: &str) -> Call<u64> {
+    async fn write_lock(&self, name: &str, text: &str) -> RemoteResult<u64> {
         let invocation = self.invocation;
         let effect = |world: &mut World| {
             world.note(&Fact::Logged { line: text.to_owned() });
             let version = world.parameters.write(name, text);
             if let Some(held) = world.lambda.invocations.get_mut(&invocation) {
-                held.own_record = Some(Record { text: text.to_owned(), version });
+                held.own_record = Some(LockRecord { text: text.to_owned(), version });
                 let has_answer = text.lines().nth(1).is_some();
                 if let Some(ask) = held.ask.filter(|_| has_answer).map(|ask| &mut world.stacks.asks[ask]) {
                     ask.is_recorded |= ask.answers.is_empty();
@@ -306,14 +306,14 @@ impl Succession for Port {
             }
             Ok(version)
         };
-        let version = self.call(Remote::ParameterStore, "PutParameter", effect).await?;
+        let version = self.call(RemoteService::ParameterStore, "PutParameter", effect).await?;
         if let Some(held) = self.world.borrow_mut().lambda.invocations.get_mut(&self.invocation) {
             held.has_taken_turn = true;
         }
         Ok(version)
     }
 
-    async fn release_turn(&self, name: &str) -> Call<()> {
+    async fn delete_lock(&self, name: &str) -> RemoteResult<()> {
         let invocation = self.invocation;
         let effect = |world: &mut World| {
             if world.parameters.records.remove(name).is_some() {
@@ -321,64 +321,81 @@ impl Succession for Port {
             }
             Ok(())
         };
-        self.call(Remote::ParameterStore, "DeleteParameter", effect).await
+        self.call(RemoteService::ParameterStore, "DeleteParameter", effect).await
     }
 }
 
 impl CloudFormation for Port {
-    async fn stack_status(&self, stack_id: &str) -> Call<Option<String>> {
-        self.call(Remote::CloudFormation, "DescribeStacks", |world| Ok(world.planted_stack_status(stack_id))).await
+    async fn stack_status(&self, stack_id: &str) -> RemoteResult<Option<String>> {
+        self.call(RemoteService::CloudFormation, "DescribeStacks", |world| Ok(world.planted_stack_status(stack_id)))
+            .await
     }
 }
 
 impl RunnerLogs for Port {
-    async fn page(&self, stream: &LogStream, _: Timestamp, earlier: Option<&str>) -> Call<Option<LogPage>> {
-        self.call(Remote::Logs, "GetLogEvents", |world| world.planted_log(stream, earlier)).await
+    async fn page(&self, stream: &LogStream, _: Timestamp, earlier: Option<&str>) -> RemoteResult<Option<LogPage>> {
+        self.call(RemoteService::Logs, "GetLogEvents", |world| world.planted_log(stream, earlier)).await
     }
 }
 
 impl GitHub for Port {
-    async fn runners(&self, target: &GitHubTarget, credential: &Credential) -> Call<Vec<Runner>> {
+    async fn runners(&self, target: &GitHubTarget, credential: &Credential) -> RemoteResult<Vec<Runner>> {
         let look = |world: &mut World| {
             world.sign_in_at("GET /actions/runners", target, credential)?;
             Ok(world.planted_runners(target))
         };
-        self.call(Remote::GitHub, "GET /actions/runners", look).await
+        self.call(RemoteService::GitHub, "GET /actions/runners", look).await
     }
 
-    async fn check_administration(&self, target: &GitHubTarget, credential: &Credential) -> Call<Option<String>> {
+    async fn check_administration(
+        &self,
+        target: &GitHubTarget,
+        credential: &Credential,
+    ) -> RemoteResult<Option<String>> {
         const OPERATION: &str = "POST /actions/runners/registration-token";
-        self.call(Remote::GitHub, OPERATION, |world| world.sign_in_at(OPERATION, target, credential).map(|()| None))
-            .await
+        self.call(RemoteService::GitHub, OPERATION, |world| {
+            world.sign_in_at(OPERATION, target, credential).map(|()| None)
+        })
+        .await
     }
 
-    async fn runner_group(&self, _: &GitHubTarget, credential: &Credential, _: &str) -> Call<Option<RunnerGroup>> {
+    async fn runner_group(
+        &self,
+        _: &GitHubTarget,
+        credential: &Credential,
+        _: &str,
+    ) -> RemoteResult<Option<RunnerGroup>> {
         const OPERATION: &str = "GET /actions/runner-groups";
         let look = |world: &mut World| world.sign_in(OPERATION, credential).map(|()| Some(RunnerGroup::Own));
-        self.call(Remote::GitHub, OPERATION, look).await
+        self.call(RemoteService::GitHub, OPERATION, look).await
     }
 
-    async fn deregister(&self, target: &GitHubTarget, credential: &Credential, runner: u64) -> Call<Deregistration> {
+    async fn deregister(
+        &self,
+        target: &GitHubTarget,
+        credential: &Credential,
+        runner: u64,
+    ) -> RemoteResult<Deregistration> {
         const OPERATION: &str = "DELETE /actions/runners";
         let effect = |world: &mut World| {
             world.sign_in_at(OPERATION, target, credential)?;
             Ok(world.deregister(runner))
         };
-        self.write(Remote::GitHub, OPERATION, &format!("runner {runner}"), effect).await
+        self.write(RemoteService::GitHub, OPERATION, &format!("runner {runner}"), effect).await
     }
 }
 
-impl Later for Port {
-    async fn invoke(&self, _: &str, event: Vec<u8>) -> Call<()> {
+impl SelfInvoker for Port {
+    async fn invoke(&self, _: &str, event: Vec<u8>) -> RemoteResult<()> {
         let effect = |world: &mut World| {
             world.planted_handing_on(&event);
             Ok(())
         };
-        self.call(Remote::Lambda, "Invoke", effect).await
+        self.call(RemoteService::Lambda, "Invoke", effect).await
     }
 }
 
-impl Answers for Port {
+impl ResponseSender for Port {
     /// As the adapter does: tries again while there is time.
     async fn deliver(&self, url: &Secret, body: Vec<u8>, give_up_at: Timestamp) -> Result<(), DeliveryError> {
         let mut tries = 0;
@@ -388,14 +405,15 @@ impl Answers for Port {
                 if world.troubles.has(Trouble::AnswersRefused, world.now) {
                     world.figures.fault("AnswersRefused");
                     world.occur("fault", "AnswersRefused");
-                    let no = crate::faults::refuse(Remote::Lambda, "PUT", Class::Unavailable, "503", "Slow Down");
+                    let no =
+                        crate::faults::refuse(RemoteService::Lambda, "PUT", ErrorKind::Unavailable, "503", "Slow Down");
                     return Err(no);
                 }
                 world.planted_answer(url.expose(), &body);
                 Ok(())
             };
             // Nobody but the answer's own trouble stands in its way: the self-invocation's is somebody else's.
-            let outcome: Result<(), CallError> = self.call(Remote::Ecs, "PUT", effect).await;
+            let outcome: Result<(), RemoteCallError> = self.call(RemoteService::Ecs, "PUT", effect).await;
             let Err(error) = outcome else { return Ok(()) };
             let again = self.pass(Duration::from_secs(1 << u32::min(tries, 4)));
             if again.until >= give_up_at {
@@ -408,7 +426,7 @@ impl Answers for Port {
 
 impl World {
     /// The record of this name; what an invocation learns from it is remembered.
-    pub(crate) fn read_turn(&mut self, invocation: u64, name: &str) -> Option<Record> {
+    pub(crate) fn read_turn(&mut self, invocation: u64, name: &str) -> Option<LockRecord> {
         let record = self.parameters.records.get(name).cloned()?;
         let head: serde_json::Value = serde_json::from_str(record.text.lines().next().unwrap_or_default()).ok()?;
         let signed_at = head["signed_at"].as_u64().unwrap_or(0);

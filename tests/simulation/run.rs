@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use github_runner_pool::handler::{HandleError, Invocation, handle};
-use github_runner_pool::pool::time::Timestamp;
+use github_runner_pool::pool::model::time::Timestamp;
 use github_runner_pool::settings::Settings;
 use serde_json::Value;
 

@@ -231,7 +231,7 @@ impl Pool {
     }
 
     /// All but how patient it is.
-    pub(crate) fn shape(&self) -> Self {
+    pub(crate) fn config(&self) -> Self {
         let Self { online_secs, idle_secs, drain_secs, fails_on_drain, fails_on_deregister, .. } = Self::plain();
         Self { online_secs, idle_secs, drain_secs, fails_on_drain, fails_on_deregister, ..self.clone() }
     }

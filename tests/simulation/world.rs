@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-use github_runner_pool::pool::time::Timestamp;
+use github_runner_pool::pool::model::time::Timestamp;
 
 use crate::auto_scaling::Groups;
 use crate::cloudformation::Stacks;
@@ -16,7 +16,7 @@ use crate::history::{Fact, Figures, Violation};
 use crate::invariants;
 use crate::lambda::{Delivery, Lambda};
 use crate::logs::Logs;
-use crate::parameters::Parameters;
+use crate::parameters::SecretStore;
 use crate::planted::Bug;
 use crate::script::Script;
 
@@ -36,7 +36,7 @@ pub(crate) struct World {
     pub(crate) ecs: Ecs,
     pub(crate) groups: Groups,
     pub(crate) github: GitHub,
-    pub(crate) parameters: Parameters,
+    pub(crate) parameters: SecretStore,
     pub(crate) logs: Logs,
     pub(crate) lambda: Lambda,
     pub(crate) stacks: Stacks,
@@ -79,7 +79,7 @@ impl World {
             ecs: Ecs::new(),
             groups: Groups::default(),
             github: GitHub::new(),
-            parameters: Parameters::default(),
+            parameters: SecretStore::default(),
             logs: Logs::default(),
             lambda: Lambda::default(),
             stacks: Stacks::new(&script),
@@ -168,14 +168,14 @@ impl World {
     fn what_there_is(&self) -> Vec<String> {
         let services = self.ecs.services.iter().map(|((_, name), it)| {
             let rollouts: Vec<String> = it.deployments.iter().map(|it| format!("{} {:?}", it.id, it.rollout)).collect();
-            format!("  service {name} {:?} {rollouts:?}", it.shape)
+            format!("  service {name} {:?} {rollouts:?}", it.config)
         });
         let groups = self.groups.all.iter().map(|(name, it)| {
             format!(
                 "  group {name} wants {} of {} to {}, has {}",
                 it.desired,
-                it.shape.min,
-                it.shape.max,
+                it.config.min,
+                it.config.max,
                 it.machines.len()
             )
         });

@@ -6,15 +6,15 @@ use aws_sdk_autoscaling::types::{
     ScalingActivityStatusCode, Tag,
 };
 
-use super::super::classify::{done_if_missing, found};
 use super::super::convert::{self, count, int};
-use super::classify::AUTO_SCALING;
+use super::super::errors::{done_if_missing, found};
+use super::config::{self, Source};
+use super::errors::AUTO_SCALING;
 use super::once;
-use super::shape::{self, Source};
-use crate::pool::identity::{Origin, TAG_LOGICAL_ID, TAG_STACK_ID};
-use crate::pool::observed::{Group, GroupInstance, GroupShape};
-use crate::pool::refusal::Class;
-use crate::reconcile::ports::{Call, Tags};
+use crate::pool::model::identity::{StackResource, TAG_LOGICAL_ID, TAG_STACK_ID};
+use crate::pool::model::observed::{Group, GroupConfig, GroupInstance};
+use crate::pool::model::remote_error::ErrorKind;
+use crate::reconcile::ports::{RemoteResult, Tags};
 
 /// What `SetInstanceProtection` takes at once.
 /// <https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-quotas.html>
@@ -35,7 +35,7 @@ const ECS_MANAGED_TAG: &str = "AmazonECSManaged";
 const DELETING: &str = "Delete in progress";
 const GROUP_RESOURCE: &str = "auto-scaling-group";
 
-pub(super) async fn describe(sdk: &Client, name: &str) -> Call<Option<Group>> {
+pub(super) async fn describe(sdk: &Client, name: &str) -> RemoteResult<Option<Group>> {
     let call = sdk.describe_auto_scaling_groups().auto_scaling_group_names(name).send().await;
     let answer = call.map_err(|error| AUTO_SCALING.refused("DescribeAutoScalingGroups", error))?;
     // By the name in the answer: shortly after a change, the answer may be about another group.
@@ -44,10 +44,10 @@ pub(super) async fn describe(sdk: &Client, name: &str) -> Call<Option<Group>> {
 }
 
 fn observed(group: &AutoScalingGroup) -> Group {
-    let (shape, launch_template_name) = shape::observed(group);
+    let (config, launch_template_name) = config::observed(group);
     Group {
         arn: group.auto_scaling_group_arn().unwrap_or_default().to_owned(),
-        shape,
+        config,
         launch_template_name,
         desired: count(group.desired_capacity().unwrap_or(0)),
         protects_new_instances: group.new_instances_protected_from_scale_in().unwrap_or(false),
@@ -73,8 +73,8 @@ fn instance(instance: &Instance) -> Option<GroupInstance> {
     })
 }
 
-pub(super) async fn of(sdk: &Client, origin: &Origin) -> Call<Vec<String>> {
-    let owner = [(TAG_STACK_ID, &origin.stack_id), (TAG_LOGICAL_ID, &origin.logical_id)];
+pub(super) async fn of(sdk: &Client, stack_resource: &StackResource) -> RemoteResult<Vec<String>> {
+    let owner = [(TAG_STACK_ID, &stack_resource.stack_id), (TAG_LOGICAL_ID, &stack_resource.logical_id)];
     let filter = |(key, value): (&str, &String)| Filter::builder().name(format!("tag:{key}")).values(value).build();
     let call = sdk.describe_auto_scaling_groups().set_filters(Some(owner.map(filter).to_vec()));
     let pages = AUTO_SCALING.all_pages("DescribeAutoScalingGroups", call.into_paginator().send()).await?;
@@ -87,7 +87,7 @@ pub(super) async fn of(sdk: &Client, origin: &Origin) -> Call<Vec<String>> {
     Ok(groups.filter(is_owned).filter_map(|group| group.auto_scaling_group_name).collect())
 }
 
-pub(super) async fn last_failed_activity(sdk: &Client, name: &str) -> Call<Option<String>> {
+pub(super) async fn last_failed_activity(sdk: &Client, name: &str) -> RemoteResult<Option<String>> {
     let call = sdk.describe_scaling_activities().auto_scaling_group_name(name).max_records(ACTIVITIES).send().await;
     let answer = found(call.map_err(|error| AUTO_SCALING.refused("DescribeScalingActivities", error)))?;
     Ok(answer.and_then(|answer| failure(answer.activities())))
@@ -110,18 +110,18 @@ fn failure(activities: &[Activity]) -> Option<String> {
 /// The minimum is 0 whatever the shape says: an instance that starts before the group's capacity provider is in place
 /// is never managed by it. The pool raises it afterwards.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/asg-capacity-providers.html>
-pub(super) async fn create(sdk: &Client, name: &str, shape: &GroupShape, tagged: &Tags) -> Call<()> {
+pub(super) async fn create(sdk: &Client, name: &str, config: &GroupConfig, tagged: &Tags) -> RemoteResult<()> {
     let managed = tag_of(name, ECS_MANAGED_TAG, "true");
     let own = tagged.iter().map(|(key, value)| tag_of(name, key, value));
     let call = sdk
         .create_auto_scaling_group()
         .auto_scaling_group_name(name)
         .min_size(0)
-        .max_size(int(shape.max))
-        .vpc_zone_identifier(shape::subnets(shape))
+        .max_size(int(config.max))
+        .vpc_zone_identifier(config::subnets(config))
         .new_instances_protected_from_scale_in(true)
         .set_tags(Some(own.chain([managed]).collect()));
-    let call = match shape::source(shape) {
+    let call = match config::source(config) {
         Source::Template(template) => call.launch_template(template),
         Source::Mixed(policy) => call.mixed_instances_policy(policy),
     };
@@ -130,15 +130,15 @@ pub(super) async fn create(sdk: &Client, name: &str, shape: &GroupShape, tagged:
 }
 
 /// Sending the one of launch template and mixed-instances policy takes the other off the group.
-pub(super) async fn update(sdk: &Client, name: &str, shape: &GroupShape) -> Call<()> {
+pub(super) async fn update(sdk: &Client, name: &str, config: &GroupConfig) -> RemoteResult<()> {
     let call = sdk
         .update_auto_scaling_group()
         .auto_scaling_group_name(name)
-        .min_size(int(shape.min))
-        .max_size(int(shape.max))
-        .vpc_zone_identifier(shape::subnets(shape))
+        .min_size(int(config.min))
+        .max_size(int(config.max))
+        .vpc_zone_identifier(config::subnets(config))
         .new_instances_protected_from_scale_in(true);
-    let call = match shape::source(shape) {
+    let call = match config::source(config) {
         Source::Template(template) => call.launch_template(template),
         Source::Mixed(policy) => call.mixed_instances_policy(policy),
     };
@@ -146,7 +146,7 @@ pub(super) async fn update(sdk: &Client, name: &str, shape: &GroupShape) -> Call
     answer.map(drop).map_err(|error| AUTO_SCALING.refused("UpdateAutoScalingGroup", error))
 }
 
-pub(super) async fn empty(sdk: &Client, name: &str) -> Call<()> {
+pub(super) async fn empty(sdk: &Client, name: &str) -> RemoteResult<()> {
     let call = sdk
         .update_auto_scaling_group()
         .auto_scaling_group_name(name)
@@ -160,10 +160,10 @@ pub(super) async fn empty(sdk: &Client, name: &str) -> Call<()> {
 
 /// One instance that has left its group makes Auto Scaling refuse the whole batch, so such a batch is sent again one
 /// instance at a time.
-pub(super) async fn unprotect_instances(sdk: &Client, name: &str, instances: &[String]) -> Call<()> {
+pub(super) async fn unprotect_instances(sdk: &Client, name: &str, instances: &[String]) -> RemoteResult<()> {
     for batch in instances.chunks(PROTECTION_BATCH) {
         match unprotect(sdk, name, batch).await {
-            Err(error) if error.class() == Class::Missing => {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
                 for instance in batch.chunks(1) {
                     done_if_missing(unprotect(sdk, name, instance).await)?;
                 }
@@ -174,7 +174,7 @@ pub(super) async fn unprotect_instances(sdk: &Client, name: &str, instances: &[S
     Ok(())
 }
 
-async fn unprotect(sdk: &Client, name: &str, instances: &[String]) -> Call<()> {
+async fn unprotect(sdk: &Client, name: &str, instances: &[String]) -> RemoteResult<()> {
     let call = sdk
         .set_instance_protection()
         .auto_scaling_group_name(name)
@@ -184,19 +184,19 @@ async fn unprotect(sdk: &Client, name: &str, instances: &[String]) -> Call<()> {
     answer.map(drop).map_err(|error| AUTO_SCALING.refused("SetInstanceProtection", error))
 }
 
-pub(super) async fn delete_draining_hook(sdk: &Client, name: &str) -> Call<()> {
+pub(super) async fn delete_draining_hook(sdk: &Client, name: &str) -> RemoteResult<()> {
     let call = sdk.delete_lifecycle_hook().auto_scaling_group_name(name).lifecycle_hook_name(DRAINING_HOOK);
     let answer = call.customize().config_override(once()).send().await;
     answer.map(drop).map_err(|error| AUTO_SCALING.refused("DeleteLifecycleHook", error))
 }
 
-pub(super) async fn delete(sdk: &Client, name: &str) -> Call<()> {
+pub(super) async fn delete(sdk: &Client, name: &str) -> RemoteResult<()> {
     let call = sdk.delete_auto_scaling_group().auto_scaling_group_name(name).force_delete(true);
     let answer = call.customize().config_override(once()).send().await;
     answer.map(drop).map_err(|error| AUTO_SCALING.refused("DeleteAutoScalingGroup", error))
 }
 
-pub(super) async fn tag(sdk: &Client, name: &str, set: &Tags, remove: &[String]) -> Call<()> {
+pub(super) async fn tag(sdk: &Client, name: &str, set: &Tags, remove: &[String]) -> RemoteResult<()> {
     let set: Vec<Tag> = set.iter().map(|(key, value)| tag_of(name, key, value)).collect();
     for batch in set.chunks(TAG_BATCH) {
         let call = sdk.create_or_update_tags().set_tags(Some(batch.to_vec()));

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::classify::{AUTO_SCALING, TABLE};
-use crate::aws::classify::tests::check;
-use crate::aws::replay::Replay;
-use crate::pool::identity::Origin;
-use crate::pool::observed::GroupShape;
-use crate::pool::refusal::Class::{self, Conflict, Denied, Missing, Rejected};
-use crate::pool::spec::{LaunchTemplate, MixedInstances, TemplateRef};
+use super::errors::{AUTO_SCALING, TABLE};
+use crate::aws::errors::tests::check;
+use crate::aws::test_http_client::Replay;
+use crate::pool::model::identity::StackResource;
+use crate::pool::model::observed::GroupConfig;
+use crate::pool::model::remote_error::ErrorKind;
+use crate::pool::model::remote_error::ErrorKind::{Conflict, Denied, Invalid, NotFound};
+use crate::pool::model::spec::{LaunchTemplate, LaunchTemplateId, MixedInstances};
 use crate::reconcile::ports::{AutoScaling, Tags};
 
 #[test]
@@ -38,7 +39,7 @@ fn every_error_of_auto_scaling_has_its_class() {
                 Conflict,
             ),
             ("ServiceLinkedRoleFailure", "The service-linked role is not yet ready for use.", Conflict),
-            ("LimitExceeded", "You have already reached a limit for your Amazon EC2 Auto Scaling resources", Rejected),
+            ("LimitExceeded", "You have already reached a limit for your Amazon EC2 Auto Scaling resources", Invalid),
             (
                 "ValidationError",
                 "You must use a valid fully-formed launch template. Value (p) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name",
@@ -48,28 +49,28 @@ fn every_error_of_auto_scaling_has_its_class() {
             (
                 "ValidationError",
                 "You must use a valid fully-formed launch template. The key pair 'k' was not found",
-                Rejected,
+                Invalid,
             ),
-            ("ValidationError", "The instance i-1 is not part of Auto Scaling group g.", Missing),
-            ("ValidationError", "The instance i-1 is not in InService or EnteringStandby or Standby.", Missing),
-            ("ValidationError", "No Lifecycle Hook found with name: ecs-managed-draining-termination-hook", Missing),
-            ("ValidationError", "AutoScalingGroup name not found - AutoScalingGroup 'g' not found", Missing),
-            ("ValidationError", "Max bound, 0, must be greater than or equal to min bound, 1", Rejected),
+            ("ValidationError", "The instance i-1 is not part of Auto Scaling group g.", NotFound),
+            ("ValidationError", "The instance i-1 is not in InService or EnteringStandby or Standby.", NotFound),
+            ("ValidationError", "No Lifecycle Hook found with name: ecs-managed-draining-termination-hook", NotFound),
+            ("ValidationError", "AutoScalingGroup name not found - AutoScalingGroup 'g' not found", NotFound),
+            ("ValidationError", "Max bound, 0, must be greater than or equal to min bound, 1", Invalid),
         ],
     );
 }
 
-fn shape(mixed: Option<MixedInstances>) -> GroupShape {
-    GroupShape {
-        launch_template: LaunchTemplate { reference: TemplateRef::Id("lt-1".to_owned()), version: "7".to_owned() },
+fn config(mixed_instances_policy: Option<MixedInstances>) -> GroupConfig {
+    GroupConfig {
+        launch_template: LaunchTemplate { reference: LaunchTemplateId::Id("lt-1".to_owned()), version: "7".to_owned() },
         subnets: vec!["subnet-a".to_owned(), "subnet-b".to_owned()],
         min: 2,
         max: 4,
-        mixed,
+        mixed_instances_policy,
     }
 }
 
-fn mixed(instance_types: &[&str]) -> MixedInstances {
+fn mixed_instances_policy(instance_types: &[&str]) -> MixedInstances {
     MixedInstances {
         instance_types: instance_types.iter().map(|name| (*name).to_owned()).collect(),
         on_demand_base_capacity: 1,
@@ -89,7 +90,7 @@ fn instances(n: usize) -> Vec<String> {
 #[tokio::test]
 async fn a_group_is_born_empty_protected_and_tagged_for_ecs() {
     let replay = Replay::default().query("CreateAutoScalingGroup", "");
-    replay.auto_scaling().create_group("g", &shape(None), &owner()).await.unwrap();
+    replay.auto_scaling().create_group("g", &config(None), &owner()).await.unwrap();
     insta::assert_snapshot!(replay.sent()[0].form(), @r"
     Action=CreateAutoScalingGroup
     AutoScalingGroupName=g
@@ -116,8 +117,8 @@ async fn a_group_is_born_empty_protected_and_tagged_for_ecs() {
 #[tokio::test]
 async fn a_group_of_several_instance_types_gets_a_policy() {
     let replay = Replay::default().query("CreateAutoScalingGroup", "");
-    let shape = shape(Some(mixed(&["m6i.large", "m5.large"])));
-    replay.auto_scaling().create_group("g", &shape, &owner()).await.unwrap();
+    let config = config(Some(mixed_instances_policy(&["m6i.large", "m5.large"])));
+    replay.auto_scaling().create_group("g", &config, &owner()).await.unwrap();
     let form = replay.sent()[0].form();
     let of_policy: Vec<&str> = form.lines().filter(|line| line.starts_with("MixedInstancesPolicy")).collect();
     insta::assert_snapshot!(of_policy.join("\n"), @r"
@@ -137,7 +138,7 @@ async fn a_group_of_several_instance_types_gets_a_policy() {
 async fn an_update_never_touches_the_desired_capacity() {
     let replay = Replay::default().query("UpdateAutoScalingGroup", "").query("UpdateAutoScalingGroup", "");
     let client = replay.auto_scaling();
-    client.update_group("g", &shape(None)).await.unwrap();
+    client.update_group("g", &config(None)).await.unwrap();
     insta::assert_snapshot!(replay.sent()[0].form(), @r"
     Action=UpdateAutoScalingGroup
     AutoScalingGroupName=g
@@ -149,7 +150,7 @@ async fn an_update_never_touches_the_desired_capacity() {
     VPCZoneIdentifier=subnet-a,subnet-b
     Version=2011-01-01
     ");
-    client.update_group("g", &shape(Some(mixed(&[])))).await.unwrap();
+    client.update_group("g", &config(Some(mixed_instances_policy(&[])))).await.unwrap();
     let form = replay.sent()[1].form();
     assert!(!form.contains("DesiredCapacity"), "{form}");
     // An empty list is what takes the former instance types off the policy.
@@ -159,7 +160,7 @@ async fn an_update_never_touches_the_desired_capacity() {
 #[tokio::test]
 async fn emptying_a_group_is_the_one_write_of_its_desired_capacity() {
     let replay = Replay::default().query("UpdateAutoScalingGroup", "");
-    replay.auto_scaling().empty_group("g").await.unwrap();
+    replay.auto_scaling().scale_group_to_zero("g").await.unwrap();
     insta::assert_snapshot!(replay.sent()[0].form(), @r"
     Action=UpdateAutoScalingGroup
     AutoScalingGroupName=g
@@ -191,7 +192,7 @@ const GROUP: &str = "<AutoScalingGroups><member>
 async fn a_group_is_read_whole() {
     let replay = Replay::default().query("DescribeAutoScalingGroups", GROUP);
     let group = replay.auto_scaling().group("g").await.unwrap().unwrap();
-    assert_eq!(group.shape, GroupShape { min: 0, ..shape(None) });
+    assert_eq!(group.config, GroupConfig { min: 0, ..config(None) });
     assert_eq!((group.arn.as_str(), group.launch_template_name.as_deref()), ("arn:g", Some("runners")));
     assert!(group.is_being_deleted && group.protects_new_instances);
     assert_eq!(group.desired, 1);
@@ -218,8 +219,8 @@ async fn groups_are_found_by_both_tags_on_every_page() {
     let replay = Replay::default()
         .query("DescribeAutoScalingGroups", &format!("{foreign}<NextToken>n</NextToken>"))
         .query("DescribeAutoScalingGroups", GROUP);
-    let origin = Origin { stack_id: "stack".to_owned(), logical_id: "Runners".to_owned() };
-    assert_eq!(replay.auto_scaling().groups_of(&origin).await.unwrap(), ["g"]);
+    let stack_resource = StackResource { stack_id: "stack".to_owned(), logical_id: "Runners".to_owned() };
+    assert_eq!(replay.auto_scaling().groups_owned_by(&stack_resource).await.unwrap(), ["g"]);
     insta::assert_snapshot!(replay.sent()[1].form(), @r"
     Action=DescribeAutoScalingGroups
     Filters.member.1.Name=tag:github-runner-pool:stack-id
@@ -275,7 +276,7 @@ async fn deleting_what_is_gone_is_done() {
         .query_error("ValidationError", "No Lifecycle Hook found with name: x")
         .query_error("ValidationError", gone);
     let client = replay.auto_scaling();
-    client.empty_group("g").await.unwrap();
+    client.scale_group_to_zero("g").await.unwrap();
     client.delete_draining_hook("g").await.unwrap();
     client.delete_group("g").await.unwrap();
     let sent = replay.sent();
@@ -287,7 +288,7 @@ async fn deleting_what_is_gone_is_done() {
 async fn a_group_that_is_busy_is_a_conflict_and_not_deleted_twice() {
     let replay = Replay::default().query_error("ScalingActivityInProgress", "busy");
     let error = replay.auto_scaling().delete_group("g").await.unwrap_err();
-    assert_eq!(error.class(), Class::Conflict);
+    assert_eq!(error.kind(), ErrorKind::Conflict);
     assert_eq!(error.to_string(), "EC2 Auto Scaling DeleteAutoScalingGroup refused (ScalingActivityInProgress): busy");
 }
 
@@ -320,6 +321,6 @@ async fn tags_go_out_by_the_twenty_five_and_ecs_keeps_its_own() {
 #[tokio::test(start_paused = true)]
 async fn a_creation_with_an_unclear_outcome_is_not_repeated() {
     let replay = Replay::default().lost().query("CreateAutoScalingGroup", "");
-    let error = replay.auto_scaling().create_group("g", &shape(None), &owner()).await.unwrap_err();
-    assert_eq!((error.class(), replay.sent().len()), (Class::Unavailable, 1));
+    let error = replay.auto_scaling().create_group("g", &config(None), &owner()).await.unwrap_err();
+    assert_eq!((error.kind(), replay.sent().len()), (ErrorKind::Unavailable, 1));
 }

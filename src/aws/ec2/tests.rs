@@ -1,6 +1,6 @@
 use super::*;
-use crate::aws::replay::Replay;
-use crate::pool::refusal::Class;
+use crate::aws::test_http_client::Replay;
+use crate::pool::model::remote_error::ErrorKind;
 use crate::reconcile::ports::AutoScaling;
 
 fn types(names: &[&str]) -> String {
@@ -66,8 +66,8 @@ async fn what_cannot_be_read_is_an_error_and_never_an_empty_list() {
         .http(200, "not XML")
         .http(200, &types(&["m7i.large"]).replace("sizeInMiB", "size"));
     let client = replay.auto_scaling();
-    for wanted in [Class::Denied, Class::Unexpected, Class::Unexpected] {
+    for wanted in [ErrorKind::Denied, ErrorKind::Unexpected, ErrorKind::Unexpected] {
         let error = client.instance_types(&listed(&["m7i.large"])).await.unwrap_err();
-        assert_eq!(error.class(), wanted, "{error}");
+        assert_eq!(error.kind(), wanted, "{error}");
     }
 }

@@ -8,14 +8,14 @@
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{Attachment, CapacityProviderStrategyItem, Cluster, ClusterField, KeyValuePair};
 
-use super::super::classify::found;
+use super::super::errors::found;
 use super::{ECS, once, only_missing};
-use crate::pool::observed;
-use crate::pool::refusal::Class;
-use crate::reconcile::ports::{Call, CallError};
+use crate::pool::model::observed;
+use crate::pool::model::remote_error::ErrorKind;
+use crate::reconcile::ports::{RemoteCallError, RemoteResult};
 
 /// The cluster; a deleted one stays visible as INACTIVE for a while and is absent.
-pub(super) async fn describe(sdk: &Client, cluster: &str) -> Call<Option<Cluster>> {
+pub(super) async fn describe(sdk: &Client, cluster: &str) -> RemoteResult<Option<Cluster>> {
     const OPERATION: &str = "DescribeClusters";
     let call = sdk.describe_clusters().clusters(cluster).include(ClusterField::Attachments).send().await;
     let Some(answer) = found(call.map_err(|error| ECS.refused(OPERATION, error)))? else { return Ok(None) };
@@ -45,15 +45,19 @@ fn failed(attachment: &Attachment) -> Option<String> {
     Some(format!("{} ({})", attachment.r#type().unwrap_or("attachment"), details.join(", ")))
 }
 
-pub(super) async fn associate(sdk: &Client, cluster: &str, provider: &str) -> Call<()> {
+pub(super) async fn attach_provider(sdk: &Client, cluster: &str, provider: &str) -> RemoteResult<()> {
     change(sdk, cluster, |association| association.with(provider)).await
 }
 
-pub(super) async fn dissociate(sdk: &Client, cluster: &str, provider: &str) -> Call<()> {
+pub(super) async fn detach_provider(sdk: &Client, cluster: &str, provider: &str) -> RemoteResult<()> {
     change(sdk, cluster, |association| association.without(provider)).await
 }
 
-async fn change(sdk: &Client, cluster: &str, changed: impl FnOnce(Association) -> Option<Association>) -> Call<()> {
+async fn change(
+    sdk: &Client,
+    cluster: &str,
+    changed: impl FnOnce(Association) -> Option<Association>,
+) -> RemoteResult<()> {
     const OPERATION: &str = "PutClusterCapacityProviders";
     let Some(read) = describe(sdk, cluster).await? else {
         return Err(ECS.said("DescribeClusters", "MISSING", format_args!("there is no cluster {cluster}")));
@@ -70,9 +74,9 @@ async fn change(sdk: &Client, cluster: &str, changed: impl FnOnce(Association) -
 
 /// The cluster was there a moment ago, so a name that ECS does not find is that of a capacity provider: of one that is so
 /// new that not all of ECS knows it, or of one that has just gone. The list is as it was, and a new reading mends it.
-fn unless_the_cluster_is_gone(mut error: CallError) -> CallError {
-    if error.class() == Class::Missing && error.refusal.code.as_deref() != Some("ClusterNotFoundException") {
-        error.refusal.class = Class::Conflict;
+fn unless_the_cluster_is_gone(mut error: RemoteCallError) -> RemoteCallError {
+    if error.kind() == ErrorKind::NotFound && error.remote_error.code.as_deref() != Some("ClusterNotFoundException") {
+        error.remote_error.kind = ErrorKind::Conflict;
     }
     error
 }

@@ -5,10 +5,10 @@ use aws_sdk_ecs::types::{ContainerInstance, ContainerInstanceStatus, Resource};
 
 use super::super::convert::count;
 use super::{ECS, once, only_missing, refusal_of};
-use crate::pool::ec2::Room;
-use crate::pool::observed;
-use crate::pool::refusal::Class;
-use crate::reconcile::ports::Call;
+use crate::pool::model::ec2::Room;
+use crate::pool::model::observed;
+use crate::pool::model::remote_error::ErrorKind;
+use crate::reconcile::ports::RemoteResult;
 
 /// What `DescribeContainerInstances` takes at once.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeContainerInstances.html>
@@ -18,7 +18,7 @@ const READ_BATCH: usize = 100;
 const INSTANCE_TYPE: &str = "ecs.instance-type";
 
 /// Every container instance of the cluster: ECS filters by neither capacity provider nor EC2 instance.
-pub(super) async fn all(sdk: &Client, cluster: &str) -> Call<Vec<ContainerInstance>> {
+pub(super) async fn all(sdk: &Client, cluster: &str) -> RemoteResult<Vec<ContainerInstance>> {
     const OPERATION: &str = "DescribeContainerInstances";
     let list = sdk.list_container_instances().cluster(cluster).into_paginator().send();
     let pages = ECS.all_pages("ListContainerInstances", list).await?;
@@ -78,7 +78,7 @@ fn room(resources: &[Resource]) -> Option<Room> {
 /// ECS refuses an instance that is not ACTIVE, as one is that its managed draining is already taking away. That is no
 /// failure: an instance that stays as it is serves on until it is empty at another time.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateContainerInstancesState.html>
-pub(super) async fn drain(sdk: &Client, cluster: &str, instance: &str) -> Call<()> {
+pub(super) async fn drain(sdk: &Client, cluster: &str, instance: &str) -> RemoteResult<()> {
     const OPERATION: &str = "UpdateContainerInstancesState";
     let call = sdk
         .update_container_instances_state()
@@ -86,19 +86,21 @@ pub(super) async fn drain(sdk: &Client, cluster: &str, instance: &str) -> Call<(
         .container_instances(instance)
         .status(ContainerInstanceStatus::Draining);
     let answer = call.customize().config_override(once()).send().await;
-    let refusal = match answer.map_err(|error| ECS.refused(OPERATION, error)) {
+    let remote_error = match answer.map_err(|error| ECS.refused(OPERATION, error)) {
         Ok(answer) => answer.failures().first().map(|failure| refusal_of(OPERATION, failure)),
-        Err(error) if matches!(error.class(), Class::Missing | Class::Rejected | Class::Conflict) => Some(error),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Invalid | ErrorKind::Conflict) => {
+            Some(error)
+        }
         Err(error) => return Err(error),
     };
-    if let Some(refusal) = refusal {
-        tracing::info!(step = "drain_instance", passed_over = %refusal);
+    if let Some(remote_error) = remote_error {
+        tracing::info!(step = "drain_instance", passed_over = %remote_error);
     }
     Ok(())
 }
 
 /// By force: ECS does not deregister an instance whose agent is gone, and refuses while it still counts a task on it.
-pub(super) async fn deregister(sdk: &Client, cluster: &str, instance: &str) -> Call<()> {
+pub(super) async fn deregister(sdk: &Client, cluster: &str, instance: &str) -> RemoteResult<()> {
     let call = sdk.deregister_container_instance().cluster(cluster).container_instance(instance).force(true);
     let answer = call.customize().config_override(once()).send().await;
     answer.map(drop).map_err(|error| ECS.refused("DeregisterContainerInstance", error))

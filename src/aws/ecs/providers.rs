@@ -6,11 +6,11 @@ use aws_sdk_ecs::types::{
     ManagedScalingStatus, ManagedTerminationProtection,
 };
 
-use super::super::classify::found;
 use super::super::convert::{count, int};
+use super::super::errors::found;
 use super::{ECS, observed_tags, once, only_missing, tags};
-use crate::pool::observed::{CapacityProvider, ProviderShape, ProviderState};
-use crate::reconcile::ports::{Call, Tags};
+use crate::pool::model::observed::{CapacityProvider, ProviderConfig, ProviderState};
+use crate::reconcile::ports::{RemoteResult, Tags};
 
 /// ECS's default of `targetCapacity`, percent.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ManagedScaling.html>
@@ -18,7 +18,7 @@ const TARGET_CAPACITY_PERCENT: i32 = 100;
 /// ECS's default of `instanceWarmupPeriod`, seconds; same page.
 const INSTANCE_WARMUP_SECS: i32 = 300;
 
-pub(super) async fn describe(sdk: &Client, name: &str) -> Call<Option<CapacityProvider>> {
+pub(super) async fn describe(sdk: &Client, name: &str) -> RemoteResult<Option<CapacityProvider>> {
     const OPERATION: &str = "DescribeCapacityProviders";
     let call = sdk.describe_capacity_providers().capacity_providers(name).include(CapacityProviderField::Tags);
     let answer = call.send().await.map_err(|error| ECS.refused(OPERATION, error));
@@ -54,11 +54,11 @@ fn observed(provider: &aws_sdk_ecs::types::CapacityProvider) -> Option<CapacityP
         group_arn: group.map(|group| group.auto_scaling_group_arn().to_owned()),
         tags: observed_tags(provider.tags()),
         state,
-        shape: shape(group),
+        config: config(group),
     })
 }
 
-fn shape(group: Option<&AutoScalingGroupProvider>) -> ProviderShape {
+fn config(group: Option<&AutoScalingGroupProvider>) -> ProviderConfig {
     let scaling = group.and_then(AutoScalingGroupProvider::managed_scaling);
     let is_on = scaling.is_some_and(|scaling| scaling.status() == Some(&ManagedScalingStatus::Enabled));
     let target = scaling.and_then(ManagedScaling::target_capacity).unwrap_or(TARGET_CAPACITY_PERCENT);
@@ -67,7 +67,7 @@ fn shape(group: Option<&AutoScalingGroupProvider>) -> ProviderShape {
     // On by default where ECS does not say.
     let is_not_draining =
         |group: &AutoScalingGroupProvider| group.managed_draining() == Some(&ManagedDraining::Disabled);
-    ProviderShape {
+    ProviderConfig {
         target_capacity_percent: is_on.then(|| count(target)),
         instance_warmup_secs: count(warmup),
         protects_from_termination: protection == Some(&ManagedTerminationProtection::Enabled),
@@ -79,15 +79,15 @@ pub(super) async fn create(
     sdk: &Client,
     name: &str,
     group_arn: &str,
-    shape: &ProviderShape,
+    config: &ProviderConfig,
     tagged: &Tags,
-) -> Call<()> {
+) -> RemoteResult<()> {
     const OPERATION: &str = "CreateCapacityProvider";
     let group = AutoScalingGroupProvider::builder()
         .auto_scaling_group_arn(group_arn)
-        .managed_scaling(managed_scaling(shape))
-        .managed_termination_protection(termination_protection(shape))
-        .managed_draining(draining(shape))
+        .managed_scaling(managed_scaling(config))
+        .managed_termination_protection(termination_protection(config))
+        .managed_draining(draining(config))
         .build();
     let group = ECS.built(OPERATION, group)?;
     let call =
@@ -96,42 +96,42 @@ pub(super) async fn create(
     answer.map(drop).map_err(|error| ECS.refused(OPERATION, error))
 }
 
-pub(super) async fn update(sdk: &Client, name: &str, shape: &ProviderShape) -> Call<()> {
+pub(super) async fn update(sdk: &Client, name: &str, config: &ProviderConfig) -> RemoteResult<()> {
     let group = AutoScalingGroupProviderUpdate::builder()
-        .managed_scaling(managed_scaling(shape))
-        .managed_termination_protection(termination_protection(shape))
-        .managed_draining(draining(shape))
+        .managed_scaling(managed_scaling(config))
+        .managed_termination_protection(termination_protection(config))
+        .managed_draining(draining(config))
         .build();
     let call = sdk.update_capacity_provider().name(name).auto_scaling_group_provider(group);
     let answer = call.customize().config_override(once()).send().await;
     answer.map(drop).map_err(|error| ECS.refused("UpdateCapacityProvider", error))
 }
 
-pub(super) async fn delete(sdk: &Client, name: &str) -> Call<()> {
+pub(super) async fn delete(sdk: &Client, name: &str) -> RemoteResult<()> {
     let call = sdk.delete_capacity_provider().capacity_provider(name);
     let answer = call.customize().config_override(once()).send().await;
     answer.map(drop).map_err(|error| ECS.refused("DeleteCapacityProvider", error))
 }
 
-fn managed_scaling(shape: &ProviderShape) -> ManagedScaling {
-    let scaling = ManagedScaling::builder().instance_warmup_period(int(shape.instance_warmup_secs));
-    match shape.target_capacity_percent {
+fn managed_scaling(config: &ProviderConfig) -> ManagedScaling {
+    let scaling = ManagedScaling::builder().instance_warmup_period(int(config.instance_warmup_secs));
+    match config.target_capacity_percent {
         Some(percent) => scaling.status(ManagedScalingStatus::Enabled).target_capacity(int(percent)),
         None => scaling.status(ManagedScalingStatus::Disabled),
     }
     .build()
 }
 
-fn termination_protection(shape: &ProviderShape) -> ManagedTerminationProtection {
-    if shape.protects_from_termination {
+fn termination_protection(config: &ProviderConfig) -> ManagedTerminationProtection {
+    if config.protects_from_termination {
         ManagedTerminationProtection::Enabled
     } else {
         ManagedTerminationProtection::Disabled
     }
 }
 
-fn draining(shape: &ProviderShape) -> ManagedDraining {
-    if shape.drains { ManagedDraining::Enabled } else { ManagedDraining::Disabled }
+fn draining(config: &ProviderConfig) -> ManagedDraining {
+    if config.drains { ManagedDraining::Enabled } else { ManagedDraining::Disabled }
 }
 
 #[cfg(test)]
@@ -176,14 +176,14 @@ mod tests {
 
     #[test]
     fn a_shape_that_is_written_is_read_back_the_same() {
-        for shape in [
-            ProviderShape {
+        for config in [
+            ProviderConfig {
                 target_capacity_percent: Some(80),
                 instance_warmup_secs: 60,
                 protects_from_termination: true,
                 drains: true,
             },
-            ProviderShape {
+            ProviderConfig {
                 target_capacity_percent: None,
                 instance_warmup_secs: 300,
                 protects_from_termination: false,
@@ -192,10 +192,10 @@ mod tests {
         ] {
             let group = AutoScalingGroupProvider::builder()
                 .auto_scaling_group_arn("arn")
-                .managed_scaling(managed_scaling(&shape))
-                .managed_termination_protection(termination_protection(&shape))
-                .managed_draining(draining(&shape));
-            assert_eq!(super::shape(Some(&group.build().unwrap())), shape);
+                .managed_scaling(managed_scaling(&config))
+                .managed_termination_protection(termination_protection(&config))
+                .managed_draining(draining(&config));
+            assert_eq!(super::config(Some(&group.build().unwrap())), config);
         }
     }
 
@@ -203,7 +203,7 @@ mod tests {
     fn a_provider_without_a_group_is_seen_as_such() {
         let fargate = observed(&Sdk::builder().name("FARGATE").status("ACTIVE".into()).build()).unwrap();
         assert_eq!(
-            (fargate.group_arn, fargate.shape.target_capacity_percent, fargate.shape.drains),
+            (fargate.group_arn, fargate.config.target_capacity_percent, fargate.config.drains),
             (None, None, false)
         );
     }

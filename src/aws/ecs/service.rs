@@ -7,14 +7,15 @@ use aws_sdk_ecs::types::{
     SchedulingStrategy, Service, ServiceField,
 };
 
-use super::super::classify::found;
 use super::super::convert::{count, int, moment};
+use super::super::errors::found;
 use super::{ECS, observed_tags, once, only_missing, tags};
-use crate::pool::identity::PhysicalId;
-use crate::pool::observed::{self, EVENTS_MAX, Rollout, ServiceEvent, ServiceShape, ServiceState};
-use crate::reconcile::ports::{Call, Tags};
+use crate::pool::model::identity::PhysicalId;
+use crate::pool::model::observed;
+use crate::pool::model::observed::{EVENTS_MAX, RolloutState, ServiceConfig, ServiceEvent, ServiceState};
+use crate::reconcile::ports::{RemoteResult, Tags};
 
-pub(super) async fn describe(sdk: &Client, cluster: &str, id: &PhysicalId) -> Call<Option<observed::Service>> {
+pub(super) async fn describe(sdk: &Client, cluster: &str, id: &PhysicalId) -> RemoteResult<Option<observed::Service>> {
     const OPERATION: &str = "DescribeServices";
     let call = sdk.describe_services().cluster(cluster).services(id.as_str()).include(ServiceField::Tags);
     let answer = call.send().await.map_err(|error| ECS.refused(OPERATION, error));
@@ -35,7 +36,7 @@ fn observed(service: &Service) -> observed::Service {
             Some("INACTIVE") => ServiceState::Inactive,
             _ => ServiceState::Active,
         },
-        shape: shape(service),
+        config: config(service),
         running: count(service.running_count()),
         pending: count(service.pending_count()),
         deployments: service.deployments().iter().map(deployment).collect(),
@@ -44,12 +45,12 @@ fn observed(service: &Service) -> observed::Service {
     }
 }
 
-fn shape(service: &Service) -> ServiceShape {
+fn config(service: &Service) -> ServiceConfig {
     let is_distinct =
         |constraint: &PlacementConstraint| constraint.r#type() == Some(&PlacementConstraintType::DistinctInstance);
     let configuration = service.deployment_configuration();
     let percent = |percent: Option<i32>| percent.map_or(0, count);
-    ServiceShape {
+    ServiceConfig {
         task_definition: service.task_definition().unwrap_or_default().to_owned(),
         desired_count: count(service.desired_count()),
         capacity_provider: match service.capacity_provider_strategy() {
@@ -59,10 +60,10 @@ fn shape(service: &Service) -> ServiceShape {
         distinct_instances: service.placement_constraints().iter().any(is_distinct),
         maximum_percent: percent(configuration.and_then(DeploymentConfiguration::maximum_percent)),
         minimum_healthy_percent: percent(configuration.and_then(DeploymentConfiguration::minimum_healthy_percent)),
-        breaks_circuit_without_rollback: configuration
+        circuit_breaker_without_rollback: configuration
             .and_then(DeploymentConfiguration::deployment_circuit_breaker)
             .is_some_and(|breaker| breaker.enable() && !breaker.rollback()),
-        rebalances_zones: service.availability_zone_rebalancing() == Some(&AvailabilityZoneRebalancing::Enabled),
+        az_rebalancing: service.availability_zone_rebalancing() == Some(&AvailabilityZoneRebalancing::Enabled),
     }
 }
 
@@ -76,11 +77,11 @@ fn deployment(deployment: &Deployment) -> observed::Deployment {
         desired: count(deployment.desired_count()),
         failed: count(deployment.failed_tasks()),
         rollout: if deployment.rollout_state() == Some(&DeploymentRolloutState::Failed) {
-            Rollout::Failed(reason())
+            RolloutState::Failed(reason())
         } else if deployment.rollout_state() == Some(&DeploymentRolloutState::Completed) {
-            Rollout::Completed
+            RolloutState::Completed
         } else {
-            Rollout::InProgress
+            RolloutState::InProgress
         },
     }
 }
@@ -89,10 +90,10 @@ pub(super) async fn create(
     sdk: &Client,
     cluster: &str,
     id: &PhysicalId,
-    shape: &ServiceShape,
+    config: &ServiceConfig,
     tagged: &Tags,
     token: &str,
-) -> Call<()> {
+) -> RemoteResult<()> {
     const OPERATION: &str = "CreateService";
     let call = sdk
         .create_service()
@@ -100,13 +101,13 @@ pub(super) async fn create(
         .service_name(id.as_str())
         .client_token(token)
         .scheduling_strategy(SchedulingStrategy::Replica)
-        .task_definition(&shape.task_definition)
-        .desired_count(int(shape.desired_count))
-        .set_capacity_provider_strategy(strategy(OPERATION, shape)?)
-        .set_placement_constraints(Some(constraints(shape)))
-        .deployment_configuration(deployment_configuration(shape))
+        .task_definition(&config.task_definition)
+        .desired_count(int(config.desired_count))
+        .set_capacity_provider_strategy(strategy(OPERATION, config)?)
+        .set_placement_constraints(Some(constraints(config)))
+        .deployment_configuration(deployment_configuration(config))
         // Left out, it would be on, and it stops tasks.
-        .availability_zone_rebalancing(rebalancing(shape))
+        .availability_zone_rebalancing(rebalancing(config))
         // From the service: its tags change in place, a revision's need another revision.
         .enable_ecs_managed_tags(true)
         .propagate_tags(PropagateTags::Service)
@@ -121,23 +122,23 @@ pub(super) async fn create(
 /// Never with `forceNewDeployment`: another task definition starts a deployment by itself, nothing else here needs one,
 /// and a forced one replaces tasks that work. A strategy that somebody else changed is therefore refused by ECS, in its
 /// own words, and not mended behind running jobs.
-pub(super) async fn update(sdk: &Client, cluster: &str, id: &PhysicalId, shape: &ServiceShape) -> Call<()> {
+pub(super) async fn update(sdk: &Client, cluster: &str, id: &PhysicalId, config: &ServiceConfig) -> RemoteResult<()> {
     const OPERATION: &str = "UpdateService";
     let call = sdk
         .update_service()
         .cluster(cluster)
         .service(id.as_str())
-        .task_definition(&shape.task_definition)
-        .desired_count(int(shape.desired_count))
-        .set_capacity_provider_strategy(strategy(OPERATION, shape)?)
-        .set_placement_constraints(Some(constraints(shape)))
-        .deployment_configuration(deployment_configuration(shape))
-        .availability_zone_rebalancing(rebalancing(shape));
+        .task_definition(&config.task_definition)
+        .desired_count(int(config.desired_count))
+        .set_capacity_provider_strategy(strategy(OPERATION, config)?)
+        .set_placement_constraints(Some(constraints(config)))
+        .deployment_configuration(deployment_configuration(config))
+        .availability_zone_rebalancing(rebalancing(config));
     let answer = call.customize().config_override(once()).send().await;
     answer.map(drop).map_err(|error| ECS.refused(OPERATION, error))
 }
 
-pub(super) async fn lower_to_zero(sdk: &Client, cluster: &str, id: &PhysicalId) -> Call<()> {
+pub(super) async fn lower_to_zero(sdk: &Client, cluster: &str, id: &PhysicalId) -> RemoteResult<()> {
     let call = sdk
         .update_service()
         .cluster(cluster)
@@ -148,7 +149,7 @@ pub(super) async fn lower_to_zero(sdk: &Client, cluster: &str, id: &PhysicalId) 
     answer.map(drop).map_err(|error| ECS.refused("UpdateService", error))
 }
 
-pub(super) async fn delete(sdk: &Client, cluster: &str, id: &PhysicalId) -> Call<()> {
+pub(super) async fn delete(sdk: &Client, cluster: &str, id: &PhysicalId) -> RemoteResult<()> {
     // Without force ECS refuses while the service is above zero, which is what keeps jobs alive here.
     let call = sdk.delete_service().cluster(cluster).service(id.as_str()).force(false);
     let answer = call.customize().config_override(once()).send().await;
@@ -156,31 +157,31 @@ pub(super) async fn delete(sdk: &Client, cluster: &str, id: &PhysicalId) -> Call
 }
 
 /// Left out for a shape without a provider: an empty list would take the service to the launch type.
-fn strategy(operation: &str, shape: &ServiceShape) -> Call<Option<Vec<CapacityProviderStrategyItem>>> {
-    let Some(provider) = &shape.capacity_provider else { return Ok(None) };
+fn strategy(operation: &str, config: &ServiceConfig) -> RemoteResult<Option<Vec<CapacityProviderStrategyItem>>> {
+    let Some(provider) = &config.capacity_provider else { return Ok(None) };
     // The weight's default is 0, with which nothing is ever placed.
     let item = CapacityProviderStrategyItem::builder().capacity_provider(provider).weight(1).build();
     Ok(Some(vec![ECS.built(operation, item)?]))
 }
 
 /// Empty is a value: it removes the constraint that was there.
-fn constraints(shape: &ServiceShape) -> Vec<PlacementConstraint> {
+fn constraints(config: &ServiceConfig) -> Vec<PlacementConstraint> {
     let distinct = || PlacementConstraint::builder().r#type(PlacementConstraintType::DistinctInstance).build();
-    shape.distinct_instances.then(distinct).into_iter().collect()
+    config.distinct_instances.then(distinct).into_iter().collect()
 }
 
-fn deployment_configuration(shape: &ServiceShape) -> DeploymentConfiguration {
+fn deployment_configuration(config: &ServiceConfig) -> DeploymentConfiguration {
     // A rollback by ECS would be a second deployment against tasks that are protected; CloudFormation rolls back.
-    let breaker = DeploymentCircuitBreaker::builder().enable(shape.breaks_circuit_without_rollback).rollback(false);
+    let breaker = DeploymentCircuitBreaker::builder().enable(config.circuit_breaker_without_rollback).rollback(false);
     DeploymentConfiguration::builder()
         .deployment_circuit_breaker(breaker.build())
-        .maximum_percent(int(shape.maximum_percent))
-        .minimum_healthy_percent(int(shape.minimum_healthy_percent))
+        .maximum_percent(int(config.maximum_percent))
+        .minimum_healthy_percent(int(config.minimum_healthy_percent))
         .build()
 }
 
-fn rebalancing(shape: &ServiceShape) -> AvailabilityZoneRebalancing {
-    if shape.rebalances_zones { AvailabilityZoneRebalancing::Enabled } else { AvailabilityZoneRebalancing::Disabled }
+fn rebalancing(config: &ServiceConfig) -> AvailabilityZoneRebalancing {
+    if config.az_rebalancing { AvailabilityZoneRebalancing::Enabled } else { AvailabilityZoneRebalancing::Disabled }
 }
 
 #[cfg(test)]
@@ -194,26 +195,26 @@ mod tests {
         fn a_shape_that_is_written_is_read_back_the_same(
             (desired_count, maximum_percent, minimum_healthy_percent) in (0..5000_u32, 100..300_u32, 0..=100_u32),
             capacity_provider in proptest::option::of("ghr-[a-z]{1,8}"),
-            (distinct_instances, breaks_circuit_without_rollback, rebalances_zones) in any::<(bool, bool, bool)>(),
+            (distinct_instances, circuit_breaker_without_rollback, az_rebalancing) in any::<(bool, bool, bool)>(),
         ) {
-            let shape = ServiceShape {
+            let config = ServiceConfig {
                 task_definition: "arn:aws:ecs:eu-west-1:1:task-definition/ghr:1".to_owned(),
                 desired_count,
                 capacity_provider,
                 distinct_instances,
                 maximum_percent,
                 minimum_healthy_percent,
-                breaks_circuit_without_rollback,
-                rebalances_zones,
+                circuit_breaker_without_rollback,
+                az_rebalancing,
             };
             let service = Service::builder()
-                .task_definition(&shape.task_definition)
-                .desired_count(int(shape.desired_count))
-                .set_capacity_provider_strategy(strategy("test", &shape).unwrap())
-                .set_placement_constraints(Some(constraints(&shape)))
-                .deployment_configuration(deployment_configuration(&shape))
-                .availability_zone_rebalancing(rebalancing(&shape));
-            prop_assert_eq!(super::shape(&service.build()), shape);
+                .task_definition(&config.task_definition)
+                .desired_count(int(config.desired_count))
+                .set_capacity_provider_strategy(strategy("test", &config).unwrap())
+                .set_placement_constraints(Some(constraints(&config)))
+                .deployment_configuration(deployment_configuration(&config))
+                .availability_zone_rebalancing(rebalancing(&config));
+            prop_assert_eq!(super::config(&service.build()), config);
         }
     }
 
@@ -223,7 +224,7 @@ mod tests {
             |weight| CapacityProviderStrategyItem::builder().capacity_provider("a").weight(weight).build().unwrap();
         for strategy in [vec![], vec![item(0)], vec![item(1), item(1)]] {
             let service = Service::builder().set_capacity_provider_strategy(Some(strategy)).build();
-            assert_eq!(shape(&service).capacity_provider, None);
+            assert_eq!(config(&service).capacity_provider, None);
         }
     }
 }

@@ -7,14 +7,14 @@ use aws_sdk_ecs::types::{
     VersionConsistency, Volume,
 };
 
-use super::super::classify::{done_if_missing, found};
 use super::super::convert::int;
+use super::super::errors::{done_if_missing, found};
 use super::{ECS, observed_tags, once, only_missing, tags};
-use crate::pool::identity::PhysicalId;
-use crate::pool::observed::TaskDefinition;
-use crate::pool::runner_log::LogPlace;
-use crate::pool::task_definition::{CONTAINER, RECORD_LABEL, TaskDefinitionContent};
-use crate::reconcile::ports::{Call, Tags};
+use crate::pool::model::identity::PhysicalId;
+use crate::pool::model::observed::TaskDefinition;
+use crate::pool::model::runner_log::LogPlace;
+use crate::pool::model::task_definition::{CONTAINER, METADATA_LABEL, TaskDefinitionContent};
+use crate::reconcile::ports::{RemoteResult, Tags};
 
 /// What `DeleteTaskDefinitions` takes at once.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeleteTaskDefinitions.html>
@@ -28,7 +28,7 @@ const LOG_MODE: &str = "non-blocking";
 const LOG_BUFFER: &str = "10m";
 
 /// One revision by its ARN, or the newest ACTIVE one of a family by its name; `None` if it is not ACTIVE.
-pub(super) async fn describe(sdk: &Client, revision_or_family: &str) -> Call<Option<TaskDefinition>> {
+pub(super) async fn describe(sdk: &Client, revision_or_family: &str) -> RemoteResult<Option<TaskDefinition>> {
     let call = sdk.describe_task_definition().task_definition(revision_or_family).include(TaskDefinitionField::Tags);
     let answer = call.send().await.map_err(|error| ECS.refused("DescribeTaskDefinition", error));
     let Some(answer) = found(answer)? else { return Ok(None) };
@@ -41,12 +41,12 @@ pub(super) async fn describe(sdk: &Client, revision_or_family: &str) -> Call<Opt
     Ok(Some(TaskDefinition {
         arn: revision.task_definition_arn().unwrap_or_default().to_owned(),
         tags: observed_tags(answer.tags()),
-        record: labels.and_then(|labels| labels.get(RECORD_LABEL)).cloned(),
+        metadata: labels.and_then(|labels| labels.get(METADATA_LABEL)).cloned(),
     }))
 }
 
 /// Where the container of a revision writes, whether or not the revision is still ACTIVE: its tasks run on either way.
-pub(super) async fn log_place(sdk: &Client, revision: &str) -> Call<Option<LogPlace>> {
+pub(super) async fn log_place(sdk: &Client, revision: &str) -> RemoteResult<Option<LogPlace>> {
     let answer = sdk.describe_task_definition().task_definition(revision).send().await;
     let Some(answer) = found(answer.map_err(|error| ECS.refused("DescribeTaskDefinition", error)))? else {
         return Ok(None);
@@ -56,7 +56,7 @@ pub(super) async fn log_place(sdk: &Client, revision: &str) -> Call<Option<LogPl
     Ok(runner.and_then(ContainerDefinition::log_configuration).and_then(awslogs))
 }
 
-pub(super) async fn active(sdk: &Client, id: &PhysicalId) -> Call<Vec<String>> {
+pub(super) async fn active(sdk: &Client, id: &PhysicalId) -> RemoteResult<Vec<String>> {
     let call = sdk.list_task_definitions().family_prefix(id.as_str()).status(TaskDefinitionStatus::Active);
     let pages = ECS.all_pages("ListTaskDefinitions", call.into_paginator().send()).await?;
     let arns = pages.into_iter().flat_map(|page| page.task_definition_arns.unwrap_or_default());
@@ -69,7 +69,7 @@ fn family(arn: &str) -> Option<&str> {
     arn.split_once('/')?.1.split(':').next()
 }
 
-pub(super) async fn families(sdk: &Client, stem: &str) -> Call<Vec<String>> {
+pub(super) async fn families_with_prefix(sdk: &Client, stem: &str) -> RemoteResult<Vec<String>> {
     let call = sdk.list_task_definition_families().family_prefix(stem).status(TaskDefinitionFamilyStatus::Active);
     let pages = ECS.all_pages("ListTaskDefinitionFamilies", call.into_paginator().send()).await?;
     Ok(pages.into_iter().flat_map(|page| page.families.unwrap_or_default()).collect())
@@ -81,7 +81,7 @@ pub(super) async fn register(
     id: &PhysicalId,
     content: &TaskDefinitionContent,
     tagged: &Tags,
-) -> Call<String> {
+) -> RemoteResult<String> {
     const OPERATION: &str = "RegisterTaskDefinition";
     let call = sdk
         .register_task_definition()
@@ -102,11 +102,11 @@ pub(super) async fn register(
     }
 }
 
-fn container(region: &str, content: &TaskDefinitionContent) -> Call<ContainerDefinition> {
+fn container(region: &str, content: &TaskDefinitionContent) -> RemoteResult<ContainerDefinition> {
     let consistency =
         if content.resolves_image_once { VersionConsistency::Enabled } else { VersionConsistency::Disabled };
     let variable = |(name, value): (&String, &String)| KeyValuePair::builder().name(name).value(value).build();
-    let mount = |volume: &crate::pool::task_definition::Volume| {
+    let mount = |volume: &crate::pool::model::task_definition::Volume| {
         MountPoint::builder().source_volume(&volume.name).container_path(&volume.path).read_only(false).build()
     };
     let mut container = ContainerDefinition::builder()
@@ -122,7 +122,7 @@ fn container(region: &str, content: &TaskDefinitionContent) -> Call<ContainerDef
         .readonly_root_filesystem(content.readonly_root_filesystem)
         .stop_timeout(i32::try_from(content.stop_timeout_secs).unwrap_or(i32::MAX))
         .set_environment(Some(content.environment.iter().map(variable).collect()))
-        .set_secrets(Some(content.secrets.iter().map(secret).collect::<Call<_>>()?))
+        .set_secrets(Some(content.secrets.iter().map(secret).collect::<RemoteResult<_>>()?))
         .set_mount_points(Some(content.volumes.iter().map(mount).collect()));
     for (name, value) in &content.docker_labels {
         container = container.docker_labels(name, value);
@@ -133,15 +133,15 @@ fn container(region: &str, content: &TaskDefinitionContent) -> Call<ContainerDef
     Ok(container.build())
 }
 
-fn repository_credentials(parameter: &str) -> Call<RepositoryCredentials> {
+fn repository_credentials(parameter: &str) -> RemoteResult<RepositoryCredentials> {
     ECS.built("RegisterTaskDefinition", RepositoryCredentials::builder().credentials_parameter(parameter).build())
 }
 
-fn secret((name, from): (&String, &String)) -> Call<Secret> {
+fn secret((name, from): (&String, &String)) -> RemoteResult<Secret> {
     ECS.built("RegisterTaskDefinition", Secret::builder().name(name).value_from(from).build())
 }
 
-fn log_configuration(region: &str, group: &str, prefix: &str) -> Call<LogConfiguration> {
+fn log_configuration(region: &str, group: &str, prefix: &str) -> RemoteResult<LogConfiguration> {
     let driver = LogConfiguration::builder()
         .log_driver(LogDriver::Awslogs)
         .options("awslogs-region", region)
@@ -159,14 +159,14 @@ fn awslogs(configuration: &LogConfiguration) -> Option<LogPlace> {
     Some(LogPlace { group: option("awslogs-group")?, stream_prefix: option("awslogs-stream-prefix")? })
 }
 
-fn volume(volume: &crate::pool::task_definition::Volume) -> Volume {
+fn volume(volume: &crate::pool::model::task_definition::Volume) -> Volume {
     let host = HostVolumeProperties::builder().source_path(&volume.path).build();
     Volume::builder().name(&volume.name).host(host).build()
 }
 
 /// A batch is deregistered and deleted before the next is begun: a revision that is deregistered only is INACTIVE, and
 /// [`active`] does not show it any more.
-pub(super) async fn delete(sdk: &Client, arns: &[String]) -> Call<()> {
+pub(super) async fn delete(sdk: &Client, arns: &[String]) -> RemoteResult<()> {
     const OPERATION: &str = "DeleteTaskDefinitions";
     for batch in arns.chunks(DELETE_BATCH) {
         for arn in batch {

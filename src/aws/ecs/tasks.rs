@@ -7,14 +7,15 @@ use aws_sdk_ecs::operation::update_task_protection::UpdateTaskProtectionOutput;
 use aws_sdk_ecs::types::{Container, DesiredStatus, Task};
 use futures_util::future::try_join;
 
-use super::super::classify::found;
 use super::super::convert::moment;
+use super::super::errors::found;
 use super::{ECS, once, only_missing};
-use crate::pool::identity::PhysicalId;
-use crate::pool::observed::{self, Protection, TaskEnding, TaskPhase};
-use crate::pool::task_definition::CONTAINER;
-use crate::pool::time::Timestamp;
-use crate::reconcile::ports::Call;
+use crate::pool::model::identity::PhysicalId;
+use crate::pool::model::observed;
+use crate::pool::model::observed::{Protection, StopInfo, TaskPhase};
+use crate::pool::model::task_definition::CONTAINER;
+use crate::pool::model::time::Timestamp;
+use crate::reconcile::ports::RemoteResult;
 
 /// What `DescribeTasks` and `GetTaskProtection` take at once.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html>
@@ -28,7 +29,7 @@ const PROTECTION_MINUTES: i32 = 2880;
 const REASON_CHARS_MAX: usize = 255;
 
 /// Both lists: the default one leaves out tasks that were told to stop and still run.
-pub(super) async fn all(sdk: &Client, cluster: &str, id: &PhysicalId) -> Call<Vec<observed::Task>> {
+pub(super) async fn all(sdk: &Client, cluster: &str, id: &PhysicalId) -> RemoteResult<Vec<observed::Task>> {
     let (running, stopping) =
         try_join(list(sdk, cluster, id, DesiredStatus::Running), list(sdk, cluster, id, DesiredStatus::Stopped))
             .await?;
@@ -41,12 +42,12 @@ pub(super) async fn beside(
     cluster: &str,
     id: &PhysicalId,
     known: Vec<String>,
-) -> Call<Vec<observed::Task>> {
+) -> RemoteResult<Vec<observed::Task>> {
     let running = list(sdk, cluster, id, DesiredStatus::Running).await?;
     describe(sdk, cluster, [running, known].concat()).await
 }
 
-async fn describe(sdk: &Client, cluster: &str, mut arns: Vec<String>) -> Call<Vec<observed::Task>> {
+async fn describe(sdk: &Client, cluster: &str, mut arns: Vec<String>) -> RemoteResult<Vec<observed::Task>> {
     const OPERATION: &str = "DescribeTasks";
     // A task that was told to stop between two lists is in both.
     arns.sort_unstable();
@@ -61,7 +62,7 @@ async fn describe(sdk: &Client, cluster: &str, mut arns: Vec<String>) -> Call<Ve
     Ok(tasks)
 }
 
-async fn list(sdk: &Client, cluster: &str, id: &PhysicalId, desired: DesiredStatus) -> Call<Vec<String>> {
+async fn list(sdk: &Client, cluster: &str, id: &PhysicalId, desired: DesiredStatus) -> RemoteResult<Vec<String>> {
     let call = sdk.list_tasks().cluster(cluster).family(id.as_str()).desired_status(desired);
     let pages = ECS.all_pages("ListTasks", call.into_paginator().send()).await?;
     Ok(pages.into_iter().flat_map(|page| page.task_arns.unwrap_or_default()).collect())
@@ -69,15 +70,15 @@ async fn list(sdk: &Client, cluster: &str, id: &PhysicalId, desired: DesiredStat
 
 fn observed(task: &Task) -> Option<observed::Task> {
     let container = runner(task);
-    let is_told_to_stop = task.desired_status() == Some("STOPPED");
-    let phase = phase(task.last_status(), is_told_to_stop);
+    let desired_stopped = task.desired_status() == Some("STOPPED");
+    let phase = phase(task.last_status(), desired_stopped);
     Some(observed::Task {
         arn: task.task_arn()?.to_owned(),
         task_definition: task.task_definition_arn().unwrap_or_default().to_owned(),
         group: task.group().unwrap_or_default().to_owned(),
         started_by: task.started_by().map(str::to_owned),
         phase,
-        is_told_to_stop,
+        desired_stopped,
         protection: Protection::Unknown,
         runtime_id: container.and_then(Container::runtime_id).filter(|id| !id.is_empty()).map(str::to_owned),
         container_instance_arn: task.container_instance_arn().map(str::to_owned),
@@ -90,21 +91,21 @@ fn runner(task: &Task) -> Option<&Container> {
     task.containers().iter().find(|container| container.name() == Some(CONTAINER))
 }
 
-fn phase(last_status: Option<&str>, is_told_to_stop: bool) -> TaskPhase {
+fn phase(last_status: Option<&str>, desired_stopped: bool) -> TaskPhase {
     match last_status {
         Some("PROVISIONING" | "PENDING" | "ACTIVATING") => TaskPhase::Starting,
         Some("RUNNING") => TaskPhase::Running,
         Some("DEACTIVATING" | "STOPPING" | "DEPROVISIONING") => TaskPhase::Stopping,
         Some("STOPPED" | "DELETED") => TaskPhase::Stopped,
         // A status that is new to us may hide a working container.
-        _ if is_told_to_stop => TaskPhase::Stopping,
+        _ if desired_stopped => TaskPhase::Stopping,
         _ => TaskPhase::Running,
     }
 }
 
-fn ending(task: &Task, container: Option<&Container>) -> TaskEnding {
+fn ending(task: &Task, container: Option<&Container>) -> StopInfo {
     let of_task = task.stopped_reason().unwrap_or("ECS gives no reason");
-    TaskEnding {
+    StopInfo {
         reason: match container.and_then(Container::reason) {
             // ECS often says the container's reason for the task as well.
             Some(of_container) if !of_task.contains(of_container) => format!("{of_task}: {of_container}"),
@@ -115,7 +116,11 @@ fn ending(task: &Task, container: Option<&Container>) -> TaskEnding {
     }
 }
 
-pub(super) async fn protections(sdk: &Client, cluster: &str, tasks: &[String]) -> Call<BTreeMap<String, Protection>> {
+pub(super) async fn protections(
+    sdk: &Client,
+    cluster: &str,
+    tasks: &[String],
+) -> RemoteResult<BTreeMap<String, Protection>> {
     let mut protections = BTreeMap::new();
     for batch in tasks.chunks(READ_BATCH) {
         let call = sdk.get_task_protection().cluster(cluster).set_tasks(Some(batch.to_vec()));
@@ -133,9 +138,9 @@ pub(super) async fn protections(sdk: &Client, cluster: &str, tasks: &[String]) -
 
 /// The tasks that stay unprotected. A refused call is an error even for a missing cluster: no caller may take a task
 /// for protected that is not.
-pub(super) async fn protect(sdk: &Client, cluster: &str, tasks: &[String]) -> Call<BTreeMap<String, String>> {
+pub(super) async fn protect(sdk: &Client, cluster: &str, tasks: &[String]) -> RemoteResult<BTreeMap<String, String>> {
     const OPERATION: &str = "UpdateTaskProtection";
-    let mut unprotected = BTreeMap::new();
+    let mut ensure_tasks_protected = BTreeMap::new();
     for batch in tasks.chunks(PROTECT_BATCH) {
         let call = sdk
             .update_task_protection()
@@ -152,15 +157,15 @@ pub(super) async fn protect(sdk: &Client, cluster: &str, tasks: &[String]) -> Ca
             }
             let Some(arn) = failure.arn() else { return Err(super::refusal_of(OPERATION, failure)) };
             let said = failure.detail().map_or_else(|| reason.to_owned(), |detail| format!("{reason}: {detail}"));
-            unprotected.insert(arn.to_owned(), said);
+            ensure_tasks_protected.insert(arn.to_owned(), said);
         }
     }
-    Ok(unprotected)
+    Ok(ensure_tasks_protected)
 }
 
 /// What ECS passes over is no refusal: a task that ended a moment ago is none of a service any more, or is not found. If
 /// one still runs, the next look shows its protection.
-pub(super) async fn unprotect(sdk: &Client, cluster: &str, tasks: &[String]) -> Call<()> {
+pub(super) async fn unprotect(sdk: &Client, cluster: &str, tasks: &[String]) -> RemoteResult<()> {
     const OPERATION: &str = "UpdateTaskProtection";
     for batch in tasks.chunks(PROTECT_BATCH) {
         let call =
@@ -174,7 +179,7 @@ pub(super) async fn unprotect(sdk: &Client, cluster: &str, tasks: &[String]) -> 
     Ok(())
 }
 
-pub(super) async fn stop(sdk: &Client, cluster: &str, task: &str, reason: &str) -> Call<()> {
+pub(super) async fn stop(sdk: &Client, cluster: &str, task: &str, reason: &str) -> RemoteResult<()> {
     let reason: String = reason.chars().take(REASON_CHARS_MAX).collect();
     let call = sdk.stop_task().cluster(cluster).task(task).reason(reason);
     let answer = call.customize().config_override(once()).send().await;

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::aws::replay::Replay;
-use crate::pool::identity::PhysicalId;
+use crate::aws::test_http_client::Replay;
+use crate::pool::model::identity::PhysicalId;
 use crate::reconcile::ports::Tags;
 
 fn id() -> PhysicalId {

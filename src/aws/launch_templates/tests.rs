@@ -1,7 +1,7 @@
 use super::*;
-use crate::aws::classify::tests::check;
 use crate::aws::config::AwsEndpoints;
-use crate::aws::replay::{Replay, settings};
+use crate::aws::errors::tests::check;
+use crate::aws::test_http_client::{Replay, settings};
 use crate::reconcile::ports::AutoScaling;
 
 const FOUND: &str = "<DescribeLaunchTemplatesResponse xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\">
@@ -16,12 +16,12 @@ fn error(code: &str, message: &str) -> String {
     )
 }
 
-fn id() -> TemplateRef {
-    TemplateRef::Id("lt-1".to_owned())
+fn id() -> LaunchTemplateId {
+    LaunchTemplateId::Id("lt-1".to_owned())
 }
 
-fn name() -> TemplateRef {
-    TemplateRef::Name("runners & co".to_owned())
+fn name() -> LaunchTemplateId {
+    LaunchTemplateId::Name("runners & co".to_owned())
 }
 
 #[test]
@@ -33,19 +33,19 @@ fn every_error_of_ec2_has_its_class() {
             (
                 "InvalidLaunchTemplateId.NotFound",
                 "The specified launch template, with template ID lt-1, does not exist.",
-                Class::Missing,
+                ErrorKind::NotFound,
             ),
-            ("InvalidLaunchTemplateId.NotFoundException", "", Class::Missing),
+            ("InvalidLaunchTemplateId.NotFoundException", "", ErrorKind::NotFound),
             (
                 "InvalidLaunchTemplateName.NotFoundException",
                 "At least one of the launch templates specified in the request does not exist.",
-                Class::Missing,
+                ErrorKind::NotFound,
             ),
-            ("InvalidLaunchTemplateName.NotFound", "", Class::Missing),
-            ("InvalidLaunchTemplateId.VersionNotFound", "", Class::Missing),
-            ("InvalidLaunchTemplateId.Malformed", "Invalid id: \"x\"", Class::Rejected),
-            ("InvalidLaunchTemplateName.MalformedException", "", Class::Rejected),
-            ("UnauthorizedOperation", "You are not authorized to perform this operation.", Class::Denied),
+            ("InvalidLaunchTemplateName.NotFound", "", ErrorKind::NotFound),
+            ("InvalidLaunchTemplateId.VersionNotFound", "", ErrorKind::NotFound),
+            ("InvalidLaunchTemplateId.Malformed", "Invalid id: \"x\"", ErrorKind::Invalid),
+            ("InvalidLaunchTemplateName.MalformedException", "", ErrorKind::Invalid),
+            ("UnauthorizedOperation", "You are not authorized to perform this operation.", ErrorKind::Denied),
         ],
     );
 }
@@ -81,7 +81,7 @@ async fn a_number_stands_for_itself_and_nothing_is_asked() {
     let replay = Replay::default();
     let client = replay.auto_scaling();
     assert_eq!(client.template_version(&id(), "12").await.unwrap(), Some(12));
-    assert_eq!(client.template_version(&id(), "newest").await.unwrap_err().class(), Class::Rejected);
+    assert_eq!(client.template_version(&id(), "newest").await.unwrap_err().kind(), ErrorKind::Invalid);
     assert!(replay.sent().is_empty());
 }
 
@@ -106,7 +106,7 @@ async fn refusals_are_told_with_code_message_and_cause() {
     let mut told = Vec::new();
     for _ in 0..4 {
         let error = client.template_version(&id(), "$Latest").await.unwrap_err();
-        told.push(format!("{} {error}", error.class().name()));
+        told.push(format!("{} {error}", error.kind().name()));
     }
     assert_eq!(
         told,
@@ -181,5 +181,5 @@ async fn a_version_that_does_not_exist_is_told_from_a_launch_template_that_does_
     {
         assert_eq!(client.template(&id(), "7").await.unwrap(), wanted);
     }
-    assert_eq!(client.template(&id(), "7").await.unwrap_err().class(), Class::Denied);
+    assert_eq!(client.template(&id(), "7").await.unwrap_err().kind(), ErrorKind::Denied);
 }

@@ -1,8 +1,8 @@
 use serde_json::json;
 
 use super::*;
-use crate::aws::classify::tests::check;
-use crate::aws::replay::Replay;
+use crate::aws::errors::tests::check;
+use crate::aws::test_http_client::Replay;
 
 const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:111111111111:secret:ci/app-AbC123";
 
@@ -10,7 +10,7 @@ fn answer(value: &str) -> serde_json::Value {
     json!({ "Parameter": { "Name": "n", "Type": "SecureString", "Value": value } })
 }
 
-async fn read(replay: &Replay, parameter: &str) -> Call<Option<Secret>> {
+async fn read(replay: &Replay, parameter: &str) -> RemoteResult<Option<Secret>> {
     replay.parameters().read(&ParameterRef(parameter.to_owned())).await
 }
 
@@ -20,10 +20,10 @@ fn every_error_of_parameter_store_has_its_class() {
         &SSM,
         TABLE,
         &[
-            ("ParameterNotFound", "", Class::Missing),
-            ("ParameterVersionNotFound", "Systems Manager could not find version 9 of /ci/token.", Class::Missing),
-            ("InvalidKeyId", "The query key ID isn't valid.", Class::Rejected),
-            ("InternalServerError", "", Class::Unavailable),
+            ("ParameterNotFound", "", ErrorKind::NotFound),
+            ("ParameterVersionNotFound", "Systems Manager could not find version 9 of /ci/token.", ErrorKind::NotFound),
+            ("InvalidKeyId", "The query key ID isn't valid.", ErrorKind::Invalid),
+            ("InternalServerError", "", ErrorKind::Unavailable),
         ],
     );
 }
@@ -70,14 +70,14 @@ async fn a_json_secret_without_a_key_is_refused_with_the_arn_that_names_it() {
         (" {}\n", ":KEY::"),
     ] {
         let error = read(&Replay::default().json(&answer(value)), SECRET).await.unwrap_err();
-        assert_eq!(error.class(), Class::Rejected);
+        assert_eq!(error.kind(), ErrorKind::Invalid);
         let told = format!("the secret is a JSON object; name its key: {SECRET}{advised}");
-        assert_eq!(error.refusal.message, told);
+        assert_eq!(error.remote_error.message, told);
         assert!(!format!("{error:?} {error}").contains("planted"));
     }
     let staged = format!("{SECRET}::AWSPREVIOUS:");
     let error = read(&Replay::default().json(&answer("{\"token\": \"planted\"}")), &staged).await.unwrap_err();
-    assert!(error.refusal.message.ends_with(&format!("{SECRET}:token:AWSPREVIOUS:")), "{error}");
+    assert!(error.remote_error.message.ends_with(&format!("{SECRET}:token:AWSPREVIOUS:")), "{error}");
 }
 
 #[tokio::test]
@@ -88,8 +88,8 @@ async fn a_value_that_wraps_the_credential_in_something_else_is_refused() {
         (SECRET, "\"planted\"", "in quotation marks"),
     ] {
         let error = read(&Replay::default().json(&answer(value)), parameter).await.unwrap_err();
-        assert_eq!(error.class(), Class::Rejected);
-        assert!(error.refusal.message.contains(says), "{error}");
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert!(error.remote_error.message.contains(says), "{error}");
         assert!(!format!("{error:?} {error}").contains("planted"));
     }
     // What looks like JSON and is a credential all the same.
@@ -103,8 +103,8 @@ async fn a_key_that_is_not_there_is_refused_without_showing_the_value() {
     for value in ["{\"pem\": \"planted\"}", "{\"key\": [\"planted\"]}", "planted", "[\"planted\"]"] {
         let replay = Replay::default().json(&answer(value));
         let error = read(&replay, &format!("{SECRET}:key::")).await.unwrap_err();
-        assert_eq!(error.class(), Class::Rejected);
-        assert!(error.refusal.message.ends_with("under the key key"), "{error}");
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert!(error.remote_error.message.ends_with("under the key key"), "{error}");
         assert!(!format!("{error:?} {error}").contains("planted"));
     }
 }
@@ -114,7 +114,7 @@ async fn a_secret_of_the_same_name_in_another_account_is_not_taken_for_it() {
     let of = |arn: &str| json!({ "Parameter": { "Value": "planted", "ARN": arn } });
     let other = SECRET.replace("111111111111", "222222222222");
     let error = read(&Replay::default().json(&of(&other)), SECRET).await.unwrap_err();
-    assert_eq!(error.class(), Class::Rejected);
+    assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(!format!("{error:?}").contains("planted"));
     let cut_short = SECRET.trim_end_matches("-AbC123");
     for own in [SECRET, cut_short] {
@@ -133,6 +133,6 @@ async fn an_answer_that_cannot_be_read_keeps_its_value_to_itself() {
 async fn neither_client_nor_denial_shows_a_secret() {
     let replay = Replay::default().json_error("AccessDeniedException", "not authorized to perform: ssm:GetParameter");
     let error = read(&replay, "/ci/token").await.unwrap_err();
-    assert_eq!(error.class(), Class::Denied);
+    assert_eq!(error.kind(), ErrorKind::Denied);
     assert!(!format!("{error:?} {:?}", replay.parameters()).contains("planted"));
 }

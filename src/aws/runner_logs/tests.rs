@@ -1,9 +1,9 @@
 use serde_json::json;
 
 use super::*;
-use crate::aws::classify::tests::check;
 use crate::aws::config::AwsEndpoints;
-use crate::aws::replay::{Replay, settings};
+use crate::aws::errors::tests::check;
+use crate::aws::test_http_client::{Replay, settings};
 
 fn stream() -> LogStream {
     LogStream { group: "/ci/runners".to_owned(), name: "ghr-ci-Runners-0a1b2c3d4e/runner/0123abcd".to_owned() }
@@ -17,12 +17,12 @@ fn every_error_of_get_log_events_has_its_class() {
         &LOGS,
         TABLE,
         &[
-            ("ResourceNotFoundException", "The specified log stream does not exist.", Class::Missing),
-            ("InvalidParameterException", "", Class::Rejected),
-            ("InvalidOperationException", "", Class::Rejected),
-            ("ServiceUnavailableException", "", Class::Unavailable),
-            ("ThrottlingException", "Rate exceeded", Class::Throttled { retry_after: None }),
-            ("AccessDeniedException", "is not authorized to perform: logs:GetLogEvents", Class::Denied),
+            ("ResourceNotFoundException", "The specified log stream does not exist.", ErrorKind::NotFound),
+            ("InvalidParameterException", "", ErrorKind::Invalid),
+            ("InvalidOperationException", "", ErrorKind::Invalid),
+            ("ServiceUnavailableException", "", ErrorKind::Unavailable),
+            ("ThrottlingException", "Rate exceeded", ErrorKind::Throttled { retry_after: None }),
+            ("AccessDeniedException", "is not authorized to perform: logs:GetLogEvents", ErrorKind::Denied),
         ],
     );
 }
@@ -81,9 +81,9 @@ async fn a_stream_or_group_that_is_not_there_is_absent_and_a_refusal_has_its_cla
     for _ in 0..4 {
         let error = client.page(&stream(), FROM, None).await.unwrap_err();
         assert!(!crate::reconcile::chain(&error).contains("planted"));
-        classes.push(error.class());
+        classes.push(error.kind());
     }
-    assert_eq!(classes, [Class::Denied, Class::Unavailable, Class::Unexpected, Class::Unavailable]);
+    assert_eq!(classes, [ErrorKind::Denied, ErrorKind::Unavailable, ErrorKind::Unexpected, ErrorKind::Unavailable]);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::pool::spec::{Capacity, LaunchTemplate, MixedInstances, OwnCapacity, TemplateRef};
+use crate::pool::model::spec::{Capacity, LaunchTemplate, LaunchTemplateId, MixedInstances, OwnCapacity};
 
 use super::problems::Problems;
 use super::raw::{Raw, RawLaunchTemplate, SpotAllocationStrategy};
@@ -42,7 +42,7 @@ fn named(raw: &Raw, problems: &mut Problems) -> Option<Capacity> {
     }
     let is_provider = |text: &str| is_name(text, "-_", ECS_NAME_CHARS_MAX) && !text.starts_with("FARGATE");
     let accepted = "the name of a capacity provider on EC2 instances";
-    optional("CapacityProvider", &raw.capacity_provider, is_provider, accepted, problems).map(Capacity::Named)
+    optional("CapacityProvider", &raw.capacity_provider, is_provider, accepted, problems).map(Capacity::Existing)
 }
 
 /// The properties that shape a group of our own, with whether the template has them.
@@ -71,13 +71,13 @@ fn own(raw: &Raw, problems: &mut Problems) -> Option<Capacity> {
     let min_instances = raw.min_instances.get().map_or(0, |count| count.0);
     let max_instances = raw.max_instances.get().map_or(DEFAULT_MAX_INSTANCES, |count| count.0);
     check_bounds(raw, min_instances, max_instances, problems);
-    let mixed = mixed(raw, problems);
+    let mixed_instances_policy = mixed_instances_policy(raw, problems);
     Some(Capacity::Own(Box::new(OwnCapacity {
         launch_template: launch_template??,
         subnets,
         min_instances,
         max_instances,
-        mixed,
+        mixed_instances_policy,
         target_capacity_percent: raw.target_capacity.get().map_or(100, |percent| percent.0),
         instance_warmup: raw.instance_warmup_period.get().map_or(DEFAULT_WARMUP, |span| span.0),
     })))
@@ -124,7 +124,7 @@ fn launch_template(raw: &RawLaunchTemplate, problems: &mut Problems) -> Option<L
     let is_number = |text: &str| text.parse::<u64>().is_ok_and(|number| number > 0);
     let is_version = |text: &str| is_number(text) || text == "$Latest" || text == "$Default";
     let version = fitting("LaunchTemplate.Version", &raw.version, is_version, accepted, problems);
-    let reference = id.map(TemplateRef::Id).or_else(|| name.map(TemplateRef::Name))?;
+    let reference = id.map(LaunchTemplateId::Id).or_else(|| name.map(LaunchTemplateId::Name))?;
     Some(LaunchTemplate { reference, version: version?.to_owned() })
 }
 
@@ -152,7 +152,7 @@ fn subnets(raw: &Raw, problems: &mut Problems) -> Vec<String> {
 }
 
 /// A mixed-instances policy, as soon as the template asks for any part of one.
-fn mixed(raw: &Raw, problems: &mut Problems) -> Option<MixedInstances> {
+fn mixed_instances_policy(raw: &Raw, problems: &mut Problems) -> Option<MixedInstances> {
     let is_wanted = raw.instance_types.is_present()
         || raw.on_demand_base_capacity.is_present()
         || raw.on_demand_percentage_above_base_capacity.is_present()

@@ -3,7 +3,7 @@
 use url::Url;
 
 use crate::cloudformation::loopback::is_loopback;
-use crate::pool::spec::{Administrator, Credentials, GitHubHost, GitHubTarget, ParameterRef, Scheme, Scope};
+use crate::pool::model::spec::{Credentials, GitHubCredential, GitHubHost, GitHubTarget, ParameterRef, Scheme, Scope};
 
 use super::collecting::Field;
 use super::problems::{Problems, is_credential_itself};
@@ -81,22 +81,22 @@ pub(super) fn credentials(raw: &Raw, target: Option<&GitHubTarget>, problems: &m
         let advice = "use AccessTokenParameter, with a classic token that has the scope manage_runners:enterprise";
         problems.add(path, fault, advice);
     }
-    let administrator = administrator(raw, target, problems);
+    let github_credential = github_credential(raw, target, problems);
     let runner_token = parameter("RunnerTokenParameter", "the token", &raw.runner_token_parameter, problems);
-    let has_all = administrator.is_some() == (has_access_token || has_app)
+    let has_all = github_credential.is_some() == (has_access_token || has_app)
         && runner_token.is_some() == raw.runner_token_parameter.is_present();
-    has_all.then_some(Credentials { administrator, runner_token })
+    has_all.then_some(Credentials { github_credential, runner_token })
 }
 
 /// What lets us administer the runners, as far as it can be read.
-pub(super) fn administrator(
+pub(super) fn github_credential(
     raw: &Raw,
     target: Option<&GitHubTarget>,
     problems: &mut Problems,
-) -> Option<Administrator> {
+) -> Option<GitHubCredential> {
     let access_token = parameter("AccessTokenParameter", "the access token", &raw.access_token_parameter, problems);
     let app = if has_app(raw) { app(raw, target, problems) } else { None };
-    access_token.map(Administrator::AccessToken).or(app)
+    access_token.map(GitHubCredential::AccessToken).or(app)
 }
 
 fn has_app(raw: &Raw) -> bool {
@@ -128,7 +128,7 @@ pub(super) fn parameter(path: &str, what: &str, field: &Field<Text>, problems: &
     Some(ParameterRef(text.to_owned()))
 }
 
-fn app(raw: &Raw, target: Option<&GitHubTarget>, problems: &mut Problems) -> Option<Administrator> {
+fn app(raw: &Raw, target: Option<&GitHubTarget>, problems: &mut Problems) -> Option<GitHubCredential> {
     if !raw.app_id.is_present() {
         problems.missing("AppId", "the App's numeric id");
     }
@@ -148,7 +148,7 @@ fn app(raw: &Raw, target: Option<&GitHubTarget>, problems: &mut Problems) -> Opt
     } else {
         owner()
     };
-    Some(Administrator::App { id: id?.to_owned(), private_key: private_key?, login: login? })
+    Some(GitHubCredential::App { id: id?.to_owned(), private_key: private_key?, login: login? })
 }
 
 fn check_org_runner(raw: &Raw, problems: &mut Problems) {

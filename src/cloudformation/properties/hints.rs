@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::pool::identity::{PhysicalId, RunnerMark};
-use crate::pool::record::PoolRecord;
-use crate::pool::spec::{Administrator, GitHubTarget, Manners, PoolSpec};
+use crate::pool::model::identity::PhysicalId;
+use crate::pool::model::pool_metadata::PoolMetadata;
+use crate::pool::model::runner_matching::RunnerMatcher;
+use crate::pool::model::spec::{GitHubCredential, GitHubTarget, PoolSpec, WaitPolicy};
 
 use super::problems::Problems;
 use super::raw::Raw;
@@ -27,34 +28,34 @@ pub struct Hints {
     /// Where the runners register.
     pub github: Option<GitHubTarget>,
     /// Who administers them.
-    pub administrator: Option<Administrator>,
+    pub github_credential: Option<GitHubCredential>,
     /// `RunnerName`, which only a pool of one has.
     pub runner_name: Option<String>,
     /// `RunnerNamePrefix`, or its default.
     pub runner_name_prefix: String,
     /// The provider of somebody else.
-    pub named_provider: Option<String>,
+    pub external_capacity_provider: Option<String>,
     /// Each wait and policy, or its default.
-    pub manners: Manners,
+    pub wait_policy: WaitPolicy,
 }
 
 impl Hints {
     /// How to reach the pool of this id, where the properties tell cluster and target.
     #[must_use]
-    pub fn record(&self, id: &PhysicalId) -> Option<PoolRecord> {
+    pub fn metadata(&self, id: &PhysicalId) -> Option<PoolMetadata> {
         if let Some(spec) = &self.spec {
-            return Some(PoolRecord::of(id, spec));
+            return Some(PoolMetadata::of(id, spec));
         }
-        Some(PoolRecord {
+        Some(PoolMetadata {
             cluster: self.cluster.clone()?,
             github: self.github.clone()?,
-            administrator: self.administrator.clone(),
-            mark: RunnerMark {
+            github_credential: self.github_credential.clone(),
+            matcher: RunnerMatcher {
                 label: id.as_str().to_owned(),
-                digits: id.digits().to_owned(),
+                pool_hash: id.hash().to_owned(),
                 fixed_names: self.runner_name.iter().cloned().collect(),
             },
-            named_provider: self.named_provider.clone(),
+            external_capacity_provider: self.external_capacity_provider.clone(),
         })
     }
 }
@@ -66,17 +67,17 @@ pub fn hints(properties: &Value) -> Hints {
     let raw = Raw::read(properties, &mut problems);
     let spec = super::spec(&raw, &mut problems);
     let github = github::target(&raw, &mut problems);
-    let administrator = github::administrator(&raw, github.as_ref(), &mut problems);
+    let github_credential = github::github_credential(&raw, github.as_ref(), &mut problems);
     let text = |field: Option<&Text>| field.map(|text| text.0.clone());
     Hints {
         spec,
         cluster: text(raw.cluster.get()),
-        administrator,
+        github_credential,
         github,
         runner_name: text(raw.runner_name.get()),
         runner_name_prefix: text(raw.runner_name_prefix.get()).unwrap_or_else(|| DEFAULT_PREFIX.to_owned()),
-        named_provider: text(raw.capacity_provider.get()),
-        manners: service::manners(&raw),
+        external_capacity_provider: text(raw.capacity_provider.get()),
+        wait_policy: service::wait_policy(&raw),
     }
 }
 

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use crate::pool::spec::{OnDeregisterFailure, OnDrainTimeout};
+use crate::pool::model::spec::{OnDeregisterFailure, OnDrainTimeout};
 
 use super::collecting::{self, Field};
 use super::problems::Problems;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::pool::secret::Variables;
-use crate::pool::spec::{ParameterRef, RunnerSpec};
-use crate::pool::task_definition::RESERVED_VARIABLES;
+use crate::pool::model::secret::Variables;
+use crate::pool::model::spec::{ParameterRef, RunnerSpec};
+use crate::pool::model::task_definition::RESERVED_VARIABLES;
 
 use super::collecting::plain;
 use super::github::parameter;

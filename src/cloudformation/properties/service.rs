@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::pool::spec::Manners;
+use crate::pool::model::spec::WaitPolicy;
 
 use super::problems::{Problems, shown_name};
 use super::raw::Raw;
@@ -24,9 +24,9 @@ const TAG_VALUE_CHARS_MAX: usize = 256;
 const RESERVED_TAG_PREFIXES: &[&str] = &["aws:", "github-runner-pool:"];
 
 /// The manners, each by itself: what cannot be read has its default.
-pub(super) fn manners(raw: &Raw) -> Manners {
-    let default = Manners::default();
-    Manners {
+pub(super) fn wait_policy(raw: &Raw) -> WaitPolicy {
+    let default = WaitPolicy::default();
+    WaitPolicy {
         online_timeout: raw.online_timeout.get().map_or(default.online_timeout, |span| span.0),
         idle_confirmation: raw.idle_confirmation.get().map_or(default.idle_confirmation, |span| span.0),
         drain_timeout: raw.drain_timeout.get().map_or(default.drain_timeout, |span| span.0),
@@ -36,8 +36,8 @@ pub(super) fn manners(raw: &Raw) -> Manners {
 }
 
 /// One request may wait for runners to come and for jobs to end: both must fit before CloudFormation gives up.
-pub(super) fn check_patience(manners: &Manners, service_timeout: Duration, problems: &mut Problems) {
-    let (online, drain, idle) = (manners.online_timeout, manners.drain_timeout, manners.idle_confirmation);
+pub(super) fn check_patience(wait_policy: &WaitPolicy, service_timeout: Duration, problems: &mut Problems) {
+    let (online, drain, idle) = (wait_policy.online_timeout, wait_policy.drain_timeout, wait_policy.idle_confirmation);
     let wanted = online.saturating_add(drain).saturating_add(idle);
     let there_is = service_timeout.saturating_sub(RESERVE);
     let Some(excess) = wanted.checked_sub(there_is).filter(|excess| !excess.is_zero()) else { return };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::pool::spec::{LogSpec, TaskSpec};
+use crate::pool::model::spec::{LogSpec, TaskSpec};
 
 use super::problems::{Problems, is_credential_itself};
 use super::raw::Raw;

@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use crate::pool::time::Timestamp;
+use crate::pool::model::time::Timestamp;
 
 const SECS_PER_DAY: u64 = 86_400;
 /// Days from the first of March of the year 0 to 1970-01-01.

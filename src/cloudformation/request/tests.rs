@@ -51,8 +51,8 @@ fn a_whole_event_is_read_field_by_field() {
     let request = request(&event());
     assert_eq!(request.response_url.expose(), URL, "byte for byte");
     assert_eq!(request.request_id, "request-1");
-    assert_eq!(request.origin.stack_name(), "ci");
-    assert_eq!(request.origin.logical_id, "Runners");
+    assert_eq!(request.stack_resource.stack_name(), "ci");
+    assert_eq!(request.stack_resource.logical_id, "Runners");
     assert_eq!(request.physical_id(), Some("ghr-ci-Runners-0a1b2c3d4e"));
     assert_eq!(request.resource_type, "Custom::GitHubRunnerPool");
     assert_eq!(request.service_timeout, Duration::from_secs(900));

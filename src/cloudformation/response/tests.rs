@@ -7,7 +7,7 @@ fn response(status: Status) -> Response {
     Response {
         status,
         physical_id: "ghr-ci-Runners-0a1b2c3d4e".to_owned(),
-        origin: Origin {
+        stack_resource: StackResource {
             stack_id: "arn:aws:cloudformation:eu-west-1:123456789012:stack/ci/guid".to_owned(),
             logical_id: "Runners".to_owned(),
         },
@@ -99,7 +99,7 @@ fn a_physical_id_is_never_empty_and_never_too_long() {
     assert_eq!(id(""), NO_PHYSICAL_ID);
     assert_eq!(id("somebody-elses"), "somebody-elses");
     assert_eq!(id(&"é".repeat(600)).len(), 1_024);
-    assert!(crate::pool::identity::PhysicalId::try_from(NO_PHYSICAL_ID.to_owned()).is_err());
+    assert!(crate::pool::model::identity::PhysicalId::try_from(NO_PHYSICAL_ID.to_owned()).is_err());
 }
 
 #[test]
@@ -122,8 +122,8 @@ proptest! {
             Some(text) => Status::Success { data: BTreeMap::from([("Key".to_owned(), text)]), note: Some(reason.clone()) },
             None => Status::Failed { reason: reason.clone() },
         };
-        let response = Response { status, physical_id, origin: Origin { stack_id, logical_id }, request_id, log };
-        let last = last_resort(&response.origin, &response.request_id, &response.physical_id, &reason);
+        let response = Response { status, physical_id, stack_resource: StackResource { stack_id, logical_id }, request_id, log };
+        let last = last_resort(&response.stack_resource, &response.request_id, &response.physical_id, &reason);
         for body in [response.to_body(), last] {
             prop_assert!(body.len() <= BODY_BYTES_MAX, "{} bytes", body.len());
             let body: Value = serde_json::from_slice(&body).unwrap();
@@ -140,11 +140,11 @@ proptest! {
         logical_id in "[A-Za-z0-9]{1,255}",
         physical_id in "[ -~]{1,512}",
     ) {
-        let origin = Origin { stack_id, logical_id };
-        let response = Response { physical_id, origin, request_id, ..failed("r".repeat(9_000)) };
+        let stack_resource = StackResource { stack_id, logical_id };
+        let response = Response { physical_id, stack_resource, request_id, ..failed("r".repeat(9_000)) };
         let body = read(&response.to_body());
-        prop_assert_eq!(body["StackId"].as_str().unwrap(), response.origin.stack_id);
-        prop_assert_eq!(body["LogicalResourceId"].as_str().unwrap(), response.origin.logical_id);
+        prop_assert_eq!(body["StackId"].as_str().unwrap(), response.stack_resource.stack_id);
+        prop_assert_eq!(body["LogicalResourceId"].as_str().unwrap(), response.stack_resource.logical_id);
         prop_assert_eq!(body["RequestId"].as_str().unwrap(), response.request_id);
         prop_assert_eq!(body["PhysicalResourceId"].as_str().unwrap(), response.physical_id);
     }

@@ -15,8 +15,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use super::*;
 use crate::github::GitHubClient;
 use crate::github::testing::{TEST_ONLY_CERTIFICATE, TEST_ONLY_PKCS8, tls};
-use crate::pool::secret::Secret;
-use crate::pool::spec::{GitHubHost, GitHubTarget, Scheme};
+use crate::pool::model::secret::Secret;
+use crate::pool::model::spec::{GitHubHost, GitHubTarget, Scheme};
 use crate::reconcile::ports::{Clock as _, Credential};
 
 /// Answers the first requests with what `first` makes of their number, the later ones with `then`.
@@ -44,13 +44,13 @@ async fn a_long_pause_is_the_pool_s_to_decide_and_nothing_is_sent_in_it() {
     let stub = at_first(1, too_fast, || page(0, []));
     let (client, target) = (client(&clock), stub.target(acme()));
     let error = client.deregister(&target, &token(), 1).await.unwrap_err();
-    assert_eq!(error.class(), Class::Throttled { retry_after: Some(Duration::from_secs(60)) });
-    assert!(error.refusal.message.contains("wants a pause of 1 min. GitHub said: You have exceeded"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Throttled { retry_after: Some(Duration::from_secs(60)) });
+    assert!(error.remote_error.message.contains("wants a pause of 1 min. GitHub said: You have exceeded"), "{error}");
 
     clock.pass(Duration::from_secs(20));
     let error = client.runners(&target, &token()).await.unwrap_err();
-    assert_eq!(error.class(), Class::Throttled { retry_after: Some(Duration::from_secs(40)) });
-    assert_eq!(error.refusal.message, "held back for 40 s, the rest of the pause that GitHub asked for");
+    assert_eq!(error.kind(), ErrorKind::Throttled { retry_after: Some(Duration::from_secs(40)) });
+    assert_eq!(error.remote_error.message, "held back for 40 s, the rest of the pause that GitHub asked for");
     assert_eq!((clock.secs(), stub.lines().len()), (20, 1));
 
     clock.pass(Duration::from_secs(15));
@@ -71,7 +71,7 @@ async fn the_last_request_of_the_hour_holds_the_next_one_before_github_has_to() 
     let (client, target) = (client(&clock), stub.target(acme()));
     client.runners(&target, &token()).await.unwrap();
     let error = client.runners(&target, &token()).await.unwrap_err();
-    assert_eq!(error.class(), Class::Throttled { retry_after: Some(Duration::from_secs(1801)) });
+    assert_eq!(error.kind(), ErrorKind::Throttled { retry_after: Some(Duration::from_secs(1801)) });
     assert_eq!(stub.lines().len(), 1);
 
     let other = Credential::AccessToken(Secret::new("ghp_of_somebody_else"));
@@ -92,8 +92,8 @@ async fn the_limit_of_registration_tokens_holds_nothing_else() {
     });
     let (client, target) = (client(&clock), stub.target(acme()));
     let error = client.check_administration(&target, &token()).await.unwrap_err();
-    assert_eq!(error.class(), Class::Throttled { retry_after: Some(Duration::from_secs(601)) });
-    assert!(error.refusal.message.contains("hourly limit at GitHub is used up for another 10 min"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Throttled { retry_after: Some(Duration::from_secs(601)) });
+    assert!(error.remote_error.message.contains("hourly limit at GitHub is used up for another 10 min"), "{error}");
     client.runners(&target, &token()).await.unwrap();
     assert_eq!((clock.secs(), stub.lines().len()), (0, 2));
 }
@@ -108,7 +108,7 @@ async fn a_gateway_that_gave_up_is_asked_again_for_a_list_and_not_for_a_deletion
 
         let stub = at_first(2, move || reply(status, "<html>"), || reply(204, ""));
         let error = client(&clock).deregister(&stub.target(acme()), &token(), 1).await.unwrap_err();
-        assert_eq!((error.class(), stub.lines().len()), (Class::Unavailable, 1));
+        assert_eq!((error.kind(), stub.lines().len()), (ErrorKind::Unavailable, 1));
     }
 }
 
@@ -116,7 +116,7 @@ async fn a_gateway_that_gave_up_is_asked_again_for_a_list_and_not_for_a_deletion
 async fn a_gateway_that_keeps_giving_up_is_asked_four_times() {
     let stub = Stub::start(|_| reply(502, ""));
     let error = client(&JumpClock::new()).runners(&stub.target(acme()), &token()).await.unwrap_err();
-    assert_eq!((error.class(), stub.lines().len()), (Class::Unavailable, 4));
+    assert_eq!((error.kind(), stub.lines().len()), (ErrorKind::Unavailable, 4));
 }
 
 #[tokio::test]
@@ -135,10 +135,10 @@ async fn a_connection_that_breaks_after_sending_is_tried_again_for_a_list_and_no
     let target = GitHubTarget { host: GitHubHost { scheme: Scheme::HttpOnLoopback, authority }, scope: acme() };
     let client = client(&JumpClock::new());
     let error = client.deregister(&target, &token(), 1).await.unwrap_err();
-    assert_eq!((error.class(), n_requests.load(Ordering::SeqCst)), (Class::Unavailable, 1));
-    assert!(error.refusal.message.contains("ended before the answer came"), "{error}");
+    assert_eq!((error.kind(), n_requests.load(Ordering::SeqCst)), (ErrorKind::Unavailable, 1));
+    assert!(error.remote_error.message.contains("ended before the answer came"), "{error}");
     let error = client.runners(&target, &token()).await.unwrap_err();
-    assert_eq!((error.class(), n_requests.load(Ordering::SeqCst)), (Class::Unavailable, 5));
+    assert_eq!((error.kind(), n_requests.load(Ordering::SeqCst)), (ErrorKind::Unavailable, 5));
 }
 
 #[tokio::test]
@@ -148,9 +148,9 @@ async fn a_host_that_takes_no_connection_is_tried_again_whatever_the_request() {
     let target = GitHubTarget { host, scope: acme() };
     let clock = JumpClock::new();
     let error = client(&clock).deregister(&target, &token(), 1).await.unwrap_err();
-    assert_eq!(error.class(), Class::Unavailable);
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert_eq!(clock.millis() % 10_000, 3_500, "three pauses");
-    assert!(error.refusal.message.starts_with(&format!("{authority} cannot be reached")), "{error}");
+    assert!(error.remote_error.message.starts_with(&format!("{authority} cannot be reached")), "{error}");
 }
 
 struct NoNames;
@@ -167,8 +167,8 @@ async fn a_name_without_an_address_is_told_from_a_host_that_cannot_be_reached() 
     let client = GitHubClient::new(http.build().unwrap(), JumpClock::new());
     let host = GitHubHost { scheme: Scheme::Https, authority: "github.example.com".to_owned() };
     let error = client.runners(&GitHubTarget { host, scope: acme() }, &token()).await.unwrap_err();
-    assert_eq!(error.class(), Class::Unavailable);
-    assert!(error.refusal.message.starts_with("the name github.example.com has no address"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.remote_error.message.starts_with("the name github.example.com has no address"), "{error}");
 }
 
 // Paused, so that the timeout comes at once.
@@ -179,8 +179,8 @@ async fn a_silence_is_not_repeated_because_it_has_taken_its_time_already() {
     let host = GitHubHost { scheme: Scheme::HttpOnLoopback, authority };
     let clock = JumpClock::new();
     let error = client(&clock).runners(&GitHubTarget { host, scope: acme() }, &token()).await.unwrap_err();
-    assert_eq!((error.class(), clock.secs()), (Class::Unavailable, 0));
-    assert!(error.refusal.message.ends_with("did not answer in time"), "{error}");
+    assert_eq!((error.kind(), clock.secs()), (ErrorKind::Unavailable, 0));
+    assert!(error.remote_error.message.ends_with("did not answer in time"), "{error}");
 }
 
 #[tokio::test]
@@ -207,8 +207,8 @@ async fn a_certificate_of_a_private_authority_is_refused_with_the_way_to_trust_i
     let host = GitHubHost { scheme: Scheme::Https, authority: authority.clone() };
     let target = GitHubTarget { host, scope: acme() };
     let error = client(&JumpClock::new()).runners(&target, &token()).await.unwrap_err();
-    assert_eq!(error.class(), Class::Rejected, "{error:?}");
-    let message = &error.refusal.message;
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error:?}");
+    let message = &error.remote_error.message;
     assert!(message.starts_with(&format!("the certificate of {authority} is not trusted (")), "{message}");
     assert!(message.contains("UnknownIssuer") && message.contains("SSL_CERT_FILE"), "{message}");
 }
@@ -234,8 +234,8 @@ async fn four_hundred_concurrent_deletions_are_never_refused_for_pace_and_reach_
                     (id, None)
                 }
                 Err(error) => {
-                    let Class::Throttled { retry_after: Some(pause) } = error.class() else { panic!("{error}") };
-                    assert_eq!(error.refusal.code, None, "held back, not refused: {error}");
+                    let ErrorKind::Throttled { retry_after: Some(pause) } = error.kind() else { panic!("{error}") };
+                    assert_eq!(error.remote_error.code, None, "held back, not refused: {error}");
                     (id, Some(pause))
                 }
             })

@@ -7,7 +7,7 @@ use std::sync::Once;
 
 use super::*;
 use crate::github::testing::{TEST_ONLY_PKCS1, app};
-use crate::pool::secret::Secret;
+use crate::pool::model::secret::Secret;
 use crate::reconcile::ports::Credential;
 
 thread_local! {
@@ -55,12 +55,12 @@ async fn no_credential_shows_in_errors_in_debug_output_or_in_the_log_at_its_most
         let list = client.runners(&target, &credential).await.unwrap_err();
         let delete = client.deregister(&target, &credential, 1).await.unwrap_err();
         write!(shown, "{list} {list:?} {delete} {delete:?} {credential:?} {client:?}").unwrap();
-        assert!(list.refusal.message.ends_with("GitHub said: you sent Bearer [secret]"), "{list}");
+        assert!(list.remote_error.message.ends_with("GitHub said: you sent Bearer [secret]"), "{list}");
     }
     let broken = Credential::AccessToken(Secret::new("ghp_planted\n"));
     let error = client.runners(&target, &broken).await.unwrap_err();
-    assert_eq!(error.class(), Class::Unauthenticated);
-    assert!(error.refusal.message.contains("a line break at its end"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Unauthenticated);
+    assert!(error.remote_error.message.contains("a line break at its end"), "{error}");
     write!(shown, "{error} {error:?}").unwrap();
 
     shown.push_str(&LINES.with_borrow(|lines| String::from_utf8_lossy(lines).into_owned()));

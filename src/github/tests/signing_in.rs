@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 
 use super::*;
 use crate::github::testing::app;
-use crate::pool::secret::Secret;
+use crate::pool::model::secret::Secret;
 use crate::reconcile::ports::Credential;
 
 /// A GitHub with the App installed on acme, whose tokens are `ghs_1`, `ghs_2` and so on, an hour each, of which only
@@ -112,8 +112,8 @@ async fn a_token_that_github_does_not_accept_any_more_is_replaced_once() {
     let stub = github_with_app(&clock, |_| false);
     let (client, target) = (client(&clock), stub.target(acme()));
     let error = client.runners(&target, &app()).await.unwrap_err();
-    assert_eq!((error.class(), n_tokens(&stub)), (Class::Unauthenticated, 2));
-    assert!(error.refusal.message.contains("still installed on organization acme"), "{error}");
+    assert_eq!((error.kind(), n_tokens(&stub)), (ErrorKind::Unauthenticated, 2));
+    assert!(error.remote_error.message.contains("still installed on organization acme"), "{error}");
 }
 
 #[tokio::test]
@@ -135,8 +135,8 @@ async fn a_wrong_key_does_not_hide_behind_the_token_of_the_right_one() {
     client.runners(&target, &app()).await.unwrap();
     let wrong = Credential::App { id: "1234".to_owned(), private_key: Secret::new("planted") };
     let error = client.runners(&target, &wrong).await.unwrap_err();
-    assert_eq!(error.class(), Class::Unauthenticated);
-    assert!(error.refusal.message.starts_with("the App's private key cannot be used: no `-----BEGIN"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Unauthenticated);
+    assert!(error.remote_error.message.starts_with("the App's private key cannot be used: no `-----BEGIN"), "{error}");
     assert!(!format!("{error} {error:?}").contains("planted"));
 }
 
@@ -145,8 +145,8 @@ async fn no_app_administers_an_enterprise_and_github_is_not_even_asked() {
     let stub = Stub::start(|_| page(0, []));
     let target = stub.target(Scope::Enterprise("umbrella".to_owned()));
     let error = client(&JumpClock::new()).runners(&target, &app()).await.unwrap_err();
-    assert_eq!(error.class(), Class::Rejected);
-    assert!(error.refusal.message.contains("AccessTokenParameter"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert!(error.remote_error.message.contains("AccessTokenParameter"), "{error}");
     assert!(stub.lines().is_empty());
 }
 
@@ -161,11 +161,14 @@ async fn an_app_that_is_not_installed_or_lacks_the_permission_hears_so() {
     });
     let (client, target) = (client(&JumpClock::new()), stub.target(acme()));
     let error = client.runners(&target, &app()).await.unwrap_err();
-    assert_eq!((error.class(), error.refusal.operation.as_str()), (Class::Denied, "GET /orgs/acme/installation"));
-    assert!(error.refusal.message.starts_with("the App is not installed on organization acme"), "{error}");
+    assert_eq!(
+        (error.kind(), error.remote_error.operation.as_str()),
+        (ErrorKind::Denied, "GET /orgs/acme/installation")
+    );
+    assert!(error.remote_error.message.starts_with("the App is not installed on organization acme"), "{error}");
 
     granted.store(1, Ordering::SeqCst);
     let error = client.runners(&target, &app()).await.unwrap_err();
-    assert_eq!(error.class(), Class::Denied);
-    assert!(error.refusal.message.contains("accept the new permission on the installation"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    assert!(error.remote_error.message.contains("accept the new permission on the installation"), "{error}");
 }

@@ -1,13 +1,14 @@
 //! Mistakes of capacity are told before anything is built, and only where they are certain.
 
-use super::support::{Model, instance, names, present, spec};
-use crate::pool::continuation::Goal;
-use crate::pool::convergence::preview::preview;
-use crate::pool::decision::{Decision, Outcome};
-use crate::pool::ec2::{Ec2View, Room, TemplateVersion, TemplateView};
-use crate::pool::observed::ContainerInstance;
-use crate::pool::spec::{Capacity, MixedInstances, OwnCapacity, PoolSpec};
-use crate::pool::warnings;
+use super::support::{Model, converge, instance, names, spec};
+use crate::pool::model::decision::Decision;
+use crate::pool::model::ec2::{Ec2View, Room, TemplateVersion, TemplateView};
+use crate::pool::model::observed::ContainerInstance;
+use crate::pool::model::operation::Goal;
+use crate::pool::model::outcome::Outcome;
+use crate::pool::model::spec::{Capacity, MixedInstances, OwnCapacity, PoolSpec};
+use crate::pool::policy::preview::preview;
+use crate::pool::policy::warnings;
 
 const LARGE: Room = Room { memory_mib: 8192, cpu_units: 2048 };
 const REGISTERED: Room = Room { memory_mib: 7600, cpu_units: 2048 };
@@ -16,7 +17,7 @@ const NONE: Room = Room { memory_mib: 0, cpu_units: 0 };
 fn own(spec: &mut PoolSpec) -> &mut OwnCapacity {
     match &mut spec.capacity {
         Capacity::Own(own) => own,
-        Capacity::Named(name) => panic!("runs on {name}"),
+        Capacity::Existing(name) => panic!("runs on {name}"),
     }
 }
 
@@ -36,27 +37,27 @@ fn template(instance_type: &str, room: Option<Room>) -> Ec2View {
 /// A world with nothing of ours in it, in which EC2 says this.
 fn world(ec2: Ec2View) -> Model {
     let mut world = Model::empty();
-    world.seen.ec2 = ec2;
+    world.observed.ec2 = ec2;
     world
 }
 
 /// What is told of a request in its first look: an obstacle, or nothing.
 fn told(world: &mut Model, spec: PoolSpec) -> Option<String> {
-    let mut held = present(spec);
-    let told = match world.decide(&mut held) {
-        Decision::Answer(Outcome::Failed { reason }) => Some(reason),
-        Decision::Act(_) | Decision::Wait { .. } | Decision::Answer(_) | Decision::Yield(_) => None,
+    let mut operation = converge(spec);
+    let told = match world.decide(&mut operation) {
+        Decision::Respond(Outcome::Failed { reason }) => Some(reason),
+        Decision::Act(_) | Decision::Wait { .. } | Decision::Respond(_) | Decision::Stop(_) => None,
     };
     // The plan says the same.
-    let Goal::Present(goal) = present(held_spec(&held)).goal else { panic!("a Delete") };
-    assert_eq!(preview(&held, &goal, &world.seen, &[]).obstacle, told);
+    let Goal::Converge(goal) = converge(held_spec(&operation)).goal else { panic!("a Delete") };
+    assert_eq!(preview(&operation, &goal, &world.observed, &[]).obstacle, told);
     told
 }
 
-fn held_spec(held: &crate::pool::continuation::Continuation) -> PoolSpec {
-    match &held.goal {
-        Goal::Present(goal) => goal.spec.clone(),
-        Goal::Absent(_) => panic!("a Delete"),
+fn held_spec(operation: &crate::pool::model::operation::Operation) -> PoolSpec {
+    match &operation.goal {
+        Goal::Converge(goal) => goal.spec.clone(),
+        Goal::Delete(_) => panic!("a Delete"),
     }
 }
 
@@ -90,7 +91,7 @@ fn the_type_with_the_most_room_decides_and_a_smaller_one_is_a_warning() {
     let mut two = template("t3.large", Some(LARGE));
     two.instance_types.insert("r7i.large".to_owned(), Some(Room { memory_mib: 16_384, cpu_units: 2048 }));
     let mut spec = sized(10_000, 0, 2, 2);
-    own(&mut spec).mixed = Some(MixedInstances {
+    own(&mut spec).mixed_instances_policy = Some(MixedInstances {
         instance_types: vec!["t3.large".to_owned(), "r7i.large".to_owned()],
         on_demand_base_capacity: 0,
         on_demand_percentage_above_base: 100,
@@ -98,7 +99,7 @@ fn the_type_with_the_most_room_decides_and_a_smaller_one_is_a_warning() {
     });
     let mut world = world(two);
     assert_eq!(told(&mut world, spec.clone()), None);
-    let warned = warnings::of(&present(spec.clone()), &world.seen).join("\n");
+    let warned = warnings::collect(&converge(spec.clone()), &world.observed).join("\n");
     assert!(warned.starts_with("InstanceTypes: an instance of t3.large has no room for a runner"), "{warned}");
     spec.task.memory_reservation_mib = 20_000;
     let reason = told(&mut world, spec).unwrap();
@@ -110,16 +111,16 @@ fn the_type_with_the_most_room_decides_and_a_smaller_one_is_a_warning() {
 #[test]
 fn what_nearly_fills_an_instance_is_a_warning() {
     let world = world(template("t3.large", Some(LARGE)));
-    let warned = warnings::of(&present(sized(8100, 0, 2, 4)), &world.seen).join("\n");
+    let warned = warnings::collect(&converge(sized(8100, 0, 2, 4)), &world.observed).join("\n");
     assert!(warned.starts_with("MemoryReservation: 8100 MiB is more than an instance of t3.large has"), "{warned}");
-    assert_eq!(warnings::of(&present(sized(7000, 0, 2, 4)), &world.seen), Vec::<String>::new());
+    assert_eq!(warnings::collect(&converge(sized(7000, 0, 2, 4)), &world.observed), Vec::<String>::new());
 }
 
 /// A pool of two runners that fill the one instance that there may be.
 fn filled() -> (Model, PoolSpec) {
     let mut world = Model::empty();
     let spec = sized(3500, 0, 2, 1);
-    assert!(matches!(world.run(&mut present(spec.clone())), Outcome::Succeeded { .. }));
+    assert!(matches!(world.run(&mut converge(spec.clone())), Outcome::Succeeded { .. }));
     let full = ContainerInstance {
         n_tasks: 2,
         instance_type: Some("t3.large".to_owned()),
@@ -127,10 +128,10 @@ fn filled() -> (Model, PoolSpec) {
         remaining: Some(Room { memory_mib: 600, cpu_units: 2048 }),
         ..instance(1)
     };
-    for task in &mut world.seen.tasks {
+    for task in &mut world.observed.tasks {
         task.container_instance_arn = Some(full.arn.clone());
     }
-    world.seen.instances = vec![full];
+    world.observed.instances = vec![full];
     (world, spec)
 }
 
@@ -155,11 +156,11 @@ fn an_update_goes_on_where_something_may_make_room() {
         ("another instance may start", |_, spec| own(spec).max_instances = 2),
         ("fewer runners: a surplus one leaves first", |_, spec| spec.desired_count = 1),
         ("a job ends an ephemeral runner", |_, spec| spec.runner.ephemeral = true),
-        ("room beside the old ones", |world, _| world.seen.instances[0].remaining = Some(REGISTERED)),
-        ("another service's task may end", |world, _| world.seen.instances[0].n_tasks = 3),
-        ("an old one ends already", |world, _| world.seen.tasks[0].is_told_to_stop = true),
-        ("nothing is known of the instance", |world, _| world.seen.instances.clear()),
-        ("an instance that leaves", |world, _| world.seen.instances[0].is_active = false),
+        ("room beside the old ones", |world, _| world.observed.instances[0].remaining = Some(REGISTERED)),
+        ("another service's task may end", |world, _| world.observed.instances[0].n_tasks = 3),
+        ("an old one ends already", |world, _| world.observed.tasks[0].desired_stopped = true),
+        ("nothing is known of the instance", |world, _| world.observed.instances.clear()),
+        ("an instance that leaves", |world, _| world.observed.instances[0].is_active = false),
         ("a new runner needs less", |_, spec| spec.task.memory_reservation_mib = 600),
     ];
     for (why, change) in rooms {
@@ -175,7 +176,7 @@ fn an_update_goes_on_where_something_may_make_room() {
 #[test]
 fn a_registered_instance_says_more_than_its_type() {
     let (mut world, spec) = filled();
-    world.seen.ec2 = template("t3.large", Some(LARGE));
+    world.observed.ec2 = template("t3.large", Some(LARGE));
     let larger = PoolSpec { desired_count: 1, ..spec };
     let mut larger = newer(&larger);
     larger.task.memory_reservation_mib = 7700;
@@ -189,7 +190,7 @@ fn a_registered_instance_says_more_than_its_type() {
 #[test]
 fn what_runs_already_is_no_mistake_whatever_the_bounds_say() {
     let (mut world, spec) = filled();
-    world.seen.ec2 = template("t3.small", Some(NONE));
+    world.observed.ec2 = template("t3.small", Some(NONE));
     assert_eq!(told(&mut world, spec), None);
 }
 
@@ -228,6 +229,6 @@ fn what_ec2_does_not_know_is_told_before_anything_is_built() {
 #[test]
 fn a_version_that_the_group_has_already_is_not_questioned() {
     let (mut world, spec) = filled();
-    world.seen.ec2.template = TemplateView::NoVersion;
+    world.observed.ec2.template = TemplateView::NoVersion;
     assert_eq!(told(&mut world, PoolSpec { desired_count: 1, ..spec }), None);
 }

@@ -2,33 +2,33 @@
 
 use std::time::Duration;
 
-use super::support::{Model, T0, present, spec};
-use crate::pool::causes::not_online;
-use crate::pool::continuation::{Continuation, Goal};
-use crate::pool::observed::{ServiceEvent, TaskEnding, TaskPhase};
-use crate::pool::spec::{Capacity, LogSpec, PoolSpec};
+use super::support::{Model, T0, converge, spec};
+use crate::pool::model::observed::{ServiceEvent, StopInfo, TaskPhase};
+use crate::pool::model::operation::{Goal, Operation};
+use crate::pool::model::spec::{Capacity, LogSpec, PoolSpec};
+use crate::pool::policy::causes::not_online;
 
 const REQUEST: Duration = Duration::from_secs(1000);
 
-fn told(held: &Continuation, world: &Model) -> String {
-    let Goal::Present(goal) = &held.goal else { panic!("a Delete") };
-    not_online(held, goal, &world.seen)
+fn told(operation: &Operation, world: &Model) -> String {
+    let Goal::Converge(goal) = &operation.goal else { panic!("a Delete") };
+    not_online(operation, goal, &world.observed)
 }
 
 /// A pool of two runners, and a request that begins a thousand seconds later.
-fn later(spec: PoolSpec) -> (Model, Continuation) {
+fn later(spec: PoolSpec) -> (Model, Operation) {
     let mut world = Model::empty();
-    world.run(&mut present(spec.clone()));
-    let held = Continuation { accepted_at: T0 + REQUEST, ..present(spec) };
-    (world, held)
+    world.run(&mut converge(spec.clone()));
+    let operation = Operation { signed_at: T0 + REQUEST, ..converge(spec) };
+    (world, operation)
 }
 
 /// Both tasks end, after so many seconds, with these words.
 fn end(world: &mut Model, secs: u64, reason: &str, exit_code: Option<i32>) {
-    for task in &mut world.seen.tasks {
+    for task in &mut world.observed.tasks {
         task.phase = TaskPhase::Stopped;
         let at = Some(T0 + Duration::from_secs(secs));
-        task.ending = Some(TaskEnding { reason: reason.to_owned(), exit_code, at });
+        task.ending = Some(StopInfo { reason: reason.to_owned(), exit_code, at });
     }
     world.runners().clear();
 }
@@ -37,9 +37,9 @@ const EXITED: &str = "Essential container in task exited";
 
 #[test]
 fn a_task_of_this_deployment_that_ended_since_the_request_began_is_the_first_cause() {
-    let (mut world, held) = later(spec());
+    let (mut world, operation) = later(spec());
     end(&mut world, 1100, EXITED, Some(1));
-    let reason = told(&held, &world);
+    let reason = told(&operation, &world);
     assert!(
         reason.starts_with("2 tasks stopped, the last one: Essential container in task exited (exit code 1). LogGroup"),
         "{reason}"
@@ -49,31 +49,31 @@ fn a_task_of_this_deployment_that_ended_since_the_request_began_is_the_first_cau
 
 #[test]
 fn a_task_that_the_pool_or_ecs_let_go_is_never_a_cause() {
-    let told_after = |secs: u64, text: &str, exit_code: Option<i32>, change: fn(&mut Model, &mut Continuation)| {
-        let (mut world, mut held) = later(spec());
-        let digits = world.seen.tasks[0].short_id().unwrap().to_owned();
+    let told_after = |secs: u64, text: &str, exit_code: Option<i32>, change: fn(&mut Model, &mut Operation)| {
+        let (mut world, mut operation) = later(spec());
+        let digits = world.observed.tasks[0].short_container_id().unwrap().to_owned();
         assert_eq!(digits.len(), 12);
         end(&mut world, secs, text, exit_code);
-        change(&mut world, &mut held);
-        told(&held, &world)
+        change(&mut world, &mut operation);
+        told(&operation, &world)
     };
-    let nothing: fn(&mut Model, &mut Continuation) = |_, _| {};
+    let nothing: fn(&mut Model, &mut Operation) = |_, _| {};
     let cases = [
         told_after(900, EXITED, Some(0), nothing),
         told_after(1100, "github-runner-pool: the runner was deregistered while idle", Some(0), nothing),
         told_after(1100, "Scaling activity initiated by (deployment ecs-svc/1)", Some(143), nothing),
-        told_after(1100, EXITED, Some(0), |world, held| {
-            for task in &world.seen.tasks {
-                held.memory.deregistered_at.insert(task.short_id().unwrap().to_owned(), T0 + REQUEST);
+        told_after(1100, EXITED, Some(0), |world, operation| {
+            for task in &world.observed.tasks {
+                operation.memory.deregistered_at.insert(task.short_container_id().unwrap().to_owned(), T0 + REQUEST);
             }
         }),
         told_after(1100, EXITED, Some(0), |world, _| {
-            for task in &mut world.seen.tasks {
+            for task in &mut world.observed.tasks {
                 task.started_by = Some("ecs-svc/earlier".to_owned());
             }
         }),
-        told_after(1100, EXITED, Some(0), |_, held| {
-            if let Goal::Present(goal) = &mut held.goal {
+        told_after(1100, EXITED, Some(0), |_, operation| {
+            if let Goal::Converge(goal) = &mut operation.goal {
                 goal.spec.runner.ephemeral = true;
             }
         }),
@@ -102,9 +102,9 @@ fn each_way_in_which_a_container_fails_names_its_property() {
     for (words, wanted) in cases {
         let mut spec = spec();
         spec.task.log = Some(LogSpec { group: "/ci".to_owned(), stream_prefix: None });
-        let (mut world, held) = later(spec);
+        let (mut world, operation) = later(spec);
         end(&mut world, 1100, words, None);
-        let reason = told(&held, &world);
+        let reason = told(&operation, &world);
         assert!(reason.starts_with(wanted) && reason.contains(words), "{reason}");
     }
 }
@@ -115,13 +115,13 @@ fn runners_without_an_instance_name_max_instances_and_an_event_of_before_is_left
     if let Capacity::Own(own) = &mut spec.capacity {
         own.max_instances = 1;
     }
-    let (mut world, held) = later(spec);
-    world.seen.group.as_mut().unwrap().desired = 1;
-    world.seen.group.as_mut().unwrap().instances.clear();
-    world.seen.tasks[1].phase = TaskPhase::Starting;
+    let (mut world, operation) = later(spec);
+    world.observed.group.as_mut().unwrap().desired = 1;
+    world.observed.group.as_mut().unwrap().instances.clear();
+    world.observed.tasks[1].phase = TaskPhase::Starting;
     let event = |secs| ServiceEvent { at: T0 + Duration::from_secs(secs), message: format!("event at {secs}") };
-    world.seen.service.as_mut().unwrap().events = vec![event(900)];
-    let reason = told(&held, &world);
+    world.observed.service.as_mut().unwrap().events = vec![event(900)];
+    let reason = told(&operation, &world);
     assert!(
         reason.starts_with(
             "MaxInstances: the group is at 1 and has no room for 1 more runner beside those that run. Raise it, or \
@@ -130,18 +130,18 @@ fn runners_without_an_instance_name_max_instances_and_an_event_of_before_is_left
         "{reason}"
     );
     assert!(!reason.contains("event at 900"), "{reason}");
-    world.seen.service.as_mut().unwrap().events = vec![event(1100)];
-    assert!(told(&held, &world).ends_with("event at 1100."));
+    world.observed.service.as_mut().unwrap().events = vec![event(1100)];
+    assert!(told(&operation, &world).ends_with("event at 1100."));
 }
 
 #[test]
 fn a_task_that_ecs_stopped_for_want_of_an_instance_is_one_without_room() {
     for words in ["RESOURCE:MEMORY", "EMPTY CAPACITY PROVIDER", "MemberOf placement constraint unsatisfied"] {
-        let (mut world, held) = later(spec());
-        world.seen.group.as_mut().unwrap().desired = 4;
-        world.seen.group.as_mut().unwrap().instances.clear();
+        let (mut world, operation) = later(spec());
+        world.observed.group.as_mut().unwrap().desired = 4;
+        world.observed.group.as_mut().unwrap().instances.clear();
         end(&mut world, 1100, &format!("TaskFailedToStart: {words}"), None);
-        let reason = told(&held, &world);
+        let reason = told(&operation, &world);
         assert!(reason.starts_with("MaxInstances: the group is at 4 and has no room for 2 more runners."), "{reason}");
     }
 }

@@ -1,13 +1,14 @@
-use super::support::{foreign, origin, spec};
-use crate::pool::identity::{Origin, PhysicalId, RunnerMark, cluster_name};
-use crate::pool::spec::{Capacity, GitHubHost, PoolSpec, Scheme, Scope};
+use super::support::{foreign, spec, stack_resource};
+use crate::pool::model::identity::{PhysicalId, StackResource, cluster_name};
+use crate::pool::model::runner_matching::RunnerMatcher;
+use crate::pool::model::spec::{Capacity, GitHubHost, PoolSpec, Scheme, Scope};
 
 #[test]
 fn the_id_is_readable_and_the_same_on_every_delivery() {
-    let id = PhysicalId::of(&origin(), &spec());
-    assert_eq!(id, PhysicalId::of(&origin(), &spec()));
+    let id = PhysicalId::of(&stack_resource(), &spec());
+    assert_eq!(id, PhysicalId::of(&stack_resource(), &spec()));
     assert!(id.as_str().starts_with("ghr-ci-Runners-"), "{id}");
-    assert_eq!(PhysicalId::sent(&origin(), id.as_str()), Some(id));
+    assert_eq!(PhysicalId::parse_for(&stack_resource(), id.as_str()), Some(id));
 }
 
 /// The replacement table: each row says whether a change of it makes another pool.
@@ -27,41 +28,41 @@ fn the_id_changes_with_exactly_what_cannot_change_in_place() {
             },
             true,
         ),
-        ("CapacityProvider", |spec| spec.capacity = Capacity::Named("shared".to_owned()), true),
+        ("CapacityProvider", |spec| spec.capacity = Capacity::Existing("shared".to_owned()), true),
         ("DesiredCount", |spec| spec.desired_count = 9, false),
         ("Image", |spec| spec.task.image = "other".to_owned(), false),
         ("Labels", |spec| spec.runner.labels = vec!["gpu".to_owned()], false),
         ("RunnerNamePrefix", |spec| spec.runner.name_prefix = "gpu".to_owned(), false),
-        ("AccessTokenParameter", |spec| spec.credentials.administrator = None, false),
+        ("AccessTokenParameter", |spec| spec.credentials.github_credential = None, false),
     ];
-    let before = PhysicalId::of(&origin(), &spec());
+    let before = PhysicalId::of(&stack_resource(), &spec());
     for (what, change, replaces) in rows {
         let mut changed = spec();
         change(&mut changed);
-        assert_eq!(PhysicalId::of(&origin(), &changed) != before, replaces, "{what}");
+        assert_eq!(PhysicalId::of(&stack_resource(), &changed) != before, replaces, "{what}");
     }
 }
 
 #[test]
 fn another_stack_of_the_same_name_is_another_pool() {
-    let again = Origin { stack_id: origin().stack_id.replace("0001", "0002"), ..origin() };
-    assert_ne!(PhysicalId::of(&origin(), &spec()), PhysicalId::of(&again, &spec()));
+    let again = StackResource { stack_id: stack_resource().stack_id.replace("0001", "0002"), ..stack_resource() };
+    assert_ne!(PhysicalId::of(&stack_resource(), &spec()), PhysicalId::of(&again, &spec()));
 }
 
 #[test]
 fn the_longest_names_still_give_an_id_that_every_service_takes() {
-    let long = Origin {
+    let long = StackResource {
         stack_id: format!("arn:aws:cloudformation:eu-central-1:1:stack/{}/guid", "s".repeat(128)),
         logical_id: "L".repeat(255),
     };
     let id = PhysicalId::of(&long, &spec());
     assert!(id.as_str().len() < 128, "{}", id.as_str().len());
-    assert_eq!(PhysicalId::sent(&long, id.as_str()), Some(id));
+    assert_eq!(PhysicalId::parse_for(&long, id.as_str()), Some(id));
 }
 
 #[test]
 fn an_id_that_is_not_this_resources_is_not_taken_for_one() {
-    let id = PhysicalId::of(&origin(), &spec()).as_str().to_owned();
+    let id = PhysicalId::of(&stack_resource(), &spec()).as_str().to_owned();
     for text in [
         String::new(),
         "ci-Runners-1ABCDEFGHIJKL".to_owned(),
@@ -72,16 +73,16 @@ fn an_id_that_is_not_this_resources_is_not_taken_for_one() {
         id.to_uppercase(),
         format!("{id}0"),
     ] {
-        assert_eq!(PhysicalId::sent(&origin(), &text), None, "{text}");
+        assert_eq!(PhysicalId::parse_for(&stack_resource(), &text), None, "{text}");
     }
 }
 
 #[test]
 fn a_runner_is_ours_by_label_and_by_name() {
-    let id = PhysicalId::of(&origin(), &spec());
-    let mark = RunnerMark::of(&id, &spec());
-    let prefix = format!("github-runner-{}", id.digits());
-    let owns = |name: &str, label: &str| mark.owns(&foreign(1, name, label));
+    let id = PhysicalId::of(&stack_resource(), &spec());
+    let matcher = RunnerMatcher::of(&id, &spec());
+    let prefix = format!("github-runner-{}", id.hash());
+    let owns = |name: &str, label: &str| matcher.owns(&foreign(1, name, label));
     assert!(owns(&format!("{prefix}-0123456789ab"), id.as_str()));
     assert!(owns(&format!("{prefix}-0123456789ab"), &id.as_str().to_uppercase()));
     assert!(!owns(&format!("{prefix}-0123456789ab"), "default"));

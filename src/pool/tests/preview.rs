@@ -1,32 +1,32 @@
 //! What reviewers are told is what the work then does.
 
-use super::support::{Model, names, present, spec};
-use crate::pool::continuation::{Continuation, Goal};
-use crate::pool::convergence::preview::{Action, Doing, Preview, preview, removal};
-use crate::pool::observed::Observed;
-use crate::pool::spec::PoolSpec;
+use super::support::{Model, converge, names, spec};
+use crate::pool::model::observed::Observed;
+use crate::pool::model::operation::{Goal, Operation};
+use crate::pool::model::spec::PoolSpec;
+use crate::pool::policy::preview::{Action, Preview, RunnerActivity, deletion, preview};
 
-fn preview_of(held: &Continuation, seen: &Observed) -> Preview {
-    let Goal::Present(goal) = held.goal.clone() else { panic!("a Delete") };
-    preview(held, &goal, seen, &[])
+fn preview_of(operation: &Operation, observed: &Observed) -> Preview {
+    let Goal::Converge(goal) = operation.goal.clone() else { panic!("a Delete") };
+    preview(operation, &goal, observed, &[])
 }
 
 /// A pool that lives, and its world.
 fn living() -> Model {
     let mut world = Model::empty();
-    world.run(&mut present(spec()));
+    world.run(&mut converge(spec()));
     world
 }
 
-fn changed(change: impl FnOnce(&mut PoolSpec)) -> Continuation {
+fn changed(change: impl FnOnce(&mut PoolSpec)) -> Operation {
     let mut spec = spec();
     change(&mut spec);
-    present(spec)
+    converge(spec)
 }
 
 #[test]
 fn a_pool_that_is_not_there_is_made() {
-    let found = preview_of(&present(spec()), &Model::empty().seen);
+    let found = preview_of(&converge(spec()), &Model::empty().observed);
     assert_eq!(found.action, Action::Create);
     insta::assert_snapshot!(found.changes.join("\n"), @r"
     + task definition: its first revision, with the image myoung34/github-runner:ubuntu-noble
@@ -41,9 +41,9 @@ fn a_pool_that_is_not_there_is_made() {
 #[test]
 fn of_an_unchanged_pool_nothing_is_told_and_nothing_done() {
     let mut world = living();
-    let mut held = present(spec());
-    assert_eq!(preview_of(&held, &world.seen).action, Action::Nothing);
-    world.run(&mut held);
+    let mut operation = converge(spec());
+    assert_eq!(preview_of(&operation, &world.observed).action, Action::Nothing);
+    world.run(&mut operation);
     assert_eq!(names(&world.taken), [""; 0]);
 }
 
@@ -51,33 +51,33 @@ fn of_an_unchanged_pool_nothing_is_told_and_nothing_done() {
 fn another_image_retires_every_runner_and_says_which_have_a_job() {
     let mut world = living();
     world.runners()[0].is_busy = true;
-    let held = changed(|spec| spec.task.image = "myoung34/github-runner:ubuntu-jammy".to_owned());
-    let found = preview_of(&held, &world.seen);
+    let operation = changed(|spec| spec.task.image = "myoung34/github-runner:ubuntu-jammy".to_owned());
+    let found = preview_of(&operation, &world.observed);
     assert_eq!(found.action, Action::Update);
     insta::assert_snapshot!(found.changes.join("\n"), @r"
     + task definition: a new revision, with the image myoung34/github-runner:ubuntu-jammy
     ~ service: a new deployment; new runners come online, then the old ones are retired
     ");
-    assert_eq!(found.retires.values().copied().collect::<Vec<_>>(), [Doing::Busy, Doing::Idle]);
+    assert_eq!(found.retires.values().copied().collect::<Vec<_>>(), [RunnerActivity::Busy, RunnerActivity::Idle]);
     let name = &world.runners()[0].name.clone();
-    assert_eq!(found.retires[name], Doing::Busy);
+    assert_eq!(found.retires[name], RunnerActivity::Busy);
 }
 
 #[test]
 fn a_smaller_pool_lets_the_idle_one_go() {
     let mut world = living();
     world.runners()[0].is_busy = true;
-    let held = changed(|spec| spec.desired_count = 1);
-    let found = preview_of(&held, &world.seen);
+    let operation = changed(|spec| spec.desired_count = 1);
+    let found = preview_of(&operation, &world.observed);
     assert_eq!(found.changes, ["~ service: DesiredCount 2 -> 1"]);
-    assert_eq!(found.retires.into_values().collect::<Vec<_>>(), [Doing::Idle]);
+    assert_eq!(found.retires.into_values().collect::<Vec<_>>(), [RunnerActivity::Idle]);
 }
 
 #[test]
 fn a_newer_launch_template_drains_the_old_instances() {
     let mut world = living();
-    world.seen.template_version = Some(2);
-    let found = preview_of(&present(spec()), &world.seen);
+    world.observed.template_version = Some(2);
+    let found = preview_of(&converge(spec()), &world.observed);
     insta::assert_snapshot!(found.changes.join("\n"), @r"
     ~ Auto Scaling group: launch template version 1 -> 2
     - 1 instance of an older launch template, each as soon as it holds no task
@@ -87,18 +87,19 @@ fn a_newer_launch_template_drains_the_old_instances() {
 #[test]
 fn what_would_fail_the_request_is_told() {
     let mut world = Model::empty();
-    world.seen.cluster = None;
-    let found = preview_of(&present(spec()), &world.seen);
+    world.observed.cluster = None;
+    let found = preview_of(&converge(spec()), &world.observed);
     assert!(found.obstacle.unwrap().starts_with("Cluster: there is no active ECS cluster"));
 }
 
 #[test]
 fn another_pool_of_the_resource_is_replaced() {
     let world = living();
-    let held = changed(|spec| spec.github.scope = crate::pool::spec::Scope::Organization("globex".to_owned()));
-    let Goal::Present(goal) = held.goal.clone() else { panic!("a Delete") };
-    let other = (super::support::absent(&spec()), world.seen);
-    let found = preview(&held, &goal, &Model::empty().seen, &[other]);
+    let operation =
+        changed(|spec| spec.github.scope = crate::pool::model::spec::Scope::Organization("globex".to_owned()));
+    let Goal::Converge(goal) = operation.goal.clone() else { panic!("a Delete") };
+    let other = (super::support::delete(&spec()), world.observed);
+    let found = preview(&operation, &goal, &Model::empty().observed, &[other]);
     assert_eq!(found.action, Action::Replacement);
     assert_eq!(found.retires.len(), 2);
     let last = found.changes.last().unwrap();
@@ -112,13 +113,13 @@ fn another_pool_of_the_resource_is_replaced() {
 fn a_deletion_takes_every_runner() {
     let mut world = living();
     world.runners()[0].is_busy = true;
-    let found = removal(&[(super::support::absent(&spec()), world.seen)]);
-    let patience = found.patience(&spec().manners);
+    let found = deletion(&[(super::support::delete(&spec()), world.observed)]);
+    let patience = found.drain_note(&spec().wait_policy);
     assert_eq!(
         patience.unwrap(),
         "Jobs are waited for, up to DrainTimeout (30 min); then a job that still runs is cut off"
     );
     assert_eq!(found.action, Action::Deletion);
-    assert_eq!(found.retires.into_values().collect::<Vec<_>>(), [Doing::Busy, Doing::Idle]);
-    assert_eq!(removal(&[]).action, Action::Nothing);
+    assert_eq!(found.retires.into_values().collect::<Vec<_>>(), [RunnerActivity::Busy, RunnerActivity::Idle]);
+    assert_eq!(deletion(&[]).action, Action::Nothing);
 }

@@ -2,24 +2,27 @@
 
 use std::time::Duration;
 
-use super::support::{POLL, T0, present, spec};
-use crate::pool::decision::{Decision, Moment, Outcome, Waiting, decide};
-use crate::pool::observed::Observed;
-use crate::pool::refusal::{Class, Refusal, Remote};
-use crate::pool::report::{cannot_deregister, github_refused};
-use crate::pool::spec::{Administrator, ParameterRef, PoolSpec};
+use super::support::{POLL, T0, converge, spec};
+use crate::pool::model::decision::{Decision, WaitReason};
+use crate::pool::model::observed::Observed;
+use crate::pool::model::outcome::Outcome;
+use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
+use crate::pool::model::spec::{GitHubCredential, ParameterRef, PoolSpec};
+use crate::pool::model::time::DecisionTime;
+use crate::pool::policy::decide::decide;
+use crate::pool::policy::reasons::{cannot_deregister, github_refused};
 
-fn refusal(remote: Remote, class: Class, code: &str, message: &str) -> Refusal {
-    Refusal { remote, class, operation: "Op".to_owned(), code: Some(code.to_owned()), message: message.to_owned() }
+fn remote_error(remote: RemoteService, kind: ErrorKind, code: &str, message: &str) -> RemoteError {
+    RemoteError { remote, kind, operation: "Op".to_owned(), code: Some(code.to_owned()), message: message.to_owned() }
 }
 
-fn denied(message: &str) -> Refusal {
-    refusal(Remote::ParameterStore, Class::Denied, "AccessDeniedException", message)
+fn denied(message: &str) -> RemoteError {
+    remote_error(RemoteService::ParameterStore, ErrorKind::Denied, "AccessDeniedException", message)
 }
 
 fn with_token(parameter: &str) -> PoolSpec {
     let mut spec = spec();
-    spec.credentials.administrator = Some(Administrator::AccessToken(ParameterRef(parameter.to_owned())));
+    spec.credentials.github_credential = Some(GitHubCredential::AccessToken(ParameterRef(parameter.to_owned())));
     spec
 }
 
@@ -41,7 +44,7 @@ fn a_credential_outside_credential_prefix_is_told_what_to_do() {
         assert_eq!(told.contains("or set CredentialPrefix"), folder.is_some(), "{told}");
         assert!(told.contains(&or_there.unwrap_or_default()), "{told}");
     }
-    let app = Administrator::App {
+    let app = GitHubCredential::App {
         id: "12".to_owned(),
         private_key: ParameterRef("/ci/key".to_owned()),
         login: "acme".to_owned(),
@@ -69,7 +72,12 @@ fn a_credential_whose_key_is_denied_names_the_key_s_parameter() {
 
 #[test]
 fn a_value_that_is_no_credential_is_told_in_one_sentence_with_its_property() {
-    let no = refusal(Remote::ParameterStore, Class::Rejected, "ValidationException", "the secret is a JSON object");
+    let no = remote_error(
+        RemoteService::ParameterStore,
+        ErrorKind::Invalid,
+        "ValidationException",
+        "the secret is a JSON object",
+    );
     assert_eq!(
         github_refused(&with_token("/x"), &no),
         "AccessTokenParameter /x: the secret is a JSON object. Correct that, then update the stack again."
@@ -78,49 +86,53 @@ fn a_value_that_is_no_credential_is_told_in_one_sentence_with_its_property() {
 
 #[test]
 fn a_service_linked_role_that_never_comes_is_told_within_minutes_with_the_command() {
-    let no = refusal(
-        Remote::Ecs,
-        Class::Conflict,
+    let no = remote_error(
+        RemoteService::Ecs,
+        ErrorKind::Conflict,
         "InvalidParameterException",
         "Unable to assume the service linked role. Please verify that the ECS service linked role exists.",
     );
-    let mut held = present(spec());
+    let mut operation = converge(spec());
     let mut now = T0;
     let reason = loop {
-        let seen = Observed { refusal: Some(no.clone()), ..Observed::default() };
-        let at = Moment { now, poll: POLL };
-        held.memory.note_look(None, &seen, at);
-        match decide(&mut held, &seen, at) {
-            Decision::Wait { why: Waiting::Passing(_), until, .. } => now = until,
-            Decision::Answer(Outcome::Failed { reason }) => break reason,
-            other @ (Decision::Act(_) | Decision::Wait { .. } | Decision::Answer(_) | Decision::Yield(_)) => {
+        let observed = Observed { remote_error: Some(no.clone()), ..Observed::default() };
+        let at = DecisionTime { now, poll: POLL };
+        operation.memory.record_observation(None, &observed, at);
+        match decide(&mut operation, &observed, at) {
+            Decision::Wait { why: WaitReason::RetryableError(_), until, .. } => now = until,
+            Decision::Respond(Outcome::Failed { reason }) => break reason,
+            other @ (Decision::Act(_) | Decision::Wait { .. } | Decision::Respond(_) | Decision::Stop(_)) => {
                 panic!("{other:?}")
             }
         }
         // Between two tries everything else is looked at without a refusal.
-        held.memory.note_look(None, &Observed::default(), Moment { now, poll: POLL });
+        operation.memory.record_observation(None, &Observed::default(), DecisionTime { now, poll: POLL });
         assert!(now.since(T0) < Duration::from_secs(300), "{now:?}");
     };
     assert!(now.since(T0) >= Duration::from_secs(180));
-    insta::assert_snapshot!(reason.replace(held.id.as_str(), "ID"), @"The service-linked role for ecs.amazonaws.com: it is missing, or not usable after 3 min. Create it with `aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com`, then try again. Amazon ECS Op refused (InvalidParameterException): Unable to assume the service linked role. Please verify that the ECS service linked role exists. (pool ID)");
+    insta::assert_snapshot!(reason.replace(operation.id.as_str(), "ID"), @"The service-linked role for ecs.amazonaws.com: it is missing, or not usable after 3 min. Create it with `aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com`, then try again. Amazon ECS Op refused (InvalidParameterException): Unable to assume the service linked role. Please verify that the ECS service linked role exists. (pool ID)");
 }
 
 #[test]
 fn a_missing_role_is_known_by_the_words_of_each_service() {
-    let role = |remote, code: &str, message: &str| refusal(remote, Class::Conflict, code, message).missing_role();
+    let role =
+        |remote, code: &str, message: &str| remote_error(remote, ErrorKind::Conflict, code, message).missing_role();
     let not_ready = "The service-linked role is not yet ready for use.";
-    assert_eq!(role(Remote::AutoScaling, "ServiceLinkedRoleFailure", not_ready), Some("autoscaling.amazonaws.com"));
-    assert_eq!(role(Remote::AutoScaling, "ServiceLinkedRoleFailure", ""), Some("autoscaling.amazonaws.com"));
+    assert_eq!(
+        role(RemoteService::AutoScaling, "ServiceLinkedRoleFailure", not_ready),
+        Some("autoscaling.amazonaws.com")
+    );
+    assert_eq!(role(RemoteService::AutoScaling, "ServiceLinkedRoleFailure", ""), Some("autoscaling.amazonaws.com"));
     assert_eq!(
         role(
-            Remote::AutoScaling,
+            RemoteService::AutoScaling,
             "AuthFailure",
             "no permission to create the service-linked role for EC2 Spot Instances"
         ),
         Some("spot.amazonaws.com")
     );
     let absent = "ECS Service Linked Role does not exist. Please create a Service linked role for ECS and try again.";
-    assert_eq!(role(Remote::Ecs, "ClientException", absent), Some("ecs.amazonaws.com"));
-    assert_eq!(role(Remote::Ecs, "ClientException", "The role being passed cannot be assumed."), None);
-    assert_eq!(role(Remote::GitHub, "404", not_ready), None);
+    assert_eq!(role(RemoteService::Ecs, "ClientException", absent), Some("ecs.amazonaws.com"));
+    assert_eq!(role(RemoteService::Ecs, "ClientException", "The role being passed cannot be assumed."), None);
+    assert_eq!(role(RemoteService::GitHub, "404", not_ready), None);
 }

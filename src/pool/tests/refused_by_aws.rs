@@ -2,28 +2,30 @@
 
 use std::time::Duration;
 
-use super::support::{Model, POLL, instance, names, present, spec};
-use crate::pool::continuation::{Applied, Continuation};
-use crate::pool::decision::{Decision, Outcome, Waiting};
-use crate::pool::observed::{Permission, ProviderState, Rollout, TaskPhase};
-use crate::pool::refusal::{Class, Refusal, Remote};
-use crate::pool::spec::{Administrator, Capacity, MixedInstances, OnDrainTimeout, ParameterRef, PoolSpec};
+use super::support::{Model, POLL, converge, instance, names, spec};
+use crate::pool::model::decision::{Decision, WaitReason};
+use crate::pool::model::memory::StepResult;
+use crate::pool::model::observed::{PreflightResult, ProviderState, RolloutState, TaskPhase};
+use crate::pool::model::operation::Operation;
+use crate::pool::model::outcome::Outcome;
+use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
+use crate::pool::model::spec::{Capacity, GitHubCredential, MixedInstances, OnDrainTimeout, ParameterRef, PoolSpec};
 
 fn built(spec: &PoolSpec) -> Model {
     let mut model = Model::empty();
-    assert!(matches!(model.run(&mut present(spec.clone())), Outcome::Succeeded { .. }));
+    assert!(matches!(model.run(&mut converge(spec.clone())), Outcome::Succeeded { .. }));
     model
 }
 
 fn reason(decision: Decision) -> String {
-    let Decision::Answer(Outcome::Failed { reason }) = decision else { panic!("not failed: {decision:?}") };
+    let Decision::Respond(Outcome::Failed { reason }) = decision else { panic!("not failed: {decision:?}") };
     reason
 }
 
-fn denied(operation: &str) -> Refusal {
-    Refusal {
-        remote: Remote::Ecs,
-        class: Class::Denied,
+fn denied(operation: &str) -> RemoteError {
+    RemoteError {
+        remote: RemoteService::Ecs,
+        kind: ErrorKind::Denied,
         operation: operation.to_owned(),
         code: Some("AccessDeniedException".to_owned()),
         message: "because no identity-based policy allows it".to_owned(),
@@ -31,72 +33,75 @@ fn denied(operation: &str) -> Refusal {
 }
 
 /// Decides after a refusal of the call about the first task.
-fn after(model: &mut Model, held: &mut Continuation, operation: &str) -> Decision {
-    let tasks = vec![model.seen.tasks[0].arn.clone()];
-    held.note_applied(Applied::Denied { tasks }, model.now);
-    model.seen.refusal = Some(denied(operation));
-    let decision = model.decide(held);
-    model.seen.refusal = None;
+fn after(model: &mut Model, operation: &mut Operation, call: &str) -> Decision {
+    let tasks = vec![model.observed.tasks[0].arn.clone()];
+    operation.record_step(StepResult::Denied { tasks }, model.now);
+    model.observed.remote_error = Some(denied(call));
+    let decision = model.decide(operation);
+    model.observed.remote_error = None;
     decision
 }
 
 #[test]
 fn a_denied_stop_task_is_a_failure_only_while_the_task_still_runs() {
-    for operation in ["StopTask", "UpdateTaskProtection"] {
+    for call in ["StopTask", "UpdateTaskProtection"] {
         let mut model = built(&spec());
-        let mut held = present(spec());
-        assert!(matches!(after(&mut model, &mut held, operation), Decision::Wait { why: Waiting::Passing(_), .. }));
+        let mut operation = converge(spec());
+        assert!(matches!(
+            after(&mut model, &mut operation, call),
+            Decision::Wait { why: WaitReason::RetryableError(_), .. }
+        ));
         model.now = model.now + POLL;
-        assert!(matches!(after(&mut model, &mut held, operation), Decision::Wait { .. }), "looks may lag");
+        assert!(matches!(after(&mut model, &mut operation, call), Decision::Wait { .. }), "looks may lag");
         model.now = model.now + Duration::from_secs(60);
-        assert!(reason(after(&mut model, &mut held, operation)).contains("Allow it in the function's role"));
+        assert!(reason(after(&mut model, &mut operation, call)).contains("Allow it in the function's role"));
 
         // Its tags went with it, and the denial says no more than that.
-        model.seen.tasks[0].phase = TaskPhase::Stopped;
-        drop(model.decide(&mut held));
-        assert!(held.memory.denied_since.is_empty());
+        model.observed.tasks[0].phase = TaskPhase::Stopped;
+        drop(model.decide(&mut operation));
+        assert!(operation.memory.denied_since.is_empty());
     }
 }
 
 #[test]
 fn a_denied_call_about_anything_but_a_task_is_a_failure_at_once() {
     let mut model = built(&spec());
-    model.seen.refusal = Some(denied("UpdateService"));
-    assert!(reason(model.decide(&mut present(spec()))).contains("Allow it in the function's role"));
-    model.seen.refusal = Some(denied("StopTask"));
-    let text = reason(model.decide(&mut present(spec())));
+    model.observed.remote_error = Some(denied("UpdateService"));
+    assert!(reason(model.decide(&mut converge(spec()))).contains("Allow it in the function's role"));
+    model.observed.remote_error = Some(denied("StopTask"));
+    let text = reason(model.decide(&mut converge(spec())));
     assert!(text.contains("StopTask"), "of no task that is known: {text}");
 }
 
 #[test]
 fn a_capacity_provider_whose_update_failed_before_this_request_is_used_or_updated() {
     let mut model = built(&spec());
-    model.seen.provider.as_mut().unwrap().state = ProviderState::UpdateFailed("because".to_owned());
-    assert!(matches!(model.run(&mut present(spec())), Outcome::Succeeded { .. }));
+    model.observed.provider.as_mut().unwrap().state = ProviderState::UpdateFailed("because".to_owned());
+    assert!(matches!(model.run(&mut converge(spec())), Outcome::Succeeded { .. }));
     assert_eq!(names(&model.taken), Vec::<&str>::new());
 
     let mut wider = spec();
     let Capacity::Own(own) = &mut wider.capacity else { panic!("own capacity") };
     own.target_capacity_percent = 80;
-    let mut held = present(wider);
+    let mut operation = converge(wider);
     for n_sent in 0..2 {
-        let Decision::Act(plan) = model.decide(&mut held) else { panic!("no step") };
+        let Decision::Act(plan) = model.decide(&mut operation) else { panic!("no step") };
         assert_eq!(names(&plan), ["update_capacity_provider"], "after {n_sent}, which an old look may not show");
-        held.note_applied(Applied::ProviderUpdated, model.now);
+        operation.record_step(StepResult::ProviderUpdated, model.now);
     }
-    assert!(reason(model.decide(&mut held)).contains("could not set up the capacity provider"));
+    assert!(reason(model.decide(&mut operation)).contains("could not set up the capacity provider"));
 }
 
 /// A pool whose newest deployment ECS gave up, with tasks of it that never started, some of them on an instance.
 fn failed_deployment(on_instance: &[bool]) -> Model {
     let mut model = built(&spec());
-    let primary = model.seen.service.as_mut().unwrap().deployments.first_mut().unwrap();
-    primary.rollout = Rollout::Failed("tasks failed to start".to_owned());
-    let (id, one) = (primary.id.clone(), model.seen.tasks[0].clone());
-    model.seen.tasks = on_instance
+    let primary = model.observed.service.as_mut().unwrap().deployments.first_mut().unwrap();
+    primary.rollout = RolloutState::Failed("tasks failed to start".to_owned());
+    let (id, one) = (primary.id.clone(), model.observed.tasks[0].clone());
+    model.observed.tasks = on_instance
         .iter()
         .zip(1..)
-        .map(|(is_placed, n)| crate::pool::observed::Task {
+        .map(|(is_placed, n)| crate::pool::model::observed::Task {
             arn: format!("{}-{n}", one.arn),
             started_by: Some(id.clone()),
             phase: TaskPhase::Stopped,
@@ -110,23 +115,25 @@ fn failed_deployment(on_instance: &[bool]) -> Model {
 }
 
 /// A request that found the deployment still under way.
-fn waiting_for_runners() -> Continuation {
-    let mut held = present(spec());
-    held.memory.given_up_before = Some(std::collections::BTreeSet::new());
-    held
+fn waiting_for_runners() -> Operation {
+    let mut operation = converge(spec());
+    operation.memory.failed_deployments_before = Some(std::collections::BTreeSet::new());
+    operation
 }
 
 #[test]
 fn a_deployment_given_up_because_no_instance_had_room_is_begun_anew_until_online_timeout() {
     let mut model = failed_deployment(&[false, false, false]);
-    let mut held = waiting_for_runners();
-    let Decision::Wait { why: Waiting::RunnersOnline { .. }, .. } = model.decide(&mut held) else { panic!("no wait") };
-    let Decision::Act(plan) = model.decide(&mut held) else { panic!("no step") };
+    let mut operation = waiting_for_runners();
+    let Decision::Wait { why: WaitReason::RunnersOnline { .. }, .. } = model.decide(&mut operation) else {
+        panic!("no wait")
+    };
+    let Decision::Act(plan) = model.decide(&mut operation) else { panic!("no step") };
     assert_eq!(names(&plan), ["register_task_definition"], "only another revision begins another deployment");
 
-    let mut held = waiting_for_runners();
-    held.memory.online_awaited_since = Some(model.now - spec().manners.online_timeout);
-    let text = reason(model.decide(&mut held));
+    let mut operation = waiting_for_runners();
+    operation.memory.online_awaited_since = Some(model.now - spec().wait_policy.online_timeout);
+    let text = reason(model.decide(&mut operation));
     assert!(text.contains("0 of 2 runners came online within OnlineTimeout (15 min)"), "{text}");
 }
 
@@ -142,31 +149,31 @@ fn a_deployment_given_up_because_a_container_did_not_start_fails_at_once() {
 #[test]
 fn an_instance_is_asked_to_drain_once() {
     let mut model = built(&spec());
-    model.seen.template_version = Some(2);
+    model.observed.template_version = Some(2);
     let mut newer = spec();
     let Capacity::Own(own) = &mut newer.capacity else { panic!("own capacity") };
     own.launch_template.version = "2".to_owned();
-    model.seen.group.as_mut().unwrap().shape.launch_template.version = "2".to_owned();
-    model.seen.instances = vec![instance(1)];
-    let mut held = present(newer);
-    let Decision::Act(plan) = model.decide(&mut held) else { panic!("no step") };
+    model.observed.group.as_mut().unwrap().config.launch_template.version = "2".to_owned();
+    model.observed.instances = vec![instance(1)];
+    let mut operation = converge(newer);
+    let Decision::Act(plan) = model.decide(&mut operation) else { panic!("no step") };
     assert_eq!(names(&plan), ["drain_instance"]);
     // ECS refused, for its own managed draining was first; the instance is still listed as ACTIVE.
-    held.note_applied(Applied::DrainAsked { instance: instance(1).arn }, model.now);
-    assert!(matches!(model.decide(&mut held), Decision::Answer(Outcome::Succeeded { .. })));
+    operation.record_step(StepResult::DrainRequested { instance: instance(1).arn }, model.now);
+    assert!(matches!(model.decide(&mut operation), Decision::Respond(Outcome::Succeeded { .. })));
 }
 
 #[test]
 fn an_app_login_of_another_spelling_is_refused_before_anything_is_built() {
     let mut model = Model::empty();
-    model.seen.permission = Some(Permission::OtherAppLogin("acme".to_owned()));
+    model.observed.preflight_result = Some(PreflightResult::AppLoginMismatch("acme".to_owned()));
     let mut spec = spec();
-    spec.credentials.administrator = Some(Administrator::App {
+    spec.credentials.github_credential = Some(GitHubCredential::App {
         id: "1234".to_owned(),
         private_key: ParameterRef("/ci/key".to_owned()),
         login: "Acme".to_owned(),
     });
-    let Outcome::Failed { reason } = model.run(&mut present(spec)) else { panic!("succeeded") };
+    let Outcome::Failed { reason } = model.run(&mut converge(spec)) else { panic!("succeeded") };
     insta::assert_snapshot!(reason, @"AppLogin: the App is installed on acme, and the containers would look for Acme, letter by letter. Write acme with just these capitals in AppLogin, or in the property from which it follows; the pool stays the same one.");
     assert_eq!(names(&model.taken), Vec::<&str>::new());
 }
@@ -174,22 +181,22 @@ fn an_app_login_of_another_spelling_is_refused_before_anything_is_built() {
 #[test]
 fn attachments_of_the_pool_s_own_provider_that_failed_are_among_the_causes() {
     let mut model = built(&spec());
-    let mut held = present(spec());
-    let cluster = model.seen.cluster.as_mut().unwrap();
+    let mut operation = converge(spec());
+    let cluster = model.observed.cluster.as_mut().unwrap();
     let of = |provider: &str| format!("as_policy (capacityProviderName {provider})");
-    cluster.failed_attachments = vec![of("theirs"), of(held.id.as_str())];
+    cluster.failed_attachments = vec![of("theirs"), of(operation.id.as_str())];
     model.runners().clear();
-    model.seen.tasks.clear();
-    held.memory.online_awaited_since = Some(model.now - spec().manners.online_timeout);
-    let text = reason(model.decide(&mut held));
+    model.observed.tasks.clear();
+    operation.memory.online_awaited_since = Some(model.now - spec().wait_policy.online_timeout);
+    let text = reason(model.decide(&mut operation));
     assert!(text.contains("ECS could not attach the capacity provider") && !text.contains("theirs"), "{text}");
 }
 
 /// On a mixed-instances policy of these types and this On-Demand share.
-fn mixed(types: &[&str], on_demand_percentage_above_base: u32) -> PoolSpec {
+fn mixed_instances_policy(types: &[&str], on_demand_percentage_above_base: u32) -> PoolSpec {
     let mut spec = spec();
     let Capacity::Own(own) = &mut spec.capacity else { panic!("own capacity") };
-    own.mixed = Some(MixedInstances {
+    own.mixed_instances_policy = Some(MixedInstances {
         instance_types: types.iter().map(|name| (*name).to_owned()).collect(),
         on_demand_base_capacity: 0,
         on_demand_percentage_above_base,
@@ -201,21 +208,21 @@ fn mixed(types: &[&str], on_demand_percentage_above_base: u32) -> PoolSpec {
 #[test]
 fn other_purchase_options_are_set_on_a_group_without_runners_and_instances() {
     for (before, after) in [
-        (spec(), mixed(&["m7i.large"], 100)),
-        (mixed(&["m7i.large"], 100), spec()),
-        (mixed(&["m7i.large"], 100), mixed(&["m7i.large"], 0)),
+        (spec(), mixed_instances_policy(&["m7i.large"], 100)),
+        (mixed_instances_policy(&["m7i.large"], 100), spec()),
+        (mixed_instances_policy(&["m7i.large"], 100), mixed_instances_policy(&["m7i.large"], 0)),
     ] {
         let mut model = built(&before);
         let job_ends = model.now + Duration::from_secs(600);
         model.runners()[0].is_busy = true;
         let busy = model.runners()[0].name.clone();
-        let outcome = model.run_with(&mut present(after), |model| {
+        let outcome = model.run_with(&mut converge(after), |model| {
             let is_over = model.now >= job_ends;
             for runner in model.runners().iter_mut().filter(|runner| runner.name == busy) {
                 runner.is_busy = !is_over;
             }
-            if names(&model.taken).contains(&"empty_group") {
-                model.seen.group.as_mut().unwrap().instances.clear();
+            if names(&model.taken).contains(&"scale_group_to_zero") {
+                model.observed.group.as_mut().unwrap().instances.clear();
             }
         });
         assert!(matches!(outcome, Outcome::Succeeded { .. }), "{outcome:?}");
@@ -226,7 +233,7 @@ fn other_purchase_options_are_set_on_a_group_without_runners_and_instances() {
                 "update_service",
                 "deregister_runner",
                 "deregister_runner",
-                "empty_group",
+                "scale_group_to_zero",
                 "unprotect_instances",
                 "update_group",
                 "update_service"
@@ -239,8 +246,11 @@ fn other_purchase_options_are_set_on_a_group_without_runners_and_instances() {
 
 #[test]
 fn other_instance_types_alone_are_set_at_once() {
-    let mut model = built(&mixed(&["m7i.large"], 0));
-    assert!(matches!(model.run(&mut present(mixed(&["m7i.large", "m7a.large"], 0))), Outcome::Succeeded { .. }));
+    let mut model = built(&mixed_instances_policy(&["m7i.large"], 0));
+    assert!(matches!(
+        model.run(&mut converge(mixed_instances_policy(&["m7i.large", "m7a.large"], 0))),
+        Outcome::Succeeded { .. }
+    ));
     assert_eq!(names(&model.taken), ["update_group"]);
 }
 
@@ -248,24 +258,24 @@ fn other_instance_types_alone_are_set_at_once() {
 fn other_purchase_options_are_not_set_while_a_job_outlasts_drain_timeout() {
     let mut model = built(&spec());
     model.runners()[0].is_busy = true;
-    let mut after = mixed(&[], 0);
-    after.manners.on_drain_timeout = OnDrainTimeout::Fail;
-    assert!(matches!(model.run(&mut present(after)), Outcome::Failed { .. }));
+    let mut after = mixed_instances_policy(&[], 0);
+    after.wait_policy.on_drain_timeout = OnDrainTimeout::Fail;
+    assert!(matches!(model.run(&mut converge(after)), Outcome::Failed { .. }));
     assert_eq!(model.lost_jobs, 0);
-    assert!(!names(&model.taken).contains(&"update_group") && !names(&model.taken).contains(&"empty_group"));
+    assert!(!names(&model.taken).contains(&"update_group") && !names(&model.taken).contains(&"scale_group_to_zero"));
     // The rollback finds its group as it was, and takes the runner with the job back.
-    assert!(matches!(model.run(&mut present(spec())), Outcome::Succeeded { .. }));
+    assert!(matches!(model.run(&mut converge(spec())), Outcome::Succeeded { .. }));
     assert_eq!((names(&model.taken).contains(&"update_group"), model.lost_jobs), (false, 0));
 }
 
 #[test]
 fn instance_types_that_auto_scaling_keeps_are_waited_for_and_then_a_failure() {
-    let mut model = built(&mixed(&["m7i.large"], 100));
-    let mut held = present(mixed(&[], 100));
-    let Decision::Act(plan) = model.decide(&mut held) else { panic!("no step") };
+    let mut model = built(&mixed_instances_policy(&["m7i.large"], 100));
+    let mut operation = converge(mixed_instances_policy(&[], 100));
+    let Decision::Act(plan) = model.decide(&mut operation) else { panic!("no step") };
     assert_eq!(names(&plan), ["update_group"]);
-    held.note_applied(Applied::GroupUpdated, model.now);
-    assert!(matches!(model.decide(&mut held), Decision::Wait { why: Waiting::Step("update_group"), .. }));
+    operation.record_step(StepResult::GroupUpdated, model.now);
+    assert!(matches!(model.decide(&mut operation), Decision::Wait { why: WaitReason::NextStep("update_group"), .. }));
     model.now = model.now + Duration::from_secs(61);
-    assert!(reason(model.decide(&mut held)).starts_with("InstanceTypes: EC2 Auto Scaling accepted their removal"));
+    assert!(reason(model.decide(&mut operation)).starts_with("InstanceTypes: EC2 Auto Scaling accepted their removal"));
 }

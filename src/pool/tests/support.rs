@@ -10,31 +10,34 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::pool::continuation::{
-    Absent, Applied, Continuation, Goal, Memory, Preflight, Present, Request, RequestType, Wish,
+use crate::pool::model::decision::{Decision, ObserveScope};
+use crate::pool::model::evidence::DeletionEvidence;
+use crate::pool::model::evidence::StopReason;
+use crate::pool::model::identity::{PhysicalId, StackResource, TAG_ID};
+use crate::pool::model::memory::{Memory, StepResult};
+use crate::pool::model::observed::{
+    CapacityProvider, Cluster, ContainerInstance, Deployment, GitHubRunners, Group, GroupInstance, LogReading,
+    Observed, PreflightResult, Protection, ProviderState, Reading, RolloutState, Runner, Service, ServiceState, Task,
+    TaskDefinition, TaskPhase,
 };
-use crate::pool::decision::{Decision, Look, Moment, Outcome, decide};
-use crate::pool::evidence::DeletionEvidence;
-use crate::pool::evidence::Spent;
-use crate::pool::identity::{Origin, PhysicalId, TAG_ID};
-use crate::pool::observed::{
-    CapacityProvider, Cluster, ContainerInstance, Deployment, GitHubView, Group, GroupInstance, LogReading, Observed,
-    Permission, Protection, ProviderState, Reading, Rollout, Runner, Service, ServiceState, Task, TaskDefinition,
-    TaskPhase,
-};
-use crate::pool::plan::{Step, Tagged};
-use crate::pool::secret::Secret;
-use crate::pool::spec::least::least;
-use crate::pool::spec::{Capacity, PoolSpec};
-use crate::pool::succession::SeenTurn;
-use crate::pool::task_definition::RECORD_LABEL;
-use crate::pool::time::Timestamp;
+use crate::pool::model::operation::{ConvergeGoal, DeleteGoal, Goal, Operation, Preflight, SpecChange};
+use crate::pool::model::operation_lock::ObservedLock;
+use crate::pool::model::outcome::Outcome;
+use crate::pool::model::request::{RequestInfo, RequestType};
+use crate::pool::model::secret::Secret;
+use crate::pool::model::spec::fixtures::minimal_spec;
+use crate::pool::model::spec::{Capacity, PoolSpec};
+use crate::pool::model::step::{Step, TaggedResource};
+use crate::pool::model::task_definition::METADATA_LABEL;
+use crate::pool::model::time::DecisionTime;
+use crate::pool::model::time::Timestamp;
+use crate::pool::policy::decide::decide;
 
 pub(super) const T0: Timestamp = Timestamp::from_epoch_millis(1_800_000_000_000);
 pub(super) const POLL: Duration = Duration::from_secs(10);
 
-pub(super) fn origin() -> Origin {
-    Origin {
+pub(super) fn stack_resource() -> StackResource {
+    StackResource {
         stack_id: "arn:aws:cloudformation:eu-central-1:111122223333:stack/ci/5f2a0000-0000-0000-0000-000000000001"
             .to_owned(),
         logical_id: "Runners".to_owned(),
@@ -43,7 +46,7 @@ pub(super) fn origin() -> Origin {
 
 /// Two runners, on at least one instance.
 pub(super) fn spec() -> PoolSpec {
-    let mut spec = least();
+    let mut spec = minimal_spec();
     spec.desired_count = 2;
     if let Capacity::Own(own) = &mut spec.capacity {
         own.min_instances = 1;
@@ -51,47 +54,47 @@ pub(super) fn spec() -> PoolSpec {
     spec
 }
 
-pub(super) fn present(spec: PoolSpec) -> Continuation {
-    let goal = Present {
+pub(super) fn converge(spec: PoolSpec) -> Operation {
+    let goal = ConvergeGoal {
         spec,
-        former_tags: BTreeSet::new(),
-        former_runner_name: None,
+        previous_tags: BTreeSet::new(),
+        previous_runner_name: None,
         preflight: Preflight::Skip,
-        wish: Wish::Changed,
-        former_pool: None,
+        change: SpecChange::Changed,
+        previous_pool: None,
     };
-    let id = PhysicalId::of(&origin(), &goal.spec);
-    held(id, Goal::Present(Box::new(goal)))
+    let id = PhysicalId::of(&stack_resource(), &goal.spec);
+    operation(id, Goal::Converge(Box::new(goal)))
 }
 
-pub(super) fn absent(spec: &PoolSpec) -> Continuation {
-    let id = PhysicalId::of(&origin(), spec);
-    let evidence = DeletionEvidence::named(&origin(), id.as_str()).expect("the pool's own id names it");
-    let goal = Absent::alone(evidence, None, spec.manners.clone(), None);
-    held(id, Goal::Absent(Box::new(goal)))
+pub(super) fn delete(spec: &PoolSpec) -> Operation {
+    let id = PhysicalId::of(&stack_resource(), spec);
+    let evidence = DeletionEvidence::named(&stack_resource(), id.as_str()).expect("the pool's own id names it");
+    let goal = DeleteGoal::single_pool(evidence, None, spec.wait_policy.clone(), None);
+    operation(id, Goal::Delete(Box::new(goal)))
 }
 
-fn held(id: PhysicalId, goal: Goal) -> Continuation {
-    Continuation {
-        request: Request {
+fn operation(id: PhysicalId, goal: Goal) -> Operation {
+    Operation {
+        request: RequestInfo {
             request_type: RequestType::Create,
             request_id: "request-1".to_owned(),
-            origin: origin(),
+            stack_resource: stack_resource(),
             response_url: Secret::new("https://planted.example/?X-Amz-Signature=planted"),
         },
         id,
         goal,
-        accepted_at: T0,
-        answer_by: T0 + Duration::from_secs(3480),
-        hops: 0,
-        turn: None,
+        signed_at: T0,
+        respond_by: T0 + Duration::from_secs(3480),
+        continuation_count: 0,
+        lock_version: None,
         memory: Memory::default(),
     }
 }
 
 /// A world that does at once what it is told, and whose jobs last as long as a test says.
 pub(super) struct Model {
-    pub(super) seen: Observed,
+    pub(super) observed: Observed,
     pub(super) now: Timestamp,
     pub(super) taken: Vec<Step>,
     pub(super) lost_jobs: u32,
@@ -105,7 +108,7 @@ pub(super) struct Model {
 impl Model {
     /// A cluster, a launch template, and nothing of ours.
     pub(super) fn empty() -> Self {
-        let seen = Observed {
+        let observed = Observed {
             cluster: Some(Cluster {
                 arn: "arn:aws:ecs:eu-central-1:111122223333:cluster/build".to_owned(),
                 is_active: true,
@@ -114,38 +117,38 @@ impl Model {
                 failed_attachments: Vec::new(),
             }),
             template_version: Some(1),
-            github: GitHubView::Runners(Vec::new()),
-            permission: Some(Permission::Granted),
+            github: GitHubRunners::Listed(Vec::new()),
+            preflight_result: Some(PreflightResult::Passed),
             ..Observed::default()
         };
-        Self { seen, now: T0, taken: Vec::new(), lost_jobs: 0, logs: BTreeMap::new(), fixed_name: None, n_made: 0 }
+        Self { observed, now: T0, taken: Vec::new(), lost_jobs: 0, logs: BTreeMap::new(), fixed_name: None, n_made: 0 }
     }
 
     pub(super) fn runners(&mut self) -> &mut Vec<Runner> {
-        match &mut self.seen.github {
-            GitHubView::Runners(runners) => runners,
+        match &mut self.observed.github {
+            GitHubRunners::Listed(runners) => runners,
             other => panic!("GitHub is not readable: {other:?}"),
         }
     }
 
     /// Works on a request until it is answered; what was done is in `taken`.
-    pub(super) fn run(&mut self, held: &mut Continuation) -> Outcome {
-        self.run_with(held, |_| {})
+    pub(super) fn run(&mut self, operation: &mut Operation) -> Outcome {
+        self.run_with(operation, |_| {})
     }
 
     /// The same, with something happening before each look.
-    pub(super) fn run_with(&mut self, held: &mut Continuation, mut happen: impl FnMut(&mut Self)) -> Outcome {
+    pub(super) fn run_with(&mut self, operation: &mut Operation, mut happen: impl FnMut(&mut Self)) -> Outcome {
         self.taken.clear();
         for _ in 0..2_000 {
-            self.settle(held);
+            self.settle(operation);
             happen(self);
-            match self.decide(held) {
-                Decision::Answer(outcome) => return outcome,
-                Decision::Yield(why) => panic!("nobody else is at work: {why:?}"),
+            match self.decide(operation) {
+                Decision::Respond(outcome) => return outcome,
+                Decision::Stop(why) => panic!("nobody else is at work: {why:?}"),
                 Decision::Act(plan) => {
                     for step in plan {
-                        let told = self.take(held, step);
-                        held.note_applied(told, self.now);
+                        let told = self.take(operation, step);
+                        operation.record_step(told, self.now);
                     }
                 }
                 Decision::Wait { until, .. } => self.now = until.max(self.now + Duration::from_millis(1)),
@@ -155,32 +158,36 @@ impl Model {
     }
 
     /// One decision over a complete look.
-    pub(super) fn decide(&mut self, held: &mut Continuation) -> Decision {
-        self.seen.is_complete = true;
-        self.seen.is_diagnosis = true;
-        self.seen.github_read = Some(Reading { began_at: self.now, ended_at: self.now });
-        self.seen.logs.clear();
-        let record = held.record(&self.seen);
-        held.memory.note_look(record.as_ref(), &self.seen, Moment { now: self.now, poll: POLL });
+    pub(super) fn decide(&mut self, operation: &mut Operation) -> Decision {
+        self.observed.is_complete = true;
+        self.observed.is_diagnosis = true;
+        self.observed.github_read = Some(Reading { began_at: self.now, ended_at: self.now });
+        self.observed.logs.clear();
+        let metadata = operation.metadata(&self.observed);
+        operation.memory.record_observation(
+            metadata.as_ref(),
+            &self.observed,
+            DecisionTime { now: self.now, poll: POLL },
+        );
         loop {
-            let decision = decide(held, &self.seen, Moment { now: self.now, poll: POLL });
-            if let Decision::Wait { look: Look::RunnerLogs, .. } = &decision {
+            let decision = decide(operation, &self.observed, DecisionTime { now: self.now, poll: POLL });
+            if let Decision::Wait { scope: ObserveScope::RunnerLogs, .. } = &decision {
                 let of = |task: &String| self.logs.get(task).cloned().unwrap_or(LogReading::NotConfigured);
-                self.seen.logs = held.memory.logs.asked.iter().map(|task| (task.clone(), of(task))).collect();
-                let at = Moment { now: self.now, poll: POLL };
-                held.memory.note_look(held.record(&self.seen).as_ref(), &self.seen, at);
+                self.observed.logs = operation.memory.logs.asked.iter().map(|task| (task.clone(), of(task))).collect();
+                let at = DecisionTime { now: self.now, poll: POLL };
+                operation.memory.record_observation(operation.metadata(&self.observed).as_ref(), &self.observed, at);
                 continue;
             }
             let Decision::Act(plan) = &decision else { return decision };
             // Who has the turn has tests of its own; here nobody else wants it.
             match plan.as_slice() {
-                [Step::TakeTurn(turn)] => {
-                    self.seen.turn = Some(SeenTurn { turn: turn.clone(), version: 1 });
-                    held.note_applied(Applied::TurnTaken { version: 1 }, self.now);
+                [Step::AcquireLock(lock)] => {
+                    self.observed.lock = Some(ObservedLock { lock: lock.clone(), version: 1 });
+                    operation.record_step(StepResult::LockAcquired { version: 1 }, self.now);
                 }
-                [Step::ReleaseTurn] => {
-                    self.seen.turn = None;
-                    held.note_applied(Applied::TurnReleased, self.now);
+                [Step::ReleaseLock] => {
+                    self.observed.lock = None;
+                    operation.record_step(StepResult::LockReleased, self.now);
                 }
                 _ => return decision,
             }
@@ -189,30 +196,37 @@ impl Model {
 
     /// What ECS and the runners do by themselves: tasks start up to the wanted count and register; runners whose
     /// registration is gone end.
-    fn settle(&mut self, held: &Continuation) {
-        let registered: Vec<String> = match &self.seen.github {
-            GitHubView::Runners(runners) => runners.iter().map(|runner| runner.name.clone()).collect(),
-            GitHubView::NotAsked | GitHubView::NoCredential | GitHubView::Refused(_) => Vec::new(),
+    fn settle(&mut self, operation: &Operation) {
+        let registered: Vec<String> = match &self.observed.github {
+            GitHubRunners::Listed(runners) => runners.iter().map(|runner| runner.name.clone()).collect(),
+            GitHubRunners::NotQueried | GitHubRunners::NoCredential | GitHubRunners::Failed(_) => Vec::new(),
         };
-        let is_readable = matches!(self.seen.github, GitHubView::Runners(_));
-        for task in self.seen.tasks.iter_mut().filter(|_| is_readable) {
-            let name = runner_name(self.fixed_name.as_ref(), &held.id, task);
+        let is_readable = matches!(self.observed.github, GitHubRunners::Listed(_));
+        for task in self.observed.tasks.iter_mut().filter(|_| is_readable) {
+            let name = runner_name(self.fixed_name.as_ref(), &operation.id, task);
             if task.phase == TaskPhase::Running && !registered.contains(&name) {
                 task.phase = TaskPhase::Stopped;
             }
         }
-        let Some(service) = self.seen.service.clone().filter(|service| service.state == ServiceState::Active) else {
+        let Some(service) = self.observed.service.clone().filter(|service| service.state == ServiceState::Active)
+        else {
             return;
         };
         let Some(primary) = service.deployments.iter().find(|deployment| deployment.is_primary) else { return };
         let current = |task: &Task| task.is_live() && task.started_by.as_ref() == Some(&primary.id);
-        let missing = service.shape.desired_count as usize
-            - self.seen.tasks.iter().filter(|task| current(task)).count().min(service.shape.desired_count as usize);
+        let missing = service.config.desired_count as usize
+            - self
+                .observed
+                .tasks
+                .iter()
+                .filter(|task| current(task))
+                .count()
+                .min(service.config.desired_count as usize);
         for _ in 0..missing {
-            self.start_task(&held.id, &primary.id.clone(), &service.shape.task_definition);
+            self.start_task(&operation.id, &primary.id.clone(), &service.config.task_definition);
         }
-        let running = self.seen.tasks.iter().filter(|task| current(task)).count() as u32;
-        if let Some(service) = &mut self.seen.service {
+        let running = self.observed.tasks.iter().filter(|task| current(task)).count() as u32;
+        if let Some(service) = &mut self.observed.service {
             service.running = running;
             for deployment in &mut service.deployments {
                 deployment.running = if deployment.is_primary { running } else { 0 };
@@ -229,7 +243,7 @@ impl Model {
             group: format!("service:{id}"),
             started_by: Some(deployment.to_owned()),
             phase: TaskPhase::Running,
-            is_told_to_stop: false,
+            desired_stopped: false,
             protection: Protection::Off,
             runtime_id: Some(digits),
             container_instance_arn: None,
@@ -244,24 +258,24 @@ impl Model {
             labels: BTreeSet::from([id.as_str().to_owned(), "default".to_owned()]),
             version: None,
         };
-        self.seen.tasks.push(task);
-        if let GitHubView::Runners(runners) = &mut self.seen.github {
+        self.observed.tasks.push(task);
+        if let GitHubRunners::Listed(runners) = &mut self.observed.github {
             runners.push(runner);
         }
     }
 
     /// Does what a step says, at once.
-    fn take(&mut self, held: &Continuation, step: Step) -> Applied {
+    fn take(&mut self, operation: &Operation, step: Step) -> StepResult {
         self.taken.push(step.clone());
-        let id = held.id.clone();
+        let id = operation.id.clone();
         match step {
-            turn @ (Step::TakeTurn(_) | Step::ReleaseTurn) => panic!("taken while deciding: {turn:?}"),
-            Step::CreateGroup { shape, tags } => {
-                self.seen.group = Some(Group {
+            lock @ (Step::AcquireLock(_) | Step::ReleaseLock) => panic!("taken while deciding: {lock:?}"),
+            Step::CreateGroup { config, tags } => {
+                self.observed.group = Some(Group {
                     arn: format!(
                         "arn:aws:autoscaling:eu-central-1:111122223333:autoScalingGroup:x:autoScalingGroupName/{id}"
                     ),
-                    shape,
+                    config,
                     launch_template_name: Some("template".to_owned()),
                     desired: 0,
                     protects_new_instances: true,
@@ -275,129 +289,133 @@ impl Model {
                     is_being_deleted: false,
                 });
             }
-            Step::UpdateGroup(shape) => self.seen.group.as_mut().unwrap().shape = shape,
-            Step::CreateCapacityProvider { group_arn, shape, tags } => {
-                self.seen.provider = Some(CapacityProvider {
+            Step::UpdateGroup(config) => self.observed.group.as_mut().unwrap().config = config,
+            Step::CreateCapacityProvider { group_arn, config, tags } => {
+                self.observed.provider = Some(CapacityProvider {
                     name: id.as_str().to_owned(),
                     arn: format!("arn:aws:ecs:eu-central-1:111122223333:capacity-provider/{id}"),
                     group_arn: Some(group_arn),
                     tags,
                     state: ProviderState::Active,
-                    shape,
+                    config,
                 });
             }
-            Step::UpdateCapacityProvider(shape) => self.seen.provider.as_mut().unwrap().shape = shape,
-            Step::AssociateCapacityProvider => {
-                self.seen.cluster.as_mut().unwrap().providers.push(id.as_str().to_owned());
+            Step::UpdateCapacityProvider(config) => self.observed.provider.as_mut().unwrap().config = config,
+            Step::AttachCapacityProvider => {
+                self.observed.cluster.as_mut().unwrap().providers.push(id.as_str().to_owned());
             }
-            Step::DissociateCapacityProvider => {
-                self.seen.cluster.as_mut().unwrap().providers.retain(|name| name != id.as_str());
+            Step::DetachCapacityProvider => {
+                self.observed.cluster.as_mut().unwrap().providers.retain(|name| name != id.as_str());
             }
             Step::RegisterTaskDefinition { content, tags } => {
                 self.n_made += 1;
-                self.seen.task_definition = Some(TaskDefinition {
+                self.observed.task_definition = Some(TaskDefinition {
                     arn: format!("arn:aws:ecs:eu-central-1:111122223333:task-definition/{id}:{}", self.n_made),
                     tags,
-                    record: content.docker_labels.get(RECORD_LABEL).cloned(),
+                    metadata: content.docker_labels.get(METADATA_LABEL).cloned(),
                 });
             }
-            Step::CreateService { shape, tags } => {
+            Step::CreateService { config, tags } => {
                 self.n_made += 1;
-                self.seen.service = Some(Service {
+                self.observed.service = Some(Service {
                     arn: format!("arn:aws:ecs:eu-central-1:111122223333:service/build/{id}"),
                     tags,
                     state: ServiceState::Active,
-                    deployments: vec![deployment(self.n_made, &shape.task_definition)],
-                    shape,
+                    deployments: vec![deployment(self.n_made, &config.task_definition)],
+                    config,
                     running: 0,
                     pending: 0,
                     events: Vec::new(),
                 });
             }
-            Step::UpdateService(shape) => self.update_service(shape),
-            Step::LowerServiceToZero => {
-                let shape = self.seen.service.as_ref().unwrap().shape.clone();
-                self.update_service(crate::pool::observed::ServiceShape { desired_count: 0, ..shape });
+            Step::UpdateService(config) => self.update_service(config),
+            Step::ScaleServiceToZero => {
+                let config = self.observed.service.as_ref().unwrap().config.clone();
+                self.update_service(crate::pool::model::observed::ServiceConfig { desired_count: 0, ..config });
             }
             Step::ProtectTasks(tasks) => {
-                let asked: Vec<String> = tasks.iter().map(|task| task.arn().to_owned()).collect();
-                self.protect(&asked, Protection::Until(self.now + Duration::from_secs(2880 * 60)));
-                return Applied::Protected { asked, left_out: BTreeMap::new() };
+                let requested: Vec<String> = tasks.iter().map(|task| task.arn().to_owned()).collect();
+                self.protect(&requested, Protection::Until(self.now + Duration::from_secs(2880 * 60)));
+                return StepResult::Protected { requested, failures: BTreeMap::new() };
             }
             Step::UnprotectTasks(tasks) => {
                 let arns: Vec<String> = tasks.iter().map(|task| task.arn().to_owned()).collect();
                 self.protect(&arns, Protection::Off);
             }
             Step::DeregisterRunner(runner) => return self.deregister(runner.id(), runner.name()),
-            Step::RemoveGhost(ghost) => return self.deregister(ghost.id(), ghost.name()),
+            Step::RemoveOrphanedRunner(orphan) => return self.deregister(orphan.id(), orphan.name()),
             Step::StopTask(task) => {
                 self.stop(&id, task.arn());
-                return if task.why() == Spent::DrainTimedOut { Applied::CutOff } else { Applied::Done };
+                return if task.why() == StopReason::DrainTimedOut {
+                    StepResult::JobCancelled
+                } else {
+                    StepResult::Done
+                };
             }
-            Step::Tag { resource, set, remove } => {
+            Step::UpdateTags { resource, set, remove } => {
                 let tags = match resource {
-                    Tagged::Group => &mut self.seen.group.as_mut().unwrap().tags,
-                    Tagged::Ecs(arn) if arn.contains("capacity-provider") => {
-                        &mut self.seen.provider.as_mut().unwrap().tags
+                    TaggedResource::Group => &mut self.observed.group.as_mut().unwrap().tags,
+                    TaggedResource::Ecs(arn) if arn.contains("capacity-provider") => {
+                        &mut self.observed.provider.as_mut().unwrap().tags
                     }
-                    Tagged::Ecs(arn) if arn.contains("task-definition") => {
-                        &mut self.seen.task_definition.as_mut().unwrap().tags
+                    TaggedResource::Ecs(arn) if arn.contains("task-definition") => {
+                        &mut self.observed.task_definition.as_mut().unwrap().tags
                     }
-                    Tagged::Ecs(_) => &mut self.seen.service.as_mut().unwrap().tags,
+                    TaggedResource::Ecs(_) => &mut self.observed.service.as_mut().unwrap().tags,
                 };
                 tags.extend(set);
                 tags.retain(|key, _| !remove.contains(key));
             }
-            Step::DeleteService => self.seen.service = None,
-            Step::DeleteTaskDefinitions => self.seen.task_definition = None,
-            Step::DeleteCapacityProvider => self.seen.provider = None,
-            Step::DeregisterInstance(arn) => self.seen.instances.retain(|instance| instance.arn != arn),
-            Step::DeleteGroup => self.seen.group = None,
+            Step::DeleteService => self.observed.service = None,
+            Step::DeleteTaskDefinitions => self.observed.task_definition = None,
+            Step::DeleteCapacityProvider => self.observed.provider = None,
+            Step::DeregisterInstance(arn) => self.observed.instances.retain(|instance| instance.arn != arn),
+            Step::DeleteGroup => self.observed.group = None,
             Step::DrainInstance(instance) => {
-                for seen in self.seen.instances.iter_mut().filter(|seen| seen.arn == instance.arn()) {
-                    seen.is_active = false;
+                for observed in self.observed.instances.iter_mut().filter(|observed| observed.arn == instance.arn()) {
+                    observed.is_active = false;
                 }
             }
-            Step::EmptyGroup => {
-                let group = self.seen.group.as_mut().unwrap();
-                (group.shape.min, group.shape.max, group.desired, group.protects_new_instances) = (0, 0, 0, false);
+            Step::ScaleGroupToZero => {
+                let group = self.observed.group.as_mut().unwrap();
+                (group.config.min, group.config.max, group.desired, group.protects_new_instances) = (0, 0, 0, false);
             }
             Step::DeleteDrainingHook | Step::UnprotectInstances(_) => {}
         }
         self.refresh_content();
-        Applied::Done
+        StepResult::Done
     }
 
     fn refresh_content(&mut self) {
-        if let (Some(service), Some(revision)) = (&self.seen.service, &self.seen.task_definition)
-            && service.shape.task_definition == revision.arn
+        if let (Some(service), Some(revision)) = (&self.observed.service, &self.observed.task_definition)
+            && service.config.task_definition == revision.arn
         {
-            let content = revision.tags.get(crate::pool::identity::TAG_CONTENT).cloned().unwrap_or_default();
-            self.seen.deployed_content.insert(revision.arn.clone(), content);
+            let content = revision.tags.get(crate::pool::model::identity::TAG_CONTENT).cloned().unwrap_or_default();
+            self.observed.deployed_content.insert(revision.arn.clone(), content);
         }
     }
 
-    fn update_service(&mut self, shape: crate::pool::observed::ServiceShape) {
+    fn update_service(&mut self, config: crate::pool::model::observed::ServiceConfig) {
         self.n_made += 1;
         let n_made = self.n_made;
-        let service = self.seen.service.as_mut().unwrap();
-        if service.shape.task_definition != shape.task_definition {
+        let service = self.observed.service.as_mut().unwrap();
+        if service.config.task_definition != config.task_definition {
             for deployment in &mut service.deployments {
                 deployment.is_primary = false;
             }
-            service.deployments.insert(0, deployment(n_made, &shape.task_definition));
+            service.deployments.insert(0, deployment(n_made, &config.task_definition));
         }
-        service.shape = shape;
-        let desired = service.shape.desired_count as usize;
+        service.config = config;
+        let desired = service.config.desired_count as usize;
         let live: Vec<(String, Protection)> = self
-            .seen
+            .observed
             .tasks
             .iter()
             .filter(|task| task.is_live())
             .map(|task| (task.arn.clone(), task.protection))
             .collect();
         let open = live.iter().filter(|(_, protection)| matches!(protection, Protection::Off | Protection::Unknown));
-        let id = PhysicalId::try_from(self.seen.service.as_ref().unwrap().tags[TAG_ID].clone()).unwrap();
+        let id = PhysicalId::try_from(self.observed.service.as_ref().unwrap().tags[TAG_ID].clone()).unwrap();
         for (arn, _) in open.take(live.len().saturating_sub(desired)).cloned().collect::<Vec<_>>() {
             self.stop(&id, &arn);
         }
@@ -405,24 +423,24 @@ impl Model {
     }
 
     fn protect(&mut self, arns: &[String], protection: Protection) {
-        for task in self.seen.tasks.iter_mut().filter(|task| arns.contains(&task.arn)) {
+        for task in self.observed.tasks.iter_mut().filter(|task| arns.contains(&task.arn)) {
             task.protection = protection;
         }
     }
 
-    fn deregister(&mut self, runner: u64, name: &str) -> Applied {
-        if self.runners().iter().any(|seen| seen.id == runner && seen.is_busy) {
-            return Applied::FoundBusy { runner };
+    fn deregister(&mut self, runner: u64, name: &str) -> StepResult {
+        if self.runners().iter().any(|observed| observed.id == runner && observed.is_busy) {
+            return StepResult::RunnerBusy { runner };
         }
-        self.runners().retain(|seen| seen.id != runner);
-        Applied::Deregistered { key: name.rsplit('-').next().unwrap_or(name).to_owned() }
+        self.runners().retain(|observed| observed.id != runner);
+        StepResult::Deregistered { key: name.rsplit('-').next().unwrap_or(name).to_owned() }
     }
 
     fn stop(&mut self, id: &PhysicalId, arn: &str) {
-        let Some(task) = self.seen.tasks.iter_mut().find(|task| task.arn == arn) else { return };
+        let Some(task) = self.observed.tasks.iter_mut().find(|task| task.arn == arn) else { return };
         task.phase = TaskPhase::Stopped;
         let name = runner_name(self.fixed_name.as_ref(), id, task);
-        if let GitHubView::Runners(runners) = &mut self.seen.github {
+        if let GitHubRunners::Listed(runners) = &mut self.observed.github {
             self.lost_jobs += runners.iter().filter(|runner| runner.name == name && runner.is_busy).count() as u32;
             runners.retain(|runner| runner.name != name);
         }
@@ -437,17 +455,19 @@ fn deployment(number: u32, revision: &str) -> Deployment {
         running: 0,
         desired: 0,
         failed: 0,
-        rollout: Rollout::InProgress,
+        rollout: RolloutState::InProgress,
     }
 }
 
 fn runner_name(fixed: Option<&String>, id: &PhysicalId, task: &Task) -> String {
-    fixed.cloned().unwrap_or_else(|| format!("github-runner-{}-{}", id.digits(), task.short_id().unwrap_or_default()))
+    fixed
+        .cloned()
+        .unwrap_or_else(|| format!("github-runner-{}-{}", id.hash(), task.short_container_id().unwrap_or_default()))
 }
 
 /// The names of the steps that were taken.
 pub(super) fn names(steps: &[Step]) -> Vec<&'static str> {
-    steps.iter().map(|step| step.describe().0).collect()
+    steps.iter().map(|step| step.name()).collect()
 }
 
 /// A runner of somebody else's, as near to ours as can be.
@@ -476,6 +496,6 @@ pub(super) fn instance(number: u32) -> ContainerInstance {
 }
 
 /// The prefix of a pool's runner names.
-pub(super) fn prefix(held: &Continuation, spec: &PoolSpec) -> String {
-    held.id.runner_name_prefix(spec)
+pub(super) fn prefix(operation: &Operation, spec: &PoolSpec) -> String {
+    operation.id.runner_name_prefix(spec)
 }

@@ -1,23 +1,23 @@
-use super::support::{origin, spec};
-use crate::pool::identity::PhysicalId;
-use crate::pool::record::PoolRecord;
-use crate::pool::spec::{Administrator, GitHubHost, LogSpec, ParameterRef, PoolSpec, Scheme, Scope};
-use crate::pool::task_definition::{RECORD_LABEL, RESERVED_VARIABLES, TaskDefinitionContent, Volume};
+use super::support::{spec, stack_resource};
+use crate::pool::model::identity::PhysicalId;
+use crate::pool::model::pool_metadata::PoolMetadata;
+use crate::pool::model::spec::{GitHubCredential, GitHubHost, LogSpec, ParameterRef, PoolSpec, Scheme, Scope};
+use crate::pool::model::task_definition::{METADATA_LABEL, RESERVED_VARIABLES, TaskDefinitionContent, Volume};
 
 fn content(change: impl FnOnce(&mut PoolSpec)) -> TaskDefinitionContent {
     let mut spec = spec();
     change(&mut spec);
-    TaskDefinitionContent::of(&PhysicalId::of(&origin(), &spec), &spec)
+    TaskDefinitionContent::of(&PhysicalId::of(&stack_resource(), &spec), &spec)
 }
 
 #[test]
 fn the_defaults_say_what_the_table_says() {
     let content = content(|_| {});
-    let id = PhysicalId::of(&origin(), &spec());
+    let id = PhysicalId::of(&stack_resource(), &spec());
     let variable = |name: &str| content.environment.get(name).map(String::as_str);
     assert_eq!(variable("RUNNER_SCOPE"), Some("org"));
     assert_eq!(variable("ORG_NAME"), Some("acme"));
-    assert_eq!(variable("RUNNER_NAME_PREFIX"), Some(format!("github-runner-{}", id.digits()).as_str()));
+    assert_eq!(variable("RUNNER_NAME_PREFIX"), Some(format!("github-runner-{}", id.hash()).as_str()));
     assert_eq!(variable("RANDOM_RUNNER_SUFFIX"), Some("false"));
     assert_eq!(variable("LABELS"), Some(format!("default,{id}").as_str()));
     assert_eq!(variable("RUNNER_WORKDIR_ROOT"), Some("/_work"));
@@ -89,18 +89,18 @@ fn everything_set_says_what_the_table_says() {
 
 #[test]
 fn an_app_signs_in_by_itself_unless_a_registration_token_keeps_its_key_out() {
-    let app = Administrator::App {
+    let app = GitHubCredential::App {
         id: "1234".to_owned(),
         private_key: ParameterRef("/ci/key".to_owned()),
         login: "acme".to_owned(),
     };
-    let with_app = content(|spec| spec.credentials.administrator = Some(app.clone()));
+    let with_app = content(|spec| spec.credentials.github_credential = Some(app.clone()));
     assert_eq!(with_app.environment["APP_ID"], "1234");
     assert_eq!(with_app.environment["APP_LOGIN"], "acme");
     assert_eq!(with_app.secrets.keys().collect::<Vec<_>>(), ["APP_PRIVATE_KEY"]);
 
     let with_both = content(|spec| {
-        spec.credentials.administrator = Some(app);
+        spec.credentials.github_credential = Some(app);
         spec.credentials.runner_token = Some(ParameterRef("/ci/registration".to_owned()));
     });
     assert!(!with_both.environment.contains_key("APP_ID"));
@@ -122,14 +122,14 @@ fn every_variable_that_is_set_is_reserved() {
 #[test]
 fn the_hash_changes_with_the_content_and_with_nothing_else() {
     assert_eq!(content(|_| {}).fingerprint(), content(|spec| spec.desired_count = 7).fingerprint());
-    assert_eq!(content(|_| {}).fingerprint(), content(|spec| spec.manners.drain_timeout *= 2).fingerprint());
+    assert_eq!(content(|_| {}).fingerprint(), content(|spec| spec.wait_policy.drain_timeout *= 2).fingerprint());
     assert_ne!(content(|_| {}).fingerprint(), content(|spec| spec.task.image.push('x')).fingerprint());
 }
 
 #[test]
 fn the_record_leads_back_to_the_pool() {
-    let id = PhysicalId::of(&origin(), &spec());
-    let label = content(|_| {}).docker_labels[RECORD_LABEL].clone();
-    assert_eq!(PoolRecord::from_label(&label), Some(PoolRecord::of(&id, &spec())));
-    assert_eq!(PoolRecord::from_label("{}"), None);
+    let id = PhysicalId::of(&stack_resource(), &spec());
+    let label = content(|_| {}).docker_labels[METADATA_LABEL].clone();
+    assert_eq!(PoolMetadata::from_label(&label), Some(PoolMetadata::of(&id, &spec())));
+    assert_eq!(PoolMetadata::from_label("{}"), None);
 }

@@ -2,29 +2,29 @@
 
 use std::time::Duration;
 
-use super::support::{T0, foreign, present, spec};
-use crate::pool::decision::Outcome;
-use crate::pool::ec2::{Ec2View, TemplateVersion, TemplateView};
-use crate::pool::observed::{GitHubView, Observed, Protection, Runner, RunnerGroup, Task, TaskPhase};
-use crate::pool::spec::{GitHubHost, PoolSpec, Scheme};
-use crate::pool::survey::Survey;
-use crate::pool::user_data::clusters;
-use crate::pool::warnings::{beside, of};
+use super::support::{T0, converge, foreign, spec};
+use crate::pool::model::ec2::{Ec2View, TemplateVersion, TemplateView};
+use crate::pool::model::observed::{GitHubRunners, Observed, Protection, Runner, RunnerGroup, Task, TaskPhase};
+use crate::pool::model::outcome::Outcome;
+use crate::pool::model::spec::{GitHubHost, PoolSpec, Scheme};
+use crate::pool::model::user_data::clusters;
+use crate::pool::policy::inventory::Survey;
+use crate::pool::policy::warnings::{append_to, collect};
 
 const DIGEST: &str = "sha256:0123";
 
 /// The warnings about a pool of this image, with runners of its own and of others of these versions.
 fn warned(spec: PoolSpec, own: &[&str], others: &[&str]) -> Vec<String> {
-    let held = present(spec);
+    let operation = converge(spec);
     let runner = |id: u64, name: String, label: &str, version: &str| Runner {
         version: Some(version.to_owned()),
         ..foreign(id, &name, label)
     };
-    let named = |short: u64| format!("github-runner-{}-{short:012x}", held.id.digits());
-    let own = (1..).zip(own).map(|(id, version)| runner(id, named(id), held.id.as_str(), version));
+    let named = |short: u64| format!("github-runner-{}-{short:012x}", operation.id.hash());
+    let own = (1..).zip(own).map(|(id, version)| runner(id, named(id), operation.id.as_str(), version));
     let others = (100..).zip(others).map(|(id, version)| runner(id, format!("other-{id}"), "default", version));
-    let seen = Observed { github: GitHubView::Runners(own.chain(others).collect()), ..Observed::default() };
-    of(&held, &seen)
+    let observed = Observed { github: GitHubRunners::Listed(own.chain(others).collect()), ..Observed::default() };
+    collect(&operation, &observed)
 }
 
 fn with_image(image: &str) -> PoolSpec {
@@ -182,7 +182,7 @@ fn a_launch_template_that_names_another_cluster_and_not_the_pools_is_warned_of()
         let clusters = clusters.iter().map(|name| (*name).to_owned()).collect();
         let version = TemplateVersion { clusters, ..TemplateVersion::default() };
         let ec2 = Ec2View { template: TemplateView::Version(version), ..Ec2View::default() };
-        of(&present(named), &Observed { ec2, ..Observed::default() })
+        collect(&converge(named), &Observed { ec2, ..Observed::default() })
     };
     for clusters in [&[][..], &["build"], &["build", "default"]] {
         assert_eq!(warned(clusters), Vec::<String>::new(), "{clusters:?}");
@@ -197,11 +197,11 @@ fn a_launch_template_that_names_another_cluster_and_not_the_pools_is_warned_of()
 #[test]
 fn a_warning_stands_behind_the_reason_of_a_failure_and_among_the_notes_of_a_success() {
     let warning = || vec!["one thing".to_owned(), "another".to_owned()];
-    let failed = beside(Outcome::failed("Nothing came."), warning());
+    let failed = append_to(Outcome::failed("Nothing came."), warning());
     assert_eq!(failed, Outcome::failed("Nothing came. Beside that: one thing; another."));
-    assert_eq!(beside(Outcome::failed("Nothing came."), Vec::new()), Outcome::failed("Nothing came."));
+    assert_eq!(append_to(Outcome::failed("Nothing came."), Vec::new()), Outcome::failed("Nothing came."));
     let made = Outcome::Succeeded { attributes: [].into(), notes: vec!["a note".to_owned()] };
-    let Outcome::Succeeded { notes, .. } = beside(made, warning()) else { panic!("it succeeded") };
+    let Outcome::Succeeded { notes, .. } = append_to(made, warning()) else { panic!("it succeeded") };
     assert_eq!(notes, ["a note", "one thing", "another"]);
 }
 
@@ -212,7 +212,7 @@ fn a_task() -> Task {
         group: String::new(),
         started_by: None,
         phase: TaskPhase::Running,
-        is_told_to_stop: false,
+        desired_stopped: false,
         protection: Protection::Off,
         runtime_id: None,
         container_instance_arn: None,
@@ -248,8 +248,9 @@ fn a_pool_is_as_old_as_its_oldest_running_task() {
 fn a_runner_group_that_the_organization_inherits_is_warned_of() {
     let mut spec = spec();
     spec.runner.group = Some("shared".to_owned());
-    let held = present(spec);
-    let with = |runner_group: Option<RunnerGroup>| of(&held, &Observed { runner_group, ..Observed::default() });
+    let operation = converge(spec);
+    let with =
+        |runner_group: Option<RunnerGroup>| collect(&operation, &Observed { runner_group, ..Observed::default() });
     assert_eq!(with(Some(RunnerGroup::Own)), Vec::<String>::new());
     let text = with(Some(RunnerGroup::Inherited));
     assert!(text[0].starts_with("RunnerGroup: the organization acme inherits shared from its enterprise"), "{text:?}");

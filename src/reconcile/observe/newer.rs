@@ -1,51 +1,59 @@
 //! GitHub, by what a newer request of the resource knows: a target may get another name, and a credential be replaced.
 
-use super::{Session, credential, log_refusal};
-use crate::pool::continuation::{Continuation, Goal};
-use crate::pool::observed::{GitHubView, Reading};
-use crate::pool::record::{PoolRecord, Reach};
-use crate::reconcile::locate::pools_of;
-use crate::reconcile::ports::{Call, Clock, Ecs, GitHub, World};
+use super::{Session, credential, log_error};
+use crate::pool::model::github_access::GitHubAccess;
+use crate::pool::model::observed::{GitHubRunners, Reading};
+use crate::pool::model::operation::{Goal, Operation};
+use crate::pool::model::pool_metadata::PoolMetadata;
+use crate::reconcile::lookup::pools_of;
+use crate::reconcile::ports::{Clock, Ecs, GitHub, RemoteResult, World};
 
-/// Where a pool that is deleted no longer reaches GitHub, the other pools of its resource may: the Update that gave the
+/// Where a pool that is deleted no longer accesses GitHub, the other pools of its resource may: the Update that gave the
 /// resource the present name of its organization, or a working credential, made one. Only a list with this pool's runners
 /// in it counts, since an empty one of another place would pass for a pool whose runners are gone.
-pub(super) async fn github<W: World>(world: &W, held: &Continuation, record: &PoolRecord, session: &mut Session) {
-    let is_refused = matches!(&session.seen.github, GitHubView::Refused(no) if !no.class.may_pass());
-    if !is_refused || matches!(held.goal, Goal::Present(_)) || session.has_asked_others {
+pub(super) async fn github<W: World>(world: &W, operation: &Operation, metadata: &PoolMetadata, session: &mut Session) {
+    let is_refused = matches!(&session.observed.github, GitHubRunners::Failed(no) if !no.kind.is_retryable());
+    if !is_refused || matches!(operation.goal, Goal::Converge(_)) || session.other_pools_checked {
         return;
     }
-    let others = match reaches_of_others(world, held, record).await {
+    let others = match github_access_of_other_pools(world, operation, metadata).await {
         Ok(others) => others,
-        Err(error) => return log_refusal(&error),
+        Err(error) => return log_error(&error),
     };
-    session.has_asked_others = true;
-    for reach in others {
-        let Ok(credential) = credential(world, &reach.administrator).await else { continue };
+    session.other_pools_checked = true;
+    for github_access in others {
+        let Ok(credential) = credential(world, &github_access.github_credential).await else { continue };
         let began_at = world.clock().now();
-        match world.github().runners(&reach.github, &credential).await {
-            Ok(runners) if runners.iter().any(|runner| record.mark.owns(runner)) => {
-                tracing::info!(step = "observe", "the runners are found at the {} now", reach.github.scope);
+        match world.github().runners(&github_access.github, &credential).await {
+            Ok(runners) if runners.iter().any(|runner| metadata.matcher.owns(runner)) => {
+                tracing::info!(step = "observe", "the runners are found at the {} now", github_access.github.scope);
                 session.credential = Some(credential);
-                session.seen.github_read = Some(Reading { began_at, ended_at: world.clock().now() });
-                session.seen.github = GitHubView::Runners(runners);
-                session.seen.newer_reach = Some(reach);
+                session.observed.github_read = Some(Reading { began_at, ended_at: world.clock().now() });
+                session.observed.github = GitHubRunners::Listed(runners);
+                session.observed.newer_github_access = Some(github_access);
                 return;
             }
             Ok(_) => {}
-            Err(error) => log_refusal(&error),
+            Err(error) => log_error(&error),
         }
     }
 }
 
 /// How the other pools of the resource reach GitHub, each way once.
-async fn reaches_of_others<W: World>(world: &W, held: &Continuation, record: &PoolRecord) -> Call<Vec<Reach>> {
-    let mut reaches: Vec<Reach> = Vec::new();
-    for id in pools_of(world, &held.request.origin).await?.iter().filter(|id| **id != held.id) {
+async fn github_access_of_other_pools<W: World>(
+    world: &W,
+    operation: &Operation,
+    metadata: &PoolMetadata,
+) -> RemoteResult<Vec<GitHubAccess>> {
+    let mut accesses: Vec<GitHubAccess> = Vec::new();
+    for id in pools_of(world, &operation.request.stack_resource).await?.iter().filter(|id| **id != operation.id) {
         let newest = world.ecs().task_definition(id).await?.filter(|revision| id.owns(&revision.tags));
-        let other = newest.and_then(|revision| PoolRecord::from_label(revision.record.as_deref()?));
-        let reach = other.and_then(|other| other.reach()?.beside(record));
-        reaches.extend(reach.filter(|reach| !reaches.contains(reach)));
+        let other = newest.and_then(|revision| PoolMetadata::from_label(revision.metadata.as_deref()?));
+        let github_access = other.and_then(|other| other.github_access());
+        accesses.extend(
+            github_access
+                .filter(|access| metadata.github_access().as_ref() != Some(access) && !accesses.contains(access)),
+        );
     }
-    Ok(reaches)
+    Ok(accesses)
 }

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use github_runner_pool::pool::identity::PhysicalId;
-use github_runner_pool::pool::observed::{
-    self, CapacityProvider, ContainerInstance, Protection, ServiceEvent, ServiceState, TaskDefinition, TaskEnding,
-    TaskPhase,
+use github_runner_pool::pool::model::identity::PhysicalId;
+use github_runner_pool::pool::model::observed;
+use github_runner_pool::pool::model::observed::{
+    CapacityProvider, ContainerInstance, Protection, ServiceEvent, ServiceState, StopInfo, TaskDefinition, TaskPhase,
 };
-use github_runner_pool::pool::task_definition::RECORD_LABEL;
-use github_runner_pool::pool::time::Timestamp;
+use github_runner_pool::pool::model::task_definition::METADATA_LABEL;
+use github_runner_pool::pool::model::time::Timestamp;
 
-use super::{MACHINE, Phase, Revision, Rollout, Service, ServiceStatus, Task, arn, machine_room};
+use super::{MACHINE, Phase, Revision, RolloutState, Service, ServiceStatus, Task, arn, machine_room};
 use crate::world::World;
 
 /// The cluster's name, whether a template gave the name or the ARN.
@@ -39,7 +39,7 @@ impl World {
             group_arn: Some(crate::auto_scaling::arn(&found.group)),
             tags: found.tags.clone(),
             state: found.state.clone(),
-            shape: found.shape,
+            config: found.config,
         })
     }
 
@@ -79,7 +79,7 @@ impl World {
                 ServiceStatus::Draining { .. } => ServiceState::Draining,
                 ServiceStatus::Inactive => ServiceState::Inactive,
             },
-            shape: service.shape.clone(),
+            config: service.config.clone(),
             running: count(&[Phase::Running]),
             pending: count(&[Phase::Provisioning, Phase::Pending]),
             deployments: deployments(service, &tasks),
@@ -105,12 +105,12 @@ impl World {
                 Phase::Stopping => TaskPhase::Stopping,
                 Phase::Stopped => TaskPhase::Stopped,
             },
-            is_told_to_stop: task.told_to_stop.is_some() || task.phase == Phase::Stopped,
+            desired_stopped: task.told_to_stop.is_some() || task.phase == Phase::Stopped,
             protection: Protection::Unknown,
             runtime_id: has_container.then(|| task.container_id.clone()),
             container_instance_arn: task.instance.clone(),
             started_at: task.started_at,
-            ending: task.stopped_at.map(|at| TaskEnding {
+            ending: task.stopped_at.map(|at| StopInfo {
                 reason: task.stop_reason.clone(),
                 exit_code: task.exit_code,
                 at: Some(at),
@@ -156,7 +156,7 @@ fn definition(revision: &Revision) -> TaskDefinition {
     TaskDefinition {
         arn: revision.arn.clone(),
         tags: revision.tags.clone(),
-        record: revision.content.docker_labels.get(RECORD_LABEL).cloned(),
+        metadata: revision.content.docker_labels.get(METADATA_LABEL).cloned(),
     }
 }
 
@@ -173,12 +173,12 @@ fn deployments(service: &Service, tasks: &[&Task]) -> Vec<observed::Deployment> 
                 .iter()
                 .filter(|task| task.deployment == deployment.id && task.phase == Phase::Running)
                 .count() as u32,
-            desired: service.shape.desired_count,
+            desired: service.config.desired_count,
             failed: deployment.failed,
             rollout: match deployment.rollout {
-                Rollout::InProgress => observed::Rollout::InProgress,
-                Rollout::Completed => observed::Rollout::Completed,
-                Rollout::Failed => observed::Rollout::Failed("tasks failed to start.".to_owned()),
+                RolloutState::InProgress => observed::RolloutState::InProgress,
+                RolloutState::Completed => observed::RolloutState::Completed,
+                RolloutState::Failed => observed::RolloutState::Failed("tasks failed to start.".to_owned()),
             },
         })
         .collect()

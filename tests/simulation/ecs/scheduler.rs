@@ -7,10 +7,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use github_runner_pool::pool::observed::ProviderState;
-use github_runner_pool::pool::time::Timestamp;
+use github_runner_pool::pool::model::observed::ProviderState;
+use github_runner_pool::pool::model::time::Timestamp;
 
-use super::{Deployment, Phase, ROOM, Rollout, Service, ServiceStatus, Task, arn};
+use super::{Deployment, Phase, ROOM, RolloutState, Service, ServiceStatus, Task, arn};
 use crate::containers::Container;
 use crate::faults::Trouble;
 use crate::history::Loss;
@@ -39,12 +39,12 @@ impl World {
     pub(super) fn services_step(&mut self) {
         let now = self.now;
         let due = |(key, service): (&(String, String), &Service)| {
-            (service.next_look <= now && service.status != ServiceStatus::Inactive).then(|| key.clone())
+            (service.next_poll <= now && service.status != ServiceStatus::Inactive).then(|| key.clone())
         };
         let due: Vec<(String, String)> = self.ecs.services.iter().filter_map(due).collect();
         for key in due {
             let again = self.between(2_000, 8_000);
-            self.service_mut(&key).next_look = now + again;
+            self.service_mut(&key).next_poll = now + again;
             match self.service_mut(&key).status {
                 ServiceStatus::Draining { empty_since } => self.drain_service(&key, empty_since),
                 ServiceStatus::Active => self.reconcile(&key),
@@ -112,7 +112,7 @@ impl World {
     fn count_failures(&mut self, key: &(String, String)) {
         let (id, desired) = {
             let service = &self.ecs.services[key];
-            (service.deployments[0].id.clone(), service.shape.desired_count)
+            (service.deployments[0].id.clone(), service.config.desired_count)
         };
         let mut n = 0;
         for task in self.ecs.tasks.values_mut() {
@@ -129,8 +129,8 @@ impl World {
             deployment.next_start = now + Duration::from_secs(5 * factor);
         }
         let threshold = desired.div_ceil(2).clamp(BREAKER.0, BREAKER.1);
-        if deployment.rollout == Rollout::InProgress && deployment.failed >= threshold {
-            deployment.rollout = Rollout::Failed;
+        if deployment.rollout == RolloutState::InProgress && deployment.failed >= threshold {
+            deployment.rollout = RolloutState::Failed;
             self.occur("transition", "circuit breaker");
         }
     }
@@ -139,11 +139,11 @@ impl World {
         let standing = self.standing(key);
         let service = &self.ecs.services[key];
         let deployment = &service.deployments[0];
-        if deployment.rollout == Rollout::Failed || self.now < deployment.next_start {
+        if deployment.rollout == RolloutState::Failed || self.now < deployment.next_start {
             return;
         }
-        let desired = service.shape.desired_count as usize;
-        let ceiling = desired * service.shape.maximum_percent as usize / 100;
+        let desired = service.config.desired_count as usize;
+        let ceiling = desired * service.config.maximum_percent as usize / 100;
         let missing = desired.saturating_sub(standing.wanted.len()).min(ceiling.saturating_sub(standing.n_live));
         for _ in 0..missing {
             self.new_task(key);
@@ -161,7 +161,7 @@ impl World {
             family: key.1.clone(),
             revision: deployment.revision.clone(),
             deployment: deployment.id.clone(),
-            provider: service.shape.capacity_provider.clone().unwrap_or_default(),
+            provider: service.config.capacity_provider.clone().unwrap_or_default(),
             phase: Phase::Provisioning,
             told_to_stop: None,
             protected_until: None,
@@ -183,7 +183,7 @@ impl World {
     /// A desired count below what runs: protected tasks stay.
     fn stop_surplus(&mut self, key: &(String, String)) {
         let standing = self.standing(key);
-        let desired = self.ecs.services[key].shape.desired_count as usize;
+        let desired = self.ecs.services[key].config.desired_count as usize;
         let surplus = standing.wanted.len().saturating_sub(desired);
         let now = self.now;
         let mut open: Vec<(bool, String)> = standing
@@ -203,7 +203,7 @@ impl World {
     fn stop_leaving(&mut self, key: &(String, String)) {
         let standing = self.standing(key);
         let service = &self.ecs.services[key];
-        let floor = (service.shape.desired_count * service.shape.minimum_healthy_percent).div_ceil(100) as usize;
+        let floor = (service.config.desired_count * service.config.minimum_healthy_percent).div_ceil(100) as usize;
         let mut spare = standing.n_healthy.saturating_sub(floor);
         let now = self.now;
         for arn in standing.leaving {
@@ -233,10 +233,10 @@ impl World {
         let service = self.service_mut(key);
         let newest = service.deployments[0].id.clone();
         service.deployments.retain(|deployment| deployment.id == newest || holders.contains(&deployment.id));
-        let desired = service.shape.desired_count as usize;
+        let desired = service.config.desired_count as usize;
         let is_steady = service.deployments.len() == 1 && standing.wanted.len() == desired && n_all == desired;
-        if is_steady && all_healthy && service.deployments[0].rollout == Rollout::InProgress {
-            service.deployments[0].rollout = Rollout::Completed;
+        if is_steady && all_healthy && service.deployments[0].rollout == RolloutState::InProgress {
+            service.deployments[0].rollout = RolloutState::Completed;
         }
     }
 
@@ -245,8 +245,8 @@ impl World {
         let id = format!("ecs-svc/{:019}", self.ecs.number());
         let now = self.now;
         let service = self.service_mut(key);
-        let revision = service.shape.task_definition.clone();
-        let deployment = Deployment { id, revision, rollout: Rollout::InProgress, failed: 0, next_start: now };
+        let revision = service.config.task_definition.clone();
+        let deployment = Deployment { id, revision, rollout: RolloutState::InProgress, failed: 0, next_start: now };
         service.deployments.insert(0, deployment);
     }
 
@@ -265,7 +265,7 @@ impl World {
                 provider.state = ProviderState::UpdateFailed("the scaling policy could not be changed".to_owned());
                 has_failed = true;
             } else {
-                provider.shape = update.unwrap_or(provider.shape);
+                provider.config = update.unwrap_or(provider.config);
                 provider.state = ProviderState::Active;
             }
         }
@@ -300,7 +300,7 @@ impl World {
             let waits = |task: &&Task| task.provider == name && task.phase == Phase::Provisioning;
             let n_waiting = self.ecs.tasks.values().filter(waits).count();
             let is_distinct = |service: &Service| {
-                service.shape.distinct_instances && service.shape.capacity_provider.as_ref() == Some(&name)
+                service.config.distinct_instances && service.config.capacity_provider.as_ref() == Some(&name)
             };
             let room = if self.ecs.services.values().any(is_distinct) { 1 } else { ROOM };
             self.scale(&group, n_waiting.div_ceil(room), EMPTY_KEPT);

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use github_runner_pool::pool::identity::PhysicalId;
-use github_runner_pool::pool::observed::{ProviderShape, ProviderState, ServiceShape};
-use github_runner_pool::pool::refusal::{Class, Remote};
-use github_runner_pool::pool::task_definition::TaskDefinitionContent;
-use github_runner_pool::reconcile::ports::{Call, CallError};
+use github_runner_pool::pool::model::identity::PhysicalId;
+use github_runner_pool::pool::model::observed::{ProviderConfig, ProviderState, ServiceConfig};
+use github_runner_pool::pool::model::remote_error::{ErrorKind, RemoteService};
+use github_runner_pool::pool::model::task_definition::TaskDefinitionContent;
+use github_runner_pool::reconcile::ports::{RemoteCallError, RemoteResult};
 
 use super::calls::short;
 use super::{Phase, Provider, Revision, Service, ServiceStatus, Tags, arn};
@@ -18,12 +18,12 @@ use crate::world::World;
 /// Protection that is asked for lasts this long.
 const PROTECTION: Duration = Duration::from_secs(2880 * 60);
 
-fn no(operation: &str, class: Class, code: &str, message: &str) -> CallError {
-    refuse(Remote::Ecs, operation, class, code, message)
+fn no(operation: &str, kind: ErrorKind, code: &str, message: &str) -> RemoteCallError {
+    refuse(RemoteService::Ecs, operation, kind, code, message)
 }
 
-fn busy(operation: &str) -> CallError {
-    no(operation, Class::Conflict, "UpdateInProgressException", "The specified cluster is in a busy state.")
+fn busy(operation: &str) -> RemoteCallError {
+    no(operation, ErrorKind::Conflict, "UpdateInProgressException", "The specified cluster is in a busy state.")
 }
 
 impl World {
@@ -31,41 +31,41 @@ impl World {
         &mut self,
         name: &str,
         group_arn: &str,
-        shape: ProviderShape,
+        config: ProviderConfig,
         tags: &Tags,
-    ) -> Call<()> {
+    ) -> RemoteResult<()> {
         const OPERATION: &str = "CreateCapacityProvider";
         if self.ecs.providers.contains_key(name) {
             let message = "The specified capacity provider already exists.";
-            return Err(no(OPERATION, Class::Conflict, "ClientException", message));
+            return Err(no(OPERATION, ErrorKind::Conflict, "ClientException", message));
         }
         let group = short(group_arn).to_owned();
         if !self.groups.all.contains_key(&group) {
             let message = "The specified Auto Scaling group ARN is invalid.";
-            return Err(no(OPERATION, Class::Conflict, "ClientException", message));
+            return Err(no(OPERATION, ErrorKind::Conflict, "ClientException", message));
         }
         let due = Some((self.now + self.between(1_000, 20_000), false));
         let state = ProviderState::Changing;
-        let provider = Provider { group, shape, wanted: None, tags: tags.clone(), state, due };
+        let provider = Provider { group, config, wanted: None, tags: tags.clone(), state, due };
         self.ecs.providers.insert(name.to_owned(), provider);
         Ok(())
     }
 
-    pub(crate) fn update_provider(&mut self, name: &str, shape: ProviderShape) -> Call<()> {
+    pub(crate) fn update_provider(&mut self, name: &str, config: ProviderConfig) -> RemoteResult<()> {
         let due = Some((self.now + self.between(1_000, 10_000), false));
         let Some(provider) = self.ecs.providers.get_mut(name) else {
             let message = "The specified capacity provider does not exist.";
-            return Err(no("UpdateCapacityProvider", Class::Missing, "ClientException", message));
+            return Err(no("UpdateCapacityProvider", ErrorKind::NotFound, "ClientException", message));
         };
         if provider.due.is_some() {
             return Err(busy("UpdateCapacityProvider"));
         }
-        (provider.wanted, provider.state, provider.due) = (Some(shape), ProviderState::Changing, due);
+        (provider.wanted, provider.state, provider.due) = (Some(config), ProviderState::Changing, due);
         Ok(())
     }
 
     /// Failure shows later, in the provider's state.
-    pub(crate) fn delete_provider(&mut self, name: &str) -> Call<()> {
+    pub(crate) fn delete_provider(&mut self, name: &str) -> RemoteResult<()> {
         let due = Some((self.now + self.between(5_000, 40_000), true));
         let is_associated = self.ecs.clusters.values().any(|cluster| cluster.providers.iter().any(|it| it == name));
         let Some(provider) = self.ecs.providers.get_mut(name) else { return Ok(()) };
@@ -77,18 +77,18 @@ impl World {
         Ok(())
     }
 
-    pub(crate) fn associate(&mut self, cluster: &str, provider: &str, is_in: bool) -> Call<()> {
+    pub(crate) fn attach_provider(&mut self, cluster: &str, provider: &str, is_in: bool) -> RemoteResult<()> {
         const OPERATION: &str = "PutClusterCapacityProviders";
         let (takes, now) = (self.between(8_000, 40_000), self.now);
         let in_use = self.ecs.tasks.values().any(|task| task.provider == provider && task.is_live())
             || self.ecs.services.values().any(|service| {
                 service.status != ServiceStatus::Inactive
-                    && service.shape.capacity_provider.as_deref() == Some(provider)
+                    && service.config.capacity_provider.as_deref() == Some(provider)
             });
         let is_ready = self.ecs.providers.get(provider).is_some_and(super::Provider::is_usable);
         let Some(found) = self.ecs.clusters.get_mut(short(cluster)).filter(|found| found.is_active) else {
             return if is_in {
-                Err(no(OPERATION, Class::Missing, "ClusterNotFoundException", "Cluster not found."))
+                Err(no(OPERATION, ErrorKind::NotFound, "ClusterNotFoundException", "Cluster not found."))
             } else {
                 Ok(())
             };
@@ -101,11 +101,11 @@ impl World {
         }
         if is_in && !is_ready {
             let message = "The specified capacity provider is not in an ACTIVE state.";
-            return Err(no(OPERATION, Class::Conflict, "InvalidParameterException", message));
+            return Err(no(OPERATION, ErrorKind::Conflict, "InvalidParameterException", message));
         }
         if !is_in && in_use {
             let message = "The specified capacity provider is in use and cannot be removed.";
-            return Err(no(OPERATION, Class::Conflict, "ResourceInUseException", message));
+            return Err(no(OPERATION, ErrorKind::Conflict, "ResourceInUseException", message));
         }
         if is_in {
             found.providers.push(provider.to_owned());
@@ -144,33 +144,33 @@ impl World {
         &mut self,
         cluster: &str,
         id: &PhysicalId,
-        shape: &ServiceShape,
+        config: &ServiceConfig,
         tags: &Tags,
         token: &str,
-    ) -> Call<()> {
+    ) -> RemoteResult<()> {
         const OPERATION: &str = "CreateService";
         let key = (short(cluster).to_owned(), id.as_str().to_owned());
-        self.check_shape(OPERATION, &key.0, shape)?;
+        self.check_shape(OPERATION, &key.0, config)?;
         match self.ecs.services.get(&key).map(|service| (service.status, service.token == token)) {
             Some((ServiceStatus::Active, true)) => return Ok(()),
             // A token that ECS knows from a service that is gone makes no other one.
             Some((ServiceStatus::Active, false) | (ServiceStatus::Inactive, true)) => {
                 let message = "Creation of service was not idempotent.";
-                return Err(no(OPERATION, Class::Conflict, "InvalidParameterException", message));
+                return Err(no(OPERATION, ErrorKind::Conflict, "InvalidParameterException", message));
             }
             Some((ServiceStatus::Draining { .. }, _)) => {
                 let message = "Unable to Start a service that is still Draining.";
-                return Err(no(OPERATION, Class::Conflict, "InvalidParameterException", message));
+                return Err(no(OPERATION, ErrorKind::Conflict, "InvalidParameterException", message));
             }
             Some((ServiceStatus::Inactive, false)) | None => {}
         }
         let service = Service {
             arn: arn(&format!("service/{}/{id}", key.0)),
             tags: tags.clone(),
-            shape: shape.clone(),
+            config: config.clone(),
             status: ServiceStatus::Active,
             deployments: Vec::new(),
-            next_look: self.now,
+            next_poll: self.now,
             token: token.to_owned(),
         };
         self.ecs.services.insert(key.clone(), service);
@@ -178,40 +178,45 @@ impl World {
         Ok(())
     }
 
-    fn check_shape(&self, operation: &str, cluster: &str, shape: &ServiceShape) -> Call<()> {
+    fn check_shape(&self, operation: &str, cluster: &str, config: &ServiceConfig) -> RemoteResult<()> {
         let Some(cluster) = self.ecs.clusters.get(cluster).filter(|found| found.is_active) else {
-            return Err(no(operation, Class::Missing, "ClusterNotFoundException", "Cluster not found."));
+            return Err(no(operation, ErrorKind::NotFound, "ClusterNotFoundException", "Cluster not found."));
         };
-        if (shape.maximum_percent, shape.minimum_healthy_percent) == (100, 100) {
+        if (config.maximum_percent, config.minimum_healthy_percent) == (100, 100) {
             let message = "Both maximumPercent and minimumHealthyPercent cannot be 100 as this will block deployments";
-            return Err(no(operation, Class::Rejected, "InvalidParameterException", message));
+            return Err(no(operation, ErrorKind::Invalid, "InvalidParameterException", message));
         }
-        if self.revision(&shape.task_definition).is_none() {
-            return Err(no(operation, Class::Missing, "ClientException", "TaskDefinition is inactive"));
+        if self.revision(&config.task_definition).is_none() {
+            return Err(no(operation, ErrorKind::NotFound, "ClientException", "TaskDefinition is inactive"));
         }
-        let provider = shape.capacity_provider.clone().unwrap_or_default();
+        let provider = config.capacity_provider.clone().unwrap_or_default();
         if !cluster.providers.contains(&provider) {
             let message = "a capacity provider that is not associated with the cluster";
-            return Err(no(operation, Class::Conflict, "InvalidParameterException", message));
+            return Err(no(operation, ErrorKind::Conflict, "InvalidParameterException", message));
         }
         Ok(())
     }
 
-    pub(crate) fn update_service(&mut self, cluster: &str, id: &PhysicalId, shape: &ServiceShape) -> Call<()> {
+    pub(crate) fn update_service(
+        &mut self,
+        cluster: &str,
+        id: &PhysicalId,
+        config: &ServiceConfig,
+    ) -> RemoteResult<()> {
         const OPERATION: &str = "UpdateService";
         let key = (short(cluster).to_owned(), id.as_str().to_owned());
         let Some(service) = self.ecs.services.get(&key) else {
-            return Err(no(OPERATION, Class::Missing, "ServiceNotFoundException", "Service not found."));
+            return Err(no(OPERATION, ErrorKind::NotFound, "ServiceNotFoundException", "Service not found."));
         };
         if service.status != ServiceStatus::Active {
-            return Err(no(OPERATION, Class::Missing, "ServiceNotActiveException", "Service was not ACTIVE."));
+            return Err(no(OPERATION, ErrorKind::NotFound, "ServiceNotActiveException", "Service was not ACTIVE."));
         }
-        let is_new = service.shape.task_definition != shape.task_definition;
-        self.check_shape(OPERATION, &key.0, shape)?;
+        let is_new = service.config.task_definition != config.task_definition;
+        self.check_shape(OPERATION, &key.0, config)?;
         let now = self.now;
         let service = self.ecs.services.get_mut(&key).unwrap();
-        service.shape = shape.clone();
-        service.next_look = now;
+        service.config = config.clone();
+        service.next_poll = now;
         if is_new {
             self.begin_deployment(&key);
         }
@@ -222,19 +227,19 @@ impl World {
         let key = (short(cluster).to_owned(), id.as_str().to_owned());
         let now = self.now;
         if let Some(service) = self.ecs.services.get_mut(&key).filter(|it| it.status == ServiceStatus::Active) {
-            service.shape.desired_count = 0;
-            service.next_look = now;
+            service.config.desired_count = 0;
+            service.next_poll = now;
         }
     }
 
-    pub(crate) fn delete_service(&mut self, cluster: &str, id: &PhysicalId) -> Call<()> {
+    pub(crate) fn delete_service(&mut self, cluster: &str, id: &PhysicalId) -> RemoteResult<()> {
         let key = (short(cluster).to_owned(), id.as_str().to_owned());
         let Some(service) = self.ecs.services.get_mut(&key).filter(|it| it.status == ServiceStatus::Active) else {
             return Ok(());
         };
-        if service.shape.desired_count > 0 {
+        if service.config.desired_count > 0 {
             let message = "The service cannot be stopped while it is scaled above 0.";
-            return Err(no("DeleteService", Class::Conflict, "InvalidParameterException", message));
+            return Err(no("DeleteService", ErrorKind::Conflict, "InvalidParameterException", message));
         }
         service.status = ServiceStatus::Draining { empty_since: None };
         Ok(())
@@ -242,42 +247,42 @@ impl World {
 
     /// Tells those that stay unprotected.
     pub(crate) fn protect(&mut self, tasks: &[String]) -> BTreeMap<String, String> {
-        let (now, mut left_out) = (self.now, BTreeMap::new());
+        let (now, mut failures) = (self.now, BTreeMap::new());
         for arn in tasks {
             let Some(task) = self.ecs.tasks.get(arn) else { continue };
             if !task.is_live() {
-                left_out.insert(arn.clone(), self.not_valid());
+                failures.insert(arn.clone(), self.not_valid());
                 continue;
             }
             let key = (task.cluster.clone(), task.service.clone());
-            let desired = self.ecs.services.get(&key).map_or(0, |service| service.shape.desired_count as usize);
+            let desired = self.ecs.services.get(&key).map_or(0, |service| service.config.desired_count as usize);
             let others = self.ecs.tasks_of(&key.0, &key.1);
             let n_others = others.iter().filter(|it| it.is_wanted() && it.is_protected(now) && it.arn != *arn).count();
             if self.troubles.has(Trouble::ProtectionFails, now) && self.chance.bool() {
                 self.figures.fault("ProtectionFails");
                 self.occur("fault", "ProtectionFails");
-                left_out.insert(arn.clone(), "TASK_NOT_VALID: the simulation says no".to_owned());
+                failures.insert(arn.clone(), "TASK_NOT_VALID: the simulation says no".to_owned());
             } else if n_others + 1 > desired {
                 self.occur("transition", "protection blocked");
-                left_out.insert(arn.clone(), "DEPLOYMENT_BLOCKED: more are protected than desired".to_owned());
+                failures.insert(arn.clone(), "DEPLOYMENT_BLOCKED: more are protected than desired".to_owned());
             } else {
                 self.ecs.tasks.get_mut(arn).unwrap().protected_until = Some(now + PROTECTION);
             }
         }
-        left_out
+        failures
     }
 
     /// Tells those that it passes over.
     pub(crate) fn unprotect(&mut self, tasks: &[String]) -> BTreeMap<String, String> {
-        let mut left_out = BTreeMap::new();
+        let mut failures = BTreeMap::new();
         for arn in tasks {
             match self.ecs.tasks.get_mut(arn) {
                 Some(task) if task.is_live() => task.protected_until = None,
-                Some(_) => drop(left_out.insert(arn.clone(), self.not_valid())),
+                Some(_) => drop(failures.insert(arn.clone(), self.not_valid())),
                 None => {}
             }
         }
-        left_out
+        failures
     }
 
     /// A task that has ended is none of a service any more.
@@ -289,14 +294,14 @@ impl World {
     /// What IAM says where the function's role binds calls about tasks to their tags: ECS deletes those of a task that
     /// ends. In every third run the role is such a one.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_StopTask.html>
-    pub(crate) fn allowed_by_tags(&mut self, operation: &str, tasks: &[String]) -> Call<()> {
+    pub(crate) fn allowed_by_tags(&mut self, operation: &str, tasks: &[String]) -> RemoteResult<()> {
         let has_tags = |arn: &String| self.ecs.tasks.get(arn).is_some_and(super::Task::is_live);
         if !self.script.seed.is_multiple_of(3) || tasks.iter().all(has_tags) {
             return Ok(());
         }
         self.occur("transition", "denied for a task without tags");
         let message = "because no identity-based policy allows the action";
-        Err(no(operation, Class::Denied, "AccessDeniedException", message))
+        Err(no(operation, ErrorKind::Denied, "AccessDeniedException", message))
     }
 
     /// Refused for one that Auto Scaling is taking away.
@@ -326,7 +331,7 @@ impl World {
         self.tell(|| format!("{} is off the cluster", instance.ec2_id));
     }
 
-    pub(crate) fn tag(&mut self, arn: &str, set: &Tags, remove: &[String]) -> Call<()> {
+    pub(crate) fn tag(&mut self, arn: &str, set: &Tags, remove: &[String]) -> RemoteResult<()> {
         let tags = if let Some(service) = self.ecs.services.values_mut().find(|service| service.arn == arn) {
             &mut service.tags
         } else if let Some(provider) = self.ecs.providers.get_mut(short(arn)).filter(|_| arn.contains(":capacity-")) {
@@ -335,7 +340,7 @@ impl World {
             let mut revisions = self.ecs.families.values_mut().flat_map(|family| &mut family.revisions);
             match revisions.find(|revision| revision.arn == arn) {
                 Some(revision) => &mut revision.tags,
-                None => return Err(no("TagResource", Class::Missing, "ResourceNotFoundException", "not found")),
+                None => return Err(no("TagResource", ErrorKind::NotFound, "ResourceNotFoundException", "not found")),
             }
         };
         tags.extend(set.clone());

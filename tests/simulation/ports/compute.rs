@@ -2,17 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use github_runner_pool::pool::ec2::{Room, TemplateVersion, TemplateView};
-use github_runner_pool::pool::identity::{Origin, PhysicalId};
-use github_runner_pool::pool::observed::{
-    CapacityProvider, Cluster, ContainerInstance, Group, GroupShape, Protection, ProviderShape, Service, ServiceShape,
-    Task, TaskDefinition,
+use github_runner_pool::pool::model::ec2::{Room, TemplateVersion, TemplateView};
+use github_runner_pool::pool::model::identity::{PhysicalId, StackResource};
+use github_runner_pool::pool::model::observed::{
+    CapacityProvider, Cluster, ContainerInstance, Group, GroupConfig, Protection, ProviderConfig, Service,
+    ServiceConfig, Task, TaskDefinition,
 };
-use github_runner_pool::pool::refusal::Remote;
-use github_runner_pool::pool::runner_log::LogPlace;
-use github_runner_pool::pool::spec::TemplateRef;
-use github_runner_pool::pool::task_definition::TaskDefinitionContent;
-use github_runner_pool::reconcile::ports::{AutoScaling, Call, Ecs, Tags};
+use github_runner_pool::pool::model::remote_error::RemoteService;
+use github_runner_pool::pool::model::runner_log::LogPlace;
+use github_runner_pool::pool::model::spec::LaunchTemplateId;
+use github_runner_pool::pool::model::task_definition::TaskDefinitionContent;
+use github_runner_pool::reconcile::ports::{AutoScaling, Ecs, RemoteResult, Tags};
 
 use super::Port;
 use crate::ecs::{MACHINE, machine_room};
@@ -20,88 +20,96 @@ use crate::history::Loss;
 use crate::world::World;
 
 impl Ecs for Port {
-    async fn cluster(&self, cluster: &str) -> Call<Option<Cluster>> {
-        self.read(Remote::Ecs, "DescribeClusters", cluster, |world| world.read_cluster(cluster)).await
+    async fn cluster(&self, cluster: &str) -> RemoteResult<Option<Cluster>> {
+        self.read(RemoteService::Ecs, "DescribeClusters", cluster, |world| world.read_cluster(cluster)).await
     }
 
-    async fn capacity_provider(&self, name: &str) -> Call<Option<CapacityProvider>> {
-        self.read(Remote::Ecs, "DescribeCapacityProviders", name, |world| world.read_provider(name)).await
+    async fn capacity_provider(&self, name: &str) -> RemoteResult<Option<CapacityProvider>> {
+        self.read(RemoteService::Ecs, "DescribeCapacityProviders", name, |world| world.read_provider(name)).await
     }
 
-    async fn task_definition(&self, id: &PhysicalId) -> Call<Option<TaskDefinition>> {
-        self.read(Remote::Ecs, "DescribeTaskDefinition", id.as_str(), |world| world.read_newest(id.as_str())).await
+    async fn task_definition(&self, id: &PhysicalId) -> RemoteResult<Option<TaskDefinition>> {
+        self.read(RemoteService::Ecs, "DescribeTaskDefinition", id.as_str(), |world| world.read_newest(id.as_str()))
+            .await
     }
 
-    async fn revision(&self, arn: &str) -> Call<Option<TaskDefinition>> {
-        self.read(Remote::Ecs, "DescribeTaskDefinition", arn, |world| world.read_revision(arn)).await
+    async fn revision(&self, arn: &str) -> RemoteResult<Option<TaskDefinition>> {
+        self.read(RemoteService::Ecs, "DescribeTaskDefinition", arn, |world| world.read_revision(arn)).await
     }
 
-    async fn log_place(&self, revision: &str) -> Call<Option<LogPlace>> {
-        self.read(Remote::Ecs, "DescribeTaskDefinition log", revision, |world| world.read_log_place(revision)).await
+    async fn log_place(&self, revision: &str) -> RemoteResult<Option<LogPlace>> {
+        self.read(RemoteService::Ecs, "DescribeTaskDefinition log", revision, |world| world.read_log_place(revision))
+            .await
     }
 
-    async fn task_definitions(&self, id: &PhysicalId) -> Call<Vec<String>> {
-        self.call(Remote::Ecs, "ListTaskDefinitions", |world| Ok(world.read_revisions(id))).await
+    async fn task_definitions(&self, id: &PhysicalId) -> RemoteResult<Vec<String>> {
+        self.call(RemoteService::Ecs, "ListTaskDefinitions", |world| Ok(world.read_revisions(id))).await
     }
 
-    async fn families(&self, stem: &str) -> Call<Vec<String>> {
-        self.call(Remote::Ecs, "ListTaskDefinitionFamilies", |world| Ok(world.read_families(stem))).await
+    async fn families_with_prefix(&self, stem: &str) -> RemoteResult<Vec<String>> {
+        self.call(RemoteService::Ecs, "ListTaskDefinitionFamilies", |world| Ok(world.read_families(stem))).await
     }
 
-    async fn service(&self, cluster: &str, id: &PhysicalId) -> Call<Option<Service>> {
-        self.read(Remote::Ecs, "DescribeServices", id.as_str(), |world| world.read_service(cluster, id)).await
+    async fn service(&self, cluster: &str, id: &PhysicalId) -> RemoteResult<Option<Service>> {
+        self.read(RemoteService::Ecs, "DescribeServices", id.as_str(), |world| world.read_service(cluster, id)).await
     }
 
-    async fn tasks(&self, cluster: &str, id: &PhysicalId) -> Call<Vec<Task>> {
-        self.read(Remote::Ecs, "DescribeTasks", id.as_str(), |world| world.read_tasks(cluster, id)).await
+    async fn tasks(&self, cluster: &str, id: &PhysicalId) -> RemoteResult<Vec<Task>> {
+        self.read(RemoteService::Ecs, "DescribeTasks", id.as_str(), |world| world.read_tasks(cluster, id)).await
     }
 
-    async fn tasks_beside(&self, cluster: &str, id: &PhysicalId, known: Vec<String>) -> Call<Vec<Task>> {
+    async fn tasks_incremental(&self, cluster: &str, id: &PhysicalId, known: Vec<String>) -> RemoteResult<Vec<Task>> {
         let look = |world: &mut World| {
             let mut tasks = world.read_tasks(cluster, id);
-            tasks.retain(|task| !task.is_told_to_stop || known.contains(&task.arn));
+            tasks.retain(|task| !task.desired_stopped || known.contains(&task.arn));
             tasks
         };
-        self.read(Remote::Ecs, "DescribeTasks", id.as_str(), look).await
+        self.read(RemoteService::Ecs, "DescribeTasks", id.as_str(), look).await
     }
 
-    async fn protections(&self, _: &str, tasks: &[String]) -> Call<BTreeMap<String, Protection>> {
-        self.read(Remote::Ecs, "GetTaskProtection", &tasks.concat(), |world| world.planted_protections(tasks)).await
+    async fn protections(&self, _: &str, tasks: &[String]) -> RemoteResult<BTreeMap<String, Protection>> {
+        self.read(RemoteService::Ecs, "GetTaskProtection", &tasks.concat(), |world| world.planted_protections(tasks))
+            .await
     }
 
-    async fn container_instances(&self, cluster: &str, provider: &str, ids: &[String]) -> Call<Vec<ContainerInstance>> {
+    async fn container_instances(
+        &self,
+        cluster: &str,
+        provider: &str,
+        ids: &[String],
+    ) -> RemoteResult<Vec<ContainerInstance>> {
         let look = |world: &mut World| world.read_instances(cluster, provider, ids);
-        self.read(Remote::Ecs, "DescribeContainerInstances", provider, look).await
+        self.read(RemoteService::Ecs, "DescribeContainerInstances", provider, look).await
     }
 
     async fn create_capacity_provider(
         &self,
         name: &str,
         group_arn: &str,
-        shape: &ProviderShape,
+        config: &ProviderConfig,
         tags: &Tags,
-    ) -> Call<()> {
-        let effect = |world: &mut World| world.create_provider(name, group_arn, *shape, tags);
-        self.write(Remote::Ecs, "CreateCapacityProvider", name, effect).await
+    ) -> RemoteResult<()> {
+        let effect = |world: &mut World| world.create_provider(name, group_arn, *config, tags);
+        self.write(RemoteService::Ecs, "CreateCapacityProvider", name, effect).await
     }
 
-    async fn update_capacity_provider(&self, name: &str, shape: &ProviderShape) -> Call<()> {
-        let effect = |world: &mut World| world.update_provider(name, *shape);
-        self.write(Remote::Ecs, "UpdateCapacityProvider", name, effect).await
+    async fn update_capacity_provider(&self, name: &str, config: &ProviderConfig) -> RemoteResult<()> {
+        let effect = |world: &mut World| world.update_provider(name, *config);
+        self.write(RemoteService::Ecs, "UpdateCapacityProvider", name, effect).await
     }
 
-    async fn delete_capacity_provider(&self, name: &str) -> Call<()> {
-        self.write(Remote::Ecs, "DeleteCapacityProvider", name, |world| world.delete_provider(name)).await
+    async fn delete_capacity_provider(&self, name: &str) -> RemoteResult<()> {
+        self.write(RemoteService::Ecs, "DeleteCapacityProvider", name, |world| world.delete_provider(name)).await
     }
 
-    async fn associate(&self, cluster: &str, provider: &str) -> Call<()> {
+    async fn attach_provider(&self, cluster: &str, provider: &str) -> RemoteResult<()> {
         let effect = |world: &mut World| world.planted_associate(cluster, provider);
-        self.write(Remote::Ecs, "PutClusterCapacityProviders", provider, effect).await
+        self.write(RemoteService::Ecs, "PutClusterCapacityProviders", provider, effect).await
     }
 
-    async fn dissociate(&self, cluster: &str, provider: &str) -> Call<()> {
-        let effect = |world: &mut World| world.associate(cluster, provider, false);
-        self.write(Remote::Ecs, "PutClusterCapacityProviders", provider, effect).await
+    async fn detach_provider(&self, cluster: &str, provider: &str) -> RemoteResult<()> {
+        let effect = |world: &mut World| world.attach_provider(cluster, provider, false);
+        self.write(RemoteService::Ecs, "PutClusterCapacityProviders", provider, effect).await
     }
 
     async fn register_task_definition(
@@ -109,18 +117,18 @@ impl Ecs for Port {
         id: &PhysicalId,
         content: &TaskDefinitionContent,
         tags: &Tags,
-    ) -> Call<String> {
+    ) -> RemoteResult<String> {
         let effect = |world: &mut World| Ok(world.register_revision(id, content, tags));
-        self.write(Remote::Ecs, "RegisterTaskDefinition", id.as_str(), effect).await
+        self.write(RemoteService::Ecs, "RegisterTaskDefinition", id.as_str(), effect).await
     }
 
-    async fn delete_task_definitions(&self, arns: &[String]) -> Call<()> {
+    async fn delete_task_definitions(&self, arns: &[String]) -> RemoteResult<()> {
         for arn in arns {
             let effect = |world: &mut World| {
                 world.delete_revisions(std::slice::from_ref(arn));
                 Ok(())
             };
-            self.write(Remote::Ecs, "DeleteTaskDefinitions", arn, effect).await?;
+            self.write(RemoteService::Ecs, "DeleteTaskDefinitions", arn, effect).await?;
         }
         Ok(())
     }
@@ -129,47 +137,47 @@ impl Ecs for Port {
         &self,
         cluster: &str,
         id: &PhysicalId,
-        shape: &ServiceShape,
+        config: &ServiceConfig,
         tags: &Tags,
         token: &str,
-    ) -> Call<()> {
-        let effect = |world: &mut World| world.create_service(cluster, id, shape, tags, token);
-        self.write(Remote::Ecs, "CreateService", id.as_str(), effect).await
+    ) -> RemoteResult<()> {
+        let effect = |world: &mut World| world.create_service(cluster, id, config, tags, token);
+        self.write(RemoteService::Ecs, "CreateService", id.as_str(), effect).await
     }
 
-    async fn update_service(&self, cluster: &str, id: &PhysicalId, shape: &ServiceShape) -> Call<()> {
+    async fn update_service(&self, cluster: &str, id: &PhysicalId, config: &ServiceConfig) -> RemoteResult<()> {
         let effect = |world: &mut World| {
             world.planted_update(id);
-            world.update_service(cluster, id, shape)
+            world.update_service(cluster, id, config)
         };
-        self.write(Remote::Ecs, "UpdateService", id.as_str(), effect).await
+        self.write(RemoteService::Ecs, "UpdateService", id.as_str(), effect).await
     }
 
-    async fn lower_service_to_zero(&self, cluster: &str, id: &PhysicalId) -> Call<()> {
+    async fn scale_service_to_zero(&self, cluster: &str, id: &PhysicalId) -> RemoteResult<()> {
         let effect = |world: &mut World| {
             world.planted_lowering(cluster, id);
             Ok(())
         };
-        self.write(Remote::Ecs, "UpdateService", id.as_str(), effect).await
+        self.write(RemoteService::Ecs, "UpdateService", id.as_str(), effect).await
     }
 
-    async fn delete_service(&self, cluster: &str, id: &PhysicalId) -> Call<()> {
-        self.write(Remote::Ecs, "DeleteService", id.as_str(), |world| world.delete_service(cluster, id)).await
+    async fn delete_service(&self, cluster: &str, id: &PhysicalId) -> RemoteResult<()> {
+        self.write(RemoteService::Ecs, "DeleteService", id.as_str(), |world| world.delete_service(cluster, id)).await
     }
 
-    async fn protect(&self, _: &str, tasks: &[String]) -> Call<BTreeMap<String, String>> {
-        let mut left_out = BTreeMap::new();
+    async fn protect(&self, _: &str, tasks: &[String]) -> RemoteResult<BTreeMap<String, String>> {
+        let mut failures = BTreeMap::new();
         for batch in tasks.chunks(10) {
             let effect = |world: &mut World| {
                 world.allowed_by_tags("UpdateTaskProtection", batch)?;
                 Ok(world.planted_protection(batch))
             };
-            left_out.extend(self.write(Remote::Ecs, "UpdateTaskProtection", &batch[0], effect).await?);
+            failures.extend(self.write(RemoteService::Ecs, "UpdateTaskProtection", &batch[0], effect).await?);
         }
-        Ok(left_out)
+        Ok(failures)
     }
 
-    async fn unprotect(&self, _: &str, tasks: &[String]) -> Call<()> {
+    async fn unprotect(&self, _: &str, tasks: &[String]) -> RemoteResult<()> {
         for batch in tasks.chunks(10) {
             let effect = |world: &mut World| {
                 world.allowed_by_tags("UpdateTaskProtection", batch)?;
@@ -177,127 +185,127 @@ impl Ecs for Port {
                 drop(world.unprotect(batch));
                 Ok(())
             };
-            self.write(Remote::Ecs, "UpdateTaskProtection", &batch[0], effect).await?;
+            self.write(RemoteService::Ecs, "UpdateTaskProtection", &batch[0], effect).await?;
         }
         Ok(())
     }
 
-    async fn stop_task(&self, _: &str, task: &str, reason: &str) -> Call<()> {
+    async fn stop_task(&self, _: &str, task: &str, reason: &str) -> RemoteResult<()> {
         let why = if reason.contains("DrainTimeout") { Loss::DrainTimedOut } else { Loss::Stopped };
         let effect = |world: &mut World| {
             world.allowed_by_tags("StopTask", &[task.to_owned()])?;
             world.stop_task(task, why, reason);
             Ok(())
         };
-        self.write(Remote::Ecs, "StopTask", task, effect).await
+        self.write(RemoteService::Ecs, "StopTask", task, effect).await
     }
 
-    async fn drain_instance(&self, _: &str, instance: &str) -> Call<()> {
+    async fn drain_instance(&self, _: &str, instance: &str) -> RemoteResult<()> {
         let effect = |world: &mut World| {
             world.drain_instance(instance);
             Ok(())
         };
-        self.write(Remote::Ecs, "UpdateContainerInstancesState", instance, effect).await
+        self.write(RemoteService::Ecs, "UpdateContainerInstancesState", instance, effect).await
     }
 
-    async fn deregister_instance(&self, _: &str, instance: &str) -> Call<()> {
+    async fn deregister_instance(&self, _: &str, instance: &str) -> RemoteResult<()> {
         let effect = |world: &mut World| {
             world.deregister_instance(instance);
             Ok(())
         };
-        self.write(Remote::Ecs, "DeregisterContainerInstance", instance, effect).await
+        self.write(RemoteService::Ecs, "DeregisterContainerInstance", instance, effect).await
     }
 
-    async fn tag(&self, arn: &str, set: &Tags, remove: &[String]) -> Call<()> {
-        self.write(Remote::Ecs, "TagResource", arn, |world| world.tag(arn, set, remove)).await
+    async fn tag(&self, arn: &str, set: &Tags, remove: &[String]) -> RemoteResult<()> {
+        self.write(RemoteService::Ecs, "TagResource", arn, |world| world.tag(arn, set, remove)).await
     }
 }
 
 impl AutoScaling for Port {
-    async fn group(&self, name: &str) -> Call<Option<Group>> {
+    async fn group(&self, name: &str) -> RemoteResult<Option<Group>> {
         let look = |world: &mut World| {
             world.squat(name);
             world.planted_group(name)
         };
-        self.read(Remote::AutoScaling, "DescribeAutoScalingGroups", name, look).await
+        self.read(RemoteService::AutoScaling, "DescribeAutoScalingGroups", name, look).await
     }
 
-    async fn groups_of(&self, origin: &Origin) -> Call<Vec<String>> {
+    async fn groups_owned_by(&self, stack_resource: &StackResource) -> RemoteResult<Vec<String>> {
         let look = |world: &mut World| {
             let all = world.groups.all.iter();
-            Ok(all.filter(|(_, group)| origin.made(&group.tags)).map(|(name, _)| name.clone()).collect())
+            Ok(all.filter(|(_, group)| stack_resource.owns(&group.tags)).map(|(name, _)| name.clone()).collect())
         };
-        self.call(Remote::AutoScaling, "DescribeAutoScalingGroups", look).await
+        self.call(RemoteService::AutoScaling, "DescribeAutoScalingGroups", look).await
     }
 
-    async fn last_failed_activity(&self, name: &str) -> Call<Option<String>> {
+    async fn last_failed_activity(&self, name: &str) -> RemoteResult<Option<String>> {
         let look = |world: &mut World| Ok(world.failed_activity(name));
-        self.call(Remote::AutoScaling, "DescribeScalingActivities", look).await
+        self.call(RemoteService::AutoScaling, "DescribeScalingActivities", look).await
     }
 
-    async fn template_version(&self, _: &TemplateRef, _: &str) -> Call<Option<u64>> {
-        self.call(Remote::Ec2, "DescribeLaunchTemplates", |world| Ok(Some(world.groups.template_version))).await
+    async fn template_version(&self, _: &LaunchTemplateId, _: &str) -> RemoteResult<Option<u64>> {
+        self.call(RemoteService::Ec2, "DescribeLaunchTemplates", |world| Ok(Some(world.groups.template_version))).await
     }
 
-    async fn template(&self, _: &TemplateRef, _: &str) -> Call<TemplateView> {
+    async fn template(&self, _: &LaunchTemplateId, _: &str) -> RemoteResult<TemplateView> {
         let version =
             TemplateVersion { instance_type: Some(MACHINE.to_owned()), has_image: true, ..TemplateVersion::default() };
-        self.call(Remote::Ec2, "DescribeLaunchTemplateVersions", |_| Ok(TemplateView::Version(version))).await
+        self.call(RemoteService::Ec2, "DescribeLaunchTemplateVersions", |_| Ok(TemplateView::Version(version))).await
     }
 
-    async fn instance_types(&self, types: &[String]) -> Call<Option<BTreeMap<String, Room>>> {
+    async fn instance_types(&self, types: &[String]) -> RemoteResult<Option<BTreeMap<String, Room>>> {
         let found = types.iter().map(|name| (name.clone(), machine_room(0))).collect();
-        self.call(Remote::Ec2, "DescribeInstanceTypes", |_| Ok(Some(found))).await
+        self.call(RemoteService::Ec2, "DescribeInstanceTypes", |_| Ok(Some(found))).await
     }
 
-    async fn subnets(&self, subnets: &[String]) -> Call<Option<BTreeSet<String>>> {
-        self.call(Remote::Ec2, "DescribeSubnets", |_| Ok(Some(subnets.iter().cloned().collect()))).await
+    async fn subnets(&self, subnets: &[String]) -> RemoteResult<Option<BTreeSet<String>>> {
+        self.call(RemoteService::Ec2, "DescribeSubnets", |_| Ok(Some(subnets.iter().cloned().collect()))).await
     }
 
-    async fn create_group(&self, name: &str, shape: &GroupShape, tags: &Tags) -> Call<()> {
-        let effect = |world: &mut World| world.create_group(name, shape, tags);
-        self.write(Remote::AutoScaling, "CreateAutoScalingGroup", &format!("group {name}"), effect).await
+    async fn create_group(&self, name: &str, config: &GroupConfig, tags: &Tags) -> RemoteResult<()> {
+        let effect = |world: &mut World| world.create_group(name, config, tags);
+        self.write(RemoteService::AutoScaling, "CreateAutoScalingGroup", &format!("group {name}"), effect).await
     }
 
-    async fn update_group(&self, name: &str, shape: &GroupShape) -> Call<()> {
-        let effect = |world: &mut World| world.update_group(name, shape);
-        self.write(Remote::AutoScaling, "UpdateAutoScalingGroup", &format!("group {name}"), effect).await
+    async fn update_group(&self, name: &str, config: &GroupConfig) -> RemoteResult<()> {
+        let effect = |world: &mut World| world.update_group(name, config);
+        self.write(RemoteService::AutoScaling, "UpdateAutoScalingGroup", &format!("group {name}"), effect).await
     }
 
-    async fn empty_group(&self, name: &str) -> Call<()> {
+    async fn scale_group_to_zero(&self, name: &str) -> RemoteResult<()> {
         let effect = |world: &mut World| {
-            world.empty_group(name);
+            world.scale_group_to_zero(name);
             Ok(())
         };
-        self.write(Remote::AutoScaling, "UpdateAutoScalingGroup", &format!("group {name}"), effect).await
+        self.write(RemoteService::AutoScaling, "UpdateAutoScalingGroup", &format!("group {name}"), effect).await
     }
 
-    async fn unprotect_instances(&self, name: &str, instances: &[String]) -> Call<()> {
+    async fn unprotect_instances(&self, name: &str, instances: &[String]) -> RemoteResult<()> {
         let effect = |world: &mut World| {
             world.unprotect_machines(name, instances);
             Ok(())
         };
-        self.write(Remote::AutoScaling, "SetInstanceProtection", &format!("group {name}"), effect).await
+        self.write(RemoteService::AutoScaling, "SetInstanceProtection", &format!("group {name}"), effect).await
     }
 
-    async fn delete_draining_hook(&self, name: &str) -> Call<()> {
+    async fn delete_draining_hook(&self, name: &str) -> RemoteResult<()> {
         let effect = |world: &mut World| {
             world.delete_hook(name);
             Ok(())
         };
-        self.write(Remote::AutoScaling, "DeleteLifecycleHook", &format!("group {name}"), effect).await
+        self.write(RemoteService::AutoScaling, "DeleteLifecycleHook", &format!("group {name}"), effect).await
     }
 
-    async fn delete_group(&self, name: &str) -> Call<()> {
+    async fn delete_group(&self, name: &str) -> RemoteResult<()> {
         let effect = |world: &mut World| {
             world.delete_group(name);
             Ok(())
         };
-        self.write(Remote::AutoScaling, "DeleteAutoScalingGroup", &format!("group {name}"), effect).await
+        self.write(RemoteService::AutoScaling, "DeleteAutoScalingGroup", &format!("group {name}"), effect).await
     }
 
-    async fn tag_group(&self, name: &str, set: &Tags, remove: &[String]) -> Call<()> {
+    async fn tag_group(&self, name: &str, set: &Tags, remove: &[String]) -> RemoteResult<()> {
         let effect = |world: &mut World| world.tag_group(name, set, remove);
-        self.write(Remote::AutoScaling, "CreateOrUpdateTags", &format!("group {name}"), effect).await
+        self.write(RemoteService::AutoScaling, "CreateOrUpdateTags", &format!("group {name}"), effect).await
     }
 }

@@ -1,8 +1,9 @@
-use super::super::classify::{ECS, TABLE};
-use crate::aws::classify::tests::check;
-use crate::pool::refusal::Class::{self, Conflict, Denied, Missing, Rejected};
+use super::super::errors::{ECS, TABLE};
+use crate::aws::errors::tests::check;
+use crate::pool::model::remote_error::ErrorKind;
+use crate::pool::model::remote_error::ErrorKind::{Conflict, Denied, Invalid, NotFound};
 
-const SAMPLES: &[(&str, &str, Class)] = &[
+const SAMPLES: &[(&str, &str, ErrorKind)] = &[
     (
         "UpdateInProgressException",
         "The specified cluster is in a busy state. Cluster attachments must be in UPDATE_COMPLETE or UPDATE_FAILED state before they can be updated.",
@@ -26,7 +27,7 @@ const SAMPLES: &[(&str, &str, Class)] = &[
     ("ClientException", "The specified capacity provider is in use and cannot be removed.", Conflict),
     ("ClientException", "The specified Auto Scaling group ARN is invalid.", Conflict),
     ("InvalidParameterException", "The specified capacity provider is in use and cannot be removed.", Conflict),
-    ("InvalidParameterException", "The maximum number of capacity providers per cluster has been exceeded.", Rejected),
+    ("InvalidParameterException", "The maximum number of capacity providers per cluster has been exceeded.", Invalid),
     (
         "InvalidParameterException",
         "The specified capacity provider strategy cannot contain a capacity provider that is not associated with the cluster. Associate the capacity provider with the cluster and try again.",
@@ -43,41 +44,41 @@ const SAMPLES: &[(&str, &str, Class)] = &[
         "Please verify that the ECS service role being passed has the proper permissions.",
         Conflict,
     ),
-    ("InvalidParameterException", "The referenced cluster was inactive.", Missing),
+    ("InvalidParameterException", "The referenced cluster was inactive.", NotFound),
     ("DependencyViolation", "resource sg-1 has a dependent object", Conflict),
     ("ConflictException", "", Conflict),
-    ("ServiceNotFoundException", "Service not found.", Missing),
-    ("ServiceNotActiveException", "Service was not ACTIVE.", Missing),
-    ("ClusterNotFoundException", "Cluster not found.", Missing),
-    ("ResourceNotFoundException", "The specified resource wasn't found.", Missing),
-    ("ClientException", "Unable to describe task definition.", Missing),
-    ("ClientException", "The specified task definition is inactive.", Missing),
-    ("ClientException", "TaskDefinition is inactive", Missing),
-    ("InvalidParameterException", "TaskDefinition is inactive", Missing),
+    ("ServiceNotFoundException", "Service not found.", NotFound),
+    ("ServiceNotActiveException", "Service was not ACTIVE.", NotFound),
+    ("ClusterNotFoundException", "Cluster not found.", NotFound),
+    ("ResourceNotFoundException", "The specified resource wasn't found.", NotFound),
+    ("ClientException", "Unable to describe task definition.", NotFound),
+    ("ClientException", "The specified task definition is inactive.", NotFound),
+    ("ClientException", "TaskDefinition is inactive", NotFound),
+    ("InvalidParameterException", "TaskDefinition is inactive", NotFound),
     (
         "ClientException",
         "The specified capacity provider does not exist. Specify a valid name or ARN and try again.",
-        Missing,
+        NotFound,
     ),
-    ("ClientException", "TaskDefinition not found.", Missing),
-    ("InvalidParameterException", "The specified capacity provider 'x' does not exist.", Missing),
-    ("InvalidParameterException", "The referenced task was not found.", Missing),
+    ("ClientException", "TaskDefinition not found.", NotFound),
+    ("InvalidParameterException", "The specified capacity provider 'x' does not exist.", NotFound),
+    ("InvalidParameterException", "The referenced task was not found.", NotFound),
     ("BlockedException", "Your Amazon Web Services account was blocked.", Denied),
-    ("LimitExceededException", "The limit for the resource was exceeded.", Rejected),
-    ("UnsupportedFeatureException", "", Rejected),
+    ("LimitExceededException", "The limit for the resource was exceeded.", Invalid),
+    ("UnsupportedFeatureException", "", Invalid),
     (
         "ClientException",
         "The managed termination protection setting for the capacity provider is invalid. To enable managed termination protection for a capacity provider, the Auto Scaling group must have instance protection from scale in enabled.",
-        Rejected,
+        Invalid,
     ),
-    ("InvalidParameterException", "Invalid revision number.", Rejected),
+    ("InvalidParameterException", "Invalid revision number.", Invalid),
     (
         "InvalidParameterException",
         "Both maximumPercent and minimumHealthyPercent cannot be 100 as this will block deployments",
-        Rejected,
+        Invalid,
     ),
-    ("MISSING", "", Missing),
-    ("INACTIVE", "", Missing),
+    ("MISSING", "", NotFound),
+    ("INACTIVE", "", NotFound),
     ("DEPLOYMENT_BLOCKED", "", Conflict),
     ("TASK_NOT_VALID", "", Conflict),
 ];

@@ -1,10 +1,10 @@
 use serde_json::{Value, json};
 
 use super::{arns, batches, id};
-use crate::aws::replay::Replay;
-use crate::pool::observed::{Protection, ProviderState, Rollout, ServiceState, TaskPhase};
-use crate::pool::refusal::Class;
-use crate::pool::time::Timestamp;
+use crate::aws::test_http_client::Replay;
+use crate::pool::model::observed::{Protection, ProviderState, RolloutState, ServiceState, TaskPhase};
+use crate::pool::model::remote_error::ErrorKind;
+use crate::pool::model::time::Timestamp;
 use crate::reconcile::ports::Ecs;
 
 fn missing(list: &str) -> Value {
@@ -41,7 +41,7 @@ async fn a_failure_that_is_not_absence_is_a_refusal() {
     let answer = json!({ "services": [], "failures": [{ "arn": "arn", "reason": "SOMETHING", "detail": "else" }] });
     let error = Replay::default().json(&answer).ecs().service("c", &id()).await.unwrap_err();
     assert_eq!(error.to_string(), "Amazon ECS DescribeServices refused (SOMETHING): arn: else");
-    assert_eq!(error.class(), Class::Unexpected);
+    assert_eq!(error.kind(), ErrorKind::Unexpected);
 }
 
 #[tokio::test]
@@ -74,8 +74,8 @@ async fn a_capacity_provider_is_read_with_its_tags() {
     assert_eq!(provider.state, ProviderState::DeleteFailed("associated with cluster".to_owned()));
     assert_eq!(provider.group_arn.as_deref(), Some("arn:g"));
     assert_eq!(provider.tags["k"], "v");
-    assert_eq!((provider.shape.target_capacity_percent, provider.shape.instance_warmup_secs), (Some(90), 30));
-    assert!(provider.shape.protects_from_termination && provider.shape.drains);
+    assert_eq!((provider.config.target_capacity_percent, provider.config.instance_warmup_secs), (Some(90), 30));
+    assert!(provider.config.protects_from_termination && provider.config.drains);
     assert_eq!(replay.sent()[0].json(), json!({ "capacityProviders": ["p"], "include": ["TAGS"] }));
 }
 
@@ -89,7 +89,7 @@ async fn the_newest_revision_is_read_with_its_record() {
         "tags": [{ "key": "github-runner-pool:content", "value": "abc" }],
     }));
     let revision = replay.ecs().task_definition(&id()).await.unwrap().unwrap();
-    assert_eq!((revision.arn.as_str(), revision.record.as_deref()), ("arn:td:7", Some("{}")));
+    assert_eq!((revision.arn.as_str(), revision.metadata.as_deref()), ("arn:td:7", Some("{}")));
     assert_eq!(revision.tags["github-runner-pool:content"], "abc");
     assert_eq!(replay.sent()[0].json(), json!({ "taskDefinition": id().as_str(), "include": ["TAGS"] }));
 }
@@ -104,7 +104,7 @@ async fn lists_of_revisions_and_families_are_read_to_their_last_page() {
         .json(&json!({ "families": ["b"] }));
     let ecs = replay.ecs();
     assert_eq!(ecs.task_definitions(&id()).await.unwrap(), [ours(1), ours(2)]);
-    assert_eq!(ecs.families("ghr-ci-Runners-").await.unwrap(), ["a", "b"]);
+    assert_eq!(ecs.families_with_prefix("ghr-ci-Runners-").await.unwrap(), ["a", "b"]);
     assert_eq!(replay.sent()[1].json()["nextToken"], "n");
 }
 
@@ -114,8 +114,8 @@ async fn a_list_without_an_end_is_an_error_and_not_half_a_list() {
     for page in 0..=100 {
         replay = replay.json(&json!({ "families": ["a"], "nextToken": format!("n{page}") }));
     }
-    let error = replay.ecs().families("a").await.unwrap_err();
-    assert_eq!(error.refusal.message, "the list has over 100 pages");
+    let error = replay.ecs().families_with_prefix("a").await.unwrap_err();
+    assert_eq!(error.remote_error.message, "the list has over 100 pages");
 }
 
 #[tokio::test]
@@ -142,12 +142,15 @@ async fn a_service_is_read_with_tags_deployments_and_its_newest_events() {
     }]}));
     let service = replay.ecs().service("c", &id()).await.unwrap().unwrap();
     assert_eq!(service.state, ServiceState::Draining);
-    assert_eq!((service.shape.desired_count, service.running, service.pending), (3, 2, 1));
-    assert_eq!(service.shape.capacity_provider.as_deref(), Some("p"));
-    assert!(service.shape.distinct_instances && service.shape.breaks_circuit_without_rollback);
-    assert!(service.shape.rebalances_zones);
-    let rollouts: Vec<Rollout> = service.deployments.iter().map(|deployment| deployment.rollout.clone()).collect();
-    assert_eq!(rollouts, [Rollout::Failed("gave up".to_owned()), Rollout::Completed, Rollout::InProgress]);
+    assert_eq!((service.config.desired_count, service.running, service.pending), (3, 2, 1));
+    assert_eq!(service.config.capacity_provider.as_deref(), Some("p"));
+    assert!(service.config.distinct_instances && service.config.circuit_breaker_without_rollback);
+    assert!(service.config.az_rebalancing);
+    let rollouts: Vec<RolloutState> = service.deployments.iter().map(|deployment| deployment.rollout.clone()).collect();
+    assert_eq!(
+        rollouts,
+        [RolloutState::Failed("gave up".to_owned()), RolloutState::Completed, RolloutState::InProgress]
+    );
     assert!(service.deployments[0].is_primary && !service.deployments[1].is_primary);
     assert_eq!(service.deployments[0].failed, 4);
     let messages: Vec<&str> = service.events.iter().map(|event| event.message.as_str()).collect();
@@ -181,7 +184,7 @@ async fn tasks_that_were_told_to_stop_are_read_too_and_none_twice() {
     assert_eq!(lists, ["RUNNING", "STOPPED"]);
     assert_eq!(replay.sent()[0].json()["family"], id().as_str());
     let first = &tasks[0];
-    assert!(first.is_told_to_stop && first.phase == TaskPhase::Running && first.ending.is_none());
+    assert!(first.desired_stopped && first.phase == TaskPhase::Running && first.ending.is_none());
     assert_eq!(first.protection, Protection::Unknown);
     assert_eq!(first.runtime_id.as_deref(), Some("0123456789abcdef"));
     assert_eq!(first.started_at, Some(Timestamp::from_epoch_millis(1_700_000_000_000)));
@@ -193,8 +196,8 @@ async fn a_look_that_follows_another_reads_one_list_and_what_became_of_the_known
     let replay = Replay::default()
         .json(&json!({ "taskArns": ["arn:new"] }))
         .json(&json!({ "tasks": [task("arn:known", "STOPPED"), task("arn:new", "RUNNING")] }));
-    let tasks = replay.ecs().tasks_beside("c", &id(), vec!["arn:known".to_owned()]).await.unwrap();
-    assert_eq!(tasks.iter().map(|task| task.is_told_to_stop).collect::<Vec<_>>(), [true, false]);
+    let tasks = replay.ecs().tasks_incremental("c", &id(), vec!["arn:known".to_owned()]).await.unwrap();
+    assert_eq!(tasks.iter().map(|task| task.desired_stopped).collect::<Vec<_>>(), [true, false]);
     assert_eq!(replay.sent().len(), 2);
     assert_eq!(replay.sent()[1].json()["tasks"], json!(["arn:known", "arn:new"]));
 }

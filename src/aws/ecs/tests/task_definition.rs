@@ -6,14 +6,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{id, only_sent, owner};
-use crate::aws::replay::Replay;
-use crate::pool::secret::Variables;
-use crate::pool::spec::least::least;
-use crate::pool::spec::{
-    Administrator, Credentials, GitHubHost, GitHubTarget, LogSpec, ParameterRef, PoolSpec, RunnerSpec, Scheme, Scope,
-    TaskSpec,
+use crate::aws::test_http_client::Replay;
+use crate::pool::model::secret::Variables;
+use crate::pool::model::spec::fixtures::minimal_spec;
+use crate::pool::model::spec::{
+    Credentials, GitHubCredential, GitHubHost, GitHubTarget, LogSpec, ParameterRef, PoolSpec, RunnerSpec, Scheme,
+    Scope, TaskSpec,
 };
-use crate::pool::task_definition::{RECORD_LABEL, TaskDefinitionContent};
+use crate::pool::model::task_definition::{METADATA_LABEL, TaskDefinitionContent};
 use crate::reconcile::ports::Ecs;
 
 fn with_everything() -> PoolSpec {
@@ -23,7 +23,7 @@ fn with_everything() -> PoolSpec {
             scope: Scope::Repository { owner: "acme".to_owned(), name: "app".to_owned() },
         },
         credentials: Credentials {
-            administrator: Some(Administrator::App {
+            github_credential: Some(GitHubCredential::App {
                 id: "42".to_owned(),
                 private_key: parameter("arn:aws:secretsmanager:eu-west-1:1:secret:key-AbC123:pem::"),
                 login: "acme".to_owned(),
@@ -56,7 +56,7 @@ fn with_everything() -> PoolSpec {
             execution_role_arn: Some("arn:aws:iam::1:role/execution".to_owned()),
             task_role_arn: Some("arn:aws:iam::1:role/task".to_owned()),
         },
-        ..least()
+        ..minimal_spec()
     }
 }
 
@@ -75,7 +75,7 @@ async fn sent(spec: &PoolSpec) -> (Value, Value) {
     assert_eq!(containers.as_array().unwrap().len(), 1);
     let mut container = containers[0].take();
     let labels = container.as_object_mut().unwrap().remove("dockerLabels").unwrap();
-    assert_eq!(labels[RECORD_LABEL], content.docker_labels[RECORD_LABEL].as_str());
+    assert_eq!(labels[METADATA_LABEL], content.docker_labels[METADATA_LABEL].as_str());
     (sent, container)
 }
 
@@ -85,7 +85,7 @@ fn pairs(name: &str, value: &str, of: &[(&str, &str)]) -> Value {
 
 #[tokio::test]
 async fn the_defaults_become_what_the_table_says() {
-    let (definition, container) = sent(&least()).await;
+    let (definition, container) = sent(&minimal_spec()).await;
     assert_eq!(
         definition,
         json!({
@@ -200,7 +200,7 @@ async fn a_registration_token_keeps_the_administrators_credential_out_of_the_con
 
 #[tokio::test]
 async fn an_enterprise_and_a_stream_prefix_of_its_own_are_passed_on() {
-    let mut spec = least();
+    let mut spec = minimal_spec();
     spec.github.scope = Scope::Enterprise("megacorp".to_owned());
     spec.task.log = Some(LogSpec { group: "g".to_owned(), stream_prefix: Some("mine".to_owned()) });
     let (_, container) = sent(&spec).await;

@@ -3,21 +3,21 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{arns, batches, id, only_sent, owner};
-use crate::aws::replay::Replay;
-use crate::pool::observed::{ProviderShape, ServiceShape};
-use crate::pool::refusal::Class;
+use crate::aws::test_http_client::Replay;
+use crate::pool::model::observed::{ProviderConfig, ServiceConfig};
+use crate::pool::model::remote_error::ErrorKind;
 use crate::reconcile::ports::Ecs;
 
-fn shape() -> ServiceShape {
-    ServiceShape {
+fn config() -> ServiceConfig {
+    ServiceConfig {
         task_definition: "arn:td:7".to_owned(),
         desired_count: 3,
         capacity_provider: Some("ours".to_owned()),
         distinct_instances: true,
         maximum_percent: 200,
         minimum_healthy_percent: 100,
-        breaks_circuit_without_rollback: true,
-        rebalances_zones: false,
+        circuit_breaker_without_rollback: true,
+        az_rebalancing: false,
     }
 }
 
@@ -32,7 +32,7 @@ fn deployment_configuration() -> Value {
 #[tokio::test]
 async fn a_service_is_made_on_its_provider_with_nothing_left_to_a_default() {
     let replay = Replay::default().json(&json!({}));
-    replay.ecs().create_service("c", &id(), &shape(), &owner(), "token").await.unwrap();
+    replay.ecs().create_service("c", &id(), &config(), &owner(), "token").await.unwrap();
     assert_eq!(
         only_sent(&replay),
         json!({
@@ -57,8 +57,8 @@ async fn a_service_is_made_on_its_provider_with_nothing_left_to_a_default() {
 #[tokio::test]
 async fn an_update_sends_the_whole_shape_and_forces_nothing() {
     let replay = Replay::default().json(&json!({}));
-    let shape = ServiceShape { distinct_instances: false, ..shape() };
-    replay.ecs().update_service("c", &id(), &shape).await.unwrap();
+    let config = ServiceConfig { distinct_instances: false, ..config() };
+    replay.ecs().update_service("c", &id(), &config).await.unwrap();
     assert_eq!(
         only_sent(&replay),
         json!({
@@ -77,7 +77,7 @@ async fn an_update_sends_the_whole_shape_and_forces_nothing() {
 #[tokio::test]
 async fn lowering_a_service_changes_its_count_and_rebalancing_only() {
     let replay = Replay::default().json(&json!({}));
-    replay.ecs().lower_service_to_zero("c", &id()).await.unwrap();
+    replay.ecs().scale_service_to_zero("c", &id()).await.unwrap();
     let expected = json!({
         "cluster": "c", "service": id().as_str(), "desiredCount": 0, "availabilityZoneRebalancing": "DISABLED",
     });
@@ -98,10 +98,10 @@ async fn deleting_what_is_gone_is_done() {
         .json(&json!({ "containerInstances": [], "failures": [{ "arn": "arn:ci", "reason": "MISSING" }] }))
         .json_error("InvalidParameterException", "The referenced container instance was not found.");
     let ecs = replay.ecs();
-    ecs.lower_service_to_zero("c", &id()).await.unwrap();
+    ecs.scale_service_to_zero("c", &id()).await.unwrap();
     ecs.delete_service("c", &id()).await.unwrap();
     ecs.delete_capacity_provider("p").await.unwrap();
-    ecs.dissociate("c", "p").await.unwrap();
+    ecs.detach_provider("c", "p").await.unwrap();
     ecs.stop_task("c", &task[0], "why").await.unwrap();
     ecs.unprotect("c", task).await.unwrap();
     ecs.drain_instance("c", instance).await.unwrap();
@@ -119,7 +119,7 @@ async fn an_instance_that_update_container_instances_state_refuses_is_passed_ove
     for _ in 0..3 {
         ecs.drain_instance("c", "arn:ci").await.unwrap();
     }
-    assert_eq!(ecs.drain_instance("c", "arn:ci").await.unwrap_err().class(), Class::Denied);
+    assert_eq!(ecs.drain_instance("c", "arn:ci").await.unwrap_err().kind(), ErrorKind::Denied);
 }
 
 #[tokio::test]
@@ -131,7 +131,7 @@ async fn deletions_are_sent_as_they_must_be() {
     ecs.stop_task("c", "arn:t", &"y".repeat(400)).await.unwrap();
     ecs.drain_instance("c", "arn:ci").await.unwrap();
     ecs.deregister_instance("c", "arn:ci").await.unwrap();
-    let sent: Vec<Value> = replay.sent().iter().map(super::super::super::replay::Sent::json).collect();
+    let sent: Vec<Value> = replay.sent().iter().map(super::super::super::test_http_client::Sent::json).collect();
     assert_eq!(sent[0], json!({ "cluster": "c", "service": id().as_str(), "force": false }));
     assert_eq!(sent[1]["reason"].as_str().unwrap().len(), 255);
     assert_eq!(sent[2], json!({ "cluster": "c", "containerInstances": ["arn:ci"], "status": "DRAINING" }));
@@ -146,7 +146,7 @@ async fn an_association_writes_back_what_it_read_with_ours_added() {
     }]});
     let replay = Replay::default().json(&cluster).json(&json!({})).json(&cluster);
     let ecs = replay.ecs();
-    ecs.associate("c", "ours").await.unwrap();
+    ecs.attach_provider("c", "ours").await.unwrap();
     assert_eq!(
         replay.sent()[1].json(),
         json!({
@@ -155,7 +155,7 @@ async fn an_association_writes_back_what_it_read_with_ours_added() {
             "defaultCapacityProviderStrategy": [{ "capacityProvider": "theirs", "weight": 2, "base": 1 }],
         })
     );
-    ecs.associate("c", "theirs").await.unwrap();
+    ecs.attach_provider("c", "theirs").await.unwrap();
     assert_eq!(replay.operations(), ["DescribeClusters", "PutClusterCapacityProviders", "DescribeClusters"]);
 }
 
@@ -167,7 +167,7 @@ async fn a_dissociation_takes_ours_out_of_both_lists_and_sends_even_empty_ones()
             "defaultCapacityProviderStrategy": [{ "capacityProvider": "ours", "weight": 1 }],
         }]}))
         .json(&json!({}));
-    replay.ecs().dissociate("c", "ours").await.unwrap();
+    replay.ecs().detach_provider("c", "ours").await.unwrap();
     assert_eq!(
         replay.sent()[1].json(),
         json!({ "cluster": "c", "capacityProviders": [], "defaultCapacityProviderStrategy": [] })
@@ -176,9 +176,10 @@ async fn a_dissociation_takes_ours_out_of_both_lists_and_sends_even_empty_ones()
 
 #[tokio::test]
 async fn an_association_with_a_missing_cluster_says_so() {
-    let error = Replay::default().json(&json!({ "clusters": [] })).ecs().associate("nope", "ours").await.unwrap_err();
-    assert_eq!(error.class(), Class::Missing);
-    assert_eq!(error.refusal.message, "there is no cluster nope");
+    let error =
+        Replay::default().json(&json!({ "clusters": [] })).ecs().attach_provider("nope", "ours").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert_eq!(error.remote_error.message, "there is no cluster nope");
 }
 
 #[tokio::test]
@@ -186,21 +187,21 @@ async fn a_capacity_provider_that_put_cluster_capacity_providers_does_not_find_i
     let cluster =
         json!({ "clusters": [{ "clusterArn": "arn:c", "status": "ACTIVE", "capacityProviders": ["theirs"] }]});
     for (code, said, expected) in [
-        ("InvalidParameterException", "The specified capacity provider was not found.", Class::Conflict),
-        ("ClientException", "The specified capacity provider does not exist.", Class::Conflict),
-        ("ClusterNotFoundException", "Cluster not found.", Class::Missing),
+        ("InvalidParameterException", "The specified capacity provider was not found.", ErrorKind::Conflict),
+        ("ClientException", "The specified capacity provider does not exist.", ErrorKind::Conflict),
+        ("ClusterNotFoundException", "Cluster not found.", ErrorKind::NotFound),
     ] {
         let replay = Replay::default().json(&cluster).json_error(code, said).json(&cluster).json_error(code, said);
-        assert_eq!(replay.ecs().associate("c", "ours").await.unwrap_err().class(), expected, "{said}");
+        assert_eq!(replay.ecs().attach_provider("c", "ours").await.unwrap_err().kind(), expected, "{said}");
         // Nothing was taken off the list: no refusal but that of the cluster passes for done.
-        let taken_off = replay.ecs().dissociate("c", "theirs").await;
-        assert_eq!(taken_off.is_ok(), expected == Class::Missing, "{said}");
+        let taken_off = replay.ecs().detach_provider("c", "theirs").await;
+        assert_eq!(taken_off.is_ok(), expected == ErrorKind::NotFound, "{said}");
     }
 }
 
 #[tokio::test]
 async fn a_capacity_provider_is_made_and_changed_with_managed_scaling() {
-    let shape = ProviderShape {
+    let config = ProviderConfig {
         target_capacity_percent: Some(100),
         instance_warmup_secs: 300,
         protects_from_termination: true,
@@ -213,8 +214,8 @@ async fn a_capacity_provider_is_made_and_changed_with_managed_scaling() {
     });
     let replay = Replay::default().json(&json!({})).json(&json!({}));
     let ecs = replay.ecs();
-    ecs.create_capacity_provider("p", "arn:g", &shape, &owner()).await.unwrap();
-    ecs.update_capacity_provider("p", &shape).await.unwrap();
+    ecs.create_capacity_provider("p", "arn:g", &config, &owner()).await.unwrap();
+    ecs.update_capacity_provider("p", &config).await.unwrap();
     let mut created = replay.sent()[0].json();
     assert_eq!(created["autoScalingGroupProvider"]["autoScalingGroupArn"].take(), "arn:g");
     created["autoScalingGroupProvider"].as_object_mut().unwrap().remove("autoScalingGroupArn");
@@ -248,7 +249,7 @@ async fn tasks_are_protected_by_the_ten_and_those_that_ecs_passed_over_are_told(
 async fn a_protection_that_was_refused_as_a_whole_never_passes_for_done() {
     let replay = Replay::default().json_error("ClusterNotFoundException", "Cluster not found.");
     let error = replay.ecs().protect("c", &arns("task", 1)).await.unwrap_err();
-    assert_eq!(error.class(), Class::Missing);
+    assert_eq!(error.kind(), ErrorKind::NotFound);
 }
 
 #[tokio::test]
@@ -264,7 +265,7 @@ async fn lifting_protection_is_done_whichever_tasks_ecs_passes_over() {
         Replay::default().json(&passed_over).ecs().unprotect("c", &tasks[..1]).await.unwrap();
     }
     let gone = Replay::default().json_error("InvalidParameterException", "Invalid identifier.");
-    assert_eq!(gone.ecs().unprotect("c", &tasks[..1]).await.unwrap_err().class(), Class::Rejected);
+    assert_eq!(gone.ecs().unprotect("c", &tasks[..1]).await.unwrap_err().kind(), ErrorKind::Invalid);
 }
 
 #[tokio::test]
@@ -281,7 +282,7 @@ async fn revisions_are_deregistered_and_then_deleted_by_the_ten() {
     let error = replay.ecs().delete_task_definitions(&revisions).await.unwrap_err();
     assert_eq!(batches(&replay, "DeleteTaskDefinitions", "taskDefinitions"), [10, 1]);
     assert_eq!(replay.operations().iter().filter(|sent| *sent == "DeregisterTaskDefinition").count(), 11);
-    assert!(error.refusal.message.ends_with("still referenced"), "{error}");
+    assert!(error.remote_error.message.ends_with("still referenced"), "{error}");
 }
 
 #[tokio::test]
@@ -298,7 +299,7 @@ async fn tags_are_set_and_removed_only_where_there_are_any() {
 #[tokio::test(start_paused = true)]
 async fn a_write_is_repeated_after_a_throttle_or_before_it_was_sent() {
     let replay = Replay::default().json_error("ThrottlingException", "Rate exceeded").never_sent().json(&json!({}));
-    replay.ecs().update_service("c", &id(), &shape()).await.unwrap();
+    replay.ecs().update_service("c", &id(), &config()).await.unwrap();
     assert_eq!(replay.sent().len(), 3);
 }
 
@@ -306,8 +307,8 @@ async fn a_write_is_repeated_after_a_throttle_or_before_it_was_sent() {
 async fn a_write_is_never_repeated_after_an_unclear_outcome() {
     for replay in [Replay::default().lost(), Replay::default().http(500, "{\"__type\":\"ServerException\"}")] {
         let replay = replay.json(&json!({}));
-        let error = replay.ecs().update_service("c", &id(), &shape()).await.unwrap_err();
-        assert_eq!(error.class(), Class::Unavailable);
+        let error = replay.ecs().update_service("c", &id(), &config()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
         assert_eq!(replay.sent().len(), 1);
     }
 }
@@ -326,6 +327,6 @@ async fn a_throttle_that_does_not_end_is_told_as_one() {
         replay = replay.json_error("ThrottlingException", "Rate exceeded");
     }
     let error = replay.ecs().cluster("c").await.unwrap_err();
-    assert_eq!(error.class(), Class::Throttled { retry_after: None });
+    assert_eq!(error.kind(), ErrorKind::Throttled { retry_after: None });
     assert_eq!(replay.sent().len(), 3);
 }

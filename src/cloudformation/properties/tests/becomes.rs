@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::pool::identity::PhysicalId;
-use crate::pool::record::PoolRecord;
-use crate::pool::spec::least::least;
-use crate::pool::spec::{
-    Administrator, Capacity, Manners, MixedInstances, OnDrainTimeout, OwnCapacity, ParameterRef, PoolSpec, Scheme,
+use crate::pool::model::identity::PhysicalId;
+use crate::pool::model::pool_metadata::PoolMetadata;
+use crate::pool::model::spec::fixtures::minimal_spec;
+use crate::pool::model::spec::{
+    Capacity, GitHubCredential, MixedInstances, OnDrainTimeout, OwnCapacity, ParameterRef, PoolSpec, Scheme, WaitPolicy,
 };
 
-use super::super::{decode, hints, only_housekeeping_changed, property_names, user_tags};
+use super::super::{decode, hints, pool_properties_equal, property_names, user_tags};
 use super::{HOUR, properties};
 
 fn spec(changes: &Value) -> PoolSpec {
@@ -22,13 +22,13 @@ fn spec(changes: &Value) -> PoolSpec {
 fn own(changes: &Value) -> OwnCapacity {
     match spec(changes).capacity {
         Capacity::Own(own) => *own,
-        Capacity::Named(name) => panic!("{name}"),
+        Capacity::Existing(name) => panic!("{name}"),
     }
 }
 
 #[test]
 fn the_least_template_has_the_documented_defaults() {
-    assert_eq!(spec(&json!({})), least());
+    assert_eq!(spec(&json!({})), minimal_spec());
 }
 
 #[test]
@@ -56,9 +56,9 @@ fn an_app_signs_in_where_the_runners_register_unless_told_otherwise() {
     let login = |changes: Value| {
         let mut all = json!({ "AccessTokenParameter": null, "AppId": 12, "AppPrivateKeyParameter": "/ci/key" });
         all.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-        match spec(&all).credentials.administrator {
-            Some(Administrator::App { id, login, .. }) => format!("{id} {login}"),
-            other @ (Some(Administrator::AccessToken(_)) | None) => panic!("{other:?}"),
+        match spec(&all).credentials.github_credential {
+            Some(GitHubCredential::App { id, login, .. }) => format!("{id} {login}"),
+            other @ (Some(GitHubCredential::AccessToken(_)) | None) => panic!("{other:?}"),
         }
     };
     assert_eq!(login(json!({})), "12 acme");
@@ -70,7 +70,7 @@ fn an_app_signs_in_where_the_runners_register_unless_told_otherwise() {
 fn a_registration_token_alone_administers_nothing() {
     let credentials =
         spec(&json!({ "AccessTokenParameter": null, "RunnerTokenParameter": "registration" })).credentials;
-    assert_eq!(credentials.administrator, None);
+    assert_eq!(credentials.github_credential, None);
     assert_eq!(credentials.runner_token, Some(ParameterRef("registration".to_owned())));
 }
 
@@ -81,10 +81,12 @@ fn every_credential_may_be_a_key_or_a_version_of_a_secret_as_ecs_takes_it() {
         let given = format!("{arn}{behind}");
         let reference = ParameterRef(given.clone());
         let by_token = spec(&json!({ "AccessTokenParameter": given, "Secrets": { "NPM": given } }));
-        assert_eq!(by_token.credentials.administrator, Some(Administrator::AccessToken(reference.clone())));
+        assert_eq!(by_token.credentials.github_credential, Some(GitHubCredential::AccessToken(reference.clone())));
         assert_eq!(by_token.runner.secrets["NPM"], reference);
         let by_app = spec(&json!({ "AccessTokenParameter": null, "AppId": "1", "AppPrivateKeyParameter": given }));
-        let Some(Administrator::App { private_key, .. }) = by_app.credentials.administrator else { panic!("no App") };
+        let Some(GitHubCredential::App { private_key, .. }) = by_app.credentials.github_credential else {
+            panic!("no App")
+        };
         assert_eq!(private_key, reference);
         let by_registration = spec(&json!({ "AccessTokenParameter": null, "RunnerTokenParameter": given }));
         assert_eq!(by_registration.credentials.runner_token, Some(reference));
@@ -117,15 +119,22 @@ fn any_part_of_a_mixed_policy_makes_one() {
         on_demand_percentage_above_base: 100,
         spot_allocation_strategy: "price-capacity-optimized".to_owned(),
     };
-    let mixed = |name: &str, value: Value| own(&json!({ name: value })).mixed.unwrap();
+    let mixed_instances_policy =
+        |name: &str, value: Value| own(&json!({ name: value })).mixed_instances_policy.unwrap();
     assert_eq!(
-        mixed("InstanceTypes", json!(["m7i.large", "u-6tb1.metal"])),
+        mixed_instances_policy("InstanceTypes", json!(["m7i.large", "u-6tb1.metal"])),
         MixedInstances { instance_types: vec!["m7i.large".to_owned(), "u-6tb1.metal".to_owned()], ..default.clone() }
     );
-    assert_eq!(mixed("OnDemandBaseCapacity", json!("2")).on_demand_base_capacity, 2);
-    assert_eq!(mixed("OnDemandPercentageAboveBaseCapacity", json!("0")).on_demand_percentage_above_base, 0);
-    assert_eq!(mixed("SpotAllocationStrategy", json!("lowest-price")).spot_allocation_strategy, "lowest-price");
-    assert_eq!(mixed("OnDemandBaseCapacity", json!(0)), default);
+    assert_eq!(mixed_instances_policy("OnDemandBaseCapacity", json!("2")).on_demand_base_capacity, 2);
+    assert_eq!(
+        mixed_instances_policy("OnDemandPercentageAboveBaseCapacity", json!("0")).on_demand_percentage_above_base,
+        0
+    );
+    assert_eq!(
+        mixed_instances_policy("SpotAllocationStrategy", json!("lowest-price")).spot_allocation_strategy,
+        "lowest-price"
+    );
+    assert_eq!(mixed_instances_policy("OnDemandBaseCapacity", json!(0)), default);
 }
 
 #[test]
@@ -144,11 +153,11 @@ fn housekeeping_alone_is_no_change() {
     let same = properties(&json!({
         "DesiredCount": 4, "Ephemeral": true, "Environment": { "A": 1 }, "ServiceTimeout": 9, "ServiceToken": "other"
     }));
-    assert!(only_housekeeping_changed(&old, &same));
-    assert!(only_housekeeping_changed(&old, &old));
-    assert!(!only_housekeeping_changed(&old, &properties(&json!({ "DesiredCount": "5" }))));
-    assert!(!only_housekeeping_changed(&json!(null), &json!({})));
-    assert!(!only_housekeeping_changed(&json!("x"), &json!("x")));
+    assert!(pool_properties_equal(&old, &same));
+    assert!(pool_properties_equal(&old, &old));
+    assert!(!pool_properties_equal(&old, &properties(&json!({ "DesiredCount": "5" }))));
+    assert!(!pool_properties_equal(&json!(null), &json!({})));
+    assert!(!pool_properties_equal(&json!("x"), &json!("x")));
 }
 
 #[test]
@@ -159,18 +168,18 @@ fn a_delete_learns_what_it_can_from_broken_properties() {
     }));
     let hints = hints(&broken);
     assert_eq!(hints.spec, None);
-    assert_eq!(hints.manners.drain_timeout, Duration::from_secs(30));
-    assert_eq!(hints.manners.online_timeout, Manners::default().online_timeout);
-    assert_eq!(hints.manners.on_drain_timeout, OnDrainTimeout::Fail);
+    assert_eq!(hints.wait_policy.drain_timeout, Duration::from_secs(30));
+    assert_eq!(hints.wait_policy.online_timeout, WaitPolicy::default().online_timeout);
+    assert_eq!(hints.wait_policy.on_drain_timeout, OnDrainTimeout::Fail);
     // All that a record holds was readable, so it is the one of the whole pool.
-    assert_eq!(hints.record(&id), Some(PoolRecord::of(&id, &spec(&json!({})))));
+    assert_eq!(hints.metadata(&id), Some(PoolMetadata::of(&id, &spec(&json!({})))));
 
     let solo = super::super::hints(&properties(&json!({ "LaunchTemplate": null, "RunnerName": "solo" })));
-    assert_eq!(solo.record(&id).unwrap().mark.fixed_names.into_iter().collect::<Vec<_>>(), ["solo"]);
+    assert_eq!(solo.metadata(&id).unwrap().matcher.fixed_names.into_iter().collect::<Vec<_>>(), ["solo"]);
     let shared = super::super::hints(&json!({ "Cluster": "ci", "OrgName": "acme", "CapacityProvider": "shared" }));
-    assert_eq!(shared.record(&id).unwrap().named_provider.as_deref(), Some("shared"));
-    assert_eq!(shared.record(&id).unwrap().administrator, None);
-    assert_eq!(super::super::hints(&json!({ "OrgName": "acme" })).record(&id), None);
+    assert_eq!(shared.metadata(&id).unwrap().external_capacity_provider.as_deref(), Some("shared"));
+    assert_eq!(shared.metadata(&id).unwrap().github_credential, None);
+    assert_eq!(super::super::hints(&json!({ "OrgName": "acme" })).metadata(&id), None);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::super::{decode, hints, only_housekeeping_changed, property_names, user_tags};
+use super::super::{decode, hints, pool_properties_equal, property_names, user_tags};
 use super::{HOUR, properties};
 
 /// A value of any shape, often one that means something.
@@ -85,7 +85,7 @@ proptest! {
         let spec = decode(&typed, HOUR);
         prop_assert!(spec.is_ok(), "{:?}", spec);
         prop_assert_eq!(&spec, &decode(&stringly, HOUR));
-        prop_assert!(only_housekeeping_changed(&typed, &stringly));
+        prop_assert!(pool_properties_equal(&typed, &stringly));
     }
 
     #[test]

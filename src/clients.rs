@@ -1,0 +1,135 @@
+//! The world as it is: the ports on AWS, on GitHub, on CloudFormation and on this machine's clock.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::aws::Aws;
+use crate::aws::auto_scaling::AutoScalingClient;
+use crate::aws::cloudformation::CloudFormationClient;
+use crate::aws::ecs::EcsClient;
+use crate::aws::lock_store::LockStoreClient;
+use crate::aws::parameters::ParametersClient;
+use crate::aws::runner_logs::RunnerLogsClient;
+use crate::aws::self_invoke::SelfInvokeClient;
+use crate::cloudformation::answer::Putter;
+use crate::github::GitHubClient;
+use crate::http::{HttpSetupError, client};
+use crate::pool::model::secret::Secret;
+use crate::pool::model::time::Timestamp;
+use crate::reconcile::ports::{Clock, DeliveryError, ResponseSender, World};
+use crate::settings::Settings;
+
+/// Every remote, behind one HTTP client.
+#[derive(Debug)]
+pub struct Clients {
+    aws: Aws,
+    github: GitHubClient<SystemClock>,
+    response_sender: HttpResponseSender,
+}
+
+impl Clients {
+    /// Makes the clients. Connects to nothing yet.
+    ///
+    /// # Errors
+    /// When the file of certificates that the environment names cannot be used.
+    pub fn connect(settings: &Settings) -> Result<Self, HttpSetupError> {
+        let client = client(settings.ca_bundle.as_deref().map(Path::new))?;
+        Ok(Self {
+            aws: Aws::connect(&settings.aws, client.clone()),
+            github: GitHubClient::new(client.clone(), SystemClock),
+            response_sender: HttpResponseSender(Putter::new(client)),
+        })
+    }
+
+    /// What AWS has been asked since this was last asked: reads, and all others.
+    #[must_use]
+    pub fn take_aws_calls(&self) -> (u64, u64) {
+        self.aws.calls.take()
+    }
+
+    /// The same of GitHub, and what it last said to be left of the credential's hour.
+    #[must_use]
+    pub fn take_github_calls(&self) -> (u64, Option<u64>) {
+        self.github.take_calls()
+    }
+}
+
+impl World for Clients {
+    type Clock = SystemClock;
+    type Ecs = EcsClient;
+    type AutoScaling = AutoScalingClient;
+    type SecretStore = ParametersClient;
+    type LockStore = LockStoreClient;
+    type CloudFormation = CloudFormationClient;
+    type RunnerLogs = RunnerLogsClient;
+    type GitHub = GitHubClient<SystemClock>;
+    type SelfInvoker = SelfInvokeClient;
+    type ResponseSender = HttpResponseSender;
+
+    fn clock(&self) -> &SystemClock {
+        &SystemClock
+    }
+
+    fn ecs(&self) -> &EcsClient {
+        &self.aws.ecs
+    }
+
+    fn auto_scaling(&self) -> &AutoScalingClient {
+        &self.aws.auto_scaling
+    }
+
+    fn secret_store(&self) -> &ParametersClient {
+        &self.aws.parameters
+    }
+
+    fn lock_store(&self) -> &LockStoreClient {
+        &self.aws.lock_store
+    }
+
+    fn cloudformation(&self) -> &CloudFormationClient {
+        &self.aws.cloudformation
+    }
+
+    fn runner_logs(&self) -> &RunnerLogsClient {
+        &self.aws.runner_logs
+    }
+
+    fn github(&self) -> &GitHubClient<SystemClock> {
+        &self.github
+    }
+
+    fn self_invoker(&self) -> &SelfInvokeClient {
+        &self.aws.self_invoker
+    }
+
+    fn response_sender(&self) -> &HttpResponseSender {
+        &self.response_sender
+    }
+}
+
+/// This machine's clock: the one place that reads it.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the clock port")]
+    fn now(&self) -> Timestamp {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        Timestamp::from_epoch_millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the clock port")]
+    async fn sleep_until(&self, moment: Timestamp) {
+        tokio::time::sleep(moment.since(self.now())).await;
+    }
+}
+
+/// Answers by HTTP.
+#[derive(Clone, Debug)]
+pub struct HttpResponseSender(Putter);
+
+impl ResponseSender for HttpResponseSender {
+    async fn deliver(&self, url: &Secret, body: Vec<u8>, give_up_at: Timestamp) -> Result<(), DeliveryError> {
+        self.0.deliver(url, body, give_up_at, &SystemClock).await
+    }
+}

@@ -1,0 +1,60 @@
+//! `{"Survey": {}}`: how all pools of this account and Region are, told to whoever invokes the function, and as metrics.
+//!
+//! For a schedule (cfn/operations.yaml): a pool that nobody changes sends no request, and grows old unseen. AWS is read,
+//! GitHub is not asked, nothing is written.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::metrics;
+use crate::pool::model::identity::{PREFIX, PhysicalId};
+use crate::pool::model::pool_metadata::PoolMetadata;
+use crate::pool::policy::inventory::Survey;
+use crate::reconcile::chain;
+use crate::reconcile::ports::{Clock, Ecs, RemoteResult, World};
+
+/// The survey that an event asks for; `None` if it asks for none.
+pub(super) async fn handle<W: World>(world: &W, event: &Value) -> Option<Value> {
+    event.get("Survey")?.as_object()?;
+    Some(match pools(world).await {
+        Ok(pools) => {
+            let all = pools.values().fold(Survey::default(), |all, pool| all.and(*pool));
+            metrics::survey(&all);
+            let told: BTreeMap<&str, Value> = pools
+                .iter()
+                .map(|(id, pool)| {
+                    (id.as_str(), json!({ "TasksRunning": pool.n_running, "OldestRunnerDays": pool.oldest_days }))
+                })
+                .collect();
+            json!({ "Survey": told })
+        }
+        // Half a survey would call the oldest runner younger than it is, so there is none.
+        Err(error) => {
+            tracing::error!(step = "survey", kind = error.kind().name(), remote_error = %chain(&error));
+            json!({ "Survey": {}, "Obstacle": error.remote_error.to_string() })
+        }
+    })
+}
+
+/// Every pool whose task definition tells where it is.
+async fn pools<W: World>(world: &W) -> RemoteResult<BTreeMap<PhysicalId, Survey>> {
+    let mut pools = BTreeMap::new();
+    let families = world.ecs().families_with_prefix(&format!("{PREFIX}-")).await?;
+    for id in families.into_iter().filter_map(|name| PhysicalId::try_from(name).ok()) {
+        let newest = world.ecs().task_definition(&id).await?.filter(|revision| id.owns(&revision.tags));
+        let Some(metadata) = newest.and_then(|revision| PoolMetadata::from_label(revision.metadata.as_deref()?)) else {
+            continue;
+        };
+        let tasks = world.ecs().tasks(&metadata.cluster, &id).await?;
+        let found = Survey::of(&tasks, world.clock().now());
+        tracing::info!(
+            step = "survey",
+            physical_id = id.as_str(),
+            tasks_running = found.n_running,
+            oldest_runner_days = found.oldest_days,
+        );
+        pools.insert(id, found);
+    }
+    Ok(pools)
+}

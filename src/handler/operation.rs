@@ -1,0 +1,151 @@
+//! What a request asks for: from a decoded request to a goal, and from the goal to its end.
+
+use std::time::Duration;
+
+use super::deletion::{Siblings, absent, siblings};
+use super::goal::converge_operation;
+use super::{CALL_MARGIN, Completion, RESPONSE_MARGIN, done};
+use crate::cloudformation::properties;
+use crate::cloudformation::request::{Request, RequestKind};
+use crate::cloudformation::response::NO_PHYSICAL_ID;
+use crate::pool::model::decision::{ObserveScope, WaitReason};
+use crate::pool::model::identity::PhysicalId;
+use crate::pool::model::operation::{Goal, Operation};
+use crate::pool::model::outcome::Outcome;
+use crate::pool::model::time::Timestamp;
+use crate::pool::policy::orphaned_pools;
+use crate::pool::policy::outcome::attributes;
+use crate::pool::policy::reasons;
+use crate::reconcile::chain;
+use crate::reconcile::observe::{Session, observe};
+use crate::reconcile::ports::{Clock, World};
+use crate::reconcile::run::{RunResult, reconcile_until};
+use crate::settings::Settings;
+
+/// The id of the pool that a request is about, as far as the request alone tells.
+pub(super) fn identity(request: &Request) -> Option<String> {
+    match &request.kind {
+        RequestKind::Create | RequestKind::Update { .. } => {
+            let spec = properties::decode(&request.properties, request.service_timeout).ok()?;
+            Some(PhysicalId::of(&request.stack_resource, &spec).into())
+        }
+        RequestKind::Delete { .. } | RequestKind::Unknown { .. } => None,
+    }
+}
+
+/// The work that a request asks for.
+pub(super) async fn work<W: World>(
+    world: &W,
+    settings: &Settings,
+    request: &Request,
+    deadline: Timestamp,
+) -> Completion {
+    let now = world.clock().now();
+    let signed_at = request.signed_at.unwrap_or(now).min(now);
+    let requested_id = || request.physical_id().unwrap_or(NO_PHYSICAL_ID).to_owned();
+    let mut operation = match &request.kind {
+        RequestKind::Create | RequestKind::Update { .. } => {
+            match properties::decode(&request.properties, request.service_timeout) {
+                Ok(spec) => converge_operation(request, spec, signed_at),
+                Err(problems) => {
+                    return Completion::respond(requested_id(), Outcome::failed(problems.to_string()), false);
+                }
+            }
+        }
+        RequestKind::Delete { physical_id } => match absent(world, request, physical_id, signed_at).await {
+            Ok(operation) => operation,
+            Err(outcome) => return Completion::respond(requested_id(), outcome, false),
+        },
+        RequestKind::Unknown { why, .. } => return Completion::respond(requested_id(), Outcome::failed(why), false),
+    };
+    tracing::Span::current().record("physical_id", operation.id.as_str());
+    if is_noop_update(request) {
+        let outcome = read_attributes(world, &operation).await;
+        return Completion::respond(operation.response_physical_id(), outcome, false);
+    }
+    let end = run_operation(world, settings, &mut operation, deadline).await;
+    done(operation, end, world.clock().now())
+}
+
+pub(super) async fn run_operation<W: World>(
+    world: &W,
+    settings: &Settings,
+    operation: &mut Operation,
+    deadline: Timestamp,
+) -> RunResult {
+    let reserve = RESPONSE_MARGIN + CALL_MARGIN;
+    let budget = settings.invocation_budget.map(|budget| world.clock().now() + budget);
+    let until = budget.unwrap_or(deadline - reserve).min(deadline - reserve);
+    loop {
+        match reconcile_until(world, operation, settings.poll_interval, until).await {
+            RunResult::Completed(outcome) => {
+                let next = match others(world, operation, &outcome, settings.poll_interval, until).await {
+                    Ok(Siblings::Next(next)) => *next,
+                    Ok(Siblings::Done(note)) => {
+                        return RunResult::Completed(orphaned_pools::combined_outcome(operation, noted(outcome, note)));
+                    }
+                    Err(why) => return RunResult::OutOfTime { why },
+                };
+                tracing::info!(step = "abandoned", pool = %next.id, "taking down another pool of this resource");
+                *operation = next;
+            }
+            end @ (RunResult::Superseded(_) | RunResult::OutOfTime { .. }) => return end,
+        }
+    }
+}
+
+/// What follows upon the request's pool, asked until it is known, the response is due or the invocation's time is over.
+async fn others<W: World>(
+    world: &W,
+    operation: &Operation,
+    outcome: &Outcome,
+    poll: Duration,
+    until: Timestamp,
+) -> Result<Siblings, WaitReason> {
+    loop {
+        let error = match siblings(world, operation, outcome).await {
+            Ok(siblings) => return Ok(siblings),
+            Err(error) => error,
+        };
+        tracing::warn!(step = "refused", kind = error.kind().name(), remote_error = %chain(&error));
+        let again_at = world.clock().now() + poll;
+        if !error.kind().is_retryable() || again_at >= operation.respond_by {
+            return Ok(Siblings::Done(Some(reasons::other_pools_unknown(&error.remote_error))));
+        }
+        if again_at >= until {
+            return Err(WaitReason::RetryableError(error.remote_error));
+        }
+        world.clock().sleep_until(again_at).await;
+    }
+}
+
+fn noted(outcome: Outcome, note: Option<String>) -> Outcome {
+    match outcome {
+        Outcome::Succeeded { attributes, mut notes } => {
+            notes.extend(note);
+            Outcome::Succeeded { attributes, notes }
+        }
+        failed @ Outcome::Failed { .. } => failed,
+    }
+}
+
+/// Whether nothing of the pool itself was changed.
+fn is_noop_update(request: &Request) -> bool {
+    match &request.kind {
+        RequestKind::Update { old_properties, .. } => {
+            *old_properties != request.properties
+                && properties::pool_properties_equal(old_properties, &request.properties)
+        }
+        RequestKind::Create | RequestKind::Delete { .. } | RequestKind::Unknown { .. } => false,
+    }
+}
+
+/// One look for what `Fn::GetAtt` has to give; nothing is waited for and nothing changed.
+async fn read_attributes<W: World>(world: &W, operation: &Operation) -> Outcome {
+    let Goal::Converge(goal) = &operation.goal else { return Outcome::failed("A Delete has no attributes.") };
+    let mut session = Session::default();
+    match observe(world, operation, &mut session, ObserveScope::Full).await {
+        Ok(()) => Outcome::Succeeded { attributes: attributes(operation, goal, &session.observed), notes: Vec::new() },
+        Err(error) => Outcome::failed(reasons::remote_error(operation, &error.remote_error)),
+    }
+}

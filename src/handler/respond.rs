@@ -1,0 +1,240 @@
+//! Telling CloudFormation, once and the same whoever asks again.
+//!
+//! An answer is written down before it is sent: a delivery of the same request that comes later, or that comes because
+//! this invocation dies in between, repeats it. Where it cannot be written down it is sent all the same.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::{Either, select};
+
+use crate::cloudformation::response::{Response, Status};
+use crate::pool::model::identity::PhysicalId;
+use crate::pool::model::operation_lock::ObservedLock;
+use crate::pool::model::outcome::Outcome;
+use crate::pool::model::request::RequestInfo;
+use crate::pool::model::request::RequestType;
+use crate::pool::model::time::Timestamp;
+use crate::reconcile::chain;
+use crate::reconcile::lookup::{self, DeletedPool};
+use crate::reconcile::overwrite::{Overwritten, overwrite};
+use crate::reconcile::ports::{Clock, DeliveryError, LockStore, RemoteResult, ResponseSender, World};
+use crate::settings::Settings;
+
+use super::DEADLINE_MARGIN;
+
+/// Between the two tries to write an answer down.
+const RECORDING_PAUSE: Duration = Duration::from_millis(500);
+/// How long it may take to write down whether an answer was taken: within [`DEADLINE_MARGIN`].
+const DELIVERY_NOTE_MAX: Duration = Duration::from_secs(1);
+/// How long writing an answer down may keep it from being sent.
+const RECORDING_MAX: Duration = Duration::from_secs(5);
+
+/// Of a request that does not say when it was signed: no other one is held to be newer.
+pub(super) const UNKNOWN_SIGNING_TIME: Timestamp = Timestamp::from_epoch_millis(u64::MAX);
+
+/// Who is to be answered.
+pub(super) struct Requester {
+    pub(super) request: RequestInfo,
+    /// The id to answer with when the work does not come to tell a better one.
+    pub(super) physical_id: String,
+    /// When CloudFormation signed the request.
+    pub(super) signed_at: Timestamp,
+}
+
+/// What is to be sent.
+enum ResponseToSend {
+    /// This body.
+    Send(Vec<u8>),
+    /// This one, which another delivery has written down.
+    Repeat(String),
+    /// Nothing: a newer request is at work, and nobody waits for this one.
+    None,
+}
+
+/// Answers, with what was answered before if the request was.
+pub(super) async fn respond<W: World>(
+    world: &W,
+    settings: &Settings,
+    requester: &Requester,
+    physical_id: &str,
+    outcome: &Outcome,
+    is_recorded: bool,
+    deadline: Timestamp,
+) -> Result<(), DeliveryError> {
+    let body = response(settings, requester, physical_id, outcome).to_body();
+    match if is_recorded { response_to_send(world, requester, outcome, body).await } else { ResponseToSend::Send(body) }
+    {
+        ResponseToSend::Send(body) => {
+            let delivered = deliver(world, requester, body, deadline).await;
+            if delivered.is_err() {
+                note_delivery(world, requester, false).await;
+            }
+            delivered
+        }
+        ResponseToSend::Repeat(body) => resend(world, requester, body, deadline).await,
+        ResponseToSend::None => {
+            tracing::info!(step = "yield", "a newer request for this resource took over, so this one is not answered");
+            Ok(())
+        }
+    }
+}
+
+/// Sends an answer that was written down.
+pub(super) async fn resend<W: World>(
+    world: &W,
+    requester: &Requester,
+    body: String,
+    deadline: Timestamp,
+) -> Result<(), DeliveryError> {
+    tracing::info!(step = "answer", "this request was answered before, so that answer is repeated");
+    let delivered = deliver(world, requester, body.into_bytes(), deadline).await;
+    note_delivery(world, requester, delivered.is_ok()).await;
+    delivered
+}
+
+/// Writes down that CloudFormation did not take an answer, or that it has taken it after all. The Delete after a Create
+/// whose answer was never taken carries an id that CloudFormation made up.
+async fn note_delivery<W: World>(world: &W, requester: &Requester, is_delivered: bool) {
+    if requester.request.request_type != RequestType::Create {
+        return;
+    }
+    let noted = async {
+        let (name, found) = lock_of(world, requester).await?;
+        let lock = found.map(|found| found.lock);
+        match lock.filter(|lock| lock.is_of(&requester.request) && lock.is_undelivered() == is_delivered) {
+            Some(lock) => {
+                world.lock_store().write_lock(&name, &lock.delivered(is_delivered).to_record()).await.map(drop)
+            }
+            None => Ok(()),
+        }
+    };
+    let time_is_up = world.clock().sleep_until(world.clock().now() + DELIVERY_NOTE_MAX);
+    match select(std::pin::pin!(AssertUnwindSafe(noted).catch_unwind()), std::pin::pin!(time_is_up)).await {
+        Either::Left((Ok(Ok(())), _)) => {}
+        Either::Left(..) | Either::Right(..) => tracing::warn!(step = "note_delivery", is_delivered),
+    }
+}
+
+async fn deliver<W: World>(
+    world: &W,
+    requester: &Requester,
+    body: Vec<u8>,
+    deadline: Timestamp,
+) -> Result<(), DeliveryError> {
+    let delivered =
+        world.response_sender().deliver(&requester.request.response_url, body, deadline - DEADLINE_MARGIN).await;
+    if let Err(error) = &delivered {
+        tracing::error!(step = "answer", "{error}");
+    }
+    delivered
+}
+
+/// The answer that every delivery of the request gives: the one that is written down, or else this one.
+async fn response_to_send<W: World>(
+    world: &W,
+    requester: &Requester,
+    outcome: &Outcome,
+    body: Vec<u8>,
+) -> ResponseToSend {
+    let Ok(text) = std::str::from_utf8(&body) else { return ResponseToSend::Send(body) };
+    let time_is_up = world.clock().sleep_until(world.clock().now() + RECORDING_MAX);
+    let attempts = async {
+        match record_response(world, requester, outcome, text).await {
+            Err(error) if error.kind().is_retryable() => {
+                world.clock().sleep_until(world.clock().now() + RECORDING_PAUSE).await;
+                record_response(world, requester, outcome, text).await
+            }
+            done => done,
+        }
+    };
+    let record_response = AssertUnwindSafe(attempts).catch_unwind();
+    match select(std::pin::pin!(record_response), std::pin::pin!(time_is_up)).await {
+        Either::Left((Ok(Ok(response_to_send)), _)) => return response_to_send,
+        Either::Left((Err(_panic), _)) => {}
+        Either::Left((Ok(Err(error)), _)) => {
+            tracing::warn!(step = "record_answer", kind = error.kind().name(), remote_error = %chain(&error));
+        }
+        Either::Right(((), _)) => tracing::warn!(step = "record_answer", "Parameter Store does not answer"),
+    }
+    ResponseToSend::Send(body)
+}
+
+/// The answer that was written down, or this one, which is written down then. A request that has no turn writes nothing
+/// unless it failed; one that has lost it to a newer request is not answered.
+async fn record_response<W: World>(
+    world: &W,
+    requester: &Requester,
+    outcome: &Outcome,
+    body: &str,
+) -> RemoteResult<ResponseToSend> {
+    let request = &requester.request;
+    let this = ResponseToSend::Send(body.as_bytes().to_vec());
+    let (name, found) = lock_of(world, requester).await?;
+    let Some(lock) = found.as_ref().map(|found| found.lock.clone()) else { return Ok(this) };
+    if lock.supersedes(request, requester.signed_at) {
+        return Ok(ResponseToSend::None);
+    }
+    let lock = if lock.is_of(request) {
+        lock
+    } else {
+        // It failed before it could take its turn. Another delivery is to repeat that, not to try again.
+        match lock.after_failure(request, &requester.physical_id, requester.signed_at) {
+            Some(own) if matches!(outcome, Outcome::Failed { .. }) => own,
+            Some(_) | None => return Ok(this),
+        }
+    };
+    if let Some(earlier) = lock.answer() {
+        return Ok(ResponseToSend::Repeat(earlier.to_owned()));
+    }
+    let lock = lock.answered(body, outcome);
+    let counts =
+        |earlier: &ObservedLock| earlier.lock.is_of(request) || earlier.lock.supersedes(request, requester.signed_at);
+    Ok(match overwrite(world, &name, found.as_ref(), &lock, counts).await? {
+        Overwritten::Stored(_) => this,
+        Overwritten::Restored(earlier) => match earlier.answer().filter(|_| earlier.is_of(request)) {
+            Some(body) => ResponseToSend::Repeat(body.to_owned()),
+            None => ResponseToSend::None,
+        },
+    })
+}
+
+/// The record that a request works by, and its name.
+pub(super) async fn lock_of<W: World>(
+    world: &W,
+    requester: &Requester,
+) -> RemoteResult<(String, Option<ObservedLock>)> {
+    let stack_resource = &requester.request.stack_resource;
+    let is_deletion = requester.request.request_type == RequestType::Delete;
+    let pool = PhysicalId::parse_for(stack_resource, &requester.physical_id).filter(|_| is_deletion);
+    let deleted = pool.as_ref().map(|id| DeletedPool { id, current_pool: id.as_str(), has_pool_lock: false });
+    let found = lookup::lock_of(world, stack_resource, deleted).await?;
+    Ok((found.name, found.lock))
+}
+
+pub(super) fn log_response(outcome: &Outcome, took: Duration) {
+    let seconds = took.as_secs_f64();
+    match outcome {
+        Outcome::Succeeded { notes, .. } => {
+            tracing::info!(step = "answer", status = "SUCCESS", seconds, notes = ?notes);
+        }
+        Outcome::Failed { reason } => tracing::error!(step = "answer", status = "FAILED", seconds, reason),
+    }
+}
+
+fn response(settings: &Settings, requester: &Requester, physical_id: &str, outcome: &Outcome) -> Response {
+    let status = match outcome {
+        Outcome::Succeeded { attributes, notes } => {
+            Status::Success { data: attributes.clone(), note: (!notes.is_empty()).then(|| notes.join("; ")) }
+        }
+        Outcome::Failed { reason } => Status::Failed { reason: reason.clone() },
+    };
+    Response {
+        status,
+        physical_id: physical_id.to_owned(),
+        stack_resource: requester.request.stack_resource.clone(),
+        request_id: requester.request.request_id.clone(),
+        log: settings.log.as_ref().map(|(group, stream)| format!("{group}/{stream}")),
+    }
+}

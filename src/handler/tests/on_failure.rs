@@ -1,0 +1,84 @@
+//! What Lambda gives up comes back once more, to be answered.
+
+use serde_json::{Value, json};
+
+use super::stub_world::{Manner, StubWorld, event, invocation, run, settings};
+use crate::handler::{HandleError, handle};
+use crate::pool::model::remote_error::ErrorKind;
+
+/// An event of the on-failure queue, about this one.
+fn given_up(event: &Value) -> Value {
+    let record = json!({
+        "version": "1.0",
+        "timestamp": "2027-01-15T08:00:00.000Z",
+        "requestContext": {
+            "requestId": "b7a7b9f3",
+            "functionArn": "arn:aws:lambda:eu-central-1:111122223333:function:github-runner-pool:$LATEST",
+            "condition": "RetriesExhausted",
+            "approximateInvokeCount": 3,
+        },
+        "requestPayload": event,
+        "responseContext": { "statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled" },
+        "responsePayload": { "errorMessage": "RequestId: b7a7b9f3 Error: Runtime exited with error: signal: killed" },
+    });
+    json!({ "Records": [{ "messageId": "1", "eventSource": "aws:sqs", "body": record.to_string() }] })
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_lambda_gave_up_becomes_a_failed_answer_even_where_the_look_for_its_record_panics() {
+    let answer = run(&StubWorld::new(Manner::Panics), &given_up(&event("Create"))).await;
+    assert_eq!(answer["Status"], "FAILED");
+    assert!(answer["PhysicalResourceId"].as_str().unwrap().starts_with("ghr-ci-Runners-"));
+    let reason = answer["Reason"].as_str().unwrap();
+    assert!(reason.contains("Lambda gave this request up after 3 tries, because every try failed"), "{reason}");
+    assert!(reason.contains("signal: killed"), "{reason}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_continuation_that_lambda_gave_up_becomes_a_failed_answer_with_the_id_that_was_sent() {
+    let world = StubWorld::new(Manner::Refuses(ErrorKind::Unavailable));
+    let id = "ghr-ci-Runners-0123456789";
+    let mut delete = event("Delete");
+    delete["PhysicalResourceId"] = json!(id);
+    handle(&world, &settings(), &delete, &invocation()).await.unwrap();
+    let next = world.handed_on.borrow_mut().pop().unwrap();
+    let answer = run(&world, &given_up(&next)).await;
+    assert_eq!((&answer["Status"], &answer["PhysicalResourceId"]), (&json!("FAILED"), &json!(id)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_answered_before_lambda_gave_it_up_is_answered_the_same() {
+    let world = StubWorld::new(Manner::IsEmpty);
+    let first = run(&world, &event("Create")).await;
+    assert_eq!(run(&world, &given_up(&event("Create"))).await, first);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_came_by_sns_is_answered_when_lambda_gives_it_up() {
+    let bare = event("Create");
+    let sns = json!({ "Records": [{ "EventSource": "aws:sns", "Sns": { "Message": bare.to_string() } }] });
+    let answer = run(&StubWorld::new(Manner::IsEmpty), &given_up(&sns)).await;
+    assert_eq!((&answer["Status"], &answer["RequestId"]), (&json!("FAILED"), &bare["RequestId"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_lambda_gave_up_and_cannot_be_answered_stays_in_the_queue() {
+    let world = StubWorld::new(Manner::IsEmpty);
+    let mut nowhere = event("Create");
+    nowhere["ResponseURL"] = json!("...");
+    let error = handle(&world, &settings(), &given_up(&nowhere), &invocation()).await.unwrap_err();
+    assert!(matches!(error, HandleError::Unanswerable(_)), "{error}");
+    assert!(world.answers.borrow().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_told_when_nobody_waits_any_more() {
+    let world = StubWorld::new(Manner::IsEmpty);
+    let mut old = event("Create");
+    old["ResponseURL"] = json!("https://answers.example/planted?X-Amz-Date=20270115T060000Z&X-Amz-Signature=planted");
+    let strange = json!({ "Records": [{ "eventSource": "aws:sqs", "body": "no record of Lambda's" }] });
+    for event in [given_up(&old), given_up(&json!({"hello": "world"})), strange] {
+        handle(&world, &settings(), &event, &invocation()).await.unwrap();
+    }
+    assert!(world.answers.borrow().is_empty(), "{:?}", world.answers.borrow());
+}

@@ -1,0 +1,311 @@
+//! A world in which nothing works or nothing exists, and events to send into it.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::pending;
+
+use serde_json::{Value, json};
+
+use crate::handler::{Invocation, handle};
+use crate::pool::model::ec2::{Room, TemplateView};
+use crate::pool::model::identity::{PhysicalId, StackResource};
+use crate::pool::model::observed::{
+    CapacityProvider, Cluster, ContainerInstance, Group, GroupConfig, Protection, ProviderConfig, Runner, RunnerGroup,
+    Service, ServiceConfig, Task, TaskDefinition,
+};
+use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
+use crate::pool::model::runner_log::{LogPlace, LogStream};
+use crate::pool::model::secret::Secret;
+use crate::pool::model::spec::{GitHubTarget, LaunchTemplateId, ParameterRef};
+use crate::pool::model::task_definition::TaskDefinitionContent;
+use crate::pool::model::time::Timestamp;
+use crate::reconcile::ports::{
+    AutoScaling, Clock, CloudFormation, Credential, DeliveryError, Deregistration, Ecs, GitHub, LockRecord, LockStore,
+    LogPage, RemoteCallError, RemoteResult, ResponseSender, RunnerLogs, SecretStore, SelfInvoker, Tags, World,
+};
+use crate::settings::Settings;
+
+/// How every remote of a [`StubWorld`] world behaves.
+#[derive(Clone, Copy)]
+pub(super) enum Manner {
+    Panics,
+    Hangs,
+    Refuses(ErrorKind),
+    /// Says that nothing is there.
+    IsEmpty,
+}
+
+/// A world in which nothing works, or nothing exists.
+pub(super) struct StubWorld {
+    pub(super) manner: Manner,
+    pub(super) began: tokio::time::Instant,
+    pub(super) answers: RefCell<Vec<Value>>,
+    pub(super) handed_on: RefCell<Vec<Value>>,
+    pub(super) takes_answers: bool,
+    pub(super) takes_events: RemoteResult<()>,
+    pub(super) record: RefCell<Option<LockRecord>>,
+    /// What the record has said, version by version.
+    pub(super) history: RefCell<Vec<String>>,
+    /// What another invocation writes just before this one does, by the version that it makes.
+    pub(super) written_meanwhile: RefCell<BTreeMap<u64, String>>,
+}
+
+impl StubWorld {
+    pub(super) fn new(manner: Manner) -> Self {
+        Self {
+            manner,
+            began: tokio::time::Instant::now(),
+            answers: RefCell::default(),
+            handed_on: RefCell::default(),
+            takes_answers: true,
+            takes_events: Ok(()),
+            record: RefCell::default(),
+            history: RefCell::default(),
+            written_meanwhile: RefCell::default(),
+        }
+    }
+
+    fn write(&self, text: &str) -> u64 {
+        let version = self.record.borrow().as_ref().map_or(1, |record| record.version + 1);
+        *self.record.borrow_mut() = Some(LockRecord { text: text.to_owned(), version });
+        self.history.borrow_mut().push(text.to_owned());
+        version
+    }
+
+    async fn react<T>(&self, nothing: T) -> RemoteResult<T> {
+        match self.manner {
+            Manner::Panics => panic!("planted"),
+            Manner::Hangs => pending().await,
+            Manner::IsEmpty => Ok(nothing),
+            Manner::Refuses(kind) => Err(remote_error(kind)),
+        }
+    }
+}
+
+pub(super) fn remote_error(kind: ErrorKind) -> RemoteCallError {
+    RemoteCallError {
+        remote_error: RemoteError {
+            remote: RemoteService::Ecs,
+            kind,
+            operation: "DescribeServices".to_owned(),
+            code: Some("Planted".to_owned()),
+            message: "no".to_owned(),
+        },
+        source: None,
+    }
+}
+
+pub(super) const NOW: Timestamp = Timestamp::from_epoch_millis(1_800_000_000_000);
+
+impl World for StubWorld {
+    type Clock = Self;
+    type Ecs = Self;
+    type AutoScaling = Self;
+    type SecretStore = Self;
+    type LockStore = Self;
+    type CloudFormation = Self;
+    type RunnerLogs = Self;
+    type GitHub = Self;
+    type SelfInvoker = Self;
+    type ResponseSender = Self;
+
+    fn clock(&self) -> &Self {
+        self
+    }
+    fn ecs(&self) -> &Self {
+        self
+    }
+    fn auto_scaling(&self) -> &Self {
+        self
+    }
+    fn secret_store(&self) -> &Self {
+        self
+    }
+    fn lock_store(&self) -> &Self {
+        self
+    }
+    fn cloudformation(&self) -> &Self {
+        self
+    }
+    fn runner_logs(&self) -> &Self {
+        self
+    }
+    fn github(&self) -> &Self {
+        self
+    }
+    fn self_invoker(&self) -> &Self {
+        self
+    }
+    fn response_sender(&self) -> &Self {
+        self
+    }
+}
+
+impl Clock for StubWorld {
+    fn now(&self) -> Timestamp {
+        NOW + self.began.elapsed()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "time is paused: it passes only when everybody waits for it")]
+    async fn sleep_until(&self, moment: Timestamp) {
+        tokio::time::sleep(moment.since(self.now())).await;
+    }
+}
+
+impl ResponseSender for StubWorld {
+    async fn deliver(&self, _: &Secret, body: Vec<u8>, _: Timestamp) -> Result<(), DeliveryError> {
+        if !self.takes_answers {
+            return Err(DeliveryError { tries: 3, last: "HTTP 503".to_owned() });
+        }
+        self.answers.borrow_mut().push(serde_json::from_slice(&body).unwrap());
+        Ok(())
+    }
+}
+
+impl RunnerLogs for StubWorld {
+    async fn page(&self, _: &LogStream, _: Timestamp, _: Option<&str>) -> RemoteResult<Option<LogPage>> {
+        self.react(None).await
+    }
+}
+
+impl SelfInvoker for StubWorld {
+    async fn invoke(&self, _: &str, event: Vec<u8>) -> RemoteResult<()> {
+        if let Err(error) = &self.takes_events {
+            return Err(remote_error(error.kind()));
+        }
+        self.handed_on.borrow_mut().push(serde_json::from_slice(&event).unwrap());
+        Ok(())
+    }
+}
+
+/// The one thing that works everywhere.
+impl LockStore for StubWorld {
+    async fn read_lock(&self, _: &str) -> RemoteResult<Option<LockRecord>> {
+        assert!(!matches!(self.manner, Manner::Panics), "planted");
+        Ok(self.record.borrow().clone())
+    }
+
+    async fn read_lock_version(&self, _: &str, version: u64) -> RemoteResult<Option<LockRecord>> {
+        let text = self.history.borrow().get(usize::try_from(version).unwrap() - 1).cloned();
+        Ok(text.map(|text| LockRecord { text, version }))
+    }
+
+    async fn write_lock(&self, _: &str, text: &str) -> RemoteResult<u64> {
+        let next = self.record.borrow().as_ref().map_or(1, |record| record.version + 1);
+        if let Some(text) = self.written_meanwhile.borrow_mut().remove(&next) {
+            self.write(&text);
+        }
+        Ok(self.write(text))
+    }
+
+    async fn delete_lock(&self, _: &str) -> RemoteResult<()> {
+        *self.record.borrow_mut() = None;
+        Ok(())
+    }
+}
+
+macro_rules! stub_world {
+    ($port:ident { $($name:ident($($arg:ty),*) -> $out:ty = $nothing:expr;)* }) => {
+        impl $port for StubWorld {
+            $(async fn $name(&self, $(_: $arg),*) -> RemoteResult<$out> { self.react($nothing).await })*
+        }
+    };
+}
+
+stub_world!(Ecs {
+    cluster(&str) -> Option<Cluster> = None;
+    capacity_provider(&str) -> Option<CapacityProvider> = None;
+    task_definition(&PhysicalId) -> Option<TaskDefinition> = None;
+    revision(&str) -> Option<TaskDefinition> = None;
+    log_place(&str) -> Option<LogPlace> = None;
+    task_definitions(&PhysicalId) -> Vec<String> = Vec::new();
+    families_with_prefix(&str) -> Vec<String> = Vec::new();
+    service(&str, &PhysicalId) -> Option<Service> = None;
+    tasks(&str, &PhysicalId) -> Vec<Task> = Vec::new();
+    tasks_incremental(&str, &PhysicalId, Vec<String>) -> Vec<Task> = Vec::new();
+    protections(&str, &[String]) -> BTreeMap<String, Protection> = BTreeMap::new();
+    container_instances(&str, &str, &[String]) -> Vec<ContainerInstance> = Vec::new();
+    create_capacity_provider(&str, &str, &ProviderConfig, &Tags) -> () = ();
+    update_capacity_provider(&str, &ProviderConfig) -> () = ();
+    delete_capacity_provider(&str) -> () = ();
+    attach_provider(&str, &str) -> () = ();
+    detach_provider(&str, &str) -> () = ();
+    register_task_definition(&PhysicalId, &TaskDefinitionContent, &Tags) -> String = String::new();
+    delete_task_definitions(&[String]) -> () = ();
+    create_service(&str, &PhysicalId, &ServiceConfig, &Tags, &str) -> () = ();
+    update_service(&str, &PhysicalId, &ServiceConfig) -> () = ();
+    scale_service_to_zero(&str, &PhysicalId) -> () = ();
+    delete_service(&str, &PhysicalId) -> () = ();
+    protect(&str, &[String]) -> BTreeMap<String, String> = BTreeMap::new();
+    unprotect(&str, &[String]) -> () = ();
+    stop_task(&str, &str, &str) -> () = ();
+    drain_instance(&str, &str) -> () = ();
+    deregister_instance(&str, &str) -> () = ();
+    tag(&str, &Tags, &[String]) -> () = ();
+});
+
+stub_world!(AutoScaling {
+    group(&str) -> Option<Group> = None;
+    groups_owned_by(&StackResource) -> Vec<String> = Vec::new();
+    last_failed_activity(&str) -> Option<String> = None;
+    template_version(&LaunchTemplateId, &str) -> Option<u64> = None;
+    template(&LaunchTemplateId, &str) -> TemplateView = TemplateView::NoTemplate;
+    instance_types(&[String]) -> Option<BTreeMap<String, Room>> = None;
+    subnets(&[String]) -> Option<BTreeSet<String>> = None;
+    create_group(&str, &GroupConfig, &Tags) -> () = ();
+    update_group(&str, &GroupConfig) -> () = ();
+    scale_group_to_zero(&str) -> () = ();
+    unprotect_instances(&str, &[String]) -> () = ();
+    delete_draining_hook(&str) -> () = ();
+    delete_group(&str) -> () = ();
+    tag_group(&str, &Tags, &[String]) -> () = ();
+});
+
+stub_world!(CloudFormation { stack_status(&str) -> Option<String> = None; });
+
+stub_world!(SecretStore { read(&ParameterRef) -> Option<Secret> = None; });
+
+stub_world!(GitHub {
+    runners(&GitHubTarget, &Credential) -> Vec<Runner> = Vec::new();
+    check_administration(&GitHubTarget, &Credential) -> Option<String> = None;
+    runner_group(&GitHubTarget, &Credential, &str) -> Option<RunnerGroup> = None;
+    deregister(&GitHubTarget, &Credential, u64) -> Deregistration = Deregistration::Missing;
+});
+
+pub(super) fn event(request_type: &str) -> Value {
+    let properties = json!({
+        "ServiceToken": "arn:aws:lambda:eu-central-1:111122223333:function:github-runner-pool",
+        "OrgName": "acme",
+        "AccessTokenParameter": "/ci/token",
+        "ExecutionRoleArn": "arn:aws:iam::111122223333:role/execution",
+        "Cluster": "build",
+        "LaunchTemplate": {"LaunchTemplateId": "lt-0123456789abcdef0", "Version": "1"},
+        "Subnets": ["subnet-0123456789abcdef0"],
+    });
+    json!({
+        "RequestType": request_type,
+        "RequestId": "request-1",
+        "ResponseURL": "https://answers.example/planted?X-Amz-Signature=planted",
+        "StackId": "arn:aws:cloudformation:eu-central-1:111122223333:stack/ci/5f2a0000-0000-0000-0000-000000000001",
+        "LogicalResourceId": "Runners",
+        "PhysicalResourceId": "made-up-by-cloudformation",
+        "ResourceType": "Custom::GitHubRunnerPool",
+        "ResourceProperties": properties,
+        "OldResourceProperties": properties,
+    })
+}
+
+pub(super) fn invocation() -> Invocation {
+    Invocation { deadline: NOW + std::time::Duration::from_secs(900), function: "github-runner-pool".to_owned() }
+}
+
+pub(super) fn settings() -> Settings {
+    Settings::from_variables(&BTreeMap::new()).unwrap()
+}
+
+pub(super) async fn run(world: &StubWorld, event: &Value) -> Value {
+    handle(world, &settings(), event, &invocation()).await.unwrap();
+    let mut answers = world.answers.take();
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    answers.remove(0)
+}

@@ -1,0 +1,28 @@
+//! What things are: the pool that is wanted, what was observed of it, what is remembered, and what can be done.
+//!
+//! Values only. Each file names only files above it in this list.
+
+pub mod continuation;
+pub mod decision;
+pub mod ec2;
+pub mod evidence;
+pub mod github_access;
+pub mod identity;
+pub mod log_memory;
+pub mod memory;
+pub mod observed;
+pub mod operation;
+pub mod operation_lock;
+pub mod outcome;
+pub mod pool_metadata;
+pub mod remote_error;
+pub mod request;
+pub mod runner_log;
+pub mod runner_matching;
+pub mod secret;
+pub mod spec;
+pub mod step;
+pub mod task_definition;
+pub mod text;
+pub mod time;
+pub mod user_data;

@@ -1,0 +1,64 @@
+//! The event by which one invocation hands a request on to the next.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::pool::model::operation::Operation;
+use crate::pool::model::request::RequestInfo;
+
+/// The format of stored bytes. Raised with every field that is added; each older one stays readable, since a field that
+/// it lacks has a default.
+pub const FORMAT: u16 = 4;
+
+/// What one invocation hands to the next. Who is to be answered stands apart from the rest, so that even a rest from a
+/// newer version leads to an answer.
+#[derive(Serialize, Deserialize)]
+struct ContinuationEvent {
+    #[serde(rename = "GitHubRunnerPoolContinuation")]
+    format: u16,
+    request: RequestInfo,
+    id: String,
+    rest: Value,
+}
+
+/// An event, read as a continuation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ParsedContinuation {
+    /// It goes on from here.
+    Supported(Box<Operation>),
+    /// It is one, and this version cannot read it.
+    UnsupportedVersion {
+        /// Who is to be told.
+        request: RequestInfo,
+        /// The pool.
+        id: String,
+    },
+}
+
+impl ParsedContinuation {
+    /// Reads an event; `None` if it is no continuation.
+    #[must_use]
+    pub fn read(event: &Value) -> Option<Self> {
+        let envelope = ContinuationEvent::deserialize(event).ok()?;
+        let readable = if envelope.format <= FORMAT { serde_json::from_value(envelope.rest).ok() } else { None };
+        Some(match readable {
+            Some(operation) => Self::Supported(operation),
+            None => Self::UnsupportedVersion { request: envelope.request, id: envelope.id },
+        })
+    }
+}
+
+impl Operation {
+    /// The event that lets another invocation go on from here. Holds the response URL.
+    #[must_use]
+    pub fn to_event(&self) -> Vec<u8> {
+        let envelope = ContinuationEvent {
+            format: FORMAT,
+            request: self.request.clone(),
+            id: self.id.as_str().to_owned(),
+            // Strings, numbers and maps with string keys: nothing in here can fail to serialize.
+            rest: serde_json::to_value(self).unwrap_or_default(),
+        };
+        serde_json::to_vec(&envelope).unwrap_or_default()
+    }
+}

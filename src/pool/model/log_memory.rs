@@ -1,0 +1,134 @@
+//! What a request remembers of its runners' logs: which to read next, which said that a job runs, and which there is no
+//! reading of.
+//!
+//! That a log shows **no** job is never remembered: a deletion rests on the look that it follows upon, and on no older one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::pool::model::observed::{LogReading, Observed};
+use crate::pool::model::remote_error::ErrorKind;
+use crate::pool::model::runner_log::{IdleLog, JobName, LogState, NoLog};
+use crate::pool::model::time::DecisionTime;
+use crate::pool::model::time::Timestamp;
+
+/// Logs that one look reads. Lambda, the account's other pools and people share ten calls a second; a deletion for each
+/// follows, of which as many are under way at once.
+/// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html>
+pub const LOGS_READ_MAX: usize = 8;
+/// For how long a log that is denied, missing or has nothing to tell is tried again before the runner counts as one
+/// without a log. Docker hands lines on every five seconds, and IAM spreads a new permission within seconds.
+const LOG_RETRY_MAX: Duration = Duration::from_secs(60);
+/// The same where the service is throttling or down: nothing is wrong with the log itself.
+const OUTAGE_RETRY_MAX: Duration = Duration::from_secs(300);
+
+/// What is remembered. By task, by ARN.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LogMemory {
+    /// Whose logs the next look reads, if it is for logs.
+    #[serde(skip)]
+    pub asked: BTreeSet<String>,
+    /// Those without a log that could be read, and why. Not asked again by this request.
+    pub absent: BTreeMap<String, NoLog>,
+    /// When each log was last read, or tried.
+    tried_at: BTreeMap<String, Timestamp>,
+    /// Since when each log has had nothing to tell.
+    unread_since: BTreeMap<String, Timestamp>,
+    /// The job that the last reading showed.
+    busy: BTreeMap<String, JobName>,
+}
+
+/// What is known of a runner's log at the moment of a decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// This look read it, and it shows no job.
+    Idle(IdleLog),
+    /// It showed this job when it was last read.
+    Busy(JobName),
+    /// There is none that could be read.
+    Absent(NoLog),
+    /// It has to be read.
+    Due,
+    /// It was read less than a poll ago; it is read again from this moment on.
+    NotYet(Timestamp),
+}
+
+impl LogMemory {
+    /// Takes in a look.
+    pub fn record_observation(&mut self, observed: &Observed, now: Timestamp) {
+        for (task, reading) in &observed.logs {
+            self.tried_at.insert(task.clone(), now);
+            let patience = match reading {
+                LogReading::State(state) => {
+                    self.unread_since.remove(task);
+                    match state {
+                        LogState::Busy(job) => drop(self.busy.insert(task.clone(), job.clone())),
+                        LogState::Idle(_) => drop(self.busy.remove(task)),
+                    }
+                    continue;
+                }
+                LogReading::NotConfigured => Duration::ZERO,
+                LogReading::Failed(remote_error) if remote_error.kind.is_retryable() => OUTAGE_RETRY_MAX,
+                LogReading::Failed(_) | LogReading::Missing | LogReading::Silent { .. } => LOG_RETRY_MAX,
+            };
+            let since = *self.unread_since.entry(task.clone()).or_insert(now);
+            if now.since(since) >= patience {
+                self.absent.insert(task.clone(), why_absent(reading));
+            }
+        }
+        if observed.tasks.is_empty() {
+            // Nothing was listed yet, in an invocation that goes on with what another one remembered.
+            return;
+        }
+        let live: BTreeSet<&String> =
+            observed.tasks.iter().filter(|task| task.is_live()).map(|task| &task.arn).collect();
+        self.absent.retain(|task, _| live.contains(task));
+        self.tried_at.retain(|task, _| live.contains(task));
+        self.unread_since.retain(|task, _| live.contains(task));
+        self.busy.retain(|task, _| live.contains(task));
+    }
+
+    /// What is known of this task's log.
+    #[must_use]
+    pub fn of(&self, observed: &Observed, task: &str, at: DecisionTime) -> Known {
+        if let Some(why) = self.absent.get(task) {
+            return Known::Absent(*why);
+        }
+        if let Some(LogReading::State(LogState::Idle(idle))) = observed.logs.get(task) {
+            return Known::Idle(*idle);
+        }
+        // A log that did not let its runner go is not read more often than everything else is looked at.
+        match self.tried_at.get(task).map(|tried| *tried + at.poll).filter(|again| *again > at.now) {
+            None => Known::Due,
+            Some(again) => self.busy(task).map_or(Known::NotYet(again), |job| Known::Busy(job.clone())),
+        }
+    }
+
+    /// The job that the last reading showed.
+    #[must_use]
+    pub fn busy(&self, task: &str) -> Option<&JobName> {
+        self.busy.get(task)
+    }
+}
+
+fn why_absent(reading: &LogReading) -> NoLog {
+    match reading {
+        LogReading::NotConfigured => NoLog::NotConfigured,
+        LogReading::Missing => NoLog::Missing,
+        LogReading::Silent { is_whole: true } => NoLog::NeverListened,
+        LogReading::Failed(remote_error) => match remote_error.kind {
+            ErrorKind::Denied => NoLog::Denied,
+            ErrorKind::NotFound => NoLog::Missing,
+            ErrorKind::Throttled { .. }
+            | ErrorKind::Unavailable
+            | ErrorKind::Conflict
+            | ErrorKind::Unauthenticated
+            | ErrorKind::Invalid
+            | ErrorKind::Unexpected => NoLog::Unreadable,
+        },
+        LogReading::Silent { is_whole: false } | LogReading::State(_) => NoLog::Silent,
+    }
+}

@@ -1,0 +1,303 @@
+//! What one request remembers between its rounds: moments, and answers of GitHub, that the next observation cannot show.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::pool::model::github_access::GitHubAccess;
+use crate::pool::model::log_memory::LogMemory;
+use crate::pool::model::observed::{GitHubRunners, Observed, Protection, RolloutState, Task, TaskPhase};
+use crate::pool::model::pool_metadata::PoolMetadata;
+use crate::pool::model::remote_error::RemoteError;
+use crate::pool::model::runner_matching::{RunnerLookup, runner_for_task};
+use crate::pool::model::time::{DecisionTime, Timestamp};
+
+/// How long a running task may be without a runner on GitHub's list. The image downloads nothing at its start and
+/// registers within seconds; three minutes are many times that, and still short for a person who waits.
+pub const REGISTRATION_GRACE: Duration = Duration::from_secs(180);
+
+/// The longest pause between two readings of GitHub's list that count as one watch, where the poll interval does not ask
+/// for more: three polls at the default. What a runner did in a longer one is not known, so that its window begins anew.
+/// Lambda delivers the event of a killed invocation again after minutes, with the moments that were carried along before.
+const READING_GAP_MAX: Duration = Duration::from_secs(30);
+
+/// The longest pause between two readings of GitHub's list that count as one watch, at this poll interval.
+#[must_use]
+pub fn reading_gap_max(poll: Duration) -> Duration {
+    READING_GAP_MAX.max(poll.saturating_mul(3))
+}
+
+/// Moments, and answers of GitHub, that the next look cannot see.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Memory {
+    /// When runners were first waited for to come online.
+    pub online_awaited_since: Option<Timestamp>,
+    /// Deployments that ECS had given up before this request, by id; `None` before the service was first seen.
+    pub failed_deployments_before: Option<BTreeSet<String>>,
+    /// When runners were first told to leave.
+    pub drain_started_at: Option<Timestamp>,
+    /// When this request took over from one that had not been answered, whose event may still be delivered again.
+    pub interrupted_at: Option<Timestamp>,
+    /// When registrations were first found that outlived their tasks.
+    pub orphans_since: Option<Timestamp>,
+    /// When the last reading of GitHub's list ended.
+    pub listed_at: Option<Timestamp>,
+    /// Per runner, since when every reading called it idle.
+    pub idle_since: BTreeMap<u64, Timestamp>,
+    /// Per runner, since when every reading called it offline.
+    pub offline_since: BTreeMap<u64, Timestamp>,
+    /// Per runner, by short id or fixed name, when GitHub let us delete it.
+    pub deregistered_at: BTreeMap<String, Timestamp>,
+    /// Per task, by ARN, since when it has been running with no runner of its own on GitHub's list.
+    pub unregistered_since: BTreeMap<String, Timestamp>,
+    /// Those of them, by ARN, that had no protection from scale-in when they were first found so, and no runner before: no
+    /// request has deleted their runners, since a runner's task is protected before that.
+    pub never_protected: BTreeSet<String>,
+    /// What the runners' own logs said.
+    pub logs: LogMemory,
+    /// The pool's runners that GitHub listed when it last did, by name, and those that have come since.
+    pub registered: BTreeSet<String>,
+    /// Tasks, by ARN, that this request protected.
+    pub protected: BTreeSet<String>,
+    /// Tasks, by ARN, that ECS would not protect, with its reason.
+    pub unprotectable: BTreeMap<String, String>,
+    /// Tasks, by ARN, that IAM did not let the function stop or change, since when; the one of a task that has ended is
+    /// forgotten.
+    pub denied_since: BTreeMap<String, Timestamp>,
+    /// Services that this request created.
+    pub n_services_created: u32,
+    /// When this request first updated the group.
+    pub group_updated_at: Option<Timestamp>,
+    /// Updates of the capacity provider that this request sent and ECS accepted.
+    pub n_provider_updates: u32,
+    /// Container instances, by ARN, that this request asked ECS to drain.
+    pub drain_requested: BTreeSet<String>,
+    /// Registrations without a task that were removed.
+    pub n_orphans_removed: u32,
+    /// Runners whose jobs were waited for, by name.
+    pub runners_waited_for: BTreeSet<String>,
+    /// Jobs that were cut off because `DrainTimeout` had passed.
+    pub n_jobs_cancelled: u32,
+    /// The last refusal, for the Reason.
+    pub last_error: Option<RemoteError>,
+    /// Refusals in a row.
+    pub n_errors_in_a_row: u32,
+    /// Since when a service-linked role is waited for, by the service that it is for.
+    pub service_role_awaited_since: BTreeMap<String, Timestamp>,
+    /// Whether anything of the pool was ever there in which a runner may have been started.
+    pub was_built: bool,
+    /// How GitHub was found to be reached, where the pool's own record no longer leads to its runners.
+    pub github_access: Option<GitHubAccess>,
+}
+
+/// What an effect told, beside having happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StepResult {
+    /// Nothing to remember.
+    Done,
+    /// This invocation has the turn, by this version of the record.
+    LockAcquired {
+        /// What Parameter Store counts.
+        version: u64,
+    },
+    /// The request, or a newer one, was responded to before the turn could be taken.
+    LockLost,
+    /// The record is gone.
+    LockReleased,
+    /// GitHub deleted the registration, or had none.
+    Deregistered {
+        /// The runner's short id, or its fixed name.
+        key: String,
+    },
+    /// The same of a registration that has no task.
+    OrphanRemoved,
+    /// GitHub refused to delete a runner: it has a job.
+    RunnerBusy {
+        /// GitHub's id of it.
+        runner: u64,
+    },
+    /// These tasks were to be protected, and all but these are.
+    Protected {
+        /// By ARN.
+        requested: Vec<String>,
+        /// ARN to reason.
+        failures: BTreeMap<String, String>,
+    },
+    /// The protection of these tasks was lifted.
+    Unprotected {
+        /// By ARN.
+        tasks: Vec<String>,
+    },
+    /// IAM denied a call about these tasks. A role may bind the call to tags, and ECS deletes those of a task that ends.
+    Denied {
+        /// By ARN.
+        tasks: Vec<String>,
+    },
+    /// The service was created.
+    ServiceCreated,
+    /// The group was updated.
+    GroupUpdated,
+    /// ECS accepted an update of the capacity provider.
+    ProviderUpdated,
+    /// ECS was asked to drain this container instance.
+    DrainRequested {
+        /// By ARN.
+        instance: String,
+    },
+    /// A task was stopped because the drain's time was over.
+    JobCancelled,
+}
+
+impl Memory {
+    /// Takes in a look: since when is each runner idle or offline, each task without one.
+    pub fn record_observation(&mut self, metadata: Option<&PoolMetadata>, observed: &Observed, at: DecisionTime) {
+        let now = at.now;
+        self.last_error = observed.remote_error.clone().or(self.last_error.take());
+        self.n_errors_in_a_row =
+            if observed.remote_error.is_some() { self.n_errors_in_a_row.saturating_add(1) } else { 0 };
+        self.logs.record_observation(observed, now);
+        if let Some(service) = &observed.service {
+            let given_up = service.deployments.iter().filter(|it| matches!(it.rollout, RolloutState::Failed(_)));
+            self.failed_deployments_before.get_or_insert_with(|| given_up.map(|it| it.id.clone()).collect());
+        }
+
+        if let Some(role) = observed.remote_error.as_ref().and_then(RemoteError::missing_role) {
+            self.service_role_awaited_since.entry(role.to_owned()).or_insert(now);
+        }
+        self.was_built |=
+            observed.task_definition.is_some() || observed.service.is_some() || !observed.tasks.is_empty();
+        if let Some(github_access) = &observed.newer_github_access {
+            self.github_access = Some(github_access.clone());
+        }
+
+        let Some(metadata) = metadata else { return };
+        self.denied_since.retain(|arn, _| observed.tasks.iter().any(|task| task.is_running() && task.arn == *arn));
+        let GitHubRunners::Listed(runners) = &observed.github else {
+            self.record_without_github(metadata, observed);
+            return;
+        };
+        let before = std::mem::take(&mut self.registered);
+        let ours = || runners.iter().filter(|runner| metadata.matcher.owns(runner));
+        self.registered = ours().map(|runner| runner.name.clone()).collect();
+        // A narrow look leaves the list as it was read before, which says nothing of the time since.
+        if let Some(reading) = observed.github_read.filter(|reading| self.listed_at < Some(reading.ended_at)) {
+            let before = self.listed_at.replace(reading.ended_at);
+            if before.is_some_and(|before| reading.began_at.since(before) > reading_gap_max(at.poll)) {
+                self.idle_since.clear();
+                self.offline_since.clear();
+            }
+            let idle = ours().filter(|runner| !runner.is_busy).map(|runner| runner.id);
+            keep_earliest(&mut self.idle_since, idle, reading.ended_at);
+            let offline = ours().filter(|runner| !runner.is_online).map(|runner| runner.id);
+            keep_earliest(&mut self.offline_since, offline, reading.ended_at);
+        }
+
+        let mut silent = Vec::new();
+        for task in observed.tasks.iter().filter(|task| task.phase == TaskPhase::Running) {
+            match runner_for_task(&metadata.matcher, runners, &observed.tasks, task) {
+                RunnerLookup::NotListed => silent.push(task),
+                // A runner whose log shows a job is watched again from the start, as one that GitHub calls busy.
+                RunnerLookup::Found(runner)
+                    if observed.logs.contains_key(&task.arn) && self.logs.busy(&task.arn).is_some() =>
+                {
+                    self.idle_since.remove(&runner.id);
+                }
+                RunnerLookup::Found(_) | RunnerLookup::Ambiguous => {}
+            }
+        }
+        let is_new = |task: &&&Task| {
+            let had_runner = |name: &String| {
+                metadata.matcher.fixed_names.contains(name)
+                    || task.short_container_id().is_some_and(|id| name.ends_with(id))
+            };
+            task.protection == Protection::Off
+                && !self.unregistered_since.contains_key(&task.arn)
+                && !before.iter().any(had_runner)
+        };
+        self.never_protected.extend(silent.iter().filter(is_new).map(|task| task.arn.clone()));
+        keep_earliest(&mut self.unregistered_since, silent.iter().map(|task| task.arn.clone()), now);
+        self.never_protected.retain(|arn| self.unregistered_since.contains_key(arn));
+
+        let live: BTreeSet<&str> =
+            observed.tasks.iter().filter(|task| task.is_live()).map(|task| task.arn.as_str()).collect();
+        // A job may go on in a task whose runner is deleted: its protection is not lifted by a request that fails.
+        let is_deregistered =
+            |task: &Task| task.short_container_id().is_some_and(|id| self.deregistered_at.contains_key(id));
+        let is_silent_for_long = |task: &Task| {
+            self.unregistered_since.get(&task.arn).is_some_and(|since| now.since(*since) >= REGISTRATION_GRACE)
+        };
+        for task in observed.tasks.iter().filter(|task| is_deregistered(task) || is_silent_for_long(task)) {
+            self.protected.remove(&task.arn);
+        }
+        self.protected.retain(|arn| live.contains(arn.as_str()));
+        self.unprotectable.retain(|arn, _| live.contains(arn.as_str()));
+    }
+
+    /// Without a list, whoever has a task is held to be registered, by the end of the name that its container gives it.
+    fn record_without_github(&mut self, metadata: &PoolMetadata, observed: &Observed) {
+        let fixed = metadata.matcher.fixed_names.iter().next();
+        for short_container_id in
+            observed.tasks.iter().filter(|task| task.is_live()).filter_map(Task::short_container_id)
+        {
+            if !self.registered.iter().any(|name| name.ends_with(short_container_id)) {
+                let name =
+                    fixed.cloned().unwrap_or_else(|| format!("…-{}-{short_container_id}", metadata.matcher.pool_hash));
+                self.registered.insert(name);
+            }
+        }
+    }
+
+    /// Takes in what an effect told.
+    pub fn record_step(&mut self, applied: StepResult, now: Timestamp) {
+        match applied {
+            StepResult::Done | StepResult::LockAcquired { .. } | StepResult::LockLost | StepResult::LockReleased => {}
+            StepResult::Deregistered { key } => {
+                self.deregistered_at.insert(key, now);
+            }
+            StepResult::OrphanRemoved => self.n_orphans_removed = self.n_orphans_removed.saturating_add(1),
+            StepResult::RunnerBusy { runner } => {
+                self.idle_since.remove(&runner);
+            }
+            StepResult::Protected { requested, failures } => {
+                for arn in requested {
+                    self.denied_since.remove(&arn);
+                    self.unprotectable.remove(&arn);
+                    if !failures.contains_key(&arn) {
+                        self.protected.insert(arn);
+                    }
+                }
+                self.unprotectable.extend(failures);
+            }
+            StepResult::Unprotected { tasks } => {
+                for arn in tasks {
+                    self.protected.remove(&arn);
+                }
+            }
+            StepResult::Denied { tasks } => {
+                for arn in tasks {
+                    self.denied_since.entry(arn).or_insert(now);
+                }
+            }
+            StepResult::ServiceCreated => self.n_services_created = self.n_services_created.saturating_add(1),
+            StepResult::GroupUpdated => {
+                self.group_updated_at.get_or_insert(now);
+            }
+            StepResult::ProviderUpdated => self.n_provider_updates = self.n_provider_updates.saturating_add(1),
+            StepResult::DrainRequested { instance } => {
+                self.drain_requested.insert(instance);
+            }
+            StepResult::JobCancelled => self.n_jobs_cancelled = self.n_jobs_cancelled.saturating_add(1),
+        }
+    }
+}
+
+/// Keeps the first moment of what is still so, forgets what is not, and starts what is new at `now`.
+fn keep_earliest<K: Ord + Clone>(since: &mut BTreeMap<K, Timestamp>, still: impl Iterator<Item = K>, now: Timestamp) {
+    let before = std::mem::take(since);
+    since.extend(still.map(|key| {
+        let first = before.get(&key).copied().unwrap_or(now);
+        (key, first)
+    }));
+}

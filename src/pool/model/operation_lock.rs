@@ -1,0 +1,272 @@
+//! The operation lock: who works for a resource, as the stored record says it. [`crate::pool::policy::locking`] decides by it.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::pool::model::identity::{PhysicalId, StackResource};
+use crate::pool::model::outcome::Outcome;
+use crate::pool::model::request::{RequestInfo, RequestType};
+use crate::pool::model::time::Timestamp;
+
+/// Below this path of Parameter Store every record is.
+const LOCKS_PATH: &str = "/github-runner-pool-requests";
+
+/// The format of a record. A record of another one was written by another version of the function.
+pub(in crate::pool) const FORMAT: u16 = 1;
+
+/// Hexadecimal digits that tell one content of a pool's task definition from another.
+pub(super) const CONTENT_DIGITS: usize = 16;
+
+/// Hexadecimal digits that tell one response URL from another.
+const URL_DIGITS: usize = 16;
+
+/// Who has the turn, as the record says it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperationLock {
+    pub(in crate::pool) format: u16,
+    /// CloudFormation's id of the request.
+    pub(in crate::pool) request_id: String,
+    /// Whether it is a Create, or a Delete of what a Create has built whose response never arrived.
+    #[serde(default)]
+    pub(in crate::pool) is_of_create: bool,
+    /// The beginning of a hash of its response URL, which itself is a secret.
+    pub(in crate::pool) url: String,
+    /// When CloudFormation signed it.
+    pub(in crate::pool) signed_at: Timestamp,
+    /// The pool that it is about.
+    pub(in crate::pool) pool: String,
+    /// What is to become of that.
+    pub(in crate::pool) purpose: LockPurpose,
+    /// Whether it is about every pool of the resource, since the stack is going.
+    #[serde(default)]
+    pub(in crate::pool) covers_resource: bool,
+    /// The digits of the pool that the last SUCCESS of a Create or an Update was for. Each turn carries it over from the
+    /// one before, until a Delete takes that pool down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::pool) live_pool: Option<String>,
+    /// The beginning of the fingerprint of the task definition that the request wants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::pool) content: Option<String>,
+    /// The same of the last SUCCESS: runners of it are known to come online.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::pool) live_content: Option<String>,
+    /// Invocations of the request before the one that wrote this.
+    pub(in crate::pool) continuation_count: u32,
+    /// Whether CloudFormation did not take that answer, in all the tries of the last invocation that sent it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(in crate::pool) undelivered: bool,
+    /// The answer, once there is one: what CloudFormation was told, or is about to be.
+    #[serde(skip)]
+    pub(in crate::pool) answer: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::pool) enum LockPurpose {
+    Converge,
+    Delete,
+}
+
+/// A record as it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedLock {
+    /// What it says.
+    pub lock: OperationLock,
+    /// How often it has been written; a record that was removed begins anew.
+    pub version: u64,
+}
+
+/// Why an invocation ends without going on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Superseded {
+    /// A newer request is at work, or has been.
+    ByNewerRequest,
+    /// Another delivery of this request is at work, further on or begun later.
+    ByOtherInvocation,
+    /// The request was answered with this body.
+    AlreadyResponded(String),
+}
+
+impl OperationLock {
+    /// Reads a record. What cannot be read is older than every request, so that whoever comes takes over.
+    #[must_use]
+    pub fn from_record(text: &str) -> Self {
+        let (head, answer) = text.split_once('\n').unwrap_or((text, ""));
+        let lock = serde_json::from_str::<Self>(head).ok().filter(|lock| lock.format == FORMAT);
+        match lock {
+            Some(lock) => Self { answer: (!answer.is_empty()).then(|| answer.to_owned()), ..lock },
+            None => Self {
+                format: 0,
+                is_of_create: false,
+                covers_resource: false,
+                live_pool: None,
+                content: None,
+                live_content: None,
+                request_id: String::new(),
+                url: String::new(),
+                signed_at: Timestamp::from_epoch_millis(0),
+                pool: String::new(),
+                purpose: LockPurpose::Converge,
+                continuation_count: 0,
+                undelivered: false,
+                answer: None,
+            },
+        }
+    }
+
+    /// The record's text: a line of JSON, and the answer below it. Holds no secret.
+    #[must_use]
+    pub fn to_record(&self) -> String {
+        // Strings and numbers: nothing in here can fail to serialize.
+        let head = serde_json::to_string(self).unwrap_or_default();
+        // Parameter Store takes two braces for a reference to another parameter. JSON has them inside texts only.
+        let answer = self.answer.as_deref().unwrap_or_default().replace("{{", "{\\u007b");
+        format!("{head}\n{answer}")
+    }
+
+    /// The same turn, with this response and what it says of the pool.
+    #[must_use]
+    pub fn answered(self, body: &str, outcome: &Outcome) -> Self {
+        let live_pool = match (outcome, self.purpose) {
+            (Outcome::Failed { .. }, _) => self.live_pool,
+            (Outcome::Succeeded { .. }, LockPurpose::Converge) => digits_of(&self.pool),
+            (Outcome::Succeeded { .. }, LockPurpose::Delete) => {
+                self.live_pool.filter(|live| !self.covers_resource && digits_of(&self.pool).as_ref() != Some(live))
+            }
+        };
+        let live_content = match (outcome, self.purpose) {
+            (Outcome::Succeeded { .. }, LockPurpose::Converge) => self.content.clone(),
+            (Outcome::Succeeded { .. } | Outcome::Failed { .. }, _) => self.live_content,
+        };
+        Self { answer: Some(body.to_owned()), live_pool, live_content, ..self }
+    }
+
+    /// The turn of a newer Create or Update that failed before it could take one; `None` for any other request.
+    #[must_use]
+    pub fn after_failure(&self, request: &RequestInfo, pool: &str, signed_at: Timestamp) -> Option<Self> {
+        let is_newer = signed_at > self.signed_at && signed_at < Timestamp::from_epoch_millis(u64::MAX);
+        let is_present = matches!(request.request_type, RequestType::Create | RequestType::Update);
+        (is_newer && is_present && PhysicalId::parse_for(&request.stack_resource, pool).is_some()).then(|| Self {
+            format: FORMAT,
+            request_id: request.request_id.clone(),
+            is_of_create: request.request_type == RequestType::Create,
+            url: digest(request),
+            signed_at,
+            pool: pool.to_owned(),
+            purpose: LockPurpose::Converge,
+            covers_resource: false,
+            live_pool: self.live_pool.clone(),
+            live_content: self.live_content.clone(),
+            content: None,
+            continuation_count: 0,
+            undelivered: false,
+            answer: None,
+        })
+    }
+
+    /// The pool of the resource's last request, if that is a Create, or the Delete of what a Create has built whose
+    /// response never arrived, and no Create or Update has had a SUCCESS that a Delete has not undone since.
+    #[must_use]
+    pub fn pool_without_success(&self) -> Option<&str> {
+        let is_known = self.live_pool.is_some() && !self.undelivered;
+        (self.is_of_create && !is_known).then_some(self.pool.as_str())
+    }
+
+    /// The pool that a Create or an Update, which has no response yet, may still build.
+    #[must_use]
+    pub fn pool_at_work(&self) -> Option<PhysicalId> {
+        let is_at_work = self.purpose == LockPurpose::Converge && self.answer.is_none();
+        PhysicalId::try_from(self.pool.clone()).ok().filter(|_| is_at_work)
+    }
+
+    /// The same turn, with the word whether CloudFormation took its answer.
+    #[must_use]
+    pub fn delivered(self, is_delivered: bool) -> Self {
+        Self { undelivered: !is_delivered, ..self }
+    }
+
+    /// Whether CloudFormation did not take the answer.
+    #[must_use]
+    pub const fn is_undelivered(&self) -> bool {
+        self.undelivered
+    }
+
+    /// The pool that this Delete takes down, and whether with all others of the resource.
+    #[must_use]
+    pub fn deleted(&self) -> Option<(&str, bool)> {
+        (self.purpose == LockPurpose::Delete).then_some((self.pool.as_str(), self.covers_resource))
+    }
+
+    /// Whether the last SUCCESS was for the pool and the task definition that this request asks for: its runners have
+    /// come online before.
+    #[must_use]
+    pub fn has_succeeded_before(&self) -> bool {
+        self.content.is_some() && self.content == self.live_content && self.live_pool == digits_of(&self.pool)
+    }
+
+    /// Whether the last SUCCESS of a Create or an Update was for this pool.
+    #[must_use]
+    pub fn is_live(&self, pool: &PhysicalId) -> bool {
+        self.live_pool.as_deref() == Some(pool.hash())
+    }
+
+    /// The answer, if there is one.
+    #[must_use]
+    pub fn answer(&self) -> Option<&str> {
+        self.answer.as_deref()
+    }
+
+    /// Whether this is a turn of that request, whichever delivery and hop.
+    #[must_use]
+    pub fn is_of(&self, request: &RequestInfo) -> bool {
+        self.request_id == request.request_id && self.url == digest(request)
+    }
+
+    /// Whether this is the turn of a newer request than this one.
+    #[must_use]
+    pub fn supersedes(&self, request: &RequestInfo, signed_at: Timestamp) -> bool {
+        !self.is_of(request) && self.signed_at > signed_at
+    }
+
+    /// Whether the request went on beyond this hop.
+    #[must_use]
+    pub const fn is_later_invocation_than(&self, continuation_count: u32) -> bool {
+        self.continuation_count > continuation_count
+    }
+}
+
+fn digits_of(pool: &str) -> Option<String> {
+    PhysicalId::try_from(pool.to_owned()).ok().map(|id| id.hash().to_owned())
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's `skip_serializing_if` passes a reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
+pub(super) fn digest(request: &RequestInfo) -> String {
+    let hash = Sha256::digest(request.response_url.expose());
+    hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>().chars().take(URL_DIGITS).collect()
+}
+
+/// Whether a Delete of the pool with this id keeps a record of its own: the resource's one is about another pool.
+#[must_use]
+pub fn is_for_other_pool(lock: &OperationLock, pool: &str) -> bool {
+    lock.format == FORMAT && lock.pool != pool && !lock.covers_resource
+}
+
+/// The name of the record of one pool, below that of its resource.
+#[must_use]
+pub fn pool_lock_name(of_resource: &str, digits: &str) -> String {
+    format!("{of_resource}/{digits}")
+}
+
+/// The name of the record of a resource, as Parameter Store wants it.
+#[must_use]
+pub fn resource_lock_name(stack_resource: &StackResource) -> String {
+    let part = |text: &str| -> String {
+        text.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '.') { c } else { '_' }).collect()
+    };
+    let [stack, guid, resource] =
+        [stack_resource.stack_name(), stack_resource.stack_guid(), &stack_resource.logical_id].map(part);
+    format!("{LOCKS_PATH}/{stack}/{guid}/{resource}")
+}

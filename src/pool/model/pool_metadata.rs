@@ -1,0 +1,68 @@
+//! What a Delete has to know of a pool when its template no longer tells.
+//!
+//! A Delete must succeed with properties that are missing, null or nonsense. Names are never secret, so each task
+//! definition carries this record as a Docker label, and a Delete reads it back from the newest revision.
+
+use serde::{Deserialize, Serialize};
+
+use crate::pool::model::github_access::GitHubAccess;
+use crate::pool::model::identity::PhysicalId;
+use crate::pool::model::runner_matching::RunnerMatcher;
+use crate::pool::model::spec::{Capacity, GitHubCredential, GitHubTarget, PoolSpec};
+
+/// How to reach everything of a pool: names and places, no values.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolMetadata {
+    /// The cluster's name or ARN.
+    pub cluster: String,
+    /// Where its runners register.
+    pub github: GitHubTarget,
+    /// What lets us administer them.
+    pub github_credential: Option<GitHubCredential>,
+    /// How they are recognized.
+    pub matcher: RunnerMatcher,
+    /// The capacity provider of somebody else that it runs on; `None` for one of its own.
+    pub external_capacity_provider: Option<String>,
+}
+
+impl PoolMetadata {
+    /// The same pool, reached at GitHub in another way.
+    #[must_use]
+    pub fn with_github_access(self, access: GitHubAccess) -> Self {
+        Self { github: access.github, github_credential: Some(access.github_credential), ..self }
+    }
+
+    /// How this pool reaches GitHub, if it has a credential.
+    #[must_use]
+    pub fn github_access(&self) -> Option<GitHubAccess> {
+        Some(GitHubAccess { github: self.github.clone(), github_credential: self.github_credential.clone()? })
+    }
+
+    /// The record of the pool that `spec` describes.
+    #[must_use]
+    pub fn of(id: &PhysicalId, spec: &PoolSpec) -> Self {
+        Self {
+            cluster: spec.cluster.clone(),
+            github: spec.github.clone(),
+            github_credential: spec.credentials.github_credential.clone(),
+            matcher: RunnerMatcher::of(id, spec),
+            external_capacity_provider: match &spec.capacity {
+                Capacity::Own(_) => None,
+                Capacity::Existing(name) => Some(name.clone()),
+            },
+        }
+    }
+
+    /// The record as a label's text.
+    #[must_use]
+    pub fn to_label(&self) -> String {
+        // Plain strings and enums: nothing in here can fail to serialize.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Reads a label back; `None` if it is none of ours.
+    #[must_use]
+    pub fn from_label(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+}

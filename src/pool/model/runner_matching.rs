@@ -1,0 +1,111 @@
+//! Which runners are the pool's, and which of them runs in which task.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::pool::model::identity::PhysicalId;
+use crate::pool::model::observed::{Runner, SHORT_CONTAINER_ID_DIGITS, Task};
+use crate::pool::model::spec::PoolSpec;
+
+/// How this pool's runners are told from everybody else's: by label **and** by name.
+///
+/// A name is the pool's if it ends in the pool's digits and a container's short id, whatever stands before: the
+/// template's prefix may change in place while runners of the old one still work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunnerMatcher {
+    /// The pool's own label, which is its physical id.
+    pub label: String,
+    /// The ten digits that stand before the container's in a runner's name.
+    pub pool_hash: String,
+    /// Names that the template gives, or gave, by `RunnerName`.
+    pub fixed_names: BTreeSet<String>,
+}
+
+impl RunnerMatcher {
+    /// The mark of the runners that `spec` asks for.
+    #[must_use]
+    pub fn of(id: &PhysicalId, spec: &PoolSpec) -> Self {
+        Self {
+            label: id.as_str().to_owned(),
+            pool_hash: id.hash().to_owned(),
+            fixed_names: spec.runner.name.iter().cloned().collect(),
+        }
+    }
+
+    /// Whether this runner is the pool's.
+    #[must_use]
+    pub fn owns(&self, runner: &Runner) -> bool {
+        self.has_label(runner)
+            && (self.fixed_names.contains(&runner.name) || self.short_container_id(&runner.name).is_some())
+    }
+
+    /// Whether this runner carries the pool's label. Case is ignored, as GitHub does.
+    #[must_use]
+    pub fn has_label(&self, runner: &Runner) -> bool {
+        runner.labels.iter().any(|label| label.eq_ignore_ascii_case(&self.label))
+    }
+
+    /// The digits with which a runner's name leads to its task; `None` for a fixed name or a foreign one.
+    #[must_use]
+    pub fn short_container_id<'name>(&self, name: &'name str) -> Option<&'name str> {
+        let (before, short_container_id) = name.rsplit_once('-')?;
+        let (_, digits) = before.rsplit_once('-')?;
+        let is_short_id = short_container_id.len() == SHORT_CONTAINER_ID_DIGITS
+            && short_container_id.chars().all(|c| c.is_ascii_hexdigit());
+        (digits == self.pool_hash && is_short_id).then_some(short_container_id)
+    }
+
+    /// What tells one runner from another of the pool: its short id, or its fixed name.
+    #[must_use]
+    pub fn runner_key<'name>(&self, name: &'name str) -> &'name str {
+        self.short_container_id(name).unwrap_or(name)
+    }
+}
+
+/// Which runner is behind a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunnerLookup<'observed> {
+    /// This one.
+    Found(&'observed Runner),
+    /// None that GitHub lists.
+    NotListed,
+    /// Nothing that we see can tell.
+    Ambiguous,
+}
+
+/// Finds the runner behind `task`, one of `tasks`, among all that GitHub lists.
+#[must_use]
+pub fn runner_for_task<'observed>(
+    matcher: &RunnerMatcher,
+    runners: &'observed [Runner],
+    tasks: &[Task],
+    task: &Task,
+) -> RunnerLookup<'observed> {
+    let Some(digits) = task.short_container_id() else { return RunnerLookup::Ambiguous };
+    if let Some(runner) =
+        runners.iter().find(|runner| matcher.owns(runner) && matcher.short_container_id(&runner.name) == Some(digits))
+    {
+        return RunnerLookup::Found(runner);
+    }
+    // A runner with our label that works, and whose name leads to no living task, may be the one behind any of them.
+    let leads_nowhere = |runner: &&Runner| {
+        matcher.has_label(runner)
+            && (runner.is_online || runner.is_busy)
+            && matcher
+                .short_container_id(&runner.name)
+                .is_none_or(|name| !tasks.iter().any(|task| task.is_live() && task.short_container_id() == Some(name)))
+    };
+    let mut lost = runners.iter().filter(leads_nowhere);
+    match (lost.next(), lost.next()) {
+        (None, _) => RunnerLookup::NotListed,
+        // One fixed name leads to a task while there is but one.
+        (Some(runner), None)
+            if matcher.fixed_names.contains(&runner.name)
+                && tasks.iter().filter(|task| task.is_live()).count() == 1 =>
+        {
+            RunnerLookup::Found(runner)
+        }
+        (Some(_), _) => RunnerLookup::Ambiguous,
+    }
+}

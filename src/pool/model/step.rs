@@ -1,0 +1,173 @@
+//! What can be done to the world: one value per effect.
+//!
+//! Whether, in what order and how often is decided elsewhere in `pool`; `reconcile::apply` makes one call of each.
+//! The steps that can end a job take evidence that only a decision over an observation can make.
+
+use std::collections::BTreeMap;
+
+use strum::{IntoStaticStr, VariantNames};
+
+use crate::pool::model::evidence::{EmptyInstance, IdleRunner, LogWitness, OrphanedRunner, OwnedTask, StoppableTask};
+use crate::pool::model::observed::{GroupConfig, ProviderConfig, ServiceConfig};
+use crate::pool::model::operation_lock::OperationLock;
+use crate::pool::model::task_definition::TaskDefinitionContent;
+
+/// Steps in order. They depend on each other: the first refusal ends the round, and the next look starts another.
+pub type Steps = Vec<Step>;
+
+/// One effect.
+#[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "snake_case")]
+pub enum Step {
+    /// Write down that this invocation works for the resource from now on.
+    AcquireLock(OperationLock),
+    /// Remove what that wrote: there is nothing left to work for.
+    ReleaseLock,
+
+    /// Make the Auto Scaling group: empty, its minimum 0, new instances protected from scale-in.
+    CreateGroup {
+        /// What the template decides.
+        config: GroupConfig,
+        /// All its tags.
+        tags: BTreeMap<String, String>,
+    },
+    /// Change the group. Never sets the desired capacity, which belongs to managed scaling.
+    UpdateGroup(GroupConfig),
+    /// Make the capacity provider on the group.
+    CreateCapacityProvider {
+        /// The group's ARN.
+        group_arn: String,
+        /// What the template decides.
+        config: ProviderConfig,
+        /// All its tags.
+        tags: BTreeMap<String, String>,
+    },
+    /// Change the provider's managed scaling.
+    UpdateCapacityProvider(ProviderConfig),
+    /// Add the provider to the cluster's list, every other one kept.
+    AttachCapacityProvider,
+    /// Register a revision of the pool's family.
+    RegisterTaskDefinition {
+        /// What the revision says.
+        content: Box<TaskDefinitionContent>,
+        /// All its tags.
+        tags: BTreeMap<String, String>,
+    },
+    /// Make the service.
+    CreateService {
+        /// What the template decides.
+        config: ServiceConfig,
+        /// All its tags.
+        tags: BTreeMap<String, String>,
+    },
+    /// Change the service; another task definition starts a deployment.
+    UpdateService(ServiceConfig),
+    /// Set and remove tags, on a resource that carries our ownership.
+    UpdateTags {
+        /// Which one.
+        resource: TaggedResource,
+        /// Keys to set.
+        set: BTreeMap<String, String>,
+        /// Keys to remove.
+        remove: Vec<String>,
+    },
+    /// Keep ECS from choosing these tasks when it scales in or deploys, for the longest time it allows.
+    ProtectTasks(Vec<OwnedTask>),
+    /// Let ECS choose them again.
+    UnprotectTasks(Vec<OwnedTask>),
+    /// Take an idle runner off GitHub's list. GitHub refuses when it has a job after all.
+    DeregisterRunner(IdleRunner),
+    /// Take off GitHub's list a runner that has no task behind it.
+    RemoveOrphanedRunner(OrphanedRunner),
+    /// Stop a task: SIGTERM, `StopTimeout`, SIGKILL.
+    StopTask(StoppableTask),
+    /// Let no more tasks onto an instance that runs none.
+    DrainInstance(EmptyInstance),
+
+    /// Lower the service to no task at all.
+    ScaleServiceToZero,
+    /// Delete the service, which must be lowered.
+    DeleteService,
+    /// Deregister every revision of the pool's family, then delete them.
+    DeleteTaskDefinitions,
+    /// Take the provider off the cluster's list, every other one kept.
+    DetachCapacityProvider,
+    /// Delete the capacity provider; failure shows later, in its state.
+    DeleteCapacityProvider,
+    /// Delete the hook that holds terminating instances back, which lets them go.
+    DeleteDrainingHook,
+    /// Bring the group's bounds and size to zero, new instances unprotected.
+    ScaleGroupToZero,
+    /// Let scale-in end these instances; ECS never clears the protection that it asked for.
+    UnprotectInstances(Vec<String>),
+    /// Take a container instance off the cluster, whether or not its agent still answers.
+    DeregisterInstance(String),
+    /// Delete the group with what is left in it.
+    DeleteGroup,
+}
+
+/// A resource whose tags can be changed in place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TaggedResource {
+    /// The Auto Scaling group, and its instances from now on.
+    Group,
+    /// An ECS resource, by its ARN.
+    Ecs(String),
+}
+
+impl Step {
+    /// The name under which logs count it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.into()
+    }
+
+    /// What the step is about, for the log.
+    #[must_use]
+    pub fn details(&self) -> BTreeMap<&'static str, String> {
+        let one = |key, value| BTreeMap::from([(key, value)]);
+        match self {
+            Self::UpdateGroup(config) => one("launch_template", config.launch_template.version.clone()),
+            Self::RegisterTaskDefinition { content, .. } => one("image", content.image.clone()),
+            Self::CreateService { config, .. } => one("desired", config.desired_count.to_string()),
+            Self::UpdateService(config) => BTreeMap::from([
+                ("desired", config.desired_count.to_string()),
+                ("task_definition", config.task_definition.clone()),
+            ]),
+            Self::UpdateTags { set, remove, .. } => one("n", set.len().saturating_add(remove.len()).to_string()),
+            Self::ProtectTasks(tasks) | Self::UnprotectTasks(tasks) => one("n", tasks.len().to_string()),
+            Self::DeregisterRunner(runner) => {
+                BTreeMap::from([("runner", runner.name().to_owned()), ("log", log_of(runner))])
+            }
+            Self::RemoveOrphanedRunner(runner) => one("runner", runner.name().to_owned()),
+            Self::StopTask(task) => {
+                BTreeMap::from([("task", task.arn().to_owned()), ("reason", task.why().name().to_owned())])
+            }
+            Self::DrainInstance(instance) => one("instance", instance.arn().to_owned()),
+            Self::UnprotectInstances(ids) => one("n", ids.len().to_string()),
+            Self::DeregisterInstance(arn) => one("instance", arn.clone()),
+            Self::AcquireLock(_)
+            | Self::ReleaseLock
+            | Self::CreateGroup { .. }
+            | Self::CreateCapacityProvider { .. }
+            | Self::UpdateCapacityProvider(_)
+            | Self::AttachCapacityProvider
+            | Self::ScaleServiceToZero
+            | Self::DeleteService
+            | Self::DeleteTaskDefinitions
+            | Self::DetachCapacityProvider
+            | Self::DeleteCapacityProvider
+            | Self::DeleteDrainingHook
+            | Self::ScaleGroupToZero
+            | Self::DeleteGroup => BTreeMap::new(),
+        }
+    }
+}
+
+/// What a runner's log says, in a few words.
+fn log_of(runner: &IdleRunner) -> String {
+    match runner.log() {
+        LogWitness::Agrees(_) => "shows no job".to_owned(),
+        LogWitness::Absent(why) => why.to_string(),
+    }
+}

@@ -1,0 +1,24 @@
+//! What to do: pure functions over the model, without async, I/O, clock, randomness or logging.
+//!
+//! Each file names only the model and files above it in this list; [`decide`] is the way in.
+
+pub mod capacity;
+pub mod causes;
+pub mod convergence;
+pub mod decide;
+pub mod deletion;
+pub mod deployments;
+pub mod infrastructure;
+pub mod inventory;
+pub mod locking;
+pub mod orphaned_pools;
+pub mod outcome;
+pub mod preconditions;
+pub mod preview;
+pub mod purchasing;
+pub mod reasons;
+pub mod retirement;
+pub mod rollout;
+pub mod runner_counts;
+pub mod task_protection;
+pub mod warnings;

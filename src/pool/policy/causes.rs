@@ -1,0 +1,180 @@
+//! Why the wanted runners did not come online: the most probable cause first, with the property that it is about.
+//!
+//! A cause is only what this request's own deployment shows. A task of an earlier one, one that ended before the request
+//! began, and one that the pool let go itself say nothing about the runners that are waited for.
+
+mod stopped_tasks;
+
+use crate::pool::model::identity::cluster_name;
+use crate::pool::model::observed::{
+    Deployment, GitHubRunners, Observed, RolloutState, ServiceEvent, StopInfo, Task, TaskPhase,
+};
+use crate::pool::model::operation::{ConvergeGoal, Operation};
+use crate::pool::model::runner_matching::RunnerMatcher;
+use crate::pool::model::spec::Capacity;
+use crate::pool::model::text::{abbreviated_list, pluralize};
+use crate::pool::model::time::HumanDuration;
+use crate::pool::policy::capacity;
+use crate::pool::policy::causes::stopped_tasks::{endings, is_unplaced, stopped};
+use crate::pool::policy::deployments::failed_without_capacity;
+use crate::pool::policy::runner_counts::{n_online, n_previous_online};
+
+/// The wanted runners did not come online: the causes, what came, and what of the pool still works.
+#[must_use]
+pub fn not_online(operation: &Operation, goal: &ConvergeGoal, observed: &Observed) -> String {
+    let mut causes = causes(operation, goal, observed);
+    if causes.is_empty() {
+        causes.push("The containers run, and GitHub lists no runner of theirs. See the containers' log".to_owned());
+    }
+    let event =
+        observed.service.as_ref().and_then(|service| service.events.iter().find(|event| !is_about_leaving(event)));
+    let event = event.filter(|event| event.at >= operation.signed_at);
+    causes.extend(event.map(|event| format!("The last event of the service: {}", event.message)));
+    let causes: Vec<String> = causes.iter().map(|cause| format!("{}.", cause.trim_end_matches('.'))).collect();
+    let (first, more) = causes.split_first().map_or((String::new(), &[][..]), |(first, more)| (first.clone(), more));
+    let also = if more.is_empty() { String::new() } else { format!(" Also: {}", more.join(" ")) };
+    let online = n_online(operation, goal, observed).unwrap_or(0);
+    let is_given_up_at_once = failed_rollout(observed).is_some() && failed_without_capacity(observed).is_none();
+    let patience = if is_given_up_at_once {
+        String::new()
+    } else {
+        format!(" within OnlineTimeout ({})", HumanDuration(goal.spec.wait_policy.online_timeout))
+    };
+    format!(
+        "{} {online} of {} runners came online{patience}.{}{also}",
+        first,
+        goal.spec.desired_count,
+        still_works(operation, goal, observed)
+    )
+}
+
+/// That runners of before this request still take jobs, where they do; begins with a space.
+#[must_use]
+pub fn still_works(operation: &Operation, goal: &ConvergeGoal, observed: &Observed) -> String {
+    match n_previous_online(operation, goal, observed) {
+        0 => String::new(),
+        1 => " The old runner still works.".to_owned(),
+        n => format!(" The {n} old runners still work."),
+    }
+}
+
+/// The most probable first, each without its full stop.
+fn causes(operation: &Operation, goal: &ConvergeGoal, observed: &Observed) -> Vec<String> {
+    let endings = endings(operation, goal, observed);
+    let (unplaced, ended): (Vec<&StopInfo>, Vec<&StopInfo>) = endings.into_iter().partition(|it| is_unplaced(it));
+    let n_waiting = observed.tasks.iter().filter(|task| has_no_instance(task)).count();
+    let mut causes = Vec::new();
+    causes.extend(capacity::impossible(&goal.spec, observed));
+    causes.extend(stopped(&goal.spec, &ended));
+    if causes.is_empty()
+        && let GitHubRunners::Failed(remote_error) = &observed.github
+    {
+        causes.push(remote_error.to_string());
+    }
+    // Seconds after its start a failed deployment says nothing against instances that are still starting.
+    let had_time = failed_rollout(observed).is_none() || !unplaced.is_empty();
+    let n_waiting = n_waiting.max(unplaced.len());
+    if matches!(goal.spec.capacity, Capacity::Own(_)) && had_time && (n_waiting > 0 || !has_live_task(observed)) {
+        causes.extend(missing_instances(operation, goal, observed, n_waiting));
+    }
+    causes.extend(offline_runners(operation, goal, observed));
+    if goal.spec.credentials.app_login().is_some() && !ended.is_empty() {
+        causes.push(
+            "AppId: the image looks for the App's installation among the first 30 that GitHub lists, so an App with more \
+             of them needs RunnerTokenParameter or an access token"
+                .to_owned(),
+        );
+    }
+    causes.extend(failed_rollout(observed).map(|why| format!("ECS gave the deployment up: {why}")));
+    causes
+}
+
+/// Whether ECS only says that it waits for old runners, which the pool protects.
+fn is_about_leaving(event: &ServiceEvent) -> bool {
+    event.message.contains("unable to scale in")
+}
+
+fn primary(observed: &Observed) -> Option<&Deployment> {
+    observed.service.as_ref()?.deployments.iter().find(|deployment| deployment.is_primary)
+}
+
+/// Whether anything of this deployment lives.
+fn has_live_task(observed: &Observed) -> bool {
+    let is_ours = |task: &Task| primary(observed).is_some_and(|primary| task.started_by.as_ref() == Some(&primary.id));
+    observed.tasks.iter().any(|task| task.is_live() && is_ours(task))
+}
+
+fn failed_rollout(observed: &Observed) -> Option<&str> {
+    match &primary(observed)?.rollout {
+        RolloutState::Failed(why) => Some(why),
+        RolloutState::InProgress | RolloutState::Completed => None,
+    }
+}
+
+/// Why tasks have nowhere to run.
+fn missing_instances(operation: &Operation, goal: &ConvergeGoal, observed: &Observed, n_waiting: usize) -> Vec<String> {
+    let mut causes = Vec::new();
+    if let Some(activity) = &observed.failed_activity {
+        let is_short = activity.contains("capacity") || activity.contains("not supported in your requested");
+        let (property, advice) = if is_short {
+            ("InstanceTypes", "Give more types, or Subnets in more zones")
+        } else {
+            ("LaunchTemplate", "Correct what it names")
+        };
+        let activity = activity.trim_end_matches('.');
+        causes.push(format!("{property}: Auto Scaling could not start an instance: {activity}. {advice}"));
+    }
+    let attachments = observed.cluster.iter().flat_map(|cluster| &cluster.failed_attachments);
+    let own: Vec<&String> = attachments.filter(|attachment| attachment.contains(operation.id.as_str())).collect();
+    if !own.is_empty() {
+        causes.push(format!(
+            "Cluster: ECS could not attach the capacity provider, and does not scale its group: {}. Remove the group's \
+             scaling policies and plans, if there are any, then replace the pool",
+            abbreviated_list(&own)
+        ));
+    }
+    let Some(group) = &observed.group else { return causes };
+    let joined = |id: &str| observed.instances.iter().any(|instance| instance.ec2_instance_id.as_deref() == Some(id));
+    let strangers: Vec<&str> = group
+        .instances
+        .iter()
+        .filter(|instance| instance.lifecycle_state == "InService" && !joined(&instance.id))
+        .map(|instance| instance.id.as_str())
+        .collect();
+    if !strangers.is_empty() {
+        causes.push(format!(
+            "LaunchTemplate: instances that joined no cluster: {}. Its user data must write ECS_CLUSTER={} to \
+             /etc/ecs/ecs.config, its instance profile must let the ECS agent in, and Subnets must have a way out",
+            abbreviated_list(&strangers),
+            observed.cluster.as_ref().map(|cluster| cluster_name(&cluster.arn)).unwrap_or_default()
+        ));
+    }
+    if n_waiting > 0 && strangers.is_empty() && group.desired >= group.config.max {
+        let beside = if observed.tasks.iter().any(|task| task.is_running()) { " beside those that run" } else { "" };
+        causes.push(format!(
+            "MaxInstances: the group is at {} and has no room for {}{beside}. Raise it, or lower MemoryReservation ({} MiB)",
+            group.config.max,
+            pluralize(n_waiting, "1 more runner", "more runners"),
+            goal.spec.task.memory_reservation_mib
+        ));
+    }
+    causes
+}
+
+fn offline_runners(operation: &Operation, goal: &ConvergeGoal, observed: &Observed) -> Option<String> {
+    let GitHubRunners::Listed(runners) = &observed.github else { return None };
+    let matcher = RunnerMatcher::of(&operation.id, &goal.spec);
+    let has_task = |name: &str| {
+        let digits = matcher.short_container_id(name);
+        observed.tasks.iter().any(|task| task.is_live() && task.short_container_id() == digits && digits.is_some())
+    };
+    let offline = runners.iter().filter(|runner| matcher.owns(runner) && !runner.is_online && has_task(&runner.name));
+    let names: Vec<&str> = offline.map(|runner| runner.name.as_str()).collect();
+    (!names.is_empty())
+        .then(|| format!("Registered at GitHub but offline: {}. See the containers' log", abbreviated_list(&names)))
+}
+
+/// Whether a task has no instance yet.
+pub(super) fn has_no_instance(task: &Task) -> bool {
+    task.phase == TaskPhase::Starting && task.container_instance_arn.is_none()
+}

@@ -1,0 +1,87 @@
+//! How tasks ended, in ECS's words, and which property a word is about.
+
+use crate::pool::model::evidence::STOPPED_BY_POOL;
+use crate::pool::model::observed::{Observed, StopInfo, Task};
+use crate::pool::model::operation::{ConvergeGoal, Operation};
+use crate::pool::model::spec::PoolSpec;
+use crate::pool::model::text::pluralize;
+use crate::pool::policy::causes::primary;
+
+/// What ECS says of a task that it stops to have fewer, or another in its place.
+const SCALED_IN: &str = "scaling activity initiated by";
+/// What ECS says of a task that found no instance; ECS's words.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html>
+const UNPLACED: &[&str] =
+    &["resource:", "empty capacity provider", "no active instances", "placement constraint", "no_instances_in_cluster"];
+
+/// What the container's end is about, by a part of ECS's words in lower case: the property, and what to do. The first
+/// that fits counts.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/resolve-cannot-pull-container-errors.html>,
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html>
+const PROPERTIES: &[(&str, &str, &str)] = &[
+    ("toomanyrequests", "Image", "Name RepositoryCredentialsParameter, or take the image from a registry of your own"),
+    (
+        "cannotpullcontainer",
+        "Image",
+        "Correct it, or let RepositoryCredentialsParameter or the instances' role pull it",
+    ),
+    ("cannotpullecrcontainer", "Image", "Correct it, or let ExecutionRoleArn or the instances' role pull it"),
+    ("logging driver", "LogGroup", "Create it in this Region, and let ExecutionRoleArn write to it"),
+    ("log group", "LogGroup", "Create it in this Region, and let ExecutionRoleArn write to it"),
+    ("unable to pull secrets", "ExecutionRoleArn", "Let it read the parameters of the container's secrets"),
+    ("secret", "ExecutionRoleArn", "Let it read the parameters of the container's secrets"),
+    ("unable to assume", "ExecutionRoleArn", "Let ecs-tasks.amazonaws.com assume it, and TaskRoleArn"),
+    ("outofmemory", "Memory", "Raise it, or leave it out"),
+    ("privileged", "Privileged", "Leave ECS_DISABLE_PRIVILEGED out of the instances' ecs.config, or set it to false"),
+    ("/var/run/docker.sock", "DockerSocket", "Take an image that runs Docker, or set it to false"),
+];
+
+/// The ends of this deployment's tasks since the request began, save those that the pool or ECS wanted.
+pub(super) fn endings<'observed>(
+    operation: &Operation,
+    goal: &ConvergeGoal,
+    observed: &'observed Observed,
+) -> Vec<&'observed StopInfo> {
+    let Some(primary) = primary(observed) else { return Vec::new() };
+    let was_let_go = |task: &Task| {
+        let names = task.short_container_id().into_iter().chain(goal.spec.runner.name.as_deref());
+        names.into_iter().any(|name| operation.memory.deregistered_at.contains_key(name))
+    };
+    let is_wanted = |ending: &StopInfo| {
+        let reason = ending.reason.to_lowercase();
+        // An ephemeral runner ends well after its job.
+        let did_its_job = goal.spec.runner.ephemeral && ending.exit_code == Some(0);
+        ending.reason.starts_with(STOPPED_BY_POOL) || reason.starts_with(SCALED_IN) || did_its_job
+    };
+    let ours = observed.tasks.iter().filter(|task| task.started_by.as_ref() == Some(&primary.id) && !was_let_go(task));
+    let endings = ours.filter_map(|task| task.ending.as_ref());
+    endings.filter(|it| it.at.is_none_or(|at| at >= operation.signed_at) && !is_wanted(it)).collect()
+}
+
+/// Whether a task never found an instance.
+pub(super) fn is_unplaced(ending: &StopInfo) -> bool {
+    let reason = ending.reason.to_lowercase();
+    UNPLACED.iter().any(|words| reason.contains(words))
+}
+
+/// What the newest end says, with its property.
+pub(super) fn stopped(spec: &PoolSpec, endings: &[&StopInfo]) -> Option<String> {
+    let newest = endings.iter().max_by_key(|ending| ending.at)?;
+    let reason = newest.reason.trim_end_matches('.');
+    let words = reason.to_lowercase();
+    let exit = newest.exit_code.map(|code| format!(" (exit code {code})")).unwrap_or_default();
+    let n_tasks = pluralize(endings.len(), "1 task stopped", "tasks stopped, the last one");
+    let Some((_, property, advice)) = PROPERTIES.iter().find(|(part, ..)| words.contains(part)) else {
+        let log = match &spec.task.log {
+            Some(log) => format!("See its log in {}", log.group),
+            None => "LogGroup keeps what the container says".to_owned(),
+        };
+        return Some(format!("{n_tasks}: {reason}{exit}. {log}"));
+    };
+    let given = match *property {
+        "Image" => format!("{} ", spec.task.image),
+        "LogGroup" => spec.task.log.as_ref().map(|log| format!("{} ", log.group)).unwrap_or_default(),
+        _ => String::new(),
+    };
+    Some(format!("{property}: {given}does not work, {n_tasks}: {reason}{exit}. {advice}"))
+}

@@ -1,0 +1,42 @@
+//! Create and Update: toward the pool that the template describes.
+//!
+//! Four parts, in this order, each of which is silent once the world agrees with it: obstacles that no waiting
+//! removes, the foundation (task definition, group, capacity provider, association), the rollout of the service with
+//! its runners, and the answer. What is judged here is only what the last look showed; a step that turns out to be
+//! needed twice is taken twice.
+
+use crate::pool::model::decision::{Decision, ObserveScope, WaitReason};
+use crate::pool::model::observed::{GitHubRunners, Observed, PreflightResult};
+use crate::pool::model::operation::{ConvergeGoal, Operation};
+use crate::pool::model::outcome::Outcome;
+use crate::pool::model::time::DecisionTime;
+use crate::pool::policy::reasons;
+use crate::pool::policy::{infrastructure, outcome, preconditions, rollout};
+
+/// Decides the next step of a Create or an Update.
+pub fn decide(operation: &mut Operation, goal: &ConvergeGoal, observed: &Observed, at: DecisionTime) -> Decision {
+    if let Some(reason) = preconditions::first_violation(operation, goal, observed) {
+        return Decision::Respond(Outcome::failed(reason));
+    }
+    // Nothing is built before GitHub has said whether runners may register; a no that may pass is asked again.
+    if let Some(PreflightResult::Failed(no)) = &observed.preflight_result {
+        return at.wait(WaitReason::RetryableError(no.clone()), ObserveScope::Full);
+    }
+    let next = match infrastructure::ensure(operation, goal, observed, at) {
+        Ok(dependencies) => rollout::next_step(operation, goal, observed, &dependencies, at),
+        Err(decision) => Some(decision),
+    };
+    match next {
+        // Nothing is begun that GitHub would not let us finish. What has begun goes on without its word.
+        Some(_)
+            if operation.memory.drain_started_at.is_none()
+                && let GitHubRunners::Failed(no) = &observed.github
+                && !no.kind.is_retryable() =>
+        {
+            Decision::Respond(Outcome::failed(reasons::github_refused(&goal.spec, no)))
+        }
+        Some(decision) => decision,
+        None if !observed.is_complete => at.requeue_now(WaitReason::FinalCheck, ObserveScope::Full),
+        None => Decision::Respond(outcome::outcome(operation, goal, observed)),
+    }
+}

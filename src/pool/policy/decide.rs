@@ -1,0 +1,144 @@
+//! What to do next, given what is wanted, what was observed and what time it is. Pure and total.
+
+use std::time::Duration;
+
+use crate::pool::model::decision::{Decision, ObserveScope, WaitReason};
+use crate::pool::model::observed::Observed;
+use crate::pool::model::operation::{Goal, Operation};
+use crate::pool::model::outcome::Outcome;
+use crate::pool::model::remote_error::{ErrorKind, RemoteError};
+use crate::pool::model::step::Step;
+use crate::pool::model::time::DecisionTime;
+use crate::pool::policy::locking::LockAction;
+use crate::pool::policy::{convergence, deletion, locking, reasons, task_protection};
+
+/// Refusals in a row that are nowhere in our tables, before they are told: enough to outlast a service's bad minute at
+/// the default poll interval, few enough that a stack does not wait an hour on a bug.
+const UNKNOWN_ERRORS_MAX: u32 = 12;
+
+/// How long a task that IAM did not let the function stop or change may still be listed as running before that fails the
+/// request.
+/// A role may bind both calls to tags, and those go with the task: ECS deletes them when it ends.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_StopTask.html>
+const DENIED_RETRY_MAX: Duration = Duration::from_secs(60);
+
+/// How long a service-linked role is waited for. AWS makes it with the first request that needs it, and it spreads within
+/// a minute; one that is missing for longer was deleted, or may not be made, and only a person can help.
+const SERVICE_ROLE_WAIT_MAX: Duration = Duration::from_secs(180);
+
+/// The longest pause between two tries of something refused.
+const BACKOFF_MAX: Duration = Duration::from_secs(60);
+
+/// Decides. The continuation's memory is brought up to date on the way; nothing else is changed.
+pub fn decide(operation: &mut Operation, observed: &Observed, at: DecisionTime) -> Decision {
+    if let Some(why) = locking::superseded_by(operation, observed) {
+        return Decision::Stop(why);
+    }
+    if let Some(remote_error) = &observed.remote_error {
+        return handle_error(operation, observed, remote_error, at);
+    }
+    if locking::must_lock_before_observing(operation)
+        && at.now < operation.respond_by
+        && let LockAction::Acquire(step) = locking::before_write(operation, observed)
+    {
+        return write_lock(operation, observed, step, at);
+    }
+    let memory = operation.memory.clone();
+    let decision = match operation.goal.clone() {
+        Goal::Converge(goal) => convergence::decide(operation, &goal, observed, at),
+        Goal::Delete(goal) => deletion::decide(operation, &goal, observed, at),
+    };
+    if let Decision::Wait { why: WaitReason::RunnersDraining { busy, busy_by_log, .. }, .. } = &decision {
+        let by_log = busy_by_log.iter().map(|(name, _)| name);
+        operation.memory.runners_waited_for.extend(busy.iter().chain(by_log).cloned());
+    }
+    let is_late = at.now >= operation.respond_by;
+    let too_late =
+        |why: &WaitReason| Decision::Respond(Outcome::failed(reasons::out_of_time(operation, observed, why, at.now)));
+    let (decision, before) = match decision {
+        // CloudFormation is about to give up, or has: nothing is begun that it would not hear of.
+        Decision::Wait { why, .. } if is_late => (too_late(&why), LockAction::Proceed),
+        Decision::Act(steps) if is_late => {
+            let next = steps.first().map_or("look again", Step::name);
+            (too_late(&WaitReason::NextStep(next)), LockAction::Proceed)
+        }
+        Decision::Wait { why, until, scope } => {
+            let is_last_look = why == WaitReason::FinalCheck;
+            let before = if is_last_look { LockAction::Proceed } else { locking::before_write(operation, observed) };
+            (Decision::Wait { why, until: until.min(operation.respond_by), scope }, before)
+        }
+        act @ Decision::Act(_) => (act, locking::before_write(operation, observed)),
+        Decision::Respond(Outcome::Failed { .. })
+            if !is_late
+                && matches!(operation.goal, Goal::Converge(_))
+                && let Some(lift) = task_protection::release_protection_after_failure(operation, observed) =>
+        {
+            (Decision::Act(vec![lift]), locking::before_write(operation, observed))
+        }
+        answer @ Decision::Respond(_) if is_late => (answer, LockAction::Proceed),
+        answer @ Decision::Respond(_) => (answer, locking::before_response(operation, observed)),
+        end @ Decision::Stop(_) => (end, LockAction::Proceed),
+    };
+    match before {
+        LockAction::Proceed => decision,
+        LockAction::Acquire(step) => {
+            // What was decided is decided again, once this is done.
+            operation.memory = memory;
+            write_lock(operation, observed, step, at)
+        }
+        LockAction::Stop(why) => Decision::Stop(why),
+    }
+}
+
+/// Takes the turn, and remembers from whom.
+fn write_lock(operation: &mut Operation, observed: &Observed, step: Step, at: DecisionTime) -> Decision {
+    if locking::preempts_unanswered(operation, observed) {
+        operation.memory.interrupted_at.get_or_insert(at.now);
+    }
+    Decision::Act(vec![step])
+}
+
+/// Whether a denial may only say that the task has ended, so that the next look does without the call.
+fn may_concern_ended_task(operation: &Operation, remote_error: &RemoteError, at: DecisionTime) -> bool {
+    let denied_since = &operation.memory.denied_since;
+    remote_error.kind == ErrorKind::Denied
+        && matches!(remote_error.operation.as_str(), "StopTask" | "UpdateTaskProtection")
+        && !denied_since.is_empty()
+        && denied_since.values().all(|since| at.now.since(*since) < DENIED_RETRY_MAX)
+}
+
+/// A call was refused: wait for what may pass, tell what will not.
+fn handle_error(operation: &Operation, observed: &Observed, remote_error: &RemoteError, at: DecisionTime) -> Decision {
+    let waiting = WaitReason::RetryableError(remote_error.clone());
+    if at.now >= operation.respond_by {
+        return Decision::Respond(Outcome::failed(reasons::out_of_time(operation, observed, &waiting, at.now)));
+    }
+    let unexpected_for_long =
+        remote_error.kind == ErrorKind::Unexpected && operation.memory.n_errors_in_a_row > UNKNOWN_ERRORS_MAX;
+    if !remote_error.kind.is_retryable() && !may_concern_ended_task(operation, remote_error, at) || unexpected_for_long
+    {
+        return Decision::Respond(Outcome::failed(reasons::remote_error(operation, remote_error)));
+    }
+    if let Some(principal) = remote_error.missing_role() {
+        let since = operation.memory.service_role_awaited_since.get(principal).copied().unwrap_or(at.now);
+        let waited = at.now.since(since);
+        if waited >= SERVICE_ROLE_WAIT_MAX {
+            let reason = reasons::no_service_linked_role(operation, principal, remote_error, waited);
+            return Decision::Respond(Outcome::failed(reason));
+        }
+    }
+    let asked = match remote_error.kind {
+        ErrorKind::Throttled { retry_after } => retry_after.unwrap_or(at.poll),
+        ErrorKind::Unavailable
+        | ErrorKind::Conflict
+        | ErrorKind::Unauthenticated
+        | ErrorKind::Denied
+        | ErrorKind::Invalid
+        | ErrorKind::NotFound
+        | ErrorKind::Unexpected => at.poll,
+    };
+    // Each refusal in a row doubles the pause, so that a service in trouble is not hammered.
+    let doubled = at.poll.saturating_mul(1 << operation.memory.n_errors_in_a_row.saturating_sub(1).min(6));
+    let until = at.now + asked.max(doubled).min(BACKOFF_MAX.max(asked));
+    Decision::Wait { why: waiting, until: until.min(operation.respond_by), scope: ObserveScope::Full }
+}

@@ -1,0 +1,223 @@
+//! Delete: until nothing of the pool is left, in AWS or in GitHub.
+//!
+//! The order is forced by what each service refuses: a service must be lowered and empty before it can be deleted, a
+//! provider cannot leave a cluster while tasks use it, cannot be deleted while it is associated, and its group is left
+//! with a lifecycle hook and with scale-in protection that ECS never takes back. The task definitions go last, because
+//! the newest one carries the record by which a Delete without properties finds everything else.
+//!
+//! Missing is done. What is not the pool's is passed by, however similar its name.
+
+use crate::pool::model::decision::{Decision, ObserveScope, WaitReason};
+use crate::pool::model::evidence::OrphanedRunner;
+use crate::pool::model::observed::{GitHubRunners, Group, Observed, ProviderState, ServiceState, Task};
+use crate::pool::model::operation::{DeleteGoal, Goal, Operation};
+use crate::pool::model::outcome::Outcome;
+use crate::pool::model::pool_metadata::PoolMetadata;
+use crate::pool::model::spec::OnDeregisterFailure;
+use crate::pool::model::step::{Step, Steps};
+use crate::pool::model::time::DecisionTime;
+use crate::pool::policy::locking::{keep_lock_until, may_release_lock};
+use crate::pool::policy::reasons;
+use crate::pool::policy::retirement::{DrainProgress, DrainSet, retire};
+use crate::pool::policy::task_protection::ensure_tasks_protected;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long registrations are waited for that GitHub holds to be busy after their tasks ended. A killed job's lease
+/// runs out ten minutes after its last renewal; what is left after that GitHub drops by itself within 14 days.
+const STALE_REGISTRATION_WAIT_MAX: Duration = Duration::from_secs(600);
+
+/// Decides the next step of a Delete.
+pub fn decide(operation: &mut Operation, goal: &DeleteGoal, observed: &Observed, at: DecisionTime) -> Decision {
+    let metadata = operation.metadata(observed);
+    // What the pool told of itself is kept, for the telling goes before the last look.
+    if let Goal::Delete(goal) = &mut operation.goal {
+        goal.metadata.clone_from(&metadata);
+    }
+    // Without a task definition no runner was ever started, so there is nothing to deregister.
+    if let GitHubRunners::Failed(remote_error) = &observed.github
+        && observed.task_definition.is_some()
+        && !remote_error.kind.is_retryable()
+        && goal.wait_policy.on_deregister_failure == OnDeregisterFailure::Fail
+    {
+        let github_credential = metadata.as_ref().and_then(|metadata| metadata.github_credential.as_ref());
+        return Decision::Respond(Outcome::failed(reasons::cannot_deregister(github_credential, remote_error)));
+    }
+    service_gone(operation, observed, metadata.as_ref(), at)
+        .or_else(|| capacity_gone(operation, observed, metadata.as_ref(), at))
+        .or_else(|| registrations_gone(operation, observed, metadata.as_ref(), at))
+        .or_else(|| task_definitions_gone(operation, observed))
+        .unwrap_or_else(|| {
+            if observed.is_complete && may_release_lock(operation, observed) {
+                match keep_lock_until(operation).filter(|until| at.now < (*until).min(operation.respond_by)) {
+                    Some(until) => Decision::Wait {
+                        why: WaitReason::EventRedelivery,
+                        until: at.next_poll().min(until),
+                        scope: ObserveScope::Full,
+                    },
+                    None => Decision::Act(vec![Step::ReleaseLock]),
+                }
+            } else if observed.is_complete {
+                let notes = reasons::notes_of_deletion(operation, observed);
+                Decision::Respond(Outcome::Succeeded { attributes: BTreeMap::new(), notes })
+            } else {
+                at.requeue_now(WaitReason::FinalCheck, ObserveScope::Full)
+            }
+        })
+}
+
+/// Runners first, then the service that would start new ones.
+fn service_gone(
+    operation: &mut Operation,
+    observed: &Observed,
+    metadata: Option<&PoolMetadata>,
+    at: DecisionTime,
+) -> Option<Decision> {
+    let metadata = metadata?;
+    let service = observed
+        .service
+        .as_ref()
+        .filter(|service| operation.id.owns(&service.tags) && service.state != ServiceState::Inactive);
+    if let Some(service) = service
+        && service.state == ServiceState::Active
+        && service.config.desired_count > 0
+    {
+        return Some(
+            ensure_tasks_protected(operation, observed, at)
+                .unwrap_or_else(|| Decision::Act(vec![Step::ScaleServiceToZero])),
+        );
+    }
+    let live: Vec<&Task> = observed
+        .tasks
+        .iter()
+        .filter(|task| task.is_live() && crate::pool::model::evidence::OwnedTask::of(&operation.id, task).is_some())
+        .collect();
+    match retire(operation, metadata, observed, DrainSet { tasks: &live, count: live.len() }, at) {
+        DrainProgress::Done => {}
+        DrainProgress::Pending(decision) => return Some(decision),
+        DrainProgress::TimedOut { remaining } => {
+            let reason = reasons::drain_timed_out(
+                operation.wait_policy(),
+                metadata.github_credential.as_ref(),
+                observed,
+                &remaining,
+            );
+            return Some(Decision::Respond(Outcome::failed(reason)));
+        }
+    }
+    service.map(|service| match service.state {
+        ServiceState::Active => Decision::Act(vec![Step::DeleteService]),
+        ServiceState::Draining | ServiceState::Inactive => at.wait(WaitReason::ServiceDeletion, ObserveScope::Tasks),
+    })
+}
+
+/// Association, capacity provider, container instances, group.
+fn capacity_gone(
+    operation: &Operation,
+    observed: &Observed,
+    metadata: Option<&PoolMetadata>,
+    at: DecisionTime,
+) -> Option<Decision> {
+    if metadata.is_some_and(|metadata| metadata.external_capacity_provider.is_some()) {
+        return None;
+    }
+    let provider = observed.provider.as_ref().filter(|provider| operation.id.owns(&provider.tags));
+    if let Some(cluster) = &observed.cluster
+        && provider.is_some()
+        && cluster.providers.iter().any(|name| name == operation.id.as_str())
+    {
+        return Some(if cluster.is_busy {
+            at.wait(WaitReason::ClusterUpdateInProgress, ObserveScope::CapacityProvider)
+        } else {
+            Decision::Act(vec![Step::DetachCapacityProvider])
+        });
+    }
+    match provider.map(|provider| &provider.state) {
+        Some(ProviderState::Changing) => {
+            return Some(at.wait(WaitReason::ProviderDeletion, ObserveScope::CapacityProvider));
+        }
+        Some(
+            ProviderState::Active
+            | ProviderState::Failed(_)
+            | ProviderState::UpdateFailed(_)
+            | ProviderState::DeleteFailed(_),
+        ) => {
+            return Some(if observed.cluster.as_ref().is_some_and(|cluster| cluster.is_busy) {
+                at.wait(WaitReason::ProviderDetachment, ObserveScope::CapacityProvider)
+            } else {
+                Decision::Act(vec![Step::DeleteCapacityProvider])
+            });
+        }
+        None => {}
+    }
+    // While an instance ends, its agent may put it back on the list; so it is taken off until the group is gone.
+    let strays = observed.instances.iter().map(|instance| Step::DeregisterInstance(instance.arn.clone()));
+    let Some(group) = observed.group.as_ref().filter(|group| operation.id.owns(&group.tags)) else {
+        let steps: Steps = strays.collect();
+        return (!steps.is_empty()).then_some(Decision::Act(steps));
+    };
+    if group.is_being_deleted {
+        return Some(at.wait(WaitReason::GroupDeletion, ObserveScope::AutoScalingGroup));
+    }
+    let mut steps = vec![Step::DeleteDrainingHook];
+    steps.extend(emptying(group));
+    steps.extend(strays);
+    steps.push(Step::DeleteGroup);
+    Some(Decision::Act(steps))
+}
+
+/// What a group needs before it lets go of its instances.
+fn emptying(group: &Group) -> Vec<Step> {
+    let protected: Vec<String> = group
+        .instances
+        .iter()
+        .filter(|instance| instance.protected_from_scale_in)
+        .map(|instance| instance.id.clone())
+        .collect();
+    let mut steps = Vec::new();
+    if group.config.max > 0 || group.desired > 0 || group.protects_new_instances {
+        steps.push(Step::ScaleGroupToZero);
+    }
+    if !protected.is_empty() {
+        steps.push(Step::UnprotectInstances(protected));
+    }
+    steps
+}
+
+/// Registrations that outlived their tasks.
+fn registrations_gone(
+    operation: &mut Operation,
+    observed: &Observed,
+    metadata: Option<&PoolMetadata>,
+    at: DecisionTime,
+) -> Option<Decision> {
+    let metadata = metadata?;
+    match &observed.github {
+        GitHubRunners::Listed(runners) => {
+            let ours: Vec<_> = runners.iter().filter(|runner| metadata.matcher.owns(runner)).collect();
+            let orphans =
+                ours.iter().filter_map(|runner| OrphanedRunner::of(&metadata.matcher, runner, &observed.tasks));
+            let steps: Steps = orphans.map(Step::RemoveOrphanedRunner).collect();
+            if !steps.is_empty() {
+                return Some(Decision::Act(steps));
+            }
+            if ours.is_empty() {
+                return None;
+            }
+            let since = *operation.memory.orphans_since.get_or_insert(at.now);
+            let is_patient = at.now < (since + STALE_REGISTRATION_WAIT_MAX).min(operation.respond_by);
+            is_patient.then(|| at.wait(WaitReason::StaleRegistrations { n_runners: ours.len() }, ObserveScope::Runners))
+        }
+        GitHubRunners::Failed(remote_error) if remote_error.kind.is_retryable() => {
+            Some(at.wait(WaitReason::RetryableError(remote_error.clone()), ObserveScope::Runners))
+        }
+        GitHubRunners::NotQueried => Some(at.requeue_now(WaitReason::FinalCheck, ObserveScope::Full)),
+        GitHubRunners::NoCredential | GitHubRunners::Failed(_) => None,
+    }
+}
+
+fn task_definitions_gone(operation: &Operation, observed: &Observed) -> Option<Decision> {
+    let revision = observed.task_definition.as_ref()?;
+    operation.id.owns(&revision.tags).then(|| Decision::Act(vec![Step::DeleteTaskDefinitions]))
+}

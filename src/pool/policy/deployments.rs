@@ -1,0 +1,36 @@
+//! What a service's deployments say of its tasks.
+
+use crate::pool::model::observed::{Deployment, Observed, RolloutState, Service, Task};
+
+pub(super) fn primary(service: &Service) -> Option<&Deployment> {
+    service.deployments.iter().find(|deployment| deployment.is_primary)
+}
+
+/// Whether a task runs what the service works towards.
+pub(super) fn is_current(service: &Service, task: &Task) -> bool {
+    primary(service).is_some_and(|primary| task.task_definition == primary.task_definition)
+}
+
+/// Whether a task belongs to a deployment that ECS works away from, though it runs what is wanted.
+pub(super) fn is_of_previous_deployment(service: &Service, task: &Task) -> bool {
+    service.deployments.iter().any(|other| !other.is_primary && task.started_by.as_ref() == Some(&other.id))
+}
+
+/// Whether a task of another revision runs just what is wanted.
+pub(super) fn has_same_content(observed: &Observed, service: &Service, task: &Task) -> bool {
+    let content = |revision: &str| observed.deployed_content.get(revision).filter(|content| !content.is_empty());
+    content(&task.task_definition).is_some_and(|mine| content(&service.config.task_definition) == Some(mine))
+}
+
+/// The newest deployment, if ECS gave it up and every task of it that never started had found no instance. ECS stops a
+/// task that waits for one after ten minutes or more, and the circuit breaker counts it.
+/// <https://aws.amazon.com/blogs/containers/deep-dive-on-amazon-ecs-cluster-auto-scaling/>,
+/// <https://github.com/aws/containers-roadmap/issues/1273>
+pub(super) fn failed_without_capacity(observed: &Observed) -> Option<&str> {
+    let primary = primary(observed.service.as_ref()?).filter(|it| matches!(it.rollout, RolloutState::Failed(_)))?;
+    let never_started =
+        |task: &&Task| !task.is_live() && task.started_at.is_none() && task.started_by.as_ref() == Some(&primary.id);
+    let mut failures = observed.tasks.iter().filter(never_started).peekable();
+    failures.peek()?;
+    failures.all(|task| task.container_instance_arn.is_none()).then_some(&primary.id)
+}

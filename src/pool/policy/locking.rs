@@ -1,0 +1,206 @@
+//! Who works for a resource: one request at a time, and the newest that CloudFormation sent.
+//!
+//! A cancelled operation is not told that it is: CloudFormation signs a new request and waits for that one alone, while
+//! the older one is still at work. So whoever is about to change something first writes a record, *takes the turn*, and
+//! looks at it again before every further step. A record that somebody else has written since ends the work.
+//!
+//! Requests are ordered by the moment at which CloudFormation signed them, and invocations of one request by their hop;
+//! among equals the one that wrote last goes on, which the record's version tells. The pairs that meet:
+//!
+//! - **A newer request and an older one at work.** The newer takes the turn; the older stops at its next look and
+//!   says nothing, for nobody waits for it. What it has half done is where the newer one begins: with another look, for
+//!   the one before the turn may be older than what the older request did last.
+//! - **An older request that Lambda delivers late.** It finds a newer turn and stops before its first effect.
+//! - **Two deliveries of one event.** The later takes the turn, for the earlier may be dead; the earlier says nothing.
+//! - **A delivery of what an earlier invocation was given**, when a later hop is at work: it says nothing.
+//! - **A delivery of a request that was answered.** It repeats that answer, byte for byte.
+//! - **A response that is written down between another invocation's look and its write.** The write tells by its version
+//!   that it missed something; the response is put back, and repeated or given way to.
+//! - **The same request id with another URL** is another request: CloudFormation tries again, and waits there.
+//! - **A Delete of one pool and a request for another pool of the same resource**, a replacement: neither minds the
+//!   other. The record is the other's, and the Delete keeps one of its own below it.
+//! - **The Delete of a resource whose whole stack is going and any older request for it**, whichever pool that is about:
+//!   the Delete takes over, for it takes down every pool of the resource.
+//! - **A Delete that is done removes the record.** A Create or an Update that finds its turn gone stops: what it was to
+//!   build has been taken down. Where the Delete has interrupted a request that was not answered yet, whose invocation may
+//!   be dead and its event on its way again, the record stays as long as Lambda delivers events again.
+//! - Two things stay open, for Parameter Store has no conditional write: a request that takes its turn in the moment of
+//!   that removal stops as well; and an event that Lambda holds back longer than that, or delivers twice for no reason
+//!   after the Delete of its pool is done, finds nothing that says so.
+
+use std::time::Duration;
+
+use crate::pool::model::observed::Observed;
+use crate::pool::model::operation::{Goal, Operation, SpecChange};
+use crate::pool::model::operation_lock::{
+    FORMAT, LockPurpose, ObservedLock, OperationLock, Superseded, pool_lock_name, resource_lock_name,
+};
+use crate::pool::model::step::Step;
+use crate::pool::model::time::Timestamp;
+
+/// How long after an invocation died Lambda delivers its event for the last time: after one minute, and after two more,
+/// with some time for the queue.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html>
+const EVENT_RETRY_WINDOW: Duration = Duration::from_secs(210);
+
+/// Whether a request may go on.
+enum LockState {
+    /// It has the turn.
+    Held,
+    /// It has to take the turn before its first effect.
+    Available,
+    /// It may not.
+    Lost(Superseded),
+}
+
+/// What comes before the next effect: nothing, a step, or the end.
+pub(super) enum LockAction {
+    Proceed,
+    Acquire(Step),
+    Stop(Superseded),
+}
+
+/// Whether this invocation has to end.
+pub(super) fn superseded_by(operation: &Operation, observed: &Observed) -> Option<Superseded> {
+    match lock_state(operation, observed.lock.as_ref()) {
+        LockState::Lost(why) => Some(why),
+        LockState::Held | LockState::Available => None,
+    }
+}
+
+/// Whether this invocation has to end if the record says this.
+#[must_use]
+pub fn is_superseded_by(operation: &Operation, found: &ObservedLock) -> bool {
+    matches!(lock_state(operation, Some(found)), LockState::Lost(_))
+}
+
+/// Whether the turn is taken before anything else is looked at: a Delete that comes while this request still looks has
+/// to find it. One that may find that there is nothing to do takes it before its first effect.
+#[must_use]
+pub fn must_lock_before_observing(operation: &Operation) -> bool {
+    operation.lock_version.is_none()
+        && matches!(&operation.goal, Goal::Converge(goal) if goal.change == SpecChange::Changed)
+}
+
+/// What comes before an effect, and before a wait for one.
+pub(super) fn before_write(operation: &Operation, observed: &Observed) -> LockAction {
+    match lock_state(operation, observed.lock.as_ref()) {
+        LockState::Lost(why) => LockAction::Stop(why),
+        LockState::Available => LockAction::Acquire(Step::AcquireLock(
+            operation.lock(observed.lock.as_ref().map(|observed| &observed.lock)),
+        )),
+        LockState::Held => LockAction::Proceed,
+    }
+}
+
+/// What comes before an answer. A request that wants nothing new, and finds nobody at work, leaves no trace: an
+/// unchanged pool costs reads only. Every other one takes the turn even if the world agrees with it already, because an
+/// older request may still be under way that would change it.
+pub(super) fn before_response(operation: &Operation, observed: &Observed) -> LockAction {
+    let is_quiet = match &operation.goal {
+        Goal::Converge(goal) => {
+            operation.lock_version.is_none()
+                && goal.change == SpecChange::Unchanged
+                && observed
+                    .lock
+                    .as_ref()
+                    .is_none_or(|observed| observed.lock.answer.is_some() || observed.lock.is_of(&operation.request))
+        }
+        Goal::Delete(_) => observed.lock.is_none(),
+    };
+    if is_quiet { LockAction::Proceed } else { before_write(operation, observed) }
+}
+
+/// Whether taking the turn now takes it from a request that is still to be answered. What that one did between the look
+/// that this rests on and the taking is not known: it may have lifted the protection of a task that has a job.
+#[must_use]
+pub fn preempts_unanswered(operation: &Operation, observed: &Observed) -> bool {
+    let is_unanswered = |observed: &ObservedLock| {
+        !observed.lock.is_of(&operation.request) && observed.lock.format == FORMAT && observed.lock.answer.is_none()
+    };
+    observed.lock.as_ref().is_some_and(is_unanswered)
+}
+
+/// Until when the record of a Delete stays although its pool is gone: so long Lambda may still deliver the event of the
+/// request that it interrupted, which finds the record then and does nothing.
+pub(super) fn keep_lock_until(operation: &Operation) -> Option<Timestamp> {
+    operation.memory.interrupted_at.map(|since| since + EVENT_RETRY_WINDOW)
+}
+
+/// Whether the record is this request's to remove, once its pool is gone and no other one stays: not where it says that
+/// another pool of the resource is in use.
+pub(super) fn may_release_lock(operation: &Operation, observed: &Observed) -> bool {
+    let is_all = matches!(&operation.goal, Goal::Delete(goal) if goal.surviving_outcome.is_none());
+    let has_other = |lock: &OperationLock| lock.live_pool.as_deref().is_some_and(|live| live != operation.id.hash());
+    let is_last =
+        operation.covers_resource() || !observed.lock.as_ref().is_some_and(|observed| has_other(&observed.lock));
+    is_all
+        && is_last
+        && observed.lock.is_some()
+        && matches!(lock_state(operation, observed.lock.as_ref()), LockState::Held)
+}
+
+/// The name of the record that a request works by.
+#[must_use]
+pub fn lock_name(operation: &Operation, observed: &Observed) -> String {
+    let of_resource = resource_lock_name(&operation.request.stack_resource);
+    if observed.has_pool_lock { pool_lock_name(&of_resource, operation.id.hash()) } else { of_resource }
+}
+
+/// The names of all records that a Delete removes at its end: the one that it works by last. Earlier Deletes of its pools,
+/// which failed, may have left some of their own.
+#[must_use]
+pub fn all_lock_names(operation: &Operation, observed: &Observed) -> Vec<String> {
+    let of_resource = resource_lock_name(&operation.request.stack_resource);
+    let others = match &operation.goal {
+        Goal::Delete(goal) => goal.deleted_pools.as_slice(),
+        Goal::Converge(_) => &[],
+    };
+    let mut names: Vec<String> =
+        others.iter().chain([&operation.id]).map(|id| pool_lock_name(&of_resource, id.hash())).collect();
+    if !observed.has_pool_lock {
+        names.push(of_resource);
+    }
+    names
+}
+
+fn lock_state(operation: &Operation, found: Option<&ObservedLock>) -> LockState {
+    let Some(ObservedLock { lock, version }) = found else {
+        return match (&operation.goal, operation.lock_version) {
+            // A Delete has removed it, and what this request was to build with it.
+            (Goal::Converge(_), Some(_)) => LockState::Lost(Superseded::ByNewerRequest),
+            (Goal::Converge(_) | Goal::Delete(_), _) => LockState::Available,
+        };
+    };
+    if lock.is_of(&operation.request) {
+        return own_lock_state(operation, lock, *version);
+    }
+    let is_for_other_pool = lock.pool != operation.current_pool() && !lock.covers_resource;
+    if matches!(operation.goal, Goal::Converge(_)) && is_for_other_pool && lock.purpose == LockPurpose::Delete {
+        return foreign_lock_state(operation, *version);
+    }
+    // Signatures are dated in whole seconds. Of two that are equal, the one that wrote later came later.
+    let is_newer = lock.signed_at > operation.signed_at
+        || (lock.signed_at == operation.signed_at && operation.lock_version.is_some_and(|mine| mine < *version));
+    if is_newer { LockState::Lost(Superseded::ByNewerRequest) } else { foreign_lock_state(operation, *version) }
+}
+
+/// Where one's own record stands.
+fn own_lock_state(operation: &Operation, lock: &OperationLock, version: u64) -> LockState {
+    if let Some(answer) = &lock.answer {
+        return LockState::Lost(Superseded::AlreadyResponded(answer.clone()));
+    }
+    match operation.lock_version {
+        _ if lock.is_later_invocation_than(operation.continuation_count) => {
+            LockState::Lost(Superseded::ByOtherInvocation)
+        }
+        Some(mine) if version > mine => LockState::Lost(Superseded::ByOtherInvocation),
+        Some(_) => LockState::Held,
+        None => LockState::Available,
+    }
+}
+
+/// The record is somebody's who has no claim: it was written over ours, or what was read is older than ours.
+fn foreign_lock_state(operation: &Operation, version: u64) -> LockState {
+    if operation.lock_version.is_some_and(|mine| version < mine) { LockState::Held } else { LockState::Available }
+}

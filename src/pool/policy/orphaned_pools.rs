@@ -1,0 +1,111 @@
+//! The pools of a resource that nothing else would ever delete.
+//!
+//! A pool other than the one that a request names is taken down only on CloudFormation's word, which is a type:
+//! [`crate::pool::model::evidence::DeletionEvidence`]. There are two such words.
+//!
+//! **The whole stack is going.** CloudFormation tries the Delete of a pool that was replaced three times and then leaves
+//! it; a rollback that fails, or whose resource is skipped, may leave a pool as well. A Delete that finds its stack in
+//! `DELETE_IN_PROGRESS` takes down every pool of the resource, the named one first. A Delete in any other operation of its
+//! stack, a clean-up or the removal of the resource from the template, takes down the named pool alone, and its response
+//! names the others.
+//!
+//! **An Update goes back to the pool that the stack has.** While an Update builds another pool, CloudFormation may cancel
+//! it, because another resource failed. It has not learned the new pool's id by then, so it sends one Update back to the
+//! old properties, with the old pool's id, and no Delete. `OldResourceProperties` describe the other pool: once the pool
+//! that stays is as it should be, that one is taken down, and the response is that of the pool that stays.
+//!
+//! # What if CloudFormation does know the other pool?
+//!
+//! - **The Update failed, and its response named the new pool.** The Update back carries the new pool's id. It takes
+//!   down nothing; the clean-up Delete with that id does.
+//! - **The same, and the clean-up Delete comes before the Update back.** It names the new pool, which goes. The Update
+//!   back finds nothing of it, whichever id it carries.
+//! - **The Update succeeded, and another resource failed.** The same as the first.
+//! - **The Update back fails.** Nothing is taken down: the pool that was to stay is not as it should be. The next Update
+//!   or the stack's Delete decides.
+//! - **The Update back is skipped** (`ContinueUpdateRollback` with `ResourcesToSkip`), or it failed before. The stack has
+//!   the old pool's id or the new one's, and old properties or new. The next Update may then name the pool that it asks
+//!   for while its old properties describe the pool that had the last SUCCESS. That pool stays, for jobs run there, and
+//!   the response names it; it goes when the stack is deleted. In every other combination the clean-up Delete names what
+//!   goes.
+//! - **The cancelled Update had succeeded in the moment of the cancellation.** CloudFormation ignored its response, or the
+//!   Update back would carry the new pool's id. The operation lock cannot tell that from a response that was accepted, so
+//!   the new pool stays and is named as well.
+
+use crate::pool::model::evidence::{DeletionEvidence, StackDeletion};
+use crate::pool::model::identity::PhysicalId;
+use crate::pool::model::memory::Memory;
+use crate::pool::model::operation::{DeleteGoal, Goal, Operation};
+use crate::pool::model::operation_lock::OperationLock;
+use crate::pool::model::outcome::Outcome;
+
+/// What goes on after the pool of an Update is as it should be: taking down the one that it goes back from, if the
+/// resource's operation lock says that this one never had a SUCCESS.
+#[must_use]
+pub fn delete_previous_pool(
+    operation: &Operation,
+    outcome: &Outcome,
+    lock: Option<&OperationLock>,
+) -> Option<Operation> {
+    let (Goal::Converge(goal), Outcome::Succeeded { .. }) = (&operation.goal, outcome) else { return None };
+    let former = goal.previous_pool.as_ref()?;
+    let evidence = DeletionEvidence::update_back(former, lock)?;
+    let requested_id = Some(operation.id.as_str().to_owned());
+    let goal = DeleteGoal {
+        surviving_outcome: Some(outcome.clone()),
+        ..DeleteGoal::single_pool(evidence, former.metadata.clone(), former.wait_policy.clone(), requested_id)
+    };
+    let id = former.id.clone();
+    Some(Operation { id, goal: Goal::Delete(Box::new(goal)), memory: Memory::default(), ..operation.clone() })
+}
+
+/// What goes on after a pool is gone whose whole stack is going: taking down the next of the pools that were `found`.
+/// `None` once every one of them has been taken down.
+#[must_use]
+pub fn delete_next_pool_of_stack(
+    operation: &Operation,
+    outcome: &Outcome,
+    found: impl IntoIterator<Item = PhysicalId>,
+    stack_deletion: StackDeletion,
+) -> Option<Operation> {
+    let (Goal::Delete(goal), Outcome::Succeeded { notes, .. }) = (&operation.goal, outcome) else { return None };
+    let next = found.into_iter().find(|id| *id != operation.id && !goal.deleted_pools.contains(id))?;
+    let evidence = stack_deletion.of_pool(next.clone());
+    let goal = DeleteGoal {
+        notes: [goal.notes.as_slice(), notes].concat(),
+        deleted_pools: [goal.deleted_pools.as_slice(), std::slice::from_ref(&operation.id)].concat(),
+        ..DeleteGoal::single_pool(
+            evidence,
+            None,
+            goal.wait_policy.clone(),
+            Some(operation.response_physical_id().to_owned()),
+        )
+    };
+    Some(Operation { id: next, goal: Goal::Delete(Box::new(goal)), memory: Memory::default(), ..operation.clone() })
+}
+
+/// What is answered: of the pool that stays, which is as it should be, so that what is left of the other one is no
+/// failure; or of all that go.
+#[must_use]
+pub fn combined_outcome(operation: &Operation, outcome: Outcome) -> Outcome {
+    let Goal::Delete(goal) = &operation.goal else { return outcome };
+    match (goal.surviving_outcome.clone(), outcome) {
+        (Some(Outcome::Succeeded { attributes, notes }), Outcome::Succeeded { notes: more, .. }) => {
+            Outcome::Succeeded { attributes, notes: [notes, more].concat() }
+        }
+        (Some(Outcome::Succeeded { attributes, notes }), Outcome::Failed { reason }) => {
+            Outcome::Succeeded { attributes, notes: [notes, vec![orphan_remains(&operation.id, &reason)]].concat() }
+        }
+        (_, Outcome::Succeeded { attributes, notes }) => {
+            Outcome::Succeeded { attributes, notes: [goal.notes.clone(), notes].concat() }
+        }
+        (_, Outcome::Failed { reason }) if !goal.deleted_pools.is_empty() => {
+            Outcome::failed(orphan_remains(&operation.id, &reason))
+        }
+        (_, failed @ Outcome::Failed { .. }) => failed,
+    }
+}
+
+fn orphan_remains(id: &PhysicalId, reason: &str) -> String {
+    format!("The pool {id} of a replacement is not gone, and no stack knows it any more: {reason}")
+}

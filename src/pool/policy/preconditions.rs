@@ -1,0 +1,143 @@
+//! What no waiting removes: found in the first look, told before anything is built.
+
+use crate::pool::model::ec2::{TemplateView, instance_types};
+use crate::pool::model::identity::cluster_name;
+use crate::pool::model::observed::{Group, Observed, PreflightResult, ServiceState};
+use crate::pool::model::operation::{ConvergeGoal, Operation};
+use crate::pool::model::spec::{Capacity, OwnCapacity};
+use crate::pool::model::text::abbreviated_list;
+use crate::pool::policy::capacity;
+use crate::pool::policy::causes;
+use crate::pool::policy::infrastructure::{group_shape, matches_config};
+use crate::pool::policy::reasons;
+
+/// The first obstacle, as a Reason.
+pub(super) fn first_violation(operation: &Operation, goal: &ConvergeGoal, observed: &Observed) -> Option<String> {
+    let spec = &goal.spec;
+    match &observed.preflight_result {
+        Some(PreflightResult::Failed(remote_error)) if !remote_error.kind.is_retryable() => {
+            return Some(reasons::github_refused(spec, remote_error));
+        }
+        Some(PreflightResult::AppLoginMismatch(login)) => return Some(reasons::other_app_login(spec, login)),
+        Some(PreflightResult::NoSuchRunnerGroup) => return Some(reasons::no_such_runner_group(spec)),
+        Some(PreflightResult::Failed(_) | PreflightResult::Passed) | None => {}
+    }
+    let Some(cluster) = observed.cluster.as_ref().filter(|cluster| cluster.is_active) else {
+        return Some(format!(
+            "Cluster: there is no active ECS cluster {} in this Region and account. Create it in the template and let \
+             the pool refer to it, or correct the name.",
+            cluster_name(&spec.cluster)
+        ));
+    };
+    match &spec.capacity {
+        Capacity::Existing(name) if !cluster.providers.contains(name) => {
+            return Some(format!(
+                "CapacityProvider: {name} is not associated with the cluster {}. Associate it, or leave \
+                 CapacityProvider out and give LaunchTemplate and Subnets.",
+                cluster_name(&spec.cluster)
+            ));
+        }
+        Capacity::Own(own) => {
+            if let Some(reason) = capacity_of_its_own(own, observed) {
+                return Some(reason);
+            }
+        }
+        Capacity::Existing(_) => {}
+    }
+    name_conflict(operation, goal, observed).or_else(|| no_room(operation, goal, observed))
+}
+
+/// What the group cannot be made of. What it is made of already is not questioned.
+fn capacity_of_its_own(own: &OwnCapacity, observed: &Observed) -> Option<String> {
+    let template = &own.launch_template.reference;
+    let is_in_use =
+        |group: &Group| matches_config(group, &group_shape(own, observed.template_version, group.config.min));
+    if observed.template_version.is_some() && observed.group.as_ref().is_some_and(is_in_use) {
+        return None;
+    }
+    let (view, version) = (&observed.ec2, &own.launch_template.version);
+    let lacks = |what: &str| {
+        format!(
+            "LaunchTemplate: version {version} of {template} {what}. Give it one, and take the version that has it."
+        )
+    };
+    match &view.template {
+        TemplateView::Unknown if observed.template_version.is_some() => {}
+        TemplateView::Unknown | TemplateView::NoTemplate => {
+            return Some(format!(
+                "LaunchTemplate: there is no launch template {template} in this Region and account. Correct its id or \
+                 name."
+            ));
+        }
+        TemplateView::NoVersion => {
+            return Some(format!(
+                "LaunchTemplate.Version: the launch template {template} has no version {version}. Correct it, or let it \
+                 follow from the template with Fn::GetAtt LatestVersionNumber."
+            ));
+        }
+        TemplateView::Version(found) if !found.has_image => return Some(lacks("names no image (ImageId)")),
+        TemplateView::Version(found) if !found.has_requirements && instance_types(own, &view.template).is_empty() => {
+            return Some(lacks("names no InstanceType, and the pool gives no InstanceTypes"));
+        }
+        TemplateView::Version(_) => {}
+    }
+    if let Some(subnet) = view.missing_subnets.first() {
+        return Some(format!(
+            "Subnets: there is no {subnet} in this Region and account{}. Correct its id; subnets are those of the VPC \
+             in the Region of the function.",
+            match view.missing_subnets.len().saturating_sub(1) {
+                0 => String::new(),
+                more => format!(", nor {more} more of them"),
+            }
+        ));
+    }
+    let missing: Vec<&str> =
+        view.instance_types.iter().filter(|(_, room)| room.is_none()).map(|(name, _)| name.as_str()).collect();
+    (!missing.is_empty() && missing.len() == view.instance_types.len()).then(|| {
+        let is_listed = own
+            .mixed_instances_policy
+            .as_ref()
+            .is_some_and(|mixed_instances_policy| !mixed_instances_policy.instance_types.is_empty());
+        let property = if is_listed { "InstanceTypes" } else { "LaunchTemplate" };
+        let names = abbreviated_list(&missing);
+        let template = if is_listed { "" } else { " (InstanceType of the launch template)" };
+        format!("{property}: EC2 offers no {names} in this Region{template}. Correct the name, or take another type.")
+    })
+}
+
+/// Runners that can never have room; what is under way already is left to `OnlineTimeout`.
+fn no_room(operation: &Operation, goal: &ConvergeGoal, observed: &Observed) -> Option<String> {
+    if operation.memory.online_awaited_since.is_some() || operation.memory.drain_started_at.is_some() {
+        return None;
+    }
+    let why = capacity::impossible(&goal.spec, observed)
+        .or_else(|| capacity::no_room_beside_old(operation, goal, observed))?;
+    Some(format!("{why}.{}", causes::still_works(operation, goal, observed)))
+}
+
+/// A thing of the pool's own name that is not the pool's: it is never written to.
+fn name_conflict(operation: &Operation, goal: &ConvergeGoal, observed: &Observed) -> Option<String> {
+    let owns_capacity = matches!(goal.spec.capacity, Capacity::Own(_));
+    let found = [
+        ("Auto Scaling group", observed.group.as_ref().map(|group| &group.tags)),
+        ("capacity provider", observed.provider.as_ref().filter(|_| owns_capacity).map(|provider| &provider.tags)),
+        ("task definition", observed.task_definition.as_ref().map(|revision| &revision.tags)),
+        (
+            "ECS service",
+            observed
+                .service
+                .as_ref()
+                .filter(|service| service.state != ServiceState::Inactive)
+                .map(|service| &service.tags),
+        ),
+    ];
+    found.into_iter().find_map(|(kind, tags)| tags.filter(|tags| !operation.id.owns(tags)).map(|_| kind)).map(|kind| {
+        format!(
+            "An {kind} named {} exists already and does not carry this pool's tags, so it is left alone. Rename or \
+             delete it, then update the stack again.",
+            operation.id
+        )
+        .replace("An capacity", "A capacity")
+        .replace("An task", "A task")
+    })
+}

@@ -1,0 +1,295 @@
+//! What a Create or an Update would do, for reviewers: a change set shows nothing of a custom resource's inside.
+//!
+//! Judged from one look, by the same comparisons that the real work goes by. Nothing is promised about the order, nor
+//! about what the world will be by then: a runner that is idle now may have a job when its time comes.
+
+use std::collections::BTreeMap;
+
+use crate::pool::model::identity::cluster_name;
+use crate::pool::model::observed::{GitHubRunners, GroupConfig, Observed, Service, ServiceState, Task};
+use crate::pool::model::operation::{ConvergeGoal, Operation};
+use crate::pool::model::pool_metadata::PoolMetadata;
+use crate::pool::model::runner_matching::RunnerMatcher;
+use crate::pool::model::runner_matching::{RunnerLookup, runner_for_task};
+use crate::pool::model::spec::{Capacity, OnDrainTimeout, OwnCapacity, WaitPolicy};
+use crate::pool::model::task_definition::TaskDefinitionContent;
+use crate::pool::model::text::pluralize;
+use crate::pool::model::time::HumanDuration;
+use crate::pool::policy::infrastructure;
+use crate::pool::policy::infrastructure::{all_tags, group_shape, matches_config, provider_shape, tag_changes};
+use crate::pool::policy::preconditions;
+use crate::pool::policy::purchasing;
+use crate::pool::policy::reasons;
+use crate::pool::policy::rollout::desired_config;
+
+/// What a request would do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preview {
+    /// In a word.
+    pub action: Action,
+    /// What would be made (`+`), changed (`~`) and removed (`-`), a sentence each.
+    pub changes: Vec<String>,
+    /// Runners that would be retired, by name, or by task where a name cannot be told; and what they do now.
+    pub retires: BTreeMap<String, RunnerActivity>,
+    /// Why the request would fail, as its Reason would say; `None` if nothing is seen that would stop it.
+    pub obstacle: Option<String>,
+}
+
+/// A request in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// There is no pool, and there would be one.
+    Create,
+    /// The pool would be changed in place.
+    Update,
+    /// Another pool would be built beside the one that is there, and CloudFormation would then delete that.
+    Replacement,
+    /// The pool would be taken down.
+    Deletion,
+    /// Everything is as the properties say.
+    Nothing,
+}
+
+/// What a runner does, as GitHub says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RunnerActivity {
+    /// No job, as far as the list tells, which may lag by a minute.
+    Idle,
+    /// A job: it would be waited for.
+    Busy,
+    /// GitHub does not say, so that it would be held to be busy.
+    Unknown,
+}
+
+impl Preview {
+    /// What becomes of the jobs of runners that are to leave; nothing where none may have one.
+    #[must_use]
+    pub fn drain_note(&self, wait_policy: &WaitPolicy) -> Option<String> {
+        let then = match wait_policy.on_drain_timeout {
+            OnDrainTimeout::Cancel => "then a job that still runs is cut off",
+            OnDrainTimeout::Fail => "then the request fails and every job is left alone",
+        };
+        let may_work = self.retires.values().any(|doing| *doing != RunnerActivity::Idle);
+        may_work.then(|| {
+            format!("Jobs are waited for, up to DrainTimeout ({}); {then}", HumanDuration(wait_policy.drain_timeout))
+        })
+    }
+}
+
+/// A pool that is there, as a Delete would look at it.
+pub type PoolState = (Operation, Observed);
+
+/// What the request would do to what was seen; `others` are the other pools that the resource has.
+#[must_use]
+pub fn preview(operation: &Operation, goal: &ConvergeGoal, observed: &Observed, others: &[PoolState]) -> Preview {
+    let mut changes = Vec::new();
+    let revision = revision(operation, goal, observed, &mut changes);
+    if let Capacity::Own(own) = &goal.spec.capacity {
+        capacity(operation, own, observed, &mut changes);
+    }
+    let mut retires = service(operation, goal, observed, revision, &mut changes);
+    let n_tagged = tag_changes(operation, goal, observed, &all_tags(operation, goal)).len();
+    if n_tagged > 0 {
+        changes.push(format!("~ tags of {}", pluralize(n_tagged, "1 resource", "resources")));
+    }
+    for (other, observed) in others {
+        let why = other.metadata(observed).map(|metadata| differences(&metadata, goal)).filter(|why| !why.is_empty());
+        let why = why.map(|why| format!("; another one because of {}", why.join(", "))).unwrap_or_default();
+        changes.push(format!("- pool {}, deleted by CloudFormation once the new one is there{why}", other.id));
+        retires.extend(runners_of(other, observed));
+    }
+    let is_there = observed.task_definition.is_some() || observed.group.is_some() || observed.service.is_some();
+    let action = match (others.is_empty(), is_there, changes.is_empty()) {
+        (_, _, true) => Action::Nothing,
+        (false, _, _) => Action::Replacement,
+        (true, false, _) => Action::Create,
+        (true, true, _) => Action::Update,
+    };
+    let refused = match &observed.github {
+        GitHubRunners::Failed(no) => Some(reasons::github_refused(&goal.spec, no)),
+        GitHubRunners::NotQueried | GitHubRunners::NoCredential | GitHubRunners::Listed(_) => None,
+    };
+    Preview {
+        action,
+        changes,
+        retires,
+        obstacle: preconditions::first_violation(operation, goal, observed).or(refused),
+    }
+}
+
+/// What the deletion of a resource would do to its pools.
+#[must_use]
+pub fn deletion(pools: &[PoolState]) -> Preview {
+    let mut found = Preview { action: Action::Nothing, changes: Vec::new(), retires: BTreeMap::new(), obstacle: None };
+    for (pool, observed) in pools {
+        found.action = Action::Deletion;
+        found.changes.push(format!("- pool {} with all that it is made of", pool.id));
+        found.retires.extend(runners_of(pool, observed));
+    }
+    found
+}
+
+/// Every runner of a pool that is to go.
+fn runners_of(pool: &Operation, observed: &Observed) -> BTreeMap<String, RunnerActivity> {
+    let Some(metadata) = pool.metadata(observed) else { return BTreeMap::new() };
+    observed.tasks.iter().filter(|task| task.is_live()).map(|task| runner(&metadata.matcher, observed, task)).collect()
+}
+
+/// Why this pool cannot become the wanted one.
+fn differences(metadata: &PoolMetadata, goal: &ConvergeGoal) -> Vec<String> {
+    let provider = |named: Option<&str>| match named {
+        Some(name) => format!("capacity provider {name}"),
+        None => "capacity of its own".to_owned(),
+    };
+    let (before, after) = (&metadata.github, &goal.spec.github);
+    let wanted = match &goal.spec.capacity {
+        Capacity::Existing(name) => Some(name.as_str()),
+        Capacity::Own(_) => None,
+    };
+    let pairs = [
+        (
+            format!("cluster {}", cluster_name(&metadata.cluster)),
+            format!("cluster {}", cluster_name(&goal.spec.cluster)),
+        ),
+        (before.host.to_string(), after.host.to_string()),
+        (before.scope.to_string(), after.scope.to_string()),
+        (provider(metadata.external_capacity_provider.as_deref()), provider(wanted)),
+    ];
+    pairs.into_iter().filter(|(before, after)| before != after).map(|(b, a)| format!("{b} -> {a}")).collect()
+}
+
+/// The revision that would be deployed, if it is there.
+fn revision(
+    operation: &Operation,
+    goal: &ConvergeGoal,
+    observed: &Observed,
+    changes: &mut Vec<String>,
+) -> Option<String> {
+    let content = TaskDefinitionContent::of(&operation.id, &goal.spec);
+    let found = infrastructure::revision_with(operation, observed, &content.fingerprint());
+    if found.is_none() {
+        let which = if observed.task_definition.is_some() { "a new revision" } else { "its first revision" };
+        changes.push(format!("+ task definition: {which}, with the image {}", content.image));
+    }
+    found
+}
+
+fn capacity(operation: &Operation, own: &OwnCapacity, observed: &Observed, changes: &mut Vec<String>) {
+    let config = group_shape(own, observed.template_version, own.min_instances);
+    match observed.group.as_ref().filter(|group| !group.is_being_deleted) {
+        None => changes.push(format!(
+            "+ Auto Scaling group: {} to {} instances from version {} of launch template {}",
+            config.min, config.max, config.launch_template.version, config.launch_template.reference
+        )),
+        Some(group) if !matches_config(group, &config) => {
+            changes.push(format!("~ Auto Scaling group: {}", group_differences(&group.config, &config).join(", ")));
+            let n_outdated = group
+                .instances
+                .iter()
+                .filter(|instance| instance.template_version.is_some())
+                .filter(|instance| instance.template_version != observed.template_version)
+                .count();
+            if n_outdated > 0 {
+                let instances = pluralize(n_outdated, "1 instance", "instances");
+                changes.push(format!("- {instances} of an older launch template, each as soon as it holds no task"));
+            }
+        }
+        Some(_) => {}
+    }
+    match &observed.provider {
+        None => changes.push("+ capacity provider".to_owned()),
+        Some(provider) if provider.config != provider_shape(own) => {
+            changes.push("~ capacity provider: TargetCapacity, InstanceWarmupPeriod".to_owned());
+        }
+        Some(_) => {}
+    }
+    let is_associated =
+        |cluster: &crate::pool::model::observed::Cluster| cluster.providers.contains(&operation.id.as_str().into());
+    if !observed.cluster.as_ref().is_some_and(is_associated) {
+        changes.push("~ cluster: the capacity provider is added to its list, beside those of others".to_owned());
+    }
+}
+
+fn group_differences(before: &GroupConfig, after: &GroupConfig) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut differ = |what: &str, before: String, after: String| {
+        if before != after {
+            found.push(format!("{what} {before} -> {after}"));
+        }
+    };
+    let versions = [before, after].map(|config| config.launch_template.version.clone());
+    let [old_version, new_version] = versions;
+    differ("launch template version", old_version, new_version);
+    differ("MinInstances", before.min.to_string(), after.min.to_string());
+    differ("MaxInstances", before.max.to_string(), after.max.to_string());
+    differ("Subnets", before.subnets.join(" "), after.subnets.join(" "));
+    if purchasing::differs(before.mixed_instances_policy.as_ref(), after.mixed_instances_policy.as_ref()) {
+        found.push("purchase options, for which every runner and every instance leaves first".to_owned());
+    } else if before.mixed_instances_policy != after.mixed_instances_policy {
+        found.push("InstanceTypes or SpotAllocationStrategy, of new instances".to_owned());
+    }
+    if found.is_empty() {
+        found.push("launch template".to_owned());
+    }
+    found
+}
+
+/// The service, and the runners that would leave.
+fn service(
+    operation: &Operation,
+    goal: &ConvergeGoal,
+    observed: &Observed,
+    revision: Option<String>,
+    changes: &mut Vec<String>,
+) -> BTreeMap<String, RunnerActivity> {
+    let wanted = goal.spec.desired_count;
+    let Some(service) = observed.service.as_ref().filter(|service| service.state == ServiceState::Active) else {
+        changes.push(format!("+ service with {}", pluralize(size(wanted), "1 runner", "runners")));
+        return BTreeMap::new();
+    };
+    let deploys = deploys(operation, goal, service, revision);
+    if service.config.desired_count != wanted {
+        changes.push(format!("~ service: DesiredCount {} -> {wanted}", service.config.desired_count));
+    }
+    if deploys {
+        changes.push("~ service: a new deployment; new runners come online, then the old ones are retired".to_owned());
+    } else if service.config.distinct_instances != goal.spec.distinct_instances {
+        changes.push("~ service: DistinctInstances".to_owned());
+    }
+    let matcher = RunnerMatcher::of(&operation.id, &goal.spec);
+    let mut live: Vec<(String, RunnerActivity)> =
+        observed.tasks.iter().filter(|task| task.is_live()).map(|task| runner(&matcher, observed, task)).collect();
+    live.sort_by_key(|(_, doing)| *doing);
+    let n_leaving = if deploys { live.len() } else { live.len().saturating_sub(size(wanted)) };
+    live.into_iter().take(n_leaving).collect()
+}
+
+/// Whether the service would start its tasks anew.
+fn deploys(operation: &Operation, goal: &ConvergeGoal, service: &Service, revision: Option<String>) -> bool {
+    let provider = match &goal.spec.capacity {
+        Capacity::Existing(name) => name.clone(),
+        Capacity::Own(_) => operation.id.as_str().to_owned(),
+    };
+    let Some(task_definition) = revision else { return true };
+    let wanted = desired_config(
+        goal,
+        &infrastructure::ServiceDependencies { task_definition, provider, retires_all_tasks: false },
+        0,
+    );
+    service.config.task_definition != wanted.task_definition
+        || service.config.capacity_provider != wanted.capacity_provider
+}
+
+fn runner(matcher: &RunnerMatcher, observed: &Observed, task: &Task) -> (String, RunnerActivity) {
+    let unknown = || (task.short_container_id().unwrap_or(&task.arn).to_owned(), RunnerActivity::Unknown);
+    let GitHubRunners::Listed(runners) = &observed.github else { return unknown() };
+    match runner_for_task(matcher, runners, &observed.tasks, task) {
+        RunnerLookup::Found(runner) if runner.is_busy => (runner.name.clone(), RunnerActivity::Busy),
+        RunnerLookup::Found(runner) => (runner.name.clone(), RunnerActivity::Idle),
+        RunnerLookup::NotListed | RunnerLookup::Ambiguous => unknown(),
+    }
+}
+
+fn size(n: u32) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
+}

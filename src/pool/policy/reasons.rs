@@ -1,0 +1,287 @@
+//! What people read: sentences that say what happened, where, and what to do next.
+//!
+//! A Reason begins with what to do and is written for somebody who sees nothing but it. What only the log needs is not
+//! in here.
+
+mod credential;
+mod draining;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::pool::model::decision::WaitReason;
+use crate::pool::model::identity::PhysicalId;
+use crate::pool::model::observed::{GitHubRunners, Observed};
+use crate::pool::model::operation::{CONTINUATIONS_MAX, ConvergeGoal, Goal, Operation};
+use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
+use crate::pool::model::spec::{Capacity, PoolSpec};
+pub use crate::pool::model::text::{abbreviated_list, pluralize};
+use crate::pool::model::time::{HumanDuration, Timestamp};
+pub use crate::pool::policy::reasons::credential::{cannot_deregister, explained, github_refused};
+pub use crate::pool::policy::reasons::draining::{cannot_protect, drain_timed_out};
+
+/// What was handed on is of a newer version.
+pub const UNSUPPORTED_CONTINUATION: &str = "The function was changed to another version while this request was under way, and this \
+    version cannot read what was handed on. Try again to go on from here.";
+
+/// A panic.
+pub const INTERNAL_ERROR: &str = "github-runner-pool failed in a way that it should not: this is a defect. Try again, and \
+    report it with the function's log.";
+
+/// Characters of what Lambda reports that a Reason repeats.
+const MESSAGE_CHARS_MAX: usize = 200;
+
+/// The end of the invocation came before the end of a call.
+#[must_use]
+pub fn call_timed_out(took: Duration) -> String {
+    format!(
+        "A call did not come back before the invocation had to end, after {}. Try again to go on from here.",
+        HumanDuration(took)
+    )
+}
+
+/// The request took more invocations than it may.
+#[must_use]
+pub fn too_many_continuations(operation: &Operation, why: &WaitReason) -> String {
+    format!(
+        "After {CONTINUATIONS_MAX} invocations the pool {} was still waiting for {why}. Try again to go on from here.",
+        operation.id
+    )
+}
+
+/// The function could not invoke itself.
+#[must_use]
+pub fn not_continued(operation: &Operation, why: &WaitReason, remote_error: &RemoteError) -> String {
+    format!(
+        "The invocation's time was over while the pool {} was waiting for {why}, and the function could not invoke \
+         itself to go on: {remote_error}. Let its role invoke it, then try again.",
+        operation.id
+    )
+}
+
+/// Lambda delivered the request's event as often as it does, and no invocation came to its end.
+#[must_use]
+pub fn retries_exhausted(condition: &str, tries: Option<u32>, said: Option<&str>) -> String {
+    let why = match condition {
+        "RetriesExhausted" => "every try failed",
+        "EventAgeExceeded" => "it had waited too long for an invocation",
+        other => other,
+    };
+    let tries = tries.map(|n| format!(" after {}", pluralize(usize::try_from(n).unwrap_or(0), "1 try", "tries")));
+    let said =
+        said.map(|said| format!(" Lambda reports: {}.", said.chars().take(MESSAGE_CHARS_MAX).collect::<String>()));
+    format!(
+        "Look at the function's log and metrics, then try again to go on from here: Lambda gave this request up{}, \
+         because {why}.{}",
+        tries.unwrap_or_default(),
+        said.unwrap_or_default()
+    )
+}
+
+/// The pools of a resource that its Delete does not name, and that stay; `None` if there are none. `unknown` is why it
+/// is not known whether the whole stack is being deleted.
+#[must_use]
+pub fn pools_left(left: &BTreeSet<PhysicalId>, unknown: Option<&RemoteError>) -> Option<String> {
+    let abbreviated_list = pools(left)?;
+    let why = unknown.map(|remote_error| format!("; whether the stack is being deleted is not known ({remote_error})"));
+    Some(format!(
+        "{abbreviated_list} of this resource stays until a Delete names it or its stack is deleted{}",
+        why.unwrap_or_default()
+    ))
+}
+
+/// A Delete whose physical id names no pool, with the pools that stay; `None` if there are none.
+#[must_use]
+pub fn names_no_pool(physical_id: &str, left: &BTreeSet<PhysicalId>, unknown: Option<&RemoteError>) -> Option<String> {
+    let stays = pools_left(left, unknown)?;
+    Some(format!("the physical id {physical_id} names no pool, so nothing was deleted: {stays}"))
+}
+
+/// Whether the resource has other pools could not be found out.
+#[must_use]
+pub fn other_pools_unknown(remote_error: &RemoteError) -> String {
+    format!("whether this resource has other pools is not known ({remote_error})")
+}
+
+/// Which pool a Delete is about could not be found out.
+#[must_use]
+pub fn pool_not_identified(remote_error: &RemoteError) -> String {
+    format!("Delete again: the physical id names no pool, and what the resource has could not be read. {remote_error}")
+}
+
+/// The first is named, and the others are counted.
+fn pools(ids: &BTreeSet<PhysicalId>) -> Option<String> {
+    let first = ids.first()?;
+    Some(match ids.len().saturating_sub(1) {
+        0 => format!("the pool {first}"),
+        more => format!("the pool {first} (and {more} more)"),
+    })
+}
+
+/// A call that will be refused again.
+#[must_use]
+pub fn remote_error(operation: &Operation, remote_error: &RemoteError) -> String {
+    let what_to_do = match (remote_error.kind, remote_error.remote) {
+        (ErrorKind::Denied | ErrorKind::Unauthenticated, RemoteService::GitHub) => "",
+        (ErrorKind::Denied, _) => "Allow it in the function's role, then try again. ",
+        (ErrorKind::Unauthenticated, _) => "The function's own AWS credentials were not accepted; try again. ",
+        (ErrorKind::Invalid, _) => "Correct what it names, then try again. ",
+        (ErrorKind::NotFound, _) => "Create what it names, or correct the name, then try again. ",
+        (ErrorKind::Throttled { .. } | ErrorKind::Unavailable | ErrorKind::Conflict | ErrorKind::Unexpected, _) => {
+            "Try again. "
+        }
+    };
+    format!("{}. {what_to_do}(pool {})", remote_error.to_string().trim_end_matches('.'), operation.id)
+}
+
+/// The image would not find the installation of the App.
+#[must_use]
+pub fn other_app_login(spec: &PoolSpec, login: &str) -> String {
+    format!(
+        "AppLogin: the App is installed on {login}, and the containers would look for {}, letter by letter. Write \
+         {login} with just these capitals in AppLogin, or in the property from which it follows; the pool stays the \
+         same one.",
+        spec.credentials.app_login().map_or("", String::as_str)
+    )
+}
+
+/// The runner group of the template does not exist.
+#[must_use]
+pub fn no_such_runner_group(spec: &PoolSpec) -> String {
+    format!(
+        "RunnerGroup: the {} has no runner group named {}. Create it under Settings > Actions > Runner groups, correct \
+         the name, or leave RunnerGroup out.",
+        spec.github.scope,
+        spec.runner.group.as_deref().unwrap_or_default()
+    )
+}
+
+/// AWS has not made a role that it makes for itself, and it should have by now.
+#[must_use]
+pub fn no_service_linked_role(
+    operation: &Operation,
+    principal: &str,
+    remote_error: &RemoteError,
+    waited: Duration,
+) -> String {
+    format!(
+        "The service-linked role for {principal}: it is missing, or not usable after {}. Create it with `aws iam \
+         create-service-linked-role --aws-service-name {principal}`, then try again. {}. (pool {})",
+        HumanDuration(waited),
+        remote_error.to_string().trim_end_matches('.'),
+        operation.id
+    )
+}
+
+/// The answer is due and the goal is not reached.
+#[must_use]
+pub fn out_of_time(operation: &Operation, observed: &Observed, why: &WaitReason, now: Timestamp) -> String {
+    let spent = HumanDuration(now.since(operation.signed_at));
+    let next = match operation.goal {
+        Goal::Converge(_) => "Nothing was undone; update the stack again to go on from here.",
+        Goal::Delete(_) => "Delete again to go on from here.",
+    };
+    let remote_error = operation.memory.last_error.as_ref().map(ToString::to_string);
+    let remote_error =
+        remote_error.map(|remote_error| format!(" Last refusal: {}.", remote_error.trim_end_matches('.')));
+    let event = observed.service.as_ref().and_then(|service| service.events.first());
+    let event = event.map(|event| format!(" Last event of the service: {}", event.message));
+    format!(
+        "After {spent} the pool {} was still waiting for {why}. {next}{}{}",
+        operation.id,
+        remote_error.unwrap_or_default(),
+        event.unwrap_or_default()
+    )
+}
+
+/// What a person should know about a pool that is as it should be.
+#[must_use]
+pub fn notes_of_success(operation: &Operation, goal: &ConvergeGoal, observed: &Observed) -> Vec<String> {
+    let mut notes = cancelled_jobs_note(operation, observed);
+    match &observed.github {
+        GitHubRunners::NoCredential => notes.push(
+            "RunnerTokenParameter alone gives no access to GitHub: runners were not checked and will not be \
+             deregistered on Delete"
+                .to_owned(),
+        ),
+        GitHubRunners::Failed(remote_error) => {
+            let github_credential = goal.spec.credentials.github_credential.as_ref();
+            notes.push(format!("the runners could not be counted: {}", explained(github_credential, remote_error)));
+        }
+        GitHubRunners::NotQueried | GitHubRunners::Listed(_) => {}
+    }
+    if let (Capacity::Own(_), Some(group)) = (&goal.spec.capacity, &observed.group) {
+        let is_older = |version: Option<u64>| version.is_some() && version != observed.template_version;
+        let n_older = group.instances.iter().filter(|instance| is_older(instance.template_version)).count();
+        if n_older > 0 {
+            notes.push(format!(
+                "{} on an older version of the launch template, until empty",
+                pluralize(n_older, "1 instance still works", "instances still work")
+            ));
+        }
+    }
+    notes
+}
+
+/// What a person should know about a pool that is gone.
+#[must_use]
+pub fn notes_of_deletion(operation: &Operation, observed: &Observed) -> Vec<String> {
+    const BY_ITSELF: &str =
+        "GitHub drops them by itself 14 days after they were last online (ephemeral ones after 1 day)";
+    let mut notes = cancelled_jobs_note(operation, observed);
+    match (&observed.github, operation.metadata(observed).filter(|_| operation.memory.was_built)) {
+        (GitHubRunners::Listed(runners), Some(metadata)) => {
+            let ours: Vec<_> = runners.iter().filter(|runner| metadata.matcher.owns(runner)).collect();
+            let names: Vec<&str> = ours.iter().map(|runner| runner.name.as_str()).collect();
+            let how = if ours.iter().all(|runner| runner.is_busy) { " as busy" } else { "" };
+            if !names.is_empty() {
+                notes.push(format!("GitHub still lists {}{how}; {BY_ITSELF}", abbreviated_list(&names)));
+            }
+        }
+        (GitHubRunners::Failed(remote_error), Some(metadata)) => notes.push(format!(
+            "GitHub may still list {}, because they could not be deregistered ({remote_error}); {BY_ITSELF}",
+            possibly_remaining(operation, &metadata.matcher.label)
+        )),
+        (GitHubRunners::NoCredential, Some(metadata)) => notes.push(format!(
+            "GitHub may still list {}, because RunnerTokenParameter alone gives no access to GitHub; {BY_ITSELF}",
+            possibly_remaining(operation, &metadata.matcher.label)
+        )),
+        (
+            GitHubRunners::NotQueried
+            | GitHubRunners::Listed(_)
+            | GitHubRunners::Failed(_)
+            | GitHubRunners::NoCredential,
+            _,
+        ) => {}
+    }
+    notes
+}
+
+/// The runners that are left, as far as anybody can tell.
+fn possibly_remaining(operation: &Operation, label: &str) -> String {
+    let names: Vec<&String> = operation.memory.registered.iter().collect();
+    if names.is_empty() {
+        format!("runners with the label {label}")
+    } else {
+        format!("the runners {} (label {label})", abbreviated_list(&names))
+    }
+}
+
+fn cancelled_jobs_note(operation: &Operation, observed: &Observed) -> Vec<String> {
+    let n = usize::try_from(operation.memory.n_jobs_cancelled).unwrap_or(usize::MAX);
+    if n == 0 {
+        return Vec::new();
+    }
+    // The list of now says nothing of the moment in which they were stopped, but it was read then as it is now.
+    let doubt = match &observed.github {
+        GitHubRunners::Listed(_) | GitHubRunners::NotQueried => String::new(),
+        GitHubRunners::Failed(_) | GitHubRunners::NoCredential => {
+            "; whether one was is not known, since GitHub could not be asked".to_owned()
+        }
+    };
+    vec![format!(
+        "{} with a job that may have been running, because DrainTimeout ({}) had passed{doubt}",
+        pluralize(n, "1 task was stopped", "tasks were stopped"),
+        HumanDuration(operation.wait_policy().drain_timeout)
+    )]
+}

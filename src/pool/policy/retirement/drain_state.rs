@@ -1,0 +1,222 @@
+//! Where each task stands on its way out.
+
+use crate::pool::model::evidence::{IdleRunner, LogWitness, StopReason};
+use crate::pool::model::log_memory::Known;
+use crate::pool::model::memory::REGISTRATION_GRACE;
+use crate::pool::model::observed::{GitHubRunners, Observed, Runner, Task, TaskPhase};
+use crate::pool::model::operation::Operation;
+use crate::pool::model::pool_metadata::PoolMetadata;
+use crate::pool::model::runner_log::{IdleLog, JobName, NoLog};
+use crate::pool::model::runner_matching::{RunnerLookup, runner_for_task};
+use crate::pool::model::time::DecisionTime;
+use crate::pool::model::time::Timestamp;
+use std::time::Duration;
+
+/// From a deletion to the second reading of the log. A job that was dispatched before the deletion is acknowledged within
+/// five seconds and acquired in one more; Docker hands its line on within another five, and the rest is slack.
+pub(in crate::pool) const SECOND_READING: Duration = Duration::from_secs(20);
+/// How long the container of a deleted runner may take to end by itself, where no log tells whether it works. An idle
+/// listener's poll takes a minute at the longest, then come the image's exit and ECS's report.
+pub(in crate::pool) const SELF_EXIT: Duration = Duration::from_secs(90);
+/// From a job's end in the log to the stop of its container: the listener has yet to report the end to GitHub.
+const COMPLETION_GRACE: Duration = Duration::from_secs(10);
+
+/// Where one task stands.
+pub(super) enum RunnerDrainState {
+    /// Ordered to stop, or its runner deleted moments ago.
+    Stopping,
+    /// Its container has not started.
+    Starting,
+    /// May be deleted at GitHub.
+    Idle(IdleRunner),
+    /// Idle by GitHub's word, and its log has to be read before it may be deleted.
+    LogDue,
+    /// The same of a log after the deletion, before the container may be stopped.
+    SecondLogDue,
+    /// Idle, and not yet for certain: for less than the window, or its log has nothing to tell yet; settled at this moment
+    /// if nothing changes.
+    AwaitingConfirmation(Timestamp),
+    /// No runner of its own is on GitHub's list; more is known at this moment if none comes.
+    Unregistered(Timestamp),
+    /// Has a job; the runner's name.
+    Busy(String),
+    /// GitHub calls it idle, and its log shows this job; the runner's name.
+    BusyByLog(String, JobName),
+    /// GitHub does not list its runner any more, and its log shows this job.
+    FinishingJob(JobName),
+    /// GitHub does not list its runner any more, its container goes on, and no log tells whether it works.
+    PresumedBusy(NoLog),
+    /// May be stopped.
+    Stoppable(StopReason),
+    /// Nothing tells.
+    Unknown,
+}
+
+impl RunnerDrainState {
+    /// When it is known to be idle or spent, if nothing changes until then.
+    pub(in crate::pool) const fn resolves_at(&self) -> Option<Timestamp> {
+        match self {
+            RunnerDrainState::AwaitingConfirmation(moment) | RunnerDrainState::Unregistered(moment) => Some(*moment),
+            RunnerDrainState::Stopping
+            | Self::Starting
+            | Self::Idle(_)
+            | RunnerDrainState::LogDue
+            | RunnerDrainState::SecondLogDue
+            | Self::Busy(_)
+            | Self::BusyByLog(..)
+            | RunnerDrainState::FinishingJob(_)
+            | RunnerDrainState::PresumedBusy(_)
+            | RunnerDrainState::Stoppable(_)
+            | RunnerDrainState::Unknown => None,
+        }
+    }
+
+    /// Whether its runner is gone already, so that it counts among those that leave. One that has none on GitHub's list
+    /// does so until more is known: were another sent away in its place, and its deletion only forgotten, one too few would
+    /// be left.
+    pub(in crate::pool) const fn is_draining(&self) -> bool {
+        match self {
+            RunnerDrainState::Stopping
+            | RunnerDrainState::SecondLogDue
+            | RunnerDrainState::Unregistered(_)
+            | RunnerDrainState::FinishingJob(_)
+            | RunnerDrainState::PresumedBusy(_)
+            | RunnerDrainState::Stoppable(StopReason::Deregistered(_)) => true,
+            Self::Starting
+            | Self::Idle(_)
+            | RunnerDrainState::LogDue
+            | RunnerDrainState::AwaitingConfirmation(_)
+            | Self::Busy(_)
+            | Self::BusyByLog(..)
+            | RunnerDrainState::Stoppable(StopReason::NeverRegistered | StopReason::DrainTimedOut)
+            | RunnerDrainState::Unknown => false,
+        }
+    }
+
+    /// By what a person finds it again.
+    pub(super) fn name(&self, task: &Task) -> String {
+        match self {
+            Self::Busy(name) => name.clone(),
+            Self::BusyByLog(name, job) => format!("{name}, {}", by_log(task, job)),
+            RunnerDrainState::FinishingJob(job) => format!("{}, {}", task.arn, by_log(task, job)),
+            RunnerDrainState::PresumedBusy(why) => format!("{}, presumed busy: {why}", task.arn),
+            Self::Idle(runner) => runner.name().to_owned(),
+            RunnerDrainState::Stopping
+            | Self::Starting
+            | RunnerDrainState::LogDue
+            | RunnerDrainState::SecondLogDue
+            | RunnerDrainState::AwaitingConfirmation(_)
+            | RunnerDrainState::Unregistered(_)
+            | RunnerDrainState::Stoppable(_)
+            | RunnerDrainState::Unknown => task.arn.clone(),
+        }
+    }
+}
+
+/// An end may be missing in a log.
+fn by_log(task: &Task, job: &JobName) -> String {
+    let task_id = task.arn.rsplit('/').next().unwrap_or(&task.arn);
+    format!("whose log shows the job {job}: if it is over, stop the ECS task {task_id}")
+}
+
+/// Where this task stands.
+pub(super) fn drain_state(
+    operation: &Operation,
+    metadata: &PoolMetadata,
+    observed: &Observed,
+    task: &Task,
+    at: DecisionTime,
+) -> RunnerDrainState {
+    let now = at.now;
+    if task.desired_stopped || task.phase == TaskPhase::Stopping {
+        return RunnerDrainState::Stopping;
+    }
+    if task.phase == TaskPhase::Starting {
+        return RunnerDrainState::Starting;
+    }
+    let GitHubRunners::Listed(runners) = &observed.github else { return RunnerDrainState::Unknown };
+    let behind = runner_for_task(&metadata.matcher, runners, &observed.tasks, task);
+    let log = operation.memory.logs.of(observed, &task.arn, at);
+    if let RunnerLookup::Found(runner) = behind {
+        let read_at = observed.github_read.map_or(now, |reading| reading.began_at);
+        return registered_state(operation, metadata, task, runner, log, read_at);
+    }
+    // What GitHub has let go is gone, whatever other name leads nowhere.
+    let names = task.short_container_id().into_iter().chain(metadata.matcher.fixed_names.iter().map(String::as_str));
+    let deregistered_at = names.filter_map(|name| operation.memory.deregistered_at.get(name)).max().copied();
+    match (deregistered_at, behind) {
+        (Some(since), _) => deregistered_state(since, log, now),
+        (None, RunnerLookup::NotListed) => unregistered_state(operation, task, log, now),
+        (None, RunnerLookup::Ambiguous | RunnerLookup::Found(_)) => RunnerDrainState::Unknown,
+    }
+}
+
+/// Where a task with a runner on GitHub's list stands, by a reading of this moment.
+fn registered_state(
+    operation: &Operation,
+    metadata: &PoolMetadata,
+    task: &Task,
+    runner: &Runner,
+    log: Known,
+    read_at: Timestamp,
+) -> RunnerDrainState {
+    if runner.is_busy {
+        return RunnerDrainState::Busy(runner.name.clone());
+    }
+    let window = operation.wait_policy().idle_confirmation;
+    let since = operation.memory.idle_since.get(&runner.id).copied();
+    let confirmed = |log: LogWitness| IdleRunner::confirmed(&metadata.matcher, runner, since, window, log, read_at);
+    let unconfirmed = || match operation.memory.logs.busy(&task.arn) {
+        Some(job) => RunnerDrainState::BusyByLog(runner.name.clone(), job.clone()),
+        None => RunnerDrainState::AwaitingConfirmation(since.unwrap_or(read_at) + window),
+    };
+    let is_watched = since.is_some_and(|since| read_at.since(since) >= window);
+    match log {
+        Known::Idle(idle) => confirmed(LogWitness::Agrees(idle)).map_or_else(unconfirmed, RunnerDrainState::Idle),
+        Known::Absent(why) => confirmed(LogWitness::Absent(why)).map_or_else(unconfirmed, RunnerDrainState::Idle),
+        Known::Due if is_watched => RunnerDrainState::LogDue,
+        Known::NotYet(again) if is_watched => RunnerDrainState::AwaitingConfirmation(again),
+        Known::Due | Known::NotYet(_) | Known::Busy(_) => unconfirmed(),
+    }
+}
+
+/// Where a task stands whose runner GitHub deleted for this request.
+fn deregistered_state(since: Timestamp, log: Known, now: Timestamp) -> RunnerDrainState {
+    let waited = now.since(since);
+    match log {
+        _ if waited < SECOND_READING => RunnerDrainState::Stopping,
+        Known::Absent(_) if waited < SELF_EXIT => RunnerDrainState::Stopping,
+        Known::Absent(why) => RunnerDrainState::PresumedBusy(why),
+        Known::Due => RunnerDrainState::SecondLogDue,
+        Known::NotYet(_) => RunnerDrainState::Stopping,
+        Known::Busy(job) => RunnerDrainState::FinishingJob(job),
+        Known::Idle(idle) if has_just_ended(idle, now) => RunnerDrainState::Stopping,
+        Known::Idle(idle) => RunnerDrainState::Stoppable(StopReason::Deregistered(idle)),
+    }
+}
+
+/// Where a task stands of whose runner nothing is known: it may never have had one, or an earlier invocation or request
+/// has deleted it.
+fn unregistered_state(operation: &Operation, task: &Task, log: Known, now: Timestamp) -> RunnerDrainState {
+    let since = operation.memory.unregistered_since.get(&task.arn).copied().unwrap_or(now);
+    if now.since(since) < REGISTRATION_GRACE {
+        return RunnerDrainState::Unregistered(since + REGISTRATION_GRACE);
+    }
+    match log {
+        Known::Absent(NoLog::NeverListened) => RunnerDrainState::Stoppable(StopReason::NeverRegistered),
+        Known::Absent(_) if operation.memory.never_protected.contains(&task.arn) => {
+            RunnerDrainState::Stoppable(StopReason::NeverRegistered)
+        }
+        Known::Absent(why) => RunnerDrainState::PresumedBusy(why),
+        Known::Due => RunnerDrainState::SecondLogDue,
+        Known::NotYet(again) => RunnerDrainState::Unregistered(again),
+        Known::Busy(job) => RunnerDrainState::FinishingJob(job),
+        Known::Idle(idle) if has_just_ended(idle, now) => RunnerDrainState::Unregistered(now + COMPLETION_GRACE),
+        Known::Idle(idle) => RunnerDrainState::Stoppable(StopReason::Deregistered(idle)),
+    }
+}
+
+/// Whether the listener may still be reporting the end of its job. A line from the future is of a clock that goes wrong.
+fn has_just_ended(idle: IdleLog, now: Timestamp) -> bool {
+    idle.since() <= now && now.since(idle.since()) < COMPLETION_GRACE
+}

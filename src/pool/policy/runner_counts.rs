@@ -1,0 +1,37 @@
+//! How many of the pool's runners are online.
+
+use crate::pool::model::observed::{GitHubRunners, Observed, Task};
+use crate::pool::model::operation::{ConvergeGoal, Operation};
+use crate::pool::model::runner_matching::{RunnerLookup, RunnerMatcher, runner_for_task};
+use crate::pool::policy::deployments::is_current;
+
+/// Runners of the wanted revision that are online; `None` when GitHub does not tell.
+#[must_use]
+pub fn n_online(operation: &Operation, goal: &ConvergeGoal, observed: &Observed) -> Option<u32> {
+    let service = observed.service.as_ref();
+    let current = observed.tasks.iter().filter(|task| service.is_some_and(|service| is_current(service, task)));
+    online_among(operation, goal, observed, current)
+}
+
+/// Runners that are online and not of the revision that the service works towards, or all that are while it works
+/// towards another one than wanted.
+#[must_use]
+pub fn n_previous_online(operation: &Operation, goal: &ConvergeGoal, observed: &Observed) -> u32 {
+    let service = observed.service.as_ref();
+    let is_under_way = operation.memory.online_awaited_since.is_some();
+    let old = observed.tasks.iter().filter(|task| !is_under_way || !service.is_some_and(|it| is_current(it, task)));
+    online_among(operation, goal, observed, old).unwrap_or(0)
+}
+
+/// How many of these tasks run a runner that is online; `None` when GitHub does not tell.
+pub(super) fn online_among<'observed>(
+    operation: &Operation,
+    goal: &ConvergeGoal,
+    observed: &Observed,
+    tasks: impl Iterator<Item = &'observed Task>,
+) -> Option<u32> {
+    let GitHubRunners::Listed(runners) = &observed.github else { return None };
+    let matcher = RunnerMatcher::of(&operation.id, &goal.spec);
+    let is_online = |task: &&Task| matches!(runner_for_task(&matcher, runners, &observed.tasks, task), RunnerLookup::Found(runner) if runner.is_online);
+    Some(u32::try_from(tasks.filter(|task| task.is_running()).filter(is_online).count()).unwrap_or(u32::MAX))
+}

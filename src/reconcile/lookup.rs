@@ -1,0 +1,81 @@
+//! Which pool a Delete means, when its physical id is none of ours, and which record a request works by.
+//!
+//! A Create that CloudFormation cancelled never got our answer, so its Delete carries an id that CloudFormation made
+//! up. The pool is still known by its stack and logical id, in the tags of its task definition and of its group.
+
+use std::collections::BTreeSet;
+
+use super::ports::{AutoScaling, Ecs, LockRecord, LockStore, RemoteResult, World};
+use crate::pool::model::identity::{PhysicalId, StackResource};
+use crate::pool::model::operation_lock::{
+    ObservedLock, OperationLock, is_for_other_pool, pool_lock_name, resource_lock_name,
+};
+
+/// The record that a request works by.
+pub struct FoundLock {
+    /// Its name in Parameter Store.
+    pub name: String,
+    /// Whether it is a Delete's own, since the resource's is about another pool.
+    pub is_own: bool,
+    /// What it says, if it is there.
+    pub lock: Option<ObservedLock>,
+}
+
+/// The pool that a Delete is about.
+pub struct DeletedPool<'operation> {
+    /// The pool that is taken down.
+    pub id: &'operation PhysicalId,
+    /// The pool that the stack holds meanwhile: this one, or another where this is nobody's any more.
+    pub current_pool: &'operation str,
+    /// Whether the Delete has worked by a record of its own, which it goes on with when the resource's is gone.
+    pub has_pool_lock: bool,
+}
+
+/// Looks for the record of this resource, or of the pool that is `deleted`.
+///
+/// # Errors
+/// The first call that was refused.
+pub async fn lock_of<W: World>(
+    world: &W,
+    stack_resource: &StackResource,
+    deleted: Option<DeletedPool<'_>>,
+) -> RemoteResult<FoundLock> {
+    let of_resource = resource_lock_name(stack_resource);
+    let observed =
+        |record: LockRecord| ObservedLock { lock: OperationLock::from_record(&record.text), version: record.version };
+    let lock = world.lock_store().read_lock(&of_resource).await?.map(observed);
+    let Some(deleted) = deleted.filter(|deleted| match &lock {
+        Some(observed) => is_for_other_pool(&observed.lock, deleted.current_pool),
+        None => true,
+    }) else {
+        return Ok(FoundLock { name: of_resource, is_own: false, lock });
+    };
+    let name = pool_lock_name(&of_resource, deleted.id.hash());
+    let own = world.lock_store().read_lock(&name).await?.map(observed);
+    // An earlier invocation of this Delete may have left its record, when the resource's has gone with another pool.
+    if lock.is_some() || own.is_some() || deleted.has_pool_lock {
+        return Ok(FoundLock { name, is_own: true, lock: own });
+    }
+    Ok(FoundLock { name: of_resource, is_own: false, lock: None })
+}
+
+/// Every pool of this resource that exists.
+///
+/// # Errors
+/// The first call that was refused.
+pub async fn pools_of<W: World>(world: &W, stack_resource: &StackResource) -> RemoteResult<BTreeSet<PhysicalId>> {
+    let stem = stack_resource.physical_id_prefix();
+    let mut pools = BTreeSet::new();
+    for id in
+        world.ecs().families_with_prefix(&stem).await?.into_iter().filter_map(|name| PhysicalId::try_from(name).ok())
+    {
+        // Two stacks may share the part of their names that an id keeps; only the tags tell them apart.
+        let revision = world.ecs().task_definition(&id).await?;
+        if revision.is_some_and(|revision| stack_resource.owns(&revision.tags)) {
+            pools.insert(id);
+        }
+    }
+    let groups = world.auto_scaling().groups_owned_by(stack_resource).await?;
+    pools.extend(groups.into_iter().filter_map(|name| PhysicalId::try_from(name).ok()));
+    Ok(pools)
+}
