@@ -28,9 +28,9 @@ use crate::cloudformation::envelope;
 use crate::cloudformation::request::{Decoded, Request, decode};
 use crate::cloudformation::response::NO_PHYSICAL_ID;
 use crate::metrics::{self, Tally};
-use crate::pool::model::continuation::ParsedContinuation;
+use crate::pool::model::continuation::{Continuation, ParsedContinuation};
 use crate::pool::model::decision::WaitReason;
-use crate::pool::model::operation::{CONTINUATIONS_MAX, Operation};
+use crate::pool::model::operation::CONTINUATIONS_MAX;
 use crate::pool::model::operation_lock::Superseded;
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::time::Timestamp;
@@ -91,7 +91,7 @@ enum Completion {
     /// Somebody else goes on, or has answered.
     Stop(Superseded),
     /// There is more to do than this invocation has time for.
-    Continue(Box<Operation>, WaitReason),
+    Continue(Box<Continuation>, WaitReason),
 }
 
 impl Completion {
@@ -149,7 +149,7 @@ async fn one<W: World>(
         return on_failure::respond_to_all(world, settings, &record, deadline).await;
     }
     match ParsedContinuation::read(event) {
-        Some(ParsedContinuation::Supported(operation)) => resume(world, settings, *operation, invocation).await,
+        Some(ParsedContinuation::Supported(continuation)) => resume(world, settings, *continuation, invocation).await,
         Some(ParsedContinuation::UnsupportedVersion { request, id }) => {
             let requester = Requester { request, physical_id: id, signed_at: UNKNOWN_SIGNING_TIME };
             let outcome = Outcome::failed(reasons::UNSUPPORTED_CONTINUATION);
@@ -186,7 +186,7 @@ async fn start<W: World>(
 ) -> Result<(), HandleError> {
     let requester = requester(&request);
     async {
-        tracing::info!(step = "begin", request_type = ?request.kind);
+        tracing::info!(step = "start", request_type = ?request.kind);
         with_guards(world, settings, &requester, invocation, work(world, settings, &request, invocation.deadline)).await
     }
     .instrument(span(&requester))
@@ -207,9 +207,10 @@ fn requester(request: &Request) -> Requester {
 async fn resume<W: World>(
     world: &W,
     settings: &Settings,
-    mut operation: Operation,
+    mut continuation: Continuation,
     invocation: &Invocation,
 ) -> Result<(), HandleError> {
+    let operation = &continuation.operation;
     let requester = Requester {
         request: operation.request.clone(),
         physical_id: operation.response_physical_id().to_owned(),
@@ -218,10 +219,10 @@ async fn resume<W: World>(
     let span = span(&requester);
     span.record("physical_id", operation.id.as_str());
     async {
-        tracing::info!(step = "go_on", continuation_count = operation.continuation_count);
+        tracing::info!(step = "resume", continuation_count = continuation.operation.continuation_count);
         let work = async {
-            let end = run_operation(world, settings, &mut operation, invocation.deadline).await;
-            done(operation, end, world.clock().now())
+            let result = run_operation(world, settings, &mut continuation, invocation.deadline).await;
+            completion(continuation, result, world.clock().now())
         };
         with_guards(world, settings, &requester, invocation, work).await
     }
@@ -229,17 +230,17 @@ async fn resume<W: World>(
     .await
 }
 
-fn done(operation: Operation, end: RunResult, now: Timestamp) -> Completion {
-    match end {
+fn completion(continuation: Continuation, result: RunResult, now: Timestamp) -> Completion {
+    match result {
         RunResult::Completed(outcome) => Completion::Respond {
-            physical_id: operation.response_physical_id().to_owned(),
+            physical_id: continuation.operation.response_physical_id().to_owned(),
             // A Delete that fails before it takes its turn still repeats what another delivery has written down.
-            is_recorded: operation.lock_version.is_some() || matches!(outcome, Outcome::Failed { .. }),
+            is_recorded: continuation.memory.lock_version.is_some() || matches!(outcome, Outcome::Failed { .. }),
             outcome,
-            tally: Tally::of(&operation, now),
+            tally: Tally::of(&continuation, now),
         },
         RunResult::Superseded(why) => Completion::Stop(why),
-        RunResult::OutOfTime { why } => Completion::Continue(Box::new(operation), why),
+        RunResult::OutOfTime { why } => Completion::Continue(Box::new(continuation), why),
     }
 }
 
@@ -272,8 +273,8 @@ async fn with_guards<W: World>(
         }
     };
     let done = match done {
-        Completion::Continue(operation, why) => {
-            let handing_on = AssertUnwindSafe(continue_later(world, *operation, &why, invocation)).catch_unwind();
+        Completion::Continue(continuation, why) => {
+            let handing_on = AssertUnwindSafe(continue_later(world, *continuation, &why, invocation)).catch_unwind();
             match handing_on.await.unwrap_or_else(|_panic| Ok(Some(internal_error(requester))))? {
                 None => return Ok(()),
                 Some(unable) => unable,
@@ -285,14 +286,14 @@ async fn with_guards<W: World>(
         Completion::Respond { physical_id, outcome, is_recorded, tally } => (physical_id, outcome, is_recorded, tally),
         // CloudFormation waits for the newer one alone. This one may have been answered before, and then otherwise.
         Completion::Stop(Superseded::ByNewerRequest) => {
-            tracing::info!(step = "yield", "a newer request for this resource took over, so this one ends");
+            tracing::info!(step = "superseded", "a newer request for this resource took over, so this one ends");
             return Ok(());
         }
         Completion::Stop(Superseded::AlreadyResponded(body)) => {
             return Ok(resend(world, requester, body, invocation.deadline).await?);
         }
         Completion::Stop(Superseded::ByOtherInvocation) | Completion::Continue(..) => {
-            tracing::info!(step = "yield", "another delivery of this request is at work, so this one ends");
+            tracing::info!(step = "superseded", "another delivery of this request is at work, so this one ends");
             return Ok(());
         }
     };
@@ -309,30 +310,31 @@ fn internal_error(requester: &Requester) -> Completion {
 /// Lets another invocation go on, or tells why that cannot be.
 async fn continue_later<W: World>(
     world: &W,
-    mut operation: Operation,
+    mut continuation: Continuation,
     why: &WaitReason,
     invocation: &Invocation,
 ) -> Result<Option<Completion>, HandleError> {
-    operation.continuation_count = operation.continuation_count.saturating_add(1);
-    let unable = |operation: &Operation, reason| {
-        Ok(Some(Completion::respond(operation.response_physical_id(), Outcome::failed(reason), true)))
-    };
+    let count = &mut continuation.operation.continuation_count;
+    *count = count.saturating_add(1);
+    let operation = &continuation.operation;
+    let unable =
+        |reason| Ok(Some(Completion::respond(operation.response_physical_id(), Outcome::failed(reason), true)));
     if operation.continuation_count > CONTINUATIONS_MAX {
-        return unable(&operation, reasons::too_many_continuations(&operation, why));
+        return unable(reasons::too_many_continuations(operation, why));
     }
     loop {
-        let Err(error) = world.self_invoker().invoke(&invocation.function, operation.to_event()).await else {
+        let Err(error) = world.self_invoker().invoke(&invocation.function, continuation.to_event()).await else {
             tracing::info!(
-                step = "hand_on",
+                step = "continue",
                 continuation_count = operation.continuation_count,
                 "still waiting for {why}"
             );
             return Ok(None);
         };
-        tracing::warn!(step = "hand_on", kind = error.kind().name(), remote_error = %chain(&error));
+        tracing::warn!(step = "continue", kind = error.kind().name(), error = %chain(&error));
         let again_at = world.clock().now() + SELF_INVOKE_RETRY_DELAY;
         if !error.kind().is_retryable() {
-            return unable(&operation, reasons::not_continued(&operation, why, &error.remote_error));
+            return unable(reasons::not_continued(operation, why, &error.remote_error));
         }
         if again_at < invocation.deadline - RESPONSE_MARGIN {
             world.clock().sleep_until(again_at).await;
@@ -340,7 +342,7 @@ async fn continue_later<W: World>(
             // Lambda delivers this invocation's own event again, and what is there is where it goes on.
             return Err(HandleError::ContinuationNotSent(error));
         } else {
-            return unable(&operation, reasons::not_continued(&operation, why, &error.remote_error));
+            return unable(reasons::not_continued(operation, why, &error.remote_error));
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::pool::model::operation::Operation;
+use crate::pool::model::continuation::Continuation;
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::request::RequestType;
 use crate::pool::model::time::Timestamp;
@@ -63,8 +63,8 @@ pub struct Tally {
 impl Tally {
     /// Of a request that is about to be answered.
     #[must_use]
-    pub fn of(operation: &Operation, now: Timestamp) -> Self {
-        let memory = &operation.memory;
+    pub fn of(continuation: &Continuation, now: Timestamp) -> Self {
+        let Continuation { operation, memory } = continuation;
         let n = |len: usize| u64::try_from(len).unwrap_or(u64::MAX);
         Self {
             took: now.since(operation.signed_at),

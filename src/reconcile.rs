@@ -10,6 +10,7 @@ pub mod overwrite;
 pub mod ports;
 pub mod run;
 pub mod runner_logs;
+pub mod session;
 
 use std::error::Error;
 use std::fmt::Write;
@@ -28,4 +29,9 @@ pub fn chain(error: &dyn Error) -> String {
         below = cause.source();
     }
     text
+}
+
+/// Logs a call that failed: its kind, and all that it said.
+pub(crate) fn log_error(error: &ports::RemoteCallError) {
+    tracing::warn!(step = "remote_error", kind = error.kind().name(), error = %chain(error));
 }

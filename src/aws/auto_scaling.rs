@@ -17,9 +17,9 @@ use super::ec2;
 use super::errors::done_if_missing;
 use super::launch_templates::LaunchTemplates;
 use super::retries::NotAfterUnclearOutcome;
+use crate::pool::model::auto_scaling::{Group, GroupConfig};
 use crate::pool::model::ec2::{Room, TemplateView};
 use crate::pool::model::identity::StackResource;
-use crate::pool::model::observed::{Group, GroupConfig};
 use crate::pool::model::spec::LaunchTemplateId;
 use crate::reconcile::ports::{AutoScaling, RemoteResult, Tags};
 

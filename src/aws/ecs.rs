@@ -23,11 +23,11 @@ use super::config::{AwsSettings, sdk_config};
 use super::convert;
 use super::errors::{done_if_missing, found};
 use super::retries::NotAfterUnclearOutcome;
-use crate::pool::model::identity::PhysicalId;
-use crate::pool::model::observed::{
+use crate::pool::model::ecs::{
     CapacityProvider, Cluster, ContainerInstance, Protection, ProviderConfig, Service, ServiceConfig, Task,
     TaskDefinition,
 };
+use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::remote_error::ErrorKind;
 use crate::pool::model::runner_log::LogPlace;
 use crate::pool::model::task_definition::TaskDefinitionContent;

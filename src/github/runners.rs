@@ -14,7 +14,7 @@ use super::answer::next_page;
 use super::client::{Ask, GitHubClient, LockPurpose, is_same_origin};
 use super::credentials::Place;
 use super::refusals;
-use crate::pool::model::observed::{Runner, RunnerGroup};
+use crate::pool::model::runner::{Runner, RunnerGroup};
 use crate::pool::model::spec::{GitHubTarget, Scope};
 use crate::reconcile::ports::{Clock, Credential, Deregistration, GitHub, RemoteResult};
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::testing::{JumpClock, Reply, Seen, Stub, acme, client, reply, rocket, token};
-use crate::pool::model::observed::RunnerGroup;
 use crate::pool::model::remote_error::ErrorKind;
+use crate::pool::model::runner::RunnerGroup;
 use crate::pool::model::spec::Scope;
 use crate::reconcile::ports::{Deregistration, GitHub as _};
 

@@ -39,7 +39,7 @@ pub(super) async fn absent<W: World>(
     let found = loop {
         match without_name(world, request, physical_id).await {
             Err(error) if error.kind().is_retryable() && tries < TRIES => {
-                tracing::warn!(step = "refused", kind = error.kind().name(), remote_error = %chain(&error));
+                tracing::warn!(step = "remote_error", kind = error.kind().name(), error = %chain(&error));
                 world.clock().sleep_until(world.clock().now() + pause).await;
                 (pause, tries) = (pause.saturating_mul(2), tries.saturating_add(1));
             }
@@ -159,7 +159,7 @@ async fn stack_deletion<W: World>(
         Ok(status) => Ok((status.and_then(|status| StackDeletion::of(&status)), None)),
         Err(error) if error.kind().is_retryable() => Err(error),
         Err(error) => {
-            tracing::warn!(step = "other_pools", kind = error.kind().name(), remote_error = %chain(&error));
+            tracing::warn!(step = "other_pools", kind = error.kind().name(), error = %chain(&error));
             Ok((None, Some(error.remote_error)))
         }
     }

@@ -5,7 +5,6 @@ use crate::cloudformation::request::{Request, RequestKind};
 use crate::cloudformation::response::NO_PHYSICAL_ID;
 use crate::pool::model::evidence::DeletionEvidence;
 use crate::pool::model::identity::PhysicalId;
-use crate::pool::model::memory::Memory;
 use crate::pool::model::operation::{ConvergeGoal, DeleteGoal, Goal, Operation, Preflight, PreviousPool, SpecChange};
 use crate::pool::model::request::RequestInfo;
 use crate::pool::model::request::RequestType;
@@ -77,8 +76,6 @@ fn operation(request: &Request, id: PhysicalId, goal: Goal, signed_at: Timestamp
         signed_at,
         respond_by: signed_at + patience,
         continuation_count: 0,
-        lock_version: None,
-        memory: Memory::default(),
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) async fn handle<W: World>(world: &W, event: &Value) -> Option<Value> 
         }
         // Half a survey would call the oldest runner younger than it is, so there is none.
         Err(error) => {
-            tracing::error!(step = "survey", kind = error.kind().name(), remote_error = %chain(&error));
+            tracing::error!(step = "inventory", kind = error.kind().name(), error = %chain(&error));
             json!({ "Survey": {}, "Obstacle": error.remote_error.to_string() })
         }
     })
@@ -49,7 +49,7 @@ async fn pools<W: World>(world: &W) -> RemoteResult<BTreeMap<PhysicalId, Survey>
         let tasks = world.ecs().tasks(&metadata.cluster, &id).await?;
         let found = Survey::of(&tasks, world.clock().now());
         tracing::info!(
-            step = "survey",
+            step = "inventory",
             physical_id = id.as_str(),
             tasks_running = found.n_running,
             oldest_runner_days = found.oldest_days,

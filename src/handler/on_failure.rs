@@ -85,11 +85,11 @@ pub(super) async fn respond_to_all<W: World>(
                 respond_failed(world, settings, record, &pending_request, deadline).instrument(span).await
             }
             Ok(None) => {
-                tracing::error!(step = "given_up", "what was given up is no request, so there is nothing to answer");
+                tracing::error!(step = "on_failure", "what was given up is no request, so there is nothing to answer");
                 Ok(())
             }
             Err(why) => {
-                tracing::error!(step = "given_up", "the request cannot be answered: {why}");
+                tracing::error!(step = "on_failure", "the request cannot be answered: {why}");
                 Err(HandleError::Unanswerable(why))
             }
         };
@@ -106,15 +106,15 @@ async fn respond_failed<W: World>(
     deadline: Timestamp,
 ) -> Result<(), HandleError> {
     let (requester, context) = (&pending_request.requester, &record.request_context);
-    tracing::error!(step = "given_up", condition = context.condition, tries = context.approximate_invoke_count);
+    tracing::error!(step = "on_failure", condition = context.condition, tries = context.approximate_invoke_count);
     if world.clock().now() >= pending_request.until {
-        tracing::warn!(step = "given_up", "CloudFormation no longer waits for this request");
+        tracing::warn!(step = "on_failure", "CloudFormation no longer waits for this request");
         return Ok(());
     }
     let lock = match AssertUnwindSafe(lock_of(world, requester)).catch_unwind().await {
         Ok(Ok((_, found))) => found.map(|found| found.lock).filter(|lock| lock.is_of(&requester.request)),
         Ok(Err(error)) => {
-            tracing::warn!(step = "given_up", kind = error.kind().name(), remote_error = %chain(&error));
+            tracing::warn!(step = "on_failure", kind = error.kind().name(), error = %chain(&error));
             None
         }
         Err(_panic) => None,
@@ -124,7 +124,7 @@ async fn respond_failed<W: World>(
             return Ok(resend(world, requester, body.to_owned(), deadline).await?);
         }
         if lock.is_later_invocation_than(pending_request.continuation_count) {
-            tracing::info!(step = "given_up", "a later invocation goes on with this request");
+            tracing::info!(step = "on_failure", "a later invocation goes on with this request");
             return Ok(());
         }
     }
@@ -140,15 +140,18 @@ async fn respond_failed<W: World>(
 /// Who waits for what was given up, if anybody; or why there is nowhere to answer.
 fn pending_request(payload: &Value, now: Timestamp) -> Result<Option<PendingRequest>, &'static str> {
     Ok(match ParsedContinuation::read(payload) {
-        Some(ParsedContinuation::Supported(operation)) => Some(PendingRequest {
-            continuation_count: operation.continuation_count,
-            until: operation.respond_by + RESERVE,
-            requester: Requester {
-                physical_id: operation.response_physical_id().to_owned(),
-                signed_at: operation.signed_at,
-                request: operation.request,
-            },
-        }),
+        Some(ParsedContinuation::Supported(continuation)) => {
+            let operation = continuation.operation;
+            Some(PendingRequest {
+                continuation_count: operation.continuation_count,
+                until: operation.respond_by + RESERVE,
+                requester: Requester {
+                    physical_id: operation.response_physical_id().to_owned(),
+                    signed_at: operation.signed_at,
+                    request: operation.request,
+                },
+            })
+        }
         Some(ParsedContinuation::UnsupportedVersion { request, id }) => Some(PendingRequest {
             continuation_count: u32::MAX,
             until: now + RESERVE,

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use super::deletion::{Siblings, absent, siblings};
 use super::goal::converge_operation;
-use super::{CALL_MARGIN, Completion, RESPONSE_MARGIN, done};
+use super::{CALL_MARGIN, Completion, RESPONSE_MARGIN, completion};
 use crate::cloudformation::properties;
 use crate::cloudformation::request::{Request, RequestKind};
 use crate::cloudformation::response::NO_PHYSICAL_ID;
+use crate::pool::model::continuation::Continuation;
 use crate::pool::model::decision::{ObserveScope, WaitReason};
 use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::operation::{Goal, Operation};
@@ -17,9 +18,10 @@ use crate::pool::policy::orphaned_pools;
 use crate::pool::policy::outcome::attributes;
 use crate::pool::policy::reasons;
 use crate::reconcile::chain;
-use crate::reconcile::observe::{Session, observe};
+use crate::reconcile::observe::observe;
 use crate::reconcile::ports::{Clock, World};
 use crate::reconcile::run::{RunResult, reconcile_until};
+use crate::reconcile::session::Session;
 use crate::settings::Settings;
 
 /// The id of the pool that a request is about, as far as the request alone tells.
@@ -43,7 +45,7 @@ pub(super) async fn work<W: World>(
     let now = world.clock().now();
     let signed_at = request.signed_at.unwrap_or(now).min(now);
     let requested_id = || request.physical_id().unwrap_or(NO_PHYSICAL_ID).to_owned();
-    let mut operation = match &request.kind {
+    let operation = match &request.kind {
         RequestKind::Create | RequestKind::Update { .. } => {
             match properties::decode(&request.properties, request.service_timeout) {
                 Ok(spec) => converge_operation(request, spec, signed_at),
@@ -60,34 +62,38 @@ pub(super) async fn work<W: World>(
     };
     tracing::Span::current().record("physical_id", operation.id.as_str());
     if is_noop_update(request) {
-        let outcome = read_attributes(world, &operation).await;
-        return Completion::respond(operation.response_physical_id(), outcome, false);
+        let requested_id = operation.response_physical_id().to_owned();
+        return Completion::respond(requested_id, read_attributes(world, Continuation::new(operation)).await, false);
     }
-    let end = run_operation(world, settings, &mut operation, deadline).await;
-    done(operation, end, world.clock().now())
+    let mut continuation = Continuation::new(operation);
+    let result = run_operation(world, settings, &mut continuation, deadline).await;
+    completion(continuation, result, world.clock().now())
 }
 
 pub(super) async fn run_operation<W: World>(
     world: &W,
     settings: &Settings,
-    operation: &mut Operation,
+    continuation: &mut Continuation,
     deadline: Timestamp,
 ) -> RunResult {
     let reserve = RESPONSE_MARGIN + CALL_MARGIN;
     let budget = settings.invocation_budget.map(|budget| world.clock().now() + budget);
     let until = budget.unwrap_or(deadline - reserve).min(deadline - reserve);
     loop {
-        match reconcile_until(world, operation, settings.poll_interval, until).await {
+        match reconcile_until(world, continuation, settings.poll_interval, until).await {
             RunResult::Completed(outcome) => {
-                let next = match others(world, operation, &outcome, settings.poll_interval, until).await {
+                let next = match others(world, &continuation.operation, &outcome, settings.poll_interval, until).await {
                     Ok(Siblings::Next(next)) => *next,
                     Ok(Siblings::Done(note)) => {
-                        return RunResult::Completed(orphaned_pools::combined_outcome(operation, noted(outcome, note)));
+                        return RunResult::Completed(orphaned_pools::combined_outcome(
+                            &continuation.operation,
+                            noted(outcome, note),
+                        ));
                     }
                     Err(why) => return RunResult::OutOfTime { why },
                 };
-                tracing::info!(step = "abandoned", pool = %next.id, "taking down another pool of this resource");
-                *operation = next;
+                tracing::info!(step = "orphaned_pool", pool = %next.id, "taking down another pool of this resource");
+                *continuation = continuation.followed_by(next);
             }
             end @ (RunResult::Superseded(_) | RunResult::OutOfTime { .. }) => return end,
         }
@@ -107,7 +113,7 @@ async fn others<W: World>(
             Ok(siblings) => return Ok(siblings),
             Err(error) => error,
         };
-        tracing::warn!(step = "refused", kind = error.kind().name(), remote_error = %chain(&error));
+        tracing::warn!(step = "remote_error", kind = error.kind().name(), error = %chain(&error));
         let again_at = world.clock().now() + poll;
         if !error.kind().is_retryable() || again_at >= operation.respond_by {
             return Ok(Siblings::Done(Some(reasons::other_pools_unknown(&error.remote_error))));
@@ -141,10 +147,11 @@ fn is_noop_update(request: &Request) -> bool {
 }
 
 /// One look for what `Fn::GetAtt` has to give; nothing is waited for and nothing changed.
-async fn read_attributes<W: World>(world: &W, operation: &Operation) -> Outcome {
+async fn read_attributes<W: World>(world: &W, continuation: Continuation) -> Outcome {
+    let operation = &continuation.operation;
     let Goal::Converge(goal) = &operation.goal else { return Outcome::failed("A Delete has no attributes.") };
     let mut session = Session::default();
-    match observe(world, operation, &mut session, ObserveScope::Full).await {
+    match observe(world, &continuation, &mut session, ObserveScope::Full).await {
         Ok(()) => Outcome::Succeeded { attributes: attributes(operation, goal, &session.observed), notes: Vec::new() },
         Err(error) => Outcome::failed(reasons::remote_error(operation, &error.remote_error)),
     }

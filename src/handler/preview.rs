@@ -21,16 +21,19 @@ use self::unresolved::Unresolved;
 use super::goal;
 use crate::cloudformation::properties;
 use crate::cloudformation::request::{Decoded, Request, decode};
+use crate::pool::model::continuation::Continuation;
 use crate::pool::model::decision::ObserveScope;
 use crate::pool::model::evidence::DeletionEvidence;
 use crate::pool::model::identity::StackResource;
+use crate::pool::model::memory::Memory;
 use crate::pool::model::observed::PreflightResult;
 use crate::pool::model::operation::{ConvergeGoal, Goal, Operation, Preflight};
 use crate::pool::policy::preview::{Action, PoolState, Preview, RunnerActivity, deletion, preview};
 use crate::pool::policy::{reasons, warnings};
 use crate::reconcile::lookup::pools_of;
-use crate::reconcile::observe::{Session, observe};
+use crate::reconcile::observe::observe;
 use crate::reconcile::ports::{Clock, GitHub, RemoteResult, World};
+use crate::reconcile::session::Session;
 
 /// Stands for the stack of a resource that does not exist yet. No stack has it.
 const PLACEHOLDER_STACK_ID: &str = "arn:aws:cloudformation:::stack/STACK/00000000-0000-0000-0000-000000000000";
@@ -120,7 +123,7 @@ pub(super) async fn handle<W: World>(world: &W, event: &Value) -> Option<Value> 
         obstacles,
         ..PreviewResponse::default()
     });
-    tracing::info!(step = "plan", action = told.action, n_changes = told.changes.len());
+    tracing::info!(step = "preview", action = told.action, n_changes = told.changes.len());
     Some(json!({ "Plan": told }))
 }
 
@@ -138,12 +141,13 @@ async fn presence<W: World>(world: &W, asked: &PreviewRequest) -> Result<Preview
         }
     }
     let Goal::Converge(mut goal) = operation.goal.clone() else { return Err(Vec::new()) };
-    let looked = scope(world, asked, &operation, &goal, &request.stack_resource).await;
+    let looked = observe_all(world, asked, &operation, &goal, &request.stack_resource).await;
     let (mut session, others) = looked.map_err(|error| vec![reasons::remote_error(&operation, &error.remote_error)])?;
+    let memory = Memory::default();
     asked.open.assume(&mut goal, &mut session.observed);
-    let found = preview(&operation, &goal, &session.observed, &others);
+    let found = preview(&operation, &memory, &goal, &session.observed, &others);
     let mut notes = asked.open.notes();
-    notes.extend(warnings::collect(&operation, &session.observed));
+    notes.extend(warnings::collect(&operation, &memory, &session.observed));
     if matches!(found.action, Action::Create | Action::Replacement) && goal.spec.credentials.github_credential.is_some()
     {
         notes.push(REGISTRATION_NOT_TESTED.to_owned());
@@ -172,7 +176,7 @@ async fn preview_deletion<W: World>(world: &W, asked: &PreviewRequest) -> Result
     Ok(PreviewResponse { pool, notes: note.into_iter().collect(), ..told(found) })
 }
 
-async fn scope<W: World>(
+async fn observe_all<W: World>(
     world: &W,
     asked: &PreviewRequest,
     operation: &Operation,
@@ -180,7 +184,7 @@ async fn scope<W: World>(
     stack_resource: &StackResource,
 ) -> RemoteResult<(Session, Vec<PoolState>)> {
     let mut session = Session::default();
-    observe(world, operation, &mut session, ObserveScope::Full).await?;
+    observe(world, &Continuation::new(operation.clone()), &mut session, ObserveScope::Full).await?;
     if let (Some(group), Some(credential)) = (&goal.spec.runner.group, session.credential())
         && !asked.open.hides_github()
         && let Ok(found) = world.github().runner_group(&goal.spec.github, credential, group).await
@@ -209,7 +213,7 @@ async fn other<W: World>(
     let Some(evidence) = DeletionEvidence::named(&request.stack_resource, id) else { return Ok(None) };
     let operation = goal::delete_operation(&request, evidence, world.clock().now());
     let mut session = Session::default();
-    observe(world, &operation, &mut session, ObserveScope::Full).await?;
+    observe(world, &Continuation::new(operation.clone()), &mut session, ObserveScope::Full).await?;
     Ok(Some((operation, session.observed)))
 }
 

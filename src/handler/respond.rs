@@ -75,7 +75,10 @@ pub(super) async fn respond<W: World>(
         }
         ResponseToSend::Repeat(body) => resend(world, requester, body, deadline).await,
         ResponseToSend::None => {
-            tracing::info!(step = "yield", "a newer request for this resource took over, so this one is not answered");
+            tracing::info!(
+                step = "superseded",
+                "a newer request for this resource took over, so this one is not answered"
+            );
             Ok(())
         }
     }
@@ -88,7 +91,7 @@ pub(super) async fn resend<W: World>(
     body: String,
     deadline: Timestamp,
 ) -> Result<(), DeliveryError> {
-    tracing::info!(step = "answer", "this request was answered before, so that answer is repeated");
+    tracing::info!(step = "respond", "this request was answered before, so that answer is repeated");
     let delivered = deliver(world, requester, body.into_bytes(), deadline).await;
     note_delivery(world, requester, delivered.is_ok()).await;
     delivered
@@ -113,7 +116,7 @@ async fn note_delivery<W: World>(world: &W, requester: &Requester, is_delivered:
     let time_is_up = world.clock().sleep_until(world.clock().now() + DELIVERY_NOTE_MAX);
     match select(std::pin::pin!(AssertUnwindSafe(noted).catch_unwind()), std::pin::pin!(time_is_up)).await {
         Either::Left((Ok(Ok(())), _)) => {}
-        Either::Left(..) | Either::Right(..) => tracing::warn!(step = "note_delivery", is_delivered),
+        Either::Left(..) | Either::Right(..) => tracing::warn!(step = "record_delivery", is_delivered),
     }
 }
 
@@ -126,7 +129,7 @@ async fn deliver<W: World>(
     let delivered =
         world.response_sender().deliver(&requester.request.response_url, body, deadline - DEADLINE_MARGIN).await;
     if let Err(error) = &delivered {
-        tracing::error!(step = "answer", "{error}");
+        tracing::error!(step = "respond", "{error}");
     }
     delivered
 }
@@ -154,9 +157,9 @@ async fn response_to_send<W: World>(
         Either::Left((Ok(Ok(response_to_send)), _)) => return response_to_send,
         Either::Left((Err(_panic), _)) => {}
         Either::Left((Ok(Err(error)), _)) => {
-            tracing::warn!(step = "record_answer", kind = error.kind().name(), remote_error = %chain(&error));
+            tracing::warn!(step = "record_response", kind = error.kind().name(), error = %chain(&error));
         }
-        Either::Right(((), _)) => tracing::warn!(step = "record_answer", "Parameter Store does not answer"),
+        Either::Right(((), _)) => tracing::warn!(step = "record_response", "Parameter Store does not answer"),
     }
     ResponseToSend::Send(body)
 }
@@ -217,9 +220,9 @@ pub(super) fn log_response(outcome: &Outcome, took: Duration) {
     let seconds = took.as_secs_f64();
     match outcome {
         Outcome::Succeeded { notes, .. } => {
-            tracing::info!(step = "answer", status = "SUCCESS", seconds, notes = ?notes);
+            tracing::info!(step = "respond", status = "SUCCESS", seconds, notes = ?notes);
         }
-        Outcome::Failed { reason } => tracing::error!(step = "answer", status = "FAILED", seconds, reason),
+        Outcome::Failed { reason } => tracing::error!(step = "respond", status = "FAILED", seconds, reason),
     }
 }
 

@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 
 use super::{HandleError, Invocation, RESPONSE_MARGIN, handle};
 use crate::pool::model::continuation::ParsedContinuation;
-use crate::pool::model::operation::Operation;
 use crate::pool::model::remote_error::ErrorKind;
 use crate::reconcile::ports::Clock as _;
 
@@ -79,10 +78,12 @@ async fn a_continuation_says_the_same_after_its_journey() {
     let world = StubWorld::new(Manner::Refuses(ErrorKind::Unavailable));
     handle(&world, &settings(), &event("Create"), &invocation()).await.unwrap();
     let event = world.handed_on.borrow_mut().pop().unwrap();
-    let Some(ParsedContinuation::Supported(operation)) = ParsedContinuation::read(&event) else { panic!("unreadable") };
-    let again: Value = serde_json::from_slice(&Operation::to_event(&operation)).unwrap();
+    let Some(ParsedContinuation::Supported(continuation)) = ParsedContinuation::read(&event) else {
+        panic!("unreadable")
+    };
+    let again: Value = serde_json::from_slice(&continuation.to_event()).unwrap();
     assert_eq!(again, event);
-    assert!(!format!("{operation:?}").contains("planted"));
+    assert!(!format!("{continuation:?}").contains("planted"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -197,11 +198,4 @@ async fn what_will_never_be_handed_on_is_told() {
     let world = StubWorld { takes_events, ..StubWorld::new(Manner::Refuses(ErrorKind::Unavailable)) };
     let answer = run(&world, &event("Create")).await;
     assert!(answer["Reason"].as_str().unwrap().contains("Let its role invoke it"), "{answer}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_continuation_of_the_first_format_is_still_read() {
-    let stored: Value = serde_json::from_str(include_str!("testdata/continuation-1.json")).unwrap();
-    let answer = run(&StubWorld::new(Manner::IsEmpty), &stored).await;
-    assert_eq!((&answer["Status"], &answer["RequestId"]), (&json!("SUCCESS"), &json!("request-1")));
 }

@@ -2,9 +2,12 @@
 //!
 //! Values only. Each file names only files above it in this list.
 
+pub mod attribute;
+pub mod auto_scaling;
 pub mod continuation;
 pub mod decision;
 pub mod ec2;
+pub mod ecs;
 pub mod evidence;
 pub mod github_access;
 pub mod identity;
@@ -17,6 +20,7 @@ pub mod outcome;
 pub mod pool_metadata;
 pub mod remote_error;
 pub mod request;
+pub mod runner;
 pub mod runner_log;
 pub mod runner_matching;
 pub mod secret;

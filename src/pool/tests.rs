@@ -1,10 +1,11 @@
-//! The heart's tests: decisions over observations, as values.
+//! Decisions over observations, tested as values.
 
 mod abandonment;
 mod capacity;
 mod causes;
 mod convergence;
 mod deletion;
+mod goldens;
 mod identity;
 mod laws;
 mod preview;

@@ -1,16 +1,18 @@
 //! Effects: one call per step, and nothing decided here.
 
-
 use futures_util::future::join_all;
 
-use super::observe::Session;
 use super::overwrite::{Overwritten, overwrite};
-use super::ports::{AutoScaling, Credential, Deregistration, Ecs, GitHub, LockStore, RemoteResult, World};
+use super::ports::{
+    AutoScaling, Credential, Deregistration, Ecs, GitHub, LockStore, RemoteCallError, RemoteResult, World,
+};
+use super::session::Session;
+use crate::pool::model::continuation::Continuation;
 use crate::pool::model::evidence::{OwnedTask, StopReason};
 use crate::pool::model::memory::StepResult;
-use crate::pool::model::operation::Operation;
+use crate::pool::model::operation_lock::ObservedLock;
 use crate::pool::model::pool_metadata::PoolMetadata;
-use crate::pool::model::remote_error::ErrorKind;
+use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
 use crate::pool::model::step::{Step, Steps, TaggedResource};
 use crate::pool::policy::locking::{all_lock_names, is_superseded_by, lock_name};
 
@@ -22,7 +24,7 @@ const CONCURRENT_DELETIONS_MAX: usize = 8;
 /// Takes the steps in order and tells what came of each. The first refusal ends it: later steps rest on earlier ones.
 pub async fn apply<W: World>(
     world: &W,
-    operation: &Operation,
+    continuation: &Continuation,
     session: &Session,
     steps: Steps,
 ) -> (Vec<StepResult>, RemoteResult<()>) {
@@ -38,7 +40,7 @@ pub async fn apply<W: World>(
             batch.push(next);
         }
         let subjects: Vec<Vec<String>> = batch.iter().map(tasks_of).collect();
-        let outcomes = join_all(batch.into_iter().map(|step| apply_step(world, operation, session, step))).await;
+        let outcomes = join_all(batch.into_iter().map(|step| apply_step(world, continuation, session, step))).await;
         for (outcome, tasks) in outcomes.into_iter().zip(subjects) {
             match outcome {
                 Ok(result) => applied.push(result),
@@ -69,101 +71,31 @@ const fn is_deletion_at_github(step: &Step) -> bool {
     matches!(step, Step::DeregisterRunner(_) | Step::RemoveOrphanedRunner(_))
 }
 
+/// One call of a step.
+#[expect(clippy::too_many_lines, reason = "one match, one arm for each step")]
 async fn apply_step<W: World>(
     world: &W,
-    operation: &Operation,
+    continuation: &Continuation,
     session: &Session,
     step: Step,
 ) -> RemoteResult<StepResult> {
-    log(&step);
-    let Some(metadata) = operation.metadata(&session.observed) else {
-        return take_unplaced(world, operation, session, step).await;
-    };
-    let (ecs, cluster, id) = (world.ecs(), metadata.cluster.as_str(), &operation.id);
-    match step {
-        Step::AttachCapacityProvider => ecs.attach_provider(cluster, id.as_str()).await?,
-        Step::DetachCapacityProvider => ecs.detach_provider(cluster, id.as_str()).await?,
-        Step::CreateService { config, tags } => {
-            let token = client_token(&operation.request.request_id, id.hash(), operation.memory.n_services_created);
-            ecs.create_service(cluster, id, &config, &tags, &token).await?;
-            return Ok(StepResult::ServiceCreated);
-        }
-        Step::UpdateService(config) => ecs.update_service(cluster, id, &config).await?,
-        Step::ProtectTasks(tasks) => {
-            let requested = arns(&tasks);
-            let failures = ecs.protect(cluster, &requested).await?;
-            return Ok(StepResult::Protected { requested, failures });
-        }
-        Step::UnprotectTasks(tasks) => {
-            let tasks = arns(&tasks);
-            ecs.unprotect(cluster, &tasks).await?;
-            return Ok(StepResult::Unprotected { tasks });
-        }
-        Step::DeregisterRunner(runner) => {
-            return deregister(world, session, &metadata, runner.id(), runner.name()).await;
-        }
-        Step::RemoveOrphanedRunner(orphan) => {
-            let result = deregister(world, session, &metadata, orphan.id(), orphan.name()).await?;
-            return Ok(if matches!(result, StepResult::Deregistered { .. }) {
-                StepResult::OrphanRemoved
-            } else {
-                result
-            });
-        }
-        Step::StopTask(task) => {
-            ecs.stop_task(cluster, task.arn(), stop_reason(task.why())).await?;
-            return Ok(if task.why() == StopReason::DrainTimedOut {
-                StepResult::JobCancelled
-            } else {
-                StepResult::Done
-            });
-        }
-        Step::DrainInstance(instance) => {
-            ecs.drain_instance(cluster, instance.arn()).await?;
-            return Ok(StepResult::DrainRequested { instance: instance.arn().to_owned() });
-        }
-        Step::ScaleServiceToZero => ecs.scale_service_to_zero(cluster, id).await?,
-        Step::DeleteService => ecs.delete_service(cluster, id).await?,
-        Step::DeregisterInstance(instance) => ecs.deregister_instance(cluster, &instance).await?,
-        placeless @ (Step::AcquireLock(_)
-        | Step::ReleaseLock
-        | Step::CreateGroup { .. }
-        | Step::UpdateGroup(_)
-        | Step::CreateCapacityProvider { .. }
-        | Step::UpdateCapacityProvider(_)
-        | Step::RegisterTaskDefinition { .. }
-        | Step::UpdateTags { .. }
-        | Step::DeleteTaskDefinitions
-        | Step::DeleteCapacityProvider
-        | Step::DeleteDrainingHook
-        | Step::ScaleGroupToZero
-        | Step::UnprotectInstances(_)
-        | Step::DeleteGroup) => return take_unplaced(world, operation, session, placeless).await,
-    }
-    Ok(StepResult::Done)
-}
-
-/// The steps that need no cluster; a step that does, without one known, has nothing to act on.
-async fn take_unplaced<W: World>(
-    world: &W,
-    operation: &Operation,
-    session: &Session,
-    step: Step,
-) -> RemoteResult<StepResult> {
+    tracing::info!(step = step.name(), detail = ?step.details(), "apply");
+    let (operation, memory, observed) = (&continuation.operation, &continuation.memory, &session.observed);
     let (ecs, groups, id) = (world.ecs(), world.auto_scaling(), &operation.id);
-    let name = id.as_str();
+    let (operation_name, name) = (step.name(), id.as_str());
+    let metadata = || observed.metadata.as_ref().ok_or_else(|| unknown_cluster(operation_name));
+    let cluster = || metadata().map(|metadata| metadata.cluster.as_str());
     match step {
         Step::AcquireLock(lock) => {
-            let (name, found) = (lock_name(operation, &session.observed), session.observed.lock.as_ref());
-            return Ok(
-                match overwrite(world, &name, found, &lock, |earlier| is_superseded_by(operation, earlier)).await? {
-                    Overwritten::Stored(version) => StepResult::LockAcquired { version },
-                    Overwritten::Restored(_) => StepResult::LockLost,
-                },
-            );
+            let is_newer = |found: &ObservedLock| is_superseded_by(operation, memory, found);
+            let (name, found) = (lock_name(operation, observed), observed.lock.as_ref());
+            return Ok(match overwrite(world, &name, found, &lock, is_newer).await? {
+                Overwritten::Stored(version) => StepResult::LockAcquired { version },
+                Overwritten::Restored(_) => StepResult::LockLost,
+            });
         }
         Step::ReleaseLock => {
-            for name in all_lock_names(operation, &session.observed) {
+            for name in all_lock_names(operation, observed) {
                 world.lock_store().delete_lock(&name).await?;
             }
             return Ok(StepResult::LockReleased);
@@ -180,38 +112,78 @@ async fn take_unplaced<W: World>(
             ecs.update_capacity_provider(name, &config).await?;
             return Ok(StepResult::ProviderUpdated);
         }
+        Step::AttachCapacityProvider => ecs.attach_provider(cluster()?, name).await?,
         Step::RegisterTaskDefinition { content, tags } => {
             let arn = ecs.register_task_definition(id, &content, &tags).await?;
-            tracing::info!(step = "register_task_definition", task_definition = arn);
+            tracing::info!(step = operation_name, task_definition = arn);
         }
+        Step::CreateService { config, tags } => {
+            let token = client_token(&operation.request.request_id, id.hash(), memory.n_services_created);
+            ecs.create_service(cluster()?, id, &config, &tags, &token).await?;
+            return Ok(StepResult::ServiceCreated);
+        }
+        Step::UpdateService(config) => ecs.update_service(cluster()?, id, &config).await?,
         Step::UpdateTags { resource: TaggedResource::Group, set, remove } => {
-            groups.tag_group(name, &set, &remove).await?
+            groups.tag_group(name, &set, &remove).await?;
         }
         Step::UpdateTags { resource: TaggedResource::Ecs(arn), set, remove } => ecs.tag(&arn, &set, &remove).await?,
+        Step::ProtectTasks(tasks) => {
+            let requested = arns(&tasks);
+            let failures = ecs.protect(cluster()?, &requested).await?;
+            return Ok(StepResult::Protected { requested, failures });
+        }
+        Step::UnprotectTasks(tasks) => {
+            let tasks = arns(&tasks);
+            ecs.unprotect(cluster()?, &tasks).await?;
+            return Ok(StepResult::Unprotected { tasks });
+        }
+        Step::DeregisterRunner(runner) => {
+            return deregister(world, session, metadata()?, runner.id(), runner.name()).await;
+        }
+        Step::RemoveOrphanedRunner(orphan) => {
+            let result = deregister(world, session, metadata()?, orphan.id(), orphan.name()).await?;
+            let is_gone = matches!(result, StepResult::Deregistered { .. });
+            return Ok(if is_gone { StepResult::OrphanRemoved } else { result });
+        }
+        Step::StopTask(task) => {
+            ecs.stop_task(cluster()?, task.arn(), stop_reason(task.why())).await?;
+            if task.why() == StopReason::DrainTimedOut {
+                return Ok(StepResult::JobCancelled);
+            }
+        }
+        Step::DrainInstance(instance) => {
+            ecs.drain_instance(cluster()?, instance.arn()).await?;
+            return Ok(StepResult::DrainRequested { instance: instance.arn().to_owned() });
+        }
+        Step::ScaleServiceToZero => ecs.scale_service_to_zero(cluster()?, id).await?,
+        Step::DeleteService => ecs.delete_service(cluster()?, id).await?,
         Step::DeleteTaskDefinitions => {
             let revisions = ecs.task_definitions(id).await?;
             ecs.delete_task_definitions(&revisions).await?;
         }
+        Step::DetachCapacityProvider => ecs.detach_provider(cluster()?, name).await?,
         Step::DeleteCapacityProvider => ecs.delete_capacity_provider(name).await?,
         Step::DeleteDrainingHook => groups.delete_draining_hook(name).await?,
         Step::ScaleGroupToZero => groups.scale_group_to_zero(name).await?,
         Step::UnprotectInstances(instances) => groups.unprotect_instances(name, &instances).await?,
+        Step::DeregisterInstance(instance) => ecs.deregister_instance(cluster()?, &instance).await?,
         Step::DeleteGroup => groups.delete_group(name).await?,
-        Step::AttachCapacityProvider
-        | Step::DetachCapacityProvider
-        | Step::CreateService { .. }
-        | Step::UpdateService(_)
-        | Step::ProtectTasks(_)
-        | Step::UnprotectTasks(_)
-        | Step::DeregisterRunner(_)
-        | Step::RemoveOrphanedRunner(_)
-        | Step::StopTask(_)
-        | Step::DrainInstance(_)
-        | Step::ScaleServiceToZero
-        | Step::DeleteService
-        | Step::DeregisterInstance(_) => {}
     }
     Ok(StepResult::Done)
+}
+
+/// Policy takes no such step without the pool's metadata, so this is a defect; it is an error and no silence.
+fn unknown_cluster(operation: &str) -> RemoteCallError {
+    RemoteCallError {
+        remote_error: RemoteError {
+            remote: RemoteService::Ecs,
+            kind: ErrorKind::Invalid,
+            operation: operation.to_owned(),
+            code: None,
+            message: "the pool's cluster is not known".to_owned(),
+        },
+        source: None,
+    }
 }
 
 async fn deregister<W: World>(
@@ -251,10 +223,6 @@ const fn stop_reason(why: StopReason) -> &'static str {
         StopReason::NeverRegistered => "github-runner-pool: the container never registered a runner",
         StopReason::DrainTimedOut => "github-runner-pool: DrainTimeout has passed",
     }
-}
-
-fn log(step: &Step) {
-    tracing::info!(step = step.name(), detail = ?step.details(), "apply");
 }
 
 #[cfg(test)]

@@ -1,50 +1,25 @@
 //! One look at the world, as wide as the decision asked for.
 
-mod newer;
+mod github;
+mod newer_github_access;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{join, try_join};
 
+use super::log_error;
 use super::lookup::{DeletedPool, lock_of};
-use super::ports::{AutoScaling, Clock, Credential, Ecs, GitHub, RemoteResult, SecretStore, World};
-use super::runner_logs::{LogPlaces, read_logs};
+use super::ports::{AutoScaling, Ecs, RemoteResult, World};
+use super::runner_logs::read_logs;
+use super::session::Session;
+use crate::pool::model::continuation::Continuation;
 use crate::pool::model::decision::ObserveScope;
 use crate::pool::model::ec2::instance_types;
+use crate::pool::model::ecs::{Protection, ServiceState, Task};
 use crate::pool::model::identity::{PhysicalId, TAG_CONTENT};
-use crate::pool::model::observed::{GitHubRunners, Observed, PreflightResult, Protection, Reading, ServiceState, Task};
-use crate::pool::model::operation::{Goal, Operation, Preflight, SpecChange};
+use crate::pool::model::operation::{Goal, Operation, SpecChange};
 use crate::pool::model::pool_metadata::PoolMetadata;
-use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
-use crate::pool::model::spec::{Capacity, GitHubCredential, OwnCapacity};
-
-/// What an invocation knows beside its continuation: the last look, and the credential that it read.
-#[derive(Debug, Default)]
-pub struct Session {
-    /// The last look; a narrower one brings part of it up to date.
-    pub observed: Observed,
-    credential: Option<Credential>,
-    /// Whether the last look at the tasks went well, so that the next one may rest on it.
-    has_listed_tasks: bool,
-    ec2_checked: bool,
-    capacity_checked: bool,
-    /// Whether the other pools of the resource were asked for how they reach GitHub.
-    other_pools_checked: bool,
-    log_places: LogPlaces,
-}
-
-impl Session {
-    /// Forgets the credential, so that the next look reads it anew: GitHub no longer accepts it.
-    fn forget_credential(&mut self) {
-        self.credential = None;
-    }
-
-    /// The credential, for a call outside a look.
-    #[must_use]
-    pub const fn credential(&self) -> Option<&Credential> {
-        self.credential.as_ref()
-    }
-}
+use crate::pool::model::spec::{Capacity, OwnCapacity};
 
 /// Looks. What was seen is in `session.observed` afterwards, also in part when a call was refused.
 ///
@@ -52,10 +27,12 @@ impl Session {
 /// The first call that was refused, save GitHub's: that one is part of what is seen.
 pub async fn observe<W: World>(
     world: &W,
-    operation: &Operation,
+    continuation: &Continuation,
     session: &mut Session,
     scope: ObserveScope,
 ) -> RemoteResult<()> {
+    let Continuation { operation, memory } = continuation;
+    session.observed.metadata = operation.metadata(memory, &session.observed);
     let is_whole = matches!(scope, ObserveScope::Full | ObserveScope::Diagnostics);
     session.observed.remote_error = None;
     // A deletion rests on a log of its own look only.
@@ -73,7 +50,8 @@ pub async fn observe<W: World>(
     if scope == ObserveScope::AutoScalingGroup {
         session.observed.group = world.auto_scaling().group(operation.id.as_str()).await?;
     }
-    let metadata = operation.metadata(&session.observed);
+    session.observed.metadata = operation.metadata(memory, &session.observed);
+    let metadata = session.observed.metadata.clone();
     if matches!(scope, ObserveScope::Full | ObserveScope::Diagnostics | ObserveScope::CapacityProvider) {
         association(world, &operation.id, metadata.as_ref(), session).await?;
     }
@@ -90,19 +68,19 @@ pub async fn observe<W: World>(
         }
         if is_whole {
             protections(world, &metadata.cluster, session).await?;
-            instances(world, operation, metadata, session).await?;
+            instances(world, continuation, metadata, session).await?;
         }
         if matches!(
             scope,
             ObserveScope::Full | ObserveScope::Diagnostics | ObserveScope::Runners | ObserveScope::RunnerLogs
         ) {
-            github(world, operation, metadata, session).await;
+            github::observe(world, operation, metadata, session).await;
             // Rarely taken, and large.
-            Box::pin(newer::github(world, operation, metadata, session)).await;
+            Box::pin(newer_github_access::observe(world, operation, metadata, session)).await;
         }
         // After the list, which may be long: a runner goes by both, and the log is to be as new as can be.
         if scope == ObserveScope::RunnerLogs {
-            let asked = &operation.memory.logs.asked;
+            let asked = &memory.logs.asked;
             let tasks: Vec<&Task> =
                 session.observed.tasks.iter().filter(|task| task.is_running() && asked.contains(&task.arn)).collect();
             // Boxed, since it is seldom needed and would make every look's future larger.
@@ -285,10 +263,11 @@ async fn protections<W: World>(world: &W, cluster: &str, session: &mut Session) 
 /// version of the launch template; and once, before a change, for what room they have.
 async fn instances<W: World>(
     world: &W,
-    operation: &Operation,
+    continuation: &Continuation,
     metadata: &PoolMetadata,
     session: &mut Session,
 ) -> RemoteResult<()> {
+    let Continuation { operation, memory } = continuation;
     if metadata.external_capacity_provider.is_some() {
         return Ok(());
     }
@@ -297,7 +276,7 @@ async fn instances<W: World>(
     let is_outdated = session.observed.group.iter().flat_map(|group| &group.instances).any(|instance| {
         instance.template_version.is_some() && instance.template_version != session.observed.template_version
     });
-    let awaits_runners = operation.memory.online_awaited_since.is_some();
+    let awaits_runners = memory.online_awaited_since.is_some();
     let is_before_change = is_changed(operation) && !std::mem::replace(&mut session.capacity_checked, true);
     let has_instances = is_before_change && !in_group.is_empty();
     let matters = matches!(operation.goal, Goal::Delete(_)) || is_outdated || awaits_runners || has_instances;
@@ -307,107 +286,4 @@ async fn instances<W: World>(
         Vec::new()
     };
     Ok(())
-}
-
-/// GitHub's side. What it refuses is part of what is seen: policy decides what that means.
-async fn github<W: World>(world: &W, operation: &Operation, metadata: &PoolMetadata, session: &mut Session) {
-    let Some(github_credential) = &metadata.github_credential else {
-        session.observed.github = GitHubRunners::NoCredential;
-        return;
-    };
-    if session.credential.is_none() {
-        match credential(world, github_credential).await {
-            Ok(credential) => session.credential = Some(credential),
-            Err(remote_error) => {
-                if runs_preflight(operation) {
-                    session.observed.preflight_result = Some(PreflightResult::Failed(remote_error.clone()));
-                }
-                session.observed.github = GitHubRunners::Failed(remote_error);
-                return;
-            }
-        }
-    }
-    let Some(credential) = session.credential.clone() else { return };
-    if session.observed.preflight_result != Some(PreflightResult::Passed) {
-        session.observed.preflight_result = preflight_result(world, operation, session, &credential).await;
-    }
-    let began_at = world.clock().now();
-    session.observed.github = match world.github().runners(&metadata.github, &credential).await {
-        Ok(runners) => {
-            session.observed.github_read = Some(Reading { began_at, ended_at: world.clock().now() });
-            GitHubRunners::Listed(runners)
-        }
-        Err(error) => {
-            log_error(&error);
-            if error.kind() == ErrorKind::Unauthenticated {
-                session.forget_credential();
-            }
-            GitHubRunners::Failed(error.remote_error)
-        }
-    };
-}
-
-async fn credential<W: World>(world: &W, github_credential: &GitHubCredential) -> Result<Credential, RemoteError> {
-    let parameter = match github_credential {
-        GitHubCredential::AccessToken(parameter) | GitHubCredential::App { private_key: parameter, .. } => parameter,
-    };
-    let value = world.secret_store().read(parameter).await.map_err(|error| {
-        log_error(&error);
-        error.remote_error
-    })?;
-    let value = value.ok_or_else(|| RemoteError {
-        remote: RemoteService::ParameterStore,
-        kind: ErrorKind::NotFound,
-        operation: "GetParameter".to_owned(),
-        code: None,
-        message: format!("there is no parameter {parameter}"),
-    })?;
-    Ok(match github_credential {
-        GitHubCredential::AccessToken(_) => Credential::AccessToken(value),
-        GitHubCredential::App { id, .. } => Credential::App { id: id.clone(), private_key: value },
-    })
-}
-
-/// Asks GitHub whether runners may register, where the goal wants that asked.
-async fn preflight_result<W: World>(
-    world: &W,
-    operation: &Operation,
-    session: &mut Session,
-    credential: &Credential,
-) -> Option<PreflightResult> {
-    let Goal::Converge(goal) = &operation.goal else { return None };
-    if !runs_preflight(operation) {
-        return None;
-    }
-    let target = &goal.spec.github;
-    match world.github().check_administration(target, credential).await {
-        Ok(Some(login)) if goal.spec.credentials.app_login().is_some_and(|ours| *ours != login) => {
-            return Some(PreflightResult::AppLoginMismatch(login));
-        }
-        Ok(_) => {}
-        Err(error) => {
-            log_error(&error);
-            return Some(PreflightResult::Failed(error.remote_error));
-        }
-    }
-    let Some(group) = &goal.spec.runner.group else { return Some(PreflightResult::Passed) };
-    Some(match world.github().runner_group(target, credential, group).await {
-        Ok(None) => PreflightResult::NoSuchRunnerGroup,
-        Ok(found) => {
-            session.observed.runner_group = found;
-            PreflightResult::Passed
-        }
-        Err(error) => {
-            log_error(&error);
-            PreflightResult::Failed(error.remote_error)
-        }
-    })
-}
-
-fn runs_preflight(operation: &Operation) -> bool {
-    matches!(&operation.goal, Goal::Converge(goal) if goal.preflight == Preflight::Run)
-}
-
-pub(super) fn log_error(error: &super::ports::RemoteCallError) {
-    tracing::warn!(step = "observe", kind = error.kind().name(), remote_error = %super::chain(error));
 }

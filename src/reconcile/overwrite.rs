@@ -38,7 +38,7 @@ pub async fn overwrite<W: World>(
         let Some(record) = world.lock_store().read_lock_version(name, missed).await? else { continue };
         let earlier = ObservedLock { lock: OperationLock::from_record(&record.text), version: record.version };
         if earlier.lock.answer().is_some() && counts(&earlier) {
-            tracing::info!(step = "put_back", "another invocation has responded meanwhile");
+            tracing::info!(step = "restore_lock", "another invocation has responded meanwhile");
             world.lock_store().write_lock(name, &record.text).await?;
             return Ok(Overwritten::Restored(earlier.lock));
         }

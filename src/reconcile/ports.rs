@@ -12,13 +12,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt;
 
+use crate::pool::model::auto_scaling::{Group, GroupConfig};
 use crate::pool::model::ec2::{Room, TemplateView};
-use crate::pool::model::identity::{PhysicalId, StackResource};
-use crate::pool::model::observed::{
-    CapacityProvider, Cluster, ContainerInstance, Group, GroupConfig, Protection, ProviderConfig, Runner, RunnerGroup,
-    Service, ServiceConfig, Task, TaskDefinition,
+use crate::pool::model::ecs::{
+    CapacityProvider, Cluster, ContainerInstance, Protection, ProviderConfig, Service, ServiceConfig, Task,
+    TaskDefinition,
 };
+use crate::pool::model::identity::{PhysicalId, StackResource};
 use crate::pool::model::remote_error::{ErrorKind, RemoteError};
+use crate::pool::model::runner::{Runner, RunnerGroup};
 use crate::pool::model::runner_log::{LogLine, LogPlace, LogStream};
 use crate::pool::model::secret::Secret;
 use crate::pool::model::spec::{GitHubTarget, LaunchTemplateId, ParameterRef};

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::observe::log_error;
+use super::log_error;
 use super::ports::{Ecs, RemoteResult, RunnerLogs, World};
+use crate::pool::model::ecs::Task;
 use crate::pool::model::log_memory::LOGS_READ_MAX;
-use crate::pool::model::observed::{LogReading, Task};
+use crate::pool::model::observed::LogReading;
 use crate::pool::model::runner_log::{LogLine, LogPlace, LogStream, read};
 use crate::pool::model::task_definition::CONTAINER;
 use crate::pool::model::time::Timestamp;

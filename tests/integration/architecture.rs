@@ -3,7 +3,9 @@
 //! The tables are the architecture. A change to one of them is a decision; a test that fails without one is an import
 //! that points the wrong way.
 
-use crate::repository::{Source, production, sources};
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::repository::{Source, files_named, production, sources};
 
 /// Each part, and the other parts that it may name. What is not listed may not be named.
 const MODULES: &[(&str, &[&str])] = &[
@@ -58,6 +60,69 @@ const CRATES: &[(&str, &[&str])] = &[
 /// What the heart may name of what others wrote: values and their forms.
 const CRATES_OF_THE_HEART: &[&str] = &["serde", "serde_json", "sha2", "strum", "thiserror"];
 
+/// The layers inside the parts that have some, from the bottom up: a file names only files before it in its list. A
+/// file that is not listed belongs to the layer of the file whose folder it is in.
+const LAYERS: &[(&str, &[&str])] = &[
+    (
+        "pool::model",
+        &[
+            "time",
+            "text",
+            "secret",
+            "attribute",
+            "remote_error",
+            "user_data",
+            "spec",
+            "github_access",
+            "identity",
+            "outcome",
+            "request",
+            "operation_lock",
+            "ec2",
+            "runner_log",
+            "auto_scaling",
+            "ecs",
+            "runner",
+            "runner_matching",
+            "pool_metadata",
+            "observed",
+            "evidence",
+            "task_definition",
+            "log_memory",
+            "memory",
+            "step",
+            "decision",
+            "operation",
+            "continuation",
+        ],
+    ),
+    (
+        "pool::policy",
+        &[
+            "inventory",
+            "deployments",
+            "runner_counts",
+            "locking",
+            "orphaned_pools",
+            "reasons",
+            "task_protection",
+            "retirement",
+            "purchasing",
+            "infrastructure",
+            "capacity",
+            "causes",
+            "warnings",
+            "preconditions",
+            "outcome",
+            "rollout",
+            "deletion",
+            "convergence",
+            "preview",
+            "decide",
+        ],
+    ),
+];
+
 /// Lines of a file. Above about 400 it is time to look for a seam; above this there is one.
 const LINES_MAX: usize = 600;
 
@@ -93,6 +158,51 @@ fn imports_point_one_way() {
         }
     }
     assert_none(&found);
+}
+
+#[test]
+fn a_file_names_only_files_of_the_layers_below_it() {
+    let mut found = Vec::new();
+    for (file, named) in files_named() {
+        for (part, layers) in LAYERS {
+            let layer = |module: &str| {
+                let name = module.strip_prefix(part)?.strip_prefix("::")?.split("::").next()?.to_owned();
+                Some(
+                    layers.iter().position(|layer| *layer == name).unwrap_or_else(|| panic!("{module} is in no layer")),
+                )
+            };
+            let Some(own) = layer(&file) else { continue };
+            let above = named.iter().filter(|other| layer(other).is_some_and(|other| other > own));
+            found.extend(above.map(|other| format!("{file} names {other}, which is above it")));
+        }
+        if file.starts_with("pool::model") {
+            let policy = named.iter().filter(|other| other.starts_with("pool::policy"));
+            found.extend(policy.map(|other| format!("{file} names {other}")));
+        }
+    }
+    assert_none(&found);
+}
+
+#[test]
+fn no_two_files_name_each_other_directly_or_around_a_corner() {
+    let mut files: BTreeMap<String, BTreeSet<String>> = files_named().into_iter().collect();
+    // What names nothing that is left is at the bottom; what stays in the end names itself around a corner.
+    loop {
+        let bottom: Vec<String> =
+            files.iter().filter(|(_, named)| named.is_empty()).map(|(file, _)| file.clone()).collect();
+        if bottom.is_empty() {
+            break;
+        }
+        for file in bottom {
+            files.remove(&file);
+            for named in files.values_mut() {
+                named.remove(&file);
+            }
+        }
+    }
+    let left =
+        files.iter().map(|(file, named)| format!("{file}: {}", named.iter().cloned().collect::<Vec<_>>().join(", ")));
+    assert_none(&left.collect::<Vec<_>>());
 }
 
 /// Whether an entry of [`CRATES`] is about a crate.

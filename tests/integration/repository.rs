@@ -87,6 +87,102 @@ impl Source {
     }
 }
 
+/// The paths of this crate that a `use` or an expression of the code names, absolute, such as `pool::model::time::Timestamp`.
+fn named_paths(source: &Source) -> BTreeSet<Vec<String>> {
+    let module = module_of(&source.path);
+    let mut found = BTreeSet::new();
+    for (head, base) in [
+        ("crate::", Vec::new()),
+        ("self::", module.clone()),
+        ("super::", module.split_last().map(|(_, parent)| parent.to_vec()).unwrap_or_default()),
+    ] {
+        for (at, _) in source.code.match_indices(head) {
+            let (before, rest) = source.code.split_at(at);
+            if before.chars().next_back().is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':') {
+                continue;
+            }
+            expand(base.clone(), rest.split_at(head.len()).1, &mut found);
+        }
+    }
+    found
+}
+
+/// The paths that a tree of a `use` names: `a::{b, c::d}` names `a::b` and `a::c::d`.
+fn expand(mut base: Vec<String>, mut rest: &str, found: &mut BTreeSet<Vec<String>>) {
+    loop {
+        if let Some(up) = rest.strip_prefix("super::") {
+            base.pop();
+            rest = up;
+            continue;
+        }
+        if let Some(group) = rest.strip_prefix('{') {
+            for item in items(group) {
+                expand(base.clone(), item, found);
+            }
+            return;
+        }
+        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+        let (name, after) = rest.split_at(end);
+        if !name.is_empty() && name != "self" {
+            base.push(name.to_owned());
+        }
+        match after.strip_prefix("::") {
+            Some(more) if !name.is_empty() => rest = more,
+            _ => break,
+        }
+    }
+    found.insert(base);
+}
+
+/// The items of a group, up to its closing brace.
+fn items(group: &str) -> Vec<&str> {
+    let (mut depth, mut begin, mut items) = (0_i32, 0, Vec::new());
+    for (at, c) in group.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => {
+                items.push(group.split_at(at).0.split_at(begin).1.trim());
+                break;
+            }
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                items.push(group.split_at(at).0.split_at(begin).1.trim());
+                begin = at + 1;
+            }
+            _ => {}
+        }
+    }
+    items.retain(|item| !item.is_empty());
+    items
+}
+
+/// The module that a file is: `pool::model::time` for `src/pool/model/time.rs`.
+pub(crate) fn module_of(path: &str) -> Vec<String> {
+    path.trim_start_matches("src/").trim_end_matches(".rs").split('/').map(str::to_owned).collect()
+}
+
+/// For each file of the function, the other files that it names, by their modules. A file that only declares another one
+/// as its module does not name it.
+pub(crate) fn files_named() -> Vec<(String, BTreeSet<String>)> {
+    let sources = production();
+    let modules: BTreeSet<Vec<String>> = sources.iter().map(|source| module_of(&source.path)).collect();
+    let file_of = |path: &[String]| {
+        (1..=path.len())
+            .rev()
+            .find_map(|n| path.get(..n).filter(|head| modules.contains(*head)))
+            .map(|it| it.join("::"))
+    };
+    sources
+        .iter()
+        .map(|source| {
+            let module = module_of(&source.path).join("::");
+            let named =
+                named_paths(source).iter().filter_map(|path| file_of(path)).filter(|it| *it != module).collect();
+            (module, named)
+        })
+        .collect()
+}
+
 /// Every Rust file of the function, the tests beside its code included.
 pub(crate) fn sources() -> Vec<Source> {
     let read = |path: String| {

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use github_runner_pool::cloudformation::properties::property_names;
+use github_runner_pool::pool::model::attribute::Attribute;
+use strum::VariantNames as _;
 
 use crate::repository::{files, text};
 
@@ -41,11 +43,7 @@ fn indent_of(line: &str) -> usize {
 
 /// The names that the code gives to `Fn::GetAtt`.
 pub(crate) fn attributes() -> BTreeSet<String> {
-    let code = text("src/pool/convergence/success.rs");
-    let lines = code.lines().filter_map(|line| line.trim().strip_prefix("(\"")?.split_once("\", "));
-    let names: BTreeSet<String> = lines.map(|(name, _)| name.to_owned()).collect();
-    assert!(names.len() > 5, "the attributes are not where this looks for them: {names:?}");
-    names
+    Attribute::VARIANTS.iter().map(|name| (*name).to_owned()).collect()
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use github_runner_pool::pool::model::observed::{Group as Seen, GroupConfig, GroupInstance};
+use github_runner_pool::pool::model::auto_scaling::{Group as Seen, GroupConfig, GroupInstance};
 use github_runner_pool::pool::model::remote_error::{ErrorKind, RemoteService};
 use github_runner_pool::pool::model::spec::{LaunchTemplate, LaunchTemplateId};
 use github_runner_pool::pool::model::time::Timestamp;

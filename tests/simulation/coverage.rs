@@ -56,7 +56,7 @@ const TRANSITIONS: &[&str] = &[
 ];
 
 /// What the function says of itself, beside its steps and waits.
-const LINES: &[&str] = &["go_on", "hand_on", "yield", "given_up", "abandoned", "answer"];
+const LINES: &[&str] = &["resume", "continue", "superseded", "on_failure", "orphaned_pool", "respond"];
 
 /// A wait reason that only a response names.
 const RESPONSES_ONLY: &[&str] = &["next_step"];

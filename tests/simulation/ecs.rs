@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use github_runner_pool::pool::model::ec2::Room;
-use github_runner_pool::pool::model::observed::{ProviderConfig, ProviderState, ServiceConfig};
+use github_runner_pool::pool::model::ecs::{ProviderConfig, ProviderState, ServiceConfig};
 use github_runner_pool::pool::model::task_definition::TaskDefinitionContent;
 use github_runner_pool::pool::model::time::Timestamp;
 

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use github_runner_pool::pool::model::observed;
 use github_runner_pool::pool::model::remote_error::{ErrorKind, RemoteService};
+use github_runner_pool::pool::model::runner;
 use github_runner_pool::pool::model::spec::GitHubTarget;
 use github_runner_pool::pool::model::time::Timestamp;
 use github_runner_pool::reconcile::ports::{Credential, Deregistration, RemoteResult};
@@ -216,7 +216,7 @@ impl World {
         Ok(())
     }
 
-    pub(crate) fn list_runners(&mut self, target: &GitHubTarget) -> Vec<observed::Runner> {
+    pub(crate) fn list_runners(&mut self, target: &GitHubTarget) -> Vec<runner::Runner> {
         let target = target.scope.api_prefix();
         let lags = self.troubles.has(Trouble::BusyLags, self.now);
         let flickers = self.troubles.has(Trouble::BusyFlickers, self.now);
@@ -241,7 +241,7 @@ impl World {
                 }
                 Some(JobState::Queued | JobState::Dispatched { .. } | JobState::Done | JobState::Lost) | None => false,
             };
-            seen.push(observed::Runner {
+            seen.push(runner::Runner {
                 id: runner.id,
                 name: runner.name.clone(),
                 is_online: runner.is_online,

@@ -7,8 +7,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use github_runner_pool::pool::model::auto_scaling::Group;
+use github_runner_pool::pool::model::ecs::Protection;
 use github_runner_pool::pool::model::identity::PhysicalId;
-use github_runner_pool::pool::model::observed::{Group, Protection, Runner};
+use github_runner_pool::pool::model::runner::Runner;
 use github_runner_pool::pool::model::runner_log::{LogLine, LogStream};
 use github_runner_pool::pool::model::spec::GitHubTarget;
 use github_runner_pool::reconcile::ports::{LockRecord, LogPage, RemoteResult};

@@ -9,8 +9,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use github_runner_pool::pool::model::observed::{Runner, RunnerGroup};
 use github_runner_pool::pool::model::remote_error::{ErrorKind, RemoteService};
+use github_runner_pool::pool::model::runner::{Runner, RunnerGroup};
 use github_runner_pool::pool::model::runner_log::LogStream;
 use github_runner_pool::pool::model::secret::Secret;
 use github_runner_pool::pool::model::spec::{GitHubTarget, ParameterRef};

@@ -8,7 +8,7 @@ use aws_sdk_autoscaling::types::{
 };
 
 use super::super::convert::{count, int};
-use crate::pool::model::observed::GroupConfig;
+use crate::pool::model::auto_scaling::GroupConfig;
 use crate::pool::model::spec::{LaunchTemplate, LaunchTemplateId, MixedInstances};
 
 /// On-Demand instances are bought in the template's order. The default for lists of instance types, named because the

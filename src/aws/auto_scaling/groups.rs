@@ -11,8 +11,8 @@ use super::super::errors::{done_if_missing, found};
 use super::config::{self, Source};
 use super::errors::AUTO_SCALING;
 use super::once;
+use crate::pool::model::auto_scaling::{Group, GroupConfig, GroupInstance};
 use crate::pool::model::identity::{StackResource, TAG_LOGICAL_ID, TAG_STACK_ID};
-use crate::pool::model::observed::{Group, GroupConfig, GroupInstance};
 use crate::pool::model::remote_error::ErrorKind;
 use crate::reconcile::ports::{RemoteResult, Tags};
 

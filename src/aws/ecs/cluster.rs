@@ -10,7 +10,7 @@ use aws_sdk_ecs::types::{Attachment, CapacityProviderStrategyItem, Cluster, Clus
 
 use super::super::errors::found;
 use super::{ECS, once, only_missing};
-use crate::pool::model::observed;
+use crate::pool::model::ecs;
 use crate::pool::model::remote_error::ErrorKind;
 use crate::reconcile::ports::{RemoteCallError, RemoteResult};
 
@@ -23,10 +23,10 @@ pub(super) async fn describe(sdk: &Client, cluster: &str) -> RemoteResult<Option
     Ok(answer.clusters.unwrap_or_default().into_iter().find(|cluster| cluster.status() != Some("INACTIVE")))
 }
 
-pub(super) fn observed(cluster: &Cluster) -> observed::Cluster {
+pub(super) fn observed(cluster: &Cluster) -> ecs::Cluster {
     let attachments_rest = matches!(cluster.attachments_status(), None | Some("UPDATE_COMPLETE" | "UPDATE_FAILED"));
     let is_changing = matches!(cluster.status(), Some("PROVISIONING" | "DEPROVISIONING"));
-    observed::Cluster {
+    ecs::Cluster {
         arn: cluster.cluster_arn().unwrap_or_default().to_owned(),
         is_active: cluster.status() == Some("ACTIVE"),
         // The reference says UPDATE_IN_PROGRESS, the developer guide's example UPDATING: whatever is not at rest.

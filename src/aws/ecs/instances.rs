@@ -6,7 +6,7 @@ use aws_sdk_ecs::types::{ContainerInstance, ContainerInstanceStatus, Resource};
 use super::super::convert::count;
 use super::{ECS, once, only_missing, refusal_of};
 use crate::pool::model::ec2::Room;
-use crate::pool::model::observed;
+use crate::pool::model::ecs;
 use crate::pool::model::remote_error::ErrorKind;
 use crate::reconcile::ports::RemoteResult;
 
@@ -41,7 +41,7 @@ pub(super) fn of(
     all: &[ContainerInstance],
     provider: &str,
     ec2_instance_ids: &[String],
-) -> Vec<observed::ContainerInstance> {
+) -> Vec<ecs::ContainerInstance> {
     let is_ours = |instance: &&ContainerInstance| {
         instance.capacity_provider_name() == Some(provider)
             || instance.ec2_instance_id().is_some_and(|id| ec2_instance_ids.iter().any(|ours| ours == id))
@@ -49,8 +49,8 @@ pub(super) fn of(
     all.iter().filter(is_ours).filter_map(self::observed).collect()
 }
 
-fn observed(instance: &ContainerInstance) -> Option<observed::ContainerInstance> {
-    Some(observed::ContainerInstance {
+fn observed(instance: &ContainerInstance) -> Option<ecs::ContainerInstance> {
+    Some(ecs::ContainerInstance {
         arn: instance.container_instance_arn()?.to_owned(),
         ec2_instance_id: instance.ec2_instance_id().map(str::to_owned),
         is_active: instance.status() == Some("ACTIVE"),

@@ -9,7 +9,7 @@ use aws_sdk_ecs::types::{
 use super::super::convert::{count, int};
 use super::super::errors::found;
 use super::{ECS, observed_tags, once, only_missing, tags};
-use crate::pool::model::observed::{CapacityProvider, ProviderConfig, ProviderState};
+use crate::pool::model::ecs::{CapacityProvider, ProviderConfig, ProviderState};
 use crate::reconcile::ports::{RemoteResult, Tags};
 
 /// ECS's default of `targetCapacity`, percent.

@@ -10,12 +10,12 @@ use aws_sdk_ecs::types::{
 use super::super::convert::{count, int, moment};
 use super::super::errors::found;
 use super::{ECS, observed_tags, once, only_missing, tags};
+use crate::pool::model::ecs;
+use crate::pool::model::ecs::{EVENTS_MAX, RolloutState, ServiceConfig, ServiceEvent, ServiceState};
 use crate::pool::model::identity::PhysicalId;
-use crate::pool::model::observed;
-use crate::pool::model::observed::{EVENTS_MAX, RolloutState, ServiceConfig, ServiceEvent, ServiceState};
 use crate::reconcile::ports::{RemoteResult, Tags};
 
-pub(super) async fn describe(sdk: &Client, cluster: &str, id: &PhysicalId) -> RemoteResult<Option<observed::Service>> {
+pub(super) async fn describe(sdk: &Client, cluster: &str, id: &PhysicalId) -> RemoteResult<Option<ecs::Service>> {
     const OPERATION: &str = "DescribeServices";
     let call = sdk.describe_services().cluster(cluster).services(id.as_str()).include(ServiceField::Tags);
     let answer = call.send().await.map_err(|error| ECS.refused(OPERATION, error));
@@ -24,11 +24,11 @@ pub(super) async fn describe(sdk: &Client, cluster: &str, id: &PhysicalId) -> Re
     Ok(answer.services().first().map(self::observed))
 }
 
-fn observed(service: &Service) -> observed::Service {
+fn observed(service: &Service) -> ecs::Service {
     let event = |event: &aws_sdk_ecs::types::ServiceEvent| {
         Some(ServiceEvent { at: moment(event.created_at()?), message: event.message()?.to_owned() })
     };
-    observed::Service {
+    ecs::Service {
         arn: service.service_arn().unwrap_or_default().to_owned(),
         tags: observed_tags(service.tags()),
         state: match service.status() {
@@ -67,9 +67,9 @@ fn config(service: &Service) -> ServiceConfig {
     }
 }
 
-fn deployment(deployment: &Deployment) -> observed::Deployment {
+fn deployment(deployment: &Deployment) -> ecs::Deployment {
     let reason = || deployment.rollout_state_reason().unwrap_or("ECS gives no reason").to_owned();
-    observed::Deployment {
+    ecs::Deployment {
         id: deployment.id().unwrap_or_default().to_owned(),
         is_primary: deployment.status() == Some("PRIMARY"),
         task_definition: deployment.task_definition().unwrap_or_default().to_owned(),

@@ -10,8 +10,8 @@ use aws_sdk_ecs::types::{
 use super::super::convert::int;
 use super::super::errors::{done_if_missing, found};
 use super::{ECS, observed_tags, once, only_missing, tags};
+use crate::pool::model::ecs::TaskDefinition;
 use crate::pool::model::identity::PhysicalId;
-use crate::pool::model::observed::TaskDefinition;
 use crate::pool::model::runner_log::LogPlace;
 use crate::pool::model::task_definition::{CONTAINER, METADATA_LABEL, TaskDefinitionContent};
 use crate::reconcile::ports::{RemoteResult, Tags};

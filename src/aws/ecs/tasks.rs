@@ -10,9 +10,9 @@ use futures_util::future::try_join;
 use super::super::convert::moment;
 use super::super::errors::found;
 use super::{ECS, once, only_missing};
+use crate::pool::model::ecs;
+use crate::pool::model::ecs::{Protection, StopInfo, TaskPhase};
 use crate::pool::model::identity::PhysicalId;
-use crate::pool::model::observed;
-use crate::pool::model::observed::{Protection, StopInfo, TaskPhase};
 use crate::pool::model::task_definition::CONTAINER;
 use crate::pool::model::time::Timestamp;
 use crate::reconcile::ports::RemoteResult;
@@ -29,7 +29,7 @@ const PROTECTION_MINUTES: i32 = 2880;
 const REASON_CHARS_MAX: usize = 255;
 
 /// Both lists: the default one leaves out tasks that were told to stop and still run.
-pub(super) async fn all(sdk: &Client, cluster: &str, id: &PhysicalId) -> RemoteResult<Vec<observed::Task>> {
+pub(super) async fn all(sdk: &Client, cluster: &str, id: &PhysicalId) -> RemoteResult<Vec<ecs::Task>> {
     let (running, stopping) =
         try_join(list(sdk, cluster, id, DesiredStatus::Running), list(sdk, cluster, id, DesiredStatus::Stopped))
             .await?;
@@ -42,12 +42,12 @@ pub(super) async fn beside(
     cluster: &str,
     id: &PhysicalId,
     known: Vec<String>,
-) -> RemoteResult<Vec<observed::Task>> {
+) -> RemoteResult<Vec<ecs::Task>> {
     let running = list(sdk, cluster, id, DesiredStatus::Running).await?;
     describe(sdk, cluster, [running, known].concat()).await
 }
 
-async fn describe(sdk: &Client, cluster: &str, mut arns: Vec<String>) -> RemoteResult<Vec<observed::Task>> {
+async fn describe(sdk: &Client, cluster: &str, mut arns: Vec<String>) -> RemoteResult<Vec<ecs::Task>> {
     const OPERATION: &str = "DescribeTasks";
     // A task that was told to stop between two lists is in both.
     arns.sort_unstable();
@@ -68,11 +68,11 @@ async fn list(sdk: &Client, cluster: &str, id: &PhysicalId, desired: DesiredStat
     Ok(pages.into_iter().flat_map(|page| page.task_arns.unwrap_or_default()).collect())
 }
 
-fn observed(task: &Task) -> Option<observed::Task> {
+fn observed(task: &Task) -> Option<ecs::Task> {
     let container = runner(task);
     let desired_stopped = task.desired_status() == Some("STOPPED");
     let phase = phase(task.last_status(), desired_stopped);
-    Some(observed::Task {
+    Some(ecs::Task {
         arn: task.task_arn()?.to_owned(),
         task_definition: task.task_definition_arn().unwrap_or_default().to_owned(),
         group: task.group().unwrap_or_default().to_owned(),

@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use crate::pool::model::ec2::{Ec2View, TemplateView};
-use crate::pool::model::observed::{Cluster, Observed};
+use crate::pool::model::ecs::Cluster;
+use crate::pool::model::observed::Observed;
 use crate::pool::model::operation::ConvergeGoal;
 use crate::pool::model::spec::{Capacity, LaunchTemplateId};
 

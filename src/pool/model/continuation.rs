@@ -3,12 +3,22 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::pool::model::memory::Memory;
 use crate::pool::model::operation::Operation;
 use crate::pool::model::request::RequestInfo;
 
 /// The format of stored bytes. Raised with every field that is added; each older one stays readable, since a field that
 /// it lacks has a default.
-pub const FORMAT: u16 = 4;
+pub const FORMAT: u16 = 1;
+
+/// A request on its way to a response, as one invocation hands it to the next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Continuation {
+    /// What is asked for.
+    pub operation: Operation,
+    /// What cannot be observed again.
+    pub memory: Memory,
+}
 
 /// What one invocation hands to the next. Who is to be answered stands apart from the rest, so that even a rest from a
 /// newer version leads to an answer.
@@ -25,7 +35,7 @@ struct ContinuationEvent {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ParsedContinuation {
     /// It goes on from here.
-    Supported(Box<Operation>),
+    Supported(Box<Continuation>),
     /// It is one, and this version cannot read it.
     UnsupportedVersion {
         /// Who is to be told.
@@ -48,14 +58,27 @@ impl ParsedContinuation {
     }
 }
 
-impl Operation {
+impl Continuation {
+    /// The beginning of an operation.
+    #[must_use]
+    pub fn new(operation: Operation) -> Self {
+        Self { operation, memory: Memory::default() }
+    }
+
+    /// Another operation of the same request, under the same lock.
+    #[must_use]
+    pub fn followed_by(&self, operation: Operation) -> Self {
+        let lock_version = self.memory.lock_version;
+        Self { operation, memory: Memory { lock_version, ..Memory::default() } }
+    }
+
     /// The event that lets another invocation go on from here. Holds the response URL.
     #[must_use]
     pub fn to_event(&self) -> Vec<u8> {
         let envelope = ContinuationEvent {
             format: FORMAT,
-            request: self.request.clone(),
-            id: self.id.as_str().to_owned(),
+            request: self.operation.request.clone(),
+            id: self.operation.id.as_str().to_owned(),
             // Strings, numbers and maps with string keys: nothing in here can fail to serialize.
             rest: serde_json::to_value(self).unwrap_or_default(),
         };

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::pool::model::ecs::{ContainerInstance, Task};
 use crate::pool::model::identity::{PhysicalId, StackResource};
-use crate::pool::model::observed::{ContainerInstance, Runner, Task};
-use crate::pool::model::operation::PreviousPool;
 use crate::pool::model::operation_lock::OperationLock;
 use crate::pool::model::request::RequestInfo;
+use crate::pool::model::runner::Runner;
 use crate::pool::model::runner_log::{IdleLog, NoLog};
 use crate::pool::model::runner_matching::RunnerMatcher;
 use crate::pool::model::time::Timestamp;
@@ -245,14 +245,14 @@ impl DeletionEvidence {
     }
 
     /// The evidence of an Update whose physical id is that of the pool it asks for, and whose `OldResourceProperties`
-    /// describe the pool `former`. The physical id of an Update is the one that the stack has, so once the Update has
+    /// describe the pool `previous`. The physical id of an Update is the one that the stack has, so once the Update has
     /// succeeded nothing in CloudFormation refers to the other pool. A pool that had the last SUCCESS is left all the
     /// same, and so is any where the operation lock does not tell: jobs may run there.
     /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-requesttypes-update.html>
     #[must_use]
-    pub fn update_back(former: &PreviousPool, lock: Option<&OperationLock>) -> Option<Self> {
-        let is_unused = lock.is_some_and(|lock| !lock.is_live(&former.id));
-        is_unused.then(|| Self { pool: former.id.clone(), ground: Ground::UpdateBack })
+    pub fn update_back(previous: &PhysicalId, lock: Option<&OperationLock>) -> Option<Self> {
+        let is_unused = lock.is_some_and(|lock| !lock.is_live(previous));
+        is_unused.then(|| Self { pool: previous.clone(), ground: Ground::UpdateBack })
     }
 
     /// The pool.

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::pool::model::ecs::{Protection, RolloutState, Task, TaskPhase};
 use crate::pool::model::github_access::GitHubAccess;
 use crate::pool::model::log_memory::LogMemory;
-use crate::pool::model::observed::{GitHubRunners, Observed, Protection, RolloutState, Task, TaskPhase};
+use crate::pool::model::observed::{GitHubRunners, Observed};
 use crate::pool::model::pool_metadata::PoolMetadata;
 use crate::pool::model::remote_error::RemoteError;
+use crate::pool::model::runner::Runner;
 use crate::pool::model::runner_matching::{RunnerLookup, runner_for_task};
 use crate::pool::model::time::{DecisionTime, Timestamp};
 
@@ -32,6 +34,12 @@ pub fn reading_gap_max(poll: Duration) -> Duration {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Memory {
+    /// The version of the lock by which this invocation works. Never handed on: each invocation acquires the lock for
+    /// itself.
+    #[serde(skip)]
+    pub lock_version: Option<u64>,
+    /// What the pool's own task definition said of it, kept because that goes before the last observation of a Delete.
+    pub metadata: Option<PoolMetadata>,
     /// When runners were first waited for to come online.
     pub online_awaited_since: Option<Timestamp>,
     /// Deployments that ECS had given up before this request, by id; `None` before the service was first seen.
@@ -152,19 +160,16 @@ pub enum StepResult {
 
 impl Memory {
     /// Takes in a look: since when is each runner idle or offline, each task without one.
-    pub fn record_observation(&mut self, metadata: Option<&PoolMetadata>, observed: &Observed, at: DecisionTime) {
+    pub fn record_observation(&mut self, observed: &Observed, at: DecisionTime) {
         let now = at.now;
-        self.last_error = observed.remote_error.clone().or(self.last_error.take());
-        self.n_errors_in_a_row =
-            if observed.remote_error.is_some() { self.n_errors_in_a_row.saturating_add(1) } else { 0 };
+        match &observed.remote_error {
+            Some(error) => self.record_error(error, now),
+            None => self.n_errors_in_a_row = 0,
+        }
         self.logs.record_observation(observed, now);
         if let Some(service) = &observed.service {
             let given_up = service.deployments.iter().filter(|it| matches!(it.rollout, RolloutState::Failed(_)));
             self.failed_deployments_before.get_or_insert_with(|| given_up.map(|it| it.id.clone()).collect());
-        }
-
-        if let Some(role) = observed.remote_error.as_ref().and_then(RemoteError::missing_role) {
-            self.service_role_awaited_since.entry(role.to_owned()).or_insert(now);
         }
         self.was_built |=
             observed.task_definition.is_some() || observed.service.is_some() || !observed.tasks.is_empty();
@@ -172,12 +177,18 @@ impl Memory {
             self.github_access = Some(github_access.clone());
         }
 
-        let Some(metadata) = metadata else { return };
+        let Some(metadata) = &observed.metadata else { return };
         self.denied_since.retain(|arn, _| observed.tasks.iter().any(|task| task.is_running() && task.arn == *arn));
-        let GitHubRunners::Listed(runners) = &observed.github else {
-            self.record_without_github(metadata, observed);
-            return;
-        };
+        match &observed.github {
+            GitHubRunners::Listed(runners) => self.record_runners(metadata, runners, observed, at),
+            GitHubRunners::NotQueried | GitHubRunners::NoCredential | GitHubRunners::Failed(_) => {
+                self.record_without_github(metadata, observed);
+            }
+        }
+    }
+
+    /// Takes in GitHub's list: since when each runner is idle or offline, and each task without one.
+    fn record_runners(&mut self, metadata: &PoolMetadata, runners: &[Runner], observed: &Observed, at: DecisionTime) {
         let before = std::mem::take(&mut self.registered);
         let ours = || runners.iter().filter(|runner| metadata.matcher.owns(runner));
         self.registered = ours().map(|runner| runner.name.clone()).collect();
@@ -193,11 +204,36 @@ impl Memory {
             let offline = ours().filter(|runner| !runner.is_online).map(|runner| runner.id);
             keep_earliest(&mut self.offline_since, offline, reading.ended_at);
         }
+        self.record_unregistered(metadata, runners, observed, &before, at.now);
 
-        let mut silent = Vec::new();
+        let live: BTreeSet<&str> =
+            observed.tasks.iter().filter(|task| task.is_live()).map(|task| task.arn.as_str()).collect();
+        // A job may go on in a task whose runner is deleted: its protection is not lifted by a request that fails.
+        let is_deregistered =
+            |task: &Task| task.short_container_id().is_some_and(|id| self.deregistered_at.contains_key(id));
+        let is_unregistered_for_long = |task: &Task| {
+            self.unregistered_since.get(&task.arn).is_some_and(|since| at.now.since(*since) >= REGISTRATION_GRACE)
+        };
+        for task in observed.tasks.iter().filter(|task| is_deregistered(task) || is_unregistered_for_long(task)) {
+            self.protected.remove(&task.arn);
+        }
+        self.protected.retain(|arn| live.contains(arn.as_str()));
+        self.unprotectable.retain(|arn, _| live.contains(arn.as_str()));
+    }
+
+    /// Takes in the running tasks that no runner on GitHub's list runs in; `before` are the runners that it listed last.
+    fn record_unregistered(
+        &mut self,
+        metadata: &PoolMetadata,
+        runners: &[Runner],
+        observed: &Observed,
+        before: &BTreeSet<String>,
+        now: Timestamp,
+    ) {
+        let mut unregistered = Vec::new();
         for task in observed.tasks.iter().filter(|task| task.phase == TaskPhase::Running) {
             match runner_for_task(&metadata.matcher, runners, &observed.tasks, task) {
-                RunnerLookup::NotListed => silent.push(task),
+                RunnerLookup::NotListed => unregistered.push(task),
                 // A runner whose log shows a job is watched again from the start, as one that GitHub calls busy.
                 RunnerLookup::Found(runner)
                     if observed.logs.contains_key(&task.arn) && self.logs.busy(&task.arn).is_some() =>
@@ -216,23 +252,18 @@ impl Memory {
                 && !self.unregistered_since.contains_key(&task.arn)
                 && !before.iter().any(had_runner)
         };
-        self.never_protected.extend(silent.iter().filter(is_new).map(|task| task.arn.clone()));
-        keep_earliest(&mut self.unregistered_since, silent.iter().map(|task| task.arn.clone()), now);
+        self.never_protected.extend(unregistered.iter().filter(is_new).map(|task| task.arn.clone()));
+        keep_earliest(&mut self.unregistered_since, unregistered.iter().map(|task| task.arn.clone()), now);
         self.never_protected.retain(|arn| self.unregistered_since.contains_key(arn));
+    }
 
-        let live: BTreeSet<&str> =
-            observed.tasks.iter().filter(|task| task.is_live()).map(|task| task.arn.as_str()).collect();
-        // A job may go on in a task whose runner is deleted: its protection is not lifted by a request that fails.
-        let is_deregistered =
-            |task: &Task| task.short_container_id().is_some_and(|id| self.deregistered_at.contains_key(id));
-        let is_silent_for_long = |task: &Task| {
-            self.unregistered_since.get(&task.arn).is_some_and(|since| now.since(*since) >= REGISTRATION_GRACE)
-        };
-        for task in observed.tasks.iter().filter(|task| is_deregistered(task) || is_silent_for_long(task)) {
-            self.protected.remove(&task.arn);
+    /// Takes in a call that failed.
+    pub fn record_error(&mut self, error: &RemoteError, now: Timestamp) {
+        self.last_error = Some(error.clone());
+        self.n_errors_in_a_row = self.n_errors_in_a_row.saturating_add(1);
+        if let Some(role) = error.missing_role() {
+            self.service_role_awaited_since.entry(role.to_owned()).or_insert(now);
         }
-        self.protected.retain(|arn| live.contains(arn.as_str()));
-        self.unprotectable.retain(|arn, _| live.contains(arn.as_str()));
     }
 
     /// Without a list, whoever has a task is held to be registered, by the end of the name that its container gives it.
@@ -252,7 +283,9 @@ impl Memory {
     /// Takes in what an effect told.
     pub fn record_step(&mut self, applied: StepResult, now: Timestamp) {
         match applied {
-            StepResult::Done | StepResult::LockAcquired { .. } | StepResult::LockLost | StepResult::LockReleased => {}
+            StepResult::Done => {}
+            StepResult::LockAcquired { version } => self.lock_version = Some(version),
+            StepResult::LockLost | StepResult::LockReleased => self.lock_version = None,
             StepResult::Deregistered { key } => {
                 self.deregistered_at.insert(key, now);
             }

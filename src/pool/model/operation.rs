@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::pool::model::evidence::DeletionEvidence;
 use crate::pool::model::identity::PhysicalId;
-use crate::pool::model::memory::{Memory, StepResult};
+use crate::pool::model::memory::Memory;
 use crate::pool::model::observed::Observed;
-use crate::pool::model::operation_lock::{self, LockPurpose, OperationLock};
+use crate::pool::model::operation_lock;
+use crate::pool::model::operation_lock::{LockPurpose, OperationLock};
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::pool_metadata::PoolMetadata;
 use crate::pool::model::request::{RequestInfo, RequestType};
@@ -39,12 +40,6 @@ pub struct Operation {
     pub respond_by: Timestamp,
     /// How often it was handed on.
     pub continuation_count: u32,
-    /// The version of the record by which this invocation has the turn ([`crate::pool::succession`]). Never handed on: each
-    /// invocation takes the turn for itself.
-    #[serde(skip)]
-    pub lock_version: Option<u64>,
-    /// What was noticed on the way.
-    pub memory: Memory,
 }
 
 /// What is to become of a pool.
@@ -154,7 +149,7 @@ impl DeleteGoal {
 impl Operation {
     /// How to reach the pool: from the template, or from what the pool itself tells.
     #[must_use]
-    pub fn metadata(&self, observed: &Observed) -> Option<PoolMetadata> {
+    pub fn metadata(&self, memory: &Memory, observed: &Observed) -> Option<PoolMetadata> {
         match &self.goal {
             Goal::Converge(goal) => {
                 let mut metadata = PoolMetadata::of(&self.id, &goal.spec);
@@ -164,8 +159,11 @@ impl Operation {
             // What the pool tells is what was built, whatever has become of the template since; only what leads to GitHub
             // may have another name by now.
             Goal::Delete(goal) => {
-                let metadata = self.deployed_metadata(observed).or_else(|| goal.metadata.clone())?;
-                Some(match self.memory.github_access.clone() {
+                let metadata = self
+                    .deployed_metadata(observed)
+                    .or_else(|| memory.metadata.clone())
+                    .or_else(|| goal.metadata.clone())?;
+                Some(match memory.github_access.clone() {
                     Some(github_access) => metadata.with_github_access(github_access),
                     None => metadata,
                 })
@@ -192,26 +190,6 @@ impl Operation {
     pub fn current_pool(&self) -> &str {
         let Goal::Delete(goal) = &self.goal else { return self.id.as_str() };
         goal.surviving_outcome.as_ref().and(goal.requested_id.as_deref()).unwrap_or(self.id.as_str())
-    }
-
-    /// Takes in what an effect told.
-    pub fn record_step(&mut self, applied: StepResult, now: Timestamp) {
-        match applied {
-            StepResult::LockAcquired { version } => self.lock_version = Some(version),
-            StepResult::LockReleased | StepResult::LockLost => self.lock_version = None,
-            result @ (StepResult::Done
-            | StepResult::Deregistered { .. }
-            | StepResult::OrphanRemoved
-            | StepResult::RunnerBusy { .. }
-            | StepResult::Protected { .. }
-            | StepResult::Unprotected { .. }
-            | StepResult::Denied { .. }
-            | StepResult::ServiceCreated
-            | StepResult::GroupUpdated
-            | StepResult::ProviderUpdated
-            | StepResult::DrainRequested { .. }
-            | StepResult::JobCancelled) => self.memory.record_step(result, now),
-        }
     }
 
     /// How patient to be.

@@ -10,6 +10,17 @@ use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::runner_matching::RunnerMatcher;
 use crate::pool::model::spec::{Capacity, GitHubCredential, GitHubTarget, PoolSpec};
 
+/// The format of the label. Raised with every change that an older version of the function cannot read.
+const FORMAT: u16 = 1;
+
+/// The label's JSON.
+#[derive(Serialize, Deserialize)]
+struct MetadataLabel {
+    format: u16,
+    #[serde(flatten)]
+    metadata: PoolMetadata,
+}
+
 /// How to reach everything of a pool: names and places, no values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoolMetadata {
@@ -53,16 +64,18 @@ impl PoolMetadata {
         }
     }
 
-    /// The record as a label's text.
+    /// The text of the Docker label that holds it.
     #[must_use]
     pub fn to_label(&self) -> String {
-        // Plain strings and enums: nothing in here can fail to serialize.
-        serde_json::to_string(self).unwrap_or_default()
+        let label = MetadataLabel { format: FORMAT, metadata: self.clone() };
+        // Strings and enums: nothing in here can fail to serialize.
+        serde_json::to_string(&label).unwrap_or_default()
     }
 
-    /// Reads a label back; `None` if it is none of ours.
+    /// Reads a label back; `None` if this version of the function did not write it, or an older one.
     #[must_use]
     pub fn from_label(text: &str) -> Option<Self> {
-        serde_json::from_str(text).ok()
+        let label: MetadataLabel = serde_json::from_str(text).ok()?;
+        (label.format <= FORMAT).then_some(label.metadata)
     }
 }

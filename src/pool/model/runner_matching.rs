@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::pool::model::ecs::{SHORT_CONTAINER_ID_DIGITS, Task};
 use crate::pool::model::identity::PhysicalId;
-use crate::pool::model::observed::{Runner, SHORT_CONTAINER_ID_DIGITS, Task};
+use crate::pool::model::runner::Runner;
 use crate::pool::model::spec::PoolSpec;
 
 /// How this pool's runners are told from everybody else's: by label **and** by name.

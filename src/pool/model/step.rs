@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use strum::{IntoStaticStr, VariantNames};
 
+use crate::pool::model::auto_scaling::GroupConfig;
+use crate::pool::model::ecs::{ProviderConfig, ServiceConfig};
 use crate::pool::model::evidence::{EmptyInstance, IdleRunner, LogWitness, OrphanedRunner, OwnedTask, StoppableTask};
-use crate::pool::model::observed::{GroupConfig, ProviderConfig, ServiceConfig};
 use crate::pool::model::operation_lock::OperationLock;
 use crate::pool::model::task_definition::TaskDefinitionContent;
 

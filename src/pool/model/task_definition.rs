@@ -16,7 +16,7 @@ use crate::pool::model::spec::{GitHubCredential, HostKind, PoolSpec, Scope};
 /// The container's name in every revision.
 pub const CONTAINER: &str = "runner";
 /// The Docker label under which a revision keeps its [`PoolMetadata`].
-pub const METADATA_LABEL: &str = "github-runner-pool.record";
+pub const METADATA_LABEL: &str = "github-runner-pool.metadata";
 /// The host's Docker socket, and the path at which a container finds it.
 const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 

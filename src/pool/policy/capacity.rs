@@ -7,10 +7,11 @@
 //! container has both that and `memory`.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html>
 
+use crate::pool::model::auto_scaling::{Group, GroupInstance};
 use crate::pool::model::ec2::{Room, instance_types};
-use crate::pool::model::observed::{
-    ContainerInstance, Group, GroupInstance, Observed, Service, ServiceState, Task, TaskPhase,
-};
+use crate::pool::model::ecs::{ContainerInstance, Service, ServiceState, Task, TaskPhase};
+use crate::pool::model::memory::Memory;
+use crate::pool::model::observed::Observed;
 use crate::pool::model::operation::{ConvergeGoal, Operation};
 use crate::pool::model::spec::{Capacity, OwnCapacity, PoolSpec};
 use crate::pool::model::task_definition::TaskDefinitionContent;
@@ -47,14 +48,19 @@ pub(in crate::pool) fn impossible(spec: &PoolSpec, observed: &Observed) -> Optio
 
 /// What may well find no room, each a sentence without its full stop.
 #[must_use]
-pub(in crate::pool) fn doubts(operation: &Operation, goal: &ConvergeGoal, observed: &Observed) -> Vec<String> {
+pub(in crate::pool) fn doubts(
+    operation: &Operation,
+    memory: &Memory,
+    goal: &ConvergeGoal,
+    observed: &Observed,
+) -> Vec<String> {
     let spec = &goal.spec;
     let Capacity::Own(own) = &spec.capacity else { return Vec::new() };
     let Some(hosts) = hosts(own, observed).filter(|hosts| !hosts.is_empty() && spec.desired_count > 0) else {
         return Vec::new();
     };
     if impossible(spec, observed).is_some()
-        || n_running(observed) >= spec.desired_count && !deploys(operation, goal, observed)
+        || n_running(observed) >= spec.desired_count && !deploys(operation, memory, goal, observed)
     {
         return Vec::new();
     }
@@ -78,12 +84,17 @@ pub(in crate::pool) fn doubts(operation: &Operation, goal: &ConvergeGoal, observ
 /// Why an Update cannot start its first new runner: the old ones fill every instance that there may be, and an old one
 /// leaves only once a new one was online.
 #[must_use]
-pub(super) fn no_room_beside_old(operation: &Operation, goal: &ConvergeGoal, observed: &Observed) -> Option<String> {
+pub(super) fn no_room_beside_old(
+    operation: &Operation,
+    memory: &Memory,
+    goal: &ConvergeGoal,
+    observed: &Observed,
+) -> Option<String> {
     let spec = &goal.spec;
     let Capacity::Own(own) = &spec.capacity else { return None };
     let group = observed.group.as_ref()?;
     // A fixed name leaves first, and a job ends an ephemeral runner.
-    if spec.runner.name.is_some() || spec.runner.ephemeral || !deploys(operation, goal, observed) {
+    if spec.runner.name.is_some() || spec.runner.ephemeral || !deploys(operation, memory, goal, observed) {
         return None;
     }
     let live: Vec<&Task> = observed.tasks.iter().filter(|task| task.is_live()).collect();
@@ -237,10 +248,10 @@ const fn need(spec: &PoolSpec) -> Room {
 }
 
 /// Whether the request is about to start a deployment.
-fn deploys(operation: &Operation, goal: &ConvergeGoal, observed: &Observed) -> bool {
+fn deploys(operation: &Operation, memory: &Memory, goal: &ConvergeGoal, observed: &Observed) -> bool {
     let fingerprint = TaskDefinitionContent::of(&operation.id, &goal.spec).fingerprint();
     let Some(service) = active(observed) else { return true };
-    revision_with(operation, observed, &fingerprint).is_none_or(|revision| revision != service.config.task_definition)
+    revision_with(memory, observed, &fingerprint).is_none_or(|revision| revision != service.config.task_definition)
 }
 
 /// Whether a task runs just what is wanted, so that it has been shown to come online.

@@ -5,10 +5,10 @@
 
 mod stopped_tasks;
 
+use crate::pool::model::ecs::{RolloutState, ServiceEvent, StopInfo, Task, TaskPhase};
 use crate::pool::model::identity::cluster_name;
-use crate::pool::model::observed::{
-    Deployment, GitHubRunners, Observed, RolloutState, ServiceEvent, StopInfo, Task, TaskPhase,
-};
+use crate::pool::model::memory::Memory;
+use crate::pool::model::observed::{GitHubRunners, Observed};
 use crate::pool::model::operation::{ConvergeGoal, Operation};
 use crate::pool::model::runner_matching::RunnerMatcher;
 use crate::pool::model::spec::Capacity;
@@ -17,12 +17,13 @@ use crate::pool::model::time::HumanDuration;
 use crate::pool::policy::capacity;
 use crate::pool::policy::causes::stopped_tasks::{endings, is_unplaced, stopped};
 use crate::pool::policy::deployments::failed_without_capacity;
+use crate::pool::policy::deployments::newest_deployment;
 use crate::pool::policy::runner_counts::{n_online, n_previous_online};
 
 /// The wanted runners did not come online: the causes, what came, and what of the pool still works.
 #[must_use]
-pub fn not_online(operation: &Operation, goal: &ConvergeGoal, observed: &Observed) -> String {
-    let mut causes = causes(operation, goal, observed);
+pub fn not_online(operation: &Operation, memory: &Memory, goal: &ConvergeGoal, observed: &Observed) -> String {
+    let mut causes = causes(operation, memory, goal, observed);
     if causes.is_empty() {
         causes.push("The containers run, and GitHub lists no runner of theirs. See the containers' log".to_owned());
     }
@@ -44,14 +45,14 @@ pub fn not_online(operation: &Operation, goal: &ConvergeGoal, observed: &Observe
         "{} {online} of {} runners came online{patience}.{}{also}",
         first,
         goal.spec.desired_count,
-        still_works(operation, goal, observed)
+        still_works(operation, memory, goal, observed)
     )
 }
 
 /// That runners of before this request still take jobs, where they do; begins with a space.
 #[must_use]
-pub fn still_works(operation: &Operation, goal: &ConvergeGoal, observed: &Observed) -> String {
-    match n_previous_online(operation, goal, observed) {
+pub fn still_works(operation: &Operation, memory: &Memory, goal: &ConvergeGoal, observed: &Observed) -> String {
+    match n_previous_online(operation, memory, goal, observed) {
         0 => String::new(),
         1 => " The old runner still works.".to_owned(),
         n => format!(" The {n} old runners still work."),
@@ -59,8 +60,8 @@ pub fn still_works(operation: &Operation, goal: &ConvergeGoal, observed: &Observ
 }
 
 /// The most probable first, each without its full stop.
-fn causes(operation: &Operation, goal: &ConvergeGoal, observed: &Observed) -> Vec<String> {
-    let endings = endings(operation, goal, observed);
+fn causes(operation: &Operation, memory: &Memory, goal: &ConvergeGoal, observed: &Observed) -> Vec<String> {
+    let endings = endings(operation, memory, goal, observed);
     let (unplaced, ended): (Vec<&StopInfo>, Vec<&StopInfo>) = endings.into_iter().partition(|it| is_unplaced(it));
     let n_waiting = observed.tasks.iter().filter(|task| has_no_instance(task)).count();
     let mut causes = Vec::new();
@@ -94,18 +95,15 @@ fn is_about_leaving(event: &ServiceEvent) -> bool {
     event.message.contains("unable to scale in")
 }
 
-fn primary(observed: &Observed) -> Option<&Deployment> {
-    observed.service.as_ref()?.deployments.iter().find(|deployment| deployment.is_primary)
-}
-
 /// Whether anything of this deployment lives.
 fn has_live_task(observed: &Observed) -> bool {
-    let is_ours = |task: &Task| primary(observed).is_some_and(|primary| task.started_by.as_ref() == Some(&primary.id));
+    let is_ours =
+        |task: &Task| newest_deployment(observed).is_some_and(|primary| task.started_by.as_ref() == Some(&primary.id));
     observed.tasks.iter().any(|task| task.is_live() && is_ours(task))
 }
 
 fn failed_rollout(observed: &Observed) -> Option<&str> {
-    match &primary(observed)?.rollout {
+    match &newest_deployment(observed)?.rollout {
         RolloutState::Failed(why) => Some(why),
         RolloutState::InProgress | RolloutState::Completed => None,
     }

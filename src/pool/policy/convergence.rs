@@ -6,6 +6,7 @@
 //! needed twice is taken twice.
 
 use crate::pool::model::decision::{Decision, ObserveScope, WaitReason};
+use crate::pool::model::memory::Memory;
 use crate::pool::model::observed::{GitHubRunners, Observed, PreflightResult};
 use crate::pool::model::operation::{ConvergeGoal, Operation};
 use crate::pool::model::outcome::Outcome;
@@ -14,22 +15,28 @@ use crate::pool::policy::reasons;
 use crate::pool::policy::{infrastructure, outcome, preconditions, rollout};
 
 /// Decides the next step of a Create or an Update.
-pub fn decide(operation: &mut Operation, goal: &ConvergeGoal, observed: &Observed, at: DecisionTime) -> Decision {
-    if let Some(reason) = preconditions::first_violation(operation, goal, observed) {
+pub fn decide(
+    operation: &Operation,
+    memory: &mut Memory,
+    goal: &ConvergeGoal,
+    observed: &Observed,
+    at: DecisionTime,
+) -> Decision {
+    if let Some(reason) = preconditions::first_violation(operation, memory, goal, observed) {
         return Decision::Respond(Outcome::failed(reason));
     }
     // Nothing is built before GitHub has said whether runners may register; a no that may pass is asked again.
     if let Some(PreflightResult::Failed(no)) = &observed.preflight_result {
         return at.wait(WaitReason::RetryableError(no.clone()), ObserveScope::Full);
     }
-    let next = match infrastructure::ensure(operation, goal, observed, at) {
-        Ok(dependencies) => rollout::next_step(operation, goal, observed, &dependencies, at),
+    let next = match infrastructure::ensure(operation, memory, goal, observed, at) {
+        Ok(dependencies) => rollout::next_step(operation, memory, goal, observed, &dependencies, at),
         Err(decision) => Some(decision),
     };
     match next {
         // Nothing is begun that GitHub would not let us finish. What has begun goes on without its word.
         Some(_)
-            if operation.memory.drain_started_at.is_none()
+            if memory.drain_started_at.is_none()
                 && let GitHubRunners::Failed(no) = &observed.github
                 && !no.kind.is_retryable() =>
         {
@@ -37,6 +44,6 @@ pub fn decide(operation: &mut Operation, goal: &ConvergeGoal, observed: &Observe
         }
         Some(decision) => decision,
         None if !observed.is_complete => at.requeue_now(WaitReason::FinalCheck, ObserveScope::Full),
-        None => Decision::Respond(outcome::outcome(operation, goal, observed)),
+        None => Decision::Respond(outcome::outcome(operation, memory, goal, observed)),
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::pool::model::decision::{Decision, ObserveScope, WaitReason};
+use crate::pool::model::memory::Memory;
 use crate::pool::model::observed::Observed;
 use crate::pool::model::operation::{Goal, Operation};
 use crate::pool::model::outcome::Outcome;
@@ -29,78 +30,89 @@ const SERVICE_ROLE_WAIT_MAX: Duration = Duration::from_secs(180);
 /// The longest pause between two tries of something refused.
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
-/// Decides. The continuation's memory is brought up to date on the way; nothing else is changed.
-pub fn decide(operation: &mut Operation, observed: &Observed, at: DecisionTime) -> Decision {
-    if let Some(why) = locking::superseded_by(operation, observed) {
-        return Decision::Stop(why);
+/// Decides on the next step, and what to remember of this round.
+#[must_use]
+pub fn decide(operation: &Operation, memory: &Memory, observed: &Observed, at: DecisionTime) -> (Memory, Decision) {
+    if let Some(why) = locking::superseded_by(operation, memory, observed) {
+        return (memory.clone(), Decision::Stop(why));
     }
     if let Some(remote_error) = &observed.remote_error {
-        return handle_error(operation, observed, remote_error, at);
+        return (memory.clone(), handle_error(operation, memory, observed, remote_error, at));
     }
-    if locking::must_lock_before_observing(operation)
+    if locking::must_lock_before_observing(operation, memory)
         && at.now < operation.respond_by
-        && let LockAction::Acquire(step) = locking::before_write(operation, observed)
+        && let LockAction::Acquire(step) = locking::before_write(operation, memory, observed)
     {
-        return write_lock(operation, observed, step, at);
+        return acquire_lock(operation, memory, observed, step, at);
     }
-    let memory = operation.memory.clone();
-    let decision = match operation.goal.clone() {
-        Goal::Converge(goal) => convergence::decide(operation, &goal, observed, at),
-        Goal::Delete(goal) => deletion::decide(operation, &goal, observed, at),
+    let (updated, decision) = pursue_goal(operation, memory, observed, at);
+    let action = match &decision {
+        // CloudFormation is about to give up, or has: nothing is begun whose end it would not learn of.
+        _ if at.now >= operation.respond_by => LockAction::Proceed,
+        Decision::Wait { why: WaitReason::FinalCheck, .. } | Decision::Stop(_) => LockAction::Proceed,
+        Decision::Wait { .. } | Decision::Act(_) => locking::before_write(operation, memory, observed),
+        Decision::Respond(_) => locking::before_response(operation, memory, observed),
+    };
+    match action {
+        LockAction::Proceed => (updated, decision),
+        // Decided again once the lock is acquired, so this round's memory is dropped.
+        LockAction::Acquire(step) => acquire_lock(operation, memory, observed, step, at),
+        LockAction::Stop(why) => (updated, Decision::Stop(why)),
+    }
+}
+
+/// The next step towards the goal, as the time allows it, whoever has the lock.
+fn pursue_goal(operation: &Operation, memory: &Memory, observed: &Observed, at: DecisionTime) -> (Memory, Decision) {
+    let mut memory = memory.clone();
+    let decision = match &operation.goal {
+        Goal::Converge(goal) => convergence::decide(operation, &mut memory, goal, observed, at),
+        Goal::Delete(goal) => deletion::decide(operation, &mut memory, goal, observed, at),
     };
     if let Decision::Wait { why: WaitReason::RunnersDraining { busy, busy_by_log, .. }, .. } = &decision {
         let by_log = busy_by_log.iter().map(|(name, _)| name);
-        operation.memory.runners_waited_for.extend(busy.iter().chain(by_log).cloned());
+        memory.runners_waited_for.extend(busy.iter().chain(by_log).cloned());
     }
     let is_late = at.now >= operation.respond_by;
-    let too_late =
-        |why: &WaitReason| Decision::Respond(Outcome::failed(reasons::out_of_time(operation, observed, why, at.now)));
-    let (decision, before) = match decision {
-        // CloudFormation is about to give up, or has: nothing is begun that it would not hear of.
-        Decision::Wait { why, .. } if is_late => (too_late(&why), LockAction::Proceed),
+    let out_of_time = |why: &WaitReason| {
+        Decision::Respond(Outcome::failed(reasons::out_of_time(operation, &memory, observed, why, at.now)))
+    };
+    let decision = match decision {
+        Decision::Wait { why, .. } if is_late => out_of_time(&why),
         Decision::Act(steps) if is_late => {
-            let next = steps.first().map_or("look again", Step::name);
-            (too_late(&WaitReason::NextStep(next)), LockAction::Proceed)
+            let next = steps.first().map_or("another observation", Step::name);
+            out_of_time(&WaitReason::NextStep(next))
         }
-        Decision::Wait { why, until, scope } => {
-            let is_last_look = why == WaitReason::FinalCheck;
-            let before = if is_last_look { LockAction::Proceed } else { locking::before_write(operation, observed) };
-            (Decision::Wait { why, until: until.min(operation.respond_by), scope }, before)
-        }
-        act @ Decision::Act(_) => (act, locking::before_write(operation, observed)),
+        Decision::Wait { why, until, scope } => Decision::Wait { why, until: until.min(operation.respond_by), scope },
         Decision::Respond(Outcome::Failed { .. })
             if !is_late
                 && matches!(operation.goal, Goal::Converge(_))
-                && let Some(lift) = task_protection::release_protection_after_failure(operation, observed) =>
+                && let Some(lift) = task_protection::release_protection_after_failure(operation, &memory, observed) =>
         {
-            (Decision::Act(vec![lift]), locking::before_write(operation, observed))
+            Decision::Act(vec![lift])
         }
-        answer @ Decision::Respond(_) if is_late => (answer, LockAction::Proceed),
-        answer @ Decision::Respond(_) => (answer, locking::before_response(operation, observed)),
-        end @ Decision::Stop(_) => (end, LockAction::Proceed),
+        decision @ (Decision::Act(_) | Decision::Respond(_) | Decision::Stop(_)) => decision,
     };
-    match before {
-        LockAction::Proceed => decision,
-        LockAction::Acquire(step) => {
-            // What was decided is decided again, once this is done.
-            operation.memory = memory;
-            write_lock(operation, observed, step, at)
-        }
-        LockAction::Stop(why) => Decision::Stop(why),
-    }
+    (memory, decision)
 }
 
-/// Takes the turn, and remembers from whom.
-fn write_lock(operation: &mut Operation, observed: &Observed, step: Step, at: DecisionTime) -> Decision {
+/// Acquires the lock, and remembers whether that preempts another request.
+fn acquire_lock(
+    operation: &Operation,
+    memory: &Memory,
+    observed: &Observed,
+    step: Step,
+    at: DecisionTime,
+) -> (Memory, Decision) {
+    let mut memory = memory.clone();
     if locking::preempts_unanswered(operation, observed) {
-        operation.memory.interrupted_at.get_or_insert(at.now);
+        memory.interrupted_at.get_or_insert(at.now);
     }
-    Decision::Act(vec![step])
+    (memory, Decision::Act(vec![step]))
 }
 
 /// Whether a denial may only say that the task has ended, so that the next look does without the call.
-fn may_concern_ended_task(operation: &Operation, remote_error: &RemoteError, at: DecisionTime) -> bool {
-    let denied_since = &operation.memory.denied_since;
+fn may_concern_ended_task(memory: &Memory, remote_error: &RemoteError, at: DecisionTime) -> bool {
+    let denied_since = &memory.denied_since;
     remote_error.kind == ErrorKind::Denied
         && matches!(remote_error.operation.as_str(), "StopTask" | "UpdateTaskProtection")
         && !denied_since.is_empty()
@@ -108,19 +120,24 @@ fn may_concern_ended_task(operation: &Operation, remote_error: &RemoteError, at:
 }
 
 /// A call was refused: wait for what may pass, tell what will not.
-fn handle_error(operation: &Operation, observed: &Observed, remote_error: &RemoteError, at: DecisionTime) -> Decision {
+fn handle_error(
+    operation: &Operation,
+    memory: &Memory,
+    observed: &Observed,
+    remote_error: &RemoteError,
+    at: DecisionTime,
+) -> Decision {
     let waiting = WaitReason::RetryableError(remote_error.clone());
     if at.now >= operation.respond_by {
-        return Decision::Respond(Outcome::failed(reasons::out_of_time(operation, observed, &waiting, at.now)));
+        return Decision::Respond(Outcome::failed(reasons::out_of_time(operation, memory, observed, &waiting, at.now)));
     }
     let unexpected_for_long =
-        remote_error.kind == ErrorKind::Unexpected && operation.memory.n_errors_in_a_row > UNKNOWN_ERRORS_MAX;
-    if !remote_error.kind.is_retryable() && !may_concern_ended_task(operation, remote_error, at) || unexpected_for_long
-    {
+        remote_error.kind == ErrorKind::Unexpected && memory.n_errors_in_a_row > UNKNOWN_ERRORS_MAX;
+    if !remote_error.kind.is_retryable() && !may_concern_ended_task(memory, remote_error, at) || unexpected_for_long {
         return Decision::Respond(Outcome::failed(reasons::remote_error(operation, remote_error)));
     }
     if let Some(principal) = remote_error.missing_role() {
-        let since = operation.memory.service_role_awaited_since.get(principal).copied().unwrap_or(at.now);
+        let since = memory.service_role_awaited_since.get(principal).copied().unwrap_or(at.now);
         let waited = at.now.since(since);
         if waited >= SERVICE_ROLE_WAIT_MAX {
             let reason = reasons::no_service_linked_role(operation, principal, remote_error, waited);
@@ -138,7 +155,7 @@ fn handle_error(operation: &Operation, observed: &Observed, remote_error: &Remot
         | ErrorKind::Unexpected => at.poll,
     };
     // Each refusal in a row doubles the pause, so that a service in trouble is not hammered.
-    let doubled = at.poll.saturating_mul(1 << operation.memory.n_errors_in_a_row.saturating_sub(1).min(6));
+    let doubled = at.poll.saturating_mul(1 << memory.n_errors_in_a_row.saturating_sub(1).min(6));
     let until = at.now + asked.max(doubled).min(BACKOFF_MAX.max(asked));
     Decision::Wait { why: waiting, until: until.min(operation.respond_by), scope: ObserveScope::Full }
 }

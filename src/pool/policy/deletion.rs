@@ -7,10 +7,13 @@
 //!
 //! Missing is done. What is not the pool's is passed by, however similar its name.
 
+use crate::pool::model::auto_scaling::Group;
 use crate::pool::model::decision::{Decision, ObserveScope, WaitReason};
+use crate::pool::model::ecs::{ProviderState, ServiceState, Task};
 use crate::pool::model::evidence::OrphanedRunner;
-use crate::pool::model::observed::{GitHubRunners, Group, Observed, ProviderState, ServiceState, Task};
-use crate::pool::model::operation::{DeleteGoal, Goal, Operation};
+use crate::pool::model::memory::Memory;
+use crate::pool::model::observed::{GitHubRunners, Observed};
+use crate::pool::model::operation::{DeleteGoal, Operation};
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::pool_metadata::PoolMetadata;
 use crate::pool::model::spec::OnDeregisterFailure;
@@ -29,28 +32,32 @@ use std::time::Duration;
 const STALE_REGISTRATION_WAIT_MAX: Duration = Duration::from_secs(600);
 
 /// Decides the next step of a Delete.
-pub fn decide(operation: &mut Operation, goal: &DeleteGoal, observed: &Observed, at: DecisionTime) -> Decision {
-    let metadata = operation.metadata(observed);
-    // What the pool told of itself is kept, for the telling goes before the last look.
-    if let Goal::Delete(goal) = &mut operation.goal {
-        goal.metadata.clone_from(&metadata);
-    }
+pub fn decide(
+    operation: &Operation,
+    memory: &mut Memory,
+    goal: &DeleteGoal,
+    observed: &Observed,
+    at: DecisionTime,
+) -> Decision {
+    let metadata = observed.metadata.as_ref();
+    // The task definition, which holds it, goes before the last observation.
+    memory.metadata = metadata.cloned().or(memory.metadata.take());
     // Without a task definition no runner was ever started, so there is nothing to deregister.
     if let GitHubRunners::Failed(remote_error) = &observed.github
         && observed.task_definition.is_some()
         && !remote_error.kind.is_retryable()
         && goal.wait_policy.on_deregister_failure == OnDeregisterFailure::Fail
     {
-        let github_credential = metadata.as_ref().and_then(|metadata| metadata.github_credential.as_ref());
+        let github_credential = metadata.and_then(|metadata| metadata.github_credential.as_ref());
         return Decision::Respond(Outcome::failed(reasons::cannot_deregister(github_credential, remote_error)));
     }
-    service_gone(operation, observed, metadata.as_ref(), at)
-        .or_else(|| capacity_gone(operation, observed, metadata.as_ref(), at))
-        .or_else(|| registrations_gone(operation, observed, metadata.as_ref(), at))
+    service_gone(operation, memory, observed, metadata, at)
+        .or_else(|| capacity_gone(operation, observed, metadata, at))
+        .or_else(|| registrations_gone(operation, memory, observed, metadata, at))
         .or_else(|| task_definitions_gone(operation, observed))
         .unwrap_or_else(|| {
-            if observed.is_complete && may_release_lock(operation, observed) {
-                match keep_lock_until(operation).filter(|until| at.now < (*until).min(operation.respond_by)) {
+            if observed.is_complete && may_release_lock(operation, memory, observed) {
+                match keep_lock_until(memory).filter(|until| at.now < (*until).min(operation.respond_by)) {
                     Some(until) => Decision::Wait {
                         why: WaitReason::EventRedelivery,
                         until: at.next_poll().min(until),
@@ -59,7 +66,7 @@ pub fn decide(operation: &mut Operation, goal: &DeleteGoal, observed: &Observed,
                     None => Decision::Act(vec![Step::ReleaseLock]),
                 }
             } else if observed.is_complete {
-                let notes = reasons::notes_of_deletion(operation, observed);
+                let notes = reasons::notes_of_deletion(operation, memory, observed);
                 Decision::Respond(Outcome::Succeeded { attributes: BTreeMap::new(), notes })
             } else {
                 at.requeue_now(WaitReason::FinalCheck, ObserveScope::Full)
@@ -69,7 +76,8 @@ pub fn decide(operation: &mut Operation, goal: &DeleteGoal, observed: &Observed,
 
 /// Runners first, then the service that would start new ones.
 fn service_gone(
-    operation: &mut Operation,
+    operation: &Operation,
+    memory: &mut Memory,
     observed: &Observed,
     metadata: Option<&PoolMetadata>,
     at: DecisionTime,
@@ -84,7 +92,7 @@ fn service_gone(
         && service.config.desired_count > 0
     {
         return Some(
-            ensure_tasks_protected(operation, observed, at)
+            ensure_tasks_protected(operation, memory, observed, at)
                 .unwrap_or_else(|| Decision::Act(vec![Step::ScaleServiceToZero])),
         );
     }
@@ -93,7 +101,7 @@ fn service_gone(
         .iter()
         .filter(|task| task.is_live() && crate::pool::model::evidence::OwnedTask::of(&operation.id, task).is_some())
         .collect();
-    match retire(operation, metadata, observed, DrainSet { tasks: &live, count: live.len() }, at) {
+    match retire(operation, memory, metadata, observed, DrainSet { tasks: &live, count: live.len() }, at) {
         DrainProgress::Done => {}
         DrainProgress::Pending(decision) => return Some(decision),
         DrainProgress::TimedOut { remaining } => {
@@ -187,7 +195,8 @@ fn emptying(group: &Group) -> Vec<Step> {
 
 /// Registrations that outlived their tasks.
 fn registrations_gone(
-    operation: &mut Operation,
+    operation: &Operation,
+    memory: &mut Memory,
     observed: &Observed,
     metadata: Option<&PoolMetadata>,
     at: DecisionTime,
@@ -205,7 +214,7 @@ fn registrations_gone(
             if ours.is_empty() {
                 return None;
             }
-            let since = *operation.memory.orphans_since.get_or_insert(at.now);
+            let since = *memory.orphans_since.get_or_insert(at.now);
             let is_patient = at.now < (since + STALE_REGISTRATION_WAIT_MAX).min(operation.respond_by);
             is_patient.then(|| at.wait(WaitReason::StaleRegistrations { n_runners: ours.len() }, ObserveScope::Runners))
         }

@@ -1,6 +1,7 @@
 //! What a service's deployments say of its tasks.
 
-use crate::pool::model::observed::{Deployment, Observed, RolloutState, Service, Task};
+use crate::pool::model::ecs::{Deployment, RolloutState, Service, Task};
+use crate::pool::model::observed::Observed;
 
 pub(super) fn primary(service: &Service) -> Option<&Deployment> {
     service.deployments.iter().find(|deployment| deployment.is_primary)
@@ -27,10 +28,15 @@ pub(super) fn has_same_content(observed: &Observed, service: &Service, task: &Ta
 /// <https://aws.amazon.com/blogs/containers/deep-dive-on-amazon-ecs-cluster-auto-scaling/>,
 /// <https://github.com/aws/containers-roadmap/issues/1273>
 pub(super) fn failed_without_capacity(observed: &Observed) -> Option<&str> {
-    let primary = primary(observed.service.as_ref()?).filter(|it| matches!(it.rollout, RolloutState::Failed(_)))?;
+    let primary = newest_deployment(observed).filter(|it| matches!(it.rollout, RolloutState::Failed(_)))?;
     let never_started =
         |task: &&Task| !task.is_live() && task.started_at.is_none() && task.started_by.as_ref() == Some(&primary.id);
     let mut failures = observed.tasks.iter().filter(never_started).peekable();
     failures.peek()?;
     failures.all(|task| task.container_instance_arn.is_none()).then_some(&primary.id)
+}
+
+/// The deployment that the service works towards, if there is a service.
+pub(super) fn newest_deployment(observed: &Observed) -> Option<&Deployment> {
+    primary(observed.service.as_ref()?)
 }

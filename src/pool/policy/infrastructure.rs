@@ -5,9 +5,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::pool::model::auto_scaling::{Group, GroupConfig};
 use crate::pool::model::decision::{Decision, ObserveScope, WaitReason};
+use crate::pool::model::ecs::{CapacityProvider, ProviderConfig, ProviderState};
 use crate::pool::model::identity::TAG_CONTENT;
-use crate::pool::model::observed::{CapacityProvider, Group, GroupConfig, Observed, ProviderConfig, ProviderState};
+use crate::pool::model::memory::Memory;
+use crate::pool::model::observed::Observed;
 use crate::pool::model::operation::{ConvergeGoal, Operation};
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::spec::{Capacity, LaunchTemplate, LaunchTemplateId, MixedInstances, OwnCapacity};
@@ -36,13 +39,14 @@ pub(super) struct ServiceDependencies {
 /// The foundation, or what comes first.
 pub(super) fn ensure(
     operation: &Operation,
+    memory: &Memory,
     goal: &ConvergeGoal,
     observed: &Observed,
     at: DecisionTime,
 ) -> Result<ServiceDependencies, Decision> {
     let content = TaskDefinitionContent::of(&operation.id, &goal.spec);
     let fingerprint = content.fingerprint();
-    let task_definition = revision_with(operation, observed, &fingerprint);
+    let task_definition = revision_with(memory, observed, &fingerprint);
     let tags = all_tags(operation, goal);
 
     let mut steps = Steps::new();
@@ -53,7 +57,7 @@ pub(super) fn ensure(
     }
     let waiting = match &goal.spec.capacity {
         Capacity::Existing(_) => None,
-        Capacity::Own(own) => capacity(operation, own, observed, &tags, &mut steps, at)?,
+        Capacity::Own(own) => capacity(operation, memory, own, observed, &tags, &mut steps, at)?,
     };
     steps.extend(tag_changes(operation, goal, observed, &tags));
     if !steps.is_empty() {
@@ -80,9 +84,9 @@ pub(super) fn ensure(
 /// A revision that says what is wanted: one that the service deploys, so that a rollback does not start the same
 /// content anew, or the newest. Not the one of a deployment that ECS had given up before this request: it starts no task
 /// of that one any more, and only another revision begins another deployment.
-pub(super) fn revision_with(operation: &Operation, observed: &Observed, fingerprint: &str) -> Option<String> {
+pub(super) fn revision_with(memory: &Memory, observed: &Observed, fingerprint: &str) -> Option<String> {
     let service = observed.service.as_ref();
-    let before = operation.memory.failed_deployments_before.as_ref();
+    let before = memory.failed_deployments_before.as_ref();
     let is_given_up = |arn: &str| {
         let primary = service.and_then(|service| service.deployments.iter().find(|it| it.is_primary));
         primary.is_some_and(|it| it.task_definition == arn && before.is_some_and(|before| before.contains(&it.id)))
@@ -100,6 +104,7 @@ pub(super) fn revision_with(operation: &Operation, observed: &Observed, fingerpr
 /// The group and the provider on it; what is waited for, if anything.
 fn capacity(
     operation: &Operation,
+    memory: &Memory,
     own: &OwnCapacity,
     observed: &Observed,
     tags: &BTreeMap<String, String>,
@@ -130,7 +135,7 @@ fn capacity(
             )));
         }
     }
-    if let Some(since) = operation.memory.group_updated_at.filter(|_| keeps_types(group, &config)) {
+    if let Some(since) = memory.group_updated_at.filter(|_| keeps_types(group, &config)) {
         return types_kept(since, at);
     }
     if !matches_config(group, &config) {
@@ -144,7 +149,7 @@ fn capacity(
         });
         return Ok(None);
     };
-    provider_ready(operation, own, provider, group, steps)?;
+    provider_ready(memory, own, provider, group, steps)?;
     let changing = matches!(provider.state, ProviderState::Changing);
     let busy = observed.cluster.as_ref().is_some_and(|cluster| cluster.is_busy);
     Ok(match (is_associated, changing, busy) {
@@ -189,7 +194,7 @@ fn types_kept(since: Timestamp, at: DecisionTime) -> Result<Option<(WaitReason, 
 }
 
 fn provider_ready(
-    operation: &Operation,
+    memory: &Memory,
     own: &OwnCapacity,
     provider: &CapacityProvider,
     group: &Group,
@@ -208,7 +213,7 @@ fn provider_ready(
         ))))
     };
     let is_as_wanted = provider.config == provider_shape(own);
-    let n_sent = operation.memory.n_provider_updates;
+    let n_sent = memory.n_provider_updates;
     match &provider.state {
         ProviderState::Failed(why) => failed(why),
         // A failure from before this request says nothing against it: only another update can clear it.
@@ -276,7 +281,7 @@ pub(super) fn tag_changes(
 ) -> Vec<Step> {
     let owns_capacity = matches!(goal.spec.capacity, Capacity::Own(_));
     let service =
-        observed.service.as_ref().filter(|service| service.state == crate::pool::model::observed::ServiceState::Active);
+        observed.service.as_ref().filter(|service| service.state == crate::pool::model::ecs::ServiceState::Active);
     let found = [
         observed.group.as_ref().map(|group| (TaggedResource::Group, &group.tags)),
         observed

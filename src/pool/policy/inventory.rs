@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use crate::pool::model::observed::{Task, TaskPhase};
+use crate::pool::model::ecs::{Task, TaskPhase};
 use crate::pool::model::time::Timestamp;
 
 const DAY: Duration = Duration::from_secs(86_400);

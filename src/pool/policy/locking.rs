@@ -30,6 +30,7 @@
 
 use std::time::Duration;
 
+use crate::pool::model::memory::Memory;
 use crate::pool::model::observed::Observed;
 use crate::pool::model::operation::{Goal, Operation, SpecChange};
 use crate::pool::model::operation_lock::{
@@ -61,8 +62,8 @@ pub(super) enum LockAction {
 }
 
 /// Whether this invocation has to end.
-pub(super) fn superseded_by(operation: &Operation, observed: &Observed) -> Option<Superseded> {
-    match lock_state(operation, observed.lock.as_ref()) {
+pub(super) fn superseded_by(operation: &Operation, memory: &Memory, observed: &Observed) -> Option<Superseded> {
+    match lock_state(operation, memory, observed.lock.as_ref()) {
         LockState::Lost(why) => Some(why),
         LockState::Held | LockState::Available => None,
     }
@@ -70,21 +71,21 @@ pub(super) fn superseded_by(operation: &Operation, observed: &Observed) -> Optio
 
 /// Whether this invocation has to end if the record says this.
 #[must_use]
-pub fn is_superseded_by(operation: &Operation, found: &ObservedLock) -> bool {
-    matches!(lock_state(operation, Some(found)), LockState::Lost(_))
+pub fn is_superseded_by(operation: &Operation, memory: &Memory, found: &ObservedLock) -> bool {
+    matches!(lock_state(operation, memory, Some(found)), LockState::Lost(_))
 }
 
 /// Whether the turn is taken before anything else is looked at: a Delete that comes while this request still looks has
 /// to find it. One that may find that there is nothing to do takes it before its first effect.
 #[must_use]
-pub fn must_lock_before_observing(operation: &Operation) -> bool {
-    operation.lock_version.is_none()
+pub fn must_lock_before_observing(operation: &Operation, memory: &Memory) -> bool {
+    memory.lock_version.is_none()
         && matches!(&operation.goal, Goal::Converge(goal) if goal.change == SpecChange::Changed)
 }
 
 /// What comes before an effect, and before a wait for one.
-pub(super) fn before_write(operation: &Operation, observed: &Observed) -> LockAction {
-    match lock_state(operation, observed.lock.as_ref()) {
+pub(super) fn before_write(operation: &Operation, memory: &Memory, observed: &Observed) -> LockAction {
+    match lock_state(operation, memory, observed.lock.as_ref()) {
         LockState::Lost(why) => LockAction::Stop(why),
         LockState::Available => LockAction::Acquire(Step::AcquireLock(
             operation.lock(observed.lock.as_ref().map(|observed| &observed.lock)),
@@ -96,10 +97,10 @@ pub(super) fn before_write(operation: &Operation, observed: &Observed) -> LockAc
 /// What comes before an answer. A request that wants nothing new, and finds nobody at work, leaves no trace: an
 /// unchanged pool costs reads only. Every other one takes the turn even if the world agrees with it already, because an
 /// older request may still be under way that would change it.
-pub(super) fn before_response(operation: &Operation, observed: &Observed) -> LockAction {
+pub(super) fn before_response(operation: &Operation, memory: &Memory, observed: &Observed) -> LockAction {
     let is_quiet = match &operation.goal {
         Goal::Converge(goal) => {
-            operation.lock_version.is_none()
+            memory.lock_version.is_none()
                 && goal.change == SpecChange::Unchanged
                 && observed
                     .lock
@@ -108,7 +109,7 @@ pub(super) fn before_response(operation: &Operation, observed: &Observed) -> Loc
         }
         Goal::Delete(_) => observed.lock.is_none(),
     };
-    if is_quiet { LockAction::Proceed } else { before_write(operation, observed) }
+    if is_quiet { LockAction::Proceed } else { before_write(operation, memory, observed) }
 }
 
 /// Whether taking the turn now takes it from a request that is still to be answered. What that one did between the look
@@ -123,13 +124,13 @@ pub fn preempts_unanswered(operation: &Operation, observed: &Observed) -> bool {
 
 /// Until when the record of a Delete stays although its pool is gone: so long Lambda may still deliver the event of the
 /// request that it interrupted, which finds the record then and does nothing.
-pub(super) fn keep_lock_until(operation: &Operation) -> Option<Timestamp> {
-    operation.memory.interrupted_at.map(|since| since + EVENT_RETRY_WINDOW)
+pub(super) fn keep_lock_until(memory: &Memory) -> Option<Timestamp> {
+    memory.interrupted_at.map(|since| since + EVENT_RETRY_WINDOW)
 }
 
 /// Whether the record is this request's to remove, once its pool is gone and no other one stays: not where it says that
 /// another pool of the resource is in use.
-pub(super) fn may_release_lock(operation: &Operation, observed: &Observed) -> bool {
+pub(super) fn may_release_lock(operation: &Operation, memory: &Memory, observed: &Observed) -> bool {
     let is_all = matches!(&operation.goal, Goal::Delete(goal) if goal.surviving_outcome.is_none());
     let has_other = |lock: &OperationLock| lock.live_pool.as_deref().is_some_and(|live| live != operation.id.hash());
     let is_last =
@@ -137,7 +138,7 @@ pub(super) fn may_release_lock(operation: &Operation, observed: &Observed) -> bo
     is_all
         && is_last
         && observed.lock.is_some()
-        && matches!(lock_state(operation, observed.lock.as_ref()), LockState::Held)
+        && matches!(lock_state(operation, memory, observed.lock.as_ref()), LockState::Held)
 }
 
 /// The name of the record that a request works by.
@@ -164,33 +165,33 @@ pub fn all_lock_names(operation: &Operation, observed: &Observed) -> Vec<String>
     names
 }
 
-fn lock_state(operation: &Operation, found: Option<&ObservedLock>) -> LockState {
+fn lock_state(operation: &Operation, memory: &Memory, found: Option<&ObservedLock>) -> LockState {
     let Some(ObservedLock { lock, version }) = found else {
-        return match (&operation.goal, operation.lock_version) {
+        return match (&operation.goal, memory.lock_version) {
             // A Delete has removed it, and what this request was to build with it.
             (Goal::Converge(_), Some(_)) => LockState::Lost(Superseded::ByNewerRequest),
             (Goal::Converge(_) | Goal::Delete(_), _) => LockState::Available,
         };
     };
     if lock.is_of(&operation.request) {
-        return own_lock_state(operation, lock, *version);
+        return own_lock_state(operation, memory, lock, *version);
     }
     let is_for_other_pool = lock.pool != operation.current_pool() && !lock.covers_resource;
     if matches!(operation.goal, Goal::Converge(_)) && is_for_other_pool && lock.purpose == LockPurpose::Delete {
-        return foreign_lock_state(operation, *version);
+        return foreign_lock_state(memory, *version);
     }
     // Signatures are dated in whole seconds. Of two that are equal, the one that wrote later came later.
     let is_newer = lock.signed_at > operation.signed_at
-        || (lock.signed_at == operation.signed_at && operation.lock_version.is_some_and(|mine| mine < *version));
-    if is_newer { LockState::Lost(Superseded::ByNewerRequest) } else { foreign_lock_state(operation, *version) }
+        || (lock.signed_at == operation.signed_at && memory.lock_version.is_some_and(|mine| mine < *version));
+    if is_newer { LockState::Lost(Superseded::ByNewerRequest) } else { foreign_lock_state(memory, *version) }
 }
 
 /// Where one's own record stands.
-fn own_lock_state(operation: &Operation, lock: &OperationLock, version: u64) -> LockState {
+fn own_lock_state(operation: &Operation, memory: &Memory, lock: &OperationLock, version: u64) -> LockState {
     if let Some(answer) = &lock.answer {
         return LockState::Lost(Superseded::AlreadyResponded(answer.clone()));
     }
-    match operation.lock_version {
+    match memory.lock_version {
         _ if lock.is_later_invocation_than(operation.continuation_count) => {
             LockState::Lost(Superseded::ByOtherInvocation)
         }
@@ -201,6 +202,6 @@ fn own_lock_state(operation: &Operation, lock: &OperationLock, version: u64) -> 
 }
 
 /// The record is somebody's who has no claim: it was written over ours, or what was read is older than ours.
-fn foreign_lock_state(operation: &Operation, version: u64) -> LockState {
-    if operation.lock_version.is_some_and(|mine| version < mine) { LockState::Held } else { LockState::Available }
+fn foreign_lock_state(memory: &Memory, version: u64) -> LockState {
+    if memory.lock_version.is_some_and(|mine| version < mine) { LockState::Held } else { LockState::Available }
 }

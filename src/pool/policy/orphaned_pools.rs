@@ -34,7 +34,6 @@
 
 use crate::pool::model::evidence::{DeletionEvidence, StackDeletion};
 use crate::pool::model::identity::PhysicalId;
-use crate::pool::model::memory::Memory;
 use crate::pool::model::operation::{DeleteGoal, Goal, Operation};
 use crate::pool::model::operation_lock::OperationLock;
 use crate::pool::model::outcome::Outcome;
@@ -48,15 +47,15 @@ pub fn delete_previous_pool(
     lock: Option<&OperationLock>,
 ) -> Option<Operation> {
     let (Goal::Converge(goal), Outcome::Succeeded { .. }) = (&operation.goal, outcome) else { return None };
-    let former = goal.previous_pool.as_ref()?;
-    let evidence = DeletionEvidence::update_back(former, lock)?;
+    let previous = goal.previous_pool.as_ref()?;
+    let evidence = DeletionEvidence::update_back(&previous.id, lock)?;
     let requested_id = Some(operation.id.as_str().to_owned());
     let goal = DeleteGoal {
         surviving_outcome: Some(outcome.clone()),
-        ..DeleteGoal::single_pool(evidence, former.metadata.clone(), former.wait_policy.clone(), requested_id)
+        ..DeleteGoal::single_pool(evidence, previous.metadata.clone(), previous.wait_policy.clone(), requested_id)
     };
-    let id = former.id.clone();
-    Some(Operation { id, goal: Goal::Delete(Box::new(goal)), memory: Memory::default(), ..operation.clone() })
+    let id = previous.id.clone();
+    Some(Operation { id, goal: Goal::Delete(Box::new(goal)), ..operation.clone() })
 }
 
 /// What goes on after a pool is gone whose whole stack is going: taking down the next of the pools that were `found`.
@@ -81,7 +80,7 @@ pub fn delete_next_pool_of_stack(
             Some(operation.response_physical_id().to_owned()),
         )
     };
-    Some(Operation { id: next, goal: Goal::Delete(Box::new(goal)), memory: Memory::default(), ..operation.clone() })
+    Some(Operation { id: next, goal: Goal::Delete(Box::new(goal)), ..operation.clone() })
 }
 
 /// What is answered: of the pool that stays, which is as it should be, so that what is left of the other one is no

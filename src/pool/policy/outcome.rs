@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use strum::IntoEnumIterator as _;
+
+use crate::pool::model::attribute::Attribute;
 use crate::pool::model::identity::cluster_name;
+use crate::pool::model::memory::Memory;
 use crate::pool::model::observed::Observed;
 use crate::pool::model::operation::{ConvergeGoal, Operation};
 use crate::pool::model::outcome::Outcome;
@@ -10,35 +14,43 @@ use crate::pool::model::spec::Capacity;
 use crate::pool::policy::reasons;
 use crate::pool::policy::runner_counts::n_online;
 
-pub(super) fn outcome(operation: &Operation, goal: &ConvergeGoal, observed: &Observed) -> Outcome {
+pub(super) fn outcome(operation: &Operation, memory: &Memory, goal: &ConvergeGoal, observed: &Observed) -> Outcome {
     Outcome::Succeeded {
         attributes: attributes(operation, goal, observed),
-        notes: reasons::notes_of_success(operation, goal, observed),
+        notes: reasons::notes_of_success(operation, memory, goal, observed),
     }
 }
 
-/// `Fn::GetAtt`: every key, always, as strings.
+/// Every attribute, always, as strings: `Fn::GetAtt` takes no others.
 #[must_use]
 pub fn attributes(operation: &Operation, goal: &ConvergeGoal, observed: &Observed) -> BTreeMap<String, String> {
-    let id = operation.id.as_str().to_owned();
-    let (provider, group_name) = match &goal.spec.capacity {
-        Capacity::Own(_) => (id.clone(), id.clone()),
-        Capacity::Existing(name) => (name.clone(), String::new()),
-    };
-    let service = observed.service.as_ref();
-    let prefix = goal.spec.runner.name.clone().unwrap_or_else(|| operation.id.runner_name_prefix(&goal.spec));
-    let attributes = [
-        ("ServiceArn", service.map(|service| service.arn.clone()).unwrap_or_default()),
-        ("ServiceName", id.clone()),
-        ("ClusterName", cluster_name(&goal.spec.cluster).to_owned()),
-        ("TaskDefinitionArn", service.map(|service| service.config.task_definition.clone()).unwrap_or_default()),
-        ("CapacityProviderName", provider),
-        ("AutoScalingGroupName", group_name),
-        ("AutoScalingGroupArn", observed.group.as_ref().map(|group| group.arn.clone()).unwrap_or_default()),
-        ("RunnerLabel", id),
-        ("RunnerNamePrefix", prefix),
-        ("DesiredCount", goal.spec.desired_count.to_string()),
-        ("OnlineRunners", n_online(operation, goal, observed).unwrap_or(0).to_string()),
-    ];
-    attributes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    let of = |attribute: Attribute| (attribute.name().to_owned(), value(attribute, operation, goal, observed));
+    Attribute::iter().map(of).collect()
+}
+
+fn value(attribute: Attribute, operation: &Operation, goal: &ConvergeGoal, observed: &Observed) -> String {
+    let id = &operation.id;
+    let (service, group) = (observed.service.as_ref(), observed.group.as_ref());
+    match attribute {
+        Attribute::ServiceName | Attribute::RunnerLabel => id.to_string(),
+        Attribute::ServiceArn => service.map(|service| service.arn.clone()).unwrap_or_default(),
+        Attribute::ClusterName => cluster_name(&goal.spec.cluster).to_owned(),
+        Attribute::TaskDefinitionArn => {
+            service.map(|service| service.config.task_definition.clone()).unwrap_or_default()
+        }
+        Attribute::CapacityProviderName => match &goal.spec.capacity {
+            Capacity::Own(_) => id.to_string(),
+            Capacity::Existing(name) => name.clone(),
+        },
+        Attribute::AutoScalingGroupName => match &goal.spec.capacity {
+            Capacity::Own(_) => id.to_string(),
+            Capacity::Existing(_) => String::new(),
+        },
+        Attribute::AutoScalingGroupArn => group.map(|group| group.arn.clone()).unwrap_or_default(),
+        Attribute::RunnerNamePrefix => {
+            goal.spec.runner.name.clone().unwrap_or_else(|| id.runner_name_prefix(&goal.spec))
+        }
+        Attribute::DesiredCount => goal.spec.desired_count.to_string(),
+        Attribute::OnlineRunners => n_online(operation, goal, observed).unwrap_or(0).to_string(),
+    }
 }

@@ -1,8 +1,11 @@
 //! What no waiting removes: found in the first look, told before anything is built.
 
+use crate::pool::model::auto_scaling::Group;
 use crate::pool::model::ec2::{TemplateView, instance_types};
+use crate::pool::model::ecs::ServiceState;
 use crate::pool::model::identity::cluster_name;
-use crate::pool::model::observed::{Group, Observed, PreflightResult, ServiceState};
+use crate::pool::model::memory::Memory;
+use crate::pool::model::observed::{Observed, PreflightResult};
 use crate::pool::model::operation::{ConvergeGoal, Operation};
 use crate::pool::model::spec::{Capacity, OwnCapacity};
 use crate::pool::model::text::abbreviated_list;
@@ -12,7 +15,12 @@ use crate::pool::policy::infrastructure::{group_shape, matches_config};
 use crate::pool::policy::reasons;
 
 /// The first obstacle, as a Reason.
-pub(super) fn first_violation(operation: &Operation, goal: &ConvergeGoal, observed: &Observed) -> Option<String> {
+pub(super) fn first_violation(
+    operation: &Operation,
+    memory: &Memory,
+    goal: &ConvergeGoal,
+    observed: &Observed,
+) -> Option<String> {
     let spec = &goal.spec;
     match &observed.preflight_result {
         Some(PreflightResult::Failed(remote_error)) if !remote_error.kind.is_retryable() => {
@@ -44,7 +52,7 @@ pub(super) fn first_violation(operation: &Operation, goal: &ConvergeGoal, observ
         }
         Capacity::Existing(_) => {}
     }
-    name_conflict(operation, goal, observed).or_else(|| no_room(operation, goal, observed))
+    name_conflict(operation, goal, observed).or_else(|| no_room(operation, memory, goal, observed))
 }
 
 /// What the group cannot be made of. What it is made of already is not questioned.
@@ -106,13 +114,13 @@ fn capacity_of_its_own(own: &OwnCapacity, observed: &Observed) -> Option<String>
 }
 
 /// Runners that can never have room; what is under way already is left to `OnlineTimeout`.
-fn no_room(operation: &Operation, goal: &ConvergeGoal, observed: &Observed) -> Option<String> {
-    if operation.memory.online_awaited_since.is_some() || operation.memory.drain_started_at.is_some() {
+fn no_room(operation: &Operation, memory: &Memory, goal: &ConvergeGoal, observed: &Observed) -> Option<String> {
+    if memory.online_awaited_since.is_some() || memory.drain_started_at.is_some() {
         return None;
     }
     let why = capacity::impossible(&goal.spec, observed)
-        .or_else(|| capacity::no_room_beside_old(operation, goal, observed))?;
-    Some(format!("{why}.{}", causes::still_works(operation, goal, observed)))
+        .or_else(|| capacity::no_room_beside_old(operation, memory, goal, observed))?;
+    Some(format!("{why}.{}", causes::still_works(operation, memory, goal, observed)))
 }
 
 /// A thing of the pool's own name that is not the pool's: it is never written to.

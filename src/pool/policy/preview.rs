@@ -5,8 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::pool::model::auto_scaling::GroupConfig;
+use crate::pool::model::ecs::{Service, ServiceState, Task};
 use crate::pool::model::identity::cluster_name;
-use crate::pool::model::observed::{GitHubRunners, GroupConfig, Observed, Service, ServiceState, Task};
+use crate::pool::model::memory::Memory;
+use crate::pool::model::observed::{GitHubRunners, Observed};
 use crate::pool::model::operation::{ConvergeGoal, Operation};
 use crate::pool::model::pool_metadata::PoolMetadata;
 use crate::pool::model::runner_matching::RunnerMatcher;
@@ -81,22 +84,28 @@ pub type PoolState = (Operation, Observed);
 
 /// What the request would do to what was seen; `others` are the other pools that the resource has.
 #[must_use]
-pub fn preview(operation: &Operation, goal: &ConvergeGoal, observed: &Observed, others: &[PoolState]) -> Preview {
+pub fn preview(
+    operation: &Operation,
+    memory: &Memory,
+    goal: &ConvergeGoal,
+    observed: &Observed,
+    others: &[PoolState],
+) -> Preview {
     let mut changes = Vec::new();
-    let revision = revision(operation, goal, observed, &mut changes);
+    let revision = revision(operation, memory, goal, observed, &mut changes);
     if let Capacity::Own(own) = &goal.spec.capacity {
         capacity(operation, own, observed, &mut changes);
     }
-    let mut retires = service(operation, goal, observed, revision, &mut changes);
+    let mut retires = service(operation, memory, goal, observed, revision, &mut changes);
     let n_tagged = tag_changes(operation, goal, observed, &all_tags(operation, goal)).len();
     if n_tagged > 0 {
         changes.push(format!("~ tags of {}", pluralize(n_tagged, "1 resource", "resources")));
     }
     for (other, observed) in others {
-        let why = other.metadata(observed).map(|metadata| differences(&metadata, goal)).filter(|why| !why.is_empty());
+        let why = observed.metadata.as_ref().map(|metadata| differences(metadata, goal)).filter(|why| !why.is_empty());
         let why = why.map(|why| format!("; another one because of {}", why.join(", "))).unwrap_or_default();
         changes.push(format!("- pool {}, deleted by CloudFormation once the new one is there{why}", other.id));
-        retires.extend(runners_of(other, observed));
+        retires.extend(runners_of(observed));
     }
     let is_there = observed.task_definition.is_some() || observed.group.is_some() || observed.service.is_some();
     let action = match (others.is_empty(), is_there, changes.is_empty()) {
@@ -113,7 +122,7 @@ pub fn preview(operation: &Operation, goal: &ConvergeGoal, observed: &Observed, 
         action,
         changes,
         retires,
-        obstacle: preconditions::first_violation(operation, goal, observed).or(refused),
+        obstacle: preconditions::first_violation(operation, memory, goal, observed).or(refused),
     }
 }
 
@@ -124,14 +133,14 @@ pub fn deletion(pools: &[PoolState]) -> Preview {
     for (pool, observed) in pools {
         found.action = Action::Deletion;
         found.changes.push(format!("- pool {} with all that it is made of", pool.id));
-        found.retires.extend(runners_of(pool, observed));
+        found.retires.extend(runners_of(observed));
     }
     found
 }
 
 /// Every runner of a pool that is to go.
-fn runners_of(pool: &Operation, observed: &Observed) -> BTreeMap<String, RunnerActivity> {
-    let Some(metadata) = pool.metadata(observed) else { return BTreeMap::new() };
+fn runners_of(observed: &Observed) -> BTreeMap<String, RunnerActivity> {
+    let Some(metadata) = &observed.metadata else { return BTreeMap::new() };
     observed.tasks.iter().filter(|task| task.is_live()).map(|task| runner(&metadata.matcher, observed, task)).collect()
 }
 
@@ -161,12 +170,13 @@ fn differences(metadata: &PoolMetadata, goal: &ConvergeGoal) -> Vec<String> {
 /// The revision that would be deployed, if it is there.
 fn revision(
     operation: &Operation,
+    memory: &Memory,
     goal: &ConvergeGoal,
     observed: &Observed,
     changes: &mut Vec<String>,
 ) -> Option<String> {
     let content = TaskDefinitionContent::of(&operation.id, &goal.spec);
-    let found = infrastructure::revision_with(operation, observed, &content.fingerprint());
+    let found = infrastructure::revision_with(memory, observed, &content.fingerprint());
     if found.is_none() {
         let which = if observed.task_definition.is_some() { "a new revision" } else { "its first revision" };
         changes.push(format!("+ task definition: {which}, with the image {}", content.image));
@@ -204,7 +214,7 @@ fn capacity(operation: &Operation, own: &OwnCapacity, observed: &Observed, chang
         Some(_) => {}
     }
     let is_associated =
-        |cluster: &crate::pool::model::observed::Cluster| cluster.providers.contains(&operation.id.as_str().into());
+        |cluster: &crate::pool::model::ecs::Cluster| cluster.providers.contains(&operation.id.as_str().into());
     if !observed.cluster.as_ref().is_some_and(is_associated) {
         changes.push("~ cluster: the capacity provider is added to its list, beside those of others".to_owned());
     }
@@ -237,6 +247,7 @@ fn group_differences(before: &GroupConfig, after: &GroupConfig) -> Vec<String> {
 /// The service, and the runners that would leave.
 fn service(
     operation: &Operation,
+    _memory: &Memory,
     goal: &ConvergeGoal,
     observed: &Observed,
     revision: Option<String>,

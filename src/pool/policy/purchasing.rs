@@ -8,7 +8,9 @@
 //! Its runners leave by retirement, within `DrainTimeout`. In between the pool has none, which is the price of a change
 //! in place.
 
-use crate::pool::model::observed::{Group, GroupConfig, Observed, ServiceState};
+use crate::pool::model::auto_scaling::{Group, GroupConfig};
+use crate::pool::model::ecs::ServiceState;
+use crate::pool::model::observed::Observed;
 use crate::pool::model::operation::Operation;
 use crate::pool::model::spec::MixedInstances;
 use crate::pool::model::step::Step;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::pool::model::decision::WaitReason;
 use crate::pool::model::identity::PhysicalId;
+use crate::pool::model::memory::Memory;
 use crate::pool::model::observed::{GitHubRunners, Observed};
 use crate::pool::model::operation::{CONTINUATIONS_MAX, ConvergeGoal, Goal, Operation};
 use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
@@ -175,13 +176,19 @@ pub fn no_service_linked_role(
 
 /// The answer is due and the goal is not reached.
 #[must_use]
-pub fn out_of_time(operation: &Operation, observed: &Observed, why: &WaitReason, now: Timestamp) -> String {
+pub fn out_of_time(
+    operation: &Operation,
+    memory: &Memory,
+    observed: &Observed,
+    why: &WaitReason,
+    now: Timestamp,
+) -> String {
     let spent = HumanDuration(now.since(operation.signed_at));
     let next = match operation.goal {
         Goal::Converge(_) => "Nothing was undone; update the stack again to go on from here.",
         Goal::Delete(_) => "Delete again to go on from here.",
     };
-    let remote_error = operation.memory.last_error.as_ref().map(ToString::to_string);
+    let remote_error = memory.last_error.as_ref().map(ToString::to_string);
     let remote_error =
         remote_error.map(|remote_error| format!(" Last refusal: {}.", remote_error.trim_end_matches('.')));
     let event = observed.service.as_ref().and_then(|service| service.events.first());
@@ -196,8 +203,13 @@ pub fn out_of_time(operation: &Operation, observed: &Observed, why: &WaitReason,
 
 /// What a person should know about a pool that is as it should be.
 #[must_use]
-pub fn notes_of_success(operation: &Operation, goal: &ConvergeGoal, observed: &Observed) -> Vec<String> {
-    let mut notes = cancelled_jobs_note(operation, observed);
+pub fn notes_of_success(
+    operation: &Operation,
+    memory: &Memory,
+    goal: &ConvergeGoal,
+    observed: &Observed,
+) -> Vec<String> {
+    let mut notes = cancelled_jobs_note(operation, memory, observed);
     match &observed.github {
         GitHubRunners::NoCredential => notes.push(
             "RunnerTokenParameter alone gives no access to GitHub: runners were not checked and will not be \
@@ -225,11 +237,11 @@ pub fn notes_of_success(operation: &Operation, goal: &ConvergeGoal, observed: &O
 
 /// What a person should know about a pool that is gone.
 #[must_use]
-pub fn notes_of_deletion(operation: &Operation, observed: &Observed) -> Vec<String> {
+pub fn notes_of_deletion(operation: &Operation, memory: &Memory, observed: &Observed) -> Vec<String> {
     const BY_ITSELF: &str =
         "GitHub drops them by itself 14 days after they were last online (ephemeral ones after 1 day)";
-    let mut notes = cancelled_jobs_note(operation, observed);
-    match (&observed.github, operation.metadata(observed).filter(|_| operation.memory.was_built)) {
+    let mut notes = cancelled_jobs_note(operation, memory, observed);
+    match (&observed.github, observed.metadata.as_ref().filter(|_| memory.was_built)) {
         (GitHubRunners::Listed(runners), Some(metadata)) => {
             let ours: Vec<_> = runners.iter().filter(|runner| metadata.matcher.owns(runner)).collect();
             let names: Vec<&str> = ours.iter().map(|runner| runner.name.as_str()).collect();
@@ -240,11 +252,11 @@ pub fn notes_of_deletion(operation: &Operation, observed: &Observed) -> Vec<Stri
         }
         (GitHubRunners::Failed(remote_error), Some(metadata)) => notes.push(format!(
             "GitHub may still list {}, because they could not be deregistered ({remote_error}); {BY_ITSELF}",
-            possibly_remaining(operation, &metadata.matcher.label)
+            possibly_remaining(memory, &metadata.matcher.label)
         )),
         (GitHubRunners::NoCredential, Some(metadata)) => notes.push(format!(
             "GitHub may still list {}, because RunnerTokenParameter alone gives no access to GitHub; {BY_ITSELF}",
-            possibly_remaining(operation, &metadata.matcher.label)
+            possibly_remaining(memory, &metadata.matcher.label)
         )),
         (
             GitHubRunners::NotQueried
@@ -258,8 +270,8 @@ pub fn notes_of_deletion(operation: &Operation, observed: &Observed) -> Vec<Stri
 }
 
 /// The runners that are left, as far as anybody can tell.
-fn possibly_remaining(operation: &Operation, label: &str) -> String {
-    let names: Vec<&String> = operation.memory.registered.iter().collect();
+fn possibly_remaining(memory: &Memory, label: &str) -> String {
+    let names: Vec<&String> = memory.registered.iter().collect();
     if names.is_empty() {
         format!("runners with the label {label}")
     } else {
@@ -267,8 +279,8 @@ fn possibly_remaining(operation: &Operation, label: &str) -> String {
     }
 }
 
-fn cancelled_jobs_note(operation: &Operation, observed: &Observed) -> Vec<String> {
-    let n = usize::try_from(operation.memory.n_jobs_cancelled).unwrap_or(usize::MAX);
+fn cancelled_jobs_note(operation: &Operation, memory: &Memory, observed: &Observed) -> Vec<String> {
+    let n = usize::try_from(memory.n_jobs_cancelled).unwrap_or(usize::MAX);
     if n == 0 {
         return Vec::new();
     }
@@ -284,4 +296,13 @@ fn cancelled_jobs_note(operation: &Operation, observed: &Observed) -> Vec<String
         pluralize(n, "1 task was stopped", "tasks were stopped"),
         HumanDuration(operation.wait_policy().drain_timeout)
     )]
+}
+
+/// The loop that works on a request did not come to an end.
+#[must_use]
+pub fn too_many_rounds(id: &PhysicalId, rounds_max: u32) -> String {
+    format!(
+        "The pool {id} did not settle in {rounds_max} rounds, which is a defect of github-runner-pool: please report it \
+         with the function's log."
+    )
 }

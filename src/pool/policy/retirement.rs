@@ -88,9 +88,11 @@ mod drain_state;
 pub(in crate::pool) use self::drain_state::{SECOND_READING, SELF_EXIT};
 
 use crate::pool::model::decision::{Decision, ObserveScope, WaitReason};
+use crate::pool::model::ecs::Task;
 use crate::pool::model::evidence::{OwnedTask, StopReason, StoppableTask};
+use crate::pool::model::memory::Memory;
 use crate::pool::model::memory::reading_gap_max;
-use crate::pool::model::observed::{GitHubRunners, Observed, Task};
+use crate::pool::model::observed::{GitHubRunners, Observed};
 use crate::pool::model::operation::Operation;
 use crate::pool::model::pool_metadata::PoolMetadata;
 use crate::pool::model::spec::OnDrainTimeout;
@@ -124,7 +126,8 @@ pub struct DrainSet<'observed> {
 
 /// Decides the next step for those who are to leave.
 pub fn retire(
-    operation: &mut Operation,
+    operation: &Operation,
+    memory: &mut Memory,
     metadata: &PoolMetadata,
     observed: &Observed,
     leavers: DrainSet<'_>,
@@ -133,9 +136,12 @@ pub fn retire(
     if leavers.count == 0 || leavers.tasks.is_empty() {
         return DrainProgress::Done;
     }
-    let began = *operation.memory.drain_started_at.get_or_insert(at.now);
-    let states: Vec<(&Task, RunnerDrainState)> =
-        leavers.tasks.iter().map(|task| (*task, drain_state(operation, metadata, observed, task, at))).collect();
+    let began = *memory.drain_started_at.get_or_insert(at.now);
+    let states: Vec<(&Task, RunnerDrainState)> = leavers
+        .tasks
+        .iter()
+        .map(|task| (*task, drain_state(operation, memory, metadata, observed, task, at)))
+        .collect();
     if is_outdated(observed, at) {
         return DrainProgress::Pending(at.requeue_now(waiting_for(&states), ObserveScope::Runners));
     }
@@ -149,8 +155,8 @@ pub fn retire(
     // A log is read when all that is missing is its word, and for no more runners than may go.
     let after = states.iter().filter(|(_, state)| matches!(state, RunnerDrainState::SecondLogDue));
     let before = states.iter().filter(|(_, state)| matches!(state, RunnerDrainState::LogDue)).take(room);
-    operation.memory.logs.asked = after.chain(before).map(|(task, _)| task.arn.clone()).collect();
-    if !operation.memory.logs.asked.is_empty() {
+    memory.logs.asked = after.chain(before).map(|(task, _)| task.arn.clone()).collect();
+    if !memory.logs.asked.is_empty() {
         return DrainProgress::Pending(at.requeue_now(waiting_for(&states), ObserveScope::RunnerLogs));
     }
 

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::pool::model::decision::{Decision, ObserveScope, WaitReason};
+use crate::pool::model::ecs::{Deployment, Protection, RolloutState, Service, ServiceConfig, ServiceState, Task};
 use crate::pool::model::evidence::{EmptyInstance, OrphanedRunner, OwnedTask};
-use crate::pool::model::observed::{
-    Deployment, GitHubRunners, Observed, Protection, RolloutState, Service, ServiceConfig, ServiceState, Task,
-};
+use crate::pool::model::memory::Memory;
+use crate::pool::model::observed::{GitHubRunners, Observed};
 use crate::pool::model::operation::{ConvergeGoal, Operation};
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::pool_metadata::PoolMetadata;
@@ -31,7 +31,8 @@ const SUCCESSOR_TIME_MIN: Duration = Duration::from_secs(60);
 
 /// The next step for the service, `None` when there is none to take.
 pub(super) fn next_step(
-    operation: &mut Operation,
+    operation: &Operation,
+    memory: &mut Memory,
     goal: &ConvergeGoal,
     observed: &Observed,
     dependencies: &ServiceDependencies,
@@ -49,10 +50,10 @@ pub(super) fn next_step(
         }
     };
     let metadata = PoolMetadata::of(&operation.id, &goal.spec);
-    update_service_config(operation, goal, observed, service, dependencies, &metadata, at)
-        .or_else(|| wait_for_online(operation, goal, observed, service, at))
-        .or_else(|| retire_outdated(operation, goal, observed, service, &metadata, at))
-        .or_else(|| clean_up(operation, goal, observed, &metadata, at))
+    update_service_config(operation, memory, goal, observed, service, dependencies, at)
+        .or_else(|| wait_for_online(operation, memory, goal, observed, service, at))
+        .or_else(|| retire_outdated(operation, memory, goal, observed, service, &metadata, at))
+        .or_else(|| clean_up(operation, memory, goal, observed, &metadata, at))
 }
 
 pub(super) fn desired_config(goal: &ConvergeGoal, dependencies: &ServiceDependencies, n_live: u32) -> ServiceConfig {
@@ -79,12 +80,12 @@ fn maximum_percent(desired: u32, n_live: u32) -> u32 {
 
 /// Brings the service to its shape. What would let ECS choose tasks to stop comes only after all are protected.
 fn update_service_config(
-    operation: &mut Operation,
+    operation: &Operation,
+    memory: &mut Memory,
     goal: &ConvergeGoal,
     observed: &Observed,
     service: &Service,
     dependencies: &ServiceDependencies,
-    metadata: &PoolMetadata,
     at: DecisionTime,
 ) -> Option<Decision> {
     let live: Vec<&Task> = observed.tasks.iter().filter(|task| task.is_live()).collect();
@@ -102,9 +103,10 @@ fn update_service_config(
     if dependencies.retires_all_tasks || deploys && has_fixed_name && !live.is_empty() {
         let lowered = ServiceConfig { desired_count: 0, ..service.config.clone() };
         if service.config != lowered {
-            return Some(protect_then_update(operation, observed, lowered, at));
+            return Some(protect_then_update(operation, memory, observed, lowered, at));
         }
-        return match retire(operation, metadata, observed, DrainSet { tasks: &live, count: live.len() }, at) {
+        let metadata = PoolMetadata::of(&operation.id, &goal.spec);
+        return match retire(operation, memory, &metadata, observed, DrainSet { tasks: &live, count: live.len() }, at) {
             DrainProgress::Done => None,
             DrainProgress::Pending(decision) => Some(decision),
             DrainProgress::TimedOut { remaining } => Some(drain_timed_out_decision(goal, observed, &remaining)),
@@ -120,14 +122,15 @@ fn update_service_config(
         return None;
     }
     if deploys || lowers {
-        return Some(protect_then_update(operation, observed, wanted, at));
+        return Some(protect_then_update(operation, memory, observed, wanted, at));
     }
     Some(Decision::Act(vec![Step::UpdateService(wanted)]))
 }
 
 /// Waits until the wanted number of runners is online.
 fn wait_for_online(
-    operation: &mut Operation,
+    operation: &Operation,
+    memory: &mut Memory,
     goal: &ConvergeGoal,
     observed: &Observed,
     service: &Service,
@@ -146,13 +149,21 @@ fn wait_for_online(
     if is_steady && are_online {
         return None;
     }
-    let decision = await_runners(operation, goal, observed, service, online.unwrap_or(0), at);
+    let decision = await_runners(operation, memory, goal, observed, service, online.unwrap_or(0), at);
     // Old runners may leave as new ones come, so that a group without room for both makes progress; but not any more once
     // it is only to be found out why the new ones do not come.
     if matches!(decision, Decision::Wait { scope: ObserveScope::Runners, .. })
         && online.is_some()
         && let Some(decision @ (Decision::Act(_) | Decision::Wait { scope: ObserveScope::RunnerLogs, .. })) =
-            retire_outdated(operation, goal, observed, service, &PoolMetadata::of(&operation.id, &goal.spec), at)
+            retire_outdated(
+                operation,
+                memory,
+                goal,
+                observed,
+                service,
+                &PoolMetadata::of(&operation.id, &goal.spec),
+                at,
+            )
     {
         return Some(decision);
     }
@@ -161,14 +172,15 @@ fn wait_for_online(
 
 /// Waits for runners to come online, for `OnlineTimeout` at the longest.
 fn await_runners(
-    operation: &mut Operation,
+    operation: &Operation,
+    memory: &mut Memory,
     goal: &ConvergeGoal,
     observed: &Observed,
     service: &Service,
     online: u32,
     at: DecisionTime,
 ) -> Decision {
-    let since = *operation.memory.online_awaited_since.get_or_insert(at.now);
+    let since = *memory.online_awaited_since.get_or_insert(at.now);
     let deadline = since + goal.spec.wait_policy.online_timeout;
     let is_given_up = matches!(primary(service), Some(Deployment { rollout: RolloutState::Failed(_), .. }));
     let why = WaitReason::RunnersOnline { online, wanted: goal.spec.desired_count };
@@ -183,15 +195,16 @@ fn await_runners(
     if !is_over && let Some(id) = failed_without_capacity(observed) {
         // Begun anew as any other that ECS had given up: a full group is no fault of the template's, and OnlineTimeout
         // is the time that it has to make room.
-        operation.memory.failed_deployments_before.get_or_insert_default().insert(id.to_owned());
+        memory.failed_deployments_before.get_or_insert_default().insert(id.to_owned());
         return at.requeue_now(why, ObserveScope::Full);
     }
-    Decision::Respond(Outcome::failed(causes::not_online(operation, goal, observed)))
+    Decision::Respond(Outcome::failed(causes::not_online(operation, memory, goal, observed)))
 }
 
 /// Runners of older deployments, and those beyond the wanted count, leave.
 fn retire_outdated(
-    operation: &mut Operation,
+    operation: &Operation,
+    memory: &mut Memory,
     goal: &ConvergeGoal,
     observed: &Observed,
     service: &Service,
@@ -216,7 +229,7 @@ fn retire_outdated(
     // shown that those come online.
     let is_full = observed.group.as_ref().is_none_or(|group| group.desired >= group.config.max)
         && newest.iter().any(|task| causes::has_no_instance(task));
-    let online_by = operation.memory.online_awaited_since.map(|since| since + goal.spec.wait_policy.online_timeout);
+    let online_by = memory.online_awaited_since.map(|since| since + goal.spec.wait_policy.online_timeout);
     let has_time = online_by.is_none_or(|by| at.now + SUCCESSOR_TIME_MIN <= by.min(operation.respond_by));
     let makes_room = |n_there: usize| usize::from(is_full && has_time && n_there >= wanted);
     // Or, in a rollback, once they have come online for an earlier request.
@@ -232,12 +245,12 @@ fn retire_outdated(
         (&newest, surplus),
     ];
     for (tasks, count) in stages {
-        match retire(operation, metadata, observed, DrainSet { tasks, count }, at) {
+        match retire(operation, memory, metadata, observed, DrainSet { tasks, count }, at) {
             DrainProgress::Done => {}
             DrainProgress::Pending(decision) => {
                 if n_online >= wanted {
                     // Whoever is waited for from here on makes up for one that leaves.
-                    operation.memory.online_awaited_since = None;
+                    memory.online_awaited_since = None;
                 }
                 return Some(decision);
             }
@@ -245,7 +258,7 @@ fn retire_outdated(
         }
     }
     let n_newest = u32::try_from(n_newest).unwrap_or(u32::MAX);
-    (!earlier.is_empty()).then(|| await_runners(operation, goal, observed, service, n_newest, at))
+    (!earlier.is_empty()).then(|| await_runners(operation, memory, goal, observed, service, n_newest, at))
 }
 
 fn drain_timed_out_decision(goal: &ConvergeGoal, observed: &Observed, remaining: &[String]) -> Decision {
@@ -261,6 +274,7 @@ fn drain_timed_out_decision(goal: &ConvergeGoal, observed: &Observed, remaining:
 /// What is left to put in order once everybody is where they belong.
 fn clean_up(
     operation: &Operation,
+    memory: &Memory,
     goal: &ConvergeGoal,
     observed: &Observed,
     metadata: &PoolMetadata,
@@ -280,13 +294,13 @@ fn clean_up(
     let window = goal.spec.wait_policy.idle_confirmation;
     let read_at = observed.github_read.map_or(at.now, |reading| reading.began_at);
     let is_settled = |orphan: &OrphanedRunner| {
-        operation.memory.offline_since.get(&orphan.id()).is_some_and(|since| read_at.since(*since) >= window)
+        memory.offline_since.get(&orphan.id()).is_some_and(|since| read_at.since(*since) >= window)
     };
     steps.extend(orphans.iter().filter(|orphan| is_settled(orphan)).cloned().map(Step::RemoveOrphanedRunner));
     if matches!(goal.spec.capacity, Capacity::Own(_)) {
         // Once each: ECS drains instances by itself as well, and refuses one that is no longer ACTIVE.
-        let to_drain = outdated_idle_instances(observed)
-            .filter(|instance| !operation.memory.drain_requested.contains(instance.arn()));
+        let to_drain =
+            outdated_idle_instances(observed).filter(|instance| !memory.drain_requested.contains(instance.arn()));
         steps.extend(to_drain.map(Step::DrainInstance));
     }
     if !steps.is_empty() {

@@ -1,6 +1,8 @@
 //! How many of the pool's runners are online.
 
-use crate::pool::model::observed::{GitHubRunners, Observed, Task};
+use crate::pool::model::ecs::Task;
+use crate::pool::model::memory::Memory;
+use crate::pool::model::observed::{GitHubRunners, Observed};
 use crate::pool::model::operation::{ConvergeGoal, Operation};
 use crate::pool::model::runner_matching::{RunnerLookup, RunnerMatcher, runner_for_task};
 use crate::pool::policy::deployments::is_current;
@@ -16,9 +18,9 @@ pub fn n_online(operation: &Operation, goal: &ConvergeGoal, observed: &Observed)
 /// Runners that are online and not of the revision that the service works towards, or all that are while it works
 /// towards another one than wanted.
 #[must_use]
-pub fn n_previous_online(operation: &Operation, goal: &ConvergeGoal, observed: &Observed) -> u32 {
+pub fn n_previous_online(operation: &Operation, memory: &Memory, goal: &ConvergeGoal, observed: &Observed) -> u32 {
     let service = observed.service.as_ref();
-    let is_under_way = operation.memory.online_awaited_since.is_some();
+    let is_under_way = memory.online_awaited_since.is_some();
     let old = observed.tasks.iter().filter(|task| !is_under_way || !service.is_some_and(|it| is_current(it, task)));
     online_among(operation, goal, observed, old).unwrap_or(0)
 }

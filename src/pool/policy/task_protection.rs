@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use crate::pool::model::decision::{Decision, ObserveScope, WaitReason};
+use crate::pool::model::ecs::{Protection, Service, ServiceConfig, ServiceState, Task};
 use crate::pool::model::evidence::OwnedTask;
-use crate::pool::model::observed::{Observed, Protection, Service, ServiceConfig, ServiceState, Task};
+use crate::pool::model::memory::Memory;
+use crate::pool::model::observed::Observed;
 use crate::pool::model::operation::Operation;
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::spec::OnDrainTimeout;
@@ -24,12 +26,13 @@ const PROTECTION_LEFT_MIN: Duration = Duration::from_secs(2 * 3600);
 
 /// The change, once every running task is protected from being chosen for it.
 pub(super) fn protect_then_update(
-    operation: &mut Operation,
+    operation: &Operation,
+    memory: &mut Memory,
     observed: &Observed,
     config: ServiceConfig,
     at: DecisionTime,
 ) -> Decision {
-    match ensure_tasks_protected(operation, observed, at) {
+    match ensure_tasks_protected(operation, memory, observed, at) {
         Some(decision) => decision,
         // A look at something else, such as a provider that changes, leaves the tasks as they were before it.
         None if !observed.is_complete => at.requeue_now(WaitReason::FinalCheck, ObserveScope::Full),
@@ -39,7 +42,8 @@ pub(super) fn protect_then_update(
 
 /// Protects what runs and is not protected; `None` once all are.
 pub(in crate::pool) fn ensure_tasks_protected(
-    operation: &mut Operation,
+    operation: &Operation,
+    memory: &mut Memory,
     observed: &Observed,
     at: DecisionTime,
 ) -> Option<Decision> {
@@ -55,9 +59,9 @@ pub(in crate::pool) fn ensure_tasks_protected(
     if open.is_empty() {
         return None;
     }
-    let refused = open.iter().find_map(|task| operation.memory.unprotectable.get(task.arn())).cloned();
+    let refused = open.iter().find_map(|task| memory.unprotectable.get(task.arn())).cloned();
     let Some(reason) = refused else { return Some(Decision::Act(vec![Step::ProtectTasks(open)])) };
-    operation.memory.unprotectable.clear();
+    memory.unprotectable.clear();
     if reason.starts_with(DEPLOYMENT_BLOCKED)
         && let Some(config) =
             observed.service.as_ref().and_then(|service| desired_count_for_protection(service, observed))
@@ -66,7 +70,7 @@ pub(in crate::pool) fn ensure_tasks_protected(
         return Some(Decision::Act(vec![Step::UpdateService(config), Step::ProtectTasks(open)]));
     }
     // Until the drain's time is over, a task that cannot be protected is not put at risk.
-    let began = *operation.memory.drain_started_at.get_or_insert(at.now);
+    let began = *memory.drain_started_at.get_or_insert(at.now);
     if at.now < began + operation.wait_policy().drain_timeout {
         return Some(at.wait(WaitReason::TaskProtection { n_tasks: open.len(), reason }, ObserveScope::Full));
     }
@@ -100,7 +104,11 @@ pub(super) fn desired_count_for_protection(service: &Service, observed: &Observe
 /// The protection that a failed request leaves behind is lifted where ECS has no task to stop: every one is of the newest
 /// deployment, and there are no more than wanted. Elsewhere it stays, for it is what keeps the jobs alive; it ends with
 /// the request that follows, or after two days.
-pub(in crate::pool) fn release_protection_after_failure(operation: &Operation, observed: &Observed) -> Option<Step> {
+pub(in crate::pool) fn release_protection_after_failure(
+    operation: &Operation,
+    memory: &Memory,
+    observed: &Observed,
+) -> Option<Step> {
     let service = observed.service.as_ref().filter(|service| service.state == ServiceState::Active)?;
     let live: Vec<&Task> = observed.tasks.iter().filter(|task| task.is_live()).collect();
     let wanted = usize::try_from(service.config.desired_count).unwrap_or(usize::MAX);
@@ -109,7 +117,7 @@ pub(in crate::pool) fn release_protection_after_failure(operation: &Operation, o
     }
     let lifted: Vec<OwnedTask> = live
         .into_iter()
-        .filter(|task| operation.memory.protected.contains(&task.arn))
+        .filter(|task| memory.protected.contains(&task.arn))
         .filter_map(|task| OwnedTask::of(&operation.id, task))
         .collect();
     (!lifted.is_empty()).then_some(Step::UnprotectTasks(lifted))

@@ -11,9 +11,11 @@
 use std::fmt;
 
 use crate::pool::model::identity::cluster_name;
-use crate::pool::model::observed::{GitHubRunners, Observed, Runner, RunnerGroup};
+use crate::pool::model::memory::Memory;
+use crate::pool::model::observed::{GitHubRunners, Observed};
 use crate::pool::model::operation::{ConvergeGoal, Goal, Operation};
 use crate::pool::model::outcome::Outcome;
+use crate::pool::model::runner::{Runner, RunnerGroup};
 use crate::pool::model::runner_matching::RunnerMatcher;
 use crate::pool::model::spec::{Capacity, HostKind};
 use crate::pool::model::text::abbreviated_list;
@@ -70,7 +72,7 @@ impl fmt::Display for Version {
 
 /// The warnings about a pool that is to be, each a sentence without its full stop.
 #[must_use]
-pub fn collect(operation: &Operation, observed: &Observed) -> Vec<String> {
+pub fn collect(operation: &Operation, memory: &Memory, observed: &Observed) -> Vec<String> {
     let Goal::Converge(goal) = &operation.goal else { return Vec::new() };
     let abbreviated_list: &[Runner] = match &observed.github {
         GitHubRunners::Listed(runners) => runners,
@@ -87,7 +89,7 @@ pub fn collect(operation: &Operation, observed: &Observed) -> Vec<String> {
         types(goal, observed),
         group(goal, observed),
     ];
-    found.into_iter().flatten().chain(capacity::doubts(operation, goal, observed)).collect()
+    found.into_iter().flatten().chain(capacity::doubts(operation, memory, goal, observed)).collect()
 }
 
 /// The outcome, with its warnings.

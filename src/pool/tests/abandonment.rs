@@ -1,7 +1,9 @@
 //! What a cancelled replacement built is taken down, and the pool that stays is answered for.
 
-use super::support::{converge, delete, spec};
+use super::support::{continued, converge, delete, locked, spec};
+use crate::pool::model::continuation::Continuation;
 use crate::pool::model::evidence::StackDeletion;
+use crate::pool::model::memory::Memory;
 use crate::pool::model::operation::{DeleteGoal, Goal, Operation, PreviousPool};
 use crate::pool::model::operation_lock::OperationLock;
 use crate::pool::model::outcome::Outcome;
@@ -9,12 +11,12 @@ use crate::pool::model::spec::GitHubTarget;
 use crate::pool::policy::orphaned_pools::{combined_outcome, delete_next_pool_of_stack, delete_previous_pool};
 
 /// The request back to the pool that stays, and the id of the other one.
-fn back() -> (Operation, Operation) {
+fn back() -> (Continuation, Continuation) {
     let mut other = spec();
     other.github =
         GitHubTarget { scope: crate::pool::model::spec::Scope::Organization("globex".to_owned()), ..other.github };
     let other = delete(&other);
-    let mut operation = Operation { lock_version: Some(7), continuation_count: 2, ..converge(spec()) };
+    let mut operation = continued(locked(converge(spec()), 7), 2);
     operation.memory.n_errors_in_a_row = 3;
     if let Goal::Converge(present) = &mut operation.goal {
         present.previous_pool =
@@ -41,12 +43,10 @@ fn once_the_pool_that_stays_is_well_the_other_one_is_taken_down() {
     let next = delete_previous_pool(&operation, &made(), Some(&lock())).unwrap();
     assert_eq!(next.id, other.id);
     assert_eq!(next.response_physical_id(), operation.id.as_str());
-    assert_eq!(
-        (next.lock_version, next.continuation_count, next.respond_by),
-        (operation.lock_version, operation.continuation_count, operation.respond_by)
-    );
+    assert_eq!((next.continuation_count, next.respond_by), (operation.continuation_count, operation.respond_by));
     assert_eq!(next.current_pool(), operation.id.as_str(), "the record stays that of the pool that stays");
-    assert_eq!(next.memory, Default::default());
+    let followed = operation.followed_by(next.clone());
+    assert_eq!(followed.memory, Memory { lock_version: Some(7), ..Memory::default() });
     // And that is all: nothing follows it.
     assert_eq!(delete_previous_pool(&next, &made(), Some(&lock())), None);
 }
@@ -131,7 +131,7 @@ fn only_a_stack_that_goes_as_a_whole_is_evidence_against_a_pool_that_a_delete_do
 #[test]
 fn an_update_back_leaves_a_pool_that_had_the_last_success_or_of_which_nothing_is_known() {
     let (operation, other) = back();
-    let update = Operation { id: other.id.clone(), ..converge(spec()) };
+    let update = Operation { id: other.id.clone(), ..converge(spec()).operation };
     let live = update.lock(None).answered("done", &made());
     assert!(live.is_live(&other.id));
     assert_eq!(delete_previous_pool(&operation, &made(), Some(&operation.lock(Some(&live)))), None);

@@ -3,7 +3,8 @@
 use super::support::{Model, converge, instance, names, spec};
 use crate::pool::model::decision::Decision;
 use crate::pool::model::ec2::{Ec2View, Room, TemplateVersion, TemplateView};
-use crate::pool::model::observed::ContainerInstance;
+use crate::pool::model::ecs::ContainerInstance;
+use crate::pool::model::memory::Memory;
 use crate::pool::model::operation::Goal;
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::spec::{Capacity, MixedInstances, OwnCapacity, PoolSpec};
@@ -49,8 +50,8 @@ fn told(world: &mut Model, spec: PoolSpec) -> Option<String> {
         Decision::Act(_) | Decision::Wait { .. } | Decision::Respond(_) | Decision::Stop(_) => None,
     };
     // The plan says the same.
-    let Goal::Converge(goal) = converge(held_spec(&operation)).goal else { panic!("a Delete") };
-    assert_eq!(preview(&operation, &goal, &world.observed, &[]).obstacle, told);
+    let Goal::Converge(goal) = converge(held_spec(&operation)).operation.goal else { panic!("a Delete") };
+    assert_eq!(preview(&operation, &operation.memory, &goal, &world.observed, &[]).obstacle, told);
     told
 }
 
@@ -99,7 +100,7 @@ fn the_type_with_the_most_room_decides_and_a_smaller_one_is_a_warning() {
     });
     let mut world = world(two);
     assert_eq!(told(&mut world, spec.clone()), None);
-    let warned = warnings::collect(&converge(spec.clone()), &world.observed).join("\n");
+    let warned = warnings::collect(&converge(spec.clone()), &Memory::default(), &world.observed).join("\n");
     assert!(warned.starts_with("InstanceTypes: an instance of t3.large has no room for a runner"), "{warned}");
     spec.task.memory_reservation_mib = 20_000;
     let reason = told(&mut world, spec).unwrap();
@@ -111,9 +112,12 @@ fn the_type_with_the_most_room_decides_and_a_smaller_one_is_a_warning() {
 #[test]
 fn what_nearly_fills_an_instance_is_a_warning() {
     let world = world(template("t3.large", Some(LARGE)));
-    let warned = warnings::collect(&converge(sized(8100, 0, 2, 4)), &world.observed).join("\n");
+    let warned = warnings::collect(&converge(sized(8100, 0, 2, 4)), &Memory::default(), &world.observed).join("\n");
     assert!(warned.starts_with("MemoryReservation: 8100 MiB is more than an instance of t3.large has"), "{warned}");
-    assert_eq!(warnings::collect(&converge(sized(7000, 0, 2, 4)), &world.observed), Vec::<String>::new());
+    assert_eq!(
+        warnings::collect(&converge(sized(7000, 0, 2, 4)), &Memory::default(), &world.observed),
+        Vec::<String>::new()
+    );
 }
 
 /// A pool of two runners that fill the one instance that there may be.

@@ -3,23 +3,24 @@
 use std::time::Duration;
 
 use super::support::{Model, T0, converge, spec};
-use crate::pool::model::observed::{ServiceEvent, StopInfo, TaskPhase};
+use crate::pool::model::continuation::Continuation;
+use crate::pool::model::ecs::{ServiceEvent, StopInfo, TaskPhase};
 use crate::pool::model::operation::{Goal, Operation};
 use crate::pool::model::spec::{Capacity, LogSpec, PoolSpec};
 use crate::pool::policy::causes::not_online;
 
 const REQUEST: Duration = Duration::from_secs(1000);
 
-fn told(operation: &Operation, world: &Model) -> String {
+fn told(operation: &Continuation, world: &Model) -> String {
     let Goal::Converge(goal) = &operation.goal else { panic!("a Delete") };
-    not_online(operation, goal, &world.observed)
+    not_online(operation, &operation.memory, goal, &world.observed)
 }
 
 /// A pool of two runners, and a request that begins a thousand seconds later.
-fn later(spec: PoolSpec) -> (Model, Operation) {
+fn later(spec: PoolSpec) -> (Model, Continuation) {
     let mut world = Model::empty();
     world.run(&mut converge(spec.clone()));
-    let operation = Operation { signed_at: T0 + REQUEST, ..converge(spec) };
+    let operation = Continuation::new(Operation { signed_at: T0 + REQUEST, ..converge(spec).operation });
     (world, operation)
 }
 
@@ -49,7 +50,7 @@ fn a_task_of_this_deployment_that_ended_since_the_request_began_is_the_first_cau
 
 #[test]
 fn a_task_that_the_pool_or_ecs_let_go_is_never_a_cause() {
-    let told_after = |secs: u64, text: &str, exit_code: Option<i32>, change: fn(&mut Model, &mut Operation)| {
+    let told_after = |secs: u64, text: &str, exit_code: Option<i32>, change: fn(&mut Model, &mut Continuation)| {
         let (mut world, mut operation) = later(spec());
         let digits = world.observed.tasks[0].short_container_id().unwrap().to_owned();
         assert_eq!(digits.len(), 12);
@@ -57,7 +58,7 @@ fn a_task_that_the_pool_or_ecs_let_go_is_never_a_cause() {
         change(&mut world, &mut operation);
         told(&operation, &world)
     };
-    let nothing: fn(&mut Model, &mut Operation) = |_, _| {};
+    let nothing: fn(&mut Model, &mut Continuation) = |_, _| {};
     let cases = [
         told_after(900, EXITED, Some(0), nothing),
         told_after(1100, "github-runner-pool: the runner was deregistered while idle", Some(0), nothing),

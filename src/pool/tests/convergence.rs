@@ -2,8 +2,9 @@ use std::time::Duration;
 
 use super::support::{Model, converge, foreign, instance, names, prefix, spec};
 use crate::pool::model::decision::{Decision, WaitReason};
+use crate::pool::model::ecs::{Deployment, Protection, RolloutState, TaskPhase};
 use crate::pool::model::identity::PhysicalId;
-use crate::pool::model::observed::{Deployment, GitHubRunners, PreflightResult, Protection, RolloutState, TaskPhase};
+use crate::pool::model::observed::{GitHubRunners, PreflightResult};
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
 use crate::pool::model::spec::{Capacity, OnDrainTimeout, PoolSpec, TaskSpec};

@@ -1,11 +1,12 @@
 use std::time::Duration;
 
 use super::support::{Model, POLL, converge, delete, foreign, instance, names, prefix, spec};
-use crate::pool::model::observed::{GitHubRunners, Observed, Runner};
+use crate::pool::model::observed::{GitHubRunners, Observed};
 use crate::pool::model::operation::Goal;
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::pool_metadata::PoolMetadata;
 use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
+use crate::pool::model::runner::Runner;
 use crate::pool::model::spec::{OnDeregisterFailure, OnDrainTimeout, Scope};
 use crate::pool::model::step::Step;
 use crate::pool::model::time::DecisionTime;
@@ -68,8 +69,8 @@ fn delete_of_what_was_never_built_says_nothing_of_runners_whether_or_not_github_
         let mut model = Model::empty();
         model.observed.github = github;
         let mut operation = delete(&spec());
-        let Goal::Delete(goal) = &mut operation.goal else { panic!("a Delete") };
-        goal.metadata = Some(PoolMetadata::of(&operation.id, &spec()));
+        let Goal::Delete(goal) = &mut operation.operation.goal else { panic!("a Delete") };
+        goal.metadata = Some(PoolMetadata::of(&operation.operation.id, &spec()));
         assert_eq!(model.run(&mut operation), Outcome::Succeeded { attributes: Default::default(), notes: vec![] });
     }
 }
@@ -104,13 +105,13 @@ fn what_is_known_of_jobs_is_told_apart_from_what_is_presumed() {
 fn a_newer_way_to_github_takes_the_place_of_the_pool_s_own() {
     let mut model = built();
     let mut operation = delete(&spec());
-    let own = operation.metadata(&model.observed).unwrap();
+    let own = operation.metadata(&operation.memory, &model.observed).unwrap();
     let mut newer = own.github_access().unwrap();
     newer.github.scope = Scope::Organization("acme-inc".to_owned());
     model.observed.newer_github_access = Some(newer.clone());
-    operation.memory.record_observation(Some(&own), &model.observed, DecisionTime { now: model.now, poll: POLL });
+    operation.memory.record_observation(&model.observed, DecisionTime { now: model.now, poll: POLL });
     model.observed.newer_github_access = None;
-    let now = operation.metadata(&model.observed).unwrap();
+    let now = operation.metadata(&operation.memory, &model.observed).unwrap();
     assert_eq!((now.github, now.matcher), (newer.github, own.matcher));
 }
 

@@ -1,14 +1,15 @@
 //! What reviewers are told is what the work then does.
 
 use super::support::{Model, converge, names, spec};
+use crate::pool::model::continuation::Continuation;
 use crate::pool::model::observed::Observed;
-use crate::pool::model::operation::{Goal, Operation};
+use crate::pool::model::operation::Goal;
 use crate::pool::model::spec::PoolSpec;
 use crate::pool::policy::preview::{Action, Preview, RunnerActivity, deletion, preview};
 
-fn preview_of(operation: &Operation, observed: &Observed) -> Preview {
+fn preview_of(operation: &Continuation, observed: &Observed) -> Preview {
     let Goal::Converge(goal) = operation.goal.clone() else { panic!("a Delete") };
-    preview(operation, &goal, observed, &[])
+    preview(operation, &operation.memory, &goal, observed, &[])
 }
 
 /// A pool that lives, and its world.
@@ -18,7 +19,7 @@ fn living() -> Model {
     world
 }
 
-fn changed(change: impl FnOnce(&mut PoolSpec)) -> Operation {
+fn changed(change: impl FnOnce(&mut PoolSpec)) -> Continuation {
     let mut spec = spec();
     change(&mut spec);
     converge(spec)
@@ -98,8 +99,8 @@ fn another_pool_of_the_resource_is_replaced() {
     let operation =
         changed(|spec| spec.github.scope = crate::pool::model::spec::Scope::Organization("globex".to_owned()));
     let Goal::Converge(goal) = operation.goal.clone() else { panic!("a Delete") };
-    let other = (super::support::delete(&spec()), world.observed);
-    let found = preview(&operation, &goal, &Model::empty().observed, &[other]);
+    let other = (super::support::delete(&spec()).operation, world.observed);
+    let found = preview(&operation, &operation.memory, &goal, &Model::empty().observed, &[other]);
     assert_eq!(found.action, Action::Replacement);
     assert_eq!(found.retires.len(), 2);
     let last = found.changes.last().unwrap();
@@ -113,7 +114,7 @@ fn another_pool_of_the_resource_is_replaced() {
 fn a_deletion_takes_every_runner() {
     let mut world = living();
     world.runners()[0].is_busy = true;
-    let found = deletion(&[(super::support::delete(&spec()), world.observed)]);
+    let found = deletion(&[(super::support::delete(&spec()).operation, world.observed)]);
     let patience = found.drain_note(&spec().wait_policy);
     assert_eq!(
         patience.unwrap(),

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use super::support::{POLL, T0, converge, spec};
+use super::support::{POLL, T0, converge, decide_on, spec};
 use crate::pool::model::decision::{Decision, WaitReason};
 use crate::pool::model::observed::Observed;
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
 use crate::pool::model::spec::{GitHubCredential, ParameterRef, PoolSpec};
 use crate::pool::model::time::DecisionTime;
-use crate::pool::policy::decide::decide;
 use crate::pool::policy::reasons::{cannot_deregister, github_refused};
 
 fn remote_error(remote: RemoteService, kind: ErrorKind, code: &str, message: &str) -> RemoteError {
@@ -97,8 +96,8 @@ fn a_service_linked_role_that_never_comes_is_told_within_minutes_with_the_comman
     let reason = loop {
         let observed = Observed { remote_error: Some(no.clone()), ..Observed::default() };
         let at = DecisionTime { now, poll: POLL };
-        operation.memory.record_observation(None, &observed, at);
-        match decide(&mut operation, &observed, at) {
+        operation.memory.record_observation(&observed, at);
+        match decide_on(&mut operation, &observed, at) {
             Decision::Wait { why: WaitReason::RetryableError(_), until, .. } => now = until,
             Decision::Respond(Outcome::Failed { reason }) => break reason,
             other @ (Decision::Act(_) | Decision::Wait { .. } | Decision::Respond(_) | Decision::Stop(_)) => {
@@ -106,7 +105,7 @@ fn a_service_linked_role_that_never_comes_is_told_within_minutes_with_the_comman
             }
         }
         // Between two tries everything else is looked at without a refusal.
-        operation.memory.record_observation(None, &Observed::default(), DecisionTime { now, poll: POLL });
+        operation.memory.record_observation(&Observed::default(), DecisionTime { now, poll: POLL });
         assert!(now.since(T0) < Duration::from_secs(300), "{now:?}");
     };
     assert!(now.since(T0) >= Duration::from_secs(180));

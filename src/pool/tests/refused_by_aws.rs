@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::support::{Model, POLL, converge, instance, names, spec};
+use crate::pool::model::continuation::Continuation;
 use crate::pool::model::decision::{Decision, WaitReason};
+use crate::pool::model::ecs::{ProviderState, RolloutState, TaskPhase};
 use crate::pool::model::memory::StepResult;
-use crate::pool::model::observed::{PreflightResult, ProviderState, RolloutState, TaskPhase};
-use crate::pool::model::operation::Operation;
+use crate::pool::model::observed::PreflightResult;
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
 use crate::pool::model::spec::{Capacity, GitHubCredential, MixedInstances, OnDrainTimeout, ParameterRef, PoolSpec};
@@ -33,9 +34,9 @@ fn denied(operation: &str) -> RemoteError {
 }
 
 /// Decides after a refusal of the call about the first task.
-fn after(model: &mut Model, operation: &mut Operation, call: &str) -> Decision {
+fn after(model: &mut Model, operation: &mut Continuation, call: &str) -> Decision {
     let tasks = vec![model.observed.tasks[0].arn.clone()];
-    operation.record_step(StepResult::Denied { tasks }, model.now);
+    operation.memory.record_step(StepResult::Denied { tasks }, model.now);
     model.observed.remote_error = Some(denied(call));
     let decision = model.decide(operation);
     model.observed.remote_error = None;
@@ -87,7 +88,7 @@ fn a_capacity_provider_whose_update_failed_before_this_request_is_used_or_update
     for n_sent in 0..2 {
         let Decision::Act(plan) = model.decide(&mut operation) else { panic!("no step") };
         assert_eq!(names(&plan), ["update_capacity_provider"], "after {n_sent}, which an old look may not show");
-        operation.record_step(StepResult::ProviderUpdated, model.now);
+        operation.memory.record_step(StepResult::ProviderUpdated, model.now);
     }
     assert!(reason(model.decide(&mut operation)).contains("could not set up the capacity provider"));
 }
@@ -101,7 +102,7 @@ fn failed_deployment(on_instance: &[bool]) -> Model {
     model.observed.tasks = on_instance
         .iter()
         .zip(1..)
-        .map(|(is_placed, n)| crate::pool::model::observed::Task {
+        .map(|(is_placed, n)| crate::pool::model::ecs::Task {
             arn: format!("{}-{n}", one.arn),
             started_by: Some(id.clone()),
             phase: TaskPhase::Stopped,
@@ -115,7 +116,7 @@ fn failed_deployment(on_instance: &[bool]) -> Model {
 }
 
 /// A request that found the deployment still under way.
-fn waiting_for_runners() -> Operation {
+fn waiting_for_runners() -> Continuation {
     let mut operation = converge(spec());
     operation.memory.failed_deployments_before = Some(std::collections::BTreeSet::new());
     operation
@@ -159,7 +160,7 @@ fn an_instance_is_asked_to_drain_once() {
     let Decision::Act(plan) = model.decide(&mut operation) else { panic!("no step") };
     assert_eq!(names(&plan), ["drain_instance"]);
     // ECS refused, for its own managed draining was first; the instance is still listed as ACTIVE.
-    operation.record_step(StepResult::DrainRequested { instance: instance(1).arn }, model.now);
+    operation.memory.record_step(StepResult::DrainRequested { instance: instance(1).arn }, model.now);
     assert!(matches!(model.decide(&mut operation), Decision::Respond(Outcome::Succeeded { .. })));
 }
 
@@ -274,7 +275,7 @@ fn instance_types_that_auto_scaling_keeps_are_waited_for_and_then_a_failure() {
     let mut operation = converge(mixed_instances_policy(&[], 100));
     let Decision::Act(plan) = model.decide(&mut operation) else { panic!("no step") };
     assert_eq!(names(&plan), ["update_group"]);
-    operation.record_step(StepResult::GroupUpdated, model.now);
+    operation.memory.record_step(StepResult::GroupUpdated, model.now);
     assert!(matches!(model.decide(&mut operation), Decision::Wait { why: WaitReason::NextStep("update_group"), .. }));
     model.now = model.now + Duration::from_secs(61);
     assert!(reason(model.decide(&mut operation)).starts_with("InstanceTypes: EC2 Auto Scaling accepted their removal"));

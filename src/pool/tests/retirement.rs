@@ -1,15 +1,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::support::{Model, POLL, converge, delete, names, spec};
+use super::support::{Model, POLL, converge, decide_on, delete, names, spec};
 use crate::pool::model::decision::{Decision, ObserveScope, WaitReason};
+use crate::pool::model::ecs::{Protection, Task, TaskPhase};
 use crate::pool::model::evidence::OwnedTask;
-use crate::pool::model::observed::{Protection, Reading, Task, TaskPhase};
+use crate::pool::model::observed::Reading;
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::spec::{OnDrainTimeout, PoolSpec};
 use crate::pool::model::step::Step;
 use crate::pool::model::time::DecisionTime;
-use crate::pool::policy::decide::decide;
 use crate::pool::policy::task_protection::{ensure_tasks_protected, release_protection_after_failure};
 
 fn leaving(unknown: usize, ending: usize) -> WaitReason {
@@ -81,7 +81,9 @@ fn a_blocked_deployment_is_widened_by_percentages_that_ecs_takes_and_protected_i
         let mut operation = converge(spec());
         operation.memory.unprotectable = BTreeMap::from([(blocked.clone(), "DEPLOYMENT_BLOCKED: too many".to_owned())]);
         let at = DecisionTime { now: model.now, poll: Duration::from_secs(10) };
-        let Some(Decision::Act(plan)) = ensure_tasks_protected(&mut operation, &model.observed, at) else {
+        let Some(Decision::Act(plan)) =
+            ensure_tasks_protected(&operation.operation, &mut operation.memory, &model.observed, at)
+        else {
             panic!("no step")
         };
         let [Step::UpdateService(config), Step::ProtectTasks(tasks)] = plan.as_slice() else { panic!("{plan:?}") };
@@ -125,9 +127,13 @@ fn a_failed_update_lifts_its_protection_where_nothing_is_to_be_stopped() {
     let mut operation = converge(spec());
     let tasks: Vec<String> = model.observed.tasks.iter().map(|task| task.arn.clone()).collect();
     operation.memory.protected.extend(tasks);
-    assert!(release_protection_after_failure(&operation, &model.observed).is_some());
+    assert!(release_protection_after_failure(&operation, &operation.memory, &model.observed).is_some());
     model.observed.service.as_mut().unwrap().config.desired_count = 1;
-    assert_eq!(release_protection_after_failure(&operation, &model.observed), None, "ECS would choose one of them");
+    assert_eq!(
+        release_protection_after_failure(&operation, &operation.memory, &model.observed),
+        None,
+        "ECS would choose one of them"
+    );
 }
 
 #[test]
@@ -183,9 +189,10 @@ fn a_list_that_was_read_before_a_wait_for_something_else_is_read_again_before_a_
     // Looks at a capacity provider that changes, say: they leave GitHub's list as it was.
     model.now = model.now + operation.wait_policy().idle_confirmation + POLL;
     let at = DecisionTime { now: model.now, poll: POLL };
-    operation.memory.record_observation(operation.metadata(&model.observed).as_ref(), &model.observed, at);
+    model.observed.metadata = operation.metadata(&operation.memory, &model.observed);
+    operation.memory.record_observation(&model.observed, at);
     assert_eq!(operation.memory.idle_since, idle_since, "nobody has watched");
-    let Decision::Wait { until, scope, .. } = decide(&mut operation, &model.observed, at) else {
+    let Decision::Wait { until, scope, .. } = decide_on(&mut operation, &model.observed, at) else {
         panic!("by an old list")
     };
     assert_eq!((until, scope), (model.now, ObserveScope::Runners));
@@ -204,8 +211,9 @@ fn pages_that_take_longer_to_read_than_a_watch_may_pause_are_still_a_watch() {
         model.now = began_at + Duration::from_secs(60);
         model.observed.github_read = Some(Reading { began_at, ended_at: model.now });
         let at = DecisionTime { now: model.now, poll: POLL };
-        operation.memory.record_observation(operation.metadata(&model.observed).as_ref(), &model.observed, at);
-        decision = decide(&mut operation, &model.observed, at);
+        model.observed.metadata = operation.metadata(&operation.memory, &model.observed);
+        operation.memory.record_observation(&model.observed, at);
+        decision = decide_on(&mut operation, &model.observed, at);
     }
     let Decision::Wait { scope: ObserveScope::RunnerLogs, .. } = decision else { panic!("{decision:?}") };
     let Decision::Act(plan) = model.decide(&mut operation) else { panic!("no step") };
@@ -311,7 +319,7 @@ fn a_service_is_not_lowered_by_a_look_that_left_its_tasks_as_they_were_before() 
     assert_eq!(names(&plan), ["update_service"]);
     model.observed.is_complete = false;
     let Decision::Wait { until, scope, .. } =
-        decide(&mut operation, &model.observed, DecisionTime { now: model.now, poll: POLL })
+        decide_on(&mut operation, &model.observed, DecisionTime { now: model.now, poll: POLL })
     else {
         panic!("by an old look")
     };

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use super::support::{Model, converge, delete, names, spec};
+use crate::pool::model::continuation::Continuation;
 use crate::pool::model::decision::{Decision, WaitReason};
+use crate::pool::model::ecs::Protection;
 use crate::pool::model::memory::REGISTRATION_GRACE;
 use crate::pool::model::memory::StepResult;
-use crate::pool::model::observed::{LogReading, Protection};
-use crate::pool::model::operation::Operation;
+use crate::pool::model::observed::LogReading;
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
 use crate::pool::model::runner_log::{LogLine, NoLog, read};
@@ -41,7 +42,7 @@ fn refused(kind: ErrorKind) -> LogReading {
 }
 
 /// A pool of one runner whose service was lowered, watched for the whole window; and its task.
-fn watched(reading: LogReading) -> (Model, Operation, String) {
+fn watched(reading: LogReading) -> (Model, Continuation, String) {
     let mut model = Model::empty();
     let spec = {
         let mut spec = spec();
@@ -60,7 +61,7 @@ fn watched(reading: LogReading) -> (Model, Operation, String) {
 }
 
 /// Time passes, with a look every ten seconds; the last decision is not taken.
-fn pass(model: &mut Model, operation: &mut Operation, span: Duration) {
+fn pass(model: &mut Model, operation: &mut Continuation, span: Duration) {
     let until = model.now + span;
     while model.now + Duration::from_secs(10) < until {
         model.now = model.now + Duration::from_secs(10);
@@ -69,24 +70,24 @@ fn pass(model: &mut Model, operation: &mut Operation, span: Duration) {
     model.now = until;
 }
 
-fn wait(model: &mut Model, operation: &mut Operation) -> WaitReason {
+fn wait(model: &mut Model, operation: &mut Continuation) -> WaitReason {
     let decision = model.decide(operation);
     let Decision::Wait { why, .. } = decision else { panic!("no wait: {decision:?}") };
     why
 }
 
-fn act(model: &mut Model, operation: &mut Operation) -> Vec<&'static str> {
+fn act(model: &mut Model, operation: &mut Continuation) -> Vec<&'static str> {
     let decision = model.decide(operation);
     let Decision::Act(plan) = decision else { panic!("no step: {decision:?}") };
     names(&plan)
 }
 
 /// GitHub deletes the runner, and its container goes on.
-fn deregister(model: &mut Model, operation: &mut Operation) {
+fn deregister(model: &mut Model, operation: &mut Continuation) {
     assert_eq!(act(model, operation), ["deregister_runner"]);
     model.runners().clear();
     let key = model.observed.tasks[0].short_container_id().unwrap().to_owned();
-    operation.record_step(StepResult::Deregistered { key }, model.now);
+    operation.memory.record_step(StepResult::Deregistered { key }, model.now);
 }
 
 #[test]
@@ -221,7 +222,7 @@ fn a_log_that_is_late_is_believed_once_it_is_there() {
 }
 
 /// The same pool, its runner gone from GitHub's list before this request began.
-fn forgotten(reading: LogReading, protection: Protection) -> (Model, Operation) {
+fn forgotten(reading: LogReading, protection: Protection) -> (Model, Continuation) {
     let (mut model, _, _) = watched(reading);
     model.runners().clear();
     model.observed.tasks[0].protection = protection;

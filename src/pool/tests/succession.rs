@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use super::support::{T0, converge, delete, spec, stack_resource};
+use super::support::{T0, continued, converge, decide_on, delete, locked, spec, stack_resource};
+use crate::pool::model::continuation::Continuation;
 use crate::pool::model::decision::{Decision, WaitReason};
 use crate::pool::model::evidence::StackDeletion;
 use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::observed::Observed;
-use crate::pool::model::operation::{Goal, Operation, SpecChange};
+use crate::pool::model::operation::{Goal, SpecChange};
 use crate::pool::model::operation_lock::{
     ObservedLock, OperationLock, Superseded, is_for_other_pool, resource_lock_name,
 };
@@ -18,13 +19,16 @@ use crate::pool::model::spec::Scope;
 use crate::pool::model::step::Step;
 use crate::pool::model::time::DecisionTime;
 use crate::pool::model::time::Timestamp;
-use crate::pool::policy::decide::decide;
 use crate::pool::policy::locking::{lock_name, must_lock_before_observing};
+
+fn must_lock(continuation: &Continuation) -> bool {
+    must_lock_before_observing(&continuation.operation, &continuation.memory)
+}
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A request that CloudFormation signed so many seconds after the first.
-fn later(mut operation: Operation, name: &str, secs: u32) -> Operation {
+fn later(mut operation: Continuation, name: &str, secs: u32) -> Continuation {
     operation.request.request_id = name.to_owned();
     operation.request.response_url = Secret::new(format!("https://planted.example/{name}"));
     operation.signed_at = T0 + SECOND * secs;
@@ -33,11 +37,11 @@ fn later(mut operation: Operation, name: &str, secs: u32) -> Operation {
 }
 
 /// What `operation` does next, in a world in which a record of `of` was found at this version.
-fn next(operation: &mut Operation, of: Option<&Operation>, version: u64) -> Decision {
+fn next(operation: &mut Continuation, of: Option<&Continuation>, version: u64) -> Decision {
     next_after(operation, of.map(lock_of), version)
 }
 
-fn lock_of(operation: &Operation) -> OperationLock {
+fn lock_of(operation: &Continuation) -> OperationLock {
     operation.lock(None)
 }
 
@@ -45,11 +49,11 @@ fn succeeded() -> Outcome {
     Outcome::Succeeded { attributes: Default::default(), notes: Vec::new() }
 }
 
-fn next_after(operation: &mut Operation, lock: Option<OperationLock>, version: u64) -> Decision {
+fn next_after(operation: &mut Continuation, lock: Option<OperationLock>, version: u64) -> Decision {
     let lock = lock.map(|lock| ObservedLock { lock, version });
     let world = super::support::Model::empty().observed;
     let observed = Observed { lock, is_complete: true, ..world };
-    decide(operation, &observed, DecisionTime { now: operation.signed_at + SECOND, poll: SECOND * 10 })
+    decide_on(operation, &observed, DecisionTime { now: operation.signed_at + SECOND, poll: SECOND * 10 })
 }
 
 fn takes_turn(decision: &Decision) -> bool {
@@ -61,8 +65,8 @@ fn acts(decision: &Decision) -> bool {
 }
 
 /// A Create that has taken its turn, by the record's first version.
-fn at_work() -> Operation {
-    Operation { lock_version: Some(1), ..converge(spec()) }
+fn at_work() -> Continuation {
+    locked(converge(spec()), 1)
 }
 
 #[test]
@@ -96,13 +100,13 @@ fn of_two_requests_signed_in_the_same_second_the_one_that_came_later_goes_on() {
 
 #[test]
 fn an_older_request_that_wrote_over_the_record_is_written_over() {
-    let mut newer = Operation { lock_version: Some(1), ..later(converge(spec()), "newer", 60) };
+    let mut newer = locked(later(converge(spec()), "newer", 60), 1);
     assert!(takes_turn(&next(&mut newer, Some(&at_work()), 2)));
 }
 
 #[test]
 fn a_record_that_is_older_than_ones_own_was_read_too_early() {
-    let mut newer = Operation { lock_version: Some(2), ..later(converge(spec()), "newer", 60) };
+    let mut newer = locked(later(converge(spec()), "newer", 60), 2);
     assert!(acts(&next(&mut newer, Some(&at_work()), 1)));
 }
 
@@ -115,11 +119,11 @@ fn of_two_deliveries_of_one_event_the_later_goes_on_and_the_earlier_says_nothing
 
 #[test]
 fn what_an_earlier_invocation_was_given_says_nothing_once_a_later_hop_is_at_work() {
-    let further = Operation { continuation_count: 2, ..at_work() };
-    for mut stale in [converge(spec()), Operation { continuation_count: 1, ..converge(spec()) }] {
+    let further = continued(at_work(), 2);
+    for mut stale in [converge(spec()), continued(converge(spec()), 1)] {
         assert_eq!(next(&mut stale, Some(&further), 5), Decision::Stop(Superseded::ByOtherInvocation));
     }
-    let mut next_hop = Operation { continuation_count: 3, ..converge(spec()) };
+    let mut next_hop = continued(converge(spec()), 3);
     assert!(takes_turn(&next(&mut next_hop, Some(&further), 5)));
 }
 
@@ -143,13 +147,13 @@ fn an_unchanged_pool_leaves_no_trace_unless_somebody_is_at_work() {
     };
     let mut world = super::support::Model::empty();
     world.run(&mut converge(spec()));
-    let at = |operation: &Operation| DecisionTime { now: operation.signed_at + SECOND * 600, poll: SECOND };
+    let at = |operation: &Continuation| DecisionTime { now: operation.signed_at + SECOND * 600, poll: SECOND };
     let scope = |lock: Option<OperationLock>| {
         let mut operation = unchanged();
         let lock = lock.map(|lock| ObservedLock { lock, version: 7 });
         let observed = Observed { lock, is_complete: true, ..world.observed.clone() };
         let now = at(&operation);
-        decide(&mut operation, &observed, now)
+        decide_on(&mut operation, &observed, now)
     };
     let answered = lock_of(&at_work()).answered("done", &succeeded());
     assert!(matches!(scope(None), Decision::Respond(_)));
@@ -160,7 +164,7 @@ fn an_unchanged_pool_leaves_no_trace_unless_somebody_is_at_work() {
 #[test]
 fn a_create_whose_record_is_gone_stops_and_a_delete_goes_on() {
     assert_eq!(next(&mut at_work(), None, 0), Decision::Stop(Superseded::ByNewerRequest));
-    let mut twin = Operation { lock_version: Some(3), ..delete(&spec()) };
+    let mut twin = locked(delete(&spec()), 3);
     assert!(matches!(next(&mut twin, None, 0), Decision::Respond(_)));
 }
 
@@ -170,9 +174,9 @@ fn a_delete_removes_the_record_last_and_answers_then() {
     let mut operation = metadata.clone();
     let answered = lock_of(&at_work()).answered("done", &succeeded());
     assert!(takes_turn(&next_after(&mut operation, Some(answered), 1)), "somebody may still be building");
-    operation.lock_version = Some(2);
+    operation.memory.lock_version = Some(2);
     assert_eq!(next(&mut operation, Some(&metadata), 2), Decision::Act(vec![Step::ReleaseLock]));
-    operation.lock_version = None;
+    operation.memory.lock_version = None;
     assert!(matches!(next(&mut operation, None, 0), Decision::Respond(_)));
 }
 
@@ -182,11 +186,11 @@ fn after_an_interrupted_request_the_record_stays_as_long_as_its_event_may_come_a
     let mut operation = metadata.clone();
     assert!(takes_turn(&next(&mut operation, Some(&at_work()), 1)));
     assert!(operation.memory.interrupted_at.is_some(), "a Create was not answered yet");
-    operation.lock_version = Some(2);
+    operation.memory.lock_version = Some(2);
     let Decision::Wait { why, .. } = next(&mut operation, Some(&metadata), 2) else { panic!("no wait") };
     assert_eq!(why, WaitReason::EventRedelivery);
     // The event comes again, and finds the record.
-    let mut again = Operation { lock_version: None, ..at_work() };
+    let mut again = converge(spec());
     assert_eq!(next(&mut again, Some(&metadata), 2), Decision::Stop(Superseded::ByNewerRequest));
     operation.memory.interrupted_at = Some(T0 - SECOND * 600);
     assert_eq!(next(&mut operation, Some(&metadata), 2), Decision::Act(vec![Step::ReleaseLock]));
@@ -195,9 +199,9 @@ fn after_an_interrupted_request_the_record_stays_as_long_as_its_event_may_come_a
 #[test]
 fn a_request_that_wants_something_takes_its_turn_before_it_has_looked_at_anything() {
     let at = DecisionTime { now: T0 + SECOND, poll: SECOND * 10 };
-    assert!(takes_turn(&decide(&mut converge(spec()), &Observed::default(), at)));
-    assert!(must_lock_before_observing(&converge(spec())) && !must_lock_before_observing(&at_work()));
-    assert!(!must_lock_before_observing(&delete(&spec())), "a Delete that finds nothing leaves no trace");
+    assert!(takes_turn(&decide_on(&mut converge(spec()), &Observed::default(), at)));
+    assert!(must_lock(&converge(spec())) && !must_lock(&at_work()));
+    assert!(!must_lock(&delete(&spec())), "a Delete that finds nothing leaves no trace");
 }
 
 #[test]
@@ -212,16 +216,16 @@ fn a_delete_and_a_request_for_another_pool_of_the_resource_do_not_mind_each_othe
     let own = lock_name(&clean_up, &observed);
     assert_eq!(own, format!("{}/{}", resource_lock_name(&stack_resource()), clean_up.id.hash()));
     let at = DecisionTime { now: clean_up.signed_at + SECOND, poll: SECOND * 10 };
-    assert!(matches!(decide(&mut clean_up, &observed, at), Decision::Respond(_)), "nothing is left of it");
+    assert!(matches!(decide_on(&mut clean_up, &observed, at), Decision::Respond(_)), "nothing is left of it");
 
-    let mut update = Operation { lock_version: Some(1), ..later(converge(replaced), "update", 60) };
+    let mut update = locked(later(converge(replaced), "update", 60), 1);
     assert!(takes_turn(&next(&mut update, Some(&clean_up), 2)), "the record is the other pool's");
 }
 
 #[test]
 fn the_pool_of_a_create_has_no_success_until_one_is_responded_and_again_once_it_is_deleted() {
     let create = lock_of(&at_work());
-    let id = at_work().id;
+    let id = at_work().operation.id;
     assert_eq!(create.pool_without_success(), Some(id.as_str()));
     let failed = create.clone().answered("no", &Outcome::failed("no"));
     assert_eq!(failed.pool_without_success(), Some(id.as_str()));
@@ -234,7 +238,7 @@ fn the_pool_of_a_create_has_no_success_until_one_is_responded_and_again_once_it_
 
     let again = at_work().lock(Some(&done));
     assert_eq!(again.pool_without_success(), None, "a Create of a pool that an earlier one has made");
-    let update = |mut operation: Operation| {
+    let update = |mut operation: Continuation| {
         operation.request.request_type = RequestType::Update;
         operation
     };
@@ -260,7 +264,7 @@ fn a_rollback_to_the_task_definition_of_the_last_success_is_told_from_an_update_
 #[test]
 fn a_pool_is_at_work_until_its_create_or_update_has_a_response() {
     let create = lock_of(&at_work());
-    assert_eq!(create.pool_at_work(), Some(at_work().id));
+    assert_eq!(create.pool_at_work(), Some(at_work().operation.id));
     assert_eq!(create.answered("done", &succeeded()).pool_at_work(), None);
     assert_eq!(lock_of(&delete(&spec())).pool_at_work(), None, "a Delete builds nothing");
     assert_eq!(OperationLock::from_record("of another version").pool_at_work(), None);
@@ -273,7 +277,7 @@ fn an_update_that_fails_before_its_turn_is_written_down_over_an_older_request_on
         update.request.request_type = RequestType::Update;
         update
     };
-    let failed = |lock: OperationLock, operation: &Operation| {
+    let failed = |lock: OperationLock, operation: &Continuation| {
         lock.after_failure(&operation.request, operation.id.as_str(), operation.signed_at)
     };
     let own = failed(lock_of(&at_work()), &update).unwrap();
@@ -293,11 +297,11 @@ fn a_delete_of_a_failed_replacement_leaves_the_record_that_the_old_pool_is_in_us
     let mut elsewhere = spec();
     elsewhere.github.scope = Scope::Organization("another".to_owned());
     let mut operation = later(delete(&elsewhere), "delete", 60);
-    operation.lock_version = Some(2);
+    operation.memory.lock_version = Some(2);
     let metadata = operation.lock(Some(&done));
     assert!(matches!(next_after(&mut operation, Some(metadata), 2), Decision::Respond(_)));
     let mut own = later(delete(&spec()), "own", 60);
-    own.lock_version = Some(2);
+    own.memory.lock_version = Some(2);
     let metadata = own.lock(Some(&done));
     assert_eq!(next_after(&mut own, Some(metadata), 2), Decision::Act(vec![Step::ReleaseLock]));
 }
@@ -306,10 +310,10 @@ fn a_delete_of_a_failed_replacement_leaves_the_record_that_the_old_pool_is_in_us
 fn a_delete_of_a_whole_stack_takes_over_from_a_request_for_another_pool() {
     let mut elsewhere = spec();
     elsewhere.github.scope = Scope::Organization("another".to_owned());
-    let mut replacement = Operation { lock_version: Some(1), ..converge(elsewhere) };
+    let mut replacement = locked(converge(elsewhere), 1);
     let mut operation = later(delete(&spec()), "delete", 60);
-    let Goal::Delete(goal) = &mut operation.goal else { panic!("not a Delete") };
-    goal.evidence = StackDeletion::of("DELETE_IN_PROGRESS").unwrap().of_pool(operation.id.clone());
+    let Goal::Delete(goal) = &mut operation.operation.goal else { panic!("not a Delete") };
+    goal.evidence = StackDeletion::of("DELETE_IN_PROGRESS").unwrap().of_pool(operation.operation.id.clone());
     assert!(!is_for_other_pool(&lock_of(&operation), replacement.id.as_str()), "it has no record of its own");
     assert_eq!(next(&mut replacement, Some(&operation), 2), Decision::Stop(Superseded::ByNewerRequest));
 }
@@ -330,7 +334,7 @@ fn a_record_says_the_same_after_its_journey_and_holds_no_secret() {
 fn a_record_that_nobody_can_read_is_taken_over() {
     for text in ["", "{}", "null", "a note\nof somebody", "{\"format\":99}"] {
         let lock = OperationLock::from_record(text);
-        for mut operation in [converge(spec()), Operation { lock_version: Some(1), ..converge(spec()) }] {
+        for mut operation in [converge(spec()), locked(converge(spec()), 1)] {
             assert!(takes_turn(&next_after(&mut operation, Some(lock.clone()), 2)), "{text}");
         }
     }
@@ -353,7 +357,7 @@ fn an_expired_request_begins_nothing() {
     let mut operation = converge(spec());
     let observed = Observed { is_complete: true, ..super::support::Model::empty().observed };
     let at = DecisionTime { now: operation.respond_by, poll: SECOND };
-    let decision = decide(&mut operation, &observed, at);
+    let decision = decide_on(&mut operation, &observed, at);
     assert!(matches!(decision, Decision::Respond(_)), "{decision:?}");
 }
 

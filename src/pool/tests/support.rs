@@ -8,22 +8,26 @@
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
+use crate::pool::model::auto_scaling::{Group, GroupInstance};
+use crate::pool::model::continuation::Continuation;
 use crate::pool::model::decision::{Decision, ObserveScope};
+use crate::pool::model::ecs::{
+    CapacityProvider, Cluster, ContainerInstance, Deployment, Protection, ProviderState, RolloutState, Service,
+    ServiceState, Task, TaskDefinition, TaskPhase,
+};
 use crate::pool::model::evidence::DeletionEvidence;
 use crate::pool::model::evidence::StopReason;
 use crate::pool::model::identity::{PhysicalId, StackResource, TAG_ID};
-use crate::pool::model::memory::{Memory, StepResult};
-use crate::pool::model::observed::{
-    CapacityProvider, Cluster, ContainerInstance, Deployment, GitHubRunners, Group, GroupInstance, LogReading,
-    Observed, PreflightResult, Protection, ProviderState, Reading, RolloutState, Runner, Service, ServiceState, Task,
-    TaskDefinition, TaskPhase,
-};
+use crate::pool::model::memory::StepResult;
+use crate::pool::model::observed::{GitHubRunners, LogReading, Observed, PreflightResult, Reading};
 use crate::pool::model::operation::{ConvergeGoal, DeleteGoal, Goal, Operation, Preflight, SpecChange};
 use crate::pool::model::operation_lock::ObservedLock;
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::request::{RequestInfo, RequestType};
+use crate::pool::model::runner::Runner;
 use crate::pool::model::secret::Secret;
 use crate::pool::model::spec::fixtures::minimal_spec;
 use crate::pool::model::spec::{Capacity, PoolSpec};
@@ -54,7 +58,7 @@ pub(super) fn spec() -> PoolSpec {
     spec
 }
 
-pub(super) fn converge(spec: PoolSpec) -> Operation {
+pub(super) fn converge(spec: PoolSpec) -> Continuation {
     let goal = ConvergeGoal {
         spec,
         previous_tags: BTreeSet::new(),
@@ -67,15 +71,49 @@ pub(super) fn converge(spec: PoolSpec) -> Operation {
     operation(id, Goal::Converge(Box::new(goal)))
 }
 
-pub(super) fn delete(spec: &PoolSpec) -> Operation {
+pub(super) fn delete(spec: &PoolSpec) -> Continuation {
     let id = PhysicalId::of(&stack_resource(), spec);
     let evidence = DeletionEvidence::named(&stack_resource(), id.as_str()).expect("the pool's own id names it");
     let goal = DeleteGoal::single_pool(evidence, None, spec.wait_policy.clone(), None);
     operation(id, Goal::Delete(Box::new(goal)))
 }
 
-fn operation(id: PhysicalId, goal: Goal) -> Operation {
-    Operation {
+/// One decision, whose memory is kept.
+pub(super) fn decide_on(continuation: &mut Continuation, observed: &Observed, at: DecisionTime) -> Decision {
+    let (memory, decision) = decide(&continuation.operation, &continuation.memory, observed, at);
+    continuation.memory = memory;
+    decision
+}
+
+/// The tests read an operation through what carries it.
+impl Deref for Continuation {
+    type Target = Operation;
+
+    fn deref(&self) -> &Operation {
+        &self.operation
+    }
+}
+
+impl DerefMut for Continuation {
+    fn deref_mut(&mut self) -> &mut Operation {
+        &mut self.operation
+    }
+}
+
+/// The same, in an invocation that has the lock in this version.
+pub(super) fn locked(mut continuation: Continuation, version: u64) -> Continuation {
+    continuation.memory.lock_version = Some(version);
+    continuation
+}
+
+/// The same, after so many invocations.
+pub(super) fn continued(mut continuation: Continuation, count: u32) -> Continuation {
+    continuation.continuation_count = count;
+    continuation
+}
+
+fn operation(id: PhysicalId, goal: Goal) -> Continuation {
+    Continuation::new(Operation {
         request: RequestInfo {
             request_type: RequestType::Create,
             request_id: "request-1".to_owned(),
@@ -87,9 +125,7 @@ fn operation(id: PhysicalId, goal: Goal) -> Operation {
         signed_at: T0,
         respond_by: T0 + Duration::from_secs(3480),
         continuation_count: 0,
-        lock_version: None,
-        memory: Memory::default(),
-    }
+    })
 }
 
 /// A world that does at once what it is told, and whose jobs last as long as a test says.
@@ -132,12 +168,12 @@ impl Model {
     }
 
     /// Works on a request until it is answered; what was done is in `taken`.
-    pub(super) fn run(&mut self, operation: &mut Operation) -> Outcome {
+    pub(super) fn run(&mut self, operation: &mut Continuation) -> Outcome {
         self.run_with(operation, |_| {})
     }
 
     /// The same, with something happening before each look.
-    pub(super) fn run_with(&mut self, operation: &mut Operation, mut happen: impl FnMut(&mut Self)) -> Outcome {
+    pub(super) fn run_with(&mut self, operation: &mut Continuation, mut happen: impl FnMut(&mut Self)) -> Outcome {
         self.taken.clear();
         for _ in 0..2_000 {
             self.settle(operation);
@@ -148,7 +184,7 @@ impl Model {
                 Decision::Act(plan) => {
                     for step in plan {
                         let told = self.take(operation, step);
-                        operation.record_step(told, self.now);
+                        operation.memory.record_step(told, self.now);
                     }
                 }
                 Decision::Wait { until, .. } => self.now = until.max(self.now + Duration::from_millis(1)),
@@ -158,24 +194,20 @@ impl Model {
     }
 
     /// One decision over a complete look.
-    pub(super) fn decide(&mut self, operation: &mut Operation) -> Decision {
+    pub(super) fn decide(&mut self, operation: &mut Continuation) -> Decision {
         self.observed.is_complete = true;
         self.observed.is_diagnosis = true;
         self.observed.github_read = Some(Reading { began_at: self.now, ended_at: self.now });
         self.observed.logs.clear();
-        let metadata = operation.metadata(&self.observed);
-        operation.memory.record_observation(
-            metadata.as_ref(),
-            &self.observed,
-            DecisionTime { now: self.now, poll: POLL },
-        );
+        self.observed.metadata = operation.metadata(&operation.memory, &self.observed);
+        let at = DecisionTime { now: self.now, poll: POLL };
+        operation.memory.record_observation(&self.observed, at);
         loop {
-            let decision = decide(operation, &self.observed, DecisionTime { now: self.now, poll: POLL });
+            let decision = decide_on(operation, &self.observed, at);
             if let Decision::Wait { scope: ObserveScope::RunnerLogs, .. } = &decision {
                 let of = |task: &String| self.logs.get(task).cloned().unwrap_or(LogReading::NotConfigured);
                 self.observed.logs = operation.memory.logs.asked.iter().map(|task| (task.clone(), of(task))).collect();
-                let at = DecisionTime { now: self.now, poll: POLL };
-                operation.memory.record_observation(operation.metadata(&self.observed).as_ref(), &self.observed, at);
+                operation.memory.record_observation(&self.observed, at);
                 continue;
             }
             let Decision::Act(plan) = &decision else { return decision };
@@ -183,11 +215,11 @@ impl Model {
             match plan.as_slice() {
                 [Step::AcquireLock(lock)] => {
                     self.observed.lock = Some(ObservedLock { lock: lock.clone(), version: 1 });
-                    operation.record_step(StepResult::LockAcquired { version: 1 }, self.now);
+                    operation.memory.record_step(StepResult::LockAcquired { version: 1 }, self.now);
                 }
                 [Step::ReleaseLock] => {
                     self.observed.lock = None;
-                    operation.record_step(StepResult::LockReleased, self.now);
+                    operation.memory.record_step(StepResult::LockReleased, self.now);
                 }
                 _ => return decision,
             }
@@ -196,7 +228,7 @@ impl Model {
 
     /// What ECS and the runners do by themselves: tasks start up to the wanted count and register; runners whose
     /// registration is gone end.
-    fn settle(&mut self, operation: &Operation) {
+    fn settle(&mut self, operation: &Continuation) {
         let registered: Vec<String> = match &self.observed.github {
             GitHubRunners::Listed(runners) => runners.iter().map(|runner| runner.name.clone()).collect(),
             GitHubRunners::NotQueried | GitHubRunners::NoCredential | GitHubRunners::Failed(_) => Vec::new(),
@@ -265,7 +297,7 @@ impl Model {
     }
 
     /// Does what a step says, at once.
-    fn take(&mut self, operation: &Operation, step: Step) -> StepResult {
+    fn take(&mut self, operation: &Continuation, step: Step) -> StepResult {
         self.taken.push(step.clone());
         let id = operation.id.clone();
         match step {
@@ -331,7 +363,7 @@ impl Model {
             Step::UpdateService(config) => self.update_service(config),
             Step::ScaleServiceToZero => {
                 let config = self.observed.service.as_ref().unwrap().config.clone();
-                self.update_service(crate::pool::model::observed::ServiceConfig { desired_count: 0, ..config });
+                self.update_service(crate::pool::model::ecs::ServiceConfig { desired_count: 0, ..config });
             }
             Step::ProtectTasks(tasks) => {
                 let requested: Vec<String> = tasks.iter().map(|task| task.arn().to_owned()).collect();
@@ -395,7 +427,7 @@ impl Model {
         }
     }
 
-    fn update_service(&mut self, config: crate::pool::model::observed::ServiceConfig) {
+    fn update_service(&mut self, config: crate::pool::model::ecs::ServiceConfig) {
         self.n_made += 1;
         let n_made = self.n_made;
         let service = self.observed.service.as_mut().unwrap();
@@ -496,6 +528,6 @@ pub(super) fn instance(number: u32) -> ContainerInstance {
 }
 
 /// The prefix of a pool's runner names.
-pub(super) fn prefix(operation: &Operation, spec: &PoolSpec) -> String {
+pub(super) fn prefix(operation: &Continuation, spec: &PoolSpec) -> String {
     operation.id.runner_name_prefix(spec)
 }

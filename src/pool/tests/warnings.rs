@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use super::support::{T0, converge, foreign, spec};
 use crate::pool::model::ec2::{Ec2View, TemplateVersion, TemplateView};
-use crate::pool::model::observed::{GitHubRunners, Observed, Protection, Runner, RunnerGroup, Task, TaskPhase};
+use crate::pool::model::ecs::{Protection, Task, TaskPhase};
+use crate::pool::model::memory::Memory;
+use crate::pool::model::observed::{GitHubRunners, Observed};
 use crate::pool::model::outcome::Outcome;
+use crate::pool::model::runner::{Runner, RunnerGroup};
 use crate::pool::model::spec::{GitHubHost, PoolSpec, Scheme};
 use crate::pool::model::user_data::clusters;
 use crate::pool::policy::inventory::Survey;
@@ -24,7 +27,7 @@ fn warned(spec: PoolSpec, own: &[&str], others: &[&str]) -> Vec<String> {
     let own = (1..).zip(own).map(|(id, version)| runner(id, named(id), operation.id.as_str(), version));
     let others = (100..).zip(others).map(|(id, version)| runner(id, format!("other-{id}"), "default", version));
     let observed = Observed { github: GitHubRunners::Listed(own.chain(others).collect()), ..Observed::default() };
-    collect(&operation, &observed)
+    collect(&operation, &Memory::default(), &observed)
 }
 
 fn with_image(image: &str) -> PoolSpec {
@@ -182,7 +185,7 @@ fn a_launch_template_that_names_another_cluster_and_not_the_pools_is_warned_of()
         let clusters = clusters.iter().map(|name| (*name).to_owned()).collect();
         let version = TemplateVersion { clusters, ..TemplateVersion::default() };
         let ec2 = Ec2View { template: TemplateView::Version(version), ..Ec2View::default() };
-        collect(&converge(named), &Observed { ec2, ..Observed::default() })
+        collect(&converge(named), &Memory::default(), &Observed { ec2, ..Observed::default() })
     };
     for clusters in [&[][..], &["build"], &["build", "default"]] {
         assert_eq!(warned(clusters), Vec::<String>::new(), "{clusters:?}");
@@ -249,8 +252,9 @@ fn a_runner_group_that_the_organization_inherits_is_warned_of() {
     let mut spec = spec();
     spec.runner.group = Some("shared".to_owned());
     let operation = converge(spec);
-    let with =
-        |runner_group: Option<RunnerGroup>| collect(&operation, &Observed { runner_group, ..Observed::default() });
+    let with = |runner_group: Option<RunnerGroup>| {
+        collect(&operation, &Memory::default(), &Observed { runner_group, ..Observed::default() })
+    };
     assert_eq!(with(Some(RunnerGroup::Own)), Vec::<String>::new());
     let text = with(Some(RunnerGroup::Inherited));
     assert!(text[0].starts_with("RunnerGroup: the organization acme inherits shared from its enterprise"), "{text:?}");

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use github_runner_pool::pool::model::identity::PhysicalId;
-use github_runner_pool::pool::model::observed;
-use github_runner_pool::pool::model::observed::{
+use github_runner_pool::pool::model::ecs as model;
+use github_runner_pool::pool::model::ecs::{
     CapacityProvider, ContainerInstance, Protection, ServiceEvent, ServiceState, StopInfo, TaskDefinition, TaskPhase,
 };
+use github_runner_pool::pool::model::identity::PhysicalId;
 use github_runner_pool::pool::model::task_definition::METADATA_LABEL;
 use github_runner_pool::pool::model::time::Timestamp;
 
@@ -19,10 +19,10 @@ pub(crate) fn short(cluster: &str) -> &str {
 }
 
 impl World {
-    pub(crate) fn read_cluster(&self, cluster: &str) -> Option<observed::Cluster> {
+    pub(crate) fn read_cluster(&self, cluster: &str) -> Option<model::Cluster> {
         let name = short(cluster);
         let found = self.ecs.clusters.get(name).filter(|found| found.is_active)?;
-        Some(observed::Cluster {
+        Some(model::Cluster {
             arn: arn(&format!("cluster/{name}")),
             is_active: true,
             is_busy: found.busy_until > self.now,
@@ -66,12 +66,12 @@ impl World {
         self.ecs.families.iter().filter(is_like).map(|(name, _)| name.clone()).collect()
     }
 
-    pub(crate) fn read_service(&self, cluster: &str, id: &PhysicalId) -> Option<observed::Service> {
+    pub(crate) fn read_service(&self, cluster: &str, id: &PhysicalId) -> Option<model::Service> {
         let key = (short(cluster).to_owned(), id.as_str().to_owned());
         let service = self.ecs.services.get(&key)?;
         let tasks = self.ecs.tasks_of(&key.0, &key.1);
         let count = |phases: &[Phase]| tasks.iter().filter(|task| phases.contains(&task.phase)).count() as u32;
-        Some(observed::Service {
+        Some(model::Service {
             arn: service.arn.clone(),
             tags: service.tags.clone(),
             state: match service.status {
@@ -87,14 +87,14 @@ impl World {
         })
     }
 
-    pub(crate) fn read_tasks(&self, cluster: &str, id: &PhysicalId) -> Vec<observed::Task> {
+    pub(crate) fn read_tasks(&self, cluster: &str, id: &PhysicalId) -> Vec<model::Task> {
         let is_mine = |task: &&Task| task.cluster == short(cluster) && task.family == id.as_str();
         self.ecs.tasks.values().filter(is_mine).map(|task| self.observed_task(task)).collect()
     }
 
-    fn observed_task(&self, task: &Task) -> observed::Task {
+    fn observed_task(&self, task: &Task) -> model::Task {
         let has_container = task.started_at.is_some() && task.id_told_at <= self.now;
-        observed::Task {
+        model::Task {
             arn: task.arn.clone(),
             task_definition: task.revision.clone(),
             group: format!("service:{}", task.service),
@@ -160,12 +160,12 @@ fn definition(revision: &Revision) -> TaskDefinition {
     }
 }
 
-fn deployments(service: &Service, tasks: &[&Task]) -> Vec<observed::Deployment> {
+fn deployments(service: &Service, tasks: &[&Task]) -> Vec<model::Deployment> {
     let newest = service.deployments.first().map(|deployment| deployment.id.clone());
     service
         .deployments
         .iter()
-        .map(|deployment| observed::Deployment {
+        .map(|deployment| model::Deployment {
             id: deployment.id.clone(),
             is_primary: Some(&deployment.id) == newest.as_ref(),
             task_definition: deployment.revision.clone(),
@@ -176,9 +176,9 @@ fn deployments(service: &Service, tasks: &[&Task]) -> Vec<observed::Deployment> 
             desired: service.config.desired_count,
             failed: deployment.failed,
             rollout: match deployment.rollout {
-                RolloutState::InProgress => observed::RolloutState::InProgress,
-                RolloutState::Completed => observed::RolloutState::Completed,
-                RolloutState::Failed => observed::RolloutState::Failed("tasks failed to start.".to_owned()),
+                RolloutState::InProgress => model::RolloutState::InProgress,
+                RolloutState::Completed => model::RolloutState::Completed,
+                RolloutState::Failed => model::RolloutState::Failed("tasks failed to start.".to_owned()),
             },
         })
         .collect()

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use github_runner_pool::pool::model::observed::ProviderState;
+use github_runner_pool::pool::model::ecs::ProviderState;
 use github_runner_pool::pool::model::time::Timestamp;
 
 use super::{Deployment, Phase, ROOM, RolloutState, Service, ServiceStatus, Task, arn};

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use github_runner_pool::pool::model::ecs::{ProviderConfig, ProviderState, ServiceConfig};
 use github_runner_pool::pool::model::identity::PhysicalId;
-use github_runner_pool::pool::model::observed::{ProviderConfig, ProviderState, ServiceConfig};
 use github_runner_pool::pool::model::remote_error::{ErrorKind, RemoteService};
 use github_runner_pool::pool::model::task_definition::TaskDefinitionContent;
 use github_runner_pool::reconcile::ports::{RemoteCallError, RemoteResult};

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use github_runner_pool::pool::model::auto_scaling::{Group, GroupConfig};
 use github_runner_pool::pool::model::ec2::{Room, TemplateVersion, TemplateView};
-use github_runner_pool::pool::model::identity::{PhysicalId, StackResource};
-use github_runner_pool::pool::model::observed::{
-    CapacityProvider, Cluster, ContainerInstance, Group, GroupConfig, Protection, ProviderConfig, Service,
-    ServiceConfig, Task, TaskDefinition,
+use github_runner_pool::pool::model::ecs::{
+    CapacityProvider, Cluster, ContainerInstance, Protection, ProviderConfig, Service, ServiceConfig, Task,
+    TaskDefinition,
 };
+use github_runner_pool::pool::model::identity::{PhysicalId, StackResource};
 use github_runner_pool::pool::model::remote_error::RemoteService;
 use github_runner_pool::pool::model::runner_log::LogPlace;
 use github_runner_pool::pool::model::spec::LaunchTemplateId;

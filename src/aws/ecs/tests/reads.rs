@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use super::{arns, batches, id};
 use crate::aws::test_http_client::Replay;
-use crate::pool::model::observed::{Protection, ProviderState, RolloutState, ServiceState, TaskPhase};
+use crate::pool::model::ecs::{Protection, ProviderState, RolloutState, ServiceState, TaskPhase};
 use crate::pool::model::remote_error::ErrorKind;
 use crate::pool::model::time::Timestamp;
 use crate::reconcile::ports::Ecs;
@@ -84,7 +84,7 @@ async fn the_newest_revision_is_read_with_its_record() {
     let replay = Replay::default().json(&json!({
         "taskDefinition": {
             "taskDefinitionArn": "arn:td:7", "status": "ACTIVE",
-            "containerDefinitions": [{ "name": "runner", "dockerLabels": { "github-runner-pool.record": "{}" } }],
+            "containerDefinitions": [{ "name": "runner", "dockerLabels": { "github-runner-pool.metadata": "{}" } }],
         },
         "tags": [{ "key": "github-runner-pool:content", "value": "abc" }],
     }));

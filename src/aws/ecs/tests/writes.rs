@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{arns, batches, id, only_sent, owner};
 use crate::aws::test_http_client::Replay;
-use crate::pool::model::observed::{ProviderConfig, ServiceConfig};
+use crate::pool::model::ecs::{ProviderConfig, ServiceConfig};
 use crate::pool::model::remote_error::ErrorKind;
 use crate::reconcile::ports::Ecs;
 

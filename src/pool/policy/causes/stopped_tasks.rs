@@ -1,11 +1,13 @@
 //! How tasks ended, in ECS's words, and which property a word is about.
 
+use crate::pool::model::ecs::{StopInfo, Task};
 use crate::pool::model::evidence::STOPPED_BY_POOL;
-use crate::pool::model::observed::{Observed, StopInfo, Task};
+use crate::pool::model::memory::Memory;
+use crate::pool::model::observed::Observed;
 use crate::pool::model::operation::{ConvergeGoal, Operation};
 use crate::pool::model::spec::PoolSpec;
 use crate::pool::model::text::pluralize;
-use crate::pool::policy::causes::primary;
+use crate::pool::policy::deployments::newest_deployment;
 
 /// What ECS says of a task that it stops to have fewer, or another in its place.
 const SCALED_IN: &str = "scaling activity initiated by";
@@ -39,13 +41,14 @@ const PROPERTIES: &[(&str, &str, &str)] = &[
 /// The ends of this deployment's tasks since the request began, save those that the pool or ECS wanted.
 pub(super) fn endings<'observed>(
     operation: &Operation,
+    memory: &Memory,
     goal: &ConvergeGoal,
     observed: &'observed Observed,
 ) -> Vec<&'observed StopInfo> {
-    let Some(primary) = primary(observed) else { return Vec::new() };
+    let Some(primary) = newest_deployment(observed) else { return Vec::new() };
     let was_let_go = |task: &Task| {
         let names = task.short_container_id().into_iter().chain(goal.spec.runner.name.as_deref());
-        names.into_iter().any(|name| operation.memory.deregistered_at.contains_key(name))
+        names.into_iter().any(|name| memory.deregistered_at.contains_key(name))
     };
     let is_wanted = |ending: &StopInfo| {
         let reason = ending.reason.to_lowercase();

@@ -1,11 +1,14 @@
 //! Where each task stands on its way out.
 
+use crate::pool::model::ecs::{Task, TaskPhase};
 use crate::pool::model::evidence::{IdleRunner, LogWitness, StopReason};
 use crate::pool::model::log_memory::Known;
+use crate::pool::model::memory::Memory;
 use crate::pool::model::memory::REGISTRATION_GRACE;
-use crate::pool::model::observed::{GitHubRunners, Observed, Runner, Task, TaskPhase};
+use crate::pool::model::observed::{GitHubRunners, Observed};
 use crate::pool::model::operation::Operation;
 use crate::pool::model::pool_metadata::PoolMetadata;
+use crate::pool::model::runner::Runner;
 use crate::pool::model::runner_log::{IdleLog, JobName, NoLog};
 use crate::pool::model::runner_matching::{RunnerLookup, runner_for_task};
 use crate::pool::model::time::DecisionTime;
@@ -122,6 +125,7 @@ fn by_log(task: &Task, job: &JobName) -> String {
 /// Where this task stands.
 pub(super) fn drain_state(
     operation: &Operation,
+    memory: &Memory,
     metadata: &PoolMetadata,
     observed: &Observed,
     task: &Task,
@@ -136,17 +140,17 @@ pub(super) fn drain_state(
     }
     let GitHubRunners::Listed(runners) = &observed.github else { return RunnerDrainState::Unknown };
     let behind = runner_for_task(&metadata.matcher, runners, &observed.tasks, task);
-    let log = operation.memory.logs.of(observed, &task.arn, at);
+    let log = memory.logs.of(observed, &task.arn, at);
     if let RunnerLookup::Found(runner) = behind {
         let read_at = observed.github_read.map_or(now, |reading| reading.began_at);
-        return registered_state(operation, metadata, task, runner, log, read_at);
+        return registered_state(operation, memory, metadata, task, runner, log, read_at);
     }
     // What GitHub has let go is gone, whatever other name leads nowhere.
     let names = task.short_container_id().into_iter().chain(metadata.matcher.fixed_names.iter().map(String::as_str));
-    let deregistered_at = names.filter_map(|name| operation.memory.deregistered_at.get(name)).max().copied();
+    let deregistered_at = names.filter_map(|name| memory.deregistered_at.get(name)).max().copied();
     match (deregistered_at, behind) {
         (Some(since), _) => deregistered_state(since, log, now),
-        (None, RunnerLookup::NotListed) => unregistered_state(operation, task, log, now),
+        (None, RunnerLookup::NotListed) => unregistered_state(memory, task, log, now),
         (None, RunnerLookup::Ambiguous | RunnerLookup::Found(_)) => RunnerDrainState::Unknown,
     }
 }
@@ -154,6 +158,7 @@ pub(super) fn drain_state(
 /// Where a task with a runner on GitHub's list stands, by a reading of this moment.
 fn registered_state(
     operation: &Operation,
+    memory: &Memory,
     metadata: &PoolMetadata,
     task: &Task,
     runner: &Runner,
@@ -164,9 +169,9 @@ fn registered_state(
         return RunnerDrainState::Busy(runner.name.clone());
     }
     let window = operation.wait_policy().idle_confirmation;
-    let since = operation.memory.idle_since.get(&runner.id).copied();
+    let since = memory.idle_since.get(&runner.id).copied();
     let confirmed = |log: LogWitness| IdleRunner::confirmed(&metadata.matcher, runner, since, window, log, read_at);
-    let unconfirmed = || match operation.memory.logs.busy(&task.arn) {
+    let unconfirmed = || match memory.logs.busy(&task.arn) {
         Some(job) => RunnerDrainState::BusyByLog(runner.name.clone(), job.clone()),
         None => RunnerDrainState::AwaitingConfirmation(since.unwrap_or(read_at) + window),
     };
@@ -197,14 +202,14 @@ fn deregistered_state(since: Timestamp, log: Known, now: Timestamp) -> RunnerDra
 
 /// Where a task stands of whose runner nothing is known: it may never have had one, or an earlier invocation or request
 /// has deleted it.
-fn unregistered_state(operation: &Operation, task: &Task, log: Known, now: Timestamp) -> RunnerDrainState {
-    let since = operation.memory.unregistered_since.get(&task.arn).copied().unwrap_or(now);
+fn unregistered_state(memory: &Memory, task: &Task, log: Known, now: Timestamp) -> RunnerDrainState {
+    let since = memory.unregistered_since.get(&task.arn).copied().unwrap_or(now);
     if now.since(since) < REGISTRATION_GRACE {
         return RunnerDrainState::Unregistered(since + REGISTRATION_GRACE);
     }
     match log {
         Known::Absent(NoLog::NeverListened) => RunnerDrainState::Stoppable(StopReason::NeverRegistered),
-        Known::Absent(_) if operation.memory.never_protected.contains(&task.arn) => {
+        Known::Absent(_) if memory.never_protected.contains(&task.arn) => {
             RunnerDrainState::Stoppable(StopReason::NeverRegistered)
         }
         Known::Absent(why) => RunnerDrainState::PresumedBusy(why),

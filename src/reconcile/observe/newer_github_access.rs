@@ -1,17 +1,24 @@
 //! GitHub, by what a newer request of the resource knows: a target may get another name, and a credential be replaced.
 
-use super::{Session, credential, log_error};
+use super::github::credential;
 use crate::pool::model::github_access::GitHubAccess;
 use crate::pool::model::observed::{GitHubRunners, Reading};
 use crate::pool::model::operation::{Goal, Operation};
 use crate::pool::model::pool_metadata::PoolMetadata;
+use crate::reconcile::log_error;
 use crate::reconcile::lookup::pools_of;
 use crate::reconcile::ports::{Clock, Ecs, GitHub, RemoteResult, World};
+use crate::reconcile::session::Session;
 
 /// Where a pool that is deleted no longer accesses GitHub, the other pools of its resource may: the Update that gave the
 /// resource the present name of its organization, or a working credential, made one. Only a list with this pool's runners
 /// in it counts, since an empty one of another place would pass for a pool whose runners are gone.
-pub(super) async fn github<W: World>(world: &W, operation: &Operation, metadata: &PoolMetadata, session: &mut Session) {
+pub(super) async fn observe<W: World>(
+    world: &W,
+    operation: &Operation,
+    metadata: &PoolMetadata,
+    session: &mut Session,
+) {
     let is_refused = matches!(&session.observed.github, GitHubRunners::Failed(no) if !no.kind.is_retryable());
     if !is_refused || matches!(operation.goal, Goal::Converge(_)) || session.other_pools_checked {
         return;

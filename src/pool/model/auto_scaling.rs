@@ -1,0 +1,56 @@
+//! What was observed of Auto Scaling.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::pool::model::spec::{LaunchTemplate, MixedInstances};
+
+/// An Auto Scaling group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Its ARN.
+    pub arn: String,
+    /// What we compare with the template.
+    pub config: GroupConfig,
+    /// The launch template's name, for templates that name it so.
+    pub launch_template_name: Option<String>,
+    /// The number of instances that it aims for.
+    pub desired: u32,
+    /// Whether new instances are protected from scale-in.
+    pub protects_new_instances: bool,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+    /// What it runs.
+    pub instances: Vec<GroupInstance>,
+    /// Whether it is on its way out.
+    pub is_being_deleted: bool,
+}
+
+/// What a template decides about an Auto Scaling group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupConfig {
+    /// The launch template, with its version as a number; an observed one is named by its id.
+    pub launch_template: LaunchTemplate,
+    /// Subnet ids, sorted.
+    pub subnets: Vec<String>,
+    /// The lower bound.
+    pub min: u32,
+    /// The upper bound.
+    pub max: u32,
+    /// The mixed-instances policy.
+    pub mixed_instances_policy: Option<MixedInstances>,
+}
+
+/// An instance as its group sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupInstance {
+    /// `i-…`.
+    pub id: String,
+    /// Auto Scaling's own word, such as `InService` or `Terminating:Wait`.
+    pub lifecycle_state: String,
+    /// Whether scale-in passes it by.
+    pub protected_from_scale_in: bool,
+    /// The launch-template version that it was started from.
+    pub template_version: Option<u64>,
+}

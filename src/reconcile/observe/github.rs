@@ -1,0 +1,119 @@
+//! GitHub, by the credential of the pool.
+
+use crate::pool::model::observed::{GitHubRunners, PreflightResult, Reading};
+use crate::pool::model::operation::{Goal, Operation, Preflight};
+use crate::pool::model::pool_metadata::PoolMetadata;
+use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
+use crate::pool::model::spec::GitHubCredential;
+use crate::reconcile::log_error;
+use crate::reconcile::ports::{Clock, Credential, GitHub, SecretStore, World};
+use crate::reconcile::session::Session;
+
+/// Lists the runners, after the preflight where one is due. An error is part of what was observed: policy decides what it
+/// means.
+pub(super) async fn observe<W: World>(
+    world: &W,
+    operation: &Operation,
+    metadata: &PoolMetadata,
+    session: &mut Session,
+) {
+    let Some(github_credential) = &metadata.github_credential else {
+        session.observed.github = GitHubRunners::NoCredential;
+        return;
+    };
+    if session.credential.is_none() {
+        match credential(world, github_credential).await {
+            Ok(credential) => session.credential = Some(credential),
+            Err(remote_error) => {
+                if runs_preflight(operation) {
+                    session.observed.preflight_result = Some(PreflightResult::Failed(remote_error.clone()));
+                }
+                session.observed.github = GitHubRunners::Failed(remote_error);
+                return;
+            }
+        }
+    }
+    let Some(credential) = session.credential.clone() else { return };
+    if session.observed.preflight_result != Some(PreflightResult::Passed) {
+        session.observed.preflight_result = preflight_result(world, operation, session, &credential).await;
+    }
+    let began_at = world.clock().now();
+    session.observed.github = match world.github().runners(&metadata.github, &credential).await {
+        Ok(runners) => {
+            session.observed.github_read = Some(Reading { began_at, ended_at: world.clock().now() });
+            GitHubRunners::Listed(runners)
+        }
+        Err(error) => {
+            log_error(&error);
+            if error.kind() == ErrorKind::Unauthenticated {
+                session.forget_credential();
+            }
+            GitHubRunners::Failed(error.remote_error)
+        }
+    };
+}
+
+/// The credential with its value.
+pub(super) async fn credential<W: World>(
+    world: &W,
+    github_credential: &GitHubCredential,
+) -> Result<Credential, RemoteError> {
+    let parameter = match github_credential {
+        GitHubCredential::AccessToken(parameter) | GitHubCredential::App { private_key: parameter, .. } => parameter,
+    };
+    let value = world.secret_store().read(parameter).await.map_err(|error| {
+        log_error(&error);
+        error.remote_error
+    })?;
+    let value = value.ok_or_else(|| RemoteError {
+        remote: RemoteService::ParameterStore,
+        kind: ErrorKind::NotFound,
+        operation: "GetParameter".to_owned(),
+        code: None,
+        message: format!("there is no parameter {parameter}"),
+    })?;
+    Ok(match github_credential {
+        GitHubCredential::AccessToken(_) => Credential::AccessToken(value),
+        GitHubCredential::App { id, .. } => Credential::App { id: id.clone(), private_key: value },
+    })
+}
+
+/// Asks GitHub whether runners may register, where the goal wants that asked.
+async fn preflight_result<W: World>(
+    world: &W,
+    operation: &Operation,
+    session: &mut Session,
+    credential: &Credential,
+) -> Option<PreflightResult> {
+    let Goal::Converge(goal) = &operation.goal else { return None };
+    if !runs_preflight(operation) {
+        return None;
+    }
+    let target = &goal.spec.github;
+    match world.github().check_administration(target, credential).await {
+        Ok(Some(login)) if goal.spec.credentials.app_login().is_some_and(|ours| *ours != login) => {
+            return Some(PreflightResult::AppLoginMismatch(login));
+        }
+        Ok(_) => {}
+        Err(error) => {
+            log_error(&error);
+            return Some(PreflightResult::Failed(error.remote_error));
+        }
+    }
+    let Some(group) = &goal.spec.runner.group else { return Some(PreflightResult::Passed) };
+    Some(match world.github().runner_group(target, credential, group).await {
+        Ok(None) => PreflightResult::NoSuchRunnerGroup,
+        Ok(found) => {
+            session.observed.runner_group = found;
+            PreflightResult::Passed
+        }
+        Err(error) => {
+            log_error(&error);
+            PreflightResult::Failed(error.remote_error)
+        }
+    })
+}
+
+fn runs_preflight(operation: &Operation) -> bool {
+    matches!(&operation.goal, Goal::Converge(goal) if goal.preflight == Preflight::Run)
+}
