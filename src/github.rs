@@ -1,25 +1,27 @@
 //! The GitHub port on `reqwest`.
 //!
-//! In reading order: `runners` implements the port, `client` sends one request, `credentials` and `app` sign in,
-//! `pace` and `lanes` keep below GitHub's limits, `answer` is what comes back, `refusals` and `sentences` turn a no
-//! into a class and into the sentence that helps.
+//! In layers, each of which names only those before it: `jwt` and `rate_limit`; `request`, `response`; `error_kind` (what
+//! an error means), `messages` (what people read about it), `errors` (what the port returns); `session` (what is
+//! remembered of a credential); `client` sends, `auth` authenticates, `runners` implements the port.
 //!
 //! What it must never do:
-//! - decide whether a runner may go: it asks GitHub what the caller tells it to;
-//! - repeat a request whose outcome is unclear, unless repeating it is harmless;
+//! - decide whether a runner may be deleted;
+//! - repeat a request whose outcome is unknown, unless repeating it is harmless;
 //! - put a token, a signature or a private key into an error, a log line or a `Debug` output;
-//! - follow a redirect or a next page to another host, where the token would go along. Within the host, reads and
-//!   deletions follow redirects: GitHub answers so for a repository that was renamed or transferred.
+//! - follow a redirect or a next page to another host, to which the token would be sent. Within the host, reads and
+//!   deletions follow redirects: GitHub responds with one for a repository that was renamed or transferred.
 
-mod answer;
-mod app;
+mod auth;
 mod client;
-mod credentials;
-mod lanes;
-mod pace;
-mod refusals;
+mod error_kind;
+mod errors;
+mod jwt;
+mod messages;
+mod rate_limit;
+mod request;
+mod response;
 mod runners;
-mod sentences;
+mod session;
 
 pub use client::GitHubClient;
 

@@ -1,4 +1,4 @@
-//! The port itself: runners, runner groups, and whether we may administer them.
+//! The GitHub port: runners, runner groups, and the permission to administer them.
 //!
 //! <https://docs.github.com/en/rest/actions/self-hosted-runners>
 
@@ -10,32 +10,30 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use super::answer::next_page;
-use super::client::{Ask, GitHubClient, LockPurpose, is_same_origin};
-use super::credentials::Place;
-use super::refusals;
+use super::client::GitHubClient;
+use super::errors;
+use super::request::{ApiRequest, Endpoint, is_same_origin};
+use super::response::next_page;
+use super::session::SessionKey;
 use crate::pool::model::runner::{Runner, RunnerGroup};
 use crate::pool::model::spec::{GitHubTarget, Scope};
 use crate::reconcile::ports::{Clock, Credential, Deregistration, GitHub, RemoteResult};
 
-/// GitHub's most.
+/// GitHub's maximum.
 const PER_PAGE: &str = "100";
 
 /// 10,000 entries: as many as GitHub lets a runner group hold.
 /// <https://docs.github.com/en/actions/reference/limits>
 const PAGES_MAX: usize = 100;
 
-/// For this long after a list a 404 on a deletion is believed. Longer than a poll, much shorter than it takes to notice
-/// that a permission was withdrawn.
-const SEEN_FOR: Duration = Duration::from_secs(60);
-
-/// More places than a warm function meets in a minute.
-const SEEN_MAX: usize = 64;
+/// For how long a list proves that the credential sees the target, so that a 404 on a deletion means a missing runner.
+/// Longer than a poll, much shorter than it takes to notice that a permission was withdrawn.
+const VISIBLE_FOR: Duration = Duration::from_secs(60);
 
 #[derive(Deserialize)]
 struct RunnersPage {
     total_count: Option<usize>,
-    /// Required: an answer without it is no empty list.
+    /// Required: a body without it is no empty list.
     runners: Vec<RunnerEntry>,
 }
 
@@ -70,9 +68,9 @@ impl RunnerEntry {
         Runner {
             id: self.id,
             name: self.name.unwrap_or_default(),
-            // An open string at GitHub; only this word says that a job can come to it.
+            // An open string at GitHub; only this value says that the runner can get a job.
             is_online: self.status.is_some_and(|status| status.eq_ignore_ascii_case("online")),
-            // Where GitHub does not tell, a job may be running.
+            // Without the field, a job may be running.
             is_busy: self.busy.unwrap_or(true),
             labels: self.labels.unwrap_or_default().into_iter().filter_map(|label| label.name).collect(),
             version: self.version,
@@ -90,8 +88,8 @@ impl<C: Clock> GitHub for GitHubClient<C> {
     async fn runners(&self, target: &GitHubTarget, credential: &Credential) -> RemoteResult<Vec<Runner>> {
         let Reading { mut runners, is_consistent } = self.read_runners(target, credential).await?;
         if !is_consistent {
-            // A runner that left while the pages were read pulls another one onto a page that was already read. What
-            // either reading saw is there, or was a moment ago; a list that lacks a runner would pass for an empty pool.
+            // A runner that is deleted while the pages are read moves another one onto a page that was already read. Both
+            // readings together lack none; a list that lacks a runner would pass for an empty pool.
             tracing::debug!("the list of runners changed while it was read; reading it again");
             runners.extend(self.read_runners(target, credential).await?.runners);
         }
@@ -103,10 +101,10 @@ impl<C: Clock> GitHub for GitHubClient<C> {
         target: &GitHubTarget,
         credential: &Credential,
     ) -> RemoteResult<Option<String>> {
-        let path = below(&target.scope, &["actions", "runners", "registration-token"]);
-        let ask = Ask::new(LockPurpose::MakeRegistrationToken, target, &path)?;
-        // The token in the body is never looked at.
-        refusals::accepted(&ask, self.call(credential, &ask).await?)?;
+        let path = ["actions", "runners", "registration-token"];
+        let request = ApiRequest::in_scope(Endpoint::CreateRegistrationToken, target, &path)?;
+        // The token in the body is not read.
+        errors::require_success(&request, self.call(credential, &request).await?)?;
         Ok(self.installed_on(target, credential))
     }
 
@@ -119,9 +117,8 @@ impl<C: Clock> GitHub for GitHubClient<C> {
         if matches!(target.scope, Scope::Repository { .. }) {
             return Ok(None);
         }
-        let path = below(&target.scope, &["actions", "runner-groups"]);
-        let ask = Ask::new(LockPurpose::ListGroups, target, &path)?;
-        let pages: Vec<GroupsPage> = self.pages(credential, ask).await?;
+        let request = ApiRequest::in_scope(Endpoint::ListRunnerGroups, target, &["actions", "runner-groups"])?;
+        let pages: Vec<GroupsPage> = self.pages(credential, request).await?;
         // The runner that registers compares the names in the same way:
         // https://github.com/actions/runner/blob/main/src/Runner.Listener/Configuration/ConfigurationManager.cs
         let name = name.to_lowercase();
@@ -142,26 +139,25 @@ impl<C: Clock> GitHub for GitHubClient<C> {
         runner: u64,
     ) -> RemoteResult<Deregistration> {
         let id = runner.to_string();
-        let path = below(&target.scope, &["actions", "runners", &id]);
-        let ask = Ask::new(LockPurpose::DeleteRunner, target, &path)?;
-        let answer = self.call(credential, &ask).await?;
-        match answer.status {
-            StatusCode::NOT_FOUND if !answer.notes.wants_sso => {
-                self.see(target, credential).await?;
+        let request = ApiRequest::in_scope(Endpoint::DeleteRunner, target, &["actions", "runners", &id])?;
+        let response = self.call(credential, &request).await?;
+        match response.status {
+            StatusCode::NOT_FOUND if !response.headers.requires_sso => {
+                self.confirm_target_visible(target, credential).await?;
                 Ok(Deregistration::Missing)
             }
-            // Its words have changed over the years, the status has not.
+            // The message has changed over the years, the status has not.
             StatusCode::UNPROCESSABLE_ENTITY => Ok(Deregistration::Busy),
-            _ => refusals::accepted(&ask, answer).map(|_| Deregistration::Deleted),
+            _ => errors::require_success(&request, response).map(|_| Deregistration::Deleted),
         }
     }
 }
 
 impl<C: Clock> GitHubClient<C> {
     async fn read_runners(&self, target: &GitHubTarget, credential: &Credential) -> RemoteResult<Reading> {
-        let ask = Ask::new(LockPurpose::ListRunners, target, &below(&target.scope, &["actions", "runners"]))?;
-        let pages: Vec<RunnersPage> = self.pages(credential, ask).await?;
-        self.note_seen(target, credential);
+        let request = ApiRequest::in_scope(Endpoint::ListRunners, target, &["actions", "runners"])?;
+        let pages: Vec<RunnersPage> = self.pages(credential, request).await?;
+        self.mark_visible(target, credential);
         let n_pages = pages.len();
         let totals: Vec<usize> = pages.iter().filter_map(|page| page.total_count).collect();
         let runners: BTreeMap<u64, Runner> =
@@ -171,58 +167,47 @@ impl<C: Clock> GitHubClient<C> {
         Ok(Reading { runners, is_consistent })
     }
 
-    /// A 404 on a deletion says that the runner is gone, or that GitHub hides the whole place from a credential that
-    /// has lost its permission. The two look alike, and only a list tells them apart: it fails in the second case.
-    async fn see(&self, target: &GitHubTarget, credential: &Credential) -> RemoteResult<()> {
-        let now = self.clock.now();
-        let place = Place::of(target, credential);
-        if self.seen.borrow().get(&place).is_some_and(|seen_at| now.since(*seen_at) < SEEN_FOR) {
+    /// A 404 on a deletion means that the runner is deleted, or that GitHub hides the target from a credential that has
+    /// lost its permission. Only a list distinguishes the two: it fails in the second case.
+    async fn confirm_target_visible(&self, target: &GitHubTarget, credential: &Credential) -> RemoteResult<()> {
+        let (now, key) = (self.clock.now(), SessionKey::of(target, credential));
+        let visible_at = self.sessions.with_target(&key, now, |target| target.visible_at);
+        if visible_at.is_some_and(|visible_at| now.since(visible_at) < VISIBLE_FOR) {
             return Ok(());
         }
-        let mut ask = Ask::new(LockPurpose::ListRunners, target, &below(&target.scope, &["actions", "runners"]))?;
-        ask.url.query_pairs_mut().append_pair("per_page", "1");
-        let answer = refusals::accepted(&ask, self.call(credential, &ask).await?)?;
-        refusals::readable::<RunnersPage>(&ask, &answer)?;
-        self.note_seen(target, credential);
+        let mut request = ApiRequest::in_scope(Endpoint::ListRunners, target, &["actions", "runners"])?;
+        request.url.query_pairs_mut().append_pair("per_page", "1");
+        let response = errors::require_success(&request, self.call(credential, &request).await?)?;
+        errors::decode::<RunnersPage>(&request, &response)?;
+        self.mark_visible(target, credential);
         Ok(())
     }
 
-    fn note_seen(&self, target: &GitHubTarget, credential: &Credential) {
-        let now = self.clock.now();
-        let mut seen = self.seen.borrow_mut();
-        if seen.len() >= SEEN_MAX {
-            seen.clear();
-        }
-        seen.insert(Place::of(target, credential), now);
+    fn mark_visible(&self, target: &GitHubTarget, credential: &Credential) {
+        let (now, key) = (self.clock.now(), SessionKey::of(target, credential));
+        self.sessions.with_target(&key, now, |target| target.visible_at = Some(now));
     }
 
     /// Every page of a list, from the first on.
-    async fn pages<T: DeserializeOwned>(&self, credential: &Credential, mut ask: Ask<'_>) -> RemoteResult<Vec<T>> {
-        let root = ask.url.clone();
-        ask.url.query_pairs_mut().append_pair("per_page", PER_PAGE);
+    async fn pages<T: DeserializeOwned>(
+        &self,
+        credential: &Credential,
+        mut request: ApiRequest<'_>,
+    ) -> RemoteResult<Vec<T>> {
+        let root = request.url.clone();
+        request.url.query_pairs_mut().append_pair("per_page", PER_PAGE);
         let mut pages = Vec::new();
         while pages.len() < PAGES_MAX {
-            let answer = refusals::accepted(&ask, self.call(credential, &ask).await?)?;
-            pages.push(refusals::readable(&ask, &answer)?);
-            let Some(next) = answer.notes.link.as_deref().and_then(next_page) else {
+            let response = errors::require_success(&request, self.call(credential, &request).await?)?;
+            pages.push(errors::decode(&request, &response)?);
+            let Some(next) = response.headers.link.as_deref().and_then(next_page) else {
                 return Ok(pages);
             };
             match Url::parse(next) {
-                Ok(next) if is_same_origin(&root, &next) => ask.url = next,
-                Ok(_) | Err(_) => return Err(refusals::foreign_page(&ask)),
+                Ok(next) if is_same_origin(&root, &next) => request.url = next,
+                Ok(_) | Err(_) => return Err(errors::foreign_page(&request)),
             }
         }
-        Err(refusals::endless(&ask, PAGES_MAX))
+        Err(errors::too_many_pages(&request, PAGES_MAX))
     }
-}
-
-/// The segments of a path below `scope`.
-fn below<'a>(scope: &'a Scope, path: &[&'a str]) -> Vec<&'a str> {
-    let mut segments = match scope {
-        Scope::Organization(name) => vec!["orgs", name],
-        Scope::Repository { owner, name } => vec!["repos", owner, name],
-        Scope::Enterprise(name) => vec!["enterprises", name],
-    };
-    segments.extend_from_slice(path);
-    segments
 }

@@ -29,7 +29,7 @@ pub(super) const TEST_ONLY_CERTIFICATE: &str = include_str!("testdata/test-only-
 /// 2026-01-01T00:00:00Z.
 pub(super) const START_SECS: u64 = 1_767_225_600;
 
-/// Time stands still until somebody waits, and then has passed.
+/// Time stands still until a caller sleeps, and jumps to the end of its sleep.
 #[derive(Clone, Debug)]
 pub(super) struct JumpClock(Arc<AtomicU64>);
 
@@ -62,9 +62,9 @@ impl Clock for JumpClock {
     }
 }
 
-/// A request as the stub saw it.
+/// A request as the stub received it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct ReceivedRequest {
     pub(super) method: String,
     /// With its query, without `/api/v3`.
     pub(super) path: String,
@@ -72,7 +72,7 @@ pub(super) struct Seen {
     pub(super) body: String,
 }
 
-impl Seen {
+impl ReceivedRequest {
     /// Method and path.
     pub(super) fn line(&self) -> String {
         format!("{} {}", self.method, self.path)
@@ -82,19 +82,19 @@ impl Seen {
         self.headers.get(name).map_or("", String::as_str)
     }
 
-    /// An address at the host that was asked.
+    /// A URL at the same host.
     pub(super) fn address(&self, path: &str) -> String {
         format!("http://{}/api/v3{path}", self.header("host"))
     }
 
-    /// A `Link` header to the next page, at the host that was asked.
+    /// A `Link` header to the next page at the same host.
     pub(super) fn link(&self, path: &str) -> String {
         let host = self.header("host");
         format!("<http://{host}/api/v3{path}>; rel=\"next\", <http://{host}/api/v3/last>; rel=\"last\"")
     }
 }
 
-/// What the stub answers.
+/// What the stub responds.
 #[derive(Clone, Debug)]
 pub(super) struct Reply {
     status: u16,
@@ -116,23 +116,23 @@ impl Reply {
 /// The stub.
 pub(super) struct Stub {
     authority: String,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    requests: Arc<Mutex<Vec<ReceivedRequest>>>,
 }
 
 impl Stub {
-    /// Answers every request with what `answer` makes of it, each on a connection of its own.
-    pub(super) fn start(answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
+    /// Answers every request with what `respond` returns, each on a connection of its own.
+    pub(super) fn start(respond: impl Fn(&ReceivedRequest) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let authority = listener.local_addr().unwrap().to_string();
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let (answer, log) = (Arc::new(answer), Arc::clone(&seen));
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let (respond, log) = (Arc::new(respond), Arc::clone(&requests));
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (answer, log) = (Arc::clone(&answer), Arc::clone(&log));
-                thread::spawn(move || serve(stream, answer.as_ref(), &log));
+                let (respond, log) = (Arc::clone(&respond), Arc::clone(&log));
+                thread::spawn(move || serve(stream, respond.as_ref(), &log));
             }
         });
-        Self { authority, seen }
+        Self { authority, requests }
     }
 
     pub(super) fn host(&self) -> GitHubHost {
@@ -143,33 +143,41 @@ impl Stub {
         GitHubTarget { host: self.host(), scope }
     }
 
-    pub(super) fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap().clone()
+    pub(super) fn requests(&self) -> Vec<ReceivedRequest> {
+        self.requests.lock().unwrap().clone()
     }
 
     pub(super) fn lines(&self) -> Vec<String> {
-        self.seen().iter().map(Seen::line).collect()
+        self.requests().iter().map(ReceivedRequest::line).collect()
     }
 }
 
-fn serve(stream: TcpStream, answer: &(impl Fn(&Seen) -> Reply + ?Sized), log: &Mutex<Vec<Seen>>) -> Option<()> {
+fn serve(
+    stream: TcpStream,
+    respond: &(impl Fn(&ReceivedRequest) -> Reply + ?Sized),
+    log: &Mutex<Vec<ReceivedRequest>>,
+) -> Option<()> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
     let mut words = line.split_ascii_whitespace();
-    let mut seen = Seen { method: words.next()?.to_owned(), path: words.next()?.to_owned(), ..Seen::default() };
-    seen.path = seen.path.strip_prefix("/api/v3")?.to_owned();
+    let mut request = ReceivedRequest {
+        method: words.next()?.to_owned(),
+        path: words.next()?.to_owned(),
+        ..ReceivedRequest::default()
+    };
+    request.path = request.path.strip_prefix("/api/v3")?.to_owned();
     loop {
         line.clear();
         reader.read_line(&mut line).ok()?;
         let Some((name, value)) = line.trim().split_once(':') else { break };
-        seen.headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
+        request.headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
     }
-    let mut body = vec![0; seen.header("content-length").parse().unwrap_or(0)];
+    let mut body = vec![0; request.header("content-length").parse().unwrap_or(0)];
     reader.read_exact(&mut body).ok()?;
-    seen.body = String::from_utf8(body).ok()?;
-    log.lock().ok()?.push(seen.clone());
-    let Reply { status, headers, body } = answer(&seen);
+    request.body = String::from_utf8(body).ok()?;
+    log.lock().ok()?.push(request.clone());
+    let Reply { status, headers, body } = respond(&request);
     let mut text = format!("HTTP/1.1 {status} X\r\nconnection: close\r\n");
     if status != 204 {
         write!(text, "content-length: {}\r\n", body.len()).ok()?;
@@ -180,7 +188,7 @@ fn serve(stream: TcpStream, answer: &(impl Fn(&Seen) -> Reply + ?Sized), log: &M
     reader.get_mut().write_all(format!("{text}\r\n{body}").as_bytes()).ok()
 }
 
-/// TLS as the live client speaks it, trusting nobody.
+/// TLS as the function speaks it, with no trusted root.
 pub(super) fn tls() -> ClientConfig {
     ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()

@@ -16,9 +16,9 @@ use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
 use crate::pool::model::step::{Step, Steps, TaggedResource};
 use crate::pool::policy::locking::{all_lock_names, is_superseded_by, lock_name};
 
-/// Deletions at GitHub under way at once, a connection each. GitHub admits a hundred concurrent requests and 180 of these
-/// a minute: at a fifth of a second each, eight use up that minute's worth in five seconds.
-/// <https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api#about-secondary-rate-limits>
+/// Deletions at GitHub in flight at once, a connection each. As many runners' logs are read at a time, and a deletion
+/// follows its reading at once; over any longer time the GitHub client keeps GitHub's pace
+/// (`.github/adr/0006-github-request-pace.md`).
 const CONCURRENT_DELETIONS_MAX: usize = 8;
 
 /// Takes the steps in order and tells what came of each. The first refusal ends it: later steps rest on earlier ones.
@@ -41,19 +41,35 @@ pub async fn apply<W: World>(
         }
         let subjects: Vec<Vec<String>> = batch.iter().map(tasks_of).collect();
         let outcomes = join_all(batch.into_iter().map(|step| apply_step(world, continuation, session, step))).await;
-        for (outcome, tasks) in outcomes.into_iter().zip(subjects) {
-            match outcome {
-                Ok(result) => applied.push(result),
-                Err(error) => {
-                    if error.kind() == ErrorKind::Denied && !tasks.is_empty() {
-                        applied.push(StepResult::Denied { tasks });
-                    }
-                    return (applied, Err(error));
-                }
-            }
+        if let Err(error) = collect_results(&mut applied, outcomes.into_iter().zip(subjects)) {
+            return (applied, Err(error));
         }
     }
     (applied, Ok(()))
+}
+
+/// Takes in what came of steps that were taken together, each with the tasks that it is about. A deletion at GitHub is
+/// remembered although another one before it in the list failed: without that its container would be presumed busy.
+///
+/// # Errors
+/// The first one.
+fn collect_results(
+    applied: &mut Vec<StepResult>,
+    outcomes: impl Iterator<Item = (RemoteResult<StepResult>, Vec<String>)>,
+) -> RemoteResult<()> {
+    let mut ended = Ok(());
+    for (outcome, tasks) in outcomes {
+        match outcome {
+            Ok(result) => applied.push(result),
+            Err(error) => {
+                if error.kind() == ErrorKind::Denied && !tasks.is_empty() {
+                    applied.push(StepResult::Denied { tasks });
+                }
+                ended = ended.and(Err(error));
+            }
+        }
+    }
+    ended
 }
 
 /// The tasks that a step is about, by ARN.
@@ -231,6 +247,24 @@ mod tests {
     use crate::pool::model::evidence::STOPPED_BY_POOL;
     use crate::pool::model::runner_log::{LogLine, LogState, read};
     use crate::pool::model::time::Timestamp;
+
+    #[test]
+    fn delete_runners_that_succeeds_is_remembered_although_another_one_of_its_batch_fails() {
+        let deleted = |key: &str| Ok(StepResult::Deregistered { key: key.to_owned() });
+        let failed = |operation: &str| {
+            let (remote, kind, operation) = (RemoteService::GitHub, ErrorKind::Unavailable, operation.to_owned());
+            Err(RemoteCallError {
+                remote_error: RemoteError { remote, kind, operation, code: None, message: String::new() },
+                source: None,
+            })
+        };
+        let outcomes = [deleted("a"), failed("first"), deleted("b"), failed("second"), deleted("c")];
+        let mut applied = Vec::new();
+        let error =
+            collect_results(&mut applied, outcomes.into_iter().map(|outcome| (outcome, Vec::new()))).unwrap_err();
+        assert_eq!(error.remote_error.operation, "first");
+        assert_eq!(applied, ["a", "b", "c"].map(|key| StepResult::Deregistered { key: key.to_owned() }));
+    }
 
     #[test]
     fn a_task_that_the_pool_stops_says_so_in_its_stopped_reason() {

@@ -78,7 +78,10 @@ pub async fn reconcile_until<W: World>(
                         match decide_and_remember(continuation, &session, at) {
                             Decision::Respond(outcome) => return completed(continuation, &session, outcome),
                             Decision::Stop(why) => return RunResult::Superseded(why),
-                            Decision::Wait { until, .. } => world.clock().sleep_until(until).await,
+                            Decision::Wait { why, until: moment, .. } if moment >= until => {
+                                return RunResult::OutOfTime { why };
+                            }
+                            Decision::Wait { until: moment, .. } => world.clock().sleep_until(moment).await,
                             Decision::Act(_) => {}
                         }
                         // By the time of the next try, what was observed is old.

@@ -48,17 +48,18 @@ const CRATES: &[(&str, &[&str])] = &[
         ],
     ),
     // Beside the one client: an App's key is PEM, and a certificate that is refused has its own sentence.
-    ("rustls", &["src/http.rs", "src/github/app.rs", "src/github/refusals.rs"]),
+    ("rustls", &["src/http.rs", "src/github/error_kind.rs", "src/github/jwt.rs"]),
     ("webpki_roots", &["src/http.rs"]),
     ("ring", &["src/github"]),
     ("aws_lambda_events", &["src/cloudformation"]),
+    ("time", &["src/pool"]),
     ("strsim", &["src/cloudformation"]),
     ("lambda_runtime", &["src/main.rs"]),
     ("tracing_subscriber", &["src/log.rs"]),
 ];
 
 /// What the heart may name of what others wrote: values and their forms.
-const CRATES_OF_THE_HEART: &[&str] = &["serde", "serde_json", "sha2", "strum", "thiserror"];
+const CRATES_OF_THE_HEART: &[&str] = &["serde", "serde_json", "sha2", "strum", "thiserror", "time"];
 
 /// The layers inside the parts that have some, from the bottom up: a file names only files before it in its list. A
 /// file that is not listed belongs to the layer of the file whose folder it is in.
@@ -119,6 +120,22 @@ const LAYERS: &[(&str, &[&str])] = &[
             "convergence",
             "preview",
             "decide",
+        ],
+    ),
+    (
+        "github",
+        &[
+            "jwt",
+            "rate_limit",
+            "request",
+            "response",
+            "error_kind",
+            "messages",
+            "errors",
+            "session",
+            "client",
+            "auth",
+            "runners",
         ],
     ),
 ];

@@ -9,7 +9,7 @@ use crate::readme::{listed, section};
 use crate::repository::{Source, production};
 
 /// Where the texts are written that people read in a Reason, or as what is waited for. What GitHub says is explained
-/// beside its own words (`src/github/sentences.rs`), and what is wrong with a property beside its path: the runbook does
+/// beside its own words (`src/github/messages.rs`), and what is wrong with a property beside its path: the runbook does
 /// not say either again.
 const WRITERS: &[&str] = &[
     "src/pool/model/decision.rs",

@@ -229,7 +229,7 @@ impl World {
 
     pub(crate) fn planted_handing_on(&mut self, event: &[u8]) {
         let mut event: Value = serde_json::from_slice(event).unwrap();
-        let hop = event["rest"]["hops"].as_u64().unwrap_or(0);
+        let hop = event["rest"]["operation"]["continuation_count"].as_u64().unwrap_or(0);
         self.figures.hops += 1;
         self.figures.hops_max = self.figures.hops_max.max(hop);
         let ask = crate::lambda::ask_of(&event);
@@ -239,7 +239,7 @@ impl World {
         self.note(&Fact::ParsedContinuation { ask });
         match self.bug {
             Some(Bug::DropsTheContinuation) => return,
-            Some(Bug::CountsNoHops) => event["rest"]["hops"] = 0.into(),
+            Some(Bug::CountsNoHops) => event["rest"]["operation"]["continuation_count"] = 0.into(),
             Some(_) | None => {}
         }
         self.send_event(event);

@@ -1,4 +1,4 @@
-//! What must be seen nowhere.
+//! Credentials appear nowhere.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -28,9 +28,9 @@ impl io::Write for ThisThread {
     }
 }
 
-/// Logs for the whole process, each thread's lines by themselves. A subscriber of one test alone would miss whatever
-/// another thread happens to log first: whether a line is wanted is remembered for all threads.
-fn log_at_its_most_talkative() {
+/// Logs for the whole process, each thread's lines by themselves. A subscriber of a single test would miss what another
+/// thread logs first, because whether a line is enabled is cached for all threads.
+fn log_everything() {
     static START: Once = Once::new();
     START.call_once(|| {
         let all = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(|| ThisThread);
@@ -39,14 +39,14 @@ fn log_at_its_most_talkative() {
 }
 
 #[tokio::test]
-async fn no_credential_shows_in_errors_in_debug_output_or_in_the_log_at_its_most_talkative() {
-    log_at_its_most_talkative();
+async fn credentials_appear_in_no_error_debug_output_or_log_line() {
+    log_everything();
     // A GitHub that repeats whatever it is sent, and a token in every body.
-    let stub = Stub::start(|seen| match seen.path.as_str() {
+    let stub = Stub::start(|request| match request.path.as_str() {
         "/orgs/acme/installation" => reply(200, json!({"id": 42})),
         "/app/installations/42/access_tokens" => reply(201, json!({"token": "ghs_planted"})),
         path if path.ends_with("/registration-token") => reply(201, json!({"token": "AREG_planted"})),
-        _ => reply(403, json!({"message": format!("you sent {}", seen.header("authorization"))})),
+        _ => reply(403, json!({"message": format!("you sent {}", request.header("authorization"))})),
     });
     let (client, target) = (client(&JumpClock::new()), stub.target(acme()));
     let mut shown = String::new();
@@ -64,7 +64,7 @@ async fn no_credential_shows_in_errors_in_debug_output_or_in_the_log_at_its_most
     write!(shown, "{error} {error:?}").unwrap();
 
     shown.push_str(&LINES.with_borrow(|lines| String::from_utf8_lossy(lines).into_owned()));
-    assert!(shown.contains("GitHub answered") && shown.contains("GET /orgs/acme/actions/runners"), "there is a log");
+    assert!(shown.contains("GitHub responded") && shown.contains("GET /orgs/acme/actions/runners"), "there is a log");
     let key_line = TEST_ONLY_PKCS1.lines().nth(1).unwrap();
     for secret in ["planted", key_line, "eyJ"] {
         assert!(!shown.contains(secret), "{secret} is in {shown}");

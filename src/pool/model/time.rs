@@ -5,6 +5,11 @@ use std::ops::{Add, Sub};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// The last second that has a date of four digits.
+const LAST_DATED_SEC: i64 = 253_402_300_799;
 
 /// A moment, in milliseconds since the Unix epoch.
 ///
@@ -26,6 +31,14 @@ impl Timestamp {
         self.0
     }
 
+    /// The moment that a text by RFC 3339 names, such as `2016-07-11T22:14:10Z`, with any offset; `None` if it is no such
+    /// text, or before 1970.
+    #[must_use]
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        let nanos = OffsetDateTime::parse(text, &Rfc3339).ok()?.unix_timestamp_nanos();
+        u64::try_from(nanos / 1_000_000).ok().map(Self)
+    }
+
     /// How long ago `earlier` was, seen from here; zero if it lies in the future.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
@@ -36,25 +49,12 @@ impl Timestamp {
 /// As RFC 3339 has it, in UTC: `2026-11-01T12:00:00.250Z`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (secs, millis) = (self.0 / 1000, self.0 % 1000);
-        let (year, month, day) = civil(secs / 86_400);
-        let (hour, minute, second) = (secs / 3600 % 24, secs / 60 % 60, secs % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+        let secs = i64::try_from(self.0 / 1000).unwrap_or(LAST_DATED_SEC).min(LAST_DATED_SEC);
+        let moment = OffsetDateTime::from_unix_timestamp(secs).map_err(|_| fmt::Error)?;
+        let (year, month, day) = moment.to_calendar_date();
+        let ((hour, minute, second), millis) = (moment.to_hms(), self.0 % 1000);
+        write!(f, "{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z", u8::from(month))
     }
-}
-
-/// The Gregorian date so many days after 1970-01-01. Years are counted from March, so that a leap day is the last of
-/// its year: <https://howardhinnant.github.io/date_algorithms.html#civil_from_days>
-const fn civil(days: u64) -> (u64, u64, u64) {
-    let shifted = days.saturating_add(719_468);
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + if month <= 2 { 1 } else { 0 };
-    (year, month, day)
 }
 
 impl Add<Duration> for Timestamp {
@@ -130,6 +130,33 @@ mod tests {
         assert_eq!(written(951_782_400_000), "2000-02-29T00:00:00.000Z");
         assert_eq!(written(1_793_534_400_250), "2026-11-01T12:00:00.250Z");
         assert_eq!(written(4_107_542_399_999), "2100-02-28T23:59:59.999Z");
+        assert_eq!(written(u64::MAX), "9999-12-31T23:59:59.615Z", "no date of four digits");
+    }
+
+    #[test]
+    fn rfc3339_is_parsed_with_any_offset() {
+        for (text, millis) in [
+            ("1970-01-01T00:00:00Z", 0),
+            ("2016-07-11T22:14:10Z", 1_468_275_250_000),
+            ("2016-07-11T22:14:10.123Z", 1_468_275_250_123),
+            ("2016-07-11T15:14:10-07:00", 1_468_275_250_000),
+            ("2016-07-12T03:44:10+05:30", 1_468_275_250_000),
+            ("2024-02-29T12:00:00Z", 1_709_208_000_000),
+            ("2026-12-31T23:59:59Z", 1_798_761_599_000),
+        ] {
+            assert_eq!(Timestamp::parse_rfc3339(text), Some(Timestamp(millis)), "{text}");
+        }
+        for text in [
+            "",
+            "soon",
+            "2016-07-11",
+            "2016-07-11T22:14:10",
+            "2016-13-11T22:14:10Z",
+            "2100-02-29T00:00:00Z",
+            "1969-12-31T23:59:59Z",
+        ] {
+            assert_eq!(Timestamp::parse_rfc3339(text), None, "{text}");
+        }
     }
 
     #[test]

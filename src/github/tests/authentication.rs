@@ -1,4 +1,4 @@
-//! GitHub Apps.
+//! Authentication as a GitHub App.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +17,7 @@ use crate::reconcile::ports::Credential;
 fn github_with_app(clock: &JumpClock, accepts: impl Fn(&str) -> bool + Send + Sync + 'static) -> Stub {
     let n_tokens = AtomicUsize::new(0);
     let clock = clock.clone();
-    Stub::start(move |seen| match (seen.method.as_str(), seen.path.as_str()) {
+    Stub::start(move |request| match (request.method.as_str(), request.path.as_str()) {
         ("GET", "/orgs/acme/installation" | "/repos/acme/rocket/installation") => {
             reply(200, json!({"id": 42, "app_id": 1234, "account": {"login": "ACME"}}))
         }
@@ -27,13 +27,13 @@ fn github_with_app(clock: &JumpClock, accepts: impl Fn(&str) -> bool + Send + Sy
             let expires_at = format!("2026-01-01T{:02}:{:02}:00Z", minutes / 60 + 1, minutes % 60);
             reply(201, json!({"token": format!("ghs_{n}"), "expires_at": expires_at}))
         }
-        _ if accepts(seen.header("authorization")) => page(0, []),
+        _ if accepts(request.header("authorization")) => page(0, []),
         _ => reply(401, json!({"message": "Bad credentials"})),
     })
 }
 
 #[tokio::test]
-async fn the_account_of_an_app_s_installation_is_spelled_as_by_github() {
+async fn get_installation_returns_the_account_as_github_spells_it() {
     let clock = JumpClock::new();
     let stub = github_with_app(&clock, |_| true);
     let (client, target) = (client(&clock), stub.target(acme()));
@@ -41,7 +41,7 @@ async fn the_account_of_an_app_s_installation_is_spelled_as_by_github() {
         let login = client.check_administration(&target, &app()).await.unwrap();
         assert_eq!(login.as_deref(), Some("ACME"), "GitHub finds acme whatever its case");
     }
-    assert_eq!(n_tokens(&stub), 1, "what was signed in for is not asked for again");
+    assert_eq!(n_tokens(&stub), 1, "the token is reused");
 }
 
 fn n_tokens(stub: &Stub) -> usize {
@@ -49,7 +49,7 @@ fn n_tokens(stub: &Stub) -> usize {
 }
 
 #[tokio::test]
-async fn an_app_signs_in_as_its_installation_and_asks_for_one_permission() {
+async fn create_installation_token_asks_for_one_permission() {
     for (scope, lookup, permissions) in [
         (acme(), "GET /orgs/acme/installation", json!({"permissions": {"organization_self_hosted_runners": "write"}})),
         (
@@ -61,15 +61,15 @@ async fn an_app_signs_in_as_its_installation_and_asks_for_one_permission() {
         let clock = JumpClock::new();
         let stub = github_with_app(&clock, |header| header == "Bearer ghs_1");
         client(&clock).runners(&stub.target(scope), &app()).await.unwrap();
-        let seen = stub.seen();
-        assert_eq!(seen.len(), 3);
-        assert_eq!(seen[0].line(), lookup);
-        assert_eq!(seen[1].line(), "POST /app/installations/42/access_tokens");
-        assert_eq!(serde_json::from_str::<Value>(&seen[1].body).unwrap(), permissions);
-        assert_eq!(seen[1].header("content-type"), "application/json");
-        assert_eq!(seen[2].header("authorization"), "Bearer ghs_1");
+        let requests = stub.requests();
+        assert_eq!(requests.len(), 3);
+        assert_eq!(requests[0].line(), lookup);
+        assert_eq!(requests[1].line(), "POST /app/installations/42/access_tokens");
+        assert_eq!(serde_json::from_str::<Value>(&requests[1].body).unwrap(), permissions);
+        assert_eq!(requests[1].header("content-type"), "application/json");
+        assert_eq!(requests[2].header("authorization"), "Bearer ghs_1");
 
-        let jwt = seen[0].header("authorization").strip_prefix("Bearer ").unwrap();
+        let jwt = requests[0].header("authorization").strip_prefix("Bearer ").unwrap();
         let claims = URL_SAFE_NO_PAD.decode(jwt.split('.').nth(1).unwrap()).unwrap();
         let claims: Value = serde_json::from_slice(&claims).unwrap();
         let now = clock.millis() / 1000;
@@ -78,20 +78,20 @@ async fn an_app_signs_in_as_its_installation_and_asks_for_one_permission() {
 }
 
 #[tokio::test]
-async fn an_app_finds_a_repository_that_was_renamed_by_its_id() {
+async fn create_installation_token_names_a_renamed_repository_by_id() {
     let stub = Stub::start(super::renamed);
     let runners = client(&JumpClock::new()).runners(&stub.target(rocket()), &app()).await.unwrap();
     assert_eq!(runners.len(), 3);
-    let seen = stub.seen();
-    let minted = seen.iter().find(|request| request.method == "POST").unwrap();
+    let requests = stub.requests();
+    let created = requests.iter().find(|request| request.method == "POST").unwrap();
     assert_eq!(
-        serde_json::from_str::<Value>(&minted.body).unwrap(),
+        serde_json::from_str::<Value>(&created.body).unwrap(),
         json!({"repository_ids": [7], "permissions": {"administration": "write"}})
     );
 }
 
 #[tokio::test]
-async fn an_app_s_token_serves_until_shortly_before_it_expires() {
+async fn installation_token_is_reused_until_five_minutes_before_expires_at() {
     let clock = JumpClock::new();
     let stub = github_with_app(&clock, |_| true);
     let (client, target) = (client(&clock), stub.target(acme()));
@@ -103,7 +103,7 @@ async fn an_app_s_token_serves_until_shortly_before_it_expires() {
 }
 
 #[tokio::test]
-async fn a_token_that_github_does_not_accept_any_more_is_replaced_once() {
+async fn installation_token_rejected_with_401_is_replaced_once() {
     let clock = JumpClock::new();
     let stub = github_with_app(&clock, |header| header != "Bearer ghs_1");
     client(&clock).runners(&stub.target(acme()), &app()).await.unwrap();
@@ -117,7 +117,7 @@ async fn a_token_that_github_does_not_accept_any_more_is_replaced_once() {
 }
 
 #[tokio::test]
-async fn concurrent_callers_sign_in_once() {
+async fn concurrent_requests_create_one_installation_token() {
     let clock = JumpClock::new();
     let stub = github_with_app(&clock, |_| true);
     let (client, target, app) = (client(&clock), stub.target(acme()), app());
@@ -128,7 +128,7 @@ async fn concurrent_callers_sign_in_once() {
 }
 
 #[tokio::test]
-async fn a_wrong_key_does_not_hide_behind_the_token_of_the_right_one() {
+async fn wrong_private_key_does_not_use_the_token_of_the_right_one() {
     let clock = JumpClock::new();
     let stub = github_with_app(&clock, |_| true);
     let (client, target) = (client(&clock), stub.target(acme()));
@@ -136,12 +136,15 @@ async fn a_wrong_key_does_not_hide_behind_the_token_of_the_right_one() {
     let wrong = Credential::App { id: "1234".to_owned(), private_key: Secret::new("planted") };
     let error = client.runners(&target, &wrong).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unauthenticated);
-    assert!(error.remote_error.message.starts_with("the App's private key cannot be used: no `-----BEGIN"), "{error}");
+    assert!(
+        error.remote_error.message.starts_with("the App's private key cannot be used: it has no `-----BEGIN"),
+        "{error}"
+    );
     assert!(!format!("{error} {error:?}").contains("planted"));
 }
 
 #[tokio::test]
-async fn no_app_administers_an_enterprise_and_github_is_not_even_asked() {
+async fn app_for_an_enterprise_fails_without_a_request() {
     let stub = Stub::start(|_| page(0, []));
     let target = stub.target(Scope::Enterprise("umbrella".to_owned()));
     let error = client(&JumpClock::new()).runners(&target, &app()).await.unwrap_err();
@@ -151,10 +154,10 @@ async fn no_app_administers_an_enterprise_and_github_is_not_even_asked() {
 }
 
 #[tokio::test]
-async fn an_app_that_is_not_installed_or_lacks_the_permission_hears_so() {
+async fn get_installation_404_and_create_installation_token_422_are_denied() {
     let granted = Arc::new(AtomicUsize::new(0));
     let step = Arc::clone(&granted);
-    let stub = Stub::start(move |seen| match (seen.method.as_str(), step.load(Ordering::SeqCst)) {
+    let stub = Stub::start(move |request| match (request.method.as_str(), step.load(Ordering::SeqCst)) {
         (_, 0) => reply(404, json!({"message": "Not Found"})),
         ("GET", _) => reply(200, json!({"id": 42})),
         _ => reply(422, json!({"message": "The permissions requested are not granted to this installation."})),

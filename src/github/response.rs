@@ -1,4 +1,4 @@
-//! What comes back from GitHub, reduced to what is used of it.
+//! A response of GitHub, reduced to what is used of it.
 
 use std::time::Duration;
 
@@ -9,29 +9,27 @@ use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use url::Url;
 
-use super::client::Presented;
+use super::request::{Bearer, CredentialKind};
 use crate::pool::model::secret::Secret;
 use crate::pool::model::time::Timestamp;
 
-/// No more of GitHub's own words goes into a message.
+/// How much of GitHub's own message goes into ours.
 const MESSAGE_CHARS_MAX: usize = 300;
 
 /// `x-ratelimit-reset` counts in whole seconds, and two clocks differ.
 const RESET_MARGIN: Duration = Duration::from_secs(1);
 
-/// An answer with any status.
+/// A response with any status.
 #[derive(Debug)]
-pub(super) struct Answer {
-    /// Its status.
+pub(super) struct ApiResponse {
     pub(super) status: StatusCode,
-    /// Its headers.
-    pub(super) notes: Notes,
-    /// GitHub's own words in an error, on one line and without the credential.
-    pub(super) said: Option<String>,
-    /// What was presented with the request.
-    pub(super) presented: Presented,
-    /// Where it came from, if GitHub redirected the request.
-    pub(super) moved_to: Option<Url>,
+    pub(super) headers: ResponseHeaders,
+    /// GitHub's own message in an error, on one line and without the credential.
+    pub(super) message: Option<String>,
+    /// The credential that the request was sent with.
+    pub(super) credential: CredentialKind,
+    /// Where GitHub redirected the request to.
+    pub(super) redirected_to: Option<Url>,
     body: Body,
 }
 
@@ -46,7 +44,7 @@ impl std::fmt::Debug for Body {
 
 /// The headers that are used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Notes {
+pub(super) struct ResponseHeaders {
     /// `retry-after`, which GitHub gives in seconds.
     pub(super) retry_after: Option<Duration>,
     /// `x-ratelimit-remaining`.
@@ -59,8 +57,8 @@ pub(super) struct Notes {
     pub(super) accepted_permissions: Option<String>,
     /// `x-oauth-scopes`: what a classic token has.
     pub(super) scopes: Option<String>,
-    /// Whether `x-github-sso` asks for single sign-on. Its URL carries an authorization request and is not kept.
-    pub(super) wants_sso: bool,
+    /// Whether `x-github-sso` requires single sign-on. Its URL carries an authorization request and is not kept.
+    pub(super) requires_sso: bool,
     /// `link`.
     pub(super) link: Option<String>,
     /// `location`, of a redirect.
@@ -69,9 +67,8 @@ pub(super) struct Notes {
     pub(super) request_id: Option<String>,
 }
 
-impl Notes {
-    /// Takes the notes.
-    pub(super) fn of(headers: &HeaderMap) -> Self {
+impl ResponseHeaders {
+    pub(super) fn read(headers: &HeaderMap) -> Self {
         let text = |name: &str| -> Option<String> {
             let values: Vec<&str> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
             (!values.is_empty()).then(|| values.join(", "))
@@ -84,30 +81,30 @@ impl Notes {
             resource: text("x-ratelimit-resource"),
             accepted_permissions: text("x-accepted-github-permissions").filter(|text| !text.is_empty()),
             scopes: text("x-oauth-scopes"),
-            wants_sso: headers.contains_key("x-github-sso"),
+            requires_sso: headers.contains_key("x-github-sso"),
             link: text("link"),
             location: text("location"),
             request_id: text("x-github-request-id"),
         }
     }
 
-    /// Whether the limit that the answer tells of is the one of all ordinary calls. Registration tokens have one of
+    /// Whether the rate limit in these headers is that of all ordinary requests. Registration tokens have a limit of
     /// their own, and using it up says nothing about lists and deletions.
     /// <https://docs.github.com/en/rest/rate-limit/rate-limit>
     pub(super) fn is_core_limit(&self) -> bool {
         self.resource.as_deref().is_none_or(|resource| resource == "core")
     }
 
-    /// When the limit of all ordinary calls opens again, if this answer used the last of it.
-    pub(super) fn used_up_until(&self) -> Option<Timestamp> {
+    /// When the limit is reset, if this response used the last of it.
+    pub(super) fn exhausted_until(&self) -> Option<Timestamp> {
         if self.remaining == Some(0) { self.reset.map(|reset| reset + RESET_MARGIN) } else { None }
     }
 }
 
-/// Why a body could not be read. Never a piece of it: serde's own words may quote a token.
+/// Why a body could not be read. Holds no piece of it: serde's own message may quote a token.
 #[derive(Debug, thiserror::Error)]
 #[error("the body is {what} at line {line}, column {column}")]
-pub(super) struct Unreadable {
+pub(super) struct InvalidBody {
     what: &'static str,
     line: usize,
     column: usize,
@@ -120,16 +117,16 @@ struct ErrorBody {
     errors: Option<serde_json::Value>,
 }
 
-impl Answer {
-    /// Puts one together; `bearer` is taken out of GitHub's words, should they repeat it.
-    pub(super) fn new(status: StatusCode, notes: Notes, body: Vec<u8>, bearer: &Secret, presented: Presented) -> Self {
-        let said = (!status.is_success()).then(|| said(&body, bearer)).flatten();
-        Self { status, notes, said, presented, moved_to: None, body: Body(body) }
+impl ApiResponse {
+    /// A response to a request with `bearer`, which is redacted should GitHub's message repeat it.
+    pub(super) fn new(status: StatusCode, headers: ResponseHeaders, body: Vec<u8>, bearer: &Bearer) -> Self {
+        let message = (!status.is_success()).then(|| error_message(&body, &bearer.value)).flatten();
+        Self { status, headers, message, credential: bearer.kind, redirected_to: None, body: Body(body) }
     }
 
     /// The body as JSON.
-    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Unreadable> {
-        serde_json::from_slice(&self.body.0).map_err(|error| Unreadable {
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, InvalidBody> {
+        serde_json::from_slice(&self.body.0).map_err(|error| InvalidBody {
             what: match error.classify() {
                 Category::Io | Category::Syntax => "not JSON",
                 Category::Data => "not of the expected shape",
@@ -141,21 +138,22 @@ impl Answer {
     }
 }
 
-fn said(body: &[u8], bearer: &Secret) -> Option<String> {
+fn error_message(body: &[u8], bearer: &Secret) -> Option<String> {
     let body: ErrorBody = serde_json::from_slice(body).ok()?;
-    let mut words = body.message?;
+    let mut message = body.message?;
     if let Some(serde_json::Value::Array(errors)) = body.errors {
         for error in errors.iter().filter_map(serde_json::Value::as_str) {
-            words.push_str("; ");
-            words.push_str(error);
+            message.push_str("; ");
+            message.push_str(error);
         }
     }
     if !bearer.expose().is_empty() {
-        words = words.replace(bearer.expose(), "[secret]");
+        message = message.replace(bearer.expose(), "[secret]");
     }
-    let words: String = words.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MESSAGE_CHARS_MAX).collect();
-    let words = words.trim().trim_end_matches('.').to_owned();
-    (!words.is_empty()).then_some(words)
+    let message: String =
+        message.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MESSAGE_CHARS_MAX).collect();
+    let message = message.trim().trim_end_matches('.').to_owned();
+    (!message.is_empty()).then_some(message)
 }
 
 /// The address of the next page in a `Link` header (RFC 8288).
@@ -184,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_next_page_is_found_wherever_it_stands_among_the_links() {
+    fn link_header_yields_next_page_in_any_position() {
         let next = "https://api.github.com/organizations/1/actions/runners?per_page=100&page=3";
         let prev = "<https://api.github.com/organizations/1/actions/runners?a=b,c&page=1>; rel=\"prev\"";
         for link in [
@@ -197,37 +195,33 @@ mod tests {
     }
 
     #[test]
-    fn the_last_page_has_no_next_one() {
+    fn link_header_of_last_page_has_no_next() {
         for link in ["", "nonsense", "<unclosed; rel=\"next\"", "<https://x/?page=1>; rel=\"first\""] {
             assert_eq!(next_page(link), None, "{link}");
         }
     }
 
     #[test]
-    fn github_s_words_are_cut_flattened_and_freed_of_the_credential() {
+    fn error_message_is_truncated_flattened_and_redacted() {
         let body = serde_json::json!({
             "message": format!("no\r\nto ghp_planted {}", "x".repeat(500)), "errors": ["first", {"odd": 1}],
         });
-        let said = said(body.to_string().as_bytes(), &Secret::new("ghp_planted")).unwrap_or_default();
-        assert!(said.starts_with("no  to [secret] xxx"), "{said}");
-        assert_eq!(said.chars().count(), MESSAGE_CHARS_MAX);
+        let message = error_message(body.to_string().as_bytes(), &Secret::new("ghp_planted")).unwrap_or_default();
+        assert!(message.starts_with("no  to [secret] xxx"), "{message}");
+        assert_eq!(message.chars().count(), MESSAGE_CHARS_MAX);
     }
 
     #[test]
-    fn a_body_that_cannot_be_read_is_never_quoted() {
+    fn invalid_body_is_never_quoted() {
         #[derive(Debug, Deserialize)]
         struct Token {
             #[serde(rename = "token")]
             _token: u64,
         }
-        let answer = Answer::new(
-            StatusCode::OK,
-            Notes::default(),
-            br#"{"token": "ghs_planted"}"#.to_vec(),
-            &Secret::new(""),
-            Presented::AppSignature,
-        );
-        let error = answer.json::<Token>().err().map(|error| format!("{error} {error:?} {answer:?}"));
+        let bearer = Bearer { value: Secret::new(""), kind: CredentialKind::AppJwt };
+        let body = br#"{"token": "ghs_planted"}"#.to_vec();
+        let response = ApiResponse::new(StatusCode::OK, ResponseHeaders::default(), body, &bearer);
+        let error = response.json::<Token>().err().map(|error| format!("{error} {error:?} {response:?}"));
         let error = error.unwrap_or_default();
         assert!(error.contains("not of the expected shape") && !error.contains("planted"), "{error}");
     }

@@ -1,4 +1,4 @@
-//! A GitHub App's signature: the JSON Web Token with which it signs in.
+//! The JSON Web Token with which a GitHub App authenticates.
 //!
 //! <https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/generating-a-json-web-token-jwt-for-a-github-app>
 
@@ -21,24 +21,27 @@ const EXPIRES_AFTER_NOW_SECS: u64 = 9 * 60;
 /// `{"alg":"RS256","typ":"JWT"}`, encoded.
 const HEADER: &str = "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9";
 
-/// Why a private key cannot sign. Says nothing of the key.
+/// The object identifier `rsaEncryption` (1.2.840.113549.1.1.1) in DER: <https://www.rfc-editor.org/rfc/rfc8017#appendix-A.1>.
+const RSA_ENCRYPTION: [u8; 11] = [0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
+
+/// Why a private key cannot sign. Holds nothing of the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum KeyError {
-    /// No PEM section of a private key was found.
-    #[error("no `-----BEGIN RSA PRIVATE KEY-----` section was found in it")]
+    /// No PEM section of a private key.
+    #[error("it has no `-----BEGIN RSA PRIVATE KEY-----` section")]
     NoPem,
     /// A private key of another kind.
-    #[error("it is a key of another kind than RSA")]
+    #[error("it is not an RSA key")]
     NotRsa,
-    /// The section does not hold what its first line says.
+    /// The section is not what its first line says.
     #[error("it is damaged, or shorter than 2048 bits")]
     Damaged,
     /// The system gave no randomness for blinding.
-    #[error("the signature failed")]
+    #[error("signing failed")]
     Signing,
 }
 
-/// Signs in as the App with this id: a token for ten minutes at most.
+/// A token of the App with this id, for less than ten minutes.
 ///
 /// # Errors
 /// When the key cannot sign.
@@ -57,16 +60,18 @@ pub(super) fn sign(app_id: &str, private_key: &Secret, now: Timestamp) -> Result
     Ok(Secret::new(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))))
 }
 
-/// Reads PKCS#1, which GitHub gives out, and PKCS#8, into which tools convert it. A parameter that was typed on one
-/// line has its line ends written as `\n`, which the runner image accepts as well.
+/// Reads PKCS#1, which GitHub gives out, and PKCS#8, to which tools convert it. A parameter that was typed on one line
+/// has its line breaks written as `\n`, which the runner image accepts too.
 fn key_pair(private_key: &Secret) -> Result<RsaKeyPair, KeyError> {
     let pem = private_key.expose().replace("\\r", "").replace("\\n", "\n");
     match PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| KeyError::NoPem)? {
         PrivateKeyDer::Pkcs1(der) => RsaKeyPair::from_der(der.secret_pkcs1_der()).map_err(|_| KeyError::Damaged),
-        // Unlike ring, tell a key of another algorithm from one that is damaged: the first is a mix-up of files.
-        PrivateKeyDer::Pkcs8(der) => RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()).map_err(|rejected| {
-            if rejected.to_string() == "WrongAlgorithm" { KeyError::NotRsa } else { KeyError::Damaged }
-        }),
+        // A key of another algorithm is a mix-up of files, and has other advice than one that is damaged.
+        PrivateKeyDer::Pkcs8(der) => {
+            let is_rsa = der.secret_pkcs8_der().windows(RSA_ENCRYPTION.len()).any(|bytes| bytes == RSA_ENCRYPTION);
+            let otherwise = if is_rsa { KeyError::Damaged } else { KeyError::NotRsa };
+            RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()).map_err(|_| otherwise)
+        }
         PrivateKeyDer::Sec1(_) | _ => Err(KeyError::NotRsa),
     }
 }
@@ -85,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn the_signature_verifies_with_the_public_key_and_carries_github_s_three_claims() {
+    fn app_jwt_verifies_with_the_public_key_and_has_iat_exp_and_iss() {
         let now = Timestamp::from_epoch_millis(1_700_000_000_999);
         for pem in [TEST_ONLY_PKCS1.to_owned(), TEST_ONLY_PKCS8.to_owned(), TEST_ONLY_PKCS1.replace('\n', "\\n")] {
             let private_key = Secret::new(pem);
@@ -105,15 +110,21 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_cannot_sign_says_why_and_nothing_of_itself() {
+    fn app_private_key_that_cannot_sign_is_diagnosed_and_not_quoted() {
         let now = Timestamp::from_epoch_millis(0);
         let ec = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgevZzL1gdAFr88hb2\n\
                   OF/2NxApJCzGCEDdfSp6VQO30hyhRANCAAQRWz+jn65BtOMvdyHKcvjBeBSDZH2r\n\
                   1RTwjmYSi9R/zpBnuQ4EiMnCqfMPWiZqB4QdbAd0E7oH50VpuZ1P087G\n-----END PRIVATE KEY-----\n";
         let cut = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKC\n-----END RSA PRIVATE KEY-----\n";
-        for (pem, expected) in
-            [("", KeyError::NoPem), ("planted", KeyError::NoPem), (ec, KeyError::NotRsa), (cut, KeyError::Damaged)]
-        {
+        let cut_pkcs8 = TEST_ONLY_PKCS8.lines().enumerate().filter(|(n, _)| !(2..20).contains(n)).map(|(_, line)| line);
+        let cut_pkcs8 = cut_pkcs8.collect::<Vec<_>>().join("\n");
+        for (pem, expected) in [
+            ("", KeyError::NoPem),
+            ("planted", KeyError::NoPem),
+            (ec, KeyError::NotRsa),
+            (cut, KeyError::Damaged),
+            (&cut_pkcs8, KeyError::Damaged),
+        ] {
             let error = sign("1", &Secret::new(pem), now).unwrap_err();
             assert_eq!(error, expected);
             assert!(!format!("{error} {error:?}").contains("planted"));
