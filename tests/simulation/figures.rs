@@ -1,10 +1,12 @@
-//! The figures of a run, as the README shows them.
+//! The figures of a run, as tests/README.md shows them.
 
 use crate::history::Figures;
 use crate::seeds::Seeds;
 
-const BEGIN: &str = "<!-- figures of the simulation: written by `make simulate`, not by hand -->\n";
-const END: &str = "<!-- end of the figures of the simulation -->";
+/// The file in `target` that `make docs` pastes into the document.
+pub(crate) const FILE: &str = "simulation-figures.md";
+const BEGIN: &str = "<!-- target/simulation-figures.md: ";
+const END: &str = "<!-- end of target/simulation-figures.md -->";
 
 /// The table.
 pub(crate) fn table(figures: &Figures, seeds: &Seeds) -> String {
@@ -32,25 +34,20 @@ pub(crate) fn table(figures: &Figures, seeds: &Seeds) -> String {
         ("events delivered again too late to be told from new ones", grouped(figures.too_late)),
     ];
     let rows: String = rows.iter().map(|(what, n)| format!("| {what} | {n} |\n")).collect();
+    format!("| | |\n|---|--:|\n{rows}")
+}
+
+/// How often each kind of fault occurred.
+pub(crate) fn faults(figures: &Figures) -> String {
     let faults: Vec<String> = figures.faults.iter().map(|(name, n)| format!("{name} {}", grouped(*n))).collect();
-    format!("| | |\n|---|--:|\n{rows}\nFaults by kind: {}.\n", faults.join(", "))
+    format!("Faults by kind: {}.", faults.join(", "))
 }
 
-/// The README with this table in place of the one that is there.
-pub(crate) fn put_into(readme: &str, table: &str) -> String {
-    let (before, _, after) = around(readme);
-    format!("{before}{BEGIN}\n{table}\n{END}{after}")
-}
-
-/// The table that the README has.
-pub(crate) fn of(readme: &str) -> String {
-    around(readme).1.trim().to_owned()
-}
-
-fn around(readme: &str) -> (&str, &str, &str) {
-    let (before, rest) = readme.split_once(BEGIN).expect("the README has a place for the figures");
-    let (within, after) = rest.split_once(END).expect("the place has an end");
-    (before, within, after)
+/// The table that a document shows.
+pub(crate) fn of(document: &str) -> String {
+    let (_, rest) = document.split_once(BEGIN).expect("the document has a place for the figures");
+    let (_, rest) = rest.split_once("-->\n").expect("the place begins with a comment");
+    rest.split_once(END).expect("the place has an end").0.trim().to_owned()
 }
 
 /// A table without its numbers.
