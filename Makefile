@@ -155,8 +155,8 @@ document-gate: $(VENV)/made $(ACTIONLINT)
 test: ## Run the Rust tests
 	cargo test --locked
 
-# With 10,000 seeds or more it is evidence, and the README shows its figures. The first seed follows from the commit, so
-# that a run takes seeds that none has taken before; FROM= says another.
+# With 10,000 seeds or more it writes its figures for `make docs`. The first seed follows from the commit, so that a run
+# takes seeds that no run has taken before; FROM= sets another.
 .PHONY: simulate
 simulate: ## Run the simulation with SEEDS=10000, from FROM= on, or tell one run: SEED=7, or SCRIPT= a file that a failure has written
 ifneq ($(SEED)$(SCRIPT),)
@@ -170,8 +170,12 @@ sandbox-test: $(VENV)/made ## Run the real binary on a local AWS with a real Clo
 	$(PYTHON) -m pytest tests/sandbox
 
 .PHONY: storm
-storm: $(VENV)/made ## Run the storm of sandbox-test alone, and show its figures, in the README too; SEED=... brings its weather back
-	STORM_IS_SHOWN=1 $(if $(SEED),STORM_SEED=$(SEED) )$(PYTHON) -m pytest --quiet tests/sandbox/test_storm.py
+storm: $(VENV)/made ## Run only the storm of sandbox-test, and write its figures for `make docs`; SEED=... repeats its faults
+	$(if $(SEED),STORM_SEED=$(SEED) )$(PYTHON) -m pytest --quiet tests/sandbox/test_storm.py
+
+.PHONY: docs
+docs: $(VENV)/made ## Paste the figures that `make simulate` and `make storm` have written into tests/README.md
+	@$(PYTHON) tests/gates/paste_figures.py
 
 ##@ Build
 

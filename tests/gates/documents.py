@@ -11,6 +11,7 @@ import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 README = REPOSITORY / "README.md"
+EXAMPLES = REPOSITORY / "cfn/examples.md"
 # The commands that a document shows.
 FENCED_SHELL = re.compile(r"^```(?:sh|bash|shell)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -35,15 +36,15 @@ def as_an_editor_reads(template: str) -> Any:
     return yaml.load(template, _EditorsLoader)
 
 
-def section(heading: str) -> str:
-    """The text of a section of the README."""
-    below = README.read_text().split(f"\n## {heading}\n")[1]
+def section(document: Path, heading: str) -> str:
+    """A section of a document."""
+    below = document.read_text().split(f"\n## {heading}\n")[1]
     return below.split("\n## ")[0]
 
 
-def block(heading: str, language: str = "yaml") -> str:
-    """The one fenced block of a language in a section of the README."""
-    (found,) = [rest.split("\n```")[0] for rest in section(heading).split(f"```{language}\n")[1:]]
+def block(document: Path, heading: str, language: str = "yaml") -> str:
+    """The one fenced block of a language in a section of a document."""
+    (found,) = [rest.split("\n```")[0] for rest in section(document, heading).split(f"```{language}\n")[1:]]
     return found
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft7Validator
 
-from documents import REPOSITORY, as_an_editor_reads, block
+from documents import README, REPOSITORY, as_an_editor_reads, block
 
 SCHEMA = json.loads((REPOSITORY / "cfn/properties.schema.json").read_text())
 TEMPLATES = sorted((REPOSITORY / "cfn").glob("*.yaml"))
@@ -42,8 +42,8 @@ def test_a_template_of_the_repository_has_no_marks(path: Path) -> None:
     assert marks(as_an_editor_reads(path.read_text())) == []
 
 
-def test_the_template_to_copy_has_no_marks() -> None:
-    assert marks({"Resources": as_an_editor_reads(block("A template to copy"))}) == []
+def test_the_template_of_the_readme_has_no_marks() -> None:
+    assert marks({"Resources": as_an_editor_reads(block(README, "Usage"))}) == []
 
 
 @pytest.mark.parametrize("path", EVENTS, ids=lambda path: path.stem)

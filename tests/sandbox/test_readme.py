@@ -1,7 +1,7 @@
 """Every command that the documents show: run here as it stands, against the local AWS, or elsewhere in CI.
 
-The README's blocks are run in their order, by somebody with an empty account and a profile named `ci`. What is not run
-here is in `ELSEWHERE`, with what runs it, or why nothing can.
+The blocks of the documents in `TYPED` are run in their order, by an engineer with an empty account and a profile named
+`ci`. What is not run here is in `ELSEWHERE`, with what runs it, or why nothing can.
 """
 
 from __future__ import annotations
@@ -23,10 +23,16 @@ from function import FUNCTION_NAME, build
 from scenario import leftovers
 from world import ACCESS_TOKEN, REPOSITORY, World
 
-DOCUMENTS = ("README.md", ".github/CONTRIBUTING.md", ".github/SECURITY.md", ".github/CHANGELOG.md")
+TYPED = ("README.md", "cfn/README.md", "cfn/examples.md")
+OTHERS = tuple(
+    str(path.relative_to(REPOSITORY))
+    for folder in (".github", "cfn", "events", "src", "tests")
+    for path in sorted((REPOSITORY / folder).rglob("*.md"))
+    if str(path.relative_to(REPOSITORY)) not in TYPED
+)
 FENCED = re.compile(r"^```(sh|bash|shell)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 BIN = Path(sys.executable).parent
-# As the README has it.
+# As the documents have it.
 REGION = "eu-central-1"
 # What a `make` target is that `make check` has among its own.
 IN_CHECK = "make check runs it"
@@ -70,8 +76,8 @@ def blocks(name: str) -> list[Block]:
 
 
 def in_turn() -> list[Block]:
-    """The README's blocks with something to run here. A plan is made before all is taken down: it needs a pool."""
-    found = [block for block in blocks("README.md") if block.here]
+    """The blocks with something to run here. A plan needs a pool, so it is made before everything is deleted."""
+    found = [block for name in TYPED for block in blocks(name) if block.here]
     plans = [block for block in found if block.here[0].startswith("make plan ")]
     others = [block for block in found if block not in plans]
     [end] = [at for at, block in enumerate(others) if any("delete-stack" in command for command in block.here)]
@@ -80,7 +86,7 @@ def in_turn() -> list[Block]:
 
 @dataclass
 class Reader:
-    """Somebody who types what the README shows, in a checkout."""
+    """An engineer who types what the documents show, in a checkout."""
 
     world: World
     checkout: Path
@@ -166,7 +172,7 @@ def quick_waiters(folder: Path) -> Path:
     return folder / "models"
 
 
-def test_every_command_of_the_readme_does_what_it_says(reader: Reader) -> None:
+def test_every_command_of_the_documents_does_what_it_says(reader: Reader) -> None:
     world, told = reader.world, {}
     for block in in_turn():
         told[re.split(r" --| AWS_REGION", block.here[0])[0]] = reader.types(block)
@@ -180,7 +186,7 @@ def test_every_command_of_the_readme_does_what_it_says(reader: Reader) -> None:
     assert told["aws cloudformation describe-stack-events"].split("\t")[0] == "CREATE_COMPLETE"
     assert not world.stacks.exists("runners")
     assert leftovers(world, pool_id) == []
-    # The way by hand came after `make undeploy`, and the operations after it.
+    # Deploying by hand came after `make undeploy`, and operations.yaml after it.
     found = world.client("lambda").get_function_configuration(FunctionName=FUNCTION_NAME)
     assert (found["Timeout"], found["MemorySize"]) == (900, 128)
     assert world.stacks.exists(f"{FUNCTION_NAME}-operations")
@@ -188,11 +194,12 @@ def test_every_command_of_the_readme_does_what_it_says(reader: Reader) -> None:
 
 
 def test_the_other_documents_show_commands_that_ci_runs_elsewhere() -> None:
-    assert [block.place for name in DOCUMENTS[1:] for block in blocks(name) if block.here] == []
+    assert [block.place for name in OTHERS for block in blocks(name) if block.here] == []
 
 
 def test_what_is_run_elsewhere_is_shown_and_is_run() -> None:
-    shown = {command for name in DOCUMENTS for block in blocks(name) for command in block.commands}
+    assert ".github/TROUBLESHOOTING.md" in OTHERS
+    shown = {command for name in (*TYPED, *OTHERS) for block in blocks(name) for command in block.commands}
     assert ELSEWHERE.keys() <= shown
     makefile = (REPOSITORY / "Makefile").read_text()
     in_check = set(re.search(r"^check: (.*?) ##", makefile, re.MULTILINE)[1].split())  # type: ignore[index]

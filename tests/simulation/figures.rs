@@ -1,60 +1,54 @@
-//! The figures of a run, as the README shows them.
+//! The figures of a run, as tests/README.md shows them.
 
 use crate::history::Figures;
 use crate::seeds::Seeds;
 
-const BEGIN: &str = "<!-- figures of the simulation: written by `make simulate`, not by hand -->\n";
-const END: &str = "<!-- end of the figures of the simulation -->";
+/// The file in `target` that `make docs` pastes into the document.
+pub(crate) const FILE: &str = "simulation-figures.md";
+const BEGIN: &str = "<!-- target/simulation-figures.md: ";
+const END: &str = "<!-- end of target/simulation-figures.md -->";
 
 /// The table.
 pub(crate) fn table(figures: &Figures, seeds: &Seeds) -> String {
     let n_faults: u64 = figures.faults.values().sum();
     let rows = [
         ("seeds", grouped(figures.seeds)),
-        ("fresh ones, which no run had before", grouped(seeds.n_fresh)),
-        ("the first of them", seeds.from.to_string()),
+        ("fresh seeds, which no run had before", grouped(seeds.n_fresh)),
+        ("the first fresh seed", seeds.from.to_string()),
         ("hours of virtual time", grouped(figures.virtual_hours as u64)),
         ("events", grouped(figures.events)),
-        ("calls of the function", grouped(figures.calls)),
+        ("API calls of the function", grouped(figures.calls)),
         ("faults", grouped(n_faults)),
-        ("requests of CloudFormation", grouped(figures.requests)),
-        ("answers", grouped(figures.answers)),
-        ("requests that got no answer in time", grouped(figures.answers_late)),
+        ("requests from CloudFormation", grouped(figures.requests)),
+        ("responses", grouped(figures.answers)),
+        ("requests without a response in time", grouped(figures.answers_late)),
         ("invocations", grouped(figures.invocations)),
-        (
-            "continuations handed on; the most of one request",
-            format!("{}; {}", grouped(figures.hops), figures.hops_max),
-        ),
+        ("continuations; the most of one request", format!("{}; {}", grouped(figures.hops), figures.hops_max)),
         ("jobs that ran", grouped(figures.jobs)),
         ("jobs lost by the function", grouped(figures.jobs_lost)),
-        ("jobs ended because their template's `DrainTimeout` had passed", grouped(figures.jobs_cut_off)),
-        ("jobs ended by a machine that failed or was reclaimed", grouped(figures.jobs_of_lost_machines)),
-        ("events delivered again too late to be told from new ones", grouped(figures.too_late)),
+        ("jobs ended after their template's `DrainTimeout`", grouped(figures.jobs_cut_off)),
+        ("jobs ended by a failed or reclaimed machine", grouped(figures.jobs_of_lost_machines)),
+        ("events redelivered too late to be recognized as such", grouped(figures.too_late)),
     ];
     let rows: String = rows.iter().map(|(what, n)| format!("| {what} | {n} |\n")).collect();
+    format!("| | |\n|---|--:|\n{rows}")
+}
+
+/// How often each kind of fault occurred.
+pub(crate) fn faults(figures: &Figures) -> String {
     let faults: Vec<String> = figures.faults.iter().map(|(name, n)| format!("{name} {}", grouped(*n))).collect();
-    format!("| | |\n|---|--:|\n{rows}\nFaults by kind: {}.\n", faults.join(", "))
+    format!("Faults by kind: {}.", faults.join(", "))
 }
 
-/// The README with this table in place of the one that is there.
-pub(crate) fn put_into(readme: &str, table: &str) -> String {
-    let (before, _, after) = around(readme);
-    format!("{before}{BEGIN}\n{table}\n{END}{after}")
-}
-
-/// The table that the README has.
-pub(crate) fn of(readme: &str) -> String {
-    around(readme).1.trim().to_owned()
-}
-
-fn around(readme: &str) -> (&str, &str, &str) {
-    let (before, rest) = readme.split_once(BEGIN).expect("the README has a place for the figures");
-    let (within, after) = rest.split_once(END).expect("the place has an end");
-    (before, within, after)
+/// The table that a document shows.
+fn of(document: &str) -> String {
+    let (_, rest) = document.split_once(BEGIN).expect("the document has a place for the figures");
+    let (_, rest) = rest.split_once("-->\n").expect("the place begins with a comment");
+    rest.split_once(END).expect("the place has an end").0.trim().to_owned()
 }
 
 /// A table without its numbers.
-pub(crate) fn form(table: &str) -> String {
+fn form(table: &str) -> String {
     let mut form = String::new();
     for c in table.trim().chars() {
         match c {
@@ -77,6 +71,13 @@ fn grouped(n: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+#[test]
+fn the_document_shows_the_rows_of_this_table() {
+    let document = include_str!("../README.md");
+    let new = table(&Figures::default(), &Seeds { all: Vec::new(), n_fresh: 0, from: 0 });
+    assert_eq!(form(&of(document)), form(&new), "make simulate SEEDS=10000, then make docs");
 }
 
 #[test]

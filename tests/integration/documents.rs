@@ -1,4 +1,4 @@
-//! The README against the code: what it lists is all there is.
+//! The documents against the code: what they list exists, and nothing is missing.
 
 use std::collections::BTreeSet;
 
@@ -6,43 +6,60 @@ use github_runner_pool::cloudformation::properties::{SERVICE_TIMEOUT_MAX, decode
 use serde_json::{Map, Value, json};
 
 use crate::repository::text;
-use crate::templates::{attributes, pools};
+use crate::templates::pools;
 
-/// The text of a section, by its heading.
-pub(crate) fn section(heading: &str) -> String {
-    let readme = text("README.md");
-    let below = readme.split(&format!("\n## {heading}\n")).nth(1).unwrap_or_else(|| panic!("no section {heading}"));
-    below.split("\n## ").next().unwrap().to_owned()
+const README: &str = "README.md";
+const DEPLOYMENT: &str = "cfn/README.md";
+const EXAMPLES: &str = "cfn/examples.md";
+const TESTING: &str = "tests/README.md";
+const CONTRIBUTING: &str = ".github/CONTRIBUTING.md";
+pub(crate) const TROUBLESHOOTING: &str = ".github/TROUBLESHOOTING.md";
+
+/// A section of a document, by its heading.
+pub(crate) fn section(document: &str, heading: &str) -> String {
+    let document_text = text(document);
+    let below = document_text.split(&format!("\n## {heading}\n")).nth(1);
+    below.unwrap_or_else(|| panic!("{document}: no section {heading}")).split("\n## ").next().unwrap().to_owned()
 }
 
-/// The names in backticks in the first column of a section's tables.
-pub(crate) fn listed(heading: &str) -> Vec<String> {
-    let section = section(heading);
-    let first_columns = section.lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").next());
-    first_columns.flat_map(|column| column.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
+/// The names in backticks in a column of the tables, counted from 0.
+fn names_in_column(tables: &str, column: usize) -> Vec<String> {
+    let columns = tables.lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").nth(column));
+    columns.flat_map(|column| column.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
+}
+
+/// The names in backticks in the first column of the tables.
+pub(crate) fn listed(tables: &str) -> Vec<String> {
+    names_in_column(tables, 0)
 }
 
 #[test]
-fn every_property_has_a_row_in_the_decoders_order() {
-    assert_eq!(listed("Properties"), property_names());
-}
-
-#[test]
-fn every_attribute_has_a_row() {
-    assert_eq!(listed("Attributes").into_iter().collect::<BTreeSet<_>>(), attributes());
-}
-
-#[test]
-fn every_setting_is_one_that_is_read() {
+fn every_environment_variable_is_one_that_the_function_reads() {
     let settings = text("src/settings.rs");
-    for name in listed("Settings") {
+    let listed = listed(&section(DEPLOYMENT, "Environment variables"));
+    assert!(listed.len() > 3, "{listed:?}");
+    for name in listed {
         assert!(settings.contains(&format!("\"{name}\"")), "{name}");
     }
 }
 
 #[test]
-fn the_template_to_copy_names_properties_that_the_decoder_knows() {
-    let pools = pools(&section("A template to copy"));
+fn every_invariant_of_the_simulation_is_in_the_table_of_guarantees_and_no_other() {
+    let code = text("tests/simulation/invariants.rs");
+    let defined = code.lines().filter_map(|line| {
+        let signature = line.strip_prefix("pub(crate) fn ").or_else(|| line.strip_prefix("fn "))?;
+        let (name, _) = signature.split_once("(").filter(|_| signature.ends_with("-> Result<(), String> {"))?;
+        Some(name.to_owned())
+    });
+    // The function that the invariants share is none itself.
+    let defined: BTreeSet<String> = defined.filter(|name| name != "check").collect();
+    let listed = names_in_column(&section(TESTING, "The simulation"), 1);
+    assert_eq!(listed.into_iter().collect::<BTreeSet<_>>(), defined);
+}
+
+#[test]
+fn the_template_of_the_readme_names_properties_that_the_decoder_knows() {
+    let pools = pools(&section(README, "Usage"));
     assert_eq!(pools.len(), 1);
     for name in pools.iter().flat_map(|pool| &pool.properties) {
         assert!(property_names().contains(&name.as_str()), "{name}");
@@ -51,15 +68,23 @@ fn the_template_to_copy_names_properties_that_the_decoder_knows() {
 
 #[test]
 fn every_command_of_make_exists() {
-    let (readme, makefile) = (text("README.md"), text("Makefile"));
-    let in_prose = readme.split("`make ").skip(1);
-    let in_blocks = readme.split("\nmake ").skip(1);
+    let makefile = text("Makefile");
+    let documents = [README, DEPLOYMENT, EXAMPLES, TESTING, CONTRIBUTING, TROUBLESHOOTING, "tests/bench/README.md"];
+    let documents: String = documents.map(text).concat();
+    let in_prose = documents.split("`make ").skip(1);
+    let in_blocks = documents.split("\nmake ").skip(1);
     let targets: BTreeSet<&str> =
         in_prose.chain(in_blocks).filter_map(|rest| rest.split(['`', '\n', ' ']).next()).collect();
     assert!(targets.contains("demo") && targets.contains("check"), "{targets:?}");
     for target in targets {
         assert!(makefile.contains(&format!("\n{target}:")), "make {target}");
     }
+}
+
+#[test]
+fn ci_runs_the_command_that_the_readme_shows() {
+    assert!(section(README, "Contributing").contains("```sh\nmake check\n```"));
+    assert!(text(".ci/run").contains("\nmake check "));
 }
 
 /// What a recipe changes in a pool: `Name: value`, with lists and maps in one line. What YAML writes without quotation
@@ -81,10 +106,10 @@ fn setting(text: &str) -> Option<(String, Value)> {
 
 /// The settings of each row of the recipes' table, and of the blocks of YAML below it.
 fn recipes() -> Vec<Vec<(String, Value)>> {
-    let section = section("Recipes");
-    let rows = section.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").nth(1));
+    let (table, examples) = (section(EXAMPLES, "Recipes"), text(EXAMPLES));
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").nth(1));
     let settings = |row: &str| row.split('`').skip(1).step_by(2).filter_map(setting).collect::<Vec<_>>();
-    let blocks = section.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let blocks = examples.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
     let lines = |block: &str| block.lines().filter_map(setting).collect::<Vec<_>>();
     rows.map(settings).chain(blocks.map(lines)).filter(|recipe| !recipe.is_empty()).collect()
 }

@@ -1,16 +1,16 @@
-//! The README's runbook: complete, and about texts that the code gives.
+//! `.github/TROUBLESHOOTING.md`: complete, and about texts that the code contains.
 
 use std::collections::BTreeSet;
 
 use github_runner_pool::metrics::UNITS;
 
+use crate::documents::{TROUBLESHOOTING, listed, section};
 use crate::operations::alarms;
-use crate::readme::{listed, section};
-use crate::repository::{Source, production};
+use crate::repository::{Source, production, text};
 
-/// Where the texts are written that people read in a Reason, or as what is waited for. What GitHub says is explained
-/// beside its own words (`src/github/messages.rs`), and what is wrong with a property beside its path: the runbook does
-/// not say either again.
+/// Where the texts are written that people read in a failure reason, or as a wait state. GitHub's errors are explained
+/// next to GitHub's own message (`src/github/messages.rs`), and what is wrong with a property next to its path: the page
+/// repeats neither.
 const WRITERS: &[&str] = &[
     "src/pool/model/decision.rs",
     "src/pool/policy/capacity.rs",
@@ -27,18 +27,18 @@ const WRITERS: &[&str] = &[
     "src/reconcile/run.rs",
 ];
 
-/// Texts of those files that are no Reason.
+/// Texts of those files that are not failure reasons.
 const NO_REASONS: &[&str] = &[
-    // Of the log alone.
+    // Only in the log.
     "taking down another pool of this resource",
     "nothing to delete",
     // Words of AWS by which a denial is recognized.
     "ciphertext refers to",
     "customer master key",
-    // Cannot be: told so that no case is left out.
+    // Cannot occur; written so that no case is left out.
     "A Delete has no attributes",
     "the property decoder admits at most 10,000",
-    // What other services say, to be found in their sentences.
+    // Searched for in other services' messages.
     "unable to scale in",
     "not supported in your requested",
 ];
@@ -46,7 +46,7 @@ const NO_REASONS: &[&str] = &[
 /// Below this a piece of text is no sentence, but a word or two between others.
 const PIECE_CHARS_MIN: usize = 16;
 
-/// How much of a piece the runbook has to show, so that a search for the beginning of a Reason finds it.
+/// How much of a piece the page has to show, so that a search for the beginning of a failure reason finds it.
 const BEGINNING_CHARS: usize = 32;
 
 /// Code with its literals in one piece: they are wrapped with a backslash.
@@ -64,9 +64,9 @@ fn texts(source: &Source) -> Vec<Vec<String>> {
     pieces.collect()
 }
 
-/// What a table of the runbook lists: the texts in backticks in its first column.
-fn told() -> Vec<String> {
-    listed("Runbook").into_iter().filter(|text| text.contains(' ')).collect()
+/// The texts in backticks in the first column of the page's tables.
+fn documented() -> Vec<String> {
+    listed(&text(TROUBLESHOOTING)).into_iter().filter(|text| text.contains(' ')).collect()
 }
 
 /// What of a piece can stand in a table: no dots, commas and brackets at its ends.
@@ -75,47 +75,47 @@ fn bare(piece: &str) -> &str {
 }
 
 #[test]
-fn every_reason_is_in_the_runbook() {
-    let runbook = section("Runbook");
+fn every_failure_reason_is_documented() {
+    let page = text(TROUBLESHOOTING);
     let mut missing = Vec::new();
     for source in production().iter().filter(|source| WRITERS.contains(&source.path.as_str())) {
         for text in texts(source) {
             let pieces: Vec<&str> =
                 text.iter().map(|piece| bare(piece)).filter(|piece| piece.len() >= PIECE_CHARS_MIN).collect();
             let sentences: Vec<&str> = pieces.into_iter().filter(|piece| piece.contains(' ')).collect();
-            // `1 task stopped` stands beside `tasks stopped`.
+            // The page shows the plural, `tasks stopped`, for `1 task stopped` as well.
             let is_singular = text.first().is_some_and(|piece| piece.starts_with("1 "));
-            let is_told = sentences.iter().any(|sentence| {
-                // A beginning will do: the rest of a sentence is its advice, which the runbook gives in its own words.
+            let is_documented = sentences.iter().any(|sentence| {
+                // A beginning will do: the rest of a sentence is its advice, which the page gives in its own words.
                 let beginning: String = sentence.chars().take(BEGINNING_CHARS).collect();
-                runbook.contains(beginning.trim()) || NO_REASONS.contains(sentence)
+                page.contains(beginning.trim()) || NO_REASONS.contains(sentence)
             });
-            if !sentences.is_empty() && !is_singular && !is_told {
+            if !sentences.is_empty() && !is_singular && !is_documented {
                 missing.push(format!("{}: {}", source.path, sentences.join(" … ")));
             }
         }
     }
-    assert!(missing.is_empty(), "not in the runbook:\n{}", missing.join("\n"));
+    assert!(missing.is_empty(), "not in {TROUBLESHOOTING}:\n{}", missing.join("\n"));
 }
 
 #[test]
-fn every_text_of_the_runbook_is_one_that_the_code_gives() {
+fn every_documented_text_is_in_the_code() {
     let code: String = production().iter().map(|source| unwrapped(&source.text)).collect();
-    let told = told();
-    assert!(told.len() > 40, "{told:?}");
-    for text in &told {
+    let documented = documented();
+    assert!(documented.len() > 40, "{documented:?}");
+    for text in &documented {
         for piece in text.split('…').map(str::trim).filter(|piece| piece.contains(' ')) {
             // A sentence may be put together from several literals: `within OnlineTimeout (` is one of its own.
             let pieces = piece.split(": ").flat_map(|part| part.split(" within "));
             for piece in pieces.map(bare).filter(|piece| piece.contains(' ')) {
-                assert!(code.contains(piece), "the code does not say: {piece}");
+                assert!(code.contains(piece), "not in the code: {piece}");
             }
         }
     }
 }
 
 #[test]
-fn what_is_no_reason_is_in_the_code() {
+fn what_is_no_failure_reason_is_in_the_code() {
     for text in NO_REASONS {
         let is_there = |source: &Source| WRITERS.contains(&source.path.as_str()) && source.code.contains(text);
         assert!(production().iter().any(is_there), "{text}");
@@ -123,11 +123,8 @@ fn what_is_no_reason_is_in_the_code() {
 }
 
 #[test]
-fn every_alarm_has_a_row_in_the_runbook_and_no_other() {
-    let rows: BTreeSet<String> = section("Runbook")
-        .split("\n### Alarms\n")
-        .nth(1)
-        .unwrap()
+fn every_alarm_has_a_row_and_no_other() {
+    let rows: BTreeSet<String> = section(TROUBLESHOOTING, "Alarms")
         .lines()
         .filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned()))
         .collect();
@@ -137,6 +134,6 @@ fn every_alarm_has_a_row_in_the_runbook_and_no_other() {
 #[test]
 fn every_metric_has_a_row() {
     let written: BTreeSet<&str> = UNITS.iter().map(|(name, _)| *name).collect();
-    let rows = listed("Metrics and alarms");
+    let rows = listed(&section("cfn/README.md", "Metrics"));
     assert_eq!(rows.iter().map(String::as_str).collect::<BTreeSet<_>>(), written);
 }
