@@ -100,7 +100,7 @@ impl Completion {
     }
 }
 
-/// Works on one event. What it tells is for somebody who waits for the invocation's end, as with a plan or a survey;
+/// Works on one event. What it tells is for somebody who waits for the invocation's end, as with a plan or an inventory;
 /// CloudFormation is told otherwise.
 ///
 /// # Errors
@@ -114,8 +114,8 @@ pub async fn handle<W: World>(
     if let Some(plan) = preview::handle(world, event).await {
         return Ok(plan);
     }
-    if let Some(survey) = inventory::handle(world, event).await {
-        return Ok(survey);
+    if let Some(inventory) = inventory::handle(world, event).await {
+        return Ok(inventory);
     }
     dispatch(world, settings, event, invocation).await.map(|()| Value::Null)
 }

@@ -1,18 +1,19 @@
 //! Metrics, as lines of the log in CloudWatch's embedded metric format: they cost no call, no client and no permission.
 //!
-//! A line of [`TARGET`] is a metric line. Those of its fields that have a unit here are its metrics; the log adds what
+//! A line of [`TARGET`] is a metric line. Those of its fields that are a [`Metric`] are its metrics; the log adds what
 //! makes CloudWatch read them.
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
+use strum::{EnumIter, IntoEnumIterator as _, IntoStaticStr, VariantNames};
 
 use crate::pool::model::continuation::Continuation;
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::request::RequestType;
 use crate::pool::model::time::Timestamp;
-use crate::pool::policy::inventory::Survey;
+use crate::pool::policy::inventory::Inventory;
 
 /// The target of a metric line.
 pub const TARGET: &str = "metrics";
@@ -20,24 +21,67 @@ pub const TARGET: &str = "metrics";
 /// The namespace that CloudWatch shows them in.
 pub const NAMESPACE: &str = "GitHubRunnerPool";
 
-/// Every metric, with its unit.
-pub const UNITS: &[(&str, &str)] = &[
-    ("Requests", "Count"),
-    ("Duration", "Seconds"),
-    ("RunnersOnline", "Count"),
-    ("RunnersRetired", "Count"),
-    ("GhostsRemoved", "Count"),
-    ("JobsWaitedFor", "Count"),
-    ("JobsCancelled", "Count"),
-    ("Hops", "Count"),
-    ("AwsCalls", "Count"),
-    ("GitHubCalls", "Count"),
-    ("GitHubRateRemaining", "Count"),
-    ("Pools", "Count"),
-    ("TasksRunning", "Count"),
-    // CloudWatch has no unit of days.
-    ("OldestRunnerDays", "None"),
-];
+/// Every metric; its unit is that of [`Metric::unit`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, IntoStaticStr, VariantNames)]
+pub enum Metric {
+    /// CloudFormation's requests that the function responded to.
+    Requests,
+    /// From the moment at which CloudFormation signed a request to the response.
+    Duration,
+    /// Runners online at the end of a Create or an Update.
+    RunnersOnline,
+    /// Runners that were deregistered when they were retired.
+    RunnersRetired,
+    /// Registrations without a task that were removed.
+    OrphanedRunnersRemoved,
+    /// Runners whose jobs were waited for.
+    JobsWaitedFor,
+    /// Jobs that were stopped because `DrainTimeout` had passed.
+    JobsCancelled,
+    /// Invocations beyond the first.
+    Continuations,
+    /// Calls to AWS of an invocation.
+    AwsCalls,
+    /// Calls to GitHub of an invocation.
+    GitHubCalls,
+    /// What GitHub says is left of the credential's hour.
+    GitHubRateRemaining,
+    /// Pools that the inventory found.
+    Pools,
+    /// Their running tasks.
+    TasksRunning,
+    /// The age of the oldest of those.
+    OldestRunnerDays,
+}
+
+impl Metric {
+    /// The name in CloudWatch.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+
+    /// The unit in CloudWatch, which has none of days.
+    #[must_use]
+    pub const fn unit(self) -> &'static str {
+        match self {
+            Self::Duration => "Seconds",
+            Self::OldestRunnerDays => "None",
+            Self::Requests
+            | Self::RunnersOnline
+            | Self::RunnersRetired
+            | Self::OrphanedRunnersRemoved
+            | Self::JobsWaitedFor
+            | Self::JobsCancelled
+            | Self::Continuations
+            | Self::AwsCalls
+            | Self::GitHubCalls
+            | Self::GitHubRateRemaining
+            | Self::Pools
+            | Self::TasksRunning => "Count",
+        }
+    }
+}
 
 /// The dimensions by which they can be asked for. A line's metrics have those that the line has the fields of.
 pub const DIMENSIONS: &[&[&str]] =
@@ -77,7 +121,7 @@ impl Tally {
     }
 }
 
-/// Tells what became of a request.
+/// What became of a request.
 pub fn request(request_type: RequestType, outcome: &Outcome, tally: &Tally) {
     let (status, online) = match outcome {
         Outcome::Succeeded { attributes, .. } => {
@@ -91,16 +135,16 @@ pub fn request(request_type: RequestType, outcome: &Outcome, tally: &Tally) {
         Outcome = status,
         Requests = 1_u64,
         Duration = tally.took.as_secs_f64(),
-        Hops = u64::from(tally.continuation_count),
+        Continuations = u64::from(tally.continuation_count),
         RunnersRetired = tally.runners_retired,
-        GhostsRemoved = u64::from(tally.orphaned_runners_removed),
+        OrphanedRunnersRemoved = u64::from(tally.orphaned_runners_removed),
         JobsWaitedFor = tally.jobs_waited_for,
         JobsCancelled = u64::from(tally.jobs_cancelled),
         RunnersOnline = online,
     );
 }
 
-/// Tells what an invocation asked of others.
+/// The calls of an invocation.
 pub fn invocation(aws_calls: u64, github_calls: u64, github_remaining: Option<u64>) {
     tracing::info!(
         target: TARGET,
@@ -110,8 +154,8 @@ pub fn invocation(aws_calls: u64, github_calls: u64, github_remaining: Option<u6
     );
 }
 
-/// Tells how all pools are.
-pub fn survey(all: &Survey) {
+/// How all pools are.
+pub fn inventory(all: &Inventory) {
     tracing::info!(
         target: TARGET,
         Pools = all.n_pools,
@@ -122,10 +166,9 @@ pub fn survey(all: &Survey) {
 
 /// Makes a line one that CloudWatch reads metrics from.
 pub(crate) fn embed(line: &mut Map<String, Value>, function: &str, now: Timestamp) {
-    let metrics: Vec<Value> = UNITS
-        .iter()
-        .filter(|(name, _)| line.contains_key(*name))
-        .map(|(name, unit)| json!({ "Name": name, "Unit": unit }))
+    let metrics: Vec<Value> = Metric::iter()
+        .filter(|metric| line.contains_key(metric.name()))
+        .map(|metric| json!({ "Name": metric.name(), "Unit": metric.unit() }))
         .collect();
     line.insert("FunctionName".to_owned(), function.into());
     let dimensions: Vec<&&[&str]> =

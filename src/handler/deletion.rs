@@ -68,11 +68,15 @@ async fn without_name<W: World>(world: &W, request: &Request, physical_id: &str)
     let stack_resource = &request.stack_resource;
     let lock = lock_of_resource(world, stack_resource).await?;
     if let Some(lock) = &lock {
-        // With the function's own id for a pool that it could not tell, nothing was built.
-        let is_made_up = physical_id != NO_PHYSICAL_ID;
-        let of_create = || DeletionEvidence::unanswered_create(lock).filter(|_| is_made_up);
-        if let Some(evidence) = DeletionEvidence::again(lock, &goal::request_info(request)).or_else(of_create) {
+        if let Some(evidence) = DeletionEvidence::again(lock, &goal::request_info(request)) {
             return Ok(Found::Evidence(evidence));
+        }
+        // With the function's own id for a pool that it could not identify, nothing was built.
+        if physical_id != NO_PHYSICAL_ID && lock.pool_without_success().is_some() {
+            let status = world.cloudformation().stack_status(&stack_resource.stack_id).await?;
+            if let Some(evidence) = DeletionEvidence::unanswered_create(lock, status.as_deref()) {
+                return Ok(Found::Evidence(evidence));
+            }
         }
     }
     let pools = pools_of(world, stack_resource).await?;

@@ -1,4 +1,4 @@
-//! `{"Survey": {}}`: how all pools of this account and Region are, told to whoever invokes the function, and as metrics.
+//! `{"Inventory": {}}`: how all pools of this account and Region are, told to whoever invokes the function, and as metrics.
 //!
 //! For a schedule (cfn/operations.yaml): a pool that nobody changes sends no request, and grows old unseen. AWS is read,
 //! GitHub is not asked, nothing is written.
@@ -10,35 +10,35 @@ use serde_json::{Value, json};
 use crate::metrics;
 use crate::pool::model::identity::{PREFIX, PhysicalId};
 use crate::pool::model::pool_metadata::PoolMetadata;
-use crate::pool::policy::inventory::Survey;
+use crate::pool::policy::inventory::Inventory;
 use crate::reconcile::chain;
 use crate::reconcile::ports::{Clock, Ecs, RemoteResult, World};
 
-/// The survey that an event asks for; `None` if it asks for none.
+/// The inventory that an event asks for; `None` if it asks for none.
 pub(super) async fn handle<W: World>(world: &W, event: &Value) -> Option<Value> {
-    event.get("Survey")?.as_object()?;
+    event.get("Inventory")?.as_object()?;
     Some(match pools(world).await {
         Ok(pools) => {
-            let all = pools.values().fold(Survey::default(), |all, pool| all.and(*pool));
-            metrics::survey(&all);
+            let all = pools.values().fold(Inventory::default(), |all, pool| all.and(*pool));
+            metrics::inventory(&all);
             let told: BTreeMap<&str, Value> = pools
                 .iter()
                 .map(|(id, pool)| {
                     (id.as_str(), json!({ "TasksRunning": pool.n_running, "OldestRunnerDays": pool.oldest_days }))
                 })
                 .collect();
-            json!({ "Survey": told })
+            json!({ "Inventory": told })
         }
-        // Half a survey would call the oldest runner younger than it is, so there is none.
+        // Half an inventory would call the oldest runner younger than it is, so there is none.
         Err(error) => {
             tracing::error!(step = "inventory", kind = error.kind().name(), error = %chain(&error));
-            json!({ "Survey": {}, "Obstacle": error.remote_error.to_string() })
+            json!({ "Inventory": {}, "Obstacle": error.remote_error.to_string() })
         }
     })
 }
 
 /// Every pool whose task definition tells where it is.
-async fn pools<W: World>(world: &W) -> RemoteResult<BTreeMap<PhysicalId, Survey>> {
+async fn pools<W: World>(world: &W) -> RemoteResult<BTreeMap<PhysicalId, Inventory>> {
     let mut pools = BTreeMap::new();
     let families = world.ecs().families_with_prefix(&format!("{PREFIX}-")).await?;
     for id in families.into_iter().filter_map(|name| PhysicalId::try_from(name).ok()) {
@@ -47,7 +47,7 @@ async fn pools<W: World>(world: &W) -> RemoteResult<BTreeMap<PhysicalId, Survey>
             continue;
         };
         let tasks = world.ecs().tasks(&metadata.cluster, &id).await?;
-        let found = Survey::of(&tasks, world.clock().now());
+        let found = Inventory::of(&tasks, world.clock().now());
         tracing::info!(
             step = "inventory",
             physical_id = id.as_str(),

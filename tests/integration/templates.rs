@@ -120,7 +120,7 @@ fn what_was_given_up_is_kept_from_others_and_comes_back_to_the_function() {
     {
         assert!(template.contains(wanted), "{wanted}");
     }
-    for wanted in ["Destination: !GetAtt GivenUp.Arn", "EventSourceArn: !GetAtt GivenUp.Arn"] {
+    for wanted in ["Destination: !GetAtt OnFailureQueue.Arn", "EventSourceArn: !GetAtt OnFailureQueue.Arn"] {
         assert_eq!(template.matches(wanted).count(), 1, "{wanted}");
     }
 }

@@ -38,7 +38,7 @@ def _lines(world: World, request_id: str) -> list[Entry]:
     deadline = time.monotonic() + LOG_TIMEOUT
     while True:
         lines = [line for line in map(_decoded, world.function_logs()) if _request_of(line) == request_id]
-        if any(line.get("step") == "answer" for line in lines) or time.monotonic() > deadline:
+        if any(line.get("step") == "respond" for line in lines) or time.monotonic() > deadline:
             return [line for line in lines if line["level"] != "DEBUG"]
         time.sleep(0.2)
 

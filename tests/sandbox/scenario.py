@@ -220,7 +220,7 @@ class Letter:
         """It ends without an answer, since a newer request is at work and nobody waits for this one."""
 
         def has_yielded() -> bool:
-            lines = [json.loads(line) for line in self.stage.log_lines() if '"yield"' in line]
+            lines = [json.loads(line) for line in self.stage.log_lines() if '"superseded"' in line]
             return any(line.get("request_id") == self.event["RequestId"] for line in lines)
 
         self.stage.world.wait_for("the end of the older request", has_yielded, 60)

@@ -19,7 +19,7 @@ TOPIC = "arn:aws:sns:us-east-1:000000000000:oncall"
 @pytest.fixture(scope="module")
 def operations(stage: Stage) -> Iterator[Stack]:
     stack = stage.world.create_stack(
-        "operations", TEMPLATES / "operations.yaml", {"GivenUpQueueName": QUEUE, "TopicArn": TOPIC}
+        "operations", TEMPLATES / "operations.yaml", {"OnFailureQueueName": QUEUE, "TopicArn": TOPIC}
     )
     yield stack.expect("CREATE_COMPLETE")
     stack.delete()
@@ -60,7 +60,7 @@ def written(lines: list[dict[str, Any]]) -> set[tuple[str, tuple[tuple[str, str]
 
 
 def survey(stage: Stage) -> dict[str, Any]:
-    answer = stage.world.client("lambda").invoke(FunctionName=FUNCTION_NAME, Payload=json.dumps({"Survey": {}}))
+    answer = stage.world.client("lambda").invoke(FunctionName=FUNCTION_NAME, Payload=json.dumps({"Inventory": {}}))
     assert "FunctionError" not in answer
     return dict(json.loads(answer["Payload"].read()))
 
@@ -102,7 +102,7 @@ def watched_in(stage: Stage) -> bool:
 
 def test_a_survey_finds_the_pool_with_its_runners_and_writes_nothing(stage: Stage, pool: Pool) -> None:
     stage.world.reset_calls()
-    found = survey(stage)["Survey"]
+    found = survey(stage)["Inventory"]
     assert found[pool.id] == {"TasksRunning": 2, "OldestRunnerDays": 0}
     assert stage.world.calls(writes=True) == []
     assert stage.world.calls(service="github") == []
@@ -113,5 +113,5 @@ def test_the_rule_asks_for_a_survey(stage: Stage) -> None:
     events = stage.world.client("events")
     (rule,) = events.list_rules()["Rules"]
     (target,) = events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
-    assert json.loads(target["Input"]) == {"Survey": {}}
+    assert json.loads(target["Input"]) == {"Inventory": {}}
     assert target["Arn"].endswith(f":function:{FUNCTION_NAME}")

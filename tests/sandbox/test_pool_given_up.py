@@ -41,7 +41,7 @@ def queue_of(stage: Stage) -> dict[str, str]:
 def times_told(stage: Stage) -> int:
     """How often the function was handed something that Lambda had given up."""
     lines = [json.loads(line) for line in stage.log_lines() if line.startswith("{")]
-    return sum(line.get("step") == "given_up" and line.get("condition") == "RetriesExhausted" for line in lines)
+    return sum(line.get("step") == "on_failure" and line.get("condition") == "RetriesExhausted" for line in lines)
 
 
 def test_a_creation_that_lambda_gives_up_fails_at_once_and_leaves_nothing(stage: Stage) -> None:

@@ -54,7 +54,7 @@ def test_the_log_is_at_its_most_talkative_and_names_request_and_pool(spoken: dic
     lines = [json.loads(line) for line in spoken["log"].splitlines() if line.startswith("{")]
     assert {"DEBUG", "INFO", "ERROR"} <= {line["level"] for line in lines if "level" in line}
     # A survey is about every pool, and about no request.
-    inside = [line for line in lines if line.get("physical_id") and line.get("step") != "survey"]
+    inside = [line for line in lines if line.get("physical_id") and line.get("step") != "inventory"]
     assert inside
     assert all({"request_id", "logical_id", "physical_id"} <= set(line) for line in inside)
 

@@ -69,7 +69,7 @@ def test_nothing_is_left_of_the_pool(survived: Storm) -> None:
 
 
 def test_no_secret_is_in_the_log(survived: Storm) -> None:
-    assert '"step":"begin"' in survived.log
+    assert '"step":"start"' in survived.log
     secrets = {*survived.world.secrets(), ACCESS_TOKEN, PLANTED_SIGNATURE}
     assert [secret[:12] + "…" for secret in secrets if secret in survived.log] == []
     assert "X-Amz-Signature" not in survived.log

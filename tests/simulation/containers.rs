@@ -32,6 +32,28 @@ impl World {
         self.ecs.tasks.get_mut(arn).unwrap().container = Container::Registering(at);
     }
 
+    fn image_of(&self, task: &crate::ecs::Task) -> Option<String> {
+        self.revision(&task.revision).map(|revision| revision.content.image.clone())
+    }
+
+    /// Whether the instance of a task has its image: the agent then starts it, though it cannot be pulled.
+    pub(crate) fn has_image(&self, arn: &str) -> bool {
+        let task = &self.ecs.tasks[arn];
+        let instance = task.instance.as_ref().and_then(|instance| self.ecs.instances.get(instance));
+        let image = self.image_of(task);
+        instance.zip(image).is_some_and(|(instance, image)| instance.images.contains(&image))
+    }
+
+    pub(crate) fn keep_image(&mut self, arn: &str) {
+        let task = &self.ecs.tasks[arn];
+        let (image, instance) = (self.image_of(task), task.instance.clone());
+        if let Some((image, instance)) = image.zip(instance)
+            && let Some(instance) = self.ecs.instances.get_mut(&instance)
+        {
+            instance.images.insert(image);
+        }
+    }
+
     /// SIGTERM: a job that runs is cancelled at once.
     pub(crate) fn terminate_container(&mut self, arn: &str) {
         let at = self.now + self.between(1_000, 12_000);

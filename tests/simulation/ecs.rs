@@ -8,7 +8,7 @@ pub(crate) mod calls;
 mod scheduler;
 pub(crate) mod writes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use github_runner_pool::pool::model::ec2::Room;
@@ -187,6 +187,9 @@ pub(crate) struct Instance {
     pub(crate) provider: String,
     pub(crate) is_draining: bool,
     pub(crate) is_connected: bool,
+    /// Images that it has run: one that cannot be pulled any more starts from here all the same.
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/pull-behavior.html>
+    pub(crate) images: BTreeSet<String>,
 }
 
 impl Ecs {
@@ -239,6 +242,7 @@ impl Ecs {
             provider: provider.to_owned(),
             is_draining: false,
             is_connected: true,
+            images: BTreeSet::new(),
         };
         self.instances.insert(arn, instance);
     }
@@ -359,8 +363,9 @@ impl World {
                 continue;
             }
             let told_in = self.between(0, 12_000);
+            let is_cached = self.has_image(&arn);
             let task = self.ecs.tasks.get_mut(&arn).unwrap();
-            if is_broken {
+            if is_broken && !is_cached {
                 task.phase = Phase::Stopped;
                 task.stopped_at = Some(now);
                 task.never_started = true;
@@ -372,6 +377,7 @@ impl World {
             task.phase = Phase::Running;
             task.started_at = Some(now);
             task.id_told_at = now + told_in;
+            self.keep_image(&arn);
             self.start_container(&arn);
         }
     }

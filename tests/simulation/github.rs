@@ -63,6 +63,8 @@ pub(crate) struct Job {
     pub(crate) length: Duration,
     pub(crate) state: JobState,
     pub(crate) prints: Prints,
+    /// The function has deleted its runner while it ran.
+    pub(crate) is_deregistered: bool,
 }
 
 impl Job {
@@ -174,7 +176,8 @@ impl GitHub {
 
     pub(crate) fn queue(&mut self, label: &str, length: Duration, prints: Prints) {
         self.n_made += 1;
-        let job = Job { label: label.to_owned(), length, state: JobState::Queued, prints };
+        let label = label.to_owned();
+        let job = Job { label, length, state: JobState::Queued, prints, is_deregistered: false };
         self.jobs.insert(self.n_made, job);
     }
 
@@ -287,6 +290,7 @@ impl World {
                 let call = self.n_calls;
                 self.tell(|| format!("deleted by call {call}"));
                 runner.polls_at = Some(self.now + self.between(1_000, 50_000));
+                self.github.jobs.get_mut(&job).unwrap().is_deregistered = true;
                 self.github.detached.insert(id, runner);
             } else if let Some(job) = self.github.jobs.get_mut(&job) {
                 // Dispatched, and not acquired: GitHub gives it to another.

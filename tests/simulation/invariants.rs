@@ -60,11 +60,15 @@ fn no_job_ends_before_its_time(world: &World, fact: &Fact) -> Result<(), String>
     let may_cut_off = of_pool.any(|ask| {
         !ask.pool.fails_on_drain && world.now.since(ask.sent_at) >= Duration::from_secs(ask.pool.drain_secs)
     });
-    // A job that has printed its own end into its log has nobody but itself to blame.
-    let forged_its_end = world.github.jobs.get(job).is_some_and(|job| job.prints == Prints::End);
+    // A job that has printed its own end into its log has nobody but itself to blame. Once its runner was deleted for that,
+    // ECS may stop its task in the moment between the end of its protection and the function's own call.
+    let job_lost = world.github.jobs.get(job);
+    let forged_its_end = job_lost.is_some_and(|job| job.prints == Prints::End);
+    let was_deleted_for_it = forged_its_end && job_lost.is_some_and(|job| job.is_deregistered);
     match why {
         Loss::MachineLost => Ok(()),
         Loss::Stopped | Loss::Deregistered if forged_its_end => Ok(()),
+        Loss::ChosenByEcs if was_deleted_for_it => Ok(()),
         Loss::DrainTimedOut | Loss::ChosenByEcs if may_cut_off => Ok(()),
         Loss::DrainTimedOut | Loss::ChosenByEcs | Loss::Stopped | Loss::Deregistered | Loss::InstanceTaken => {
             Err(format!("job {job} of {pool} was lost: {why:?}"))

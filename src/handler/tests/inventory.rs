@@ -1,4 +1,4 @@
-//! A survey tells how the pools are, and a half one tells nothing.
+//! A inventory tells how the pools are, and a half one tells nothing.
 
 use serde_json::json;
 
@@ -7,16 +7,16 @@ use crate::handler::handle;
 use crate::pool::model::remote_error::ErrorKind;
 
 #[tokio::test(start_paused = true)]
-async fn a_survey_without_pools_finds_none_and_answers_nobody() {
+async fn an_inventory_without_pools_finds_none_and_answers_nobody() {
     let world = StubWorld::new(Manner::IsEmpty);
-    let told = handle(&world, &settings(), &json!({ "Survey": {} }), &invocation()).await.unwrap();
-    assert_eq!(told, json!({ "Survey": {} }));
+    let told = handle(&world, &settings(), &json!({ "Inventory": {} }), &invocation()).await.unwrap();
+    assert_eq!(told, json!({ "Inventory": {} }));
     assert!(world.answers.borrow().is_empty() && world.record.borrow().is_none());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_survey_that_cannot_look_says_why() {
+async fn an_inventory_that_cannot_look_says_why() {
     let world = StubWorld::new(Manner::Refuses(ErrorKind::Denied));
-    let told = handle(&world, &settings(), &json!({ "Survey": {} }), &invocation()).await.unwrap();
+    let told = handle(&world, &settings(), &json!({ "Inventory": {} }), &invocation()).await.unwrap();
     assert!(told["Obstacle"].as_str().unwrap().contains("refused"), "{told}");
 }

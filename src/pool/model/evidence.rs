@@ -229,9 +229,14 @@ impl DeletionEvidence {
     }
 
     /// The evidence of a Delete whose id is no pool's: the pool of a Create that had no response, if the operation lock
-    /// says that there is one.
+    /// says that there is one. Not in a stack whose operation has succeeded: there the Create had its SUCCESS, though that
+    /// could not be written down, and the id is of an earlier Create of the same pool.
+    /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html>
     #[must_use]
-    pub fn unanswered_create(lock: &OperationLock) -> Option<Self> {
+    pub fn unanswered_create(lock: &OperationLock, stack_status: Option<&str>) -> Option<Self> {
+        if matches!(stack_status, Some("CREATE_COMPLETE" | "UPDATE_COMPLETE" | "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")) {
+            return None;
+        }
         let pool = PhysicalId::try_from(lock.pool_without_success()?.to_owned()).ok()?;
         Some(Self { pool, ground: Ground::UnansweredCreate })
     }

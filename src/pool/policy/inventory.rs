@@ -15,7 +15,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// How one pool is found, or several together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Survey {
+pub struct Inventory {
     /// Pools.
     pub n_pools: u64,
     /// Tasks whose container runs.
@@ -24,7 +24,7 @@ pub struct Survey {
     pub oldest_days: u64,
 }
 
-impl Survey {
+impl Inventory {
     /// Of one pool, by its tasks.
     #[must_use]
     pub fn of(tasks: &[Task], now: Timestamp) -> Self {

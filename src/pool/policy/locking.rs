@@ -10,7 +10,8 @@
 //! - **A newer request and an older one at work.** The newer takes the turn; the older stops at its next look and
 //!   says nothing, for nobody waits for it. What it has half done is where the newer one begins: with another look, for
 //!   the one before the turn may be older than what the older request did last.
-//! - **An older request that Lambda delivers late.** It finds a newer turn and stops before its first effect.
+//! - **An older request that Lambda delivers late.** It finds a newer lock and stops before its first write, whichever
+//!   pool of the resource that is about.
 //! - **Two deliveries of one event.** The later takes the turn, for the earlier may be dead; the earlier says nothing.
 //! - **A delivery of what an earlier invocation was given**, when a later hop is at work: it says nothing.
 //! - **A delivery of a request that was answered.** It repeats that answer, byte for byte.
@@ -177,7 +178,10 @@ fn lock_state(operation: &Operation, memory: &Memory, found: Option<&ObservedLoc
         return own_lock_state(operation, memory, lock, *version);
     }
     let is_for_other_pool = lock.pool != operation.current_pool() && !lock.covers_resource;
-    if matches!(operation.goal, Goal::Converge(_)) && is_for_other_pool && lock.purpose == LockPurpose::Delete {
+    // CloudFormation waits for its last request only: an older one that has not begun is an event that Lambda delivers late.
+    let is_late = memory.lock_version.is_none() && lock.signed_at > operation.signed_at;
+    let is_deletion = lock.purpose == LockPurpose::Delete;
+    if matches!(operation.goal, Goal::Converge(_)) && is_for_other_pool && is_deletion && !is_late {
         return foreign_lock_state(memory, *version);
     }
     // Signatures are dated in whole seconds. Of two that are equal, the one that wrote later came later.

@@ -221,14 +221,18 @@ fn next_steps(operation: &Operation, states: &[(&Task, RunnerDrainState)], mut r
 }
 
 /// Those whose time is over: of the ones without a runner those that may be working, and as many more as are to leave.
-/// What looks idle keeps the time that it takes to be sure, or a patience below the window would never be enough.
+/// What looks idle keeps the time that it takes to be sure, or a patience below the window would never be enough. Its
+/// window is over by a reading of GitHub's list, which is older than `now`.
 fn timed_out<'all, 'observed>(
     states: &'all [(&'observed Task, RunnerDrainState)],
     count: usize,
     now: Timestamp,
 ) -> Vec<&'all (&'observed Task, RunnerDrainState)> {
     let n_draining = states.iter().filter(|(_, state)| state.is_draining()).count();
-    let resolves = |state: &RunnerDrainState| state.resolves_at().is_some_and(|moment| moment > now);
+    let resolves = |state: &RunnerDrainState| {
+        matches!(state, RunnerDrainState::AwaitingConfirmation(_))
+            || state.resolves_at().is_some_and(|moment| moment > now)
+    };
     let may_work = |state: &RunnerDrainState| {
         matches!(state, RunnerDrainState::FinishingJob(_) | RunnerDrainState::PresumedBusy(_))
     };

@@ -290,6 +290,31 @@ fn a_patience_below_the_confirmation_window_is_enough_for_idle_runners() {
 }
 
 #[test]
+fn drain_timeout_spares_an_idle_runner_whose_window_ends_between_githubs_list_and_the_decision() {
+    let mut model = built();
+    let mut impatient = spec();
+    impatient.wait_policy.drain_timeout = Duration::from_secs(1);
+    for on_drain_timeout in [OnDrainTimeout::Fail, OnDrainTimeout::Cancel] {
+        impatient.wait_policy.on_drain_timeout = on_drain_timeout;
+        let mut operation = delete(&impatient);
+        model.decide(&mut operation);
+        model.observed.service.as_mut().unwrap().config.desired_count = 0;
+        model.decide(&mut operation);
+        let idle_since = *operation.memory.idle_since.values().max().unwrap();
+        let window_ends = idle_since + operation.wait_policy().idle_confirmation;
+        let began_at = window_ends - Duration::from_secs(1);
+        model.now = window_ends + Duration::from_secs(1);
+        model.observed.github_read = Some(Reading { began_at, ended_at: window_ends });
+        let at = DecisionTime { now: model.now, poll: POLL };
+        operation.memory.record_observation(&model.observed, at);
+        let Decision::Wait { why, .. } = decide_on(&mut operation, &model.observed, at) else {
+            panic!("{on_drain_timeout:?}")
+        };
+        assert!(matches!(why, WaitReason::RunnersDraining { unconfirmed: 2, .. }), "{why}");
+    }
+}
+
+#[test]
 fn runners_of_a_former_prefix_are_still_recognized() {
     let mut model = built();
     model.runners()[0].is_busy = true;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::support::{T0, continued, converge, decide_on, delete, locked, spec, stack_resource};
 use crate::pool::model::continuation::Continuation;
 use crate::pool::model::decision::{Decision, WaitReason};
-use crate::pool::model::evidence::StackDeletion;
+use crate::pool::model::evidence::{DeletionEvidence, StackDeletion};
 use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::observed::Observed;
 use crate::pool::model::operation::{Goal, SpecChange};
@@ -223,6 +223,17 @@ fn a_delete_and_a_request_for_another_pool_of_the_resource_do_not_mind_each_othe
 }
 
 #[test]
+fn a_create_that_lambda_delivers_after_a_newer_delete_of_another_pool_has_begun_builds_nothing() {
+    let mut replaced = spec();
+    replaced.github.scope = Scope::Organization("another".to_owned());
+    let newer = later(delete(&replaced), "delete", 600);
+    assert_eq!(next(&mut converge(spec()), Some(&newer), 2), Decision::Stop(Superseded::ByNewerRequest));
+    // An Update back that is sent after the clean-up of a failed replacement goes on.
+    let mut update = later(converge(spec()), "update", 660);
+    assert!(takes_turn(&next(&mut update, Some(&newer), 2)));
+}
+
+#[test]
 fn the_pool_of_a_create_has_no_success_until_one_is_responded_and_again_once_it_is_deleted() {
     let create = lock_of(&at_work());
     let id = at_work().operation.id;
@@ -367,4 +378,19 @@ fn the_head_of_a_record_leaves_room_for_the_longest_answer() {
     operation.id = PhysicalId::try_from(format!("ghr-{}-{}-0123456789", "s".repeat(48), "l".repeat(48))).unwrap();
     operation.continuation_count = u32::MAX;
     assert!(lock_of(&operation).to_record().len() < 512);
+}
+
+#[test]
+fn an_id_that_cloudformation_made_up_names_the_pool_of_an_unanswered_create_unless_the_stack_has_succeeded() {
+    let create = lock_of(&at_work());
+    let evidence = |lock: &OperationLock, status| DeletionEvidence::unanswered_create(lock, status);
+    for status in ["DELETE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS"] {
+        assert_eq!(evidence(&create, Some(status)).unwrap().pool(), &at_work().id, "{status}");
+    }
+    assert!(evidence(&create, None).is_some(), "the stack is gone");
+    // A SUCCESS is sent although it cannot be written down. The id is then of an earlier Create, which had no response.
+    for status in ["CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"] {
+        assert_eq!(evidence(&create, Some(status)), None, "{status}");
+    }
+    assert_eq!(evidence(&create.answered("done", &succeeded()), Some("DELETE_IN_PROGRESS")), None);
 }

@@ -11,7 +11,7 @@ use crate::pool::model::outcome::Outcome;
 use crate::pool::model::runner::{Runner, RunnerGroup};
 use crate::pool::model::spec::{GitHubHost, PoolSpec, Scheme};
 use crate::pool::model::user_data::clusters;
-use crate::pool::policy::inventory::Survey;
+use crate::pool::policy::inventory::Inventory;
 use crate::pool::policy::warnings::{append_to, collect};
 
 const DIGEST: &str = "sha256:0123";
@@ -240,11 +240,11 @@ fn a_pool_is_as_old_as_its_oldest_running_task() {
         task(TaskPhase::Stopped, Some(39)),
         task(TaskPhase::Starting, None),
     ];
-    let found = Survey::of(&tasks, now);
-    assert_eq!(found, Survey { n_pools: 1, n_running: 3, oldest_days: 31 });
-    assert_eq!(Survey::of(&[], now), Survey { n_pools: 1, n_running: 0, oldest_days: 0 });
-    let both = found.and(Survey { n_pools: 1, n_running: 2, oldest_days: 7 });
-    assert_eq!(both, Survey { n_pools: 2, n_running: 5, oldest_days: 31 });
+    let found = Inventory::of(&tasks, now);
+    assert_eq!(found, Inventory { n_pools: 1, n_running: 3, oldest_days: 31 });
+    assert_eq!(Inventory::of(&[], now), Inventory { n_pools: 1, n_running: 0, oldest_days: 0 });
+    let both = found.and(Inventory { n_pools: 1, n_running: 2, oldest_days: 7 });
+    assert_eq!(both, Inventory { n_pools: 2, n_running: 5, oldest_days: 31 });
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The schema of a template's pools, for editors: read off the types that decode them, worded by the README.
+//! The schema of a template's pools, for editors: read off the types that decode them, worded by the reference.
 //!
 //! An editor reads `!Ref Name` as the text `Name`, and `!If [...]` as a list. So texts and lists pass wherever an
 //! intrinsic function may stand, and only what can be none is refused: an unknown property, a number out of its range.
@@ -93,10 +93,10 @@ fn from_root(place: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(place)
 }
 
-/// What the README's tables say of each property: its type and default, and its meaning.
+/// What the reference's tables say of each property: its type and default, and its meaning.
 fn wording() -> BTreeMap<String, String> {
-    let readme = fs::read_to_string(from_root("README.md")).unwrap();
-    let section = readme.split("\n## Properties\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let reference = fs::read_to_string(from_root("cfn/resource-reference.md")).unwrap();
+    let section = reference.split("\n## Properties\n").nth(1).unwrap().split("\n## ").next().unwrap();
     let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.strip_suffix(" |"));
     rows.map(|row| {
         let mut columns = row.splitn(3, " | ").map(|column| column.replace('`', ""));
@@ -131,7 +131,7 @@ fn pool() -> Value {
     let mut pool = Value::from(SchemaSettings::draft07().into_generator().into_root_schema_for::<Raw>());
     let wording = wording();
     for (name, property) in pool["properties"].as_object_mut().unwrap() {
-        let words = wording.get(name).unwrap_or_else(|| panic!("{name} has no row in the README"));
+        let words = wording.get(name).unwrap_or_else(|| panic!("{name} has no row in the reference"));
         property["description"] = json!(words);
         property.as_object_mut().unwrap().remove("default");
     }
