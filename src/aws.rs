@@ -1,13 +1,14 @@
 //! The ports on AWS: ECS, EC2 Auto Scaling with its launch templates, Parameter Store, CloudFormation's stacks, and the
 //! runners' logs in CloudWatch.
 //!
-//! Only this module names `aws_sdk_*`. It turns the pool's words into calls and answers into the pool's words, and an
-//! error into a class, once. It decides nothing: whether to retry a conflict, wait or give up is the pool's, and so it
-//! must never loop until something holds, nor repeat a write that may have taken effect.
+//! Only this module names `aws_sdk_*`. It turns steps into calls, responses into observed values, and each error into an
+//! [`ErrorKind`](crate::pool::model::remote_error::ErrorKind), once. It decides nothing: whether to retry a conflict, to
+//! wait or to fail is policy, so it never loops until something holds, and never repeats a write that may have taken
+//! effect.
 //!
-//! Reading order: [`config`] and [`http_client`] (how calls are carried), `classify` and `retries` (what a refusal
-//! means), then one module per port: [`ecs`], [`auto_scaling`], [`parameters`],
-//! [`lock_store`], [`cloudformation`], [`runner_logs`], [`self_invoker`].
+//! Reading order: [`config`] and [`http_client`] (how calls are sent), `errors` and `retries` (what an error means), then
+//! one module per port: [`ecs`], [`auto_scaling`], [`parameters`], [`lock_store`], [`cloudformation`], [`runner_logs`],
+//! [`self_invoke`].
 
 pub mod auto_scaling;
 pub mod cloudformation;

@@ -3,33 +3,34 @@
 //!
 //! # How it works
 //!
-//! A reconciler: read what is, decide purely, apply, look again.
+//! A reconciler: observe what is, decide purely, apply, observe again.
 //!
 //! ```text
-//! event -> handler -> reconcile: observe -> pool::decision::decide -> apply -> ... -> outcome -> answer
-//!                         |                        |                   |
-//!                  the ports' reads          a pure function      the ports' writes
+//! event -> handler -> reconcile: observe -> pool::policy::decide -> apply -> ... -> outcome -> response
+//!                         |                        |                  |
+//!                  the ports' reads         a pure function     the ports' writes
 //! ```
 //!
 //! # The modules, in reading order
 //!
-//! - [`pool`], the heart: what a pool is, what is seen of it, what to do next. Values and pure functions.
-//! - [`reconcile`], the loop around it, over one narrow trait per remote ([`reconcile::ports`]).
-//! - [`cloudformation`], the protocol: requests, properties, answers.
-//! - [`handler`], one invocation: decode, guard, reconcile, answer.
-//! - [`aws`] and [`github`], the ports on the real remotes; [`http`], the one client beneath them.
-//! - [`clients`] puts these together; [`settings`] reads the environment; [`log`] writes lines, some
-//!   of them [`metrics`].
+//! - [`pool::model`]: what a pool is, what is observed of it, what is remembered, what can be done. Values only.
+//! - [`pool::policy`]: what to do next. Pure functions; [`pool::policy::decide`] is the way in.
+//! - [`reconcile`]: the loop around it, over one narrow trait per remote ([`reconcile::ports`]).
+//! - [`cloudformation`]: the protocol. Requests, properties, responses.
+//! - [`handler`]: one invocation. Parse the event, run what it asks for under guards, respond.
+//! - [`aws`] and [`github`]: the ports on the real services; [`http`] is the one client beneath them.
+//! - [`clients`] puts these together; [`settings`] reads the environment; [`log`] writes lines, some of them
+//!   [`metrics`].
 //!
-//! # What holds everywhere
+//! # Invariants
 //!
-//! - Whoever waits gets one answer, also after a panic and at the end of Lambda's time.
-//! - The physical id is known before the first effect, and is the same on every delivery of a request.
-//! - Nothing is stopped that GitHub did not let go, save after the template's own `DrainTimeout`.
-//! - Nothing is written that does not carry the pool's tags; no runner is touched without its label and its name.
+//! - CloudFormation gets one response to each request, also after a panic and at the end of Lambda's time.
+//! - The physical id is known before the first write, and is the same on every delivery of a request.
+//! - No task is stopped whose runner GitHub did not deregister, except after the template's own `DrainTimeout`.
+//! - Nothing is written that does not carry the pool's tags; no runner is deleted without its label and its name.
 //! - No credential and no response URL is in a log line, an error, an attribute or a `Debug`.
-//! - **Absent on purpose:** no stored progress. Losing all that an invocation knew and delivering its event again ends
-//!   in the same place. What is stored is who works and what was answered ([`pool::succession`]).
+//! - No progress is stored. Losing all that an invocation knew and delivering its event again ends in the same place.
+//!   What is stored is which request works on a resource, and its response ([`pool::model::operation_lock`]).
 
 // The SDK's futures nest deeper than the default allows a layout to be computed.
 #![recursion_limit = "256"]

@@ -1,33 +1,46 @@
-//! Who works for a resource: one request at a time, and the newest that CloudFormation sent.
+//! Who works on a resource: one request at a time, the newest that CloudFormation sent.
 //!
-//! A cancelled operation is not told that it is: CloudFormation signs a new request and waits for that one alone, while
-//! the older one is still at work. So whoever is about to change something first writes a record, *takes the turn*, and
-//! looks at it again before every further step. A record that somebody else has written since ends the work.
+//! CloudFormation does not tell a cancelled operation: it signs a new request and waits for that one only, while the older
+//! one may still be at work. So a request acquires the resource's operation lock before its first write, and reads it again
+//! before every further step. A lock that another request has written since ends the work.
 //!
-//! Requests are ordered by the moment at which CloudFormation signed them, and invocations of one request by their hop;
-//! among equals the one that wrote last goes on, which the record's version tells. The pairs that meet:
+//! Requests are ordered by the moment at which CloudFormation signed them, and invocations of one request by their
+//! continuation count; among equals the one that wrote last goes on, which the record's version tells.
 //!
-//! - **A newer request and an older one at work.** The newer takes the turn; the older stops at its next look and
-//!   says nothing, for nobody waits for it. What it has half done is where the newer one begins: with another look, for
-//!   the one before the turn may be older than what the older request did last.
+//! # Guarantees
+//!
+//! - At most one request of a resource writes, apart from the one call that is under way when another preempts it.
+//! - Every delivery of a request gets the same response, byte for byte.
+//!
+//! # Assumptions
+//!
+//! - CloudFormation waits for its newest request of a resource only.
+//! - Lambda delivers an event again at most [`EVENT_RETRY_WINDOW`] after its invocation died.
+//!
+//! # Races, and the outcome chosen for each
+//!
+//! - **A newer request and an older one at work.** The newer acquires the lock; the older stops when it next reads it, and
+//!   does not respond. What the older has half done is where the newer one begins: it observes again, since the observation
+//!   before the lock may be older than the last write of the older request.
 //! - **An older request that Lambda delivers late.** It finds a newer lock and stops before its first write, whichever
 //!   pool of the resource that is about.
-//! - **Two deliveries of one event.** The later takes the turn, for the earlier may be dead; the earlier says nothing.
-//! - **A delivery of what an earlier invocation was given**, when a later hop is at work: it says nothing.
-//! - **A delivery of a request that was answered.** It repeats that answer, byte for byte.
-//! - **A response that is written down between another invocation's look and its write.** The write tells by its version
-//!   that it missed something; the response is put back, and repeated or given way to.
+//! - **Two deliveries of one event.** The later acquires the lock, since the earlier may be dead; the earlier does not
+//!   respond.
+//! - **A delivery of an earlier invocation's event**, when a later continuation is at work: it does not respond.
+//! - **A delivery of a request that has a response.** It sends that response again.
+//! - **A response that is recorded between another invocation's read and its write.** The write tells by its version that
+//!   it missed something; the response is restored, and sent again or given precedence.
 //! - **The same request id with another URL** is another request: CloudFormation tries again, and waits there.
-//! - **A Delete of one pool and a request for another pool of the same resource**, a replacement: neither minds the
+//! - **A Delete of one pool and a request for another pool of the same resource**, a replacement: neither preempts the
 //!   other. The record is the other's, and the Delete keeps one of its own below it.
-//! - **The Delete of a resource whose whole stack is going and any older request for it**, whichever pool that is about:
-//!   the Delete takes over, for it takes down every pool of the resource.
-//! - **A Delete that is done removes the record.** A Create or an Update that finds its turn gone stops: what it was to
-//!   build has been taken down. Where the Delete has interrupted a request that was not answered yet, whose invocation may
-//!   be dead and its event on its way again, the record stays as long as Lambda delivers events again.
-//! - Two things stay open, for Parameter Store has no conditional write: a request that takes its turn in the moment of
-//!   that removal stops as well; and an event that Lambda holds back longer than that, or delivers twice for no reason
-//!   after the Delete of its pool is done, finds nothing that says so.
+//! - **The Delete of a resource whose whole stack is deleted and any older request for it**, whichever pool that is about:
+//!   the Delete preempts it, since it deletes every pool of the resource.
+//! - **A Delete that is done removes the record.** A Create or an Update that finds its lock gone stops: what it was to
+//!   build has been deleted. Where the Delete has preempted a request that had no response yet, whose invocation may be dead
+//!   and its event on its way again, the record stays as long as Lambda delivers events again.
+//! - Two races stay open, since Parameter Store has no conditional write: a request that acquires the lock in the moment of
+//!   that removal stops as well; and an event that Lambda delivers later than that, or twice for no reason after the Delete
+//!   of its pool is done, finds no record that says so.
 
 use std::time::Duration;
 
@@ -45,24 +58,24 @@ use crate::pool::model::time::Timestamp;
 /// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html>
 const EVENT_RETRY_WINDOW: Duration = Duration::from_secs(210);
 
-/// Whether a request may go on.
+/// Whether a request has the lock.
 enum LockState {
-    /// It has the turn.
+    /// It has it.
     Held,
-    /// It has to take the turn before its first effect.
+    /// It has to acquire it before its first write.
     Available,
     /// It may not.
     Lost(Superseded),
 }
 
-/// What comes before the next effect: nothing, a step, or the end.
+/// What comes before the next write: nothing, a step, or the end.
 pub(super) enum LockAction {
     Proceed,
     Acquire(Step),
     Stop(Superseded),
 }
 
-/// Whether this invocation has to end.
+/// Why this invocation has to end, if it has to.
 pub(super) fn superseded_by(operation: &Operation, memory: &Memory, observed: &Observed) -> Option<Superseded> {
     match lock_state(operation, memory, observed.lock.as_ref()) {
         LockState::Lost(why) => Some(why),
