@@ -1,10 +1,10 @@
 //! One invocation: decode, guard, reconcile, answer or hand on.
 //!
-//! The law here: whoever waits gets an answer. A panic, an error and the end of Lambda's time all become one. An
-//! invocation fails only where another delivery of its event helps: the answer could not be delivered, or the rest of
-//! the work could not be handed on; and where a request cannot be answered at all, so that Lambda's retries, the queue
-//! and its alarm show it. When Lambda has given up delivering, what is left comes back through a queue, and becomes a
-//! FAILED answer (`given_up`).
+//! The law here: whoever waits gets a response. A panic, an error and the end of Lambda's time all become one. An
+//! invocation fails only where another delivery of its event helps: the response could not be delivered, or the rest of
+//! the work could not be handed on; and where a request cannot be responded to at all, so that Lambda's retries, the
+//! queue and its alarm show it. When Lambda has given up delivering, what is left comes back through a queue, and
+//! becomes a FAILED answer (`given_up`).
 
 mod deletion;
 mod goal;
@@ -40,7 +40,7 @@ use crate::reconcile::ports::{Clock, DeliveryError, RemoteCallError, SelfInvoker
 use crate::reconcile::run::RunResult;
 use crate::settings::Settings;
 
-/// Kept at the end of an invocation for the answer and its retries.
+/// Kept at the end of an invocation for the response and its retries.
 const RESPONSE_MARGIN: Duration = Duration::from_secs(45);
 /// Kept in front of that for the call that is under way, and for handing on.
 const CALL_MARGIN: Duration = Duration::from_secs(30);
@@ -100,8 +100,8 @@ impl Completion {
     }
 }
 
-/// Works on one event. What it tells is for somebody who waits for the invocation's end, as with a plan or an inventory;
-/// CloudFormation is told otherwise.
+/// Works on one event. What it tells is for somebody who waits for the invocation's end, as with a plan or an
+/// inventory; CloudFormation is told otherwise.
 ///
 /// # Errors
 /// When the event is worth another delivery.
@@ -193,7 +193,7 @@ async fn start<W: World>(
     .await
 }
 
-/// Who is to be answered, before any work has been done.
+/// Who is to be responded to, before any work has been done.
 fn requester(request: &Request) -> Requester {
     let physical_id = identity(request).or_else(|| request.physical_id().map(str::to_owned));
     Requester {
@@ -234,7 +234,7 @@ fn completion(continuation: Continuation, result: RunResult, now: Timestamp) -> 
     match result {
         RunResult::Completed(outcome) => Completion::Respond {
             physical_id: continuation.operation.response_physical_id().to_owned(),
-            // A Delete that fails before it takes its turn still repeats what another delivery has written down.
+            // A Delete that fails before it acquires its lock still repeats what another delivery has written down.
             is_recorded: continuation.memory.lock_version.is_some() || matches!(outcome, Outcome::Failed { .. }),
             outcome,
             tally: Tally::of(&continuation, now),
@@ -253,7 +253,7 @@ fn span(requester: &Requester) -> tracing::Span {
     )
 }
 
-/// Lets `work` end in an answer or in another invocation, whatever becomes of it.
+/// Lets `work` end in a response or in another invocation, whatever becomes of it.
 async fn with_guards<W: World>(
     world: &W,
     settings: &Settings,

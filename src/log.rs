@@ -21,8 +21,8 @@ use crate::metrics;
 use crate::pool::model::time::Timestamp;
 
 /// Starts logging at `level`, each line stamped with `now`, as the function of this name. What libraries say stays at
-/// warnings: at finer levels an HTTP library may print headers, and a header may be a credential. Metrics are written at
-/// every level.
+/// warnings: at finer levels an HTTP library may print headers, and a header may be a credential. Metrics are written
+/// at every level.
 pub fn start(level: LevelFilter, now: fn() -> Timestamp, function: &str) {
     let ours = Targets::new()
         .with_default(LevelFilter::WARN.min(level))

@@ -105,7 +105,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Of a request that is about to be answered.
+    /// Of a request that is about to be responded to.
     #[must_use]
     pub fn of(continuation: &Continuation, now: Timestamp) -> Self {
         let Continuation { operation, memory } = continuation;

@@ -1,4 +1,4 @@
-//! The heart: what a pool is, what is observed of it, and what to do next.
+//! The core: what a pool is, what is observed of it, and what to do next.
 //!
 //! No async, no I/O, no clock, no randomness, no logging, and no name of anything outside this folder.
 

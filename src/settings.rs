@@ -29,7 +29,7 @@ pub struct Settings {
     pub log: Option<(String, String)>,
     /// How AWS is reached.
     pub aws: AwsSettings,
-    /// A file of certificates, PEM, to trust beside the public ones: `AWS_CA_BUNDLE` or `SSL_CERT_FILE`.
+    /// A file of certificates, PEM, to trust in addition to the public ones: `AWS_CA_BUNDLE` or `SSL_CERT_FILE`.
     pub ca_bundle: Option<String>,
 }
 

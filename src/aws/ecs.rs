@@ -1,7 +1,7 @@
 //! The port [`Ecs`] on the AWS SDK.
 //!
 //! ECS answers 200 to calls that failed in part and lists those parts in `failures[]`; every call with such a list
-//! reads it. `MISSING` there is absence, everything else a refusal.
+//! reads it. `MISSING` there is absence, everything else an error.
 
 mod cluster;
 mod errors;

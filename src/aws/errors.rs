@@ -115,7 +115,7 @@ impl Service {
 
     /// A refused call of the SDK.
     ///
-    /// The source kept is the modelled error only. A response stays out of it: an answer that could not be read may
+    /// The source kept is the modelled error only. A response stays out of it: a response that could not be read may
     /// hold a parameter's value, and `Debug` would print it.
     pub(super) fn refused<E>(&self, operation: &str, error: SdkError<E, HttpResponse>) -> RemoteCallError
     where
@@ -151,7 +151,7 @@ impl Service {
         }
     }
 
-    /// A refusal that no error of the SDK carries: an entry of `failures[]`, or a finding of our own.
+    /// An error that no error of the SDK carries: an entry of `failures[]`, or a finding of our own.
     pub(super) fn said(&self, operation: &str, code: &str, message: impl Display) -> RemoteCallError {
         let message = message.to_string();
         let kind = self.kind(Some(code), &message, None);

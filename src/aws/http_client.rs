@@ -49,7 +49,7 @@ impl CallCounter {
 #[error("no connection")]
 pub(super) struct NeverSent(#[source] pub(super) Box<dyn Error + Send + Sync>);
 
-/// An answer above [`ANSWER_BYTES_MAX`].
+/// A response above [`ANSWER_BYTES_MAX`].
 #[derive(Debug, thiserror::Error)]
 #[error("the answer is longer than {ANSWER_BYTES_MAX} bytes")]
 struct TooLong;

@@ -124,7 +124,8 @@ fn wrapping(value: &Secret) -> Option<Wrapping> {
     }
 }
 
-/// Whether a key may be shown: a name as people give to variables. GitHub's tokens are longer, and their beginnings known.
+/// Whether a key may be shown: a name as people give to variables. GitHub's tokens are longer, and their beginnings
+/// known.
 fn is_plain(key: &str) -> bool {
     let is_token = ["ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"].iter().any(|mark| key.starts_with(mark));
     !is_token && key.len() <= KEY_CHARS_MAX && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')

@@ -42,7 +42,7 @@ impl SignedCalls {
         }
     }
 
-    /// POSTs `body`, signed for `service` with these headers, and returns the answer whatever its status.
+    /// POSTs `body`, signed for `service` with these headers, and returns the response whatever its status.
     ///
     /// # Errors
     /// When there is no answer at all.

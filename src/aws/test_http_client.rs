@@ -71,7 +71,7 @@ impl Replay {
         self
     }
 
-    /// Next, an answer of the JSON protocol.
+    /// Next, a response of the JSON protocol.
     pub(super) fn json(self, body: &Value) -> Self {
         self.then(Answer::Http(200, body.to_string()))
     }
@@ -81,12 +81,12 @@ impl Replay {
         self.then(Answer::Http(400, serde_json::json!({ "__type": code, "message": message }).to_string()))
     }
 
-    /// Next, an answer with this status and text.
+    /// Next, a response with this status and text.
     pub(super) fn http(self, status: u16, body: &str) -> Self {
         self.then(Answer::Http(status, body.to_owned()))
     }
 
-    /// Next, an answer of Auto Scaling's Query protocol: what is inside `<OPERATIONResult>`.
+    /// Next, a response of Auto Scaling's Query protocol: what is inside `<OPERATIONResult>`.
     pub(super) fn query(self, operation: &str, result: &str) -> Self {
         self.then(Answer::Http(
             200,
@@ -113,7 +113,7 @@ impl Replay {
         self.then(Answer::NeverSent)
     }
 
-    /// Next, a connection that breaks before an answer.
+    /// Next, a connection that breaks before a response.
     pub(super) fn lost(self) -> Self {
         self.then(Answer::Lost)
     }

@@ -1,7 +1,8 @@
-//! `{"Inventory": {}}`: how all pools of this account and Region are, told to whoever invokes the function, and as metrics.
+//! `{"Inventory": {}}`: how all pools of this account and Region are, told to whoever invokes the function, and as
+//! metrics.
 //!
-//! For a schedule (cfn/operations.yaml): a pool that nobody changes sends no request, and grows old unseen. AWS is read,
-//! GitHub is not asked, nothing is written.
+//! For a schedule (cfn/operations.yaml): a pool that no one changes sends no request, and grows old unseen. AWS is
+//! read, GitHub is not asked, nothing is written.
 
 use std::collections::BTreeMap;
 

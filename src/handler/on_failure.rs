@@ -2,7 +2,7 @@
 //!
 //! Lambda sends a record of an asynchronous event that failed every try, or grew too old, to the function's on-failure
 //! destination. That cannot be the function itself, so it is a queue that triggers the function. A record holds the
-//! whole event, and in it the response URL: whoever can read the queue can answer in our name.
+//! whole event, and in it the response URL: whoever can read the queue can respond in the function's name.
 //!
 //! Nothing is read or changed here but the record of who works for the resource, because whatever made three
 //! invocations fail may do so again.

@@ -146,7 +146,7 @@ fn is_noop_update(request: &Request) -> bool {
     }
 }
 
-/// One look for what `Fn::GetAtt` has to give; nothing is waited for and nothing changed.
+/// One observation for what `Fn::GetAtt` has to give; nothing is waited for and nothing changed.
 async fn read_attributes<W: World>(world: &W, continuation: Continuation) -> Outcome {
     let operation = &continuation.operation;
     let Goal::Converge(goal) = &operation.goal else { return Outcome::failed("A Delete has no attributes.") };

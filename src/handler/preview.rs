@@ -4,7 +4,8 @@
 //! stays open. Beside the properties an event may have:
 //! - `StackId` and `LogicalResourceId` of a resource that exists, and the plan is about its pool; without them it is
 //!   about one that is to be made.
-//! - `LockAction`, the properties that the resource has now: what the template drops, such as a tag, shows only by them.
+//! - `Before`, the properties that the resource has now: what the template drops, such as a tag, shows only by
+//!   them.
 //! - `Coming`, a list of places such as `LaunchTemplate.Version` that hold what the deployment is expected to make.
 //! - `"RequestType": "Delete"`: the plan is that of the resource's deletion, and its properties are those that it has.
 //!

@@ -1,6 +1,6 @@
 //! Telling CloudFormation, once and the same whoever asks again.
 //!
-//! An answer is written down before it is sent: a delivery of the same request that comes later, or that comes because
+//! A response is written down before it is sent: a delivery of the same request that comes later, or that comes because
 //! this invocation dies in between, repeats it. Where it cannot be written down it is sent all the same.
 
 use std::panic::AssertUnwindSafe;
@@ -24,20 +24,20 @@ use crate::settings::Settings;
 
 use super::DEADLINE_MARGIN;
 
-/// Between the two tries to write an answer down.
+/// Between the two tries to write a response down.
 const RECORDING_PAUSE: Duration = Duration::from_millis(500);
-/// How long it may take to write down whether an answer was taken: within [`DEADLINE_MARGIN`].
+/// How long it may take to write down whether a response was taken: within [`DEADLINE_MARGIN`].
 const DELIVERY_NOTE_MAX: Duration = Duration::from_secs(1);
-/// How long writing an answer down may keep it from being sent.
+/// How long writing a response down may keep it from being sent.
 const RECORDING_MAX: Duration = Duration::from_secs(5);
 
-/// Of a request that does not say when it was signed: no other one is held to be newer.
+/// Of a request that does not say when it was signed: no other one is considered newer.
 pub(super) const UNKNOWN_SIGNING_TIME: Timestamp = Timestamp::from_epoch_millis(u64::MAX);
 
-/// Who is to be answered.
+/// Who is to be responded to.
 pub(super) struct Requester {
     pub(super) request: RequestInfo,
-    /// The id to answer with when the work does not come to tell a better one.
+    /// The id to respond with when the work does not come to tell a better one.
     pub(super) physical_id: String,
     /// When CloudFormation signed the request.
     pub(super) signed_at: Timestamp,
@@ -49,11 +49,11 @@ enum ResponseToSend {
     Send(Vec<u8>),
     /// This one, which another delivery has written down.
     Repeat(String),
-    /// Nothing: a newer request is at work, and nobody waits for this one.
+    /// Nothing: a newer request is at work, and no one waits for this one.
     None,
 }
 
-/// Answers, with what was answered before if the request was.
+/// Answers, with what had its response before if the request was.
 pub(super) async fn respond<W: World>(
     world: &W,
     settings: &Settings,
@@ -84,7 +84,7 @@ pub(super) async fn respond<W: World>(
     }
 }
 
-/// Sends an answer that was written down.
+/// Sends a response that was written down.
 pub(super) async fn resend<W: World>(
     world: &W,
     requester: &Requester,
@@ -97,8 +97,8 @@ pub(super) async fn resend<W: World>(
     delivered
 }
 
-/// Writes down that CloudFormation did not take an answer, or that it has taken it after all. The Delete after a Create
-/// whose answer was never taken carries an id that CloudFormation made up.
+/// Writes down that CloudFormation did not take a response, or that it has taken it after all. The Delete after a
+/// Create whose answer was never taken carries an id that CloudFormation made up.
 async fn note_delivery<W: World>(world: &W, requester: &Requester, is_delivered: bool) {
     if requester.request.request_type != RequestType::Create {
         return;
@@ -134,7 +134,7 @@ async fn deliver<W: World>(
     delivered
 }
 
-/// The answer that every delivery of the request gives: the one that is written down, or else this one.
+/// The response that every delivery of the request gives: the one that is written down, or else this one.
 async fn response_to_send<W: World>(
     world: &W,
     requester: &Requester,
@@ -164,8 +164,8 @@ async fn response_to_send<W: World>(
     ResponseToSend::Send(body)
 }
 
-/// The answer that was written down, or this one, which is written down then. A request that has no turn writes nothing
-/// unless it failed; one that has lost it to a newer request is not answered.
+/// The response that was written down, or this one, which is written down then. A request that has no lock writes
+/// nothing unless it failed; one that has lost it to a newer request is not responded to.
 async fn record_response<W: World>(
     world: &W,
     requester: &Requester,
@@ -182,7 +182,7 @@ async fn record_response<W: World>(
     let lock = if lock.is_of(request) {
         lock
     } else {
-        // It failed before it could take its turn. Another delivery is to repeat that, not to try again.
+        // It failed before it could acquire its lock. Another delivery is to repeat that, not to try again.
         match lock.after_failure(request, &requester.physical_id, requester.signed_at) {
             Some(own) if matches!(outcome, Outcome::Failed { .. }) => own,
             Some(_) | None => return Ok(this),

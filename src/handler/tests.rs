@@ -1,4 +1,4 @@
-//! Whoever waits gets an answer: over worlds that panic, hang and refuse.
+//! Any request that waits gets a response: over worlds that panic, hang and refuse.
 
 mod inventory;
 mod on_failure;
@@ -157,7 +157,7 @@ async fn a_response_that_put_parameter_has_overwritten_is_put_back_and_repeated(
     let world = StubWorld::new(Manner::IsEmpty);
     let first = run(&world, &event("Create")).await;
     let recorded = world.record.take().unwrap().text;
-    // Another delivery responds before this one takes its turn, or before it writes its own response down.
+    // Another delivery responds before this one acquires its lock, or before it writes its own response down.
     for version in [1, 2] {
         let world = StubWorld::new(Manner::IsEmpty);
         world.written_meanwhile.borrow_mut().insert(version, recorded.clone());

@@ -25,7 +25,7 @@ pub struct FoundLock {
 pub struct DeletedPool<'operation> {
     /// The pool that is taken down.
     pub id: &'operation PhysicalId,
-    /// The pool that the stack holds meanwhile: this one, or another where this is nobody's any more.
+    /// The pool that the stack holds meanwhile: this one, or another where this is no one's any more.
     pub current_pool: &'operation str,
     /// Whether the Delete has worked by a record of its own, which it goes on with when the resource's is gone.
     pub has_pool_lock: bool,

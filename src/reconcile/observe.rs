@@ -1,4 +1,4 @@
-//! One look at the world, as wide as the decision asked for.
+//! One observation of the world, as wide as the decision asked for.
 
 mod github;
 mod newer_github_access;
@@ -21,10 +21,10 @@ use crate::pool::model::operation::{Goal, Operation, SpecChange};
 use crate::pool::model::pool_metadata::PoolMetadata;
 use crate::pool::model::spec::{Capacity, OwnCapacity};
 
-/// Looks. What was seen is in `session.observed` afterwards, also in part when a call was refused.
+/// Looks. What was observed is in `session.observed` afterwards, also in part when a call was refused.
 ///
 /// # Errors
-/// The first call that was refused, save GitHub's: that one is part of what is seen.
+/// The first call that was refused, save GitHub's: that one is part of what was observed.
 pub async fn observe<W: World>(
     world: &W,
     continuation: &Continuation,
@@ -35,7 +35,7 @@ pub async fn observe<W: World>(
     session.observed.metadata = operation.metadata(memory, &session.observed);
     let is_whole = matches!(scope, ObserveScope::Full | ObserveScope::Diagnostics);
     session.observed.remote_error = None;
-    // A deletion rests on a log of its own look only.
+    // A deletion rests on a log of its own observation only.
     session.observed.logs.clear();
     if scope == ObserveScope::Lock {
         return lock(world, operation, session).await;
@@ -83,7 +83,7 @@ pub async fn observe<W: World>(
             let asked = &memory.logs.asked;
             let tasks: Vec<&Task> =
                 session.observed.tasks.iter().filter(|task| task.is_running() && asked.contains(&task.arn)).collect();
-            // Boxed, since it is seldom needed and would make every look's future larger.
+            // Boxed, since it is seldom needed and would make every observation's future larger.
             session.observed.logs = Box::pin(read_logs(world, &mut session.log_places, &tasks)).await?;
         }
     }
@@ -135,8 +135,9 @@ async fn group<W: World>(
     Ok(())
 }
 
-/// What EC2 knows of the things that instances are started from. Asked once, by a request that changes something, so that
-/// a mistake is told before anything is built. A role that may not ask is no obstacle: Auto Scaling then tells it later.
+/// What EC2 knows of the things that instances are started from. Asked once, by a request that changes something, so
+/// that a mistake is told before anything is built. A role that may not ask is no obstacle: Auto Scaling then tells it
+/// later.
 async fn ec2<W: World>(world: &W, operation: &Operation, own: &OwnCapacity, session: &mut Session) {
     if !is_changed(operation) || std::mem::replace(&mut session.ec2_checked, true) {
         return;
@@ -158,7 +159,7 @@ async fn ec2<W: World>(world: &W, operation: &Operation, own: &OwnCapacity, sess
     }
 }
 
-/// What a question that may stay open was answered.
+/// What a question that may stay open had its response.
 fn optional<T>(answer: RemoteResult<T>) -> Option<T> {
     answer.inspect_err(log_error).ok()
 }
@@ -185,7 +186,7 @@ async fn association<W: World>(
     Ok(())
 }
 
-/// The service, and its tasks: all of them in a wide look, in a narrow one those that may still change.
+/// The service, and its tasks: all of them in a wide observation, in a narrow one those that may still change.
 async fn service_and_tasks<W: World>(
     world: &W,
     operation: &Operation,

@@ -1,6 +1,6 @@
 //! Writing a record over the one that was found.
 //!
-//! Parameter Store has no conditional write: what somebody else wrote between our look and our write is gone from the
+//! Parameter Store has no conditional write: what another owner wrote between our look and our write is gone from the
 //! record, but not from its history, and the version that a write tells shows whether there was something. A response
 //! that stood there is put back, or another delivery of its request would work once more and respond otherwise.
 //!
@@ -9,8 +9,8 @@
 use super::ports::{LockStore, RemoteResult, World};
 use crate::pool::model::operation_lock::{ObservedLock, OperationLock};
 
-/// Versions that are looked through. A look and the write that rests on it are seconds apart, and so many deliveries of
-/// one request do not write in that time.
+/// Versions that are looked through. An observation and the write that rests on it are seconds apart, and so many
+/// deliveries of one request do not write in that time.
 const MISSED_MAX: u64 = 5;
 
 /// What became of a write.

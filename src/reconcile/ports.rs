@@ -50,7 +50,7 @@ pub trait World {
     type GitHub: GitHub;
     /// This function itself, later.
     type SelfInvoker: SelfInvoker;
-    /// Where CloudFormation waits for the answer.
+    /// Where CloudFormation waits for the response.
     type ResponseSender: ResponseSender;
 
     /// Time.
@@ -137,7 +137,7 @@ pub trait Ecs {
     /// [`Task::protection`] is left unknown. A cluster that does not exist has none.
     async fn tasks(&self, cluster: &str, id: &PhysicalId) -> RemoteResult<Vec<Task>>;
     /// The tasks of the family that are meant to run, and those of `known`, by ARN, whatever has become of them: a call
-    /// less than all of them, for a look that follows another.
+    /// less than all of them, for an observation that follows another.
     async fn tasks_incremental(&self, cluster: &str, id: &PhysicalId, known: Vec<String>) -> RemoteResult<Vec<Task>>;
     /// The protection of these tasks, by ARN; a task that ECS does not know any more is left out.
     async fn protections(&self, cluster: &str, tasks: &[String]) -> RemoteResult<BTreeMap<String, Protection>>;
@@ -214,12 +214,12 @@ pub trait AutoScaling {
     async fn last_failed_activity(&self, name: &str) -> RemoteResult<Option<String>>;
     /// The number that a launch template's `$Latest` or `$Default` stands for now; `None` if there is no such template.
     async fn template_version(&self, template: &LaunchTemplateId, version: &str) -> RemoteResult<Option<u64>>;
-    /// What this version of a launch template says. What it does not find is in the answer, never an error.
+    /// What this version of a launch template says. What it does not find is in the response, never an error.
     async fn template(&self, template: &LaunchTemplateId, version: &str) -> RemoteResult<TemplateView>;
     /// Those of the instance types that EC2 offers in this Region, with what an instance of each has; `None` if the
     /// answer is about others.
     async fn instance_types(&self, types: &[String]) -> RemoteResult<Option<BTreeMap<String, Room>>>;
-    /// Those of the subnets that there are in this Region; `None` if the answer is about others.
+    /// Those of the subnets that there are in this Region; `None` if the response is about others.
     async fn subnets(&self, subnets: &[String]) -> RemoteResult<Option<BTreeSet<String>>>;
 
     /// Makes the group: minimum 0, empty, new instances protected from scale-in, tags propagated to instances.
@@ -345,7 +345,7 @@ pub trait SelfInvoker {
     async fn invoke(&self, function: &str, event: Vec<u8>) -> RemoteResult<()>;
 }
 
-/// Where CloudFormation waits for the answer.
+/// Where CloudFormation waits for the response.
 pub trait ResponseSender {
     /// PUTs `body` to the pre-signed URL, retrying inside the given time.
     ///
@@ -354,7 +354,7 @@ pub trait ResponseSender {
     async fn deliver(&self, url: &Secret, body: Vec<u8>, give_up_at: Timestamp) -> Result<(), DeliveryError>;
 }
 
-/// An answer that CloudFormation did not get.
+/// A response that CloudFormation did not get.
 #[derive(Debug, thiserror::Error)]
 #[error("CloudFormation did not take the answer after {tries} tries: {last}")]
 pub struct DeliveryError {

@@ -14,8 +14,8 @@ use crate::pool::model::runner_log::{LogLine, LogPlace, LogStream, read};
 use crate::pool::model::task_definition::CONTAINER;
 use crate::pool::model::time::Timestamp;
 
-/// Pages of one log. The first one tells, save where `ACTIONS_RUNNER_PRINT_LOG_TO_STDOUT` adds thousands of lines, or where
-/// the runner has said nothing for so long that CloudWatch hands out empty pages first.
+/// Pages of one log. The first one tells, except where `ACTIONS_RUNNER_PRINT_LOG_TO_STDOUT` adds thousands of lines, or
+/// where the runner has said nothing for so long that CloudWatch hands out empty pages first.
 const PAGES_MAX: u32 = 5;
 /// How far the clock of an instance may differ from that of ECS.
 const CLOCK_SLACK: Duration = Duration::from_secs(3600);
@@ -26,7 +26,7 @@ pub type LogPlaces = BTreeMap<String, Option<LogPlace>>;
 /// Reads the logs of these tasks, of the first [`LOGS_READ_MAX`] that have one.
 ///
 /// # Errors
-/// A task definition that could not be read. A refusal of CloudWatch Logs is a reading.
+/// A task definition that could not be read. An error of CloudWatch Logs is a reading.
 pub async fn read_logs<W: World>(
     world: &W,
     places: &mut LogPlaces,

@@ -1,6 +1,6 @@
 //! A group's shape in Auto Scaling's words, and back.
 //!
-//! What is written must be read back equal, or a pool that is as it should be would be changed at every look.
+//! What is written must be read back equal, or a pool that is as it should be would be changed at every observation.
 
 use aws_sdk_autoscaling::types::{
     AutoScalingGroup, InstancesDistribution, LaunchTemplate as SdkTemplates, LaunchTemplateOverrides,
@@ -18,7 +18,7 @@ const ON_DEMAND_ALLOCATION: &str = "prioritized";
 /// <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_InstancesDistribution.html>
 const ON_DEMAND_PERCENTAGE: i32 = 100;
 const SPOT_ALLOCATION: &str = "lowest-price";
-/// What a group takes whose template version nobody named.
+/// What a group takes whose template version no one named.
 /// <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_LaunchTemplateSpecification.html>
 const TEMPLATE_VERSION: &str = "$Default";
 

@@ -27,7 +27,7 @@ const ACTIVITIES: i32 = 20;
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/managed-instance-draining.html>
 const DRAINING_HOOK: &str = "ecs-managed-draining-termination-hook";
 /// ECS puts this tag on a group with a capacity provider, and cannot manage the group without it. We set it from the
-/// start, and show it to nobody, so that no comparison of tags can ever remove it.
+/// start, and show it to no one, so that no comparison of tags can ever remove it.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/cluster-auto-scaling.html>
 const ECS_MANAGED_TAG: &str = "AmazonECSManaged";
 /// The status of a group on its way out, the only one there is.
@@ -38,7 +38,7 @@ const GROUP_RESOURCE: &str = "auto-scaling-group";
 pub(super) async fn describe(sdk: &Client, name: &str) -> RemoteResult<Option<Group>> {
     let call = sdk.describe_auto_scaling_groups().auto_scaling_group_names(name).send().await;
     let answer = call.map_err(|error| AUTO_SCALING.refused("DescribeAutoScalingGroups", error))?;
-    // By the name in the answer: shortly after a change, the answer may be about another group.
+    // By the name in the response: shortly after a change, the response may be about another group.
     let named = answer.auto_scaling_groups().iter().find(|group| group.auto_scaling_group_name() == Some(name));
     Ok(named.map(observed))
 }

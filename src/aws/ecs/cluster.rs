@@ -2,7 +2,7 @@
 //!
 //! `PutClusterCapacityProviders` replaces the whole list and the default strategy and knows no version, so what is
 //! written must be what was read a moment before, with ours added or removed. Two writers can still cross; the pool
-//! sees it at its next look and does it again.
+//! sees it at its next observation and does it again.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_PutClusterCapacityProviders.html>
 
 use aws_sdk_ecs::Client;
@@ -72,8 +72,9 @@ async fn change(
     answer.map(drop).map_err(|error| unless_the_cluster_is_gone(ECS.refused(OPERATION, error)))
 }
 
-/// The cluster was there a moment ago, so a name that ECS does not find is that of a capacity provider: of one that is so
-/// new that not all of ECS knows it, or of one that has just gone. The list is as it was, and a new reading mends it.
+/// The cluster was there a moment ago, so a name that ECS does not find is that of a capacity provider: of one that is
+/// so new that not all of ECS knows it, or of one that has just gone. The list is as it was, and a new reading mends
+/// it.
 fn unless_the_cluster_is_gone(mut error: RemoteCallError) -> RemoteCallError {
     if error.kind() == ErrorKind::NotFound && error.remote_error.code.as_deref() != Some("ClusterNotFoundException") {
         error.remote_error.kind = ErrorKind::Conflict;

@@ -64,6 +64,6 @@ pub(super) const TABLE: &[Row] = &[
     row("MISSING", "", ErrorKind::NotFound),
     row("INACTIVE", "", ErrorKind::NotFound),
     row("DEPLOYMENT_BLOCKED", "", ErrorKind::Conflict),
-    // No task of a service, which one that has just ended is not any more: the next look tells.
+    // No task of a service, which one that has just ended is not any more: the next observation tells.
     row("TASK_NOT_VALID", "", ErrorKind::Conflict),
 ];

@@ -120,7 +120,7 @@ pub(super) async fn create(
 /// Everything of the shape is sent: what is left out would keep its old value.
 ///
 /// Never with `forceNewDeployment`: another task definition starts a deployment by itself, nothing else here needs one,
-/// and a forced one replaces tasks that work. A strategy that somebody else changed is therefore refused by ECS, in its
+/// and a forced one replaces tasks that work. A strategy that another owner changed is therefore refused by ECS, in its
 /// own words, and not mended behind running jobs.
 pub(super) async fn update(sdk: &Client, cluster: &str, id: &PhysicalId, config: &ServiceConfig) -> RemoteResult<()> {
     const OPERATION: &str = "UpdateService";

@@ -163,8 +163,8 @@ pub(super) async fn protect(sdk: &Client, cluster: &str, tasks: &[String]) -> Re
     Ok(ensure_tasks_protected)
 }
 
-/// What ECS passes over is no refusal: a task that ended a moment ago is none of a service any more, or is not found. If
-/// one still runs, the next look shows its protection.
+/// What ECS passes over is no refusal: a task that ended a moment ago is none of a service any more, or is not found.
+/// If one still runs, the next observation shows its protection.
 pub(super) async fn unprotect(sdk: &Client, cluster: &str, tasks: &[String]) -> RemoteResult<()> {
     const OPERATION: &str = "UpdateTaskProtection";
     for batch in tasks.chunks(PROTECT_BATCH) {

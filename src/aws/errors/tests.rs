@@ -6,7 +6,7 @@ use aws_smithy_types::body::SdkBody;
 use super::*;
 
 /// Checks that each sample (code, message as AWS words it) has its class, and that every row of the table decides at
-/// least one of them: a row that an earlier one hides, or that nobody gave an example for, fails.
+/// least one of them: a row that an earlier one hides, or that no one gave an example for, fails.
 pub(in crate::aws) fn check(service: &Service, table: &[Row], samples: &[(&str, &str, ErrorKind)]) {
     let mut decided = vec![0; table.len()];
     for (code, message, expected) in samples {

@@ -1,9 +1,9 @@
 //! What a template leaves open until its stack is deployed.
 //!
-//! Before a deployment nobody knows the id of a cluster that the same stack is to make. Properties may hold an intrinsic
-//! function in such a place, as the template does: `{"Ref": "Cluster"}`. A stand-in takes its place, so that everything
-//! else can be checked. GitHub is not asked where the stand-in says which GitHub, or with what: a credential must never
-//! go to a host that the template does not name.
+//! Before a deployment no one knows the id of a cluster that the same stack is to make. Properties may hold an
+//! intrinsic function in such a place, as the template does: `{"Ref": "Cluster"}`. A stand-in takes its place, so that
+//! everything else can be checked. GitHub is not asked where the stand-in says which GitHub, or with what: a credential
+//! must never go to a host that the template does not name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -132,7 +132,7 @@ impl Unresolved {
             .any(|place| self.places.contains_key(*place))
     }
 
-    /// What the deployment will have made by then is held to be there.
+    /// What the deployment will have made by then is considered there.
     pub(super) fn assume(&self, goal: &mut ConvergeGoal, observed: &mut Observed) {
         if self.places.contains_key("Cluster") || self.places.contains_key("CapacityProvider") {
             let providers = match &goal.spec.capacity {

@@ -1,4 +1,4 @@
-//! What Lambda gives up comes back once more, to be answered.
+//! What Lambda gives up comes back once more, to be responded to.
 
 use serde_json::{Value, json};
 

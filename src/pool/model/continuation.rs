@@ -20,8 +20,8 @@ pub struct Continuation {
     pub memory: Memory,
 }
 
-/// What one invocation hands to the next. Who is to be answered stands apart from the rest, so that even a rest from a
-/// newer version leads to an answer.
+/// What one invocation hands to the next. Who is to be responded to stands apart from the rest, so that even a rest
+/// from a newer version leads to a response.
 #[derive(Serialize, Deserialize)]
 struct ContinuationEvent {
     #[serde(rename = "GitHubRunnerPoolContinuation")]
@@ -38,7 +38,7 @@ pub enum ParsedContinuation {
     Supported(Box<Continuation>),
     /// It is one, and this version cannot read it.
     UnsupportedVersion {
-        /// Who is to be told.
+        /// Who is to be responded to.
         request: RequestInfo,
         /// The pool.
         id: String,

@@ -26,22 +26,23 @@ pub enum Decision {
         /// What to look at.
         scope: ObserveScope,
     },
-    /// Tell CloudFormation.
+    /// Respond to CloudFormation.
     Respond(Outcome),
-    /// End, because somebody else goes on or has answered.
+    /// End, because another owner goes on or has answered.
     Stop(Superseded),
 }
 
-/// How much of the world the next look takes in. Narrow looks keep the calls of a long wait few.
+/// How much of the world the next observation takes in. Narrow looks keep the calls of a long wait few.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ObserveScope {
     /// All of it.
     Full,
-    /// Who has the turn, and nothing else. Every other look takes that in, too.
+    /// The operation lock only. Every other scope includes it.
     Lock,
     /// The service, its tasks, and the runners at GitHub.
     Runners,
-    /// The same, and the logs of those tasks that [`crate::pool::model::log_memory::LogMemory::asked`] names, read last.
+    /// The same, and the logs of those tasks that [`crate::pool::model::log_memory::LogMemory::asked`] names, read
+    /// last.
     RunnerLogs,
     /// The service and its tasks.
     Tasks,
@@ -103,7 +104,7 @@ pub enum WaitReason {
         /// Containers that are ending.
         ending: usize,
     },
-    /// Registrations that GitHub still holds to be busy after their tasks ended.
+    /// Registrations that GitHub still considers busy after their tasks ended.
     StaleRegistrations {
         /// How many.
         n_runners: usize,
@@ -115,7 +116,7 @@ pub enum WaitReason {
     },
     /// The event of a request that this one interrupted, which Lambda may deliver again.
     EventRedelivery,
-    /// A last look before the answer.
+    /// A last observation before the response.
     FinalCheck,
     /// The time to take this step, which is over.
     NextStep(&'static str),

@@ -210,7 +210,7 @@ impl Task {
         self.phase != TaskPhase::Stopped
     }
 
-    /// Whether it runs and nobody has told it to stop.
+    /// Whether it runs and no one has told it to stop.
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.phase == TaskPhase::Running && !self.desired_stopped
@@ -241,7 +241,7 @@ pub enum TaskPhase {
 /// Scale-in protection of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protection {
-    /// It was not asked for in this look.
+    /// It was not asked for in this observation.
     Unknown,
     /// None.
     Off,

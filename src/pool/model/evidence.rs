@@ -1,7 +1,7 @@
 //! Facts that a step must be able to show before it may touch a runner or a task.
 //!
-//! Their fields are private and their constructors are the checks, so a step that ends a task cannot be written for
-//! one that is not the pool's, or for a runner that was never seen idle; nor can a pool be taken down that CloudFormation
+//! Their fields are private and their constructors are the checks, so a step that ends a task cannot be written for one
+//! that is not the pool's, or for a runner that was never seen idle; nor can a pool be taken down that CloudFormation
 //! has not given up.
 
 use std::time::Duration;
@@ -37,10 +37,11 @@ impl OwnedTask {
     }
 }
 
-/// What a runner's own log has to say to its deletion. One that shows a job is no evidence, so there is no such variant.
+/// What a runner's own log has to say to its deletion. One that shows a job is no evidence, so there is no such
+/// variant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogWitness {
-    /// Read in the look that the deletion rests on, it shows no job.
+    /// Read in the observation that the deletion rests on, it shows no job.
     Agrees(IdleLog),
     /// There is none that could be read, for this reason.
     Absent(NoLog),
@@ -229,8 +230,8 @@ impl DeletionEvidence {
     }
 
     /// The evidence of a Delete whose id is no pool's: the pool of a Create that had no response, if the operation lock
-    /// says that there is one. Not in a stack whose operation has succeeded: there the Create had its SUCCESS, though that
-    /// could not be written down, and the id is of an earlier Create of the same pool.
+    /// says that there is one. Not in a stack whose operation has succeeded: there the Create had its SUCCESS, though
+    /// that could not be written down, and the id is of an earlier Create of the same pool.
     /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html>
     #[must_use]
     pub fn unanswered_create(lock: &OperationLock, stack_status: Option<&str>) -> Option<Self> {

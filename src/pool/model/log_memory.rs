@@ -1,7 +1,8 @@
 //! What a request remembers of its runners' logs: which to read next, which said that a job runs, and which there is no
 //! reading of.
 //!
-//! That a log shows **no** job is never remembered: a deletion rests on the look that it follows upon, and on no older one.
+//! That a log shows **no** job is never remembered: a deletion rests on the observation that it follows upon, and on no
+//! older one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,8 +15,8 @@ use crate::pool::model::runner_log::{IdleLog, JobName, LogState, NoLog};
 use crate::pool::model::time::DecisionTime;
 use crate::pool::model::time::Timestamp;
 
-/// Logs that one look reads. Lambda, the account's other pools and people share ten calls a second; a deletion for each
-/// follows, of which as many are under way at once.
+/// Logs that one observation reads. Lambda, the account's other pools and people share ten calls a second; a deletion
+/// for each follows, of which as many are under way at once.
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html>
 pub const LOGS_READ_MAX: usize = 8;
 /// For how long a log that is denied, missing or has nothing to tell is tried again before the runner counts as one
@@ -28,7 +29,7 @@ const OUTAGE_RETRY_MAX: Duration = Duration::from_secs(300);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LogMemory {
-    /// Whose logs the next look reads, if it is for logs.
+    /// Whose logs the next observation reads, if it is for logs.
     #[serde(skip)]
     pub asked: BTreeSet<String>,
     /// Those without a log that could be read, and why. Not asked again by this request.
@@ -57,7 +58,7 @@ pub enum Known {
 }
 
 impl LogMemory {
-    /// Takes in a look.
+    /// Takes in an observation.
     pub fn record_observation(&mut self, observed: &Observed, now: Timestamp) {
         for (task, reading) in &observed.logs {
             self.tried_at.insert(task.clone(), now);

@@ -1,4 +1,5 @@
-//! What one request remembers between its rounds: moments, and answers of GitHub, that the next observation cannot show.
+//! What one request remembers between its rounds: moments, and answers of GitHub, that the next observation cannot
+//! show.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,9 +20,10 @@ use crate::pool::model::time::{DecisionTime, Timestamp};
 /// registers within seconds; three minutes are many times that, and still short for a person who waits.
 pub const REGISTRATION_GRACE: Duration = Duration::from_secs(180);
 
-/// The longest pause between two readings of GitHub's list that count as one watch, where the poll interval does not ask
-/// for more: three polls at the default. What a runner did in a longer one is not known, so that its window begins anew.
-/// Lambda delivers the event of a killed invocation again after minutes, with the moments that were carried along before.
+/// The longest pause between two readings of GitHub's list that count as one watch, where the poll interval does not
+/// ask for more: three polls at the default. What a runner did in a longer one is not known, so that its window begins
+/// anew. Lambda delivers the event of a killed invocation again after minutes, with the moments that were carried along
+/// before.
 const READING_GAP_MAX: Duration = Duration::from_secs(30);
 
 /// The longest pause between two readings of GitHub's list that count as one watch, at this poll interval.
@@ -30,7 +32,7 @@ pub fn reading_gap_max(poll: Duration) -> Duration {
     READING_GAP_MAX.max(poll.saturating_mul(3))
 }
 
-/// Moments, and answers of GitHub, that the next look cannot see.
+/// Moments, and answers of GitHub, that the next observation cannot see.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Memory {
@@ -42,7 +44,7 @@ pub struct Memory {
     pub metadata: Option<PoolMetadata>,
     /// When runners were first waited for to come online.
     pub online_awaited_since: Option<Timestamp>,
-    /// Deployments that ECS had given up before this request, by id; `None` before the service was first seen.
+    /// Deployments that ECS had given up before this request, by id; `None` before the service was first observed.
     pub failed_deployments_before: Option<BTreeSet<String>>,
     /// When runners were first told to leave.
     pub drain_started_at: Option<Timestamp>,
@@ -60,8 +62,8 @@ pub struct Memory {
     pub deregistered_at: BTreeMap<String, Timestamp>,
     /// Per task, by ARN, since when it has been running with no runner of its own on GitHub's list.
     pub unregistered_since: BTreeMap<String, Timestamp>,
-    /// Those of them, by ARN, that had no protection from scale-in when they were first found so, and no runner before: no
-    /// request has deleted their runners, since a runner's task is protected before that.
+    /// Those of them, by ARN, that had no protection from scale-in when they were first found so, and no runner before:
+    /// no request has deleted their runners, since a runner's task is protected before that.
     pub never_protected: BTreeSet<String>,
     /// What the runners' own logs said.
     pub logs: LogMemory,
@@ -88,9 +90,9 @@ pub struct Memory {
     pub runners_waited_for: BTreeSet<String>,
     /// Jobs that were cut off because `DrainTimeout` had passed.
     pub n_jobs_cancelled: u32,
-    /// The last refusal, for the Reason.
+    /// The last error, for the Reason.
     pub last_error: Option<RemoteError>,
-    /// Refusals in a row.
+    /// Errors in a row.
     pub n_errors_in_a_row: u32,
     /// Since when a service-linked role is waited for, by the service that it is for.
     pub service_role_awaited_since: BTreeMap<String, Timestamp>,
@@ -100,17 +102,17 @@ pub struct Memory {
     pub github_access: Option<GitHubAccess>,
 }
 
-/// What an effect told, beside having happened.
+/// The result of a step, in addition to its having been taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StepResult {
     /// Nothing to remember.
     Done,
-    /// This invocation has the turn, by this version of the record.
+    /// This invocation has the lock, by this version of the record.
     LockAcquired {
         /// What Parameter Store counts.
         version: u64,
     },
-    /// The request, or a newer one, was responded to before the turn could be taken.
+    /// The request, or a newer one, was responded to before the lock could be taken.
     LockLost,
     /// The record is gone.
     LockReleased,
@@ -138,7 +140,8 @@ pub enum StepResult {
         /// By ARN.
         tasks: Vec<String>,
     },
-    /// IAM denied a call about these tasks. A role may bind the call to tags, and ECS deletes those of a task that ends.
+    /// IAM denied a call about these tasks. A role may bind the call to tags, and ECS deletes those of a task that
+    /// ends.
     Denied {
         /// By ARN.
         tasks: Vec<String>,
@@ -159,7 +162,7 @@ pub enum StepResult {
 }
 
 impl Memory {
-    /// Takes in a look: since when is each runner idle or offline, each task without one.
+    /// Takes in an observation: since when is each runner idle or offline, each task without one.
     pub fn record_observation(&mut self, observed: &Observed, at: DecisionTime) {
         let now = at.now;
         match &observed.remote_error {
@@ -192,7 +195,7 @@ impl Memory {
         let before = std::mem::take(&mut self.registered);
         let ours = || runners.iter().filter(|runner| metadata.matcher.owns(runner));
         self.registered = ours().map(|runner| runner.name.clone()).collect();
-        // A narrow look leaves the list as it was read before, which says nothing of the time since.
+        // A narrow observation leaves the list as it was read before, which says nothing of the time since.
         if let Some(reading) = observed.github_read.filter(|reading| self.listed_at < Some(reading.ended_at)) {
             let before = self.listed_at.replace(reading.ended_at);
             if before.is_some_and(|before| reading.began_at.since(before) > reading_gap_max(at.poll)) {
@@ -221,7 +224,8 @@ impl Memory {
         self.unprotectable.retain(|arn, _| live.contains(arn.as_str()));
     }
 
-    /// Takes in the running tasks that no runner on GitHub's list runs in; `before` are the runners that it listed last.
+    /// Takes in the running tasks that no runner on GitHub's list runs in; `before` are the runners that it listed
+    /// last.
     fn record_unregistered(
         &mut self,
         metadata: &PoolMetadata,
@@ -266,7 +270,7 @@ impl Memory {
         }
     }
 
-    /// Without a list, whoever has a task is held to be registered, by the end of the name that its container gives it.
+    /// Without a list, whoever has a task is considered registered, by the end of the name that its container gives it.
     fn record_without_github(&mut self, metadata: &PoolMetadata, observed: &Observed) {
         let fixed = metadata.matcher.fixed_names.iter().next();
         for short_container_id in
@@ -280,7 +284,7 @@ impl Memory {
         }
     }
 
-    /// Takes in what an effect told.
+    /// Takes in the result of a step.
     pub fn record_step(&mut self, applied: StepResult, now: Timestamp) {
         match applied {
             StepResult::Done => {}

@@ -1,4 +1,4 @@
-//! One look at the world: what the remotes said, as plain values in the pool's words.
+//! One observation of the world: what the remotes said, as plain values in the pool's words.
 //!
 //! `None` means absent, never "could not be read": a read that fails ends the round and comes back as
 //! [`Observed::remote_error`].
@@ -35,15 +35,16 @@ pub struct Observed {
     pub tasks: Vec<Task>,
     /// The container instances on the pool's own capacity provider.
     pub instances: Vec<ContainerInstance>,
-    /// Revisions, by ARN, that the service still deploys beside the newest one, with the hash of their content.
+    /// Revisions, by ARN, that the service still deploys in addition to the newest one, with the hash of their content.
     pub deployed_content: BTreeMap<String, String>,
     /// What GitHub says.
     pub github: GitHubRunners,
-    /// When its list was read, the last time that it was: a narrow look leaves it as it is.
+    /// When its list was read, the last time that it was: a narrow observation leaves it as it is.
     pub github_read: Option<Reading>,
-    /// How GitHub was reached in this look, where it was by what a newer request of the resource knows.
+    /// How GitHub was reached in this observation, where it was by what a newer request of the resource knows.
     pub newer_github_access: Option<GitHubAccess>,
-    /// By task, by ARN, what came of reading its log in this look; a look that was not for logs has none.
+    /// By task, by ARN, what came of reading its log in this observation; an observation that was not for logs has
+    /// none.
     pub logs: BTreeMap<String, LogReading>,
     /// Whether GitHub would let runners register; `None` if it was not asked.
     pub preflight_result: Option<PreflightResult>,
@@ -51,15 +52,15 @@ pub struct Observed {
     pub runner_group: Option<RunnerGroup>,
     /// What the newest failed scaling activity said; only looked up for a diagnosis.
     pub failed_activity: Option<String>,
-    /// Whether this look also asked what stands in the way of new instances.
+    /// Whether this observation also asked what stands in the way of new instances.
     pub is_diagnosis: bool,
-    /// Whether this look left nothing out.
+    /// Whether this observation left nothing out.
     pub is_complete: bool,
     /// The number that the template's launch-template version stands for now.
     pub template_version: Option<u64>,
     /// What EC2 says of the launch template, the instance types and the subnets, where that was asked.
     pub ec2: Ec2View,
-    /// Who works for the resource, or for this pool of it; `None` if nobody has said so.
+    /// Who works for the resource, or for this pool of it; `None` if no one has said so.
     pub lock: Option<ObservedLock>,
     /// Whether the resource's record is about another pool of it, so that this one has a record of its own.
     pub has_pool_lock: bool,
@@ -97,7 +98,7 @@ pub enum LogReading {
 /// What GitHub says about the pool's runners.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum GitHubRunners {
-    /// It was not asked in this look.
+    /// It was not asked in this observation.
     #[default]
     NotQueried,
     /// The template gives us no credential to ask with.
@@ -117,8 +118,8 @@ pub enum PreflightResult {
     Failed(RemoteError),
     /// They may, and the runner group of the template does not exist.
     NoSuchRunnerGroup,
-    /// The function may, and a container would not: the account on which the App is installed, as GitHub spells it, which
-    /// the template spells otherwise. The image compares them letter by letter.
+    /// The function may, and a container would not: the account on which the App is installed, as GitHub spells it,
+    /// which the template spells otherwise. The image compares them letter by letter.
     /// <https://github.com/myoung34/docker-github-actions-runner/blob/master/app_token.sh>
     AppLoginMismatch(String),
 }

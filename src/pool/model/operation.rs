@@ -25,10 +25,10 @@ use crate::pool::model::time::Timestamp;
 /// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html>
 pub const CONTINUATIONS_MAX: u32 = 10;
 
-/// A request on its way to an answer.
+/// A request on its way to a response.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operation {
-    /// Who asked, and where the answer goes.
+    /// Who asked, and where the response goes.
     pub request: RequestInfo,
     /// The pool.
     pub id: PhysicalId,
@@ -36,7 +36,7 @@ pub struct Operation {
     pub goal: Goal,
     /// When CloudFormation signed the request: its patience is counted from here.
     pub signed_at: Timestamp,
-    /// The moment by which an answer must be on its way.
+    /// The moment by which a response must be on its way.
     pub respond_by: Timestamp,
     /// How often it was handed on.
     pub continuation_count: u32,
@@ -79,7 +79,7 @@ pub struct PreviousPool {
     pub id: PhysicalId,
     /// How to reach it.
     pub metadata: Option<PoolMetadata>,
-    /// How patient to be with its runners.
+    /// How long to wait for its runners.
     pub wait_policy: WaitPolicy,
 }
 
@@ -109,12 +109,12 @@ pub struct DeleteGoal {
     pub evidence: DeletionEvidence,
     /// How to reach the pool, as far as the properties tell; its task definition tells otherwise.
     pub metadata: Option<PoolMetadata>,
-    /// How patient to be.
+    /// How long to wait, and what to do then.
     pub wait_policy: WaitPolicy,
     /// The physical id that CloudFormation sent, and hears again, where it is not the pool's.
     #[serde(default)]
     pub requested_id: Option<String>,
-    /// What is to be answered of the pool that stays, where this one is the rest of a cancelled replacement.
+    /// What is to be responded to of the pool that stays, where this one is the rest of a cancelled replacement.
     #[serde(default)]
     pub surviving_outcome: Option<Outcome>,
     /// What is to be said of the pools that were taken down before this one.
@@ -156,8 +156,8 @@ impl Operation {
                 metadata.matcher.fixed_names.extend(goal.previous_runner_name.clone());
                 Some(metadata)
             }
-            // What the pool tells is what was built, whatever has become of the template since; only what leads to GitHub
-            // may have another name by now.
+            // What the pool tells is what was built, whatever has become of the template since; only what leads to
+            // GitHub may have another name by now.
             Goal::Delete(goal) => {
                 let metadata = self
                     .deployed_metadata(observed)
@@ -176,7 +176,7 @@ impl Operation {
         PoolMetadata::from_label(newest.metadata.as_deref()?)
     }
 
-    /// The physical id to answer with.
+    /// The physical id to respond with.
     #[must_use]
     pub fn response_physical_id(&self) -> &str {
         match &self.goal {
@@ -185,14 +185,14 @@ impl Operation {
         }
     }
 
-    /// The pool that the stack holds while this one is worked on: another one where this is nobody's any more.
+    /// The pool that the stack holds while this one is worked on: another one where this is no one's any more.
     #[must_use]
     pub fn current_pool(&self) -> &str {
         let Goal::Delete(goal) = &self.goal else { return self.id.as_str() };
         goal.surviving_outcome.as_ref().and(goal.requested_id.as_deref()).unwrap_or(self.id.as_str())
     }
 
-    /// How patient to be.
+    /// How long to wait, and what to do then.
     #[must_use]
     pub fn wait_policy(&self) -> &WaitPolicy {
         match &self.goal {

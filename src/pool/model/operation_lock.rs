@@ -1,4 +1,5 @@
-//! The operation lock: who works for a resource, as the stored record says it. [`crate::pool::policy::locking`] decides by it.
+//! The operation lock: who works for a resource, as the stored record says it. [`crate::pool::policy::locking`] decides
+//! by it.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -20,7 +21,7 @@ pub(super) const CONTENT_DIGITS: usize = 16;
 /// Hexadecimal digits that tell one response URL from another.
 const URL_DIGITS: usize = 16;
 
-/// Who has the turn, as the record says it.
+/// Who has the lock, as the record says it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OperationLock {
     pub(in crate::pool) format: u16,
@@ -40,8 +41,8 @@ pub struct OperationLock {
     /// Whether it is about every pool of the resource, since the stack is going.
     #[serde(default)]
     pub(in crate::pool) covers_resource: bool,
-    /// The digits of the pool that the last SUCCESS of a Create or an Update was for. Each turn carries it over from the
-    /// one before, until a Delete takes that pool down.
+    /// The digits of the pool that the last SUCCESS of a Create or an Update was for. Each turn carries it over from
+    /// the one before, until a Delete takes that pool down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::pool) live_pool: Option<String>,
     /// The beginning of the fingerprint of the task definition that the request wants.
@@ -52,10 +53,10 @@ pub struct OperationLock {
     pub(in crate::pool) live_content: Option<String>,
     /// Invocations of the request before the one that wrote this.
     pub(in crate::pool) continuation_count: u32,
-    /// Whether CloudFormation did not take that answer, in all the tries of the last invocation that sent it.
+    /// Whether CloudFormation did not take that response, in all the tries of the last invocation that sent it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(in crate::pool) undelivered: bool,
-    /// The answer, once there is one: what CloudFormation was told, or is about to be.
+    /// The response, once there is one: what CloudFormation was told, or is about to be.
     #[serde(skip)]
     pub(in crate::pool) answer: Option<String>,
 }
@@ -82,12 +83,12 @@ pub enum Superseded {
     ByNewerRequest,
     /// Another delivery of this request is at work, further on or begun later.
     ByOtherInvocation,
-    /// The request was answered with this body.
+    /// The request had its response with this body.
     AlreadyResponded(String),
 }
 
 impl OperationLock {
-    /// Reads a record. What cannot be read is older than every request, so that whoever comes takes over.
+    /// Reads a record. What cannot be read is older than every request, so that the next request takes over.
     #[must_use]
     pub fn from_record(text: &str) -> Self {
         let (head, answer) = text.split_once('\n').unwrap_or((text, ""));
@@ -113,7 +114,7 @@ impl OperationLock {
         }
     }
 
-    /// The record's text: a line of JSON, and the answer below it. Holds no secret.
+    /// The record's text: a line of JSON, and the response below it. Holds no secret.
     #[must_use]
     pub fn to_record(&self) -> String {
         // Strings and numbers: nothing in here can fail to serialize.
@@ -140,7 +141,7 @@ impl OperationLock {
         Self { answer: Some(body.to_owned()), live_pool, live_content, ..self }
     }
 
-    /// The turn of a newer Create or Update that failed before it could take one; `None` for any other request.
+    /// The lock of a newer Create or Update that failed before it could take one; `None` for any other request.
     #[must_use]
     pub fn after_failure(&self, request: &RequestInfo, pool: &str, signed_at: Timestamp) -> Option<Self> {
         let is_newer = signed_at > self.signed_at && signed_at < Timestamp::from_epoch_millis(u64::MAX);
@@ -178,13 +179,13 @@ impl OperationLock {
         PhysicalId::try_from(self.pool.clone()).ok().filter(|_| is_at_work)
     }
 
-    /// The same turn, with the word whether CloudFormation took its answer.
+    /// The same turn, with the word whether CloudFormation took its response.
     #[must_use]
     pub fn delivered(self, is_delivered: bool) -> Self {
         Self { undelivered: !is_delivered, ..self }
     }
 
-    /// Whether CloudFormation did not take the answer.
+    /// Whether CloudFormation did not take the response.
     #[must_use]
     pub const fn is_undelivered(&self) -> bool {
         self.undelivered
@@ -209,7 +210,7 @@ impl OperationLock {
         self.live_pool.as_deref() == Some(pool.hash())
     }
 
-    /// The answer, if there is one.
+    /// The response, if there is one.
     #[must_use]
     pub fn answer(&self) -> Option<&str> {
         self.answer.as_deref()
@@ -221,7 +222,7 @@ impl OperationLock {
         self.request_id == request.request_id && self.url == digest(request)
     }
 
-    /// Whether this is the turn of a newer request than this one.
+    /// Whether this is the lock of a newer request than this one.
     #[must_use]
     pub fn supersedes(&self, request: &RequestInfo, signed_at: Timestamp) -> bool {
         !self.is_of(request) && self.signed_at > signed_at

@@ -32,7 +32,7 @@ pub struct PoolMetadata {
     pub github_credential: Option<GitHubCredential>,
     /// How they are recognized.
     pub matcher: RunnerMatcher,
-    /// The capacity provider of somebody else that it runs on; `None` for one of its own.
+    /// The capacity provider of another owner that it runs on; `None` for one of its own.
     pub external_capacity_provider: Option<String>,
 }
 

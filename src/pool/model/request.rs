@@ -5,17 +5,17 @@ use serde::{Deserialize, Serialize};
 use crate::pool::model::identity::StackResource;
 use crate::pool::model::secret::Secret;
 
-/// Who asked, and where the answer goes.
+/// Who asked, and where the response goes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestInfo {
     /// What was asked for.
     #[serde(default)]
     pub request_type: RequestType,
-    /// CloudFormation's id of the request, echoed in the answer.
+    /// CloudFormation's id of the request, echoed in the response.
     pub request_id: String,
     /// The resource.
     pub stack_resource: StackResource,
-    /// The pre-signed URL: whoever has it can answer in our name.
+    /// The pre-signed URL: whoever has it can respond in the function's name.
     pub response_url: Secret,
 }
 
@@ -28,7 +28,7 @@ pub enum RequestType {
     Update,
     /// Its end.
     Delete,
-    /// Something that nobody knows, or that an older version did not note.
+    /// Something that no one knows, or that an older version did not note.
     #[default]
     Unknown,
 }

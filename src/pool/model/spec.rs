@@ -35,7 +35,7 @@ pub struct PoolSpec {
     pub distinct_instances: bool,
     /// How patient we are, and what happens then.
     pub wait_policy: WaitPolicy,
-    /// On everything that we create, beside the ownership tags.
+    /// On everything that we create, in addition to the ownership tags.
     pub tags: BTreeMap<String, String>,
 }
 
@@ -289,7 +289,7 @@ pub struct LogSpec {
     pub stream_prefix: Option<String>,
 }
 
-/// Instances of our own, or a provider that somebody else owns.
+/// Instances of our own, or a provider that another owner owns.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Capacity {
     /// A group and a capacity provider that we make and delete.

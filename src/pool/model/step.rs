@@ -13,7 +13,8 @@ use crate::pool::model::evidence::{EmptyInstance, IdleRunner, LogWitness, Orphan
 use crate::pool::model::operation_lock::OperationLock;
 use crate::pool::model::task_definition::TaskDefinitionContent;
 
-/// Steps in order. They depend on each other: the first refusal ends the round, and the next look starts another.
+/// Steps in order. They depend on each other: the first refusal ends the round, and the next observation starts
+/// another.
 pub type Steps = Vec<Step>;
 
 /// One effect.

@@ -31,8 +31,8 @@ impl Timestamp {
         self.0
     }
 
-    /// The moment that a text by RFC 3339 names, such as `2016-07-11T22:14:10Z`, with any offset; `None` if it is no such
-    /// text, or before 1970.
+    /// The moment that a text by RFC 3339 names, such as `2016-07-11T22:14:10Z`, with any offset; `None` if it is no
+    /// such text, or before 1970.
     #[must_use]
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
         let nanos = OffsetDateTime::parse(text, &Rfc3339).ok()?.unix_timestamp_nanos();
@@ -100,7 +100,7 @@ impl fmt::Display for HumanDuration {
 pub struct DecisionTime {
     /// Now.
     pub now: Timestamp,
-    /// How long to wait between looks.
+    /// How long to wait between observations.
     pub poll: Duration,
 }
 

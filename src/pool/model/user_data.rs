@@ -1,8 +1,8 @@
 //! Which cluster a launch template's user data has its instances join.
 //!
-//! ECS's AMIs read it from `/etc/ecs/ecs.config`, Bottlerocket from its settings; both are written at the first boot, by
-//! whatever text the template carries. So this finds names that stand there as they are, and says nothing of those that a
-//! script puts together, or only looks for.
+//! ECS's AMIs read it from `/etc/ecs/ecs.config`, Bottlerocket from its settings; both are written at the first boot,
+//! by whatever text the template carries. So this finds names that stand there as they are, and says nothing of those
+//! that a script puts together, or only looks for.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/bootstrap_container_instance.html>
 
 use std::collections::BTreeSet;
@@ -70,8 +70,8 @@ fn settings(command: &str) -> Vec<&str> {
     found.filter_map(|(at, setting)| command.get(at.saturating_add(setting.len())..)).collect()
 }
 
-/// The name at the beginning of `text`, by itself or in the cluster's ARN, both of which the agent takes; `None` if a part
-/// of it is filled in when the instance starts.
+/// The name at the beginning of `text`, by itself or in the cluster's ARN, both of which the agent takes; `None` if a
+/// part of it is filled in when the instance starts.
 ///
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-agent-config.html>
 fn name(text: &str) -> Option<String> {

@@ -1,10 +1,10 @@
-//! Whether the wanted runners can have room at all: what the group's bounds, the instances that are registered and EC2's
-//! instance types say.
+//! Whether the wanted runners can have room at all: what the group's bounds, the instances that are registered and
+//! EC2's instance types say.
 //!
-//! What is certain is an obstacle, found before anything is built; what is likely is a warning. Certain means that every
-//! doubt is decided for the template: an instance that has not registered has all the memory that EC2 names for its
-//! type, and every instance that may start is of the type with the most room. ECS counts `memoryReservation` where a
-//! container has both that and `memory`.
+//! What is certain is an obstacle, found before anything is built; what is likely is a warning. Certain means that
+//! every doubt is decided for the template: an instance that has not registered has all the memory that EC2 names for
+//! its type, and every instance that may start is of the type with the most room. ECS counts `memoryReservation` where
+//! a container has both that and `memory`.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html>
 
 use crate::pool::model::auto_scaling::{Group, GroupInstance};
@@ -18,8 +18,8 @@ use crate::pool::model::task_definition::TaskDefinitionContent;
 use crate::pool::model::text::pluralize;
 use crate::pool::policy::infrastructure::revision_with;
 
-/// What an instance registers of its type's memory at most, percent; for a warning alone, since no table says. The kernel
-/// keeps a part of it, and the agent what `ECS_RESERVED_MEMORY` says.
+/// What an instance registers of its type's memory at most, percent; for a warning alone, since no table says. The
+/// kernel keeps a part of it, and the agent what `ECS_RESERVED_MEMORY` says.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/memory-management.html>
 const REGISTERED_PERCENT: u32 = 97;
 

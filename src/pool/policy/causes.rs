@@ -1,7 +1,7 @@
 //! Why the wanted runners did not come online: the most probable cause first, with the property that it is about.
 //!
-//! A cause is only what this request's own deployment shows. A task of an earlier one, one that ended before the request
-//! began, and one that the pool let go itself say nothing about the runners that are waited for.
+//! A cause is only what this request's own deployment shows. A task of an earlier one, one that ended before the
+//! request began, and one that the pool let go itself say nothing about the runners that are waited for.
 
 mod stopped_tasks;
 

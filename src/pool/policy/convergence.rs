@@ -1,8 +1,8 @@
 //! Create and Update: toward the pool that the template describes.
 //!
-//! Four parts, in this order, each of which is silent once the world agrees with it: obstacles that no waiting
-//! removes, the foundation (task definition, group, capacity provider, association), the rollout of the service with
-//! its runners, and the answer. What is judged here is only what the last look showed; a step that turns out to be
+//! Four parts, in this order, each of which is silent once the world agrees with it: obstacles that no waiting removes,
+//! the foundation (task definition, group, capacity provider, association), the rollout of the service with its
+//! runners, and the response. What is judged here is only what the last observation showed; a step that turns out to be
 //! needed twice is taken twice.
 
 use crate::pool::model::decision::{Decision, ObserveScope, WaitReason};

@@ -13,18 +13,17 @@ use crate::pool::model::time::DecisionTime;
 use crate::pool::policy::locking::LockAction;
 use crate::pool::policy::{convergence, deletion, locking, reasons, task_protection};
 
-/// Refusals in a row that are nowhere in our tables, before they are told: enough to outlast a service's bad minute at
+/// Errors in a row that are nowhere in our tables, before they are told: enough to outlast a service's bad minute at
 /// the default poll interval, few enough that a stack does not wait an hour on a bug.
 const UNKNOWN_ERRORS_MAX: u32 = 12;
 
-/// How long a task that IAM did not let the function stop or change may still be listed as running before that fails the
-/// request.
-/// A role may bind both calls to tags, and those go with the task: ECS deletes them when it ends.
+/// How long a task that IAM did not let the function stop or change may still be listed as running before that fails
+/// the request. A role may bind both calls to tags, and those go with the task: ECS deletes them when it ends.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_StopTask.html>
 const DENIED_RETRY_MAX: Duration = Duration::from_secs(60);
 
-/// How long a service-linked role is waited for. AWS makes it with the first request that needs it, and it spreads within
-/// a minute; one that is missing for longer was deleted, or may not be made, and only a person can help.
+/// How long a service-linked role is waited for. AWS makes it with the first request that needs it, and it spreads
+/// within a minute; one that is missing for longer was deleted, or may not be made, and only a person can help.
 const SERVICE_ROLE_WAIT_MAX: Duration = Duration::from_secs(180);
 
 /// The longest pause between two tries of something refused.
@@ -110,7 +109,7 @@ fn acquire_lock(
     (memory, Decision::Act(vec![step]))
 }
 
-/// Whether a denial may only say that the task has ended, so that the next look does without the call.
+/// Whether a denial may only say that the task has ended, so that the next observation does without the call.
 fn may_concern_ended_task(memory: &Memory, remote_error: &RemoteError, at: DecisionTime) -> bool {
     let denied_since = &memory.denied_since;
     remote_error.kind == ErrorKind::Denied
@@ -154,7 +153,7 @@ fn handle_error(
         | ErrorKind::NotFound
         | ErrorKind::Unexpected => at.poll,
     };
-    // Each refusal in a row doubles the pause, so that a service in trouble is not hammered.
+    // Each error in a row doubles the pause, so that a service in trouble is not hammered.
     let doubled = at.poll.saturating_mul(1 << memory.n_errors_in_a_row.saturating_sub(1).min(6));
     let until = at.now + asked.max(doubled).min(BACKOFF_MAX.max(asked));
     Decision::Wait { why: waiting, until: until.min(operation.respond_by), scope: ObserveScope::Full }

@@ -27,7 +27,7 @@ use crate::pool::policy::task_protection::ensure_tasks_protected;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How long registrations are waited for that GitHub holds to be busy after their tasks ended. A killed job's lease
+/// How long registrations are waited for that GitHub considers busy after their tasks ended. A killed job's lease
 /// runs out ten minutes after its last renewal; what is left after that GitHub drops by itself within 14 days.
 const STALE_REGISTRATION_WAIT_MAX: Duration = Duration::from_secs(600);
 

@@ -20,8 +20,8 @@ use crate::pool::model::time::DecisionTime;
 use crate::pool::model::time::Timestamp;
 use crate::pool::policy::purchasing::{Purchasing, vacate};
 
-/// Updates of the capacity provider in one request. A second one, since the look after the first may still tell of a
-/// failure from before it.
+/// Updates of the capacity provider in one request. A second one, since the observation after the first may still tell
+/// of a failure from before it.
 const PROVIDER_UPDATES_MAX: u32 = 2;
 /// How long Auto Scaling may show instance types that an update took away.
 const TYPES_KEPT_MAX: Duration = Duration::from_secs(60);
@@ -76,14 +76,14 @@ pub(super) fn ensure(
     };
     match task_definition {
         Some(task_definition) => Ok(ServiceDependencies { task_definition, provider, retires_all_tasks }),
-        // Registered in this very round; the next look shows its ARN.
+        // Registered in this very round; the next observation shows its ARN.
         None => Err(at.requeue_now(WaitReason::FinalCheck, ObserveScope::Full)),
     }
 }
 
 /// A revision that says what is wanted: one that the service deploys, so that a rollback does not start the same
-/// content anew, or the newest. Not the one of a deployment that ECS had given up before this request: it starts no task
-/// of that one any more, and only another revision begins another deployment.
+/// content anew, or the newest. Not the one of a deployment that ECS had given up before this request: it starts no
+/// task of that one any more, and only another revision begins another deployment.
 pub(super) fn revision_with(memory: &Memory, observed: &Observed, fingerprint: &str) -> Option<String> {
     let service = observed.service.as_ref();
     let before = memory.failed_deployments_before.as_ref();
@@ -181,8 +181,8 @@ fn keeps_types(group: &Group, wanted: &GroupConfig) -> bool {
         && matches_config(group, &GroupConfig { mixed_instances_policy: Some(kept), ..wanted.clone() })
 }
 
-/// An empty list takes them away, as the API's page has it of every property; should Auto Scaling keep them all the same,
-/// sending it again would not help.
+/// An empty list takes them away, as the API's page has it of every property; should Auto Scaling keep them all the
+/// same, sending it again would not help.
 fn types_kept(since: Timestamp, at: DecisionTime) -> Result<Option<(WaitReason, ObserveScope)>, Decision> {
     if at.now.since(since) < TYPES_KEPT_MAX {
         return Err(at.wait(WaitReason::NextStep("update_group"), ObserveScope::Full));

@@ -1,8 +1,8 @@
 //! Who works on a resource: one request at a time, the newest that CloudFormation sent.
 //!
-//! CloudFormation does not tell a cancelled operation: it signs a new request and waits for that one only, while the older
-//! one may still be at work. So a request acquires the resource's operation lock before its first write, and reads it again
-//! before every further step. A lock that another request has written since ends the work.
+//! CloudFormation does not tell a cancelled operation: it signs a new request and waits for that one only, while the
+//! older one may still be at work. So a request acquires the resource's operation lock before its first write, and
+//! reads it again before every further step. A lock that another request has written since ends the work.
 //!
 //! Requests are ordered by the moment at which CloudFormation signed them, and invocations of one request by their
 //! continuation count; among equals the one that wrote last goes on, which the record's version tells.
@@ -15,32 +15,32 @@
 //! # Assumptions
 //!
 //! - CloudFormation waits for its newest request of a resource only.
-//! - Lambda delivers an event again at most [`EVENT_RETRY_WINDOW`] after its invocation died.
+//! - Lambda delivers an event again at most `EVENT_RETRY_WINDOW` after its invocation died.
 //!
 //! # Races, and the outcome chosen for each
 //!
-//! - **A newer request and an older one at work.** The newer acquires the lock; the older stops when it next reads it, and
-//!   does not respond. What the older has half done is where the newer one begins: it observes again, since the observation
-//!   before the lock may be older than the last write of the older request.
+//! - **A newer request and an older one at work.** The newer acquires the lock; the older stops when it next reads it,
+//!   and does not respond. What the older has half done is where the newer one begins: it observes again, since the
+//!   observation before the lock may be older than the last write of the older request.
 //! - **An older request that Lambda delivers late.** It finds a newer lock and stops before its first write, whichever
 //!   pool of the resource that is about.
 //! - **Two deliveries of one event.** The later acquires the lock, since the earlier may be dead; the earlier does not
 //!   respond.
 //! - **A delivery of an earlier invocation's event**, when a later continuation is at work: it does not respond.
 //! - **A delivery of a request that has a response.** It sends that response again.
-//! - **A response that is recorded between another invocation's read and its write.** The write tells by its version that
-//!   it missed something; the response is restored, and sent again or given precedence.
+//! - **A response that is recorded between another invocation's read and its write.** The write tells by its version
+//!   that it missed something; the response is restored, and sent again or given precedence.
 //! - **The same request id with another URL** is another request: CloudFormation tries again, and waits there.
 //! - **A Delete of one pool and a request for another pool of the same resource**, a replacement: neither preempts the
 //!   other. The record is the other's, and the Delete keeps one of its own below it.
-//! - **The Delete of a resource whose whole stack is deleted and any older request for it**, whichever pool that is about:
-//!   the Delete preempts it, since it deletes every pool of the resource.
+//! - **The Delete of a resource whose whole stack is deleted and any older request for it**, whichever pool that is
+//!   about: the Delete preempts it, since it deletes every pool of the resource.
 //! - **A Delete that is done removes the record.** A Create or an Update that finds its lock gone stops: what it was to
-//!   build has been deleted. Where the Delete has preempted a request that had no response yet, whose invocation may be dead
-//!   and its event on its way again, the record stays as long as Lambda delivers events again.
-//! - Two races stay open, since Parameter Store has no conditional write: a request that acquires the lock in the moment of
-//!   that removal stops as well; and an event that Lambda delivers later than that, or twice for no reason after the Delete
-//!   of its pool is done, finds no record that says so.
+//!   build has been deleted. Where the Delete has preempted a request that had no response yet, whose invocation may be
+//!   dead and its event on its way again, the record stays as long as Lambda delivers events again.
+//! - Two races stay open, since Parameter Store has no conditional write: a request that acquires the lock in the
+//!   moment of that removal stops as well; and an event that Lambda delivers later than that, or twice for no reason
+//!   after the Delete of its pool is done, finds no record that says so.
 
 use std::time::Duration;
 
@@ -89,7 +89,7 @@ pub fn is_superseded_by(operation: &Operation, memory: &Memory, found: &Observed
     matches!(lock_state(operation, memory, Some(found)), LockState::Lost(_))
 }
 
-/// Whether the turn is taken before anything else is looked at: a Delete that comes while this request still looks has
+/// Whether the lock is taken before anything else is looked at: a Delete that comes while this request still looks has
 /// to find it. One that may find that there is nothing to do takes it before its first effect.
 #[must_use]
 pub fn must_lock_before_observing(operation: &Operation, memory: &Memory) -> bool {
@@ -108,9 +108,9 @@ pub(super) fn before_write(operation: &Operation, memory: &Memory, observed: &Ob
     }
 }
 
-/// What comes before an answer. A request that wants nothing new, and finds nobody at work, leaves no trace: an
-/// unchanged pool costs reads only. Every other one takes the turn even if the world agrees with it already, because an
-/// older request may still be under way that would change it.
+/// What comes before a response. A request that wants nothing new, and finds no one at work, leaves no trace: an
+/// unchanged pool costs reads only. Every other one acquires the lock even if the world agrees with it already, because
+/// an older request may still be under way that would change it.
 pub(super) fn before_response(operation: &Operation, memory: &Memory, observed: &Observed) -> LockAction {
     let is_quiet = match &operation.goal {
         Goal::Converge(goal) => {
@@ -126,8 +126,9 @@ pub(super) fn before_response(operation: &Operation, memory: &Memory, observed: 
     if is_quiet { LockAction::Proceed } else { before_write(operation, memory, observed) }
 }
 
-/// Whether taking the turn now takes it from a request that is still to be answered. What that one did between the look
-/// that this rests on and the taking is not known: it may have lifted the protection of a task that has a job.
+/// Whether acquiring the lock now takes it from a request that is still to be responded to. What that one did between
+/// the observation that this rests on and the taking is not known: it may have lifted the protection of a task that has
+/// a job.
 #[must_use]
 pub fn preempts_unanswered(operation: &Operation, observed: &Observed) -> bool {
     let is_unanswered = |observed: &ObservedLock| {
@@ -162,8 +163,8 @@ pub fn lock_name(operation: &Operation, observed: &Observed) -> String {
     if observed.has_pool_lock { pool_lock_name(&of_resource, operation.id.hash()) } else { of_resource }
 }
 
-/// The names of all records that a Delete removes at its end: the one that it works by last. Earlier Deletes of its pools,
-/// which failed, may have left some of their own.
+/// The names of all records that a Delete removes at its end: the one that it works by last. Earlier Deletes of its
+/// pools, which failed, may have left some of their own.
 #[must_use]
 pub fn all_lock_names(operation: &Operation, observed: &Observed) -> Vec<String> {
     let of_resource = resource_lock_name(&operation.request.stack_resource);
@@ -191,7 +192,8 @@ fn lock_state(operation: &Operation, memory: &Memory, found: Option<&ObservedLoc
         return own_lock_state(operation, memory, lock, *version);
     }
     let is_for_other_pool = lock.pool != operation.current_pool() && !lock.covers_resource;
-    // CloudFormation waits for its last request only: an older one that has not begun is an event that Lambda delivers late.
+    // CloudFormation waits for its last request only: an older one that has not begun is an event that Lambda delivers
+    // late.
     let is_late = memory.lock_version.is_none() && lock.signed_at > operation.signed_at;
     let is_deletion = lock.purpose == LockPurpose::Delete;
     if matches!(operation.goal, Goal::Converge(_)) && is_for_other_pool && is_deletion && !is_late {

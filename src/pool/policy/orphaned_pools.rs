@@ -3,16 +3,17 @@
 //! A pool other than the one that a request names is taken down only on CloudFormation's word, which is a type:
 //! [`crate::pool::model::evidence::DeletionEvidence`]. There are two such words.
 //!
-//! **The whole stack is going.** CloudFormation tries the Delete of a pool that was replaced three times and then leaves
-//! it; a rollback that fails, or whose resource is skipped, may leave a pool as well. A Delete that finds its stack in
-//! `DELETE_IN_PROGRESS` takes down every pool of the resource, the named one first. A Delete in any other operation of its
-//! stack, a clean-up or the removal of the resource from the template, takes down the named pool alone, and its response
-//! names the others.
+//! **The whole stack is going.** CloudFormation tries the Delete of a pool that was replaced three times and then
+//! leaves it; a rollback that fails, or whose resource is skipped, may leave a pool as well. A Delete that finds its
+//! stack in `DELETE_IN_PROGRESS` takes down every pool of the resource, the named one first. A Delete in any other
+//! operation of its stack, a clean-up or the removal of the resource from the template, takes down the named pool
+//! alone, and its response names the others.
 //!
-//! **An Update goes back to the pool that the stack has.** While an Update builds another pool, CloudFormation may cancel
-//! it, because another resource failed. It has not learned the new pool's id by then, so it sends one Update back to the
-//! old properties, with the old pool's id, and no Delete. `OldResourceProperties` describe the other pool: once the pool
-//! that stays is as it should be, that one is taken down, and the response is that of the pool that stays.
+//! **An Update goes back to the pool that the stack has.** While an Update builds another pool, CloudFormation may
+//! cancel it, because another resource failed. It has not learned the new pool's id by then, so it sends one Update
+//! back to the old properties, with the old pool's id, and no Delete. `OldResourceProperties` describe the other pool:
+//! once the pool that stays is as it should be, that one is taken down, and the response is that of the pool that
+//! stays.
 //!
 //! # What if CloudFormation does know the other pool?
 //!
@@ -21,16 +22,16 @@
 //! - **The same, and the clean-up Delete comes before the Update back.** It names the new pool, which goes. The Update
 //!   back finds nothing of it, whichever id it carries.
 //! - **The Update succeeded, and another resource failed.** The same as the first.
-//! - **The Update back fails.** Nothing is taken down: the pool that was to stay is not as it should be. The next Update
-//!   or the stack's Delete decides.
-//! - **The Update back is skipped** (`ContinueUpdateRollback` with `ResourcesToSkip`), or it failed before. The stack has
-//!   the old pool's id or the new one's, and old properties or new. The next Update may then name the pool that it asks
-//!   for while its old properties describe the pool that had the last SUCCESS. That pool stays, for jobs run there, and
-//!   the response names it; it goes when the stack is deleted. In every other combination the clean-up Delete names what
-//!   goes.
-//! - **The cancelled Update had succeeded in the moment of the cancellation.** CloudFormation ignored its response, or the
-//!   Update back would carry the new pool's id. The operation lock cannot tell that from a response that was accepted, so
-//!   the new pool stays and is named as well.
+//! - **The Update back fails.** Nothing is taken down: the pool that was to stay is not as it should be. The next
+//!   Update or the stack's Delete decides.
+//! - **The Update back is skipped** (`ContinueUpdateRollback` with `ResourcesToSkip`), or it failed before. The stack
+//!   has the old pool's id or the new one's, and old properties or new. The next Update may then name the pool that it
+//!   asks for while its old properties describe the pool that had the last SUCCESS. That pool stays, for jobs run
+//!   there, and the response names it; it goes when the stack is deleted. In every other combination the clean-up
+//!   Delete names what goes.
+//! - **The cancelled Update had succeeded in the moment of the cancellation.** CloudFormation ignored its response, or
+//!   the Update back would carry the new pool's id. The operation lock cannot tell that from a response that was
+//!   accepted, so the new pool stays and is named as well.
 
 use crate::pool::model::evidence::{DeletionEvidence, StackDeletion};
 use crate::pool::model::identity::PhysicalId;

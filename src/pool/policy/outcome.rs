@@ -1,4 +1,4 @@
-//! The answer to a Create or an Update that reached its goal.
+//! The response to a Create or an Update that reached its goal.
 
 use std::collections::BTreeMap;
 

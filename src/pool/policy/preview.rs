@@ -1,7 +1,7 @@
 //! What a Create or an Update would do, for reviewers: a change set shows nothing of a custom resource's inside.
 //!
-//! Judged from one look, by the same comparisons that the real work goes by. Nothing is promised about the order, nor
-//! about what the world will be by then: a runner that is idle now may have a job when its time comes.
+//! Judged from one observation, by the same comparisons that the real work goes by. Nothing is promised about the
+//! order, nor about what the world will be by then: a runner that is idle now may have a job when its time comes.
 
 use std::collections::BTreeMap;
 
@@ -45,7 +45,7 @@ pub enum Action {
     Create,
     /// The pool would be changed in place.
     Update,
-    /// Another pool would be built beside the one that is there, and CloudFormation would then delete that.
+    /// Another pool would be built in addition to the one that is there, and CloudFormation would then delete that.
     Replacement,
     /// The pool would be taken down.
     Deletion,
@@ -60,7 +60,7 @@ pub enum RunnerActivity {
     Idle,
     /// A job: it would be waited for.
     Busy,
-    /// GitHub does not say, so that it would be held to be busy.
+    /// GitHub does not say, so that it would be considered busy.
     Unknown,
 }
 
@@ -82,7 +82,7 @@ impl Preview {
 /// A pool that is there, as a Delete would look at it.
 pub type PoolState = (Operation, Observed);
 
-/// What the request would do to what was seen; `others` are the other pools that the resource has.
+/// What the request would do to what was observed; `others` are the other pools that the resource has.
 #[must_use]
 pub fn preview(
     operation: &Operation,

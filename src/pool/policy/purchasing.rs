@@ -1,12 +1,12 @@
-//! Another way to buy instances: a mixed-instances policy instead of a launch template alone, or the reverse, or another
-//! On-Demand share.
+//! Another way to buy instances: a mixed-instances policy instead of a launch template alone, or the reverse, or
+//! another On-Demand share.
 //!
 //! EC2 Auto Scaling then replaces instances that run, until the group has what the new options ask for
-//! (<https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_UpdateAutoScalingGroup.html>), and no page says that it
-//! passes by those that are protected from scale-in. So a group whose instances may hold a job is never changed like
-//! that: the pool is taken down to nothing first, as a Delete would, and is built up again on instances of the new kind.
-//! Its runners leave by retirement, within `DrainTimeout`. In between the pool has none, which is the price of a change
-//! in place.
+//! (<https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_UpdateAutoScalingGroup.html>), and no page says that
+//! it passes by those that are protected from scale-in. So a group whose instances may hold a job is never changed like
+//! that: the pool is taken down to nothing first, as a Delete would, and is built up again on instances of the new
+//! kind. Its runners leave by retirement, within `DrainTimeout`. In between the pool has none, which is the price of a
+//! change in place.
 
 use crate::pool::model::auto_scaling::{Group, GroupConfig};
 use crate::pool::model::ecs::ServiceState;

@@ -174,7 +174,7 @@ pub fn no_service_linked_role(
     )
 }
 
-/// The answer is due and the goal is not reached.
+/// The response is due and the goal is not reached.
 #[must_use]
 pub fn out_of_time(
     operation: &Operation,

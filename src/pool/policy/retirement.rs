@@ -7,8 +7,8 @@
 //! deletion, and no time overrules a veto but the template's own `DrainTimeout`.
 //!
 //! GitHub decides who may go: it refuses to delete a runner that has a job, and gives none to one that it has deleted.
-//! ECS decides who is stopped: it passes by a task that is protected from scale-in. So every task is protected before the
-//! service is lowered or deploys anew, and each runner is deleted at GitHub before its task is stopped.
+//! ECS decides who is stopped: it passes by a task that is protected from scale-in. So every task is protected before
+//! the service is lowered or deploys anew, and each runner is deleted at GitHub before its task is stopped.
 //!
 //! # The races, and the outcome chosen for each
 //!
@@ -16,71 +16,73 @@
 //! - **A job is assigned between our reading and our deletion.** GitHub refuses the deletion with 422; the runner is
 //!   watched again from the start ([`crate::pool::model::memory::StepResult::RunnerBusy`]).
 //! - **`busy` says false for a minute after a job began**, because GitHub sets it when the job is acquired and lags on
-//!   long-lived runners. One idle reading is never enough: no reading in the whole confirmation window may have said busy,
-//!   and readings far apart are no watch. A list that was read before a wait for something else is read again.
+//!   long-lived runners. One idle reading is never enough: no reading in the whole confirmation window may have said
+//!   busy, and readings far apart are no watch. A list that was read before a wait for something else is read again.
 //! - **`busy` says false for the whole of a job, and GitHub would delete the runner.** The end of its log is read right
-//!   before each deletion, in the same look and after GitHub's list. A job that began and has not ended there is a busy
-//!   runner, watched again from the start. Without a log the deletion goes through; see below for what follows.
+//!   before each deletion, in the same observation and after GitHub's list. A job that began and has not ended there is
+//!   a busy runner, watched again from the start. Without a log the deletion goes through; see below for what follows.
 //! - **A job begins in the last seconds before the deletion**, in which GitHub lets the runner go. The log is some ten
-//!   seconds late (Docker hands lines on every five), so it is read once more [`SECOND_READING`] after the deletion. A
+//!   seconds late (Docker hands lines on every five), so it is read once more `SECOND_READING` after the deletion. A
 //!   container that shows a job then is kept until the job's end.
-//! - **The busy runner's next poll finds its registration gone.** By the runner's source it cancels its job then. So what
-//!   is read after the deletion saves a job only where GitHub's poll does not notice. **What nothing saves** is a job of a
-//!   pool without a log whose runner GitHub calls idle throughout, lets us delete, and then tells to stop; and one that
-//!   began too late for its log, or whose start Docker could not hand on, where all three go wrong.
+//! - **The busy runner's next poll finds its registration gone.** By the runner's source it cancels its job then. So
+//!   what is read after the deletion saves a job only where GitHub's poll does not notice. **What nothing saves** is a
+//!   job of a pool without a log whose runner GitHub calls idle throughout, lets us delete, and then tells to stop; and
+//!   one that began too late for its log, or whose start Docker could not hand on, where all three go wrong.
 //! - **A task registers its runner while the drain begins.** A running task without a runner on GitHub's list gets
-//!   [`REGISTRATION_GRACE`] to register before anything else is thought of it.
-//! - **The deleted runner's container does not end.** An idle listener ends at its next poll. With a log that shows no job,
-//!   it is stopped at [`SECOND_READING`]. Without one it is given [`SELF_EXIT`], and if it is still there then it may be
-//!   working: it is presumed busy until `DrainTimeout`, and what is waited for says that a `LogGroup` would tell.
+//!   `REGISTRATION_GRACE` to register before anything else is thought of it.
+//! - **The deleted runner's container does not end.** An idle listener ends at its next poll. With a log that shows no
+//!   job, it is stopped at `SECOND_READING`. Without one it is given `SELF_EXIT`, and if it is still there then it
+//!   may be working: it is presumed busy until `DrainTimeout`, and what is waited for says that a `LogGroup` would
+//!   tell.
 //! - **The memory of a deletion is lost with a killed invocation.** Its task then looks like one that never registered.
 //!   That one is stopped only if its log has lines and none of a listener, or without a log if it was never protected,
 //!   which every task is before its runner is deleted. Otherwise it is presumed busy.
-//! - **A runner's name leads to no task**, or GitHub does not let us in, or no longer does. It is presumed busy: its task
-//!   is waited for until it ends by itself or `DrainTimeout` passes. A log that shows no job does not change that, since
-//!   it cannot keep the next job away.
-//! - **A runner stays listed as busy after its task died.** On Update it stays until GitHub lets it go; a Delete waits for
-//!   ten minutes, then names it in its Reason ([`crate::pool::policy::deletion`]).
+//! - **A runner's name leads to no task**, or GitHub does not let us in, or no longer does. It is presumed busy: its
+//!   task is waited for until it ends by itself or `DrainTimeout` passes. A log that shows no job does not change that,
+//!   since it cannot keep the next job away.
+//! - **A runner stays listed as busy after its task died.** On Update it stays until GitHub lets it go; a Delete waits
+//!   for ten minutes, then names it in its Reason ([`crate::pool::policy::deletion`]).
 //!
 //! Between the log and us ([`crate::pool::model::runner_log`], [`crate::pool::model::log_memory`]):
-//! - **It is late.** Nothing rests on how fresh it is: it can only veto. Up to [`SECOND_READING`] late, the reading after
-//!   the deletion sees the job.
+//! - **It is late.** Nothing rests on how fresh it is: it can only veto. Up to `SECOND_READING` late, the reading
+//!   after the deletion sees the job.
 //! - **It is empty, missing, or has no line of the listener**, as for an image with another entry point, or where the
 //!   retention is shorter than the job. It is tried again for a minute, since it may be late; then the runner is one
 //!   without a log.
-//! - **It is denied.** Likewise: a new permission takes a moment, and a Delete must not hang on one that never comes. What
-//!   is waited for says which permission.
+//! - **It is denied.** Likewise: a new permission takes a moment, and a Delete must not hang on one that never comes.
+//!   What is waited for says which permission.
 //! - **The service throttles or is down.** Tried again for five minutes, then likewise.
-//! - **It shows a job that is over**, since the end was never printed or handed on, or a job printed a start itself. The
-//!   runner is waited for until its next job's end, or `DrainTimeout`; with `OnDrainTimeout: Fail` a person has to stop the
-//!   task, which the reason names.
+//! - **It shows a job that is over**, since the end was never printed or handed on, or a job printed a start itself.
+//!   The runner is waited for until its next job's end, or `DrainTimeout`; with `OnDrainTimeout: Fail` a person has to
+//!   stop the task, which the reason names.
 //! - **A job printed its own end.** It reads as idle, and is lost if GitHub calls it idle as well: its own doing.
 //!
 //! Between ECS and us:
-//! - **A task starts after the protection and before the service is lowered**, or replaces one that was protected. It is
-//!   not protected, so ECS may stop it; a task of a few seconds has no job, since a runner takes longer to register.
-//!   Tasks that *run* are all protected in the look that the lowering rests on.
-//! - **Protection answers 200 with failures in it.** Each is remembered with its reason, asked for again, and nothing is
-//!   lowered or deployed before every running task shows its protection, or the drain's time is over.
-//! - **`DEPLOYMENT_BLOCKED`: more tasks are protected than the service wants**, as after an Update that failed half way.
-//!   The service is made to want all that live, with no room to start or stop one; then they can be protected. Protection
-//!   is asked for 48 hours at once and not renewed in a drain, where it would be refused.
-//! - **Protection runs out.** What has less than two hours left is asked for anew before anything rests on it; no request
-//!   lasts longer than one.
+//! - **A task starts after the protection and before the service is lowered**, or replaces one that was protected. It
+//!   is not protected, so ECS may stop it; a task of a few seconds has no job, since a runner takes longer to register.
+//!   Tasks that *run* are all protected in the observation that the lowering rests on.
+//! - **Protection answers 200 with failures in it.** Each is remembered with its reason, asked for again, and nothing
+//!   is lowered or deployed before every running task shows its protection, or the drain's time is over.
+//! - **`DEPLOYMENT_BLOCKED`: more tasks are protected than the service wants**, as after an Update that failed half
+//!   way. The service is made to want all that live, with no room to start or stop one; then they can be protected.
+//!   Protection is asked for 48 hours at once and not renewed in a drain, where it would be refused.
+//! - **Protection runs out.** What has less than two hours left is asked for anew before anything rests on it; no
+//!   request lasts longer than one.
 //! - **A request fails half way.** Its protection is lifted where ECS has nothing to stop, and stays where it has: the
 //!   rollback or the next try finds it, and needs it.
-//! - **An instance is lost, or a Spot one reclaimed, under a busy task.** Nothing protects from that, and the job is lost.
-//!   The task shows as stopped, the service starts another, and the registration is a ghost.
+//! - **An instance is lost, or a Spot one reclaimed, under a busy task.** Nothing protects from that, and the job is
+//!   lost. The task shows as stopped, the service starts another, and the registration is a orphaned runner.
 //! - **The cluster of a named provider goes away.** A cluster that is gone has no tasks; a Delete goes on to GitHub's
 //!   list, an Update fails and says so.
 //!
 //! Between two requests:
-//! - **A runner that is no longer wanted is idle, but the new ones are not online.** It stays: a failed Update must leave
-//!   the old pool whole. The caller's quota says how many may go.
-//! - **A Delete arrives while a Create or an Update is at work.** The newer one goes on ([`crate::pool::succession`]).
-//! - **A rollback brings the old definition back while its tasks still run.** They count as current, those of an earlier
-//!   deployment leave first, and nobody is started for whom somebody still runs ([`crate::pool::policy::convergence`]).
-//! - **The answer is due before `DrainTimeout` has passed.** The request fails; nothing is stopped before its time.
+//! - **A runner that is no longer wanted is idle, but the new ones are not online.** It stays: a failed Update must
+//!   leave the old pool whole. The caller's quota says how many may go.
+//! - **A Delete arrives while a Create or an Update is at work.** The newer one goes on ([`crate::pool::policy::locking`]).
+//! - **A rollback brings the old definition back while its tasks still run.** They count as current, those of an
+//!   earlier deployment leave first, and no one is started for whom somebody still runs
+//!   ([`crate::pool::policy::convergence`]).
+//! - **The response is due before `DrainTimeout` has passed.** The request fails; nothing is stopped before its time.
 
 mod drain_state;
 
@@ -104,13 +106,13 @@ use crate::pool::policy::retirement::drain_state::{RunnerDrainState, drain_state
 /// How a retirement goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DrainProgress {
-    /// Everybody who was to leave has left.
+    /// All that were to leave have left.
     Done,
     /// These steps come next, or this is waited for.
     Pending(Decision),
     /// `DrainTimeout` has passed and the template wants jobs left alone.
     TimedOut {
-        /// Runners that did not leave, by name; a task whose runner nobody can tell, by its ARN.
+        /// Runners that did not leave, by name; a task whose runner no one can tell, by its ARN.
         remaining: Vec<String>,
     },
 }
@@ -160,7 +162,7 @@ pub fn retire(
         return DrainProgress::Pending(at.requeue_now(waiting_for(&states), ObserveScope::RunnerLogs));
     }
 
-    // The answer may be due before that. Then the request fails and every job goes on.
+    // The response may be due before that. Then the request fails and every job goes on.
     let deadline = began + operation.wait_policy().drain_timeout;
     if at.now >= deadline {
         let remaining = timed_out(&states, leavers.count, at.now);

@@ -25,8 +25,8 @@ use crate::pool::policy::task_protection::protect_then_update;
 
 /// `maximumPercent`: old and new runners live side by side, since an old one may have to finish its job first.
 const MAXIMUM_PERCENT: u32 = 200;
-/// What must be left of `OnlineTimeout` for a runner to leave before its successor comes: time to start on an instance that
-/// runs and has the image, and to register. With less the Update would fail with a runner fewer than before.
+/// What must be left of `OnlineTimeout` for a runner to leave before its successor comes: time to start on an instance
+/// that runs and has the image, and to register. With less the Update would fail with a runner fewer than before.
 const SUCCESSOR_TIME_MIN: Duration = Duration::from_secs(60);
 
 /// The next step for the service, `None` when there is none to take.
@@ -150,8 +150,8 @@ fn wait_for_online(
         return None;
     }
     let decision = await_runners(operation, memory, goal, observed, service, online.unwrap_or(0), at);
-    // Old runners may leave as new ones come, so that a group without room for both makes progress; but not any more once
-    // it is only to be found out why the new ones do not come.
+    // Old runners may leave as new ones come, so that a group without room for both makes progress; but not any more
+    // once it is only to be found out why the new ones do not come.
     if matches!(decision, Decision::Wait { scope: ObserveScope::Runners, .. })
         && online.is_some()
         && let Some(decision @ (Decision::Act(_) | Decision::Wait { scope: ObserveScope::RunnerLogs, .. })) =
@@ -214,9 +214,9 @@ fn retire_outdated(
     let wanted = usize::try_from(goal.spec.desired_count).unwrap_or(usize::MAX);
     let live = observed.tasks.iter().filter(|task| task.is_live());
     let (current, old): (Vec<&Task>, Vec<&Task>) = live.partition(|task| is_current(service, task));
-    // After a rollback, tasks of the wanted revision may belong to an earlier deployment. ECS starts the revision's tasks
-    // anew and stops those as soon as nothing protects them, even where it rolls back itself, so they go like old ones:
-    // https://github.com/aws/containers-roadmap/issues/117, https://github.com/aws/copilot-cli/issues/4838
+    // After a rollback, tasks of the wanted revision may belong to an earlier deployment. ECS starts the revision's
+    // tasks anew and stops those as soon as nothing protects them, even where it rolls back itself, so they go like old
+    // ones: https://github.com/aws/containers-roadmap/issues/117, https://github.com/aws/copilot-cli/issues/4838
     let (earlier, newest): (Vec<&Task>, Vec<&Task>) =
         current.iter().partition(|task| is_of_previous_deployment(service, task));
     let online = |tasks: &[&Task]| {
@@ -249,7 +249,7 @@ fn retire_outdated(
             DrainProgress::Done => {}
             DrainProgress::Pending(decision) => {
                 if n_online >= wanted {
-                    // Whoever is waited for from here on makes up for one that leaves.
+                    // Any request that is waited for from here on makes up for one that leaves.
                     memory.online_awaited_since = None;
                 }
                 return Some(decision);
@@ -271,7 +271,7 @@ fn drain_timed_out_decision(goal: &ConvergeGoal, observed: &Observed, remaining:
     )))
 }
 
-/// What is left to put in order once everybody is where they belong.
+/// What is left to put in order once all runners are where they belong.
 fn clean_up(
     operation: &Operation,
     memory: &Memory,

@@ -101,9 +101,9 @@ pub(super) fn desired_count_for_protection(service: &Service, observed: &Observe
     })
 }
 
-/// The protection that a failed request leaves behind is lifted where ECS has no task to stop: every one is of the newest
-/// deployment, and there are no more than wanted. Elsewhere it stays, for it is what keeps the jobs alive; it ends with
-/// the request that follows, or after two days.
+/// The protection that a failed request leaves behind is lifted where ECS has no task to stop: every one is of the
+/// newest deployment, and there are no more than wanted. Elsewhere it stays, for it is what keeps the jobs alive; it
+/// ends with the request that follows, or after two days.
 pub(in crate::pool) fn release_protection_after_failure(
     operation: &Operation,
     memory: &Memory,

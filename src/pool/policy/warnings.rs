@@ -1,6 +1,8 @@
-//! What does not stand in the way yet, and soon may: told in the log before anything is built, and beside the outcome.
+//! What does not stand in the way yet, and soon may: told in the log before anything is built, and in addition to the
+//! outcome.
 //!
-//! A launch template that has its instances join another cluster is one. The others are GitHub's rules, as far as a look at its list can tell them:
+//! A launch template that has its instances join another cluster is one. The others are GitHub's rules, as far as a
+//! look at its list can tell them:
 //! - github.com and ghe.com let no runner in that is older than `OLDEST_TO_REGISTER`.
 //! - A runner that does not update itself gets no more jobs 30 days after a newer version came out. When that was, no
 //!   list tells; that there is one shows as soon as any runner listed has it.

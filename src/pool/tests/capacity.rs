@@ -42,7 +42,7 @@ fn world(ec2: Ec2View) -> Model {
     world
 }
 
-/// What is told of a request in its first look: an obstacle, or nothing.
+/// What is told of a request in its first observation: an obstacle, or nothing.
 fn told(world: &mut Model, spec: PoolSpec) -> Option<String> {
     let mut operation = converge(spec);
     let told = match world.decide(&mut operation) {

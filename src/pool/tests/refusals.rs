@@ -104,7 +104,7 @@ fn a_service_linked_role_that_never_comes_is_told_within_minutes_with_the_comman
                 panic!("{other:?}")
             }
         }
-        // Between two tries everything else is looked at without a refusal.
+        // Between two tries everything else is looked at without an error.
         operation.memory.record_observation(&Observed::default(), DecisionTime { now, poll: POLL });
         assert!(now.since(T0) < Duration::from_secs(300), "{now:?}");
     };

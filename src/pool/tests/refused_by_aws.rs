@@ -33,7 +33,7 @@ fn denied(operation: &str) -> RemoteError {
     }
 }
 
-/// Decides after a refusal of the call about the first task.
+/// Decides after an error of the call about the first task.
 fn after(model: &mut Model, operation: &mut Continuation, call: &str) -> Decision {
     let tasks = vec![model.observed.tasks[0].arn.clone()];
     operation.memory.record_step(StepResult::Denied { tasks }, model.now);

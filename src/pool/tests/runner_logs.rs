@@ -60,7 +60,7 @@ fn watched(reading: LogReading) -> (Model, Continuation, String) {
     (model, operation, task)
 }
 
-/// Time passes, with a look every ten seconds; the last decision is not taken.
+/// Time passes, with an observation every ten seconds; the last decision is not taken.
 fn pass(model: &mut Model, operation: &mut Continuation, span: Duration) {
     let until = model.now + span;
     while model.now + Duration::from_secs(10) < until {

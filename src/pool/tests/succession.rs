@@ -64,7 +64,7 @@ fn acts(decision: &Decision) -> bool {
     matches!(decision, Decision::Act(plan) if !plan.iter().any(|step| matches!(step, Step::AcquireLock(_))))
 }
 
-/// A Create that has taken its turn, by the record's first version.
+/// A Create that has taken its lock, by the record's first version.
 fn at_work() -> Continuation {
     locked(converge(spec()), 1)
 }

@@ -172,7 +172,7 @@ impl Model {
         self.run_with(operation, |_| {})
     }
 
-    /// The same, with something happening before each look.
+    /// The same, with something happening before each observation.
     pub(super) fn run_with(&mut self, operation: &mut Continuation, mut happen: impl FnMut(&mut Self)) -> Outcome {
         self.taken.clear();
         for _ in 0..2_000 {
@@ -193,7 +193,7 @@ impl Model {
         panic!("no answer after 2,000 looks; last steps: {:?}", self.taken.iter().rev().take(5).collect::<Vec<_>>());
     }
 
-    /// One decision over a complete look.
+    /// One decision over a complete observation.
     pub(super) fn decide(&mut self, operation: &mut Continuation) -> Decision {
         self.observed.is_complete = true;
         self.observed.is_diagnosis = true;
@@ -211,7 +211,7 @@ impl Model {
                 continue;
             }
             let Decision::Act(plan) = &decision else { return decision };
-            // Who has the turn has tests of its own; here nobody else wants it.
+            // Who has the lock has tests of its own; here no one else wants it.
             match plan.as_slice() {
                 [Step::AcquireLock(lock)] => {
                     self.observed.lock = Some(ObservedLock { lock: lock.clone(), version: 1 });
@@ -502,7 +502,7 @@ pub(super) fn names(steps: &[Step]) -> Vec<&'static str> {
     steps.iter().map(|step| step.name()).collect()
 }
 
-/// A runner of somebody else's, as near to ours as can be.
+/// A runner of another owner's, as near to ours as can be.
 pub(super) fn foreign(id: u64, name: &str, label: &str) -> Runner {
     Runner {
         id,

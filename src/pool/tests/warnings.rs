@@ -56,7 +56,7 @@ fn a_version_is_too_old_old_or_as_new_as_any() {
         ("myoung34/github-runner:ubuntu-noble", &["2.335.0"], &["2.336.0"], Some("GitHub lists one of 2.336.0")),
         ("myoung34/github-runner:ubuntu-noble", &["2.336.0"], &["2.335.0"], None),
         ("myoung34/github-runner", &[], &["2.336.0"], None),
-        // A tag of somebody else's image is no version of the runner; a digest tells nothing.
+        // A tag of another owner's image is no version of the runner; a digest tells nothing.
         ("acme/runner:1.2.3", &[], &[], None),
         (&format!("myoung34/github-runner@{DIGEST}"), &["2.336.0"], &[], None),
         // What is no version is not compared.

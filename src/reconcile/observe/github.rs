@@ -9,8 +9,8 @@ use crate::reconcile::log_error;
 use crate::reconcile::ports::{Clock, Credential, GitHub, SecretStore, World};
 use crate::reconcile::session::Session;
 
-/// Lists the runners, after the preflight where one is due. An error is part of what was observed: policy decides what it
-/// means.
+/// Lists the runners, after the preflight where one is due. An error is part of what was observed: policy decides what
+/// it means.
 pub(super) async fn observe<W: World>(
     world: &W,
     operation: &Operation,

@@ -10,9 +10,9 @@ use crate::reconcile::lookup::pools_of;
 use crate::reconcile::ports::{Clock, Ecs, GitHub, RemoteResult, World};
 use crate::reconcile::session::Session;
 
-/// Where a pool that is deleted no longer accesses GitHub, the other pools of its resource may: the Update that gave the
-/// resource the present name of its organization, or a working credential, made one. Only a list with this pool's runners
-/// in it counts, since an empty one of another place would pass for a pool whose runners are gone.
+/// Where a pool that is deleted no longer accesses GitHub, the other pools of its resource may: the Update that gave
+/// the resource the present name of its organization, or a working credential, made one. Only a list with this pool's
+/// runners in it counts, since an empty one of another place would pass for a pool whose runners are gone.
 pub(super) async fn observe<W: World>(
     world: &W,
     operation: &Operation,

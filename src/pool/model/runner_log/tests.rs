@@ -137,8 +137,8 @@ proptest! {
                 (true, _, _) | (_, false, _) => {}
             }
         }
-        // However much of the beginning is cut off, save between the start of a job and that of the next, before which its
-        // end was not printed: nothing tells that this end is not the next one's own, should both have one name.
+        // However much of the beginning is cut off, save between the start of a job and that of the next, before which
+        // its end was not printed: nothing tells that this end is not the next one's own, should both have one name.
         let from = from.min(texts.len());
         prop_assume!(!overtaken.iter().any(|cut| cut.contains(&from)));
         let texts: Vec<&str> = texts[from..].iter().map(String::as_str).collect();

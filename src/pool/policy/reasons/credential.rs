@@ -44,7 +44,7 @@ pub fn cannot_deregister(github_credential: Option<&GitHubCredential>, remote_er
     )
 }
 
-/// A refusal, and how to let the credential be read where that is what was refused.
+/// An error, and how to let the credential be read where that is what was refused.
 #[must_use]
 pub fn explained(github_credential: Option<&GitHubCredential>, remote_error: &RemoteError) -> String {
     match github_credential.and_then(|github_credential| advice(github_credential, remote_error)) {

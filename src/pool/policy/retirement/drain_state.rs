@@ -15,8 +15,8 @@ use crate::pool::model::time::DecisionTime;
 use crate::pool::model::time::Timestamp;
 use std::time::Duration;
 
-/// From a deletion to the second reading of the log. A job that was dispatched before the deletion is acknowledged within
-/// five seconds and acquired in one more; Docker hands its line on within another five, and the rest is slack.
+/// From a deletion to the second reading of the log. A job that was dispatched before the deletion is acknowledged
+/// within five seconds and acquired in one more; Docker hands its line on within another five, and the rest is slack.
 pub(in crate::pool) const SECOND_READING: Duration = Duration::from_secs(20);
 /// How long the container of a deleted runner may take to end by itself, where no log tells whether it works. An idle
 /// listener's poll takes a minute at the longest, then come the image's exit and ECS's report.
@@ -36,8 +36,8 @@ pub(super) enum RunnerDrainState {
     LogDue,
     /// The same of a log after the deletion, before the container may be stopped.
     SecondLogDue,
-    /// Idle, and not yet for certain: for less than the window, or its log has nothing to tell yet; settled at this moment
-    /// if nothing changes.
+    /// Idle, and not yet for certain: for less than the window, or its log has nothing to tell yet; settled at this
+    /// moment if nothing changes.
     AwaitingConfirmation(Timestamp),
     /// No runner of its own is on GitHub's list; more is known at this moment if none comes.
     Unregistered(Timestamp),
@@ -75,8 +75,8 @@ impl RunnerDrainState {
     }
 
     /// Whether its runner is gone already, so that it counts among those that leave. One that has none on GitHub's list
-    /// does so until more is known: were another sent away in its place, and its deletion only forgotten, one too few would
-    /// be left.
+    /// does so until more is known: were another sent away in its place, and its deletion only forgotten, one too few
+    /// would be left.
     pub(in crate::pool) const fn is_draining(&self) -> bool {
         match self {
             RunnerDrainState::Stopping
@@ -221,7 +221,8 @@ fn unregistered_state(memory: &Memory, task: &Task, log: Known, now: Timestamp) 
     }
 }
 
-/// Whether the listener may still be reporting the end of its job. A line from the future is of a clock that goes wrong.
+/// Whether the listener may still be reporting the end of its job. A line from the future is of a clock that goes
+/// wrong.
 fn has_just_ended(idle: IdleLog, now: Timestamp) -> bool {
     idle.since() <= now && now.since(idle.since()) < COMPLETION_GRACE
 }
