@@ -223,8 +223,12 @@ impl World {
 
     pub(crate) fn planted_stack_status(&self, stack_id: &str) -> Option<String> {
         let stack = self.stacks.all.iter().find(|stack| stack.id() == stack_id)?;
-        let is_believed = self.bug == Some(Bug::BelievesEveryStackGoes);
-        Some(if is_believed { "DELETE_IN_PROGRESS" } else { stack.status() }.to_owned())
+        match self.bug {
+            Some(Bug::BelievesEveryStackGoes) => Some("DELETE_IN_PROGRESS".to_owned()),
+            // The stack's success says the same as the record that is forgotten.
+            Some(Bug::ForgetsTheSuccess) => None,
+            Some(_) | None => Some(stack.status().to_owned()),
+        }
     }
 
     pub(crate) fn planted_handing_on(&mut self, event: &[u8]) {

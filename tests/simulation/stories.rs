@@ -58,7 +58,7 @@ fn a_delete_that_arrives_while_the_create_is_at_work_takes_over_and_leaves_nothi
     holds(&report);
     // The Create was building, and stopped without a word; the Delete alone is answered.
     assert!(report.occurred.contains("step create_capacity_provider"));
-    assert!(report.occurred.contains("line yield"));
+    assert!(report.occurred.contains("line superseded"));
     assert_eq!(answers(&report), ["SUCCESS"]);
 }
 
@@ -86,7 +86,7 @@ fn a_replacement_that_is_cancelled_leaves_nothing_of_the_new_pool() {
         vec![create(), (400, What::Update { stack: 0, pool: Box::new(elsewhere) }), (480, What::Cancel { stack: 0 })];
     let report = story(Pool::plain(), 900, actions);
     holds(&report);
-    assert!(report.occurred.contains("line abandoned"), "the rollback takes it down, for nobody else would");
+    assert!(report.occurred.contains("line orphaned_pool"), "the rollback takes it down, for nobody else would");
     assert_eq!(answers(&report), ["SUCCESS", "SUCCESS", "SUCCESS"]);
 }
 
@@ -229,7 +229,7 @@ fn a_delete_of_the_stack_in_the_middle_of_a_replacement_takes_down_both_pools() 
     let report = story(Pool::plain(), 410, actions);
     holds(&report);
     assert!(report.occurred.contains("transition delete during an operation"));
-    assert!(report.occurred.contains("line abandoned"), "the new pool goes with the old one");
+    assert!(report.occurred.contains("line orphaned_pool"), "the new pool goes with the old one");
     assert!(answers(&report).iter().all(|status| *status == "SUCCESS"));
 }
 
