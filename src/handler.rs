@@ -1,10 +1,10 @@
 //! One invocation: decode, guard, reconcile, answer or hand on.
 //!
-//! The law here: whoever waits gets a response. A panic, an error and the end of Lambda's time all become one. An
+//! The law here: every request gets a response. A panic, an error and the end of Lambda's time all become one. An
 //! invocation fails only where another delivery of its event helps: the response could not be delivered, or the rest of
 //! the work could not be handed on; and where a request cannot be responded to at all, so that Lambda's retries, the
 //! queue and its alarm show it. When Lambda has given up delivering, what is left comes back through a queue, and
-//! becomes a FAILED answer (`given_up`).
+//! becomes a FAILED answer (`on_failure`).
 
 mod deletion;
 mod goal;
@@ -46,7 +46,7 @@ const RESPONSE_MARGIN: Duration = Duration::from_secs(45);
 const CALL_MARGIN: Duration = Duration::from_secs(30);
 /// Between the last try to answer and Lambda's deadline.
 const DEADLINE_MARGIN: Duration = Duration::from_secs(2);
-/// How long an invocation is held to last when its deadline makes no sense, as under `cargo lambda watch`.
+/// How long an invocation is taken to last when its deadline makes no sense, as under `cargo lambda watch`.
 const DEFAULT_INVOCATION_TIMEOUT: Duration = Duration::from_secs(900);
 /// Between two tries to hand on.
 const SELF_INVOKE_RETRY_DELAY: Duration = Duration::from_secs(5);
@@ -66,7 +66,7 @@ pub struct Invocation {
 /// Why an invocation is to count as failed, so that Lambda delivers its event again.
 #[derive(Debug, thiserror::Error)]
 pub enum HandleError {
-    /// CloudFormation could not be told.
+    /// CloudFormation did not take the response.
     #[error("the answer was not delivered")]
     ResponseNotDelivered(#[from] DeliveryError),
     /// The function could not be invoked to go on.

@@ -1,4 +1,4 @@
-//! `{"Steps": {…properties…}}`: what a request with these properties would do, told to whoever invokes the function.
+//! `{"Plan": {…properties…}}`: what a request with these properties would do, as the response of the invocation.
 //!
 //! Nothing is written, to AWS or to GitHub; so whether the credential may register runners, which only trying tells,
 //! stays open. Beside the properties an event may have:
@@ -55,7 +55,7 @@ struct PreviewResponse {
     retires: BTreeMap<String, &'static str>,
     /// What would fail the request, each thing for itself.
     obstacles: Vec<String>,
-    /// What else a reviewer wants to know: warnings, and what cannot be told.
+    /// What else a reviewer wants to know: warnings, and what is not known.
     notes: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Telling CloudFormation, once and the same whoever asks again.
+//! The response to CloudFormation: sent once, and the same to every delivery of its request.
 //!
 //! A response is written down before it is sent: a delivery of the same request that comes later, or that comes because
 //! this invocation dies in between, repeats it. Where it cannot be written down it is sent all the same.

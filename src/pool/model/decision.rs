@@ -50,7 +50,7 @@ pub enum ObserveScope {
     CapacityProvider,
     /// The group.
     AutoScalingGroup,
-    /// All of it, and what stands in the way of new instances: before a failure is told.
+    /// All of it, and what stands in the way of new instances: before a failure is reported.
     Diagnostics,
 }
 
@@ -60,7 +60,7 @@ pub enum ObserveScope {
 pub enum WaitReason {
     /// The capacity provider is being made or changed.
     ProviderChange,
-    /// The cluster's attachments are busy with somebody's association.
+    /// The cluster's attachments are busy with another association.
     ClusterUpdateInProgress,
     /// A group of this name is still being deleted.
     GroupDeletion,

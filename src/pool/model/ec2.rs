@@ -75,7 +75,7 @@ impl Ec2View {
     }
 }
 
-/// The instance types that the group may start; none where they cannot be told.
+/// The instance types that the group may start; none where they are not known.
 #[must_use]
 pub fn instance_types(own: &OwnCapacity, template: &TemplateView) -> Vec<String> {
     let listed = own

@@ -46,7 +46,7 @@ pub struct Memory {
     pub online_awaited_since: Option<Timestamp>,
     /// Deployments that ECS had given up before this request, by id; `None` before the service was first observed.
     pub failed_deployments_before: Option<BTreeSet<String>>,
-    /// When runners were first told to leave.
+    /// When the drain began.
     pub drain_started_at: Option<Timestamp>,
     /// When this request took over from one that had not been answered, whose event may still be delivered again.
     pub interrupted_at: Option<Timestamp>,

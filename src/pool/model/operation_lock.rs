@@ -56,7 +56,7 @@ pub struct OperationLock {
     /// Whether CloudFormation did not take that response, in all the tries of the last invocation that sent it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(in crate::pool) undelivered: bool,
-    /// The response, once there is one: what CloudFormation was told, or is about to be.
+    /// The response, once there is one: what CloudFormation was sent, or is about to be.
     #[serde(skip)]
     pub(in crate::pool) answer: Option<String>,
 }

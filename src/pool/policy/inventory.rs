@@ -1,4 +1,4 @@
-//! What is told of a pool while no request is under way.
+//! What is reported of a pool while no request is under way.
 //!
 //! GitHub gives a runner that does not update itself no more jobs 30 days after a newer version came out
 //! (<https://docs.github.com/en/actions/reference/runners/self-hosted-runners>). Nothing that AWS or GitHub lists says

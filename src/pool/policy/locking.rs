@@ -220,7 +220,7 @@ fn own_lock_state(operation: &Operation, memory: &Memory, lock: &OperationLock, 
     }
 }
 
-/// The record is somebody's who has no claim: it was written over ours, or what was read is older than ours.
+/// The lock belongs to a request that does not preempt this one: it was written over ours, or what was read is older than ours.
 fn foreign_lock_state(memory: &Memory, version: u64) -> LockState {
     if memory.lock_version.is_some_and(|mine| version < mine) { LockState::Held } else { LockState::Available }
 }

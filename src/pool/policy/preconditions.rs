@@ -1,4 +1,4 @@
-//! What no waiting removes: found in the first observation, told before anything is built.
+//! What no waiting removes: found in the first observation, reported before anything is built.
 
 use crate::pool::model::auto_scaling::Group;
 use crate::pool::model::ec2::{TemplateView, instance_types};

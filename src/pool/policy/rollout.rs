@@ -57,7 +57,7 @@ pub(super) fn next_step(
 }
 
 pub(super) fn desired_config(goal: &ConvergeGoal, dependencies: &ServiceDependencies, n_live: u32) -> ServiceConfig {
-    // A fixed name can be held by one runner at a time: the old one leaves before the new one comes.
+    // A fixed name can be used by one runner at a time: the old one leaves before the new one comes.
     let one_at_a_time = goal.spec.runner.name.is_some();
     ServiceConfig {
         task_definition: dependencies.task_definition.clone(),
@@ -188,7 +188,7 @@ fn await_runners(
     if !is_given_up && !is_over {
         return Decision::Wait { why, until: at.next_poll().min(deadline), scope: ObserveScope::Runners };
     }
-    // A failure is told with what stands in the way, which takes one more look.
+    // A failure is reported with what stands in the way, which takes one more observation.
     if !observed.is_diagnosis {
         return at.requeue_now(why, ObserveScope::Diagnostics);
     }

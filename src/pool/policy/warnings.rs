@@ -1,4 +1,4 @@
-//! What does not stand in the way yet, and soon may: told in the log before anything is built, and in addition to the
+//! What does not stand in the way yet, and soon may: logged before anything is built, and in addition to the
 //! outcome.
 //!
 //! A launch template that has its instances join another cluster is one. The others are GitHub's rules, as far as a
