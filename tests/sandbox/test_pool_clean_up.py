@@ -94,10 +94,13 @@ class FailedReplacement:
         assert answer["Data"]["OnlineRunners"] == "2"
 
     def back_fails(self) -> None:
-        """The Update back comes upon a refusal that does not pass."""
+        """The Update back comes upon a refusal that does not pass.
+
+        Only of this pool's requests: the Delete of `unanswered` asks about its own group at the same time.
+        """
         refusal = {"service": "autoscaling", "operation": "DescribeAutoScalingGroups", "code": "AccessDenied"}
         world = self.resource.stage.world
-        world.post("/faults", aws=[{**refusal, "message": "not now", "status": 403, "times": 1}])
+        world.post("/faults", aws=[{**refusal, "about": self.a, "message": "not now", "status": 403, "times": 1}])
         answer = self.resource.update(self.b, self.before, self.after)
         world.post("/faults", aws=[])
         assert answer["Status"] == "FAILED", answer

@@ -44,7 +44,7 @@ def install(core: Core, authorization: Authorization) -> None:
                 core.journal.checked(check.wire)
         else:
             checks = None
-        answer = _fault(core, service, operation, caller)
+        answer = _fault(core, service, operation, request, caller)
         if answer is None:
             with authorization.under(checks):
                 answer = await dispatch(method, path, headers, body, query, request_id)
@@ -86,12 +86,13 @@ def _operation(
     return f"{method} {path}", None
 
 
-def _fault(core: Core, service: str, operation: str, caller: str) -> Response | None:
+def _fault(core: Core, service: str, operation: str, request: Wire | None, caller: str) -> Response | None:
     for fault in core.faults.aws:
         if (
             fault.get("service", service) == service
             and fault.get("operation", operation) == operation
             and fault.get("caller", "function") == caller
+            and fault.get("about", "") in json.dumps(request)
             and take_one(fault)
         ):
             code = fault.get("code", "ThrottlingException")

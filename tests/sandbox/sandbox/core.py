@@ -39,7 +39,8 @@ class Faults:
     github: dict[str, Any] = field(default_factory=dict)
     """`{"status": 503, "times": 2, "method": "DELETE", "path": "/runners"}`: an answer forced on matching requests."""
     aws: list[dict[str, Any]] = field(default_factory=list)
-    """`{"service": "ecs", "operation": "StopTask", "code": "ThrottlingException", "message": "...", "times": 2}`."""
+    """`{"service": "ecs", "operation": "StopTask", "code": "ThrottlingException", "message": "...", "times": 2}`.
+    With `"about": "name"`, only requests that contain the name are refused."""
     provider_updates: list[dict[str, Any]] = field(default_factory=list)
     """`{"provider": "name", "times": 1, "reason": "..."}`: updates of it that end in UPDATE_FAILED."""
     responses: dict[str, Any] = field(default_factory=dict)
