@@ -25,7 +25,7 @@ use tracing::Instrument as _;
 use self::operation::{identity, run_operation, work};
 use self::respond::{Requester, UNKNOWN_SIGNING_TIME, log_response, resend, respond};
 use crate::cloudformation::envelope;
-use crate::cloudformation::request::{Decoded, Request, decode};
+use crate::cloudformation::request::{CustomResourceRequest, ParsedEvent, parse};
 use crate::cloudformation::response::NO_PHYSICAL_ID;
 use crate::metrics::{self, Tally};
 use crate::pool::model::continuation::{Continuation, ParsedContinuation};
@@ -130,7 +130,7 @@ async fn dispatch<W: World>(
     let deadline = if invocation.deadline > now { invocation.deadline } else { now + DEFAULT_INVOCATION_TIMEOUT };
     let invocation = Invocation { deadline, ..invocation.clone() };
     let mut done = Ok(());
-    for event in envelope::opened(event) {
+    for event in envelope::unwrap(event) {
         // One that fails keeps no other from its response.
         done = done.and(Box::pin(one(world, settings, &event, &invocation)).await);
     }
@@ -160,13 +160,13 @@ async fn one<W: World>(
             .instrument(span(&requester))
             .await
         }
-        None => match decode(event) {
-            Decoded::Request(request) => start(world, settings, *request, invocation).await,
-            Decoded::Unanswerable(why) => {
+        None => match parse(event) {
+            ParsedEvent::Request(request) => start(world, settings, *request, invocation).await,
+            ParsedEvent::Unanswerable(why) => {
                 tracing::error!(step = "decode", "the request cannot be answered: {why}");
                 Err(HandleError::Unanswerable(why))
             }
-            Decoded::NoRequest => {
+            ParsedEvent::NotARequest => {
                 tracing::error!(
                     step = "decode",
                     "the event is no request of CloudFormation's, so there is nothing to answer"
@@ -181,7 +181,7 @@ async fn one<W: World>(
 async fn start<W: World>(
     world: &W,
     settings: &Settings,
-    request: Request,
+    request: CustomResourceRequest,
     invocation: &Invocation,
 ) -> Result<(), HandleError> {
     let requester = requester(&request);
@@ -194,7 +194,7 @@ async fn start<W: World>(
 }
 
 /// Who is to be responded to, before any work has been done.
-fn requester(request: &Request) -> Requester {
+fn requester(request: &CustomResourceRequest) -> Requester {
     let physical_id = identity(request).or_else(|| request.physical_id().map(str::to_owned));
     Requester {
         request: goal::request_info(request),

@@ -20,8 +20,8 @@ use tracing::Instrument as _;
 use super::respond::{Requester, UNKNOWN_SIGNING_TIME, lock_of, log_response, resend, respond};
 use super::{HandleError, requester, span};
 use crate::cloudformation::envelope;
-use crate::cloudformation::properties::{RESERVE, SERVICE_TIMEOUT_MAX};
-use crate::cloudformation::request::{Decoded, decode};
+use crate::cloudformation::properties::{RESPONSE_MARGIN, SERVICE_TIMEOUT_MAX};
+use crate::cloudformation::request::{self, ParsedEvent};
 use crate::metrics::{self, Tally};
 use crate::pool::model::continuation::ParsedContinuation;
 use crate::pool::model::outcome::Outcome;
@@ -78,7 +78,7 @@ pub(super) async fn respond_to_all<W: World>(
     deadline: Timestamp,
 ) -> Result<(), HandleError> {
     let mut done = Ok(());
-    for event in envelope::opened(&record.request_payload) {
+    for event in envelope::unwrap(&record.request_payload) {
         let pending = match pending_request(&event, world.clock().now()) {
             Ok(Some(pending_request)) => {
                 let span = span(&pending_request.requester);
@@ -144,7 +144,7 @@ fn pending_request(payload: &Value, now: Timestamp) -> Result<Option<PendingRequ
             let operation = continuation.operation;
             Some(PendingRequest {
                 continuation_count: operation.continuation_count,
-                until: operation.respond_by + RESERVE,
+                until: operation.respond_by + RESPONSE_MARGIN,
                 requester: Requester {
                     physical_id: operation.response_physical_id().to_owned(),
                     signed_at: operation.signed_at,
@@ -154,17 +154,17 @@ fn pending_request(payload: &Value, now: Timestamp) -> Result<Option<PendingRequ
         }
         Some(ParsedContinuation::UnsupportedVersion { request, id }) => Some(PendingRequest {
             continuation_count: u32::MAX,
-            until: now + RESERVE,
+            until: now + RESPONSE_MARGIN,
             requester: Requester { request, physical_id: id, signed_at: UNKNOWN_SIGNING_TIME },
         }),
-        None => match decode(payload) {
-            Decoded::Request(request) => Some(PendingRequest {
+        None => match request::parse(payload) {
+            ParsedEvent::Request(request) => Some(PendingRequest {
                 continuation_count: 0,
                 until: request.signed_at.unwrap_or(now) + request.service_timeout.min(SERVICE_TIMEOUT_MAX),
                 requester: requester(&request),
             }),
-            Decoded::Unanswerable(why) => return Err(why),
-            Decoded::NoRequest => None,
+            ParsedEvent::Unanswerable(why) => return Err(why),
+            ParsedEvent::NotARequest => None,
         },
     })
 }

@@ -5,8 +5,7 @@ use std::time::Duration;
 use super::deletion::{Siblings, absent, siblings};
 use super::goal::converge_operation;
 use super::{CALL_MARGIN, Completion, RESPONSE_MARGIN, completion};
-use crate::cloudformation::properties;
-use crate::cloudformation::request::{Request, RequestKind};
+use crate::cloudformation::request::{CustomResourceRequest, PropertiesChange, RequestKind};
 use crate::cloudformation::response::NO_PHYSICAL_ID;
 use crate::pool::model::continuation::Continuation;
 use crate::pool::model::decision::{ObserveScope, WaitReason};
@@ -25,11 +24,10 @@ use crate::reconcile::session::Session;
 use crate::settings::Settings;
 
 /// The id of the pool that a request is about, as far as the request alone tells.
-pub(super) fn identity(request: &Request) -> Option<String> {
+pub(super) fn identity(request: &CustomResourceRequest) -> Option<String> {
     match &request.kind {
         RequestKind::Create | RequestKind::Update { .. } => {
-            let spec = properties::decode(&request.properties, request.service_timeout).ok()?;
-            Some(PhysicalId::of(&request.stack_resource, &spec).into())
+            Some(PhysicalId::of(&request.stack_resource, request.properties.spec().ok()?).into())
         }
         RequestKind::Delete { .. } | RequestKind::Unknown { .. } => None,
     }
@@ -39,26 +37,26 @@ pub(super) fn identity(request: &Request) -> Option<String> {
 pub(super) async fn work<W: World>(
     world: &W,
     settings: &Settings,
-    request: &Request,
+    request: &CustomResourceRequest,
     deadline: Timestamp,
 ) -> Completion {
     let now = world.clock().now();
     let signed_at = request.signed_at.unwrap_or(now).min(now);
     let requested_id = || request.physical_id().unwrap_or(NO_PHYSICAL_ID).to_owned();
     let operation = match &request.kind {
-        RequestKind::Create | RequestKind::Update { .. } => {
-            match properties::decode(&request.properties, request.service_timeout) {
-                Ok(spec) => converge_operation(request, spec, signed_at),
-                Err(problems) => {
-                    return Completion::respond(requested_id(), Outcome::failed(problems.to_string()), false);
-                }
+        RequestKind::Create | RequestKind::Update { .. } => match request.properties.spec() {
+            Ok(spec) => converge_operation(request, spec.clone(), signed_at),
+            Err(problems) => {
+                return Completion::respond(requested_id(), Outcome::failed(problems.to_string()), false);
             }
-        }
+        },
         RequestKind::Delete { physical_id } => match absent(world, request, physical_id, signed_at).await {
             Ok(operation) => operation,
             Err(outcome) => return Completion::respond(requested_id(), outcome, false),
         },
-        RequestKind::Unknown { why, .. } => return Completion::respond(requested_id(), Outcome::failed(why), false),
+        RequestKind::Unknown { reason, .. } => {
+            return Completion::respond(requested_id(), Outcome::failed(reason), false);
+        }
     };
     tracing::Span::current().record("physical_id", operation.id.as_str());
     if is_noop_update(request) {
@@ -136,14 +134,8 @@ fn noted(outcome: Outcome, note: Option<String>) -> Outcome {
 }
 
 /// Whether nothing of the pool itself was changed.
-fn is_noop_update(request: &Request) -> bool {
-    match &request.kind {
-        RequestKind::Update { old_properties, .. } => {
-            *old_properties != request.properties
-                && properties::pool_properties_equal(old_properties, &request.properties)
-        }
-        RequestKind::Create | RequestKind::Delete { .. } | RequestKind::Unknown { .. } => false,
-    }
+fn is_noop_update(request: &CustomResourceRequest) -> bool {
+    matches!(&request.kind, RequestKind::Update { change: PropertiesChange::CloudFormationOnly, .. })
 }
 
 /// One observation for what `Fn::GetAtt` has to give; nothing is waited for and nothing changed.

@@ -20,8 +20,7 @@ use serde_json::{Map, Value, json};
 
 use self::unresolved::Unresolved;
 use super::goal;
-use crate::cloudformation::properties;
-use crate::cloudformation::request::{Decoded, Request, decode};
+use crate::cloudformation::request::{CustomResourceRequest, ParsedEvent, parse};
 use crate::pool::model::continuation::Continuation;
 use crate::pool::model::decision::ObserveScope;
 use crate::pool::model::evidence::DeletionEvidence;
@@ -94,7 +93,7 @@ impl PreviewRequest {
         kind: &str,
         physical_id: Option<&str>,
         properties: &Map<String, Value>,
-    ) -> Result<Request, String> {
+    ) -> Result<CustomResourceRequest, String> {
         let event = json!({
             "RequestType": kind,
             "RequestId": "plan",
@@ -106,10 +105,10 @@ impl PreviewRequest {
             "ResourceProperties": properties,
             "OldResourceProperties": self.before,
         });
-        match decode(&event) {
-            Decoded::Request(request) => Ok(*request),
-            Decoded::Unanswerable(why) => Err(why.to_owned()),
-            Decoded::NoRequest => Err("the event is no request".to_owned()),
+        match parse(&event) {
+            ParsedEvent::Request(request) => Ok(*request),
+            ParsedEvent::Unanswerable(why) => Err(why.to_owned()),
+            ParsedEvent::NotARequest => Err("the event is no request".to_owned()),
         }
     }
 }
@@ -132,9 +131,11 @@ async fn presence<W: World>(world: &W, asked: &PreviewRequest) -> Result<Preview
     let kind = if asked.before.is_some() { "Update" } else { "Create" };
     let request =
         asked.request(kind, asked.before.as_ref().map(|_| "plan"), &asked.properties).map_err(|why| vec![why])?;
-    let spec = properties::decode(&request.properties, request.service_timeout)
+    let spec = request
+        .properties
+        .spec()
         .map_err(|problems| problems.as_slice().iter().map(ToString::to_string).collect::<Vec<_>>())?;
-    let mut operation = goal::converge_operation(&request, spec, world.clock().now());
+    let mut operation = goal::converge_operation(&request, spec.clone(), world.clock().now());
     if let Goal::Converge(goal) = &mut operation.goal {
         goal.preflight = Preflight::Skip;
         if asked.open.hides_github() {

@@ -41,7 +41,7 @@ const CRATES: &[(&str, &[&str])] = &[
         &[
             "src/http",
             "src/github",
-            "src/cloudformation/answer",
+            "src/cloudformation/response_sender",
             // Takes the one client.
             "src/aws.rs",
             "src/aws/http_client.rs",
@@ -141,7 +141,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// Parts whose files still name each other.
-const CYCLIC: &[&str] = &["cloudformation", "handler"];
+const CYCLIC: &[&str] = &["handler"];
 
 /// Lines of a file. Above about 400 it is time to look for a seam; above this there is one.
 const LINES_MAX: usize = 600;
