@@ -11,14 +11,13 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::pool::model::identity::StackResource;
+use crate::pool::model::operation_lock::RECORD_HEAD_BYTES_MAX;
 
 /// Bytes of a body, encoded, this one included. CloudFormation takes 4096, and so does a standard parameter of Parameter
-/// Store, where the body stands below the head of the record (`pool::succession`).
+/// Store, where the body stands below the head of the record of the operation lock.
 ///
 /// <https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-advanced-parameters.html>
 pub const BODY_BYTES_MAX: usize = 4_096 - RECORD_HEAD_BYTES_MAX;
-/// Bytes of a record's head: ids, a digest, a moment and a name, far below this.
-const RECORD_HEAD_BYTES_MAX: usize = 512;
 /// Bytes of a physical id.
 const PHYSICAL_ID_BYTES_MAX: usize = 1_024;
 /// What stands for the physical id of a pool that never got one: no id of ours has this form, so that the Delete that

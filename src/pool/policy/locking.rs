@@ -35,8 +35,9 @@
 //!   other. The record is the other's, and the Delete keeps one of its own below it.
 //! - **The Delete of a resource whose whole stack is deleted and any older request for it**, whichever pool that is
 //!   about: the Delete preempts it, since it deletes every pool of the resource.
-//! - **A Delete that is done removes the record.** A Create or an Update that finds its lock gone stops: what it was to
-//!   build has been deleted. Where the Delete has preempted a request that had no response yet, whose invocation may be
+//! - **A Delete that is done removes the record**, and the records that the Deletes of replaced pools have left:
+//!   CloudFormation cancels a cleanup when the stack is deleted, and stops trying one that failed three times. A Create
+//!   or an Update that finds its lock gone stops: what it was to build has been deleted. Where the Delete has preempted a request that had no response yet, whose invocation may be
 //!   dead and its event on its way again, the record stays as long as Lambda delivers events again.
 //! - Two races stay open, since Parameter Store has no conditional write: a request that acquires the lock in the
 //!   moment of that removal stops as well; and an event that Lambda delivers later than that, or twice for no reason
@@ -175,6 +176,7 @@ pub fn all_lock_names(operation: &Operation, observed: &Observed) -> Vec<String>
     let mut names: Vec<String> =
         others.iter().chain([&operation.id]).map(|id| pool_lock_name(&of_resource, id.hash())).collect();
     if !observed.has_pool_lock {
+        names.extend(observed.lock.iter().flat_map(|found| found.lock.replaced_pool_lock_names(&of_resource)));
         names.push(of_resource);
     }
     names
