@@ -19,7 +19,7 @@ use crate::pool::model::spec::{Capacity, PoolSpec};
 pub use crate::pool::model::text::{abbreviated_list, pluralize};
 use crate::pool::model::time::{HumanDuration, Timestamp};
 pub use crate::pool::policy::reasons::credential::{cannot_deregister, explained, github_refused};
-pub use crate::pool::policy::reasons::draining::{cannot_protect, drain_timed_out};
+pub use crate::pool::policy::reasons::draining::{busy_by_log, cannot_protect, drain_timed_out};
 
 /// What was handed on is of a newer version.
 pub const UNSUPPORTED_CONTINUATION: &str = "The function was changed to another version while this request was under way, and this \
