@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::pool_metadata::PoolMetadata;
 use crate::pool::model::runner_matching::RunnerMatcher;
-use crate::pool::model::spec::{GitHubCredential, GitHubTarget, PoolSpec, WaitPolicy};
+use crate::pool::model::spec::{GitHubCredential, GitHubTarget, OnDrainTimeout, PoolSpec, WaitPolicy};
 
 use super::problems::Problems;
 use super::raw::Raw;
@@ -35,7 +35,8 @@ pub struct Hints {
     pub runner_name_prefix: String,
     /// The provider of somebody else.
     pub external_capacity_provider: Option<String>,
-    /// Each wait and policy, or its default.
+    /// Each wait and policy, or its default. Without a `Cluster` jobs are left alone, unless `OnDrainTimeout` says
+    /// otherwise.
     pub wait_policy: WaitPolicy,
 }
 
@@ -69,6 +70,12 @@ pub fn hints(properties: &Value) -> Hints {
     let github = github::target(&raw, &mut problems);
     let github_credential = github::github_credential(&raw, github.as_ref(), &mut problems);
     let text = |field: Option<&Text>| field.map(|text| text.0.clone());
+    let mut wait_policy = service::wait_policy(&raw);
+    // These are no pool's properties, as those that other code had for the resource. What the pool's template says is not
+    // known.
+    if raw.cluster.get().is_none() && raw.on_drain_timeout.get().is_none() {
+        wait_policy.on_drain_timeout = OnDrainTimeout::Fail;
+    }
     Hints {
         spec,
         cluster: text(raw.cluster.get()),
@@ -77,7 +84,7 @@ pub fn hints(properties: &Value) -> Hints {
         runner_name: text(raw.runner_name.get()),
         runner_name_prefix: text(raw.runner_name_prefix.get()).unwrap_or_else(|| DEFAULT_PREFIX.to_owned()),
         external_capacity_provider: text(raw.capacity_provider.get()),
-        wait_policy: service::wait_policy(&raw),
+        wait_policy,
     }
 }
 

@@ -183,6 +183,16 @@ fn a_delete_learns_what_it_can_from_broken_properties() {
 }
 
 #[test]
+fn on_drain_timeout_of_a_delete_without_a_cluster_is_fail_unless_it_is_given() {
+    let of = |properties: Value| hints(&properties).wait_policy.on_drain_timeout;
+    for foreign in [json!(null), json!({}), json!("x"), json!({ "Region": "us-east-1" })] {
+        assert_eq!(of(foreign.clone()), OnDrainTimeout::Fail, "{foreign}");
+    }
+    assert_eq!(of(json!({ "OnDrainTimeout": "Cancel" })), OnDrainTimeout::Cancel);
+    assert_eq!(of(json!({ "Cluster": "ci" })), OnDrainTimeout::Cancel, "the default");
+}
+
+#[test]
 fn waits_that_no_longer_fit_do_not_keep_a_delete_from_knowing_its_pool() {
     assert!(hints(&properties(&json!({ "DrainTimeout": "99999" }))).spec.is_some());
 }
