@@ -247,14 +247,19 @@ impl World {
         if self.script.first == First::CreateUnanswered && self.stacks.all[stack].state == State::Creating {
             return self.create_again(stack);
         }
-        let sent = self.stacks.asks.iter().rev().find(|ask| ask.stack == stack).map(|ask| ask.sent_at);
-        let is_sent = sent.is_some_and(|sent_at| self.now.since(sent_at) >= Duration::from_secs(1));
+        let is_sent = !self.has_just_sent(stack);
         let is_ours = self.stacks.all[stack].physical_id.as_ref().is_some_and(|id| id.starts_with("ghr-"));
         if self.stacks.all[stack].state == State::Updating && is_sent && is_ours {
             self.occur("transition", "update cancelled");
             self.obsolete(stack);
             self.roll_back(stack, None);
         }
+    }
+
+    /// Whether the stack's last request was signed within the last second.
+    pub(crate) fn has_just_sent(&self, stack: usize) -> bool {
+        let last = self.stacks.asks.iter().rev().find(|ask| ask.stack == stack);
+        last.is_some_and(|ask| self.now.since(ask.sent_at) < Duration::from_secs(1))
     }
 
     /// A person has it try the rollback again.

@@ -244,6 +244,10 @@ impl World {
             What::Create { stack } => self.create_stack(stack),
             What::Update { stack, pool } => self.act_update(place, stack, *pool, is_calm),
             What::Cancel { stack } => self.cancel_update(stack),
+            // Signatures are dated in whole seconds, and CloudFormation takes longer from one operation to the next.
+            What::Delete { stack } if self.has_just_sent(stack) => {
+                self.schedule(self.now + Duration::from_secs(1), Due::Act(place));
+            }
             What::Delete { stack } => self.delete_stack(stack),
             What::Job { label, secs, prints } => self.github.queue(&label, Duration::from_secs(secs), prints),
             What::MachineLost => self.lose_machine(true),
