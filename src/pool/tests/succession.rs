@@ -219,8 +219,10 @@ fn a_delete_and_a_request_for_another_pool_of_the_resource_do_not_mind_each_othe
     let at = DecisionTime { now: clean_up.signed_at + SECOND, poll: SECOND * 10 };
     assert!(matches!(decide_on(&mut clean_up, &observed, at), Decision::Respond(_)), "nothing is left of it");
 
-    let mut update = locked(later(converge(replaced), "update", 60), 1);
+    let mut update = locked(later(converge(replaced.clone()), "update", 180), 1);
     assert!(takes_turn(&next(&mut update, Some(&clean_up), 2)), "the record is the other pool's");
+    let mut cancelled = locked(later(converge(replaced), "cancelled", 60), 1);
+    assert_eq!(next(&mut cancelled, Some(&clean_up), 2), Decision::Stop(Superseded::ByNewerRequest));
 }
 
 #[test]
