@@ -93,6 +93,12 @@ pub(super) async fn run_operation<W: World>(context: &Context<'_, W>, continuati
                             noted(outcome, note),
                         ));
                     }
+                    Ok(Siblings::Unknown(reason)) => {
+                        return RunResult::Completed(orphaned_pools::combined_outcome(
+                            &continuation.operation,
+                            Outcome::failed(reason),
+                        ));
+                    }
                     Err(why) => return RunResult::OutOfTime { why },
                 };
                 tracing::info!(step = "orphaned_pool", pool = %next.id, "taking down another pool of this resource");
@@ -119,7 +125,10 @@ async fn others<W: World>(
         tracing::warn!(step = "remote_error", kind = error.kind().name(), error = %chain(&error));
         let again_at = world.clock().now() + poll;
         if !error.kind().is_retryable() || again_at >= operation.respond_by {
-            return Ok(Siblings::Done(Some(reasons::other_pools_unknown(&error.remote_error))));
+            return Ok(match &operation.goal {
+                Goal::Converge(_) => Siblings::Done(Some(reasons::other_pools_unknown(&error.remote_error))),
+                Goal::Delete(_) => Siblings::Unknown(reasons::other_pools_not_listed(operation, &error.remote_error)),
+            });
         }
         if again_at >= until {
             return Err(WaitReason::RetryableError(error.remote_error));

@@ -174,11 +174,12 @@ async fn response_to_send<W: World>(
     let time_is_up = world.clock().sleep_until(world.clock().now() + RECORDING_MAX);
     let attempts = async {
         match record_response(world, requester, outcome, text).await {
-            Err(error) if error.kind().is_retryable() => {
+            // Whatever the error: a SUCCESS that is sent and not recorded does not exist for the next request.
+            Err(_) => {
                 world.clock().sleep_until(world.clock().now() + RECORDING_RETRY_DELAY).await;
                 record_response(world, requester, outcome, text).await
             }
-            done => done,
+            recorded => recorded,
         }
     };
     let record_response = AssertUnwindSafe(attempts).catch_unwind();

@@ -18,7 +18,7 @@ pub enum Overwritten {
     /// The record says what was written, in this version.
     Stored(u64),
     /// The record says what it said before, which is this.
-    Restored(OperationLock),
+    Restored(Box<OperationLock>),
 }
 
 /// Writes `lock` over what was `found`, unless a response that `counts` was written meanwhile.
@@ -40,7 +40,7 @@ pub async fn overwrite<W: World>(
         if earlier.lock.answer().is_some() && counts(&earlier) {
             tracing::info!(step = "restore_lock", "another invocation has responded meanwhile");
             world.lock_store().write_lock(name, &record.text).await?;
-            return Ok(Overwritten::Restored(earlier.lock));
+            return Ok(Overwritten::Restored(Box::new(earlier.lock)));
         }
     }
     Ok(Overwritten::Stored(version))

@@ -11,6 +11,7 @@ use github_runner_pool::pool::model::time::Timestamp;
 use serde_json::{Value, json};
 
 use crate::containers::Container;
+use crate::ecs::Phase;
 use crate::history::Fact;
 use crate::script::{First, Pool, Script};
 use crate::world::World;
@@ -87,6 +88,8 @@ pub(crate) struct Ask {
     pub(crate) n_working_before: usize,
     /// Runners lost to machines since it was sent.
     pub(crate) n_lost_since: usize,
+    /// When the function last let a runner go while ECS had yet to start the task of its successor.
+    pub(crate) made_room_at: Option<Timestamp>,
     pub(crate) n_hops: u32,
     /// An Update that wants nothing new of the pool.
     pub(crate) is_unchanged: bool,
@@ -201,6 +204,7 @@ impl World {
             is_settled: false,
             n_working_before: self.n_working(stack),
             n_lost_since: 0,
+            made_room_at: None,
             n_hops: 0,
             is_unchanged: old.is_some_and(|old| old.config() == pool.config()),
             is_recorded: false,
@@ -247,14 +251,19 @@ impl World {
         if self.script.first == First::CreateUnanswered && self.stacks.all[stack].state == State::Creating {
             return self.create_again(stack);
         }
-        let sent = self.stacks.asks.iter().rev().find(|ask| ask.stack == stack).map(|ask| ask.sent_at);
-        let is_sent = sent.is_some_and(|sent_at| self.now.since(sent_at) >= Duration::from_secs(1));
+        let is_sent = !self.has_just_sent(stack);
         let is_ours = self.stacks.all[stack].physical_id.as_ref().is_some_and(|id| id.starts_with("ghr-"));
         if self.stacks.all[stack].state == State::Updating && is_sent && is_ours {
             self.occur("transition", "update cancelled");
             self.obsolete(stack);
             self.roll_back(stack, None);
         }
+    }
+
+    /// Whether the stack's last request was signed within the last second.
+    pub(crate) fn has_just_sent(&self, stack: usize) -> bool {
+        let last = self.stacks.asks.iter().rev().find(|ask| ask.stack == stack);
+        last.is_some_and(|ask| self.now.since(ask.sent_at) < Duration::from_secs(1))
     }
 
     /// A person has it try the rollback again.
@@ -327,6 +336,29 @@ impl World {
         let stem = self.stacks.all[stack].stem();
         let wanted = self.ecs.tasks.values().filter(|task| task.service.starts_with(&stem) && task.is_wanted());
         wanted.filter(|task| !matches!(task.container, crate::containers::Container::Listening(_))).count()
+    }
+
+    /// The function lets a runner of this pool go.
+    pub(crate) fn note_leaving(&mut self, pool: &str) {
+        let is_unstarted = |task: &crate::ecs::Task| {
+            task.service == pool && task.is_wanted() && matches!(task.phase, Phase::Provisioning | Phase::Pending)
+        };
+        if !self.ecs.tasks.values().any(is_unstarted) {
+            return;
+        }
+        let stacks = &self.stacks.all;
+        for ask in self.stacks.asks.iter_mut().filter(|ask| pool.starts_with(&stacks[ask.stack].stem())) {
+            ask.made_room_at = Some(self.now);
+        }
+    }
+
+    /// Tasks of a stack's pools that ECS has given up since then, without an instance or without their image.
+    pub(crate) fn n_failed_to_start(&self, stack: usize, since: Timestamp) -> usize {
+        let stem = self.stacks.all[stack].stem();
+        let failed = |task: &&crate::ecs::Task| {
+            task.never_started && task.told_to_stop.is_none() && task.stopped_at.is_some_and(|at| at >= since)
+        };
+        self.ecs.tasks.values().filter(|task| task.service.starts_with(&stem)).filter(failed).count()
     }
 
     /// Runners of a stack's pools that are online and were not told to stop.

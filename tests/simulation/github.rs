@@ -298,6 +298,7 @@ impl World {
                 self.occur("transition", "dispatched job went back to the queue");
             }
         }
+        self.note_leaving(&pool);
         self.note(&Fact::Deregistered { pool });
         Deregistration::Deleted
     }

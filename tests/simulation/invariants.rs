@@ -181,8 +181,12 @@ fn a_failed_update_leaves_the_old_pool_whole(world: &World, fact: &Fact) -> Resu
         return Ok(());
     }
     let wanted = ask.n_working_before.min(ask.pool.count as usize).min(before.count as usize);
-    // Where there is no room for one more, one at a time leaves before its successor comes.
-    let successor = world.n_starting(ask.stack).min(1);
+    // Where there is no room for one more, one at a time leaves before its successor comes. What keeps that one from
+    // coming may begin only then: ECS gives up a task that has waited ten minutes for an instance, and a new instance
+    // pulls the image anew. So a task counts that ECS gave up after a runner had left to make room for it.
+    // https://aws.amazon.com/blogs/containers/deep-dive-on-amazon-ecs-cluster-auto-scaling/
+    let given_up = ask.made_room_at.map_or(0, |since| world.n_failed_to_start(ask.stack, since));
+    let successor = (world.n_starting(ask.stack) + given_up).min(1);
     let there = world.n_working(ask.stack) + ask.n_lost_since + successor;
     check(there >= wanted, || format!("{there} runners of {} are left, {wanted} should be", ask.n_working_before))
 }

@@ -327,8 +327,12 @@ impl LockStore for Port {
 
 impl CloudFormation for Port {
     async fn stack_status(&self, stack_id: &str) -> RemoteResult<Option<String>> {
-        self.call(RemoteService::CloudFormation, "DescribeStacks", |world| Ok(world.planted_stack_status(stack_id)))
-            .await
+        let read = |world: &mut World| {
+            let call = world.n_calls;
+            world.tell(|| format!("DescribeStacks is call {call}"));
+            Ok(world.planted_stack_status(stack_id))
+        };
+        self.call(RemoteService::CloudFormation, "DescribeStacks", read).await
     }
 }
 

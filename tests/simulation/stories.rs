@@ -91,6 +91,24 @@ fn a_replacement_that_is_cancelled_leaves_nothing_of_the_new_pool() {
 }
 
 #[test]
+fn a_delete_that_describe_stacks_is_denied_fails_as_long_as_the_resource_has_another_pool() {
+    let elsewhere = Pool { org: "globex".to_owned(), ..Pool::plain() };
+    let update = (400, What::Update { stack: 0, pool: Box::new(elsewhere) });
+    let actions = vec![create(), update, (480, What::Cancel { stack: 0 }), (500, What::Delete { stack: 0 })];
+    let mut script = script(Pool::plain(), 1500, actions);
+    let report = run(script.clone(), None, true);
+    assert_eq!(answers(&report), ["SUCCESS", "SUCCESS"], "both pools went with the stack");
+    let call = report.told.iter().find_map(|line| line.split_once("DescribeStacks is call ")).unwrap().1;
+    script.faults = BTreeMap::from([(call.parse().unwrap(), Fault::Denied)]);
+    let report = run(script, None, true);
+    holds(&report);
+    assert!(report.told.iter().any(|line| line.contains("Denied at DescribeStacks")));
+    assert_eq!(answers(&report), ["SUCCESS", "FAILED", "SUCCESS"], "the next Delete takes the other one down");
+    let says = |line: &String| line.contains("CloudFormation did not tell whether the stack is being deleted");
+    assert!(report.told.iter().any(says));
+}
+
+#[test]
 fn the_pool_of_an_organization_that_was_renamed_is_drained_by_what_the_newer_pool_knows() {
     let renamed = Pool { org: "acme-inc".to_owned(), ..Pool::plain() };
     let actions = vec![

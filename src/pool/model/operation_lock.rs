@@ -15,8 +15,15 @@ const LOCKS_PATH: &str = "/github-runner-pool-requests";
 /// The format of a record. A record of another one was written by another version of the function.
 pub(in crate::pool) const FORMAT: u16 = 1;
 
+/// Bytes of a record above its response: ids, digests, a moment and a name.
+pub const RECORD_HEAD_BYTES_MAX: usize = 640;
+
 /// Hexadecimal digits that tell one content of a pool's task definition from another.
 pub(super) const CONTENT_DIGITS: usize = 16;
+
+/// Replaced pools that a record names: more than a resource ever has left behind at once, and few enough that the
+/// longest response still fits below them.
+pub(in crate::pool) const REPLACED_POOLS_MAX: usize = 8;
 
 /// Hexadecimal digits that tell one response URL from another.
 const URL_DIGITS: usize = 16;
@@ -51,6 +58,10 @@ pub struct OperationLock {
     /// The same of the last SUCCESS: runners of it are known to come online.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::pool) live_content: Option<String>,
+    /// The hashes of the pools that the resource had before, the last one last. CloudFormation may have cancelled their
+    /// Deletes or stopped trying them, and each may have left a record of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::pool) replaced_pools: Vec<String>,
     /// Invocations of the request before the one that wrote this.
     pub(in crate::pool) continuation_count: u32,
     /// Whether CloudFormation did not take that response, in all the tries of the last invocation that sent it.
@@ -102,6 +113,7 @@ impl OperationLock {
                 live_pool: None,
                 content: None,
                 live_content: None,
+                replaced_pools: Vec::new(),
                 request_id: String::new(),
                 url: String::new(),
                 signed_at: Timestamp::from_epoch_millis(0),
@@ -157,6 +169,7 @@ impl OperationLock {
             covers_resource: false,
             live_pool: self.live_pool.clone(),
             live_content: self.live_content.clone(),
+            replaced_pools: self.replaced_pools_once_at(pool),
             content: None,
             continuation_count: 0,
             undelivered: false,
@@ -189,6 +202,23 @@ impl OperationLock {
     #[must_use]
     pub const fn is_undelivered(&self) -> bool {
         self.undelivered
+    }
+
+    /// The replaced pools, once the resource's pool is this one.
+    #[must_use]
+    pub fn replaced_pools_once_at(&self, pool: &str) -> Vec<String> {
+        let mut replaced = self.replaced_pools.clone();
+        let previous = digits_of(&self.pool).filter(|_| self.pool != pool);
+        replaced.retain(|hash| Some(hash) != previous.as_ref());
+        replaced.extend(previous);
+        let n_dropped = replaced.len().saturating_sub(REPLACED_POOLS_MAX);
+        replaced.split_off(n_dropped)
+    }
+
+    /// The names of the records that the Deletes of replaced pools may have left below the resource's.
+    #[must_use]
+    pub fn replaced_pool_lock_names(&self, of_resource: &str) -> Vec<String> {
+        self.replaced_pools.iter().map(|hash| pool_lock_name(of_resource, hash)).collect()
     }
 
     /// The pool that this Delete takes down, and whether with all others of the resource.

@@ -10,7 +10,7 @@ use crate::pool::model::identity::cluster_name;
 use crate::pool::model::memory::Memory;
 use crate::pool::model::observed::{GitHubRunners, Observed};
 use crate::pool::model::operation::{ConvergeGoal, Operation};
-use crate::pool::model::runner_matching::RunnerMatcher;
+use crate::pool::model::runner_matching::{RunnerLookup, RunnerMatcher, runner_for_task};
 use crate::pool::model::spec::Capacity;
 use crate::pool::model::text::{abbreviated_list, pluralize};
 use crate::pool::model::time::HumanDuration;
@@ -18,6 +18,7 @@ use crate::pool::policy::capacity;
 use crate::pool::policy::causes::stopped_tasks::{endings, is_unplaced, stopped};
 use crate::pool::policy::deployments::failed_without_capacity;
 use crate::pool::policy::deployments::newest_deployment;
+use crate::pool::policy::reasons::busy_by_log;
 use crate::pool::policy::runner_counts::{n_online, n_previous_online};
 
 /// The wanted runners did not come online: the causes, what came, and what of the pool still works.
@@ -78,6 +79,7 @@ fn causes(operation: &Operation, memory: &Memory, goal: &ConvergeGoal, observed:
     if matches!(goal.spec.capacity, Capacity::Own(_)) && had_time && (n_waiting > 0 || !has_live_task(observed)) {
         causes.extend(missing_instances(operation, goal, observed, n_waiting));
     }
+    causes.extend(busy_runners(operation, memory, goal, observed));
     causes.extend(offline_runners(operation, goal, observed));
     if goal.spec.credentials.app_login().is_some() && !ended.is_empty() {
         causes.push(
@@ -157,6 +159,26 @@ fn missing_instances(operation: &Operation, goal: &ConvergeGoal, observed: &Obse
         ));
     }
     causes
+}
+
+/// Runners that make no room for their successors, since their own log shows a job.
+fn busy_runners(operation: &Operation, memory: &Memory, goal: &ConvergeGoal, observed: &Observed) -> Option<String> {
+    let GitHubRunners::Listed(runners) = &observed.github else { return None };
+    let matcher = RunnerMatcher::of(&operation.id, &goal.spec);
+    let running = observed.tasks.iter().filter(|task| task.is_running());
+    let named = running.filter_map(|task| {
+        let job = memory.logs.busy(&task.arn)?;
+        match runner_for_task(&matcher, runners, &observed.tasks, task) {
+            RunnerLookup::Found(runner) if runner.is_busy => None,
+            RunnerLookup::Found(runner) => Some(format!("{}, {}", runner.name, busy_by_log(task, job))),
+            RunnerLookup::NotListed | RunnerLookup::Ambiguous => {
+                Some(format!("{}, {}", task.arn, busy_by_log(task, job)))
+            }
+        }
+    });
+    let named: Vec<String> = named.collect();
+    (!named.is_empty())
+        .then(|| format!("LogGroup: runners that have a job are not replaced: {}", abbreviated_list(&named)))
 }
 
 fn offline_runners(operation: &Operation, goal: &ConvergeGoal, observed: &Observed) -> Option<String> {

@@ -19,7 +19,7 @@ use crate::pool::model::spec::{Capacity, PoolSpec};
 pub use crate::pool::model::text::{abbreviated_list, pluralize};
 use crate::pool::model::time::{HumanDuration, Timestamp};
 pub use crate::pool::policy::reasons::credential::{cannot_deregister, explained, github_refused};
-pub use crate::pool::policy::reasons::draining::{cannot_protect, drain_timed_out};
+pub use crate::pool::policy::reasons::draining::{busy_by_log, cannot_protect, drain_timed_out};
 
 /// What was handed on is of a newer version.
 pub const UNSUPPORTED_CONTINUATION: &str = "The function was changed to another version while this request was under way, and this \
@@ -79,29 +79,43 @@ pub fn retries_exhausted(condition: &str, tries: Option<u32>, said: Option<&str>
     )
 }
 
-/// The pools of a resource that its Delete does not name, and that stay; `None` if there are none. `unknown` is why it
-/// is not known whether the whole stack is being deleted.
+/// The pools of a resource that its Delete does not name, and that stay; `None` if there are none.
 #[must_use]
-pub fn pools_left(left: &BTreeSet<PhysicalId>, unknown: Option<&RemoteError>) -> Option<String> {
-    let abbreviated_list = pools(left)?;
-    let why = unknown.map(|remote_error| format!("; whether the stack is being deleted is not known ({remote_error})"));
-    Some(format!(
-        "{abbreviated_list} of this resource stays until a Delete names it or its stack is deleted{}",
-        why.unwrap_or_default()
-    ))
+pub fn pools_left(left: &BTreeSet<PhysicalId>) -> Option<String> {
+    Some(format!("{} of this resource stays until a Delete names it or its stack is deleted", pools(left)?))
+}
+
+/// A Delete has deleted its pool, and CloudFormation does not tell whether the others of the resource go as well.
+#[must_use]
+pub fn stack_deletion_unknown(id: &PhysicalId, left: &BTreeSet<PhysicalId>, remote_error: &RemoteError) -> String {
+    let others = pools(left).unwrap_or_else(|| "a pool that an earlier request may still create".to_owned());
+    format!(
+        "DescribeStacks: the pool {id} is gone, and CloudFormation did not tell whether the stack is being deleted and \
+         {others} of this resource with it ({remote_error}). Let the function's role call \
+         cloudformation:DescribeStacks, then delete again."
+    )
 }
 
 /// A Delete whose physical id names no pool, with the pools that stay; `None` if there are none.
 #[must_use]
-pub fn names_no_pool(physical_id: &str, left: &BTreeSet<PhysicalId>, unknown: Option<&RemoteError>) -> Option<String> {
-    let stays = pools_left(left, unknown)?;
+pub fn names_no_pool(physical_id: &str, left: &BTreeSet<PhysicalId>) -> Option<String> {
+    let stays = pools_left(left)?;
     Some(format!("the physical id {physical_id} names no pool, so nothing was deleted: {stays}"))
 }
 
-/// Whether the resource has other pools could not be found out.
+/// An Update could not find out whether its resource has other pools.
 #[must_use]
 pub fn other_pools_unknown(remote_error: &RemoteError) -> String {
     format!("whether this resource has other pools is not known ({remote_error})")
+}
+
+/// The same for a Delete, after which nothing asks again.
+#[must_use]
+pub fn other_pools_not_listed(operation: &Operation, remote_error: &RemoteError) -> String {
+    format!(
+        "Other pools of this resource: they could not be listed, and the pool {} is gone. Delete again. {remote_error}",
+        operation.id
+    )
 }
 
 /// Which pool a Delete is about could not be found out.

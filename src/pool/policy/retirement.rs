@@ -53,8 +53,8 @@
 //!   What is waited for says which permission.
 //! - **The service throttles or is down.** Tried again for five minutes, then likewise.
 //! - **It shows a job that is over**, since the end was never printed or handed on, or a job printed a start itself.
-//!   The runner is waited for until its next job's end, or `DrainTimeout`; with `OnDrainTimeout: Fail` a person has to
-//!   stop the task, which the reason names.
+//!   The runner is waited for until its next job's end, or `DrainTimeout`; with `OnDrainTimeout: Fail`, or
+//!   where an Update in a full group fails before that, a person has to stop the task, which the reason names.
 //! - **A job printed its own end.** It reads as idle, and is lost if GitHub calls it idle as well: its own doing.
 //!
 //! Between ECS and us:

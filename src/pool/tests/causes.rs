@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::support::{Model, T0, converge, spec};
 use crate::pool::model::continuation::Continuation;
 use crate::pool::model::ecs::{ServiceEvent, StopInfo, TaskPhase};
+use crate::pool::model::observed::LogReading;
 use crate::pool::model::operation::{Goal, Operation};
+use crate::pool::model::runner_log::{LogLine, read};
 use crate::pool::model::spec::{Capacity, LogSpec, PoolSpec};
 use crate::pool::policy::causes::not_online;
 
@@ -46,6 +48,30 @@ fn a_task_of_this_deployment_that_ended_since_the_request_began_is_the_first_cau
         "{reason}"
     );
     assert!(reason.contains(" 0 of 2 runners came online within OnlineTimeout (15 min)."), "{reason}");
+}
+
+#[test]
+fn log_group_that_shows_a_job_of_an_idle_runner_names_the_task_to_stop() {
+    let (mut world, mut operation) = later(spec());
+    let running = "2027-01-15 08:00:00Z: Running job: build".to_owned();
+    let state = read(&[LogLine { at: T0, text: running }]).unwrap();
+    let (task, busy) = (world.observed.tasks[0].arn.clone(), world.observed.tasks[1].arn.clone());
+    for arn in [&task, &busy] {
+        world.observed.logs.insert(arn.clone(), LogReading::State(state.clone()));
+    }
+    operation.memory.logs.record_observation(&world.observed, world.now);
+    let names: Vec<String> = world.runners().iter().map(|runner| runner.name.clone()).collect();
+    world.runners()[1].is_busy = true;
+    let id = |arn: &str| arn.rsplit('/').next().unwrap().to_owned();
+    let reason = told(&operation, &world);
+    let wanted = format!(
+        "LogGroup: runners that have a job are not replaced: {}, whose log shows the job build: if it is over, stop the \
+         ECS task {}.",
+        names[0],
+        id(&task)
+    );
+    assert!(reason.contains(&wanted), "{reason}");
+    assert!(!reason.contains(&format!("ECS task {}", id(&busy))), "GitHub lists its runner as busy: {reason}");
 }
 
 #[test]

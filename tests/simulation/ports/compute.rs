@@ -195,6 +195,9 @@ impl Ecs for Port {
         let why = if reason.contains("DrainTimeout") { Loss::DrainTimedOut } else { Loss::Stopped };
         let effect = |world: &mut World| {
             world.allowed_by_tags("StopTask", &[task.to_owned()])?;
+            if let Some(pool) = world.ecs.tasks.get(task).map(|task| task.service.clone()) {
+                world.note_leaving(&pool);
+            }
             world.stop_task(task, why, reason);
             Ok(())
         };

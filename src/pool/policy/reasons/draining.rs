@@ -1,6 +1,8 @@
 //! What people read about runners that did not leave in time: what is known of their jobs apart from what is presumed.
 
+use crate::pool::model::ecs::Task;
 use crate::pool::model::observed::{GitHubRunners, Observed};
+use crate::pool::model::runner_log::JobName;
 use crate::pool::model::spec::{GitHubCredential, WaitPolicy};
 use crate::pool::model::text::{abbreviated_list, pluralize};
 use crate::pool::model::time::HumanDuration;
@@ -57,6 +59,13 @@ fn why_not_known(github_credential: Option<&GitHubCredential>, observed: &Observ
         GitHubRunners::NotQueried => "GitHub was not asked".to_owned(),
         GitHubRunners::Listed(_) => "no runner on GitHub's list has a name that leads to it".to_owned(),
     }
+}
+
+/// That a runner has a job by its own log. The end of the job may be missing there, and then only a person can tell.
+#[must_use]
+pub fn busy_by_log(task: &Task, job: &JobName) -> String {
+    let task_id = task.arn.rsplit('/').next().unwrap_or(&task.arn);
+    format!("whose log shows the job {job}: if it is over, stop the ECS task {task_id}")
 }
 
 /// ECS does not protect tasks, and jobs are to be left alone.

@@ -13,6 +13,7 @@ use crate::pool::model::runner_log::{IdleLog, JobName, NoLog};
 use crate::pool::model::runner_matching::{RunnerLookup, runner_for_task};
 use crate::pool::model::time::DecisionTime;
 use crate::pool::model::time::Timestamp;
+use crate::pool::policy::reasons::busy_by_log;
 use std::time::Duration;
 
 /// From a deletion to the second reading of the log. A job that was dispatched before the deletion is acknowledged
@@ -100,8 +101,8 @@ impl RunnerDrainState {
     pub(super) fn name(&self, task: &Task) -> String {
         match self {
             Self::Busy(name) => name.clone(),
-            Self::BusyByLog(name, job) => format!("{name}, {}", by_log(task, job)),
-            RunnerDrainState::FinishingJob(job) => format!("{}, {}", task.arn, by_log(task, job)),
+            Self::BusyByLog(name, job) => format!("{name}, {}", busy_by_log(task, job)),
+            RunnerDrainState::FinishingJob(job) => format!("{}, {}", task.arn, busy_by_log(task, job)),
             RunnerDrainState::PresumedBusy(why) => format!("{}, presumed busy: {why}", task.arn),
             Self::Idle(runner) => runner.name().to_owned(),
             RunnerDrainState::Stopping
@@ -114,12 +115,6 @@ impl RunnerDrainState {
             | RunnerDrainState::Unknown => task.arn.clone(),
         }
     }
-}
-
-/// An end may be missing in a log.
-fn by_log(task: &Task, job: &JobName) -> String {
-    let task_id = task.arn.rsplit('/').next().unwrap_or(&task.arn);
-    format!("whose log shows the job {job}: if it is over, stop the ECS task {task_id}")
 }
 
 /// Where this task stands.
