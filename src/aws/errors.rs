@@ -1,7 +1,7 @@
 //! From an AWS error to the class in which the pool sees it.
 //!
 //! One table per service, most specific row first, then the table that all AWS services share, then the HTTP status.
-//! ECS in particular gives one exception many meanings, told apart only by the message.
+//! ECS in particular has exceptions with many meanings, distinguished only by the message.
 
 use std::fmt::Display;
 

@@ -1,7 +1,7 @@
 //! `{"Plan": {…properties…}}`: what a request with these properties would do, as the response of the invocation.
 //!
-//! Nothing is written, to AWS or to GitHub; so whether the credential may register runners, which only trying tells,
-//! stays open. Beside the properties an event may have:
+//! Nothing is written, to AWS or to GitHub; so whether the credential may register runners, which only an attempt
+//! shows, stays open. With the properties an event may have:
 //! - `StackId` and `LogicalResourceId` of a resource that exists, and the plan is about its pool; without them it is
 //!   about one that is to be made.
 //! - `Before`, the properties that the resource has now: what the template drops, such as a tag, shows only by

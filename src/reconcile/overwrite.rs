@@ -1,7 +1,7 @@
 //! Writing a record over the one that was found.
 //!
 //! Parameter Store has no conditional write: what another owner wrote between our look and our write is gone from the
-//! record, but not from its history, and the version that a write tells shows whether there was something. A response
+//! record, but not from its history, and the version that a write returns shows whether there was something. A response
 //! that stood there is put back, or another delivery of its request would work once more and respond otherwise.
 //!
 //! <https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-versions.html>

@@ -211,7 +211,7 @@ impl World {
         });
         self.figures.requests += 1;
         self.stacks.all[stack].waits_for = Some(place);
-        self.tell(|| format!("{kind} {place} of stack s{stack} ({physical_id:?})"));
+        self.trace(|| format!("{kind} {place} of stack s{stack} ({physical_id:?})"));
         self.send_event(event);
     }
 
@@ -232,8 +232,8 @@ impl World {
         self.occur("transition", "create sent again");
         let made_up = format!("{}-Runners-{}", self.stacks.all[stack].name, self.chance.u32(0..u32::MAX));
         let pool = self.stacks.all[stack].pool.clone();
-        let held = &mut self.stacks.all[stack];
-        (held.state, held.before, held.physical_id) = (State::Updating, Some(pool.clone()), Some(made_up));
+        let entry = &mut self.stacks.all[stack];
+        (entry.state, entry.before, entry.physical_id) = (State::Updating, Some(pool.clone()), Some(made_up));
         self.ask(stack, "Create", &pool, None, None);
     }
 
@@ -268,26 +268,26 @@ impl World {
 
     /// A person has it try the rollback again.
     pub(crate) fn continue_rollback(&mut self, stack: usize) {
-        let held = &mut self.stacks.all[stack];
-        let (pool, failed, id) = (held.pool.clone(), held.before.clone(), held.physical_id.clone());
-        held.state = State::RollingBack;
+        let entry = &mut self.stacks.all[stack];
+        let (pool, failed, id) = (entry.pool.clone(), entry.before.clone(), entry.physical_id.clone());
+        entry.state = State::RollingBack;
         self.ask(stack, "Update", &pool, failed.as_ref(), id.as_deref());
     }
 
     pub(crate) fn delete_stack(&mut self, stack: usize) {
-        let held = &self.stacks.all[stack];
-        let (pool, id) = match held.state {
+        let entry = &self.stacks.all[stack];
+        let (pool, id) = match entry.state {
             State::NotYet | State::Gone | State::Deleting | State::UndoingCreate => return,
             // It never answered, so CloudFormation makes up an id.
             State::Creating => {
-                let made_up = format!("{}-Runners-{}", held.name, self.chance.u32(0..u32::MAX));
+                let made_up = format!("{}-Runners-{}", entry.name, self.chance.u32(0..u32::MAX));
                 (self.stacks.all[stack].pool.clone(), made_up)
             }
             State::Updating | State::RollingBack | State::CleaningUpFailed => {
-                (held.before.clone().unwrap_or(held.pool.clone()), held.physical_id.clone().unwrap())
+                (entry.before.clone().unwrap_or(entry.pool.clone()), entry.physical_id.clone().unwrap())
             }
             State::Complete | State::CleaningUp { .. } | State::RollbackFailed | State::DeleteFailed => {
-                (held.pool.clone(), held.physical_id.clone().unwrap())
+                (entry.pool.clone(), entry.physical_id.clone().unwrap())
             }
         };
         if !self.stacks.all[stack].rests() {
@@ -309,7 +309,7 @@ impl World {
         };
         self.stacks.asks[ask].answers.push(body.to_vec());
         self.figures.answers += 1;
-        self.tell(|| format!("answer to {ask}: {}", String::from_utf8_lossy(body)));
+        self.trace(|| format!("answer to {ask}: {}", String::from_utf8_lossy(body)));
         self.note(&Fact::Answered { ask, body: body.to_vec() });
         if self.stacks.asks[ask].is_settled {
             return;

@@ -101,15 +101,15 @@ fn every_request_is_answered_in_time(world: &World, fact: &Fact) -> Result<(), S
 /// that fails before it has taken its turn.
 fn no_two_answers_disagree(world: &World, fact: &Fact) -> Result<(), String> {
     let Fact::Answered { ask, body } = fact else { return Ok(()) };
-    let held = &world.stacks.asks[*ask];
-    let has_succeeded = String::from_utf8_lossy(&held.answers[0]).contains(r#""Status":"SUCCESS""#);
-    let is_over = world.stacks.asks[ask + 1..].iter().any(|newer| newer.stack == held.stack);
-    let is_unwritten = held.kind == "Delete" && (has_succeeded || !held.is_recorded);
-    if held.is_obsolete || is_over || held.is_unchanged || is_unwritten {
+    let record = &world.stacks.asks[*ask];
+    let has_succeeded = String::from_utf8_lossy(&record.answers[0]).contains(r#""Status":"SUCCESS""#);
+    let is_over = world.stacks.asks[ask + 1..].iter().any(|newer| newer.stack == record.stack);
+    let is_unwritten = record.kind == "Delete" && (has_succeeded || !record.is_recorded);
+    if record.is_obsolete || is_over || record.is_unchanged || is_unwritten {
         return Ok(());
     }
-    check(held.answers.iter().all(|earlier| earlier == body), || {
-        let first = String::from_utf8_lossy(&held.answers[0]);
+    check(record.answers.iter().all(|earlier| earlier == body), || {
+        let first = String::from_utf8_lossy(&record.answers[0]);
         format!("request {ask} was answered with {first}, then with {}", String::from_utf8_lossy(body))
     })
 }

@@ -51,7 +51,7 @@ pub(crate) struct Report {
     pub(crate) figures: Figures,
     pub(crate) violations: Vec<Violation>,
     pub(crate) occurred: BTreeSet<String>,
-    pub(crate) told: Vec<String>,
+    pub(crate) trace: Vec<String>,
 }
 
 /// Panics that are planted are nobody's news; every other one is.
@@ -89,7 +89,7 @@ pub(crate) fn run(script: Script, bug: Option<Bug>, is_telling: bool) -> Report 
             figures: std::mem::take(&mut world.figures),
             violations: std::mem::take(&mut world.violations),
             occurred: std::mem::take(&mut world.occurred),
-            told: std::mem::take(&mut world.told),
+            trace: std::mem::take(&mut world.trace),
         }
     })
 }
@@ -149,8 +149,8 @@ impl Run {
         self.world.borrow().planted_event(&mut event);
         let port = Port { world: Rc::clone(&self.world), invocation, earlier: RefCell::default() };
         let settings = self.settings.clone();
-        let told = Invocation { deadline, function: FUNCTION.to_owned() };
-        let working: Working = Box::pin(async move { handle(&port, &settings, &event, &told).await });
+        let of_lambda = Invocation { deadline, function: FUNCTION.to_owned() };
+        let working: Working = Box::pin(async move { handle(&port, &settings, &event, &of_lambda).await });
         self.working.insert(invocation, working);
         self.poll(invocation);
     }
@@ -239,7 +239,7 @@ impl Run {
 impl World {
     fn act(&mut self, place: usize, action: What) {
         let is_calm = self.now >= BEGIN + Duration::from_secs(self.script.calm_secs);
-        self.tell(|| format!("{action:?}"));
+        self.trace(|| format!("{action:?}"));
         match action {
             What::Create { stack } => self.create_stack(stack),
             What::Update { stack, pool } => self.act_update(place, stack, *pool, is_calm),

@@ -240,8 +240,8 @@ async fn a_failed_activity_is_told_and_a_missing_group_has_none() {
         .query("DescribeScalingActivities", failed)
         .query_error("ValidationError", "AutoScalingGroup name not found - AutoScalingGroup 'g' not found");
     let client = replay.auto_scaling();
-    let told = client.last_failed_activity("g").await.unwrap();
-    assert_eq!(told.as_deref(), Some("We currently do not have sufficient capacity"));
+    let message = client.last_failed_activity("g").await.unwrap();
+    assert_eq!(message.as_deref(), Some("We currently do not have sufficient capacity"));
     assert_eq!(client.last_failed_activity("g").await.unwrap(), None);
     assert!(replay.sent()[0].form().contains("MaxRecords=20"));
 }

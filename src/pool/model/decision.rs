@@ -97,9 +97,9 @@ pub enum WaitReason {
         busy_by_log: Vec<(String, JobName)>,
         /// Idle for less than the confirmation window.
         unconfirmed: usize,
-        /// Of which we cannot tell: GitHub does not let us in, or their name leads to no task.
+        /// Of which nothing is known: GitHub denies access, or their name leads to no task.
         unknown: usize,
-        /// Deregistered ones whose containers have not ended, for each the reason why no log tells if they have a job.
+        /// Deregistered ones whose containers have not ended, with the reason why no log shows whether they have a job.
         presumed_busy: Vec<NoLog>,
         /// Containers that are ending.
         ending: usize,

@@ -18,14 +18,14 @@ pub(in crate::pool) const FORMAT: u16 = 1;
 /// Bytes of a record above its response: ids, digests, a moment and a name.
 pub const RECORD_HEAD_BYTES_MAX: usize = 640;
 
-/// Hexadecimal digits that tell one content of a pool's task definition from another.
+/// Hexadecimal digits that distinguish the contents of a pool's task definitions.
 pub(super) const CONTENT_DIGITS: usize = 16;
 
 /// Replaced pools that a record names: more than a resource ever has left behind at once, and few enough that the
 /// longest response still fits below them.
 pub(in crate::pool) const REPLACED_POOLS_MAX: usize = 8;
 
-/// Hexadecimal digits that tell one response URL from another.
+/// Hexadecimal digits that distinguish response URLs.
 const URL_DIGITS: usize = 16;
 
 /// Who has the lock, as the record says it.
@@ -48,7 +48,7 @@ pub struct OperationLock {
     /// Whether it is about every pool of the resource, since the stack is going.
     #[serde(default)]
     pub(in crate::pool) covers_resource: bool,
-    /// The digits of the pool that the last SUCCESS of a Create or an Update was for. Each turn carries it over from
+    /// The digits of the pool that the last SUCCESS of a Create or an Update was for. Each request carries it over from
     /// the one before, until a Delete takes that pool down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::pool) live_pool: Option<String>,
@@ -136,7 +136,7 @@ impl OperationLock {
         format!("{head}\n{answer}")
     }
 
-    /// The same turn, with this response and what it says of the pool.
+    /// The same request, with this response and what it says of the pool.
     #[must_use]
     pub fn answered(self, body: &str, outcome: &Outcome) -> Self {
         let live_pool = match (outcome, self.purpose) {
@@ -192,7 +192,7 @@ impl OperationLock {
         PhysicalId::try_from(self.pool.clone()).ok().filter(|_| is_at_work)
     }
 
-    /// The same turn, with the word whether CloudFormation took its response.
+    /// The same request, and whether CloudFormation accepted its response.
     #[must_use]
     pub fn delivered(self, is_delivered: bool) -> Self {
         Self { undelivered: !is_delivered, ..self }
@@ -246,7 +246,7 @@ impl OperationLock {
         self.answer.as_deref()
     }
 
-    /// Whether this is a turn of that request, whichever delivery and hop.
+    /// Whether it is of that request, whichever delivery and invocation.
     #[must_use]
     pub fn is_of(&self, request: &RequestInfo) -> bool {
         self.request_id == request.request_id && self.url == digest(request)

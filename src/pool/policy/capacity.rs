@@ -150,7 +150,7 @@ impl Host {
     }
 }
 
-/// The instances that runners may be placed on; `None` where those that the group may start cannot be told.
+/// The instances that runners may be placed on; `None` where those that the group may start are unknown.
 fn hosts(own: &OwnCapacity, observed: &Observed) -> Option<Vec<Host>> {
     let version_of = |id: Option<&String>| {
         let members = observed.group.iter().flat_map(|group| &group.instances);

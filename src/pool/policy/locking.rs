@@ -1,11 +1,11 @@
 //! Who works on a resource: one request at a time, the newest that CloudFormation sent.
 //!
-//! CloudFormation does not tell a cancelled operation: it signs a new request and waits for that one only, while the
+//! CloudFormation does not notify a cancelled operation: it signs a new request and waits for that one only, while the
 //! older one may still be at work. So a request acquires the resource's operation lock before its first write, and
 //! reads it again before every further step. A lock that another request has written since ends the work.
 //!
 //! Requests are ordered by the moment at which CloudFormation signed them, and invocations of one request by their
-//! continuation count; among equals the one that wrote last goes on, which the record's version tells.
+//! continuation count; among equals the one that wrote last goes on, by the record's version.
 //!
 //! # Guarantees
 //!
@@ -28,7 +28,7 @@
 //!   respond.
 //! - **A delivery of an earlier invocation's event**, when a later continuation is at work: it does not respond.
 //! - **A delivery of a request that has a response.** It sends that response again.
-//! - **A response that is recorded between another invocation's read and its write.** The write tells by its version
+//! - **A response that is recorded between another invocation's read and its write.** The version that the write returns shows
 //!   that it missed something; the response is restored, and sent again or given precedence.
 //! - **The same request id with another URL** is another request: CloudFormation tries again, and waits there.
 //! - **A Delete of one pool and a newer request for another pool of the same resource**, or the Delete that follows upon

@@ -1,7 +1,6 @@
 //! What people read: sentences that say what happened, where, and what to do next.
 //!
-//! A Reason begins with what to do and is written for somebody who sees nothing but it. What only the log needs is not
-//! in here.
+//! A failure reason is all that many readers have, so it is complete in itself. What only the log needs is not in here.
 
 mod credential;
 mod draining;
@@ -85,7 +84,7 @@ pub fn pools_left(left: &BTreeSet<PhysicalId>) -> Option<String> {
     Some(format!("{} of this resource stays until a Delete names it or its stack is deleted", pools(left)?))
 }
 
-/// A Delete has deleted its pool, and CloudFormation does not tell whether the others of the resource go as well.
+/// A Delete has deleted its pool, and CloudFormation does not say whether the others of the resource go as well.
 #[must_use]
 pub fn stack_deletion_unknown(id: &PhysicalId, left: &BTreeSet<PhysicalId>, remote_error: &RemoteError) -> String {
     let others = pools(left).unwrap_or_else(|| "a pool that an earlier request may still create".to_owned());
@@ -283,7 +282,7 @@ pub fn notes_of_deletion(operation: &Operation, memory: &Memory, observed: &Obse
     notes
 }
 
-/// The runners that are left, as far as anybody can tell.
+/// The runners that may be left.
 fn possibly_remaining(memory: &Memory, label: &str) -> String {
     let names: Vec<&String> = memory.registered.iter().collect();
     if names.is_empty() {

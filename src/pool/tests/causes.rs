@@ -13,7 +13,7 @@ use crate::pool::policy::causes::not_online;
 
 const REQUEST: Duration = Duration::from_secs(1000);
 
-fn told(operation: &Continuation, world: &Model) -> String {
+fn failure_reason(operation: &Continuation, world: &Model) -> String {
     let Goal::Converge(goal) = &operation.goal else { panic!("a Delete") };
     not_online(operation, &operation.memory, goal, &world.observed)
 }
@@ -42,7 +42,7 @@ const EXITED: &str = "Essential container in task exited";
 fn a_task_of_this_deployment_that_ended_since_the_request_began_is_the_first_cause() {
     let (mut world, operation) = later(spec());
     end(&mut world, 1100, EXITED, Some(1));
-    let reason = told(&operation, &world);
+    let reason = failure_reason(&operation, &world);
     assert!(
         reason.starts_with("2 tasks stopped, the last one: Essential container in task exited (exit code 1). LogGroup"),
         "{reason}"
@@ -63,7 +63,7 @@ fn log_group_that_shows_a_job_of_an_idle_runner_names_the_task_to_stop() {
     let names: Vec<String> = world.runners().iter().map(|runner| runner.name.clone()).collect();
     world.runners()[1].is_busy = true;
     let id = |arn: &str| arn.rsplit('/').next().unwrap().to_owned();
-    let reason = told(&operation, &world);
+    let reason = failure_reason(&operation, &world);
     let wanted = format!(
         "LogGroup: runners that have a job are not replaced: {}, whose log shows the job build: if it is over, stop the \
          ECS task {}.",
@@ -82,7 +82,7 @@ fn a_task_that_the_pool_or_ecs_let_go_is_never_a_cause() {
         assert_eq!(digits.len(), 12);
         end(&mut world, secs, text, exit_code);
         change(&mut world, &mut operation);
-        told(&operation, &world)
+        failure_reason(&operation, &world)
     };
     let nothing: fn(&mut Model, &mut Continuation) = |_, _| {};
     let cases = [
@@ -131,7 +131,7 @@ fn each_way_in_which_a_container_fails_names_its_property() {
         spec.task.log = Some(LogSpec { group: "/ci".to_owned(), stream_prefix: None });
         let (mut world, operation) = later(spec);
         end(&mut world, 1100, words, None);
-        let reason = told(&operation, &world);
+        let reason = failure_reason(&operation, &world);
         assert!(reason.starts_with(wanted) && reason.contains(words), "{reason}");
     }
 }
@@ -148,7 +148,7 @@ fn runners_without_an_instance_name_max_instances_and_an_event_of_before_is_left
     world.observed.tasks[1].phase = TaskPhase::Starting;
     let event = |secs| ServiceEvent { at: T0 + Duration::from_secs(secs), message: format!("event at {secs}") };
     world.observed.service.as_mut().unwrap().events = vec![event(900)];
-    let reason = told(&operation, &world);
+    let reason = failure_reason(&operation, &world);
     assert!(
         reason.starts_with(
             "MaxInstances: the group is at 1 and has no room for 1 more runner beside those that run. Raise it, or \
@@ -158,7 +158,7 @@ fn runners_without_an_instance_name_max_instances_and_an_event_of_before_is_left
     );
     assert!(!reason.contains("event at 900"), "{reason}");
     world.observed.service.as_mut().unwrap().events = vec![event(1100)];
-    assert!(told(&operation, &world).ends_with("event at 1100."));
+    assert!(failure_reason(&operation, &world).ends_with("event at 1100."));
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn a_task_that_ecs_stopped_for_want_of_an_instance_is_one_without_room() {
         world.observed.group.as_mut().unwrap().desired = 4;
         world.observed.group.as_mut().unwrap().instances.clear();
         end(&mut world, 1100, &format!("TaskFailedToStart: {words}"), None);
-        let reason = told(&operation, &world);
+        let reason = failure_reason(&operation, &world);
         assert!(reason.starts_with("MaxInstances: the group is at 4 and has no room for 2 more runners."), "{reason}");
     }
 }

@@ -267,8 +267,8 @@ fn an_unchanged_pool_succeeds_although_github_lets_nobody_in() {
 fn a_group_of_our_name_that_is_not_ours_is_never_written() {
     let mut model = built(&spec());
     model.observed.group.as_mut().unwrap().tags.clear();
-    let told = reason(model.run(&mut converge(PoolSpec { desired_count: 5, ..spec() })));
-    assert!(told.starts_with("An Auto Scaling group named ghr-ci-Runners-"), "{told}");
+    let reason = reason(model.run(&mut converge(PoolSpec { desired_count: 5, ..spec() })));
+    assert!(reason.starts_with("An Auto Scaling group named ghr-ci-Runners-"), "{reason}");
     assert_eq!(names(&model.taken), Vec::<&str>::new());
 }
 
@@ -353,7 +353,7 @@ fn a_ghost_is_removed_and_its_neighbours_stay() {
     model.runners().extend([
         foreign(900, &format!("{ours}-0123456789ab"), &label),
         foreign(901, &format!("{ours}-x"), &label),
-        foreign(902, "somebody", &label),
+        foreign(902, "foreign", &label),
         foreign(903, &format!("{ours}-abcdefabcdef"), "another"),
     ]);
     assert!(succeeded(&model.run(&mut operation)));

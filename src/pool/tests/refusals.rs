@@ -1,4 +1,4 @@
-//! What is told of a refused call: how to let a credential be read, and the command for a role that never comes.
+//! The failure reason of a refused call: how to let a credential be read, and the command for a role that never comes.
 
 use std::time::Duration;
 
@@ -37,21 +37,21 @@ fn a_credential_outside_credential_prefix_is_told_what_to_do() {
         ("/github-token", None),
         ("github-token", None),
     ] {
-        let told = github_refused(&with_token(parameter), &no);
+        let reason = github_refused(&with_token(parameter), &no);
         let or_there = folder.map(|folder| format!("or set CredentialPrefix of the provider stack to {folder}."));
-        assert!(told.contains("move the credential there"), "{told}");
-        assert_eq!(told.contains("or set CredentialPrefix"), folder.is_some(), "{told}");
-        assert!(told.contains(&or_there.unwrap_or_default()), "{told}");
+        assert!(reason.contains("move the credential there"), "{reason}");
+        assert_eq!(reason.contains("or set CredentialPrefix"), folder.is_some(), "{reason}");
+        assert!(reason.contains(&or_there.unwrap_or_default()), "{reason}");
     }
     let app = GitHubCredential::App {
         id: "12".to_owned(),
         private_key: ParameterRef("/ci/key".to_owned()),
         login: "acme".to_owned(),
     };
-    let told = cannot_deregister(Some(&app), &no);
+    let reason = cannot_deregister(Some(&app), &no);
     assert!(
-        told.contains("CredentialPrefix of the provider stack to ci") && !told.contains("working credential"),
-        "{told}"
+        reason.contains("CredentialPrefix of the provider stack to ci") && !reason.contains("working credential"),
+        "{reason}"
     );
 }
 
@@ -61,10 +61,10 @@ fn a_credential_whose_key_is_denied_names_the_key_s_parameter() {
         "User: x is not authorized to perform: kms:Decrypt on resource: y",
         "The ciphertext refers to a customer master key that does not exist, or you are not allowed to access.",
     ] {
-        let told = github_refused(&with_token("/github-runner-pool/token"), &denied(message));
+        let reason = github_refused(&with_token("/github-runner-pool/token"), &denied(message));
         assert!(
-            told.contains("set CredentialKeyArn of the provider stack") && !told.contains("CredentialPrefix"),
-            "{told}"
+            reason.contains("set CredentialKeyArn of the provider stack") && !reason.contains("CredentialPrefix"),
+            "{reason}"
         );
     }
 }

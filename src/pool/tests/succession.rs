@@ -174,7 +174,7 @@ fn a_delete_removes_the_record_last_and_answers_then() {
     let metadata = later(delete(&spec()), "delete", 60);
     let mut operation = metadata.clone();
     let answered = lock_of(&at_work()).answered("done", &succeeded());
-    assert!(takes_turn(&next_after(&mut operation, Some(answered), 1)), "somebody may still be building");
+    assert!(takes_turn(&next_after(&mut operation, Some(answered), 1)), "another delivery may still be building");
     operation.memory.lock_version = Some(2);
     assert_eq!(next(&mut operation, Some(&metadata), 2), Decision::Act(vec![Step::ReleaseLock]));
     operation.memory.lock_version = None;
@@ -346,7 +346,7 @@ fn a_record_says_the_same_after_its_journey_and_holds_no_secret() {
 
 #[test]
 fn a_record_that_nobody_can_read_is_taken_over() {
-    for text in ["", "{}", "null", "a note\nof somebody", "{\"format\":99}"] {
+    for text in ["", "{}", "null", "a note\nof a user", "{\"format\":99}"] {
         let lock = OperationLock::from_record(text);
         for mut operation in [converge(spec()), locked(converge(spec()), 1)] {
             assert!(takes_turn(&next_after(&mut operation, Some(lock.clone()), 2)), "{text}");

@@ -56,7 +56,7 @@ fn a_version_is_too_old_old_or_as_new_as_any() {
         ("myoung34/github-runner:ubuntu-noble", &["2.335.0"], &["2.336.0"], Some("GitHub lists one of 2.336.0")),
         ("myoung34/github-runner:ubuntu-noble", &["2.336.0"], &["2.335.0"], None),
         ("myoung34/github-runner", &[], &["2.336.0"], None),
-        // A tag of another owner's image is no version of the runner; a digest tells nothing.
+        // A tag of another owner's image is no version of the runner; a digest has no version.
         ("acme/runner:1.2.3", &[], &[], None),
         (&format!("myoung34/github-runner@{DIGEST}"), &["2.336.0"], &[], None),
         // What is no version is not compared.
@@ -153,7 +153,7 @@ fn the_clusters_that_user_data_names_are_found_where_they_stand_as_they_are() {
         ("ECS_CLUSTER=\"quoted\"\nexport ECS_CLUSTER='other'", &["other", "quoted"]),
         ("if x; then echo ECS_CLUSTER=one; else echo ECS_CLUSTER=two; fi", &["one", "two"]),
         ("[settings.host]\ncluster = \"no\"\n[settings.ecs]\ncluster = \"rocket\"\n[x]\ncluster = \"no\"", &["rocket"]),
-        // What is filled in later cannot be told, and a comment is none.
+        // What is filled in later is unknown, and a comment is no setting.
         ("echo ECS_CLUSTER=$NAME >> f; echo ECS_CLUSTER=${NAME}; echo ECS_CLUSTER=ci-$STAGE; ECS_CLUSTER=`name`", &[]),
         ("# ECS_CLUSTER=example\nECS_CLUSTER=\n", &[]),
         // By its ARN, as the agent takes it.

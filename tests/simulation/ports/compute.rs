@@ -228,7 +228,7 @@ impl Ecs for Port {
 impl AutoScaling for Port {
     async fn group(&self, name: &str) -> RemoteResult<Option<Group>> {
         let look = |world: &mut World| {
-            world.squat(name);
+            world.create_foreign_group(name);
             world.planted_group(name)
         };
         self.read(RemoteService::AutoScaling, "DescribeAutoScalingGroups", name, look).await

@@ -61,7 +61,7 @@ fn why_not_known(github_credential: Option<&GitHubCredential>, observed: &Observ
     }
 }
 
-/// That a runner has a job by its own log. The end of the job may be missing there, and then only a person can tell.
+/// That a runner has a job by its own log. The end of the job may be missing there, and then only a person can decide.
 #[must_use]
 pub fn busy_by_log(task: &Task, job: &JobName) -> String {
     let task_id = task.arn.rsplit('/').next().unwrap_or(&task.arn);

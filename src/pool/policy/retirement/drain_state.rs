@@ -19,7 +19,7 @@ use std::time::Duration;
 /// From a deletion to the second reading of the log. A job that was dispatched before the deletion is acknowledged
 /// within five seconds and acquired in one more; Docker hands its line on within another five, and the rest is slack.
 pub(in crate::pool) const SECOND_READING: Duration = Duration::from_secs(20);
-/// How long the container of a deleted runner may take to end by itself, where no log tells whether it works. An idle
+/// How long the container of a deleted runner may take to end by itself, where no log shows whether it works. An idle
 /// listener's poll takes a minute at the longest, then come the image's exit and ECS's report.
 pub(in crate::pool) const SELF_EXIT: Duration = Duration::from_secs(90);
 /// From a job's end in the log to the stop of its container: the listener has yet to report the end to GitHub.
@@ -37,7 +37,7 @@ pub(super) enum RunnerDrainState {
     LogDue,
     /// The same of a log after the deletion, before the container may be stopped.
     SecondLogDue,
-    /// Idle, and not yet for certain: for less than the window, or its log has nothing to tell yet; settled at this
+    /// Idle, and not yet for certain: for less than the window, or its log is inconclusive; settled at this
     /// moment if nothing changes.
     AwaitingConfirmation(Timestamp),
     /// No runner of its own is on GitHub's list; more is known at this moment if none comes.
@@ -48,11 +48,11 @@ pub(super) enum RunnerDrainState {
     BusyByLog(String, JobName),
     /// GitHub does not list its runner any more, and its log shows this job.
     FinishingJob(JobName),
-    /// GitHub does not list its runner any more, its container goes on, and no log tells whether it works.
+    /// GitHub does not list its runner any more, its container goes on, and no log shows whether it works.
     PresumedBusy(NoLog),
     /// May be stopped.
     Stoppable(StopReason),
-    /// Nothing tells.
+    /// Nothing is known.
     Unknown,
 }
 
