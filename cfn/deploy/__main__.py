@@ -81,7 +81,7 @@ def main() -> None:
             r"Expired|InvalidClientToken|UnrecognizedClient|SignatureDoesNotMatch|TokenRefresh", f"{code}{error}"
         ):
             sys.exit(f"AWS does not take these credentials; sign in again: {error}")
-        sys.exit(f"AWS refused: {error}")
+        sys.exit(f"AWS failed: {error}")
 
 
 if __name__ == "__main__":

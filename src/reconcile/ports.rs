@@ -75,7 +75,7 @@ pub trait World {
     fn response_sender(&self) -> &Self::ResponseSender;
 }
 
-/// A call that was refused: the observation for the pool, and the chain of causes for the log.
+/// A call that was failed: the observation for the pool, and the chain of causes for the log.
 #[derive(Debug)]
 pub struct RemoteCallError {
     /// What the pool sees.
@@ -308,7 +308,7 @@ pub enum Deregistration {
     Deleted,
     /// GitHub did not know it any more.
     Missing,
-    /// GitHub refused: it has a job.
+    /// GitHub failed: it has a job.
     Busy,
 }
 

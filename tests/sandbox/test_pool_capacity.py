@@ -123,7 +123,7 @@ def test_an_update_that_cannot_work_fails_at_once_and_its_rollback_keeps_the_sam
     seconds, small.properties = time.monotonic() - began, kept
     reason = next(text for text in small.stack.reasons(LOGICAL_ID) if f"Message returned: {wanted}" in text)
     print(f"after {seconds:.1f} s, rollback included: {reason}")
-    assert "The 2 old runners still work." in reason
+    assert "The 2 old runners still accept jobs." in reason
     assert seconds < 2 * AT_ONCE
     assert small.runner_ids() == before
 
@@ -145,6 +145,6 @@ def test_what_stopped_before_an_update_is_not_its_cause(stage: Stage) -> None:
     assert f"Message returned: Image: {BROKEN_IMAGE} does not work, " in reason
     assert "CannotPullContainerError" in reason
     assert "exit code 0" not in reason
-    assert "0 of 2 runners came online. The 2 old runners still work." in reason
+    assert "0 of 2 runners came online. The 2 old runners still accept jobs." in reason
     pool.delete()
     assert pool.leftovers() == []

@@ -139,7 +139,7 @@ def test_instances_that_join_another_cluster_are_named(doomed: dict[str, Pool]) 
     assert "must write ECS_CLUSTER=othercluster" in reason
     # Known from its user data before an instance was started, and told in the log then.
     assert re.search(
-        r"Beside that: LaunchTemplate: its user data has the instances join the cluster \S+, and not", reason
+        r"Warnings: LaunchTemplate: its user data has the instances join the cluster \S+, and not", reason
     )
 
 

@@ -62,5 +62,5 @@ def test_a_role_that_the_function_may_not_pass_is_told_of_and_nothing_is_left(st
     pool = stage.start("foreignrole", TaskRoleArn=FOREIGN_ROLE)
     reason = pool.fail()
     assert "iam:PassRole" in reason
-    assert "Allow it in the function's role, then try again." in reason
+    assert "Allow it in the function's role, then retry." in reason
     assert pool.leftovers() == []

@@ -289,7 +289,7 @@ async fn a_group_that_is_busy_is_a_conflict_and_not_deleted_twice() {
     let replay = Replay::default().query_error("ScalingActivityInProgress", "busy");
     let error = replay.auto_scaling().delete_group("g").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
-    assert_eq!(error.to_string(), "EC2 Auto Scaling DeleteAutoScalingGroup refused (ScalingActivityInProgress): busy");
+    assert_eq!(error.to_string(), "EC2 Auto Scaling DeleteAutoScalingGroup failed (ScalingActivityInProgress): busy");
 }
 
 #[tokio::test]

@@ -78,27 +78,27 @@ fn every_kind_of_failure_is_told_in_a_sentence() {
     let cases: [(Sdk, &str); 6] = [
         (
             SdkError::service_error(DescribeClustersError::generic(said), response(500, "")),
-            "Unavailable Amazon ECS DescribeClusters refused (ServerException): oops",
+            "Unavailable Amazon ECS DescribeClusters failed (ServerException): oops",
         ),
         (
             SdkError::service_error(
                 DescribeClustersError::generic(ErrorMetadata::builder().build()),
                 response(502, "<html>"),
             ),
-            "Unavailable Amazon ECS DescribeClusters refused: HTTP 502, no message",
+            "Unavailable Amazon ECS DescribeClusters failed: HTTP 502, no message",
         ),
         (
             SdkError::response_error("unexpected token", response(200, "planted")),
-            "Unexpected Amazon ECS DescribeClusters refused: HTTP 200, an answer that could not be read",
+            "Unexpected Amazon ECS DescribeClusters failed: HTTP 200, a response that could not be read",
         ),
-        (SdkError::timeout_error("late"), "Unavailable Amazon ECS DescribeClusters refused: no answer in time"),
+        (SdkError::timeout_error("late"), "Unavailable Amazon ECS DescribeClusters failed: no response in time"),
         (
             SdkError::dispatch_failure(ConnectorError::io("reset".into())),
-            "Unavailable Amazon ECS DescribeClusters refused: no answer",
+            "Unavailable Amazon ECS DescribeClusters failed: no response",
         ),
         (
             SdkError::construction_failure("no region"),
-            "Invalid Amazon ECS DescribeClusters refused: the request could not be built",
+            "Invalid Amazon ECS DescribeClusters failed: the request could not be built",
         ),
     ];
     for (error, expected) in cases {

@@ -111,10 +111,10 @@ async fn refusals_are_told_with_code_message_and_cause() {
     assert_eq!(
         errors,
         [
-            "denied Amazon EC2 DescribeLaunchTemplates refused (UnauthorizedOperation): You are not authorized",
-            "unavailable Amazon EC2 DescribeLaunchTemplates refused (HTTP 503): no message",
-            "unexpected Amazon EC2 DescribeLaunchTemplates refused (Unreadable): the answer is not as EC2 documents it",
-            "unavailable Amazon EC2 DescribeLaunchTemplates refused: no answer",
+            "denied Amazon EC2 DescribeLaunchTemplates failed (UnauthorizedOperation): You are not authorized",
+            "unavailable Amazon EC2 DescribeLaunchTemplates failed (HTTP 503): no message",
+            "unexpected Amazon EC2 DescribeLaunchTemplates failed (Unreadable): the answer is not as EC2 documents it",
+            "unavailable Amazon EC2 DescribeLaunchTemplates failed: no response",
         ]
     );
 }

@@ -18,5 +18,5 @@ async fn an_inventory_without_pools_finds_none_and_answers_nobody() {
 async fn an_inventory_that_cannot_look_says_why() {
     let world = StubWorld::new(Manner::Refuses(ErrorKind::Denied));
     let response = handle(&world, &settings(), &json!({ "Inventory": {} }), &invocation()).await.unwrap();
-    assert!(response["Obstacle"].as_str().unwrap().contains("refused"), "{response}");
+    assert!(response["Obstacle"].as_str().unwrap().contains("DescribeServices failed"), "{response}");
 }

@@ -30,7 +30,10 @@ async fn what_lambda_gave_up_becomes_a_failed_answer_even_where_the_look_for_its
     assert_eq!(answer["Status"], "FAILED");
     assert!(answer["PhysicalResourceId"].as_str().unwrap().starts_with("ghr-ci-Runners-"));
     let reason = answer["Reason"].as_str().unwrap();
-    assert!(reason.contains("Lambda gave this request up after 3 tries, because every try failed"), "{reason}");
+    assert!(
+        reason.contains("Lambda exhausted its retries (3 attempts) for this request: every attempt failed"),
+        "{reason}"
+    );
     assert!(reason.contains("signal: killed"), "{reason}");
 }
 

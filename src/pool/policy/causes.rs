@@ -55,8 +55,8 @@ pub fn not_online(operation: &Operation, memory: &Memory, goal: &ConvergeGoal, o
 pub fn still_works(operation: &Operation, memory: &Memory, goal: &ConvergeGoal, observed: &Observed) -> String {
     match n_previous_online(operation, memory, goal, observed) {
         0 => String::new(),
-        1 => " The old runner still works.".to_owned(),
-        n => format!(" The {n} old runners still work."),
+        1 => " The old runner still accepts jobs.".to_owned(),
+        n => format!(" The {n} old runners still accept jobs."),
     }
 }
 
@@ -83,12 +83,12 @@ fn causes(operation: &Operation, memory: &Memory, goal: &ConvergeGoal, observed:
     causes.extend(offline_runners(operation, goal, observed));
     if goal.spec.credentials.app_login().is_some() && !ended.is_empty() {
         causes.push(
-            "AppId: the image looks for the App's installation among the first 30 that GitHub lists, so an App with more \
-             of them needs RunnerTokenParameter or an access token"
+            "AppId: the image looks for the App's installation among the first 30 that GitHub lists, so an App with \
+             more of them needs RunnerTokenParameter or an access token"
                 .to_owned(),
         );
     }
-    causes.extend(failed_rollout(observed).map(|why| format!("ECS gave the deployment up: {why}")));
+    causes.extend(failed_rollout(observed).map(|why| format!("ECS deployment failed: {why}")));
     causes
 }
 
@@ -119,7 +119,7 @@ fn missing_instances(operation: &Operation, goal: &ConvergeGoal, observed: &Obse
         let (property, advice) = if is_short {
             ("InstanceTypes", "Give more types, or Subnets in more zones")
         } else {
-            ("LaunchTemplate", "Correct what it names")
+            ("LaunchTemplate", "Correct the named value")
         };
         let activity = activity.trim_end_matches('.');
         causes.push(format!("{property}: Auto Scaling could not start an instance: {activity}. {advice}"));
@@ -143,8 +143,9 @@ fn missing_instances(operation: &Operation, goal: &ConvergeGoal, observed: &Obse
         .collect();
     if !strangers.is_empty() {
         causes.push(format!(
-            "LaunchTemplate: instances that joined no cluster: {}. Its user data must write ECS_CLUSTER={} to \
-             /etc/ecs/ecs.config, its instance profile must let the ECS agent in, and Subnets must have a way out",
+            "LaunchTemplate: instances that are not registered with the cluster: {}. Its user data must write \
+             ECS_CLUSTER={} to /etc/ecs/ecs.config, its instance profile must allow the ECS agent, and Subnets must \
+             have a route to ECS",
             abbreviated_list(&strangers),
             observed.cluster.as_ref().map(|cluster| cluster_name(&cluster.arn)).unwrap_or_default()
         ));
@@ -152,7 +153,8 @@ fn missing_instances(operation: &Operation, goal: &ConvergeGoal, observed: &Obse
     if n_waiting > 0 && strangers.is_empty() && group.desired >= group.config.max {
         let beside = if observed.tasks.iter().any(|task| task.is_running()) { " beside those that run" } else { "" };
         causes.push(format!(
-            "MaxInstances: the group is at {} and has no room for {}{beside}. Raise it, or lower MemoryReservation ({} MiB)",
+            "MaxInstances: the group is at {} and has no room for {}{beside}. Raise it, or lower MemoryReservation ({} \
+             MiB)",
             group.config.max,
             pluralize(n_waiting, "1 more runner", "more runners"),
             goal.spec.task.memory_reservation_mib

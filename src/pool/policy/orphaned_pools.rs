@@ -108,5 +108,5 @@ pub fn combined_outcome(operation: &Operation, outcome: Outcome) -> Outcome {
 }
 
 fn orphan_remains(id: &PhysicalId, reason: &str) -> String {
-    format!("The pool {id} of a replacement is not gone, and no stack knows it any more: {reason}")
+    format!("The orphaned pool {id} could not be deleted: {reason}")
 }

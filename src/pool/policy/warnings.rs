@@ -104,7 +104,7 @@ pub fn append_to(outcome: Outcome, warnings: Vec<String>) -> Outcome {
         }
         Outcome::Failed { reason } if warnings.is_empty() => Outcome::Failed { reason },
         Outcome::Failed { reason } => {
-            Outcome::Failed { reason: format!("{reason} Beside that: {}.", warnings.join("; ")) }
+            Outcome::Failed { reason: format!("{reason} Warnings: {}.", warnings.join("; ")) }
         }
     }
 }
@@ -137,8 +137,9 @@ fn workdir(goal: &ConvergeGoal) -> Option<String> {
     let workdir = &goal.spec.runner.workdir;
     (workdir != WORKDIR_OF_IMAGE && pinned < KNOWS_WORKDIR_ROOT).then(|| {
         format!(
-            "RunnerWorkdir: the image {} does not know RUNNER_WORKDIR_ROOT, so jobs work in {WORKDIR_OF_IMAGE} of the \
-             container and not in {workdir}; take an image of {KNOWS_WORKDIR_ROOT} or newer, or leave RunnerWorkdir out",
+            "RunnerWorkdir: the image {} does not support RUNNER_WORKDIR_ROOT, so jobs work in {WORKDIR_OF_IMAGE} of \
+             the container and not in {workdir}; take an image of {KNOWS_WORKDIR_ROOT} or newer, or leave \
+             RunnerWorkdir out",
             goal.spec.task.image
         )
     })
@@ -150,7 +151,7 @@ fn api_host(goal: &ConvergeGoal) -> Option<String> {
     let host = &goal.spec.github.host;
     (host.kind() == HostKind::GheCom && pinned < KNOWS_API_HOST).then(|| {
         format!(
-            "GitHubUrl: the image {} does not know GITHUB_API_HOST, so its runners do not find {}; take an image of \
+            "GitHubUrl: the image {} does not support GITHUB_API_HOST, so its runners do not find {}; take an image of \
              {KNOWS_API_HOST} or newer",
             goal.spec.task.image,
             host.api_authority()

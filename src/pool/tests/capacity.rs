@@ -155,7 +155,7 @@ fn newer(spec: &PoolSpec) -> PoolSpec {
 fn an_update_without_room_for_its_first_new_runner_is_told_at_once_and_the_old_ones_stay() {
     let (mut world, spec) = filled();
     world.taken.clear();
-    insta::assert_snapshot!(obstacle(&mut world, newer(&spec)).unwrap(), @"MaxInstances: 1 instance has no room for a new runner beside the 2 there now, and an Update lets an old runner go only once a new one has come online. Raise MaxInstances by one, or lower DesiredCount by one with this Update. The 2 old runners still work.");
+    insta::assert_snapshot!(obstacle(&mut world, newer(&spec)).unwrap(), @"MaxInstances: 1 instance has no room for a new runner in addition to the 2 there now, and an Update retires an old runner only once a new one is online. Raise MaxInstances by one, or lower DesiredCount by one with this Update. The 2 old runners still accept jobs.");
     assert_eq!(names(&world.taken), Vec::<&str>::new());
 }
 
@@ -194,7 +194,7 @@ fn a_registered_instance_says_more_than_its_type() {
     assert!(
         reason.starts_with("MemoryReservation: 7700 MiB is more than an instance of t3.large registers (7,600 MiB).")
     );
-    assert!(reason.ends_with("The 2 old runners still work."), "{reason}");
+    assert!(reason.ends_with("The 2 old runners still accept jobs."), "{reason}");
 }
 
 #[test]
@@ -216,13 +216,13 @@ fn what_ec2_does_not_know_is_told_before_anything_is_built() {
             Ec2View { template: TemplateView::NoVersion, ..Ec2View::default() },
             "LaunchTemplate.Version: the launch template lt-0a1b2c3d has no version 1.",
         ),
-        (nothing(), "LaunchTemplate: version 1 of lt-0a1b2c3d names no image (ImageId)."),
+        (nothing(), "LaunchTemplate: version 1 of lt-0a1b2c3d has no image (ImageId)."),
         (
             Ec2View {
                 template: TemplateView::Version(TemplateVersion { has_image: true, ..TemplateVersion::default() }),
                 ..Ec2View::default()
             },
-            "LaunchTemplate: version 1 of lt-0a1b2c3d names no InstanceType, and the pool gives no InstanceTypes.",
+            "LaunchTemplate: version 1 of lt-0a1b2c3d has no InstanceType, and the pool specifies no InstanceTypes.",
         ),
         (template("x99.large", None), "LaunchTemplate: EC2 offers no x99.large in this Region (InstanceType of"),
         (

@@ -44,7 +44,9 @@ fn a_task_of_this_deployment_that_ended_since_the_request_began_is_the_first_cau
     end(&mut world, 1100, EXITED, Some(1));
     let reason = failure_reason(&operation, &world);
     assert!(
-        reason.starts_with("2 tasks stopped, the last one: Essential container in task exited (exit code 1). LogGroup"),
+        reason.starts_with(
+            "2 tasks stopped, the last one: Essential container in task exited (exit code 1). Specify LogGroup"
+        ),
         "{reason}"
     );
     assert!(reason.contains(" 0 of 2 runners came online within OnlineTimeout (15 min)."), "{reason}");

@@ -28,7 +28,7 @@ fn with_token(parameter: &str) -> PoolSpec {
 #[test]
 fn a_credential_outside_credential_prefix_is_told_what_to_do() {
     let no = denied("User: x is not authorized to perform: ssm:GetParameter on resource: y");
-    insta::assert_snapshot!(github_refused(&with_token("/ci/github-token"), &no), @"AccessTokenParameter /ci/github-token: the function may not read it. The provider stack lets it read what lies below its CredentialPrefix, which is github-runner-pool by default: move the credential there, such as to /github-runner-pool/token, or set CredentialPrefix of the provider stack to ci. Parameter Store Op refused (AccessDeniedException): User: x is not authorized to perform: ssm:GetParameter on resource: y");
+    insta::assert_snapshot!(github_refused(&with_token("/ci/github-token"), &no), @"AccessTokenParameter /ci/github-token: the function may not read it. The provider stack allows it to read below its CredentialPrefix, github-runner-pool by default: move the credential there, such as to /github-runner-pool/token, or set CredentialPrefix of the provider stack to ci. Parameter Store Op failed (AccessDeniedException): User: x is not authorized to perform: ssm:GetParameter on resource: y");
     for (parameter, folder) in [
         ("/ci/tokens/github", Some("ci/tokens")),
         ("arn:aws:ssm:eu-west-1:1:parameter/ci/github-token", Some("ci")),
@@ -109,7 +109,7 @@ fn a_service_linked_role_that_never_comes_is_told_within_minutes_with_the_comman
         assert!(now.since(T0) < Duration::from_secs(300), "{now:?}");
     };
     assert!(now.since(T0) >= Duration::from_secs(180));
-    insta::assert_snapshot!(reason.replace(operation.id.as_str(), "ID"), @"The service-linked role for ecs.amazonaws.com: it is missing, or not usable after 3 min. Create it with `aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com`, then try again. Amazon ECS Op refused (InvalidParameterException): Unable to assume the service linked role. Please verify that the ECS service linked role exists. (pool ID)");
+    insta::assert_snapshot!(reason.replace(operation.id.as_str(), "ID"), @"The service-linked role for ecs.amazonaws.com: it is missing, or not usable after 3 min. Create it with `aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com`, then retry. Amazon ECS Op failed (InvalidParameterException): Unable to assume the service linked role. Please verify that the ECS service linked role exists. (pool ID)");
 }
 
 #[test]

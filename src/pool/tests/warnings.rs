@@ -82,9 +82,11 @@ fn a_property_that_a_pinned_image_does_not_know_is_warned_of_with_the_oldest_tha
     };
     assert_eq!(
         workdir("myoung34/github-runner:2.335.1-ubuntu-jammy", "/srv/runner/work"),
-        ["RunnerWorkdir: the image myoung34/github-runner:2.335.1-ubuntu-jammy does not know RUNNER_WORKDIR_ROOT, so \
+        [
+            "RunnerWorkdir: the image myoung34/github-runner:2.335.1-ubuntu-jammy does not support RUNNER_WORKDIR_ROOT, so \
           jobs work in /_work of the container and not in /srv/runner/work; take an image of 2.336.0 or newer, or leave \
-          RunnerWorkdir out"]
+          RunnerWorkdir out"
+        ]
     );
     for (image, folder) in [
         ("myoung34/github-runner:2.335.1-ubuntu-jammy", "/_work"),
@@ -103,7 +105,7 @@ fn a_property_that_a_pinned_image_does_not_know_is_warned_of_with_the_oldest_tha
     assert_eq!(
         host("myoung34/github-runner:2.334.0", "acme.ghe.com"),
         [
-            "GitHubUrl: the image myoung34/github-runner:2.334.0 does not know GITHUB_API_HOST, so its runners do not find \
+            "GitHubUrl: the image myoung34/github-runner:2.334.0 does not support GITHUB_API_HOST, so its runners do not find \
           api.acme.ghe.com; take an image of 2.335.0 or newer"
         ]
     );
@@ -201,7 +203,7 @@ fn a_launch_template_that_names_another_cluster_and_not_the_pools_is_warned_of()
 fn a_warning_stands_behind_the_reason_of_a_failure_and_among_the_notes_of_a_success() {
     let warning = || vec!["one thing".to_owned(), "another".to_owned()];
     let failed = append_to(Outcome::failed("Nothing came."), warning());
-    assert_eq!(failed, Outcome::failed("Nothing came. Beside that: one thing; another."));
+    assert_eq!(failed, Outcome::failed("Nothing came. Warnings: one thing; another."));
     assert_eq!(append_to(Outcome::failed("Nothing came."), Vec::new()), Outcome::failed("Nothing came."));
     let made = Outcome::Succeeded { attributes: [].into(), notes: vec!["a note".to_owned()] };
     let Outcome::Succeeded { notes, .. } = append_to(made, warning()) else { panic!("it succeeded") };

@@ -19,8 +19,8 @@ pub fn drain_timed_out(
     let (busy, presumed): (Vec<&String>, Vec<&String>) = left.iter().partition(|name| is_busy(observed, name));
     let timeout = HumanDuration(wait_policy.drain_timeout);
     let known = format!(
-        "{} ({}) after DrainTimeout ({timeout}), and OnDrainTimeout is Fail, so nothing was stopped. Wait for the jobs or \
-         cancel them in GitHub, then try again; or raise DrainTimeout.",
+        "{} ({}) after DrainTimeout ({timeout}), and OnDrainTimeout is Fail, so no task was stopped. Wait for the jobs \
+         or cancel them in GitHub, then retry; or raise DrainTimeout.",
         pluralize(busy.len(), "1 runner still has a running job", "runners still have a running job"),
         abbreviated_list(&busy)
     );
@@ -28,20 +28,20 @@ pub fn drain_timed_out(
         return known;
     }
     let doubt = format!(
-        "{} ({}), which is presumed because it is not known: {}.",
+        "{} ({}), which is unknown and so presumed: {}.",
         pluralize(presumed.len(), "1 task may still have a running job", "tasks may still have a running job"),
         abbreviated_list(&presumed),
         why_not_known(github_credential, observed)
     );
     let first = match &observed.github {
         GitHubRunners::Failed(_) | GitHubRunners::NotQueried => "Correct that",
-        GitHubRunners::NoCredential | GitHubRunners::Listed(_) => "Look in GitHub whether they work",
+        GitHubRunners::NoCredential | GitHubRunners::Listed(_) => "Check in GitHub whether they have jobs",
     };
-    let advice = format!("{first}, then try again; or set OnDrainTimeout to Cancel, which stops them.");
+    let advice = format!("{first}, then retry; or set OnDrainTimeout to Cancel, which stops them.");
     if busy.is_empty() {
-        format!("After DrainTimeout ({timeout}) {doubt} OnDrainTimeout is Fail, so nothing was stopped. {advice}")
+        format!("After DrainTimeout ({timeout}) {doubt} OnDrainTimeout is Fail, so no task was stopped. {advice}")
     } else {
-        format!("{known} Beside those, {doubt} {advice}")
+        format!("{known} Also, {doubt} {advice}")
     }
 }
 
@@ -72,8 +72,8 @@ pub fn busy_by_log(task: &Task, job: &JobName) -> String {
 #[must_use]
 pub fn cannot_protect(wait_policy: &WaitPolicy, n_tasks: usize, reason: &str) -> String {
     format!(
-        "Wait for running jobs or cancel them in GitHub, if there are any, then try again: for DrainTimeout ({}) ECS did \
-         not protect {} ({reason}), and OnDrainTimeout is Fail, so nothing was put at risk.",
+        "Task protection: for DrainTimeout ({}) ECS did not protect {} ({reason}), and OnDrainTimeout is Fail, so no \
+         task was stopped. Wait for running jobs or cancel them in GitHub, then retry.",
         HumanDuration(wait_policy.drain_timeout),
         pluralize(n_tasks, "1 task", "tasks")
     )
