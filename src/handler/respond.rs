@@ -1,7 +1,8 @@
 //! The response to CloudFormation: sent once, and the same to every delivery of its request.
 //!
-//! A response is written down before it is sent: a delivery of the same request that comes later, or that comes because
-//! this invocation dies in between, repeats it. Where it cannot be written down it is sent all the same.
+//! A response is recorded before it is sent: a delivery of the same request that comes later, or that comes because this
+//! invocation dies in between, repeats it. Where it cannot be recorded it is sent all the same, and recorded afterwards.
+//! A SUCCESS that is sent and not recorded does not exist for the next request, and another delivery at work would go on.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -24,11 +25,11 @@ use crate::settings::Settings;
 
 use super::DEADLINE_MARGIN;
 
-/// Between the two tries to write a response down.
+/// Between the first two attempts to record a response; each further pause is twice as long.
 const RECORDING_PAUSE: Duration = Duration::from_millis(500);
 /// How long it may take to write down whether a response was taken: within [`DEADLINE_MARGIN`].
 const DELIVERY_NOTE_MAX: Duration = Duration::from_secs(1);
-/// How long writing a response down may keep it from being sent.
+/// How long recording a response may keep it from being sent, and the invocation from ending after that.
 const RECORDING_MAX: Duration = Duration::from_secs(5);
 
 /// Of a request that does not say when it was signed: no other one is considered newer.
@@ -64,12 +65,15 @@ pub(super) async fn respond<W: World>(
     deadline: Timestamp,
 ) -> Result<(), DeliveryError> {
     let body = response(settings, requester, physical_id, outcome).to_body();
-    match if is_recorded { response_to_send(world, requester, outcome, body).await } else { ResponseToSend::Send(body) }
-    {
+    let recorded = if is_recorded { recorded_response(world, requester, outcome, &body).await } else { None };
+    let is_missing = is_recorded && recorded.is_none();
+    match recorded.unwrap_or_else(|| ResponseToSend::Send(body.clone())) {
         ResponseToSend::Send(body) => {
-            let delivered = deliver(world, requester, body, deadline).await;
+            let delivered = deliver(world, requester, body.clone(), deadline).await;
             if delivered.is_err() {
                 note_delivery(world, requester, false).await;
+            } else if is_missing && world.clock().now() + RECORDING_MAX < deadline - DEADLINE_MARGIN {
+                recorded_response(world, requester, outcome, &body).await;
             }
             delivered
         }
@@ -134,35 +138,38 @@ async fn deliver<W: World>(
     delivered
 }
 
-/// The response that every delivery of the request gives: the one that is written down, or else this one.
-async fn response_to_send<W: World>(
+/// The response that every delivery of the request gives: the one that is recorded, or else this one, recorded now.
+/// `None` if it could not be recorded, whatever the error.
+async fn recorded_response<W: World>(
     world: &W,
     requester: &Requester,
     outcome: &Outcome,
-    body: Vec<u8>,
-) -> ResponseToSend {
-    let Ok(text) = std::str::from_utf8(&body) else { return ResponseToSend::Send(body) };
+    body: &[u8],
+) -> Option<ResponseToSend> {
+    let text = std::str::from_utf8(body).ok()?;
     let time_is_up = world.clock().sleep_until(world.clock().now() + RECORDING_MAX);
     let attempts = async {
-        match record_response(world, requester, outcome, text).await {
-            // Whatever the error: a SUCCESS that is sent and not recorded does not exist for the next request.
-            Err(_) => {
-                world.clock().sleep_until(world.clock().now() + RECORDING_PAUSE).await;
-                record_response(world, requester, outcome, text).await
+        let mut pause = RECORDING_PAUSE;
+        loop {
+            match record_response(world, requester, outcome, text).await {
+                Ok(response_to_send) => break response_to_send,
+                Err(error) => {
+                    tracing::warn!(step = "record_response", kind = error.kind().name(), error = %chain(&error));
+                }
             }
-            recorded => recorded,
+            world.clock().sleep_until(world.clock().now() + pause).await;
+            pause = pause.saturating_mul(2);
         }
     };
-    let record_response = AssertUnwindSafe(attempts).catch_unwind();
-    match select(std::pin::pin!(record_response), std::pin::pin!(time_is_up)).await {
-        Either::Left((Ok(Ok(response_to_send)), _)) => return response_to_send,
-        Either::Left((Err(_panic), _)) => {}
-        Either::Left((Ok(Err(error)), _)) => {
-            tracing::warn!(step = "record_response", kind = error.kind().name(), error = %chain(&error));
+    let attempts = AssertUnwindSafe(attempts).catch_unwind();
+    match select(std::pin::pin!(attempts), std::pin::pin!(time_is_up)).await {
+        Either::Left((Ok(response_to_send), _)) => Some(response_to_send),
+        Either::Left((Err(_panic), _)) => None,
+        Either::Right(((), _)) => {
+            tracing::warn!(step = "record_response", "the response could not be recorded in time");
+            None
         }
-        Either::Right(((), _)) => tracing::warn!(step = "record_response", "Parameter Store does not answer"),
     }
-    ResponseToSend::Send(body)
 }
 
 /// The response that was written down, or this one, which is written down then. A request that has no lock writes
