@@ -11,7 +11,7 @@ use crate::aws::lock_store::LockStoreClient;
 use crate::aws::parameters::ParametersClient;
 use crate::aws::runner_logs::RunnerLogsClient;
 use crate::aws::self_invoke::SelfInvokeClient;
-use crate::cloudformation::answer::Putter;
+use crate::cloudformation::response_sender::ResponseClient;
 use crate::github::GitHubClient;
 use crate::http::{HttpSetupError, client};
 use crate::pool::model::secret::Secret;
@@ -37,7 +37,7 @@ impl Clients {
         Ok(Self {
             aws: Aws::connect(&settings.aws, client.clone()),
             github: GitHubClient::new(client.clone(), SystemClock),
-            response_sender: HttpResponseSender(Putter::new(client)),
+            response_sender: HttpResponseSender(ResponseClient::new(client)),
         })
     }
 
@@ -126,10 +126,10 @@ impl Clock for SystemClock {
 
 /// Answers by HTTP.
 #[derive(Clone, Debug)]
-pub struct HttpResponseSender(Putter);
+pub struct HttpResponseSender(ResponseClient);
 
 impl ResponseSender for HttpResponseSender {
     async fn deliver(&self, url: &Secret, body: Vec<u8>, give_up_at: Timestamp) -> Result<(), DeliveryError> {
-        self.0.deliver(url, body, give_up_at, &SystemClock).await
+        self.0.send(url, body, give_up_at, &SystemClock).await
     }
 }

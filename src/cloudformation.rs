@@ -1,20 +1,21 @@
-//! CloudFormation's protocol: what a request says, what its properties ask for, and how the answer gets back.
+//! CloudFormation's protocol for custom resources: requests, properties and responses.
 //!
-//! In reading order: [`envelope`] takes an event out of what SNS or SQS wrapped it into; [`request`] takes the raw event apart and never loses the address of the answer; [`properties`]
-//! turns the template's strings into a [`crate::pool::model::spec::PoolSpec`] or into one text that names all that is wrong;
-//! [`response`] writes the answer within CloudFormation's bounds; [`answer`] delivers it.
+//! In reading order: [`envelope`] unwraps an event of SNS or SQS; [`request`] parses it and never loses the response URL;
+//! [`properties`] turns the template's properties into a [`crate::pool::model::spec::PoolSpec`], or into one failure reason that
+//! names every invalid property; [`response`] writes the body within CloudFormation's limits; [`response_sender`] sends
+//! it.
 //!
-//! The contract: <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref.html>.
+//! <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref.html>
 //!
-//! Nothing in here prints the response URL, the value of a variable or of a credential property. Whoever holds the URL
-//! can answer in our place.
+//! Nothing here prints the response URL, or the value of an environment variable or of a credential property. Whoever has
+//! the URL can respond in our place.
 
-pub mod answer;
 pub mod envelope;
 mod loopback;
 pub mod properties;
 pub mod request;
 pub mod response;
+pub mod response_sender;
 
 #[cfg(test)]
 mod samples;

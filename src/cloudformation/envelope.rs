@@ -1,8 +1,8 @@
-//! What a service wrapped an event into on its way to the function.
+//! Unwraps an event that reached the function through SNS or SQS.
 //!
-//! CloudFormation invokes the function itself, or publishes its request to the SNS topic that a template gives as its
-//! `ServiceToken`; the topic then invokes the function, or feeds a queue that does. Lambda's own records of events that it
-//! gave up come out of a queue as well.
+//! CloudFormation invokes the function directly, or publishes the request to an SNS topic that is the resource's
+//! `ServiceToken`; the topic invokes the function, or feeds a queue that does. Lambda's invocation records come from the
+//! on-failure queue.
 //!
 //! <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/template-custom-resources-sns.html>,
 //! <https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html>, <https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html>
@@ -10,43 +10,42 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Envelopes in one another: a queue's message, a topic's notification in it, and one to spare.
+/// An SQS message that contains an SNS notification has 2; one to spare.
 const DEPTH_MAX: u32 = 3;
 
-/// An event of SNS or SQS.
 #[derive(Deserialize)]
-struct Batch {
+struct RecordsEvent {
     #[serde(rename = "Records")]
     records: Vec<Value>,
 }
 
-/// The events that an event carries; the event itself where it is no envelope. A text that is no JSON stays a text.
+/// The events that an SNS or SQS event contains, or else the event itself. A message that is not JSON becomes a string.
 #[must_use]
-pub fn opened(event: &Value) -> Vec<Value> {
+pub fn unwrap(event: &Value) -> Vec<Value> {
     let mut events = Vec::new();
-    open(event, DEPTH_MAX, &mut events);
+    unwrap_into(event, DEPTH_MAX, &mut events);
     events
 }
 
-fn open(event: &Value, depth: u32, events: &mut Vec<Value>) {
-    let texts = texts(event).filter(|_| depth > 0);
-    let Some(texts) = texts else {
+fn unwrap_into(event: &Value, depth: u32, events: &mut Vec<Value>) {
+    let messages = messages(event).filter(|_| depth > 0);
+    let Some(messages) = messages else {
         events.push(event.clone());
         return;
     };
-    for text in texts {
-        match serde_json::from_str(&text) {
-            Ok(inner) => open(&inner, depth.saturating_sub(1), events),
-            Err(_) => events.push(Value::String(text)),
+    for message in messages {
+        match serde_json::from_str(&message) {
+            Ok(inner) => unwrap_into(&inner, depth.saturating_sub(1), events),
+            Err(_) => events.push(Value::String(message)),
         }
     }
 }
 
-/// What lies in an envelope; `None` if the event is none.
-fn texts(event: &Value) -> Option<Vec<String>> {
-    match Batch::deserialize(event) {
-        Ok(batch) => batch.records.iter().map(text_of_record).collect(),
-        // As a topic writes it into a queue, unless its subscription asks for the raw message.
+/// The messages of an SNS or SQS event; `None` of any other event.
+fn messages(event: &Value) -> Option<Vec<String>> {
+    match RecordsEvent::deserialize(event) {
+        Ok(event) => event.records.iter().map(message_of_record).collect(),
+        // As a topic sends it to a queue, unless its subscription has raw message delivery.
         Err(_) if event.get("Type")?.as_str()? == "Notification" && event.get("TopicArn").is_some() => {
             Some(vec![event.get("Message")?.as_str()?.to_owned()])
         }
@@ -54,7 +53,7 @@ fn texts(event: &Value) -> Option<Vec<String>> {
     }
 }
 
-fn text_of_record(record: &Value) -> Option<String> {
+fn message_of_record(record: &Value) -> Option<String> {
     let source = record.get("EventSource").or_else(|| record.get("eventSource"))?;
     let text = match source.as_str()? {
         "aws:sns" => record.get("Sns")?.get("Message")?,
@@ -87,34 +86,34 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_found_in_whatever_envelopes_of_sns_and_sqs_it_comes() {
+    fn sns_and_sqs_events_are_unwrapped() {
         let bare = request().to_string();
         for event in [request(), sns(&bare), sqs(&bare), sqs(&notification(&bare))] {
-            assert_eq!(opened(&event), [request()], "{event}");
+            assert_eq!(unwrap(&event), [request()], "{event}");
         }
         let mut two = sns(&bare);
         let another = two["Records"][0].clone();
         two["Records"].as_array_mut().unwrap().push(another);
-        assert_eq!(opened(&two), [request(), request()]);
+        assert_eq!(unwrap(&two), [request(), request()]);
     }
 
     #[test]
-    fn what_is_no_envelope_stays_as_it_is() {
+    fn other_events_are_unchanged() {
         for event in [
             json!(null),
             json!({ "Records": "x" }),
             json!({ "Records": [{ "EventSource": "aws:s3", "s3": {} }] }),
             json!({ "Type": "Notification", "Message": "no topic" }),
         ] {
-            assert_eq!(opened(&event), [event]);
+            assert_eq!(unwrap(&event), [event]);
         }
-        assert_eq!(opened(&sns("hello")), [json!("hello")]);
-        assert_eq!(opened(&json!({ "Records": [] })), [json!(null); 0]);
+        assert_eq!(unwrap(&sns("hello")), [json!("hello")]);
+        assert_eq!(unwrap(&json!({ "Records": [] })), [json!(null); 0]);
     }
 
     #[test]
-    fn envelopes_without_end_are_opened_so_far_and_no_further() {
+    fn nested_envelopes_are_unwrapped_up_to_depth_max() {
         let deep = (0..9).fold(request(), |inner, _| sqs(&inner.to_string()));
-        assert_eq!(opened(&deep).len(), 1);
+        assert_eq!(unwrap(&deep).len(), 1);
     }
 }

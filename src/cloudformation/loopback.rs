@@ -1,11 +1,11 @@
-//! Which hosts are this machine: the only ones that may be spoken to without TLS.
+//! Hosts on this machine: the only ones that may be reached without TLS.
 //!
-//! A local engine, such as `LocalStack`, runs the function in a container and CloudFormation beside it. The machine
-//! that both are on has names of its own in there; what goes to one of them does not leave the machine.
+//! A local emulator such as `LocalStack` runs the function in a container, in which the machine has names of its own. A
+//! request to one of them does not leave the machine.
 
 use url::{Host, Url};
 
-/// Whether the URL's host is this machine.
+/// Whether the URL's host is a loopback host.
 pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
@@ -15,7 +15,7 @@ pub(super) fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// Names by which a container knows the machine that it runs on, of Docker, Podman, Lima and `LocalStack`.
+/// The names that Docker, Podman, Lima and `LocalStack` give the machine inside a container.
 ///
 /// <https://docs.docker.com/desktop/features/networking/networking-how-tos/>,
 /// <https://docs.localstack.cloud/aws/capabilities/networking/>
@@ -27,7 +27,7 @@ const NAMES_IN_CONTAINERS: &[&str] = &[
     "localhost.localstack.cloud",
 ];
 
-/// Whether the URL's host is this machine, or the one that this container runs on.
+/// Whether the URL's host is this machine, from inside a container or outside.
 pub(super) fn is_local_machine(url: &Url) -> bool {
     let is_named = |name: &str| {
         let name = name.to_ascii_lowercase();
@@ -42,8 +42,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_this_machine_is_loopback() {
-        let told: Vec<(&str, bool)> = [
+    fn loopback_hosts() {
+        let hosts: Vec<(&str, bool)> = [
             "http://127.0.0.1:8080/x",
             "http://127.9.9.9",
             "http://[::1]:80",
@@ -57,11 +57,11 @@ mod tests {
         ]
         .map(|text| (text, is_loopback(&Url::parse(text).unwrap())))
         .into();
-        assert_eq!(told.iter().filter(|(_, is)| *is).count(), 5, "{told:?}");
+        assert_eq!(hosts.iter().filter(|(_, is)| *is).count(), 5, "{hosts:?}");
     }
 
     #[test]
-    fn a_container_s_names_for_its_machine_are_local_and_no_loopback() {
+    fn names_of_the_machine_in_a_container_are_local() {
         for (text, is_local) in [
             ("http://host.docker.internal:4566/bucket?X-Amz-Signature=x", true),
             ("http://HOST.docker.internal", true),

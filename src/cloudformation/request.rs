@@ -1,20 +1,20 @@
-//! A request of CloudFormation's, out of the raw event.
+//! Parses a raw event into a request of CloudFormation.
 //!
-//! The first reading is by the types of `aws_lambda_events`. Where they refuse, a lenient one takes over: whatever else
-//! an event lacks, it is answered as long as it says where. What cannot be carried out becomes
-//! [`RequestKind::Unknown`] with the sentence that says why.
+//! The types of `aws_lambda_events` read it first. An event that does not have their form is read field by field: a
+//! request gets a response as long as it says where to send one. A request that cannot be carried out becomes
+//! [`RequestKind::Unknown`], with the failure reason.
 //!
-//! Never prints the response URL or a property's value.
+//! Never prints the response URL or the value of a property.
 //!
 //! <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-requests.html>
 
-mod signed;
+mod signing_time;
 
 use std::fmt;
 use std::time::Duration;
 
 use aws_lambda_events::event::cloudformation::CloudFormationCustomResourceRequest as TypedRequest;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
@@ -23,25 +23,25 @@ use crate::pool::model::secret::Secret;
 use crate::pool::model::time::Timestamp;
 
 use super::loopback::is_local_machine;
-use super::properties::SERVICE_TIMEOUT_MAX;
+use super::properties::{DecodedProperties, SERVICE_TIMEOUT_MAX, decode, pool_properties_equal};
 
-/// Characters of an unknown request type that its answer repeats.
-const TYPE_CHARS_MAX: usize = 40;
+/// Characters of an unknown request type that the failure reason repeats.
+const REQUEST_TYPE_CHARS_MAX: usize = 40;
 
-/// What an event turned out to be.
+/// What an event is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decoded {
-    /// A request that can be answered.
-    Request(Box<Request>),
-    /// A request, or a part of one, that cannot be answered although a stack may wait for that; the reason says why, for
-    /// the log, without the URL.
+pub enum ParsedEvent {
+    /// A request that can be responded to.
+    Request(Box<CustomResourceRequest>),
+    /// A request, or a part of one, that has no usable response URL although a stack may be waiting. The text says why,
+    /// without the URL.
     Unanswerable(&'static str),
-    /// Nothing of a request: no stack is known to wait.
-    NoRequest,
+    /// No part of a request: no stack is known to wait.
+    NotARequest,
 }
 
-/// Fields of a request, and of what an invocation hands on of one: an event that has any of them is about one.
-const MARKS: &[&str] = &[
+/// An event that has any of these fields is, or carries, a request.
+const REQUEST_FIELDS: &[&str] = &[
     "RequestType",
     "ResponseURL",
     "StackId",
@@ -51,55 +51,70 @@ const MARKS: &[&str] = &[
     "GitHubRunnerPoolContinuation",
 ];
 
-/// One request.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Request {
-    /// What is asked for.
+/// A Create, Update or Delete of one resource.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CustomResourceRequest {
+    /// The type of the request, with what only that type has.
     pub kind: RequestKind,
-    /// CloudFormation's id of the request, echoed in the answer. It may be reused when a failed deployment is retried.
+    /// `RequestId`, echoed in the response. CloudFormation may reuse it when a failed deployment is retried.
     pub request_id: String,
-    /// Where the answer goes.
+    /// `ResponseURL`: whoever has it can respond in our place.
     pub response_url: Secret,
-    /// Which resource of which stack.
+    /// The stack and the resource in it.
     pub stack_resource: StackResource,
-    /// The resource's type in the template, such as `Custom::GitHubRunnerPool`.
-    pub resource_type: String,
-    /// The properties, as they came; null where there were none.
-    pub properties: Value,
-    /// When CloudFormation signed the URL and so began to wait, in whole seconds.
+    /// `ResourceProperties`.
+    pub properties: Box<DecodedProperties>,
+    /// When CloudFormation signed the response URL, and so began to wait, in whole seconds.
     pub signed_at: Option<Timestamp>,
-    /// How long CloudFormation waits in all: 1 s to 1 h.
+    /// How long CloudFormation waits for the response: 1 s to 1 h.
     pub service_timeout: Duration,
 }
 
-/// What is asked for.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The type of a request.
+#[derive(Clone, PartialEq, Eq)]
 pub enum RequestKind {
-    /// A new resource.
+    /// Create the resource.
     Create,
-    /// Other properties.
+    /// Change the resource's properties.
     Update {
-        /// The id that the resource has; empty if the event has none.
+        /// `PhysicalResourceId`; empty if the event has none.
         physical_id: String,
-        /// The properties so far, as they came; null where there were none.
-        old_properties: Value,
+        /// `OldResourceProperties`.
+        previous: Box<DecodedProperties>,
+        /// What differs between the two sets of properties.
+        change: PropertiesChange,
     },
-    /// The end of the resource.
+    /// Delete the resource.
     Delete {
-        /// The id that the resource has; empty if the event has none.
+        /// `PhysicalResourceId`; empty if the event has none.
         physical_id: String,
     },
-    /// Nothing that can be carried out: the answer is FAILED.
+    /// A request that cannot be carried out: the response is FAILED.
     Unknown {
-        /// The id that the resource has; empty if the event has none.
+        /// `PhysicalResourceId`; empty if the event has none.
         physical_id: String,
-        /// Why not, in a sentence for the answer.
-        why: String,
+        /// The failure reason.
+        reason: String,
     },
 }
 
-impl Request {
-    /// The id that the resource has, where the request names one: what an answer has to repeat.
+/// What differs between the properties of an Update and the old ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PropertiesChange {
+    /// A property of the pool, or none at all, as in a rollback.
+    Pool,
+    /// Only `ServiceToken` or `ServiceTimeout`.
+    CloudFormationOnly,
+}
+
+impl PropertiesChange {
+    fn between(old: &Value, new: &Value) -> Self {
+        if old != new && pool_properties_equal(old, new) { Self::CloudFormationOnly } else { Self::Pool }
+    }
+}
+
+impl CustomResourceRequest {
+    /// The physical id that the request names, and that the response has to repeat.
     #[must_use]
     pub fn physical_id(&self) -> Option<&str> {
         match &self.kind {
@@ -112,14 +127,13 @@ impl Request {
     }
 }
 
-impl fmt::Debug for Request {
+impl fmt::Debug for CustomResourceRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Request")
+        f.debug_struct("CustomResourceRequest")
             .field("kind", &self.kind)
             .field("request_id", &self.request_id)
             .field("response_url", &self.response_url)
             .field("origin", &self.stack_resource)
-            .field("resource_type", &self.resource_type)
             .field("signed_at", &self.signed_at)
             .field("service_timeout", &self.service_timeout)
             .finish_non_exhaustive()
@@ -132,40 +146,39 @@ impl fmt::Debug for RequestKind {
             Self::Create => f.write_str("Create"),
             Self::Update { physical_id, .. } => write!(f, "Update({physical_id})"),
             Self::Delete { physical_id } => write!(f, "Delete({physical_id})"),
-            Self::Unknown { why, .. } => write!(f, "Unknown({why})"),
+            Self::Unknown { reason, .. } => write!(f, "Unknown({reason})"),
         }
     }
 }
 
-/// Takes an event apart. Never fails: see [`Decoded`].
+/// Parses an event; total, see [`ParsedEvent`].
 #[must_use]
-pub fn decode(event: &Value) -> Decoded {
-    let typed = TypedRequest::<Value, Value>::deserialize(event).ok().and_then(Parts::typed);
-    match typed.or_else(|| Parts::lenient(event)) {
-        Some(parts) => parts.into_decoded(),
-        None if MARKS.iter().any(|mark| event.get(mark).is_some()) => {
-            Decoded::Unanswerable("the event has no ResponseURL")
+pub fn parse(event: &Value) -> ParsedEvent {
+    let typed = TypedRequest::<Value, Value>::deserialize(event).ok().and_then(RequestFields::from_typed);
+    match typed.or_else(|| RequestFields::from_json(event)) {
+        Some(fields) => fields.into_parsed_event(),
+        None if REQUEST_FIELDS.iter().any(|field| event.get(field).is_some()) => {
+            ParsedEvent::Unanswerable("the event has no ResponseURL")
         }
-        None => Decoded::NoRequest,
+        None => ParsedEvent::NotARequest,
     }
 }
 
-/// An event's fields, whichever way they were read. An id that is missing is empty.
-struct Parts {
+/// The fields of a request, however they were read. A missing id is empty.
+struct RequestFields {
     request_type: String,
     request_id: String,
     response_url: String,
     stack_id: String,
     logical_id: String,
-    resource_type: String,
     physical_id: String,
     properties: Value,
     old_properties: Value,
 }
 
-impl Parts {
-    /// By the types of `aws_lambda_events`; `None` for a kind that a newer version of it may know.
-    fn typed(request: TypedRequest<Value, Value>) -> Option<Self> {
+impl RequestFields {
+    /// `None` for a request type that a newer version of `aws_lambda_events` may know.
+    fn from_typed(request: TypedRequest<Value, Value>) -> Option<Self> {
         Some(match request {
             TypedRequest::Create(create) => Self {
                 request_type: "Create".to_owned(),
@@ -173,7 +186,6 @@ impl Parts {
                 response_url: create.response_url,
                 stack_id: create.stack_id,
                 logical_id: create.logical_resource_id,
-                resource_type: create.resource_type,
                 physical_id: String::new(),
                 properties: create.resource_properties,
                 old_properties: Value::Null,
@@ -184,7 +196,6 @@ impl Parts {
                 response_url: update.response_url,
                 stack_id: update.stack_id,
                 logical_id: update.logical_resource_id,
-                resource_type: update.resource_type,
                 physical_id: update.physical_resource_id,
                 properties: update.resource_properties,
                 old_properties: update.old_resource_properties,
@@ -195,7 +206,6 @@ impl Parts {
                 response_url: delete.response_url,
                 stack_id: delete.stack_id,
                 logical_id: delete.logical_resource_id,
-                resource_type: delete.resource_type,
                 physical_id: delete.physical_resource_id,
                 properties: delete.resource_properties,
                 old_properties: Value::Null,
@@ -204,8 +214,8 @@ impl Parts {
         })
     }
 
-    /// Field by field; `None` if there is no `ResponseURL`.
-    fn lenient(event: &Value) -> Option<Self> {
+    /// `None` if there is no `ResponseURL`.
+    fn from_json(event: &Value) -> Option<Self> {
         let text = |name: &str| match event.get(name) {
             Some(Value::String(text)) => text.clone(),
             Some(Value::Number(number)) => number.to_string(),
@@ -218,59 +228,62 @@ impl Parts {
             response_url: event.get("ResponseURL")?.as_str()?.to_owned(),
             stack_id: text("StackId"),
             logical_id: text("LogicalResourceId"),
-            resource_type: text("ResourceType"),
             physical_id: text("PhysicalResourceId"),
             properties: json("ResourceProperties"),
             old_properties: json("OldResourceProperties"),
         })
     }
 
-    fn into_decoded(self) -> Decoded {
+    fn into_parsed_event(self) -> ParsedEvent {
         let Ok(url) = Url::parse(&self.response_url) else {
-            return Decoded::Unanswerable("the event's ResponseURL is no URL");
+            return ParsedEvent::Unanswerable("the event's ResponseURL is not a URL");
         };
-        // Whoever reads the answer on its way learns nothing, but whoever reads the URL can answer for us.
+        // The response holds no secret, but whoever reads the URL on its way can respond in our place.
         if url.scheme() != "https" && !(url.scheme() == "http" && is_local_machine(&url)) {
-            return Decoded::Unanswerable("the event's ResponseURL is not https, and not of this machine");
+            return ParsedEvent::Unanswerable("the event's ResponseURL is neither https nor on this machine");
         }
-        Decoded::Request(Box::new(Request {
-            kind: self.kind(),
+        let service_timeout = service_timeout(&self.properties);
+        ParsedEvent::Request(Box::new(CustomResourceRequest {
+            kind: self.kind(service_timeout),
             request_id: self.request_id,
             response_url: Secret::new(self.response_url),
             stack_resource: StackResource { stack_id: self.stack_id, logical_id: self.logical_id },
-            resource_type: self.resource_type,
-            signed_at: signed::signed_at(&url),
-            service_timeout: service_timeout(&self.properties),
-            properties: self.properties,
+            signed_at: signing_time::signed_at(&url),
+            service_timeout,
+            properties: Box::new(decode(&self.properties, service_timeout)),
         }))
     }
 
-    fn kind(&self) -> RequestKind {
-        let lacks =
+    fn kind(&self, service_timeout: Duration) -> RequestKind {
+        let missing =
             [("StackId", &self.stack_id), ("LogicalResourceId", &self.logical_id), ("RequestId", &self.request_id)]
                 .into_iter()
                 .find(|(_, id)| id.is_empty())
                 .map(|(name, _)| name);
         let physical_id = self.physical_id.clone();
-        if let Some(name) = lacks {
-            // Without these no pool can be told from another.
-            return RequestKind::Unknown { physical_id, why: format!("The request has no {name}.") };
+        if let Some(name) = missing {
+            // These ids identify the pool.
+            let reason = format!("{name}: missing. Specify it in the request.");
+            return RequestKind::Unknown { physical_id, reason };
         }
         match self.request_type.as_str() {
             "Create" => RequestKind::Create,
-            "Update" => RequestKind::Update { physical_id, old_properties: self.old_properties.clone() },
+            "Update" => RequestKind::Update {
+                physical_id,
+                previous: Box::new(decode(&self.old_properties, service_timeout)),
+                change: PropertiesChange::between(&self.old_properties, &self.properties),
+            },
             "Delete" => RequestKind::Delete { physical_id },
-            "" => RequestKind::Unknown { physical_id, why: "The request has no RequestType.".to_owned() },
             other => {
-                let other: String = other.chars().take(TYPE_CHARS_MAX).collect();
-                let why = format!("The request's type is {other:?}, which is none of Create, Update and Delete.");
-                RequestKind::Unknown { physical_id, why }
+                let other: String = other.chars().take(REQUEST_TYPE_CHARS_MAX).collect();
+                let reason = format!("RequestType: {other:?} is invalid. Specify Create, Update or Delete.");
+                RequestKind::Unknown { physical_id, reason }
             }
         }
     }
 }
 
-/// `ServiceTimeout` of the properties; CloudFormation's default where it makes no sense.
+/// `ServiceTimeout`, or CloudFormation's default if it is missing or out of range.
 fn service_timeout(properties: &Value) -> Duration {
     let secs = match properties.get("ServiceTimeout") {
         Some(Value::String(text)) => text.trim().parse().ok(),

@@ -1,4 +1,4 @@
-//! Every file in `events/` is an event that people send by hand; each is read here as its name says.
+//! The sample events of `events/`: each is parsed, and is what its name says.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,11 +9,11 @@ use serde_json::Value;
 use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::spec::{Capacity, GitHubCredential, PoolSpec};
 
-use super::envelope::opened;
-use super::properties::{self, hints, pool_properties_equal};
-use super::request::{self, Decoded, Request, RequestKind};
+use super::envelope;
+use super::properties::{DecodedProperties, property_names};
+use super::request::{CustomResourceRequest, ParsedEvent, PropertiesChange, RequestKind, parse};
 
-/// Every sample, and what it has to be read as.
+/// Every sample, and a summary of what it is parsed to.
 const EXPECTED: &[(&str, &str)] = &[
     (
         "create.json",
@@ -55,7 +55,7 @@ const EXPECTED: &[(&str, &str)] = &[
         "create-secret-key.json",
         "Create: 1 × organization acme on https://github.com by token, own t3 0..4 subnets 2, default, 900+60+1800",
     ),
-    ("plain-http-response-url.json", "Unanswerable: the event's ResponseURL is not https, and not of this machine"),
+    ("plain-http-response-url.json", "Unanswerable: the event's ResponseURL is neither https nor on this machine"),
     ("create-seven-problems.json", "Create: 7 problems"),
     ("update-image.json", "Update in place of ghr-ci-Runners-0a1b2c3d4e: Image"),
     ("update-count.json", "Update in place of ghr-ci-Runners-0a1b2c3d4e: DesiredCount"),
@@ -66,11 +66,8 @@ const EXPECTED: &[(&str, &str)] = &[
     ("delete-null-properties.json", "Delete of ours: no spec, no record, drains 1800 s"),
     ("delete-string-properties.json", "Delete of ours: no spec, no record, drains 1800 s"),
     ("delete-wrong-types.json", "Delete of ours: no spec, no record, drains 60 s"),
-    ("delete-foreign-id.json", "Delete of somebody else's: whole spec, drains 1800 s"),
-    (
-        "unknown-request-type.json",
-        "Unknown: The request's type is \"Upsert\", which is none of Create, Update and Delete.",
-    ),
+    ("delete-foreign-id.json", "Delete of another resource: whole spec, drains 1800 s"),
+    ("unknown-request-type.json", r#"Unknown: RequestType: "Upsert" is invalid. Specify Create, Update or Delete."#),
     ("no-response-url.json", "Unanswerable: the event has no ResponseURL"),
 ];
 
@@ -86,20 +83,20 @@ fn samples() -> BTreeMap<String, Value> {
 }
 
 #[test]
-fn every_sample_is_read_as_its_name_says() {
+fn every_sample_is_parsed_as_its_name_says() {
     let expected: BTreeMap<String, String> =
-        EXPECTED.iter().map(|(name, told)| ((*name).to_owned(), (*told).to_owned())).collect();
-    let read: BTreeMap<String, String> = samples().into_iter().map(|(name, event)| (name, told(&event))).collect();
-    assert_eq!(read, expected);
+        EXPECTED.iter().map(|(name, summary)| ((*name).to_owned(), (*summary).to_owned())).collect();
+    let parsed: BTreeMap<String, String> = samples().into_iter().map(|(name, event)| (name, summary(&event))).collect();
+    assert_eq!(parsed, expected);
 }
 
 #[test]
 fn no_sample_shows_its_response_url_or_a_planted_secret() {
     for (name, event) in samples() {
-        let decoded = request::decode(opened(&event).first().unwrap());
-        let mut shown = format!("{decoded:?} {decoded:#?}");
-        if let Decoded::Request(request) = decoded
-            && let Err(problems) = properties::decode(&request.properties, request.service_timeout)
+        let parsed = parse(envelope::unwrap(&event).first().unwrap());
+        let mut shown = format!("{parsed:?} {parsed:#?}");
+        if let ParsedEvent::Request(request) = parsed
+            && let Err(problems) = request.properties.spec()
         {
             shown = format!("{shown} {problems} {problems:?}");
         }
@@ -113,61 +110,61 @@ fn no_sample_shows_its_response_url_or_a_planted_secret() {
 fn the_full_sample_has_every_property_that_goes_with_the_others() {
     let full = samples().remove("create-full.json").unwrap();
     let given = full["ResourceProperties"].as_object().unwrap();
-    let failures: Vec<&&str> = properties::property_names().iter().filter(|name| !given.contains_key(**name)).collect();
+    let failures: Vec<&&str> = property_names().iter().filter(|name| !given.contains_key(**name)).collect();
     assert_eq!(
         failures,
         [&"RepoUrl", &"EnterpriseName", &"AppId", &"AppPrivateKeyParameter", &"AppLogin", &"CapacityProvider"]
     );
 }
 
-fn told(event: &Value) -> String {
-    let events = opened(event);
+fn summary(event: &Value) -> String {
+    let events = envelope::unwrap(event);
     let [event] = events.as_slice() else { return format!("{} events", events.len()) };
-    match request::decode(event) {
-        Decoded::Unanswerable(why) => format!("Unanswerable: {why}"),
-        Decoded::NoRequest => "no request".to_owned(),
-        Decoded::Request(request) => told_request(&request),
+    match parse(event) {
+        ParsedEvent::Unanswerable(why) => format!("Unanswerable: {why}"),
+        ParsedEvent::NotARequest => "not a request".to_owned(),
+        ParsedEvent::Request(request) => summary_of_request(event, &request),
     }
 }
 
-fn told_request(request: &Request) -> String {
-    let decode = |properties| properties::decode(properties, request.service_timeout);
+fn summary_of_request(event: &Value, request: &CustomResourceRequest) -> String {
     match &request.kind {
-        RequestKind::Create => match decode(&request.properties) {
-            Ok(spec) => format!("Create: {}", told_spec(&spec)),
+        RequestKind::Create => match request.properties.spec() {
+            Ok(spec) => format!("Create: {}", summary_of_spec(spec)),
             Err(problems) => format!("Create: {} problems", problems.as_slice().len()),
         },
-        RequestKind::Update { physical_id, old_properties } => {
-            let id = |properties| PhysicalId::of(&request.stack_resource, &decode(properties).unwrap());
-            let how = if pool_properties_equal(old_properties, &request.properties) {
+        RequestKind::Update { physical_id, previous, change } => {
+            let id =
+                |properties: &DecodedProperties| PhysicalId::of(&request.stack_resource, properties.spec().unwrap());
+            let how = if *change == PropertiesChange::CloudFormationOnly {
                 "without effect"
-            } else if id(old_properties) == id(&request.properties) {
+            } else if id(previous) == id(&request.properties) {
                 "in place"
             } else {
                 "by replacement"
             };
-            let names = properties::property_names().iter();
-            let changed: Vec<&str> =
-                names.copied().filter(|name| old_properties.get(name) != request.properties.get(name)).collect();
+            let (old, new) = (&event["OldResourceProperties"], &event["ResourceProperties"]);
+            let names = property_names().iter().copied();
+            let changed: Vec<&str> = names.filter(|name| old.get(name) != new.get(name)).collect();
             format!("Update {how} of {physical_id}: {}", changed.join(", "))
         }
         RequestKind::Delete { physical_id } => {
-            let hints = hints(&request.properties);
+            let properties = &request.properties;
             let id = PhysicalId::try_from(physical_id.clone());
-            let whose = if id.is_ok() { "ours" } else { "somebody else's" };
+            let whose = if id.is_ok() { "ours" } else { "another resource" };
             let id = id.unwrap_or_else(|_| PhysicalId::try_from("ghr-a-b-0123456789".to_owned()).unwrap());
-            let what = match (hints.spec.is_some(), hints.metadata(&id).is_some()) {
+            let what = match (properties.deployed_spec().is_some(), properties.metadata(&id).is_some()) {
                 (true, _) => "whole spec",
                 (false, true) => "a record",
                 (false, false) => "no spec, no record",
             };
-            format!("Delete of {whose}: {what}, drains {} s", hints.wait_policy.drain_timeout.as_secs())
+            format!("Delete of {whose}: {what}, drains {} s", properties.wait_policy.drain_timeout.as_secs())
         }
-        RequestKind::Unknown { why, .. } => format!("Unknown: {why}"),
+        RequestKind::Unknown { reason, .. } => format!("Unknown: {reason}"),
     }
 }
 
-fn told_spec(spec: &PoolSpec) -> String {
+fn summary_of_spec(spec: &PoolSpec) -> String {
     let by = match &spec.credentials.github_credential {
         Some(GitHubCredential::AccessToken(_)) => "token".to_owned(),
         Some(GitHubCredential::App { id, login, .. }) => format!("App {id} at {login}"),

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::goal;
-use crate::cloudformation::request::Request;
+use crate::cloudformation::request::CustomResourceRequest;
 use crate::cloudformation::response::NO_PHYSICAL_ID;
 use crate::pool::model::evidence::{DeletionEvidence, StackDeletion};
 use crate::pool::model::identity::{PhysicalId, StackResource};
@@ -27,7 +27,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// The Delete's continuation, or its outcome when there is nothing to take down.
 pub(super) async fn absent<W: World>(
     world: &W,
-    request: &Request,
+    request: &CustomResourceRequest,
     physical_id: &str,
     signed_at: Timestamp,
 ) -> Result<Operation, Outcome> {
@@ -67,7 +67,7 @@ enum Found {
     Unknown(RemoteError),
 }
 
-async fn without_name<W: World>(world: &W, request: &Request, physical_id: &str) -> RemoteResult<Found> {
+async fn without_name<W: World>(world: &W, request: &CustomResourceRequest, physical_id: &str) -> RemoteResult<Found> {
     let stack_resource = &request.stack_resource;
     let lock = lock_of_resource(world, stack_resource).await?;
     if let Some(lock) = &lock {

@@ -1,7 +1,7 @@
 //! From a decoded request to the continuation that carries its goal.
 
-use crate::cloudformation::properties::{self, Hints, hints};
-use crate::cloudformation::request::{Request, RequestKind};
+use crate::cloudformation::properties::{self, DecodedProperties};
+use crate::cloudformation::request::{CustomResourceRequest, RequestKind};
 use crate::cloudformation::response::NO_PHYSICAL_ID;
 use crate::pool::model::evidence::DeletionEvidence;
 use crate::pool::model::identity::PhysicalId;
@@ -12,32 +12,28 @@ use crate::pool::model::spec::PoolSpec;
 use crate::pool::model::time::Timestamp;
 
 /// The goal of a Create or an Update.
-pub(super) fn converge_operation(request: &Request, spec: PoolSpec, signed_at: Timestamp) -> Operation {
+pub(super) fn converge_operation(request: &CustomResourceRequest, spec: PoolSpec, signed_at: Timestamp) -> Operation {
     let former = match &request.kind {
-        RequestKind::Update { old_properties, .. } => Some(hints(old_properties)),
+        RequestKind::Update { previous, .. } => Some(&**previous),
         RequestKind::Create | RequestKind::Delete { .. } | RequestKind::Unknown { .. } => None,
     };
-    let previous_tags = match &request.kind {
-        RequestKind::Update { old_properties, .. } => properties::user_tags(old_properties).into_keys().collect(),
-        RequestKind::Create | RequestKind::Delete { .. } | RequestKind::Unknown { .. } => Default::default(),
-    };
+    let previous_tags = former.map(|former| former.tags.keys().cloned().collect()).unwrap_or_default();
     let id = PhysicalId::of(&request.stack_resource, &spec);
-    let previous_pool = previous_pool(request, &id, former.as_ref());
-    let is_trusted = former.as_ref().and_then(|former| former.spec.as_ref()).is_some_and(|before| {
+    let previous_pool = previous_pool(request, &id, former);
+    let is_trusted = former.and_then(DecodedProperties::deployed_spec).is_some_and(|before| {
         before.credentials == spec.credentials
             && before.runner.group == spec.runner.group
             && PhysicalId::of(&request.stack_resource, before) == id
     });
     // Another patience changes nothing that is there.
     let is_unchanged = former
-        .as_ref()
-        .and_then(|former| former.spec.clone())
+        .and_then(|former| former.deployed_spec().cloned())
         .is_some_and(|before| PoolSpec { wait_policy: spec.wait_policy.clone(), ..before } == spec);
     let change = if is_unchanged { SpecChange::Unchanged } else { SpecChange::Changed };
     let goal = Goal::Converge(Box::new(ConvergeGoal {
         spec,
         previous_tags,
-        previous_runner_name: former.and_then(|former| former.runner_name),
+        previous_runner_name: former.and_then(|former| former.runner_name.clone()),
         preflight: if is_trusted { Preflight::Skip } else { Preflight::Run },
         change,
         previous_pool,
@@ -46,9 +42,13 @@ pub(super) fn converge_operation(request: &Request, spec: PoolSpec, signed_at: T
 }
 
 /// The pool that an Update leaves behind, whose physical id is already that of the pool it asks for.
-fn previous_pool(request: &Request, id: &PhysicalId, former: Option<&Hints>) -> Option<PreviousPool> {
+fn previous_pool(
+    request: &CustomResourceRequest,
+    id: &PhysicalId,
+    former: Option<&DecodedProperties>,
+) -> Option<PreviousPool> {
     let former = former?;
-    let other = PhysicalId::of(&request.stack_resource, former.spec.as_ref()?);
+    let other = PhysicalId::of(&request.stack_resource, former.deployed_spec()?);
     let is_back = request.physical_id() == Some(id.as_str()) && other != *id;
     is_back.then(|| PreviousPool {
         metadata: former.metadata(&other),
@@ -58,17 +58,22 @@ fn previous_pool(request: &Request, id: &PhysicalId, former: Option<&Hints>) -> 
 }
 
 /// The goal of a Delete: one pool, for which there is evidence.
-pub(super) fn delete_operation(request: &Request, evidence: DeletionEvidence, signed_at: Timestamp) -> Operation {
-    let hints = hints(&request.properties);
+pub(super) fn delete_operation(
+    request: &CustomResourceRequest,
+    evidence: DeletionEvidence,
+    signed_at: Timestamp,
+) -> Operation {
+    let properties = &request.properties;
     let id = evidence.pool().clone();
     let requested_id = Some(request.physical_id().unwrap_or(NO_PHYSICAL_ID).to_owned());
-    let goal = DeleteGoal::single_pool(evidence, hints.metadata(&id), hints.wait_policy, requested_id);
+    let goal =
+        DeleteGoal::single_pool(evidence, properties.metadata(&id), properties.wait_policy.clone(), requested_id);
     operation(request, id, Goal::Delete(Box::new(goal)), signed_at)
 }
 
-fn operation(request: &Request, id: PhysicalId, goal: Goal, signed_at: Timestamp) -> Operation {
+fn operation(request: &CustomResourceRequest, id: PhysicalId, goal: Goal, signed_at: Timestamp) -> Operation {
     // A timeout that is shorter than the reserve still leaves half of itself for the work.
-    let patience = request.service_timeout.saturating_sub(properties::RESERVE).max(request.service_timeout / 2);
+    let patience = request.service_timeout.saturating_sub(properties::RESPONSE_MARGIN).max(request.service_timeout / 2);
     Operation {
         request: request_info(request),
         id,
@@ -80,7 +85,7 @@ fn operation(request: &Request, id: PhysicalId, goal: Goal, signed_at: Timestamp
 }
 
 /// The request, as it is carried along.
-pub(super) fn request_info(request: &Request) -> RequestInfo {
+pub(super) fn request_info(request: &CustomResourceRequest) -> RequestInfo {
     RequestInfo {
         request_type: request_type(request),
         request_id: request.request_id.clone(),
@@ -90,7 +95,7 @@ pub(super) fn request_info(request: &Request) -> RequestInfo {
 }
 
 /// What was asked for.
-pub(super) const fn request_type(request: &Request) -> RequestType {
+pub(super) const fn request_type(request: &CustomResourceRequest) -> RequestType {
     match request.kind {
         RequestKind::Create => RequestType::Create,
         RequestKind::Update { .. } => RequestType::Update,

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use super::completion::Completion;
+use super::context::Context;
 use super::deletion::{Siblings, absent, siblings};
-use super::goal::converge_operation;
-use super::{CALL_MARGIN, Completion, RESPONSE_MARGIN, completion};
-use crate::cloudformation::properties;
-use crate::cloudformation::request::{Request, RequestKind};
+use super::goal::{converge_operation, request_info};
+use super::respond::{Recording, Requester, UNKNOWN_SIGNING_TIME};
+use crate::cloudformation::request::{CustomResourceRequest, PropertiesChange, RequestKind};
 use crate::cloudformation::response::NO_PHYSICAL_ID;
 use crate::pool::model::continuation::Continuation;
 use crate::pool::model::decision::{ObserveScope, WaitReason};
@@ -22,63 +23,65 @@ use crate::reconcile::observe::observe;
 use crate::reconcile::ports::{Clock, World};
 use crate::reconcile::run::{RunResult, reconcile_until};
 use crate::reconcile::session::Session;
-use crate::settings::Settings;
 
-/// The id of the pool that a request is about, as far as the request alone tells.
-pub(super) fn identity(request: &Request) -> Option<String> {
+/// Who gets the response to a request.
+pub(super) fn requester(request: &CustomResourceRequest) -> Requester {
+    let physical_id = identity(request).or_else(|| request.physical_id().map(str::to_owned));
+    Requester {
+        request: request_info(request),
+        physical_id: physical_id.unwrap_or_else(|| NO_PHYSICAL_ID.to_owned()),
+        signed_at: request.signed_at.unwrap_or(UNKNOWN_SIGNING_TIME),
+    }
+}
+
+/// The id of the pool that a request is about, if the request alone determines it.
+fn identity(request: &CustomResourceRequest) -> Option<String> {
     match &request.kind {
         RequestKind::Create | RequestKind::Update { .. } => {
-            let spec = properties::decode(&request.properties, request.service_timeout).ok()?;
-            Some(PhysicalId::of(&request.stack_resource, &spec).into())
+            Some(PhysicalId::of(&request.stack_resource, request.properties.spec().ok()?).into())
         }
         RequestKind::Delete { .. } | RequestKind::Unknown { .. } => None,
     }
 }
 
 /// The work that a request asks for.
-pub(super) async fn work<W: World>(
-    world: &W,
-    settings: &Settings,
-    request: &Request,
-    deadline: Timestamp,
-) -> Completion {
+pub(super) async fn work<W: World>(context: &Context<'_, W>, request: &CustomResourceRequest) -> Completion {
+    let world = context.world;
     let now = world.clock().now();
     let signed_at = request.signed_at.unwrap_or(now).min(now);
     let requested_id = || request.physical_id().unwrap_or(NO_PHYSICAL_ID).to_owned();
     let operation = match &request.kind {
-        RequestKind::Create | RequestKind::Update { .. } => {
-            match properties::decode(&request.properties, request.service_timeout) {
-                Ok(spec) => converge_operation(request, spec, signed_at),
-                Err(problems) => {
-                    return Completion::respond(requested_id(), Outcome::failed(problems.to_string()), false);
-                }
+        RequestKind::Create | RequestKind::Update { .. } => match request.properties.spec() {
+            Ok(spec) => converge_operation(request, spec.clone(), signed_at),
+            Err(problems) => {
+                return Completion::respond(requested_id(), Outcome::failed(problems.to_string()), Recording::Skip);
             }
-        }
+        },
         RequestKind::Delete { physical_id } => match absent(world, request, physical_id, signed_at).await {
             Ok(operation) => operation,
-            Err(outcome) => return Completion::respond(requested_id(), outcome, false),
+            Err(outcome) => return Completion::respond(requested_id(), outcome, Recording::Skip),
         },
-        RequestKind::Unknown { why, .. } => return Completion::respond(requested_id(), Outcome::failed(why), false),
+        RequestKind::Unknown { reason, .. } => {
+            return Completion::respond(requested_id(), Outcome::failed(reason), Recording::Skip);
+        }
     };
     tracing::Span::current().record("physical_id", operation.id.as_str());
     if is_noop_update(request) {
         let requested_id = operation.response_physical_id().to_owned();
-        return Completion::respond(requested_id, read_attributes(world, Continuation::new(operation)).await, false);
+        return Completion::respond(
+            requested_id,
+            read_attributes(world, Continuation::new(operation)).await,
+            Recording::Skip,
+        );
     }
     let mut continuation = Continuation::new(operation);
-    let result = run_operation(world, settings, &mut continuation, deadline).await;
-    completion(continuation, result, world.clock().now())
+    let result = run_operation(context, &mut continuation).await;
+    Completion::of_run(continuation, result, world.clock().now())
 }
 
-pub(super) async fn run_operation<W: World>(
-    world: &W,
-    settings: &Settings,
-    continuation: &mut Continuation,
-    deadline: Timestamp,
-) -> RunResult {
-    let reserve = RESPONSE_MARGIN + CALL_MARGIN;
-    let budget = settings.invocation_budget.map(|budget| world.clock().now() + budget);
-    let until = budget.unwrap_or(deadline - reserve).min(deadline - reserve);
+pub(super) async fn run_operation<W: World>(context: &Context<'_, W>, continuation: &mut Continuation) -> RunResult {
+    let (world, settings) = (context.world, context.settings);
+    let until = context.budget.reconcile_until(world.clock().now(), settings.invocation_budget);
     loop {
         match reconcile_until(world, continuation, settings.poll_interval, until).await {
             RunResult::Completed(outcome) => {
@@ -145,14 +148,8 @@ fn noted(outcome: Outcome, note: Option<String>) -> Outcome {
 }
 
 /// Whether nothing of the pool itself was changed.
-fn is_noop_update(request: &Request) -> bool {
-    match &request.kind {
-        RequestKind::Update { old_properties, .. } => {
-            *old_properties != request.properties
-                && properties::pool_properties_equal(old_properties, &request.properties)
-        }
-        RequestKind::Create | RequestKind::Delete { .. } | RequestKind::Unknown { .. } => false,
-    }
+fn is_noop_update(request: &CustomResourceRequest) -> bool {
+    matches!(&request.kind, RequestKind::Update { change: PropertiesChange::CloudFormationOnly, .. })
 }
 
 /// One observation for what `Fn::GetAtt` has to give; nothing is waited for and nothing changed.

@@ -7,7 +7,8 @@ mod stub_world;
 
 use serde_json::{Value, json};
 
-use super::{HandleError, Invocation, RESPONSE_MARGIN, handle};
+use super::budget::RESPONSE_MARGIN;
+use super::{HandleError, Invocation, handle};
 use crate::pool::model::continuation::ParsedContinuation;
 use crate::pool::model::remote_error::ErrorKind;
 use crate::reconcile::ports::Clock as _;

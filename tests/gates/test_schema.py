@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft7Validator
 
-from documents import README, REPOSITORY, as_an_editor_reads, block
+from documents import REPOSITORY, as_an_editor_reads, tracked
 
+# A block of YAML in a document, without what stands around it.
+YAML = re.compile(r"^```ya?ml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SCHEMA = json.loads((REPOSITORY / "cfn/properties.schema.json").read_text())
 TEMPLATES = sorted((REPOSITORY / "cfn").glob("*.yaml"))
 # Their properties are wrong on purpose, or not those of a whole pool.
@@ -23,6 +26,7 @@ PLAIN = {
     "Cluster": "ci",
     "CapacityProvider": "ci",
 }
+LAUNCH_TEMPLATE = {"LaunchTemplateId": "lt-0a1b2c3d", "Version": 3}
 
 
 def marks(template: Any) -> list[str]:
@@ -42,8 +46,24 @@ def test_a_template_of_the_repository_has_no_marks(path: Path) -> None:
     assert marks(as_an_editor_reads(path.read_text())) == []
 
 
-def test_the_template_of_the_readme_has_no_marks() -> None:
-    assert marks({"Resources": as_an_editor_reads(block(README, "Usage"))}) == []
+def pools_of_documents() -> list[Any]:
+    """The resources of every block of YAML that has a whole pool, which an excerpt and the syntax are not."""
+    found = []
+    for path in tracked("*.md"):
+        for block in YAML.findall(path.read_text()):
+            if "ServiceToken: !" in block:
+                template = as_an_editor_reads(block)
+                found.append(pytest.param(template.get("Resources", template), id=path.name))
+    return found
+
+
+@pytest.mark.parametrize("resources", pools_of_documents())
+def test_a_pool_in_a_document_has_no_marks(resources: dict[str, Any]) -> None:
+    assert marks({"Resources": resources}) == []
+
+
+def test_the_reference_has_an_example() -> None:
+    assert "resource-reference.md" in [pool.id for pool in pools_of_documents()]
 
 
 @pytest.mark.parametrize("path", EVENTS, ids=lambda path: path.stem)
@@ -82,8 +102,9 @@ def test_a_property_chosen_by_a_condition_excludes_no_other() -> None:
         ("AppPrivateKeyParameter", {"AccessTokenParameter": None, "AppId": 4711}),
         ("AppId", {"AppId": 4711, "AppPrivateKeyParameter": "/key"}),
         ("CapacityProvider", {"CapacityProvider": None}),
-        ("Subnets", {"CapacityProvider": None, "LaunchTemplate": {"LaunchTemplateId": "lt-0a1b2c3d"}}),
-        ("LaunchTemplate", {"LaunchTemplate": {"LaunchTemplateId": "lt-0a1b2c3d"}, "Subnets": "subnet-0a1b2c3d"}),
+        ("Subnets", {"CapacityProvider": None, "LaunchTemplate": LAUNCH_TEMPLATE}),
+        ("LaunchTemplate", {"CapacityProvider": None, "LaunchTemplate": {"LaunchTemplateId": "lt-1"}, "Subnets": "x"}),
+        ("LaunchTemplate", {"LaunchTemplate": LAUNCH_TEMPLATE, "Subnets": "subnet-0a1b2c3d"}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

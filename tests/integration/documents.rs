@@ -143,6 +143,6 @@ fn every_recipe_is_one_that_the_function_takes() {
             pool.insert(name.clone(), value.clone());
         }
         let decoded = decode(&properties, SERVICE_TIMEOUT_MAX);
-        assert!(decoded.is_ok(), "{recipe:?}: {}", decoded.unwrap_err());
+        assert!(decoded.spec().is_ok(), "{recipe:?}: {}", decoded.spec().unwrap_err());
     }
 }

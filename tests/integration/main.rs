@@ -11,7 +11,11 @@ mod operations;
 #[cfg(test)]
 mod profile;
 #[cfg(test)]
+mod properties_schema;
+#[cfg(test)]
 mod repository;
+#[cfg(test)]
+mod resource_reference;
 #[cfg(test)]
 mod role;
 #[cfg(test)]

@@ -14,6 +14,17 @@ pub(crate) fn text(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
+/// Fails if a generated file is not current, and writes the current one into target.
+pub(crate) fn assert_generated(path: &str, current: &str) {
+    if fs::read_to_string(root().join(path)).is_ok_and(|stored| stored == current) {
+        return;
+    }
+    let fresh = format!("target/{}", Path::new(path).file_name().unwrap().to_str().unwrap());
+    fs::create_dir_all(root().join("target")).unwrap();
+    fs::write(root().join(&fresh), current).unwrap();
+    panic!("{path} is not current. Look at {fresh}, then: mv {fresh} {path}");
+}
+
 /// Every file with this extension below a folder, as paths from the root, in order.
 pub(crate) fn files(folder: &str, extension: &str) -> Vec<String> {
     let mut found = Vec::new();

@@ -256,7 +256,7 @@ def test_cloudformation_alone_deploys_the_zip_of_a_bucket(engineer: Engineer) ->
 
     answer = world.client("lambda").invoke(FunctionName=FUNCTION_NAME, Payload=json.dumps({"Plan": {}}).encode())
     assert "FunctionError" not in answer
-    assert "OrgName is missing" in answer["Payload"].read().decode()
+    assert "OrgName: required" in answer["Payload"].read().decode()
     retries = world.client("lambda").get_function_event_invoke_config(FunctionName=FUNCTION_NAME, Qualifier="$LATEST")
     assert retries["MaximumRetryAttempts"] == 2
     recursion = world.client("lambda").get_function_recursion_config(FunctionName=FUNCTION_NAME)

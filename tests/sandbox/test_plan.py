@@ -251,4 +251,4 @@ def test_the_function_gives_the_same_plan_to_whoever_invokes_it(reviewer: Review
     )
     told = json.loads(answer["Payload"].read())["Plan"]
     assert told["Action"] == "Unknown"
-    assert any(obstacle.startswith("LaunchTemplate is missing") for obstacle in told["Obstacles"])
+    assert any(obstacle.startswith("LaunchTemplate: required") for obstacle in told["Obstacles"])

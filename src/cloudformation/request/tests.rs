@@ -14,8 +14,8 @@ fn event() -> Value {
         "LogicalResourceId": "Runners",
         "ResourceType": "Custom::GitHubRunnerPool",
         "PhysicalResourceId": "ghr-ci-Runners-0a1b2c3d4e",
-        "ResourceProperties": { "ServiceTimeout": "900", "Environment": { "KEY": "PLANTED-VALUE" } },
-        "OldResourceProperties": { "Environment": { "KEY": "PLANTED-OLD-VALUE" } },
+        "ResourceProperties": { "ServiceTimeout": "900", "DrainTimeout": "60", "Environment": { "KEY": "PLANTED-VALUE" } },
+        "OldResourceProperties": { "DrainTimeout": "30", "Environment": { "KEY": "PLANTED-OLD-VALUE" } },
     })
 }
 
@@ -31,38 +31,39 @@ fn without(name: &str) -> Value {
     event
 }
 
-fn request(event: &Value) -> Request {
-    match decode(event) {
-        Decoded::Request(request) => *request,
-        Decoded::Unanswerable(why) => panic!("{why}"),
-        Decoded::NoRequest => panic!("no request: {event}"),
+fn request(event: &Value) -> CustomResourceRequest {
+    match parse(event) {
+        ParsedEvent::Request(request) => *request,
+        ParsedEvent::Unanswerable(why) => panic!("{why}"),
+        ParsedEvent::NotARequest => panic!("not a request: {event}"),
     }
 }
 
-fn why(event: &Value) -> String {
+fn failure_reason(event: &Value) -> String {
     match request(event).kind {
-        RequestKind::Unknown { why, .. } => why,
+        RequestKind::Unknown { reason, .. } => reason,
         kind @ (RequestKind::Create | RequestKind::Update { .. } | RequestKind::Delete { .. }) => panic!("{kind:?}"),
     }
 }
 
 #[test]
-fn a_whole_event_is_read_field_by_field() {
+fn every_field_of_a_request_is_parsed() {
     let request = request(&event());
     assert_eq!(request.response_url.expose(), URL, "byte for byte");
     assert_eq!(request.request_id, "request-1");
     assert_eq!(request.stack_resource.stack_name(), "ci");
     assert_eq!(request.stack_resource.logical_id, "Runners");
     assert_eq!(request.physical_id(), Some("ghr-ci-Runners-0a1b2c3d4e"));
-    assert_eq!(request.resource_type, "Custom::GitHubRunnerPool");
     assert_eq!(request.service_timeout, Duration::from_secs(900));
     assert_eq!(request.signed_at, Some(Timestamp::from_epoch_millis(1_793_534_400_000)));
-    let RequestKind::Update { old_properties, .. } = request.kind else { panic!() };
-    assert_eq!(old_properties["Environment"]["KEY"], "PLANTED-OLD-VALUE");
+    let RequestKind::Update { previous, change, .. } = request.kind else { panic!() };
+    assert_eq!(previous.wait_policy.drain_timeout, Duration::from_secs(30));
+    assert_eq!(request.properties.wait_policy.drain_timeout, Duration::from_secs(60));
+    assert_eq!(change, PropertiesChange::Pool);
 }
 
 #[test]
-fn whatever_else_is_missing_or_wrong_the_answer_can_be_addressed() {
+fn response_url_is_parsed_whatever_other_field_is_missing_or_invalid() {
     for name in event().as_object().unwrap().keys().filter(|name| *name != "ResponseURL") {
         for value in [json!(null), json!(7), json!(true), json!(["x"]), json!({ "x": "y" })] {
             assert_eq!(request(&with(name, value)).response_url.expose(), URL, "{name}");
@@ -72,7 +73,7 @@ fn whatever_else_is_missing_or_wrong_the_answer_can_be_addressed() {
 }
 
 #[test]
-fn an_event_without_a_usable_response_url_is_unanswerable_and_says_so_without_it() {
+fn event_without_usable_response_url_is_unanswerable_and_does_not_show_it() {
     for event in [
         without("ResponseURL"),
         with("ResponseURL", json!(null)),
@@ -85,19 +86,19 @@ fn an_event_without_a_usable_response_url_is_unanswerable_and_says_so_without_it
         json!({ "RequestType": "Delete" }),
         json!({ "GitHubRunnerPoolContinuation": 2, "request": "PLANTED" }),
     ] {
-        let Decoded::Unanswerable(why) = decode(&event) else { panic!("{event}") };
+        let ParsedEvent::Unanswerable(why) = parse(&event) else { panic!("{event}") };
         assert!(!why.contains("PLANTED"), "{why}");
     }
     for local in ["http://127.0.0.1:1/x", "http://host.docker.internal:4566/x"] {
-        assert!(matches!(decode(&with("ResponseURL", json!(local))), Decoded::Request(_)));
+        assert!(matches!(parse(&with("ResponseURL", json!(local))), ParsedEvent::Request(_)));
     }
     for event in [json!(null), json!([]), json!("PLANTED"), json!({ "hello": "world" })] {
-        assert_eq!(decode(&event), Decoded::NoRequest, "{event}");
+        assert_eq!(parse(&event), ParsedEvent::NotARequest, "{event}");
     }
 }
 
 #[test]
-fn an_update_or_delete_without_its_id_is_one_of_an_empty_id() {
+fn missing_physical_resource_id_is_an_empty_one() {
     let update = request(&without("PhysicalResourceId"));
     assert!(matches!(&update.kind, RequestKind::Update { physical_id, .. } if physical_id.is_empty()));
     assert_eq!(update.physical_id(), None);
@@ -107,19 +108,37 @@ fn an_update_or_delete_without_its_id_is_one_of_an_empty_id() {
 }
 
 #[test]
-fn what_cannot_be_carried_out_says_why_and_keeps_its_id() {
+fn unknown_request_type_has_a_failure_reason_and_keeps_its_physical_id() {
     assert_eq!(
-        why(&with("RequestType", json!("delete"))),
-        "The request's type is \"delete\", which is none of Create, Update and Delete."
+        failure_reason(&with("RequestType", json!("delete"))),
+        r#"RequestType: "delete" is invalid. Specify Create, Update or Delete."#
     );
-    assert_eq!(why(&without("RequestType")), "The request has no RequestType.");
-    assert_eq!(why(&without("StackId")), "The request has no StackId.");
-    assert_eq!(why(&with("LogicalResourceId", json!(""))), "The request has no LogicalResourceId.");
+    let no_type = r#"RequestType: "" is invalid. Specify Create, Update or Delete."#;
+    assert_eq!(failure_reason(&without("RequestType")), no_type);
+    assert_eq!(failure_reason(&without("StackId")), "StackId: missing. Specify it in the request.");
+    let no_logical_id = "LogicalResourceId: missing. Specify it in the request.";
+    assert_eq!(failure_reason(&with("LogicalResourceId", json!(""))), no_logical_id);
     assert_eq!(request(&without("StackId")).physical_id(), Some("ghr-ci-Runners-0a1b2c3d4e"));
 }
 
 #[test]
-fn a_service_timeout_out_of_range_is_the_default() {
+fn change_of_service_token_and_service_timeout_only_is_cloudformation_only() {
+    let change = |properties: Value, old: Value| {
+        let mut event = event();
+        event["ResourceProperties"] = properties;
+        event["OldResourceProperties"] = old;
+        let RequestKind::Update { change, .. } = request(&event).kind else { panic!() };
+        change
+    };
+    let (old, new) =
+        (json!({ "OrgName": "acme", "ServiceToken": "a" }), json!({ "OrgName": "acme", "ServiceToken": "b" }));
+    assert_eq!(change(new, old.clone()), PropertiesChange::CloudFormationOnly);
+    assert_eq!(change(old.clone(), old.clone()), PropertiesChange::Pool);
+    assert_eq!(change(json!({ "OrgName": "other", "ServiceToken": "b" }), old), PropertiesChange::Pool);
+}
+
+#[test]
+fn service_timeout_out_of_range_is_the_default() {
     let timeout =
         |value: Value| request(&with("ResourceProperties", json!({ "ServiceTimeout": value }))).service_timeout;
     assert_eq!(timeout(json!("1")), Duration::from_secs(1));
@@ -130,19 +149,12 @@ fn a_service_timeout_out_of_range_is_the_default() {
 }
 
 #[test]
-fn neither_the_url_nor_a_property_is_ever_shown() {
-    let shown = format!("{:?} {:#?}", decode(&event()), request(&event()));
+fn debug_shows_neither_response_url_nor_properties() {
+    let shown = format!("{:?} {:#?}", parse(&event()), request(&event()));
     for planted in ["PLANTED", "bucket.example", "X-Amz"] {
         assert!(!shown.contains(planted), "{shown}");
     }
     assert!(shown.contains("request-1") && shown.contains("ghr-ci-Runners-0a1b2c3d4e"), "{shown}");
-}
-
-#[test]
-fn a_request_survives_being_stored() {
-    let request = request(&event());
-    let stored = serde_json::to_string(&request).unwrap();
-    assert_eq!(serde_json::from_str::<Request>(&stored).unwrap(), request);
 }
 
 /// Any JSON, with CloudFormation's names among its keys.
@@ -174,12 +186,12 @@ pub(super) fn any_json() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn any_json_is_read_without_a_panic(event in any_json()) {
-        drop(decode(&event));
+    fn parse_never_panics(event in any_json()) {
+        drop(parse(&event));
     }
 
     #[test]
-    fn the_lenient_reading_of_a_sound_event_is_the_typed_one(
+    fn typed_and_untyped_parsing_agree(
         kind in prop_oneof![Just("Create"), Just("Update"), Just("Delete")],
         properties in any_json(),
         old in any_json(),
@@ -190,8 +202,8 @@ proptest! {
         event["ResourceProperties"] = properties;
         event["OldResourceProperties"] = old;
         event["PhysicalResourceId"] = json!(id);
-        let typed = TypedRequest::<Value, Value>::deserialize(&event).ok().and_then(Parts::typed).unwrap();
-        let lenient = Parts::lenient(&event).unwrap();
-        prop_assert_eq!(typed.into_decoded(), lenient.into_decoded());
+        let typed = TypedRequest::<Value, Value>::deserialize(&event).ok().and_then(RequestFields::from_typed).unwrap();
+        let untyped = RequestFields::from_json(&event).unwrap();
+        prop_assert_eq!(typed.into_parsed_event(), untyped.into_parsed_event());
     }
 }

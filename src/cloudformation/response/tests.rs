@@ -29,18 +29,18 @@ fn read(body: &[u8]) -> Value {
 }
 
 #[test]
-fn a_success_says_what_get_att_gives_and_no_more() {
+fn success_has_the_attributes_and_no_reason() {
     let status = Status::Success { data: BTreeMap::from([("DesiredCount".to_owned(), "2".to_owned())]), note: None };
     insta::assert_snapshot!(String::from_utf8(response(status).to_body()).unwrap(), @r#"{"Status":"SUCCESS","PhysicalResourceId":"ghr-ci-Runners-0a1b2c3d4e","StackId":"arn:aws:cloudformation:eu-west-1:123456789012:stack/ci/guid","RequestId":"request-1","LogicalResourceId":"Runners","Data":{"DesiredCount":"2"}}"#);
 }
 
 #[test]
-fn a_failure_says_why_and_where_the_log_is() {
+fn failure_has_the_reason_and_the_log() {
     insta::assert_snapshot!(String::from_utf8(failed("Give \"Cluster\".").to_body()).unwrap(), @r#"{"Status":"FAILED","Reason":"Give \"Cluster\". (log: /aws/lambda/github-runner-pool/2026/11/01/[$LATEST]0123)","PhysicalResourceId":"ghr-ci-Runners-0a1b2c3d4e","StackId":"arn:aws:cloudformation:eu-west-1:123456789012:stack/ci/guid","RequestId":"request-1","LogicalResourceId":"Runners"}"#);
 }
 
 #[test]
-fn a_note_of_a_success_becomes_its_reason() {
+fn note_of_a_success_is_its_reason() {
     let status = Status::Success { data: data(1), note: Some("2 runners may be left.".to_owned()) };
     let body = read(&response(status).to_body());
     assert!(body["Reason"].as_str().unwrap().starts_with("2 runners may be left. (log: "), "{body}");
@@ -48,7 +48,7 @@ fn a_note_of_a_success_becomes_its_reason() {
 }
 
 #[test]
-fn a_reason_fills_the_body_to_the_last_byte_and_no_further() {
+fn reason_fills_the_body_up_to_body_bytes_max() {
     let room = BODY_BYTES_MAX + 1 - failed("x").to_body().len();
     for (reason_bytes, is_whole) in [(room - 1, true), (room, true), (room + 1, false)] {
         let reason = "x".repeat(reason_bytes);
@@ -60,7 +60,7 @@ fn a_reason_fills_the_body_to_the_last_byte_and_no_further() {
 }
 
 #[test]
-fn a_reason_that_is_too_long_keeps_its_head_and_the_place_of_the_log() {
+fn long_reason_keeps_its_beginning_and_the_log() {
     for filler in ["x", "\"", "ü", "\u{1}", "🏃", "\\n\n"] {
         let reason = format!("Give Cluster. {}", filler.repeat(5_000));
         let body = failed(reason).to_body();
@@ -73,43 +73,40 @@ fn a_reason_that_is_too_long_keeps_its_head_and_the_place_of_the_log() {
 }
 
 #[test]
-fn attributes_that_do_not_fit_are_seen_before_and_answered_as_a_failure() {
-    let fitting = response(Status::Success { data: data(2_500), note: None });
-    assert!(fitting.fits());
+fn attributes_that_are_too_long_become_a_failure() {
     let too_long = response(Status::Success { data: data(BODY_BYTES_MAX), note: Some("done".to_owned()) });
-    assert!(!too_long.fits());
     let body = read(&too_long.to_body());
     assert_eq!(body["Status"], "FAILED");
-    assert!(body["Reason"].as_str().unwrap().starts_with("The resource's attributes are too long"), "{body}");
+    assert!(body["Reason"].as_str().unwrap().starts_with(ATTRIBUTES_TOO_LONG), "{body}");
     assert_eq!(body.get("Data"), None);
 }
 
 #[test]
-fn a_note_gives_way_to_the_attributes() {
+fn note_is_cut_before_the_attributes() {
     let body = response(Status::Success { data: data(3_200), note: Some("n".repeat(500)) }).to_body();
     assert_eq!(read(&body)["Data"]["ServiceArn"].as_str().unwrap().len(), 3_200);
 }
 
 #[test]
-fn a_physical_id_is_never_empty_and_never_too_long() {
+fn physical_id_is_neither_empty_nor_too_long() {
     let id = |physical_id: &str| {
         let body = Response { physical_id: physical_id.to_owned(), ..failed("no") }.to_body();
         read(&body)["PhysicalResourceId"].as_str().unwrap().to_owned()
     };
     assert_eq!(id(""), NO_PHYSICAL_ID);
-    assert_eq!(id("somebody-elses"), "somebody-elses");
+    assert_eq!(id("another-resource"), "another-resource");
     assert_eq!(id(&"é".repeat(600)).len(), 1_024);
     assert!(crate::pool::model::identity::PhysicalId::try_from(NO_PHYSICAL_ID.to_owned()).is_err());
 }
 
 #[test]
-fn an_empty_reason_is_none() {
+fn empty_reason_is_replaced() {
     assert!(read(&failed(" ").to_body())["Reason"].as_str().unwrap().starts_with("The request failed."));
 }
 
 proptest! {
     #[test]
-    fn no_body_is_ever_too_long_or_unreadable(
+    fn body_is_valid_json_within_body_bytes_max(
         reason in "\\PC{0,3000}|[\"\\\\\n\u{1}x]{0,3000}",
         physical_id in "\\PC{0,1500}|[\"\\\\\n\u{1}]{0,1500}",
         stack_id in "[ -~]{0,2000}|[\"\u{1}]{0,2000}",
@@ -123,8 +120,8 @@ proptest! {
             None => Status::Failed { reason: reason.clone() },
         };
         let response = Response { status, physical_id, stack_resource: StackResource { stack_id, logical_id }, request_id, log };
-        let last = last_resort(&response.stack_resource, &response.request_id, &response.physical_id, &reason);
-        for body in [response.to_body(), last] {
+        let fallback = fallback_body(&response.stack_resource, &response.request_id, &response.physical_id, &reason);
+        for body in [response.to_body(), fallback] {
             prop_assert!(body.len() <= BODY_BYTES_MAX, "{} bytes", body.len());
             let body: Value = serde_json::from_slice(&body).unwrap();
             let id = body["PhysicalResourceId"].as_str().unwrap();
@@ -134,7 +131,7 @@ proptest! {
     }
 
     #[test]
-    fn ids_of_a_usual_size_are_echoed_verbatim(
+    fn ids_are_echoed_verbatim(
         stack_id in "arn:aws:cloudformation:[a-z0-9-]{9,14}:[0-9]{12}:stack/[A-Za-z0-9-]{1,128}/[0-9a-f-]{36}",
         request_id in "[0-9a-f-]{36}",
         logical_id in "[A-Za-z0-9]{1,255}",

@@ -384,7 +384,6 @@ impl Default for WaitPolicy {
 }
 
 /// What becomes of jobs that outlast `DrainTimeout`.
-#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OnDrainTimeout {
     /// They are stopped.
@@ -394,7 +393,6 @@ pub enum OnDrainTimeout {
 }
 
 /// What becomes of a Delete that GitHub does not let clean up.
-#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OnDeregisterFailure {
     /// It goes on and says what may be left.

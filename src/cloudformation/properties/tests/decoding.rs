@@ -12,11 +12,15 @@ use crate::pool::model::spec::{
     Capacity, GitHubCredential, MixedInstances, OnDrainTimeout, OwnCapacity, ParameterRef, PoolSpec, Scheme, WaitPolicy,
 };
 
-use super::super::{decode, hints, pool_properties_equal, property_names, user_tags};
-use super::{HOUR, properties};
+use super::super::{DecodedProperties, decode, pool_properties_equal, property_names};
+use super::{HOUR, properties, spec_of};
+
+fn decoded(properties: &Value) -> DecodedProperties {
+    decode(properties, HOUR)
+}
 
 fn spec(changes: &Value) -> PoolSpec {
-    decode(&properties(changes), HOUR).unwrap_or_else(|problems| panic!("{problems}"))
+    spec_of(&properties(changes)).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
 fn own(changes: &Value) -> OwnCapacity {
@@ -27,12 +31,12 @@ fn own(changes: &Value) -> OwnCapacity {
 }
 
 #[test]
-fn the_least_template_has_the_documented_defaults() {
+fn minimal_properties_have_the_defaults() {
     assert_eq!(spec(&json!({})), minimal_spec());
 }
 
 #[test]
-fn each_github_has_its_host() {
+fn github_url_and_repo_url_determine_the_host() {
     let target = |changes: Value| {
         let target = spec(&changes).github;
         format!("{:?} {} {}", target.host.scheme, target.host, target.scope)
@@ -52,7 +56,7 @@ fn each_github_has_its_host() {
 }
 
 #[test]
-fn an_app_signs_in_where_the_runners_register_unless_told_otherwise() {
+fn app_login_defaults_to_the_owner() {
     let login = |changes: Value| {
         let mut all = json!({ "AccessTokenParameter": null, "AppId": 12, "AppPrivateKeyParameter": "/ci/key" });
         all.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
@@ -67,7 +71,7 @@ fn an_app_signs_in_where_the_runners_register_unless_told_otherwise() {
 }
 
 #[test]
-fn a_registration_token_alone_administers_nothing() {
+fn runner_token_parameter_only_has_no_administrator() {
     let credentials =
         spec(&json!({ "AccessTokenParameter": null, "RunnerTokenParameter": "registration" })).credentials;
     assert_eq!(credentials.github_credential, None);
@@ -75,7 +79,7 @@ fn a_registration_token_alone_administers_nothing() {
 }
 
 #[test]
-fn every_credential_may_be_a_key_or_a_version_of_a_secret_as_ecs_takes_it() {
+fn credential_parameters_accept_a_key_or_a_version_of_a_secret() {
     let arn = "arn:aws:secretsmanager:eu-west-1:1:secret:github-runner-pool/x-AbCdEf";
     for behind in ["", ":token::", ":token:AWSCURRENT:", "::AWSPREVIOUS:", ":::0a1b", ":token::0a1b"] {
         let given = format!("{arn}{behind}");
@@ -94,7 +98,7 @@ fn every_credential_may_be_a_key_or_a_version_of_a_secret_as_ecs_takes_it() {
 }
 
 #[test]
-fn the_registry_s_credentials_are_a_secret_s_arn_or_its_name() {
+fn repository_credentials_parameter_is_the_name_or_arn_of_a_secret() {
     for given in ["arn:aws:secretsmanager:eu-west-1:1:secret:registry-AbCdEf", "registry", "ci/registry@docker.io"] {
         let spec = spec(&json!({ "RepositoryCredentialsParameter": given }));
         assert_eq!(spec.task.repository_credentials.as_deref(), Some(given));
@@ -102,7 +106,7 @@ fn the_registry_s_credentials_are_a_secret_s_arn_or_its_name() {
 }
 
 #[test]
-fn lists_come_as_lists_or_with_commas() {
+fn labels_and_subnets_are_lists_or_strings_with_commas() {
     let labels = |value: Value| spec(&json!({ "Labels": value })).runner.labels;
     assert_eq!(labels(json!(["gpu", "Big one", "GPU"])), ["gpu", "Big one"]);
     assert_eq!(labels(json!(" gpu , Big one,gpu")), ["gpu", "Big one"]);
@@ -112,7 +116,7 @@ fn lists_come_as_lists_or_with_commas() {
 }
 
 #[test]
-fn any_part_of_a_mixed_policy_makes_one() {
+fn any_property_of_a_mixed_instances_policy_makes_one() {
     let default = MixedInstances {
         instance_types: Vec::new(),
         on_demand_base_capacity: 0,
@@ -138,7 +142,7 @@ fn any_part_of_a_mixed_policy_makes_one() {
 }
 
 #[test]
-fn variables_keep_their_values_to_the_letter() {
+fn environment_keeps_values_to_the_letter() {
     let spec = spec(&json!({ "Environment": { "A": " x ", "B": "", "C": true, "D": 4 }, "Secrets": { "E": "/e" } }));
     let text = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -148,7 +152,7 @@ fn variables_keep_their_values_to_the_letter() {
 }
 
 #[test]
-fn housekeeping_alone_is_no_change() {
+fn service_token_and_service_timeout_do_not_change_the_pool() {
     let old = properties(&json!({ "DesiredCount": "4", "Ephemeral": "true", "Environment": { "A": "1" } }));
     let same = properties(&json!({
         "DesiredCount": 4, "Ephemeral": true, "Environment": { "A": 1 }, "ServiceTimeout": 9, "ServiceToken": "other"
@@ -161,30 +165,36 @@ fn housekeeping_alone_is_no_change() {
 }
 
 #[test]
-fn a_delete_learns_what_it_can_from_broken_properties() {
+fn invalid_properties_are_decoded_as_far_as_they_are_valid() {
     let id = PhysicalId::try_from("ghr-ci-Runners-0a1b2c3d4e".to_owned()).unwrap();
     let broken = properties(&json!({
         "LaunchTemplate": null, "DrainTimeout": "30", "OnlineTimeout": "soon", "OnDrainTimeout": "Fail", "Bogus": {}
     }));
-    let hints = hints(&broken);
-    assert_eq!(hints.spec, None);
-    assert_eq!(hints.wait_policy.drain_timeout, Duration::from_secs(30));
-    assert_eq!(hints.wait_policy.online_timeout, WaitPolicy::default().online_timeout);
-    assert_eq!(hints.wait_policy.on_drain_timeout, OnDrainTimeout::Fail);
-    // All that a record holds was readable, so it is the one of the whole pool.
-    assert_eq!(hints.metadata(&id), Some(PoolMetadata::of(&id, &spec(&json!({})))));
+    let invalid = decoded(&broken);
+    assert_eq!(invalid.deployed_spec(), None);
+    assert_eq!(invalid.wait_policy.drain_timeout, Duration::from_secs(30));
+    assert_eq!(invalid.wait_policy.online_timeout, WaitPolicy::default().online_timeout);
+    assert_eq!(invalid.wait_policy.on_drain_timeout, OnDrainTimeout::Fail);
+    // Everything in the metadata was valid, so it is that of the whole pool.
+    assert_eq!(invalid.metadata(&id), Some(PoolMetadata::of(&id, &spec(&json!({})))));
 
-    let solo = super::super::hints(&properties(&json!({ "LaunchTemplate": null, "RunnerName": "solo" })));
+    let solo = decoded(&properties(&json!({ "LaunchTemplate": null, "RunnerName": "solo" })));
     assert_eq!(solo.metadata(&id).unwrap().matcher.fixed_names.into_iter().collect::<Vec<_>>(), ["solo"]);
-    let shared = super::super::hints(&json!({ "Cluster": "ci", "OrgName": "acme", "CapacityProvider": "shared" }));
+    let shared = decoded(&json!({ "Cluster": "ci", "OrgName": "acme", "CapacityProvider": "shared" }));
     assert_eq!(shared.metadata(&id).unwrap().external_capacity_provider.as_deref(), Some("shared"));
     assert_eq!(shared.metadata(&id).unwrap().github_credential, None);
-    assert_eq!(super::super::hints(&json!({ "OrgName": "acme" })).metadata(&id), None);
+    assert_eq!(decoded(&json!({ "OrgName": "acme" })).metadata(&id), None);
+}
+
+#[test]
+fn deployed_spec_ignores_service_timeout() {
+    let outdated = decoded(&properties(&json!({ "DrainTimeout": "99999" })));
+    assert!(outdated.spec().is_err() && outdated.deployed_spec().is_some());
 }
 
 #[test]
 fn on_drain_timeout_of_a_delete_without_a_cluster_is_fail_unless_it_is_given() {
-    let of = |properties: Value| hints(&properties).wait_policy.on_drain_timeout;
+    let of = |properties: Value| decoded(&properties).wait_policy.on_drain_timeout;
     for foreign in [json!(null), json!({}), json!("x"), json!({ "Region": "us-east-1" })] {
         assert_eq!(of(foreign.clone()), OnDrainTimeout::Fail, "{foreign}");
     }
@@ -193,27 +203,22 @@ fn on_drain_timeout_of_a_delete_without_a_cluster_is_fail_unless_it_is_given() {
 }
 
 #[test]
-fn waits_that_no_longer_fit_do_not_keep_a_delete_from_knowing_its_pool() {
-    assert!(hints(&properties(&json!({ "DrainTimeout": "99999" }))).spec.is_some());
-}
-
-#[test]
-fn tags_that_can_be_read_are_read() {
-    let tags = user_tags(
-        &json!({ "Tags": [{ "Key": "a", "Value": "1" }, 7, { "Key": "b" }, { "Key": "aws:c", "Value": "" }] }),
-    );
+fn tags_are_decoded_one_by_one() {
+    let tags =
+        decoded(&json!({ "Tags": [{ "Key": "a", "Value": "1" }, 7, { "Key": "b" }, { "Key": "aws:c", "Value": "" }] }))
+            .tags;
     assert_eq!(tags, BTreeMap::from([("a".to_owned(), "1".to_owned()), ("aws:c".to_owned(), String::new())]));
-    assert_eq!(user_tags(&json!("x")), BTreeMap::new());
+    assert_eq!(decoded(&json!("x")).tags, BTreeMap::new());
 }
 
 #[test]
-fn every_property_is_known_by_its_name_and_once() {
+fn property_names_are_unique_and_in_order() {
     let names = property_names();
     let unique: std::collections::BTreeSet<&&str> = names.iter().collect();
     assert_eq!(unique.len(), names.len());
     assert_eq!(names.len(), 55);
     assert!(names.starts_with(&["OrgName", "RepoUrl", "EnterpriseName", "OrgRunner", "GitHubUrl"]));
-    for hidden in super::super::problems::NEVER_SHOWN.iter().chain(super::super::HOUSEKEEPING) {
-        assert!(names.contains(hidden), "{hidden}");
+    for secret in super::super::problems::SECRET_PROPERTIES {
+        assert!(names.contains(secret), "{secret}");
     }
 }

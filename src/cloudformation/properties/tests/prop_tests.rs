@@ -1,12 +1,12 @@
-//! What holds for every template.
+//! Properties of the decoder that hold for every template.
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::super::{decode, hints, pool_properties_equal, property_names, user_tags};
-use super::{HOUR, properties};
+use super::super::{decode, pool_properties_equal, property_names};
+use super::{HOUR, properties, spec_of};
 
-/// A value of any shape, often one that means something.
+/// A value of any shape, often one that is valid somewhere.
 fn any_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -38,7 +38,7 @@ fn any_value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// The least template with a few properties replaced by anything.
+/// The minimal properties with a few replaced by anything.
 fn any_properties() -> impl Strategy<Value = Value> {
     let name = prop_oneof![
         8 => prop::sample::select(property_names().to_vec()).prop_map(str::to_owned),
@@ -51,12 +51,14 @@ fn any_properties() -> impl Strategy<Value = Value> {
 }
 
 /// Every scalar as CloudFormation would send it.
-fn stringly(value: &Value) -> Value {
+fn with_string_scalars(value: &Value) -> Value {
     match value {
         Value::Bool(value) => json!(value.to_string()),
         Value::Number(value) => json!(value.to_string()),
-        Value::Array(items) => items.iter().map(stringly).collect(),
-        Value::Object(map) => Value::Object(map.iter().map(|(name, value)| (name.clone(), stringly(value))).collect()),
+        Value::Array(items) => items.iter().map(with_string_scalars).collect(),
+        Value::Object(map) => {
+            Value::Object(map.iter().map(|(name, value)| (name.clone(), with_string_scalars(value))).collect())
+        }
         Value::Null | Value::String(_) => value.clone(),
     }
 }
@@ -80,20 +82,19 @@ fn typed_template() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn strings_and_typed_values_mean_the_same(typed in typed_template()) {
-        let stringly = stringly(&typed);
-        let spec = decode(&typed, HOUR);
+    fn strings_and_typed_values_are_equivalent(typed in typed_template()) {
+        let strings = with_string_scalars(&typed);
+        let spec = spec_of(&typed);
         prop_assert!(spec.is_ok(), "{:?}", spec);
-        prop_assert_eq!(&spec, &decode(&stringly, HOUR));
-        prop_assert!(pool_properties_equal(&typed, &stringly));
+        prop_assert_eq!(&spec, &spec_of(&strings));
+        prop_assert!(pool_properties_equal(&typed, &strings));
     }
 
     #[test]
-    fn any_template_is_a_pool_or_a_reason_that_names_its_properties(properties in any_properties()) {
-        match decode(&properties, HOUR) {
+    fn decode_returns_a_spec_or_problems_at_known_or_given_properties(properties in any_properties()) {
+        match spec_of(&properties) {
             Ok(spec) => {
-                prop_assert_eq!(hints(&properties).spec, Some(spec.clone()));
-                prop_assert_eq!(user_tags(&properties), spec.tags);
+                prop_assert_eq!(decode(&properties, HOUR).tags, spec.tags);
             }
             Err(problems) => {
                 prop_assert!(!problems.is_empty());
@@ -109,24 +110,23 @@ proptest! {
     }
 
     #[test]
-    fn no_reason_repeats_a_token(properties in any_properties()) {
-        if let Err(problems) = decode(&properties, HOUR) {
+    fn failure_reason_contains_no_token(properties in any_properties()) {
+        if let Err(problems) = spec_of(&properties) {
             let shown = format!("{problems} {problems:?}");
             prop_assert!(!shown.contains("PLANTED"), "{}", shown);
         }
     }
 
     #[test]
-    fn a_delete_reads_any_properties_without_failing(properties in any_value()) {
-        let hints = hints(&properties);
-        prop_assert!(hints.spec.is_none() || properties.is_object());
-        drop(user_tags(&properties));
+    fn decode_never_panics(properties in any_value()) {
+        let decoded = decode(&properties, HOUR);
+        prop_assert!(decoded.deployed_spec().is_none() || properties.is_object());
     }
 
     #[test]
-    fn the_order_of_subnets_means_nothing(mut subnets in prop::collection::vec("subnet-[0-9a-f]{8}", 1..6)) {
-        let spec = decode(&properties(&json!({ "Subnets": &subnets })), HOUR);
+    fn order_of_subnets_is_ignored(mut subnets in prop::collection::vec("subnet-[0-9a-f]{8}", 1..6)) {
+        let spec = spec_of(&properties(&json!({ "Subnets": &subnets })));
         subnets.reverse();
-        prop_assert_eq!(spec, decode(&properties(&json!({ "Subnets": subnets.join(", ") })), HOUR));
+        prop_assert_eq!(spec, spec_of(&properties(&json!({ "Subnets": subnets.join(", ") }))));
     }
 }

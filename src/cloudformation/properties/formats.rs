@@ -1,36 +1,5 @@
-//! What names, paths and ARNs look like. Only what would surely be refused later is refused here; the services have the
-//! last word.
-
-use super::collecting::Field;
-use super::problems::Problems;
-use super::stringly::Text;
-
-/// A text that has the right shape; otherwise its problem is written down.
-pub(super) fn fitting<'raw>(
-    path: &str,
-    field: &'raw Field<Text>,
-    is_fit: impl FnOnce(&str) -> bool,
-    accepted: &str,
-    problems: &mut Problems,
-) -> Option<&'raw str> {
-    let text = field.get()?.0.as_str();
-    if !is_fit(text) {
-        problems.unfit_text(path, text, accepted);
-        return None;
-    }
-    Some(text)
-}
-
-/// The same, owned, for a property that need not be there.
-pub(super) fn optional(
-    path: &str,
-    field: &Field<Text>,
-    is_fit: impl FnOnce(&str) -> bool,
-    accepted: &str,
-    problems: &mut Problems,
-) -> Option<String> {
-    fitting(path, field, is_fit, accepted, problems).map(str::to_owned)
-}
+//! Formats of names, paths and ARNs. Only what a service would certainly reject is invalid here; the services decide
+//! about the rest.
 
 /// ASCII letters, digits and the characters of `others`, at most `chars_max` of them.
 pub(super) fn is_name(text: &str, others: &str, chars_max: usize) -> bool {
@@ -97,4 +66,9 @@ pub(super) fn is_aws_id(text: &str, prefix: &str) -> bool {
 /// A variable's name that every shell can hold.
 pub(super) fn is_variable(name: &str) -> bool {
     is_name(name, "_", 255) && !name.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// A name without its spelling: the image's `RUNNER_GROUP` and our `RunnerGroup` are the same.
+pub(super) fn normalize(name: &str) -> String {
+    name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }

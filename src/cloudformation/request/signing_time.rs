@@ -1,10 +1,10 @@
-//! When a pre-signed URL was signed: the only trace of time in a request.
+//! When a pre-signed URL was signed: the only time in a request.
 
 use url::Url;
 
 use crate::pool::model::time::Timestamp;
 
-/// The moment in the query's `X-Amz-Date`, `YYYYMMDDTHHMMSSZ`. URLs of older signature schemes have none.
+/// The time in the query's `X-Amz-Date`, `YYYYMMDDTHHMMSSZ`. URLs of older signature schemes have none.
 ///
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html>
 pub(super) fn signed_at(url: &Url) -> Option<Timestamp> {
@@ -21,11 +21,11 @@ mod tests {
 
     fn secs(stamp: &str) -> Option<u64> {
         let url = format!("https://bucket.example/key?X-Amz-Expires=7200&X-Amz-Date={stamp}&X-Amz-Signature=PLANTED");
-        signed_at(&Url::parse(&url).unwrap()).map(|moment| moment.epoch_millis() / 1_000)
+        signed_at(&Url::parse(&url).unwrap()).map(|time| time.epoch_millis() / 1_000)
     }
 
     #[test]
-    fn the_moment_of_signing_is_read_from_the_query() {
+    fn x_amz_date_is_parsed() {
         // By `date -u -d … +%s`.
         assert_eq!(secs("19700101T000000Z"), Some(0));
         assert_eq!(secs("20000229T235959Z"), Some(951_868_799));
@@ -34,7 +34,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_date_is_no_moment() {
+    fn invalid_x_amz_date_is_none() {
         for stamp in [
             "",
             "yesterday",

@@ -13,7 +13,7 @@ const BODY: &[u8] = br#"{"Status":"SUCCESS"}"#;
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 const UNAVAILABLE: &str = "HTTP/1.1 503 Slow Down\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-/// The server takes the request and closes the connection without a word.
+/// The server reads the request and closes the connection without a reply.
 const RESET: &str = "";
 
 /// A clock on which waiting takes no time.
@@ -42,7 +42,7 @@ impl Clock for Virtual {
     }
 }
 
-fn putter() -> Putter {
+fn response_client() -> ResponseClient {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -55,23 +55,23 @@ fn putter() -> Putter {
         .no_proxy()
         .build()
         .unwrap();
-    Putter::new(client)
+    ResponseClient::new(client)
 }
 
-/// What one delivery made of a server that answers so, one connection after the other.
-struct Told {
+/// How a response was sent to a server that replies so, one connection after the other.
+struct Delivery {
     outcome: Result<(), DeliveryError>,
-    /// Each request as the server saw it.
+    /// Each request as the server received it.
     requests: Vec<String>,
-    /// How long the waits between the tries were, together.
+    /// The sum of the delays between the attempts.
     waited: Duration,
 }
 
-async fn deliver_to(replies: &[&str]) -> Told {
+async fn send_to(replies: &[&str]) -> Delivery {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = Secret::new(format!("http://{}{KEY}", listener.local_addr().unwrap()));
     let clock = Jumping(Cell::new(Timestamp::from_epoch_millis(0)));
-    let give_up_at = clock.now() + Duration::from_secs(45);
+    let deadline = clock.now() + Duration::from_secs(45);
     let mut requests = Vec::new();
     let serve = async {
         for reply in replies {
@@ -83,16 +83,16 @@ async fn deliver_to(replies: &[&str]) -> Told {
             stream.write_all(reply.as_bytes()).await.unwrap();
             requests.push(String::from_utf8(request).unwrap());
         }
-        // Nobody listens any more: a try too many finds no server.
+        // The port is closed: one attempt too many is refused.
         drop(listener);
     };
-    let putter = putter();
-    let (outcome, ()) = tokio::join!(putter.deliver(&url, BODY.to_vec(), give_up_at, &clock), serve);
-    Told { outcome, requests, waited: clock.now().since(Timestamp::from_epoch_millis(0)) }
+    let response_client = response_client();
+    let (outcome, ()) = tokio::join!(response_client.send(&url, BODY.to_vec(), deadline, &clock), serve);
+    Delivery { outcome, requests, waited: clock.now().since(Timestamp::from_epoch_millis(0)) }
 }
 
-fn refused(told: &Told) -> (u32, String) {
-    let error = told.outcome.as_ref().unwrap_err();
+fn failure(delivery: &Delivery) -> (u32, String) {
+    let error = delivery.outcome.as_ref().unwrap_err();
     for shown in [error.to_string(), format!("{error:?}")] {
         assert!(!shown.contains("PLANTED") && !shown.contains("X-Amz") && !shown.contains("127.0.0.1"), "{shown}");
     }
@@ -100,10 +100,10 @@ fn refused(told: &Told) -> (u32, String) {
 }
 
 #[tokio::test]
-async fn an_answer_is_one_put_of_a_sized_body_without_a_content_type_to_exactly_that_url() {
-    let told = deliver_to(&[OK]).await;
-    assert!(told.outcome.is_ok());
-    let request = &told.requests[0];
+async fn response_is_a_put_with_content_length_and_without_content_type_to_the_exact_url() {
+    let delivery = send_to(&[OK]).await;
+    assert!(delivery.outcome.is_ok());
+    let request = &delivery.requests[0];
     assert!(request.starts_with(&format!("PUT {KEY} HTTP/1.1\r\n")), "{request}");
     let request = request.to_ascii_lowercase();
     assert!(request.contains(&format!("\r\ncontent-length: {}\r\n", BODY.len())), "{request}");
@@ -113,38 +113,38 @@ async fn an_answer_is_one_put_of_a_sized_body_without_a_content_type_to_exactly_
 }
 
 #[tokio::test]
-async fn any_status_of_success_is_one() {
-    assert!(deliver_to(&["HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n"]).await.outcome.is_ok());
+async fn http_204_is_success() {
+    assert!(send_to(&["HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n"]).await.outcome.is_ok());
 }
 
 #[tokio::test]
-async fn a_server_that_is_unwell_is_asked_again_after_growing_pauses() {
-    let told = deliver_to(&[UNAVAILABLE, UNAVAILABLE, UNAVAILABLE, OK]).await;
-    assert!(told.outcome.is_ok());
-    assert_eq!(told.requests.len(), 4);
-    // Between the half and the whole of 250 ms, 500 ms and 1 s.
-    assert!((875..=1_750).contains(&told.waited.as_millis()), "{:?}", told.waited);
+async fn http_503_is_retried_with_growing_delays() {
+    let delivery = send_to(&[UNAVAILABLE, UNAVAILABLE, UNAVAILABLE, OK]).await;
+    assert!(delivery.outcome.is_ok());
+    assert_eq!(delivery.requests.len(), 4);
+    // Between half and all of 250 ms, 500 ms and 1 s.
+    assert!((875..=1_750).contains(&delivery.waited.as_millis()), "{:?}", delivery.waited);
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_is_made_again() {
-    let told = deliver_to(&[RESET, OK]).await;
-    assert!(told.outcome.is_ok());
-    assert_eq!(told.requests.len(), 2);
+async fn connection_reset_is_retried() {
+    let delivery = send_to(&[RESET, OK]).await;
+    assert!(delivery.outcome.is_ok());
+    assert_eq!(delivery.requests.len(), 2);
 }
 
 #[tokio::test]
-async fn a_throttle_and_a_slow_body_are_tried_again() {
+async fn http_429_and_request_timeout_are_retried() {
     let throttled = "HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
     let slow = "HTTP/1.1 400 Bad Request\r\ncontent-length: 40\r\nconnection: close\r\n\r\n\
                 <Error><Code>RequestTimeout</Code></Error";
-    let told = deliver_to(&[throttled, slow, OK]).await;
-    assert!(told.outcome.is_ok());
-    assert_eq!(told.requests.len(), 3);
+    let delivery = send_to(&[throttled, slow, OK]).await;
+    assert!(delivery.outcome.is_ok());
+    assert_eq!(delivery.requests.len(), 3);
 }
 
 #[tokio::test]
-async fn what_s3_refuses_for_good_is_not_tried_again() {
+async fn http_403_400_and_redirects_are_not_retried() {
     for (reply, last) in [
         (
             "HTTP/1.1 403 Forbidden\r\nconnection: close\r\n\r\n<Error><Code>SignatureDoesNotMatch</Code>\
@@ -161,60 +161,58 @@ async fn what_s3_refuses_for_good_is_not_tried_again() {
             "HTTP 307 Temporary Redirect",
         ),
     ] {
-        let told = deliver_to(&[reply]).await;
-        assert_eq!(refused(&told), (1, last.to_owned()));
-        assert_eq!(told.waited, Duration::ZERO);
+        let delivery = send_to(&[reply]).await;
+        assert_eq!(failure(&delivery), (1, last.to_owned()));
+        assert_eq!(delivery.waited, Duration::ZERO);
     }
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_tried_until_time_or_tries_are_up() {
-    let told = deliver_to(&[]).await;
-    let (tries, last) = refused(&told);
-    assert_eq!(tries, TRIES_MAX);
+async fn refused_connection_is_retried_up_to_attempts_max() {
+    let delivery = send_to(&[]).await;
+    let (tries, last) = failure(&delivery);
+    assert_eq!(tries, ATTEMPTS_MAX);
     assert!(last.contains("onnect"), "{last}");
-    assert!(told.waited < Duration::from_secs(45), "{:?}", told.waited);
+    assert!(delivery.waited < Duration::from_secs(45), "{:?}", delivery.waited);
 }
 
 #[tokio::test]
-async fn a_late_answer_is_tried_once_all_the_same() {
+async fn response_after_the_deadline_is_attempted_once() {
     let clock = Jumping(Cell::new(Timestamp::from_epoch_millis(5_000)));
     let url = Secret::new(format!("http://127.0.0.1:1{KEY}"));
-    let error = putter().deliver(&url, BODY.to_vec(), Timestamp::from_epoch_millis(0), &clock).await.unwrap_err();
+    let error = response_client().send(&url, BODY.to_vec(), Timestamp::from_epoch_millis(0), &clock).await.unwrap_err();
     assert_eq!(error.tries, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_never_answers_is_left_after_a_while_and_time_is_kept() {
+async fn hanging_connection_times_out_and_the_deadline_is_kept() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = Secret::new(format!("http://{}{KEY}", listener.local_addr().unwrap()));
     let clock = Virtual(tokio::time::Instant::now());
-    let give_up_at = clock.now() + Duration::from_secs(35);
+    let deadline = clock.now() + Duration::from_secs(35);
     let silence = async {
         let mut open = Vec::new();
         loop {
             open.push(listener.accept().await.unwrap());
         }
     };
-    let putter = putter();
+    let response_client = response_client();
     let outcome = tokio::select! {
-        outcome = putter.deliver(&url, BODY.to_vec(), give_up_at, &clock) => outcome,
+        outcome = response_client.send(&url, BODY.to_vec(), deadline, &clock) => outcome,
         () = silence => Ok(()),
     };
-    let told = Told { outcome, requests: Vec::new(), waited: clock.now().since(Timestamp::from_epoch_millis(0)) };
-    let (tries, last) = refused(&told);
+    let delivery =
+        Delivery { outcome, requests: Vec::new(), waited: clock.now().since(Timestamp::from_epoch_millis(0)) };
+    let (tries, last) = failure(&delivery);
     assert!(last.contains("timed out"), "{last}");
     assert!((3..=5).contains(&tries), "{tries} tries");
-    assert!(told.waited <= Duration::from_secs(36), "{:?}", told.waited);
+    assert!(delivery.waited <= Duration::from_secs(36), "{:?}", delivery.waited);
 }
 
 #[tokio::test]
-async fn an_address_that_is_no_url_is_not_shown() {
+async fn invalid_response_url_is_not_shown() {
     let clock = Jumping(Cell::new(Timestamp::from_epoch_millis(0)));
     let url = Secret::new("X-Amz-Signature=PLANTED");
-    let error = putter().deliver(&url, BODY.to_vec(), clock.now(), &clock).await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "CloudFormation did not take the answer after 0 tries: the address of the answer is no URL"
-    );
+    let error = response_client().send(&url, BODY.to_vec(), clock.now(), &clock).await.unwrap_err();
+    assert_eq!(error.to_string(), "CloudFormation did not take the answer after 0 tries: ResponseURL is not a URL");
 }
