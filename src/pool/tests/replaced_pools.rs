@@ -5,7 +5,9 @@ use super::support::{converge, delete, spec, stack_resource};
 use crate::pool::model::decision::Decision;
 use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::observed::Observed;
-use crate::pool::model::operation_lock::{ObservedLock, REPLACED_POOLS_MAX, pool_lock_name, resource_lock_name};
+use crate::pool::model::operation_lock::{
+    ObservedLock, RECORD_HEAD_BYTES_MAX, REPLACED_POOLS_MAX, pool_lock_name, resource_lock_name,
+};
 use crate::pool::model::spec::{PoolSpec, Scope};
 use crate::pool::model::step::Step;
 use crate::pool::policy::locking::all_lock_names;
@@ -48,4 +50,18 @@ fn a_lock_drops_the_oldest_of_too_many_replaced_pools() {
         many.replaced_pools.last(),
         Some(&PhysicalId::of(&stack_resource(), &spec_of("of-18")).hash().to_owned())
     );
+}
+
+#[test]
+fn the_head_of_a_record_leaves_room_for_the_longest_answer() {
+    let mut operation = later(delete(&spec()), "0b8f2a9e-5d0e-4f8a-9f3c-2b1a7c6d5e4f", 60);
+    operation.id = PhysicalId::try_from(format!("ghr-{}-{}-0123456789", "s".repeat(48), "l".repeat(48))).unwrap();
+    operation.continuation_count = u32::MAX;
+    let mut lock = operation.lock(None).delivered(false);
+    lock.is_of_create = true;
+    lock.live_pool = Some("0".repeat(10));
+    (lock.content, lock.live_content) = (Some("0".repeat(16)), Some("0".repeat(16)));
+    lock.replaced_pools = vec!["0".repeat(10); REPLACED_POOLS_MAX];
+    let n_bytes = lock.to_record().len();
+    assert!(n_bytes <= RECORD_HEAD_BYTES_MAX, "{n_bytes}");
 }

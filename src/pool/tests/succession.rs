@@ -10,8 +10,7 @@ use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::observed::Observed;
 use crate::pool::model::operation::{Goal, SpecChange};
 use crate::pool::model::operation_lock::{
-    ObservedLock, OperationLock, RECORD_HEAD_BYTES_MAX, REPLACED_POOLS_MAX, Superseded, is_for_other_pool,
-    resource_lock_name,
+    ObservedLock, OperationLock, Superseded, is_for_other_pool, resource_lock_name,
 };
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::request::RequestType;
@@ -373,20 +372,6 @@ fn an_expired_request_begins_nothing() {
     let at = DecisionTime { now: operation.respond_by, poll: SECOND };
     let decision = decide_on(&mut operation, &observed, at);
     assert!(matches!(decision, Decision::Respond(_)), "{decision:?}");
-}
-
-#[test]
-fn the_head_of_a_record_leaves_room_for_the_longest_answer() {
-    let mut operation = later(delete(&spec()), "0b8f2a9e-5d0e-4f8a-9f3c-2b1a7c6d5e4f", 60);
-    operation.id = PhysicalId::try_from(format!("ghr-{}-{}-0123456789", "s".repeat(48), "l".repeat(48))).unwrap();
-    operation.continuation_count = u32::MAX;
-    let mut lock = lock_of(&operation).delivered(false);
-    lock.is_of_create = true;
-    lock.live_pool = Some("0".repeat(10));
-    (lock.content, lock.live_content) = (Some("0".repeat(16)), Some("0".repeat(16)));
-    lock.replaced_pools = vec!["0".repeat(10); REPLACED_POOLS_MAX];
-    let n_bytes = lock.to_record().len();
-    assert!(n_bytes <= RECORD_HEAD_BYTES_MAX, "{n_bytes}");
 }
 
 #[test]
