@@ -204,6 +204,7 @@ impl World {
             RemoteService::Ecs
             | RemoteService::AutoScaling
             | RemoteService::Ec2
+            | RemoteService::DynamoDb
             | RemoteService::ParameterStore
             | RemoteService::CloudFormation
             | RemoteService::Logs
@@ -217,6 +218,7 @@ impl World {
             | RemoteService::Ecs
             | RemoteService::AutoScaling
             | RemoteService::Ec2
+            | RemoteService::DynamoDb
             | RemoteService::ParameterStore
             | RemoteService::CloudFormation
             | RemoteService::Logs => return None,

@@ -332,10 +332,7 @@ pub(crate) fn everything_comes_to_rest(world: &World) -> Result<(), String> {
             .flat_map(|ask| &ask.answers)
             .any(|body| is_named(&String::from_utf8_lossy(body), what))
     });
-    // The record of a clean-up that failed three times is left where its pool went in the end all the same.
-    let skipped: Vec<&String> = world.stacks.all.iter().flat_map(|stack| &stack.skipped).collect();
-    let is_of_skipped = |name: &str| skipped.iter().any(|pool| name.rsplit('/').next() == pool.rsplit('-').next());
-    let records = world.parameters.records.keys().filter(|name| !is_of_skipped(name));
-    left.extend(records.map(|name| format!("record {name}")));
+    let items = world.state_table.items.iter().filter(|(_, item)| item.expires_at.is_none());
+    left.extend(items.map(|(key, _)| format!("lock {key}, which does not expire")));
     check(left.is_empty(), || format!("there is {}", left.join(", ")))
 }

@@ -36,12 +36,12 @@ mod invariants;
 mod lambda;
 mod logs;
 mod many;
-mod parameters;
 mod planted;
 mod ports;
 mod run;
 mod script;
 mod seeds;
+mod state_table;
 mod stories;
 mod world;
 

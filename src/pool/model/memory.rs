@@ -48,8 +48,6 @@ pub struct Memory {
     pub failed_deployments_before: Option<BTreeSet<String>>,
     /// When the drain began.
     pub drain_started_at: Option<Timestamp>,
-    /// When this request took over from one that had not been answered, whose event may still be delivered again.
-    pub interrupted_at: Option<Timestamp>,
     /// When registrations were first found that outlived their tasks.
     pub orphans_since: Option<Timestamp>,
     /// When the last reading of GitHub's list ended.
@@ -114,8 +112,6 @@ pub enum StepResult {
     },
     /// The request, or a newer one, was responded to before the lock could be taken.
     LockLost,
-    /// The record is gone.
-    LockReleased,
     /// GitHub deleted the registration, or had none.
     Deregistered {
         /// The runner's short id, or its fixed name.
@@ -295,7 +291,7 @@ impl Memory {
         match applied {
             StepResult::Done => {}
             StepResult::LockAcquired { version } => self.lock_version = Some(version),
-            StepResult::LockLost | StepResult::LockReleased => self.lock_version = None,
+            StepResult::LockLost => self.lock_version = None,
             StepResult::Deregistered { key } => {
                 self.deregistered_at.insert(key, now);
             }
