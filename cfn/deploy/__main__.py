@@ -19,12 +19,12 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 
-from account import Account
-from binary import how_to_upload, package
-from plan import plan
-from provider import deploy
-from refusal import Refused
-from removal import undeploy
+from .account import Account
+from .binary import how_to_upload, package
+from .errors import DeployError
+from .plan import plan
+from .provider import deploy
+from .undeploy import undeploy
 
 
 def named_value(text: str) -> tuple[str, str]:
@@ -67,8 +67,8 @@ def main() -> None:
     """One sentence for whatever is wrong outside of this file."""
     try:
         run(arguments())
-    except Refused as refused:
-        sys.exit(str(refused))
+    except DeployError as error:
+        sys.exit(str(error))
     except ProfileNotFound as error:
         sys.exit(f"{error}. `aws configure list-profiles` lists those that there are.")
     except (NoCredentialsError, PartialCredentialsError):
@@ -81,7 +81,7 @@ def main() -> None:
             r"Expired|InvalidClientToken|UnrecognizedClient|SignatureDoesNotMatch|TokenRefresh", f"{code}{error}"
         ):
             sys.exit(f"AWS does not take these credentials; sign in again: {error}")
-        sys.exit(f"AWS refused: {error}")
+        sys.exit(f"AWS error: {error}")
 
 
 if __name__ == "__main__":

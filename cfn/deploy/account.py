@@ -10,7 +10,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError, WaiterError
 
-from refusal import Refused
+from .errors import DeployError
 
 POLL_SECS = 2
 
@@ -25,13 +25,13 @@ class Account:
     @classmethod
     def of(cls, given: argparse.Namespace) -> Account:
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,63}", given.function_name):
-            raise Refused(
+            raise DeployError(
                 f"FUNCTION_NAME={given.function_name} names the function and its stack: at most 64 letters, digits and "
                 "hyphens, a letter first."
             )
         session = boto3.Session(profile_name=given.profile, region_name=given.region)
         if session.region_name is None:
-            raise Refused("There is no Region. Say which: AWS_REGION=eu-central-1.")
+            raise DeployError("There is no Region. Say which: AWS_REGION=eu-central-1.")
         return cls(session, given)
 
     def __post_init__(self) -> None:
@@ -79,7 +79,7 @@ class Account:
                 if event["EventId"] not in since and event["ResourceStatus"].endswith("FAILED")
             ]
             told = "\n".join(reasons) or f"  {error}"
-            raise Refused(f"The stack {self.function} failed; the first line is the cause:\n{told}") from error
+            raise DeployError(f"The stack {self.function} failed; the first line is the cause:\n{told}") from error
 
     def events(self, stack_id: str) -> list[dict[str, Any]]:
         """The newest first."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from refusal import Refused
+from .errors import DeployError
 
 # The machine in an ELF header, and Lambda's name for it.
 ARCHITECTURES = {0x3E: "x86_64", 0xB7: "arm64"}
@@ -30,11 +30,13 @@ class Code:
     @classmethod
     def of(cls, binary: Path) -> Code:
         if not binary.is_file():
-            raise Refused(f"There is no file {binary}. BINARY is a Linux executable; without it, it is built first.")
+            raise DeployError(
+                f"There is no file {binary}. BINARY is a Linux executable; without it, it is built first."
+            )
         executable = binary.read_bytes()
         machine = int.from_bytes(executable[18:20], "little") if executable.startswith(b"\x7fELF") else None
         if machine not in ARCHITECTURES:
-            raise Refused(f"{binary} is no Linux executable for arm64 or x86-64, so Lambda cannot run it.")
+            raise DeployError(f"{binary} is no Linux executable for arm64 or x86-64, so Lambda cannot run it.")
         entry = zipfile.ZipInfo("bootstrap", ZIP_EPOCH)
         entry.create_system, entry.external_attr = UNIX, 0o755 << 16
         buffer = io.BytesIO()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from account import Account
+from .account import Account
 
 ROLE = "AWSServiceRoleForECS"
 SERVICE = "ecs.amazonaws.com"

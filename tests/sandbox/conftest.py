@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from pool_by_hand import PoolByHand
-from scenario import BROKEN_IMAGE, OWN_KEY, TEMPLATES, Sink, Stage
-from world import World
+from sandbox.ecs_pool import EcsPool
+from sandbox.scenario import BROKEN_IMAGE, OWN_KEY, TEMPLATES, ResponseRecorder, Stage
+from sandbox.world import World
 
 ROLE_MODULE = "test_role"
 
@@ -26,9 +24,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 @pytest.fixture
-def pool(world: World) -> Iterator[PoolByHand]:
+def pool(world: World) -> Iterator[EcsPool]:
     """A pool's parts, made by hand; gone after the test."""
-    made = PoolByHand(world)
+    made = EcsPool(world)
     yield made
     made.tear_down()
 
@@ -41,11 +39,11 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     Several pools look at GitHub with one token, five times a second each: its limits are not what is tried here.
     """
     folder = tmp_path_factory.mktemp("stage")
-    limits = {"points_per_minute": 1_000_000, "hourly_requests": 1_000_000}
+    limits: dict[str, Any] = {"points_per_minute": 1_000_000, "hourly_requests": 1_000_000}
     with World.start(folder, time_scale=0.3, authorize="true", **limits) as started:
         started.prepare()
         started.post("/faults", images=[BROKEN_IMAGE])
-        sink = Sink()
+        sink = ResponseRecorder()
         token = started.deploy_provider(TEMPLATES / "provider.yaml", parameters={"CredentialKeyArn": OWN_KEY})
         yield Stage(started, token, sink)
         sink.close()

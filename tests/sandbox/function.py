@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from world import World
+    from sandbox.world import World
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FUNCTION_NAME = "github-runner-pool"

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ministack.core.iam_evaluator import EvalContext, ParsedStatement, evaluate, parse_policy_document
+from ministack.core.iam_evaluator import EvalContext, evaluate, parse_policy_document
 
 if TYPE_CHECKING:
-    from world import Entry, World
+    from sandbox.world import Entry, World
 
 # What all inline policies of a role may have together, white space not counted.
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
@@ -64,7 +64,7 @@ class Policies:
         return evaluate(context, [self._parsed]).decision == "Allow"
 
     @cached_property
-    def _parsed(self) -> list[ParsedStatement]:
+    def _parsed(self) -> list[Any]:
         document = {"Version": "2012-10-17", "Statement": [statement for _, statement in self.statements]}
         return parse_policy_document(document)
 

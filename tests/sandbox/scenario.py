@@ -22,9 +22,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from function import FUNCTION_NAME
-from stacks import Stack
-from world import TOKEN_PARAMETER, Entry, World
+from sandbox.function import FUNCTION_NAME
+from sandbox.stacks import Stack
+from sandbox.world import TOKEN_PARAMETER, Entry, World
 
 IMAGE = "myoung34/github-runner:ubuntu-noble"
 OTHER_IMAGE = "myoung34/github-runner:ubuntu-jammy"
@@ -65,7 +65,7 @@ class Stage:
 
     world: World
     token: str
-    sink: Sink
+    sink: ResponseRecorder
     stacks: list[Stack] = field(default_factory=list)
     planted: list[str] = field(default_factory=list)
     """Secrets that tests made, beside those that the world knows of."""
@@ -111,7 +111,7 @@ class Stage:
             user_data = {
                 "Fn::Join": ["", ["#!/bin/bash\necho ECS_CLUSTER=", cluster or "", " >> /etc/ecs/ecs.config\n"]]
             }
-            data = {
+            data: Properties = {
                 "ImageId": "ami-12345678",
                 "InstanceType": "t3.large",
                 "UserData": {"Fn::Base64": user_data},
@@ -121,7 +121,7 @@ class Stage:
                 "Type": "AWS::EC2::LaunchTemplate",
                 "Properties": {"LaunchTemplateData": data},
             }
-        outputs = {name: {"Value": {"Fn::GetAtt": [LOGICAL_ID, name]}} for name in ATTRIBUTES}
+        outputs: Properties = {name: {"Value": {"Fn::GetAtt": [LOGICAL_ID, name]}} for name in ATTRIBUTES}
         outputs["Ref"] = {"Value": {"Ref": LOGICAL_ID}}
         return json.dumps({"Description": description, "Resources": resources, "Outputs": outputs})
 
@@ -147,10 +147,10 @@ class Stage:
 
     # The function, called without CloudFormation.
 
-    def send(self, event: Properties, kind: str = "Event", signed_ago: int = 0, folder: str = "") -> Letter:
+    def send(self, event: Properties, kind: str = "Event", signed_ago: int = 0, folder: str = "") -> SentRequest:
         """Hands the function an event as it is, signed so many seconds ago, and waits for nothing.
 
-        In the folder `Sink.REFUSED` its answers are not taken.
+        In the folder `ResponseRecorder.REFUSED` its answers are not taken.
         """
         number = f"{folder}{next(_numbers)}"
         signed = datetime.now(UTC) - timedelta(seconds=signed_ago)
@@ -161,7 +161,7 @@ class Stage:
             **event,
             "ResponseURL": url,
         }
-        letter = Letter(self, event, f"/{number}?")
+        letter = SentRequest(self, event, f"/{number}?")
         letter.deliver(kind)
         return letter
 
@@ -202,7 +202,7 @@ class Stage:
 
 
 @dataclass
-class Letter:
+class SentRequest:
     """An event on its way to the function."""
 
     stage: Stage
@@ -460,7 +460,7 @@ def told(calls: list[Entry]) -> str:
     return "\n".join(f"  {call['service']} {call['operation']} {call['status']}" for call in calls)
 
 
-class Sink:
+class ResponseRecorder:
     """Takes answers on a loopback port, as CloudFormation's bucket does."""
 
     REFUSED = "refused/"
@@ -473,13 +473,13 @@ class Sink:
         class Handler(BaseHTTPRequestHandler):
             def do_PUT(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
-                is_refused = self.path.startswith(f"/{Sink.REFUSED}")
+                is_refused = self.path.startswith(f"/{ResponseRecorder.REFUSED}")
                 refused.append(self.path) if is_refused else taken.append((self.path, body))
                 self.send_response(403 if is_refused else 200)
                 self.send_header("content-length", "0")
                 self.end_headers()
 
-            def log_message(self, *_: Any) -> None:
+            def log_message(self, format: str, *args: Any) -> None:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -12,8 +12,8 @@ from typing import Any
 import boto3
 import pytest
 
-from pool_by_hand import PoolByHand, refused
-from world import World
+from sandbox.ecs_pool import EcsPool, refused
+from sandbox.world import World
 
 Statement = dict[str, Any]
 TAG = "github-runner-pool:id"
@@ -30,8 +30,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 @pytest.fixture
-def pool(world: World) -> Iterator[PoolByHand]:
-    made = PoolByHand(world)
+def pool(world: World) -> Iterator[EcsPool]:
+    made = EcsPool(world)
     yield made
     made.tear_down()
 
@@ -60,7 +60,7 @@ def in_cluster(name: str) -> Statement:
     return {"Action": TASK_ACTIONS, "Resource": "*", "Condition": condition}
 
 
-def test_a_task_is_bound_by_its_cluster(world: World, pool: PoolByHand) -> None:
+def test_a_task_is_bound_by_its_cluster(world: World, pool: EcsPool) -> None:
     pool.make_capacity().make_service(1)
     pool.wait_online(1)
     task = pool.tasks()[0]["taskArn"]
@@ -77,7 +77,7 @@ def test_a_task_is_bound_by_its_cluster(world: World, pool: PoolByHand) -> None:
     here.stop_task(cluster=pool.cluster, task=task)
 
 
-def test_a_task_that_was_stopped_is_no_longer_bound_by_its_tags(world: World, pool: PoolByHand) -> None:
+def test_a_task_that_was_stopped_is_no_longer_bound_by_its_tags(world: World, pool: EcsPool) -> None:
     tags = [{"key": TAG, "value": "ghr-mine"}]
     pool.make_capacity().make_service(1, tags=tags, propagateTags="SERVICE")
     pool.wait_online(1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from scenario import Entry, Stage
+from sandbox.scenario import Entry, Stage
 
 # A look at runners that are waited for: the service, its tasks (which are meant to run, and what all known ones are),
 # and who works for the resource.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from pool_by_hand import PoolByHand, refused
-from world import World
+from sandbox.ecs_pool import EcsPool, refused
+from sandbox.world import World
 
 
-def test_a_service_scales_its_group_out_from_zero_and_its_runners_come_online(pool: PoolByHand) -> None:
+def test_a_service_scales_its_group_out_from_zero_and_its_runners_come_online(pool: EcsPool) -> None:
     pool.make_capacity().make_service(2)
     runners = pool.wait_online(2)
     assert all(runner["labels"] == ["self-hosted", "Linux", "X64", pool.label] for runner in runners)
@@ -21,7 +21,7 @@ def test_a_service_scales_its_group_out_from_zero_and_its_runners_come_online(po
     assert {pool.runner_of(task) for task in pool.tasks()} == {runner["name"] for runner in runners}
 
 
-def test_the_group_never_grows_past_its_largest_size(world: World, pool: PoolByHand) -> None:
+def test_the_group_never_grows_past_its_largest_size(world: World, pool: EcsPool) -> None:
     pool.make_capacity(max_size=1).make_service(3, pool.define(memory=7000))
     pool.wait_online(1)
     world.wait_for("a complaint", lambda: "unable to place a task" in str(pool.service["events"]))
@@ -30,7 +30,7 @@ def test_the_group_never_grows_past_its_largest_size(world: World, pool: PoolByH
 
 
 def test_a_task_does_not_wait_for_capacity_for_ever_and_the_circuit_breaker_counts_it(
-    world: World, pool: PoolByHand
+    world: World, pool: EcsPool
 ) -> None:
     with world.faults(agents="silent"):
         pool.make_capacity().make_service(4)
@@ -47,7 +47,7 @@ def test_a_task_does_not_wait_for_capacity_for_ever_and_the_circuit_breaker_coun
 
 @pytest.mark.parametrize(("memory", "reason"), [(7000, "RESOURCE:MEMORY"), (700, "RESOURCE:CPU")])
 def test_a_task_that_has_waited_in_a_full_group_is_told_what_it_lacked(
-    world: World, pool: PoolByHand, memory: int, reason: str
+    world: World, pool: EcsPool, memory: int, reason: str
 ) -> None:
     pool.make_capacity(max_size=1)
     cpu = 2000 if reason == "RESOURCE:CPU" else 0
@@ -63,7 +63,7 @@ def test_a_task_that_has_waited_in_a_full_group_is_told_what_it_lacked(
     assert found == {f"TaskFailedToStart: {reason}"}
 
 
-def test_a_task_that_waits_while_all_instances_drain_is_told_so(world: World, pool: PoolByHand) -> None:
+def test_a_task_that_waits_while_all_instances_drain_is_told_so(world: World, pool: EcsPool) -> None:
     pool.make_capacity(max_size=1).make_service(1)
     pool.wait_online(1)
     arns = [instance["containerInstanceArn"] for instance in pool.instances()]
@@ -78,13 +78,13 @@ def test_a_task_that_waits_while_all_instances_drain_is_told_so(world: World, po
     assert world.wait_for("the stop", reason, 60) == "TaskFailedToStart: NO ACTIVE INSTANCES"
 
 
-def test_distinct_instances_spread_the_tasks(pool: PoolByHand) -> None:
+def test_distinct_instances_spread_the_tasks(pool: EcsPool) -> None:
     pool.make_capacity().make_service(3, placementConstraints=[{"type": "distinctInstance"}])
     pool.wait_online(3)
     assert len({task["containerInstanceArn"] for task in pool.tasks()}) == 3
 
 
-def test_idle_instances_are_unprotected_by_ecs_and_leave(world: World, pool: PoolByHand) -> None:
+def test_idle_instances_are_unprotected_by_ecs_and_leave(world: World, pool: EcsPool) -> None:
     pool.make_capacity().make_service(1)
     pool.wait_online(1)
     pool.update(desiredCount=0)
@@ -93,7 +93,7 @@ def test_idle_instances_are_unprotected_by_ecs_and_leave(world: World, pool: Poo
     assert pool.group["DesiredCapacity"] == 0
 
 
-def test_a_busy_association_refuses_the_next_one(pool: PoolByHand) -> None:
+def test_a_busy_association_refuses_the_next_one(pool: EcsPool) -> None:
     pool.make_capacity()
     pool.associate([pool.name])
     with refused("UpdateInProgressException", "busy state"):
@@ -104,13 +104,13 @@ def test_a_busy_association_refuses_the_next_one(pool: PoolByHand) -> None:
     assert "AmazonECSManaged" in [tag["Key"] for tag in pool.group["Tags"]]
 
 
-def test_a_used_provider_cannot_leave_its_cluster(pool: PoolByHand) -> None:
+def test_a_used_provider_cannot_leave_its_cluster(pool: EcsPool) -> None:
     pool.make_capacity().make_service(0)
     with refused("ResourceInUseException", "in use"):
         pool.associate([])
 
 
-def test_an_associated_provider_fails_its_deletion_later(world: World, pool: PoolByHand) -> None:
+def test_an_associated_provider_fails_its_deletion_later(world: World, pool: EcsPool) -> None:
     pool.make_capacity()
     answer = pool.ecs.delete_capacity_provider(capacityProvider=pool.name)
     assert answer["capacityProvider"]["status"] == "ACTIVE"
@@ -125,7 +125,7 @@ def test_an_associated_provider_fails_its_deletion_later(world: World, pool: Poo
 
 
 def test_only_an_active_provider_is_associated_and_nothing_changes_one_that_is_changing(
-    world: World, pool: PoolByHand
+    world: World, pool: EcsPool
 ) -> None:
     made = {"autoScalingGroupArn": pool.make_group(), "managedScaling": {"status": "ENABLED"}}
     pool.ecs.create_capacity_provider(name=pool.name, autoScalingGroupProvider=made)
@@ -150,7 +150,7 @@ def test_only_an_active_provider_is_associated_and_nothing_changes_one_that_is_c
 
 
 def test_a_failed_update_leaves_a_provider_active_and_as_it_was_until_one_goes_well(
-    world: World, pool: PoolByHand
+    world: World, pool: EcsPool
 ) -> None:
     pool.make_capacity()
     world.post("/faults", provider_updates=[{"provider": pool.name, "times": 1, "reason": "no scaling plan"}])
@@ -166,7 +166,7 @@ def test_a_failed_update_leaves_a_provider_active_and_as_it_was_until_one_goes_w
     assert pool.provider["autoScalingGroupProvider"]["managedScaling"]["targetCapacity"] == 90
 
 
-def test_termination_protection_needs_a_protected_group(pool: PoolByHand) -> None:
+def test_termination_protection_needs_a_protected_group(pool: EcsPool) -> None:
     arn = pool.make_group()
     pool.auto_scaling.update_auto_scaling_group(AutoScalingGroupName=pool.name, NewInstancesProtectedFromScaleIn=False)
     provider = {
@@ -183,9 +183,7 @@ def test_termination_protection_needs_a_protected_group(pool: PoolByHand) -> Non
         pool.ecs.create_capacity_provider(name="other", autoScalingGroupProvider={"autoScalingGroupArn": arn})
 
 
-def test_a_group_with_instances_is_deleted_only_by_force_and_leaves_registrations(
-    world: World, pool: PoolByHand
-) -> None:
+def test_a_group_with_instances_is_deleted_only_by_force_and_leaves_registrations(world: World, pool: EcsPool) -> None:
     pool.make_capacity().make_service(1)
     pool.wait_online(1)
     with refused("ResourceInUse"):
@@ -208,7 +206,7 @@ def test_a_group_with_instances_is_deleted_only_by_force_and_leaves_registration
     pool.ecs.delete_cluster(cluster=pool.cluster)
 
 
-def test_protected_machines_stay_until_somebody_lifts_the_protection(world: World, pool: PoolByHand) -> None:
+def test_protected_machines_stay_until_somebody_lifts_the_protection(world: World, pool: EcsPool) -> None:
     pool.make_group()
     group = {"AutoScalingGroupName": pool.name}
     pool.auto_scaling.set_desired_capacity(**group, DesiredCapacity=1)
@@ -221,7 +219,7 @@ def test_protected_machines_stay_until_somebody_lifts_the_protection(world: Worl
     world.wait_for("an empty group", lambda: not pool.group["Instances"])
 
 
-def test_a_terminating_hook_holds_a_machine_until_it_is_deleted(world: World, pool: PoolByHand) -> None:
+def test_a_terminating_hook_holds_a_machine_until_it_is_deleted(world: World, pool: EcsPool) -> None:
     pool.make_group()
     group = {"AutoScalingGroupName": pool.name}
     pool.auto_scaling.put_lifecycle_hook(
@@ -236,19 +234,19 @@ def test_a_terminating_hook_holds_a_machine_until_it_is_deleted(world: World, po
     world.wait_for("an empty group", lambda: not pool.group["Instances"])
 
 
-def test_failed_launches_show_in_the_activities(world: World, pool: PoolByHand) -> None:
+def test_failed_launches_show_in_the_activities(world: World, pool: EcsPool) -> None:
     pool.make_capacity()
     with world.faults(launches="fail"):
         pool.make_service(1)
         find = pool.auto_scaling.describe_scaling_activities
         found = world.wait_for("an activity", lambda: find(AutoScalingGroupName=pool.name)["Activities"])
-        assert found[0]["StatusCode"] == "Failed"
+        assert found[0]["StatusCode"] == "CustomResourceError"
         assert found[0]["Progress"] == 100
         assert "sufficient" in found[0]["StatusMessage"]
     pool.wait_online(1)
 
 
-def test_a_launch_template_for_another_cluster_joins_that_one(world: World, pool: PoolByHand) -> None:
+def test_a_launch_template_for_another_cluster_joins_that_one(world: World, pool: EcsPool) -> None:
     other = f"{pool.cluster}-other"
     pool.ecs.create_cluster(clusterName=other)
     pool.make_capacity(pool.make_template(other, f"{pool.name}-other")).make_service(1)
@@ -258,12 +256,12 @@ def test_a_launch_template_for_another_cluster_joins_that_one(world: World, pool
     assert {task["lastStatus"] for task in pool.tasks()} == {"PROVISIONING"}
 
 
-def test_a_launch_template_names_its_cluster_by_arn(world: World, pool: PoolByHand) -> None:
+def test_a_launch_template_names_its_cluster_by_arn(world: World, pool: EcsPool) -> None:
     arn = pool.ecs.describe_clusters(clusters=[pool.cluster])["clusters"][0]["clusterArn"]
     pool.make_capacity(pool.make_template(arn, f"{pool.name}-arn")).make_service(1)
     pool.wait_online(1)
     elsewhere = arn.replace("us-east-1", "eu-west-1")
-    other = PoolByHand(world)
+    other = EcsPool(world)
     other.make_group(other.make_template(elsewhere, f"{other.name}-elsewhere"))
     world.client("autoscaling").set_desired_capacity(AutoScalingGroupName=other.name, DesiredCapacity=1)
 
@@ -274,7 +272,7 @@ def test_a_launch_template_names_its_cluster_by_arn(world: World, pool: PoolByHa
     other.tear_down()
 
 
-def test_overrides_of_a_policy_stay_unless_the_policy_goes(pool: PoolByHand) -> None:
+def test_overrides_of_a_policy_stay_unless_the_policy_goes(pool: EcsPool) -> None:
     pool.make_group()
     update = pool.auto_scaling.update_auto_scaling_group
     template = {"LaunchTemplateId": pool.template, "Version": "1"}
@@ -297,7 +295,7 @@ def test_overrides_of_a_policy_stay_unless_the_policy_goes(pool: PoolByHand) -> 
     assert put(Overrides=[]) == []
 
 
-def test_a_group_is_described_as_it_was_made(pool: PoolByHand) -> None:
+def test_a_group_is_described_as_it_was_made(pool: EcsPool) -> None:
     arn = pool.make_group()
     with refused("AlreadyExists"):
         pool.make_group()

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from function import deploy_script
-from stacks import Stack
-from world import World
+from sandbox.function import deploy_script
+from sandbox.stacks import Stack
+from sandbox.world import World
 
-PROVIDER = Path(__file__).parent / "stand_in" / "provider.py"
+PROVIDER = Path(__file__).parent / "echo_provider" / "provider.py"
 _numbers = itertools.count(1)
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from engineer import Engineer
-from function import FUNCTION_NAME, build
-from scenario import LOGICAL_ID, TEMPLATES, leftovers
-from world import REPOSITORY, World
+from sandbox.cli_user import CliUser
+from sandbox.function import FUNCTION_NAME, build
+from sandbox.scenario import LOGICAL_ID, TEMPLATES, leftovers
+from sandbox.world import REPOSITORY, World
 
 ECS_ROLE = "AWSServiceRoleForECS"
 QUICK = "SETTINGS=POLL_INTERVAL_SECS=0.2 LOG_LEVEL=debug"
@@ -35,23 +35,23 @@ def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def engineer(tmp_path_factory: pytest.TempPathFactory, binary: Path) -> Iterator[Engineer]:
+def engineer(tmp_path_factory: pytest.TempPathFactory, binary: Path) -> Iterator[CliUser]:
     """In an account in which nothing is but a token. It never had an ECS cluster."""
     with World.start(tmp_path_factory.mktemp("account"), time_scale=0.3, authorize="true") as world:
         world.prepare()
         world.client("iam").delete_service_linked_role(RoleName=ECS_ROLE)
-        yield Engineer(world, binary)
+        yield CliUser(world, binary)
 
 
 @pytest.fixture
-def deployed(engineer: Engineer) -> Iterator[str]:
+def deployed(engineer: CliUser) -> Iterator[str]:
     """What `make deploy` said; whatever a test has deployed is gone after it."""
     yield engineer.deploy(QUICK)
     if engineer.world.stacks.exists(FUNCTION_NAME):
         engineer.make("undeploy")
 
 
-def test_from_an_empty_account_to_a_job_and_back(engineer: Engineer) -> None:
+def test_from_an_empty_account_to_a_job_and_back(engineer: CliUser) -> None:
     world = engineer.world
     told = engineer.deploy(QUICK)
     token = f"arn:aws:lambda:{world.region}:{world.account}:function:{FUNCTION_NAME}"
@@ -78,7 +78,7 @@ def test_from_an_empty_account_to_a_job_and_back(engineer: Engineer) -> None:
     assert FUNCTION_NAME in engineer.make("undeploy", refused=True)
 
 
-def test_a_function_has_its_settings_and_its_retries_and_may_go_on_by_itself(engineer: Engineer, deployed: str) -> None:
+def test_a_function_has_its_settings_and_its_retries_and_may_go_on_by_itself(engineer: CliUser, deployed: str) -> None:
     assert "function github-runner-pool: creating" in deployed
     client, stack = engineer.world.client("lambda"), engineer.world.stacks.get(FUNCTION_NAME)
     found = client.get_function_configuration(FunctionName=FUNCTION_NAME)
@@ -92,7 +92,7 @@ def test_a_function_has_its_settings_and_its_retries_and_may_go_on_by_itself(eng
     assert [mapping["EventSourceArn"] for mapping in mappings] == [queue]
 
 
-def test_a_second_deployment_writes_nothing(engineer: Engineer, deployed: str) -> None:
+def test_a_second_deployment_writes_nothing(engineer: CliUser, deployed: str) -> None:
     engineer.world.reset_calls()
     again = engineer.deploy(QUICK)
     assert engineer.writes() == []
@@ -102,7 +102,7 @@ def test_a_second_deployment_writes_nothing(engineer: Engineer, deployed: str) -
     assert again[again.index("ServiceToken") :] == deployed[deployed.index("ServiceToken") :]
 
 
-def test_settings_and_parameters_stay_until_others_are_given(engineer: Engineer, deployed: str) -> None:
+def test_settings_and_parameters_stay_until_others_are_given(engineer: CliUser, deployed: str) -> None:
     assert deployed
     engineer.deploy("SETTINGS=LOG_LEVEL=warn", "PARAMETERS=LogRetentionDays=7")
     engineer.world.reset_calls()
@@ -113,7 +113,7 @@ def test_settings_and_parameters_stay_until_others_are_given(engineer: Engineer,
     assert group["retentionInDays"] == 7
 
 
-def test_what_somebody_changed_by_hand_is_put_right(engineer: Engineer, deployed: str) -> None:
+def test_what_somebody_changed_by_hand_is_put_right(engineer: CliUser, deployed: str) -> None:
     assert deployed
     client = engineer.world.client("lambda")
     role = client.get_function_configuration(FunctionName=FUNCTION_NAME)["Role"]
@@ -126,7 +126,7 @@ def test_what_somebody_changed_by_hand_is_put_right(engineer: Engineer, deployed
     assert client.get_function_recursion_config(FunctionName=FUNCTION_NAME)["RecursiveLoop"] == "Allow"
 
 
-def test_a_function_that_was_deleted_comes_back_with_the_same_arn(engineer: Engineer, deployed: str) -> None:
+def test_a_function_that_was_deleted_comes_back_with_the_same_arn(engineer: CliUser, deployed: str) -> None:
     engineer.world.client("lambda").delete_function(FunctionName=FUNCTION_NAME)
     again = engineer.deploy(QUICK)
     assert again[again.index("ServiceToken") :] == deployed[deployed.index("ServiceToken") :]
@@ -134,7 +134,7 @@ def test_a_function_that_was_deleted_comes_back_with_the_same_arn(engineer: Engi
     assert len(found["EventSourceMappings"]) == 1
 
 
-def test_another_name_is_another_function_and_minds_its_own_pools(engineer: Engineer, deployed: str) -> None:
+def test_another_name_is_another_function_and_minds_its_own_pools(engineer: CliUser, deployed: str) -> None:
     assert deployed
     engineer.deploy(QUICK, "FUNCTION_NAME=second")
     stack = engineer.pool("of-the-second", "second")
@@ -145,7 +145,7 @@ def test_another_name_is_another_function_and_minds_its_own_pools(engineer: Engi
     assert engineer.world.client("lambda").list_functions()["Functions"] == []
 
 
-def test_a_pool_whose_stack_is_gone_holds_nothing_up(engineer: Engineer, deployed: str) -> None:
+def test_a_pool_whose_stack_is_gone_holds_nothing_up(engineer: CliUser, deployed: str) -> None:
     assert deployed
     gone = f"arn:aws:cloudformation:{engineer.world.region}:{engineer.world.account}:stack/gone/0-0"
     tags = {"github-runner-pool:stack-id": gone, "github-runner-pool:logical-id": "Lost"}
@@ -161,7 +161,7 @@ def test_a_pool_whose_stack_is_gone_holds_nothing_up(engineer: Engineer, deploye
     engineer.world.client("ecs").deregister_task_definition(taskDefinition=arn)
 
 
-def test_a_stack_that_fails_says_why_and_leaves_nothing_that_the_next_one_trips_over(engineer: Engineer) -> None:
+def test_a_stack_that_fails_says_why_and_leaves_nothing_that_the_next_one_trips_over(engineer: CliUser) -> None:
     logs = engineer.world.client("logs")
     logs.create_log_group(logGroupName=f"/aws/lambda/{FUNCTION_NAME}")
     refusal = engineer.deploy(refused=True)
@@ -173,7 +173,7 @@ def test_a_stack_that_fails_says_why_and_leaves_nothing_that_the_next_one_trips_
     engineer.make("undeploy")
 
 
-def test_a_role_that_lambda_has_not_heard_of_yet_is_waited_for(engineer: Engineer) -> None:
+def test_a_role_that_lambda_has_not_heard_of_yet_is_waited_for(engineer: CliUser) -> None:
     late = {
         "service": "lambda",
         "operation": "POST /2015-03-31/functions",
@@ -193,18 +193,18 @@ def test_a_role_that_lambda_has_not_heard_of_yet_is_waited_for(engineer: Enginee
     engineer.make("undeploy")
 
 
-def denied(operation: str) -> dict[str, str]:
+def error(operation: str) -> dict[str, str]:
     """What IAM answers to somebody who may deploy functions, and nothing in IAM by himself."""
     refusal = {"code": "AccessDenied", "message": f"not authorized to perform: iam:{operation}"}
     return {"service": "iam", "operation": operation, "caller": "client", **refusal}
 
 
 def test_create_service_linked_role_denied_is_a_warning_with_the_command_for_an_administrator(
-    engineer: Engineer,
+    engineer: CliUser,
 ) -> None:
     iam = engineer.world.client("iam")
     iam.delete_service_linked_role(RoleName=ECS_ROLE)
-    with engineer.world.faults(aws=[denied("CreateServiceLinkedRole")]):
+    with engineer.world.faults(aws=[error("CreateServiceLinkedRole")]):
         told = engineer.deploy(QUICK)
     assert f"warning: ECS's role {ECS_ROLE} is not there, and could not be made: " in told
     assert "not authorized to perform: iam:CreateServiceLinkedRole" in told
@@ -216,19 +216,19 @@ def test_create_service_linked_role_denied_is_a_warning_with_the_command_for_an_
     engineer.make("undeploy")
 
 
-def test_an_ecs_role_that_may_not_be_looked_up_is_made_or_found_to_be_taken(engineer: Engineer) -> None:
+def test_an_ecs_role_that_may_not_be_looked_up_is_made_or_found_to_be_taken(engineer: CliUser) -> None:
     iam = engineer.world.client("iam")
-    with engineer.world.faults(aws=[denied("GetRole")]):
+    with engineer.world.faults(aws=[error("GetRole")]):
         assert ECS_ROLE not in engineer.deploy(QUICK)
         iam.delete_service_linked_role(RoleName=ECS_ROLE)
         assert f"role {ECS_ROLE}: made" in engineer.deploy(QUICK)
-    with engineer.world.faults(aws=[denied("GetRole"), denied("CreateServiceLinkedRole")]):
+    with engineer.world.faults(aws=[error("GetRole"), error("CreateServiceLinkedRole")]):
         assert f"warning: ECS's role {ECS_ROLE} could not be looked up, and could not be made" in engineer.deploy(QUICK)
     engineer.make("undeploy")
 
 
 def test_a_binary_gives_the_same_small_zip_whenever_it_was_built(binary: Path, tmp_path: Path) -> None:
-    later = shutil.copy(binary, tmp_path / "bootstrap")
+    later = Path(shutil.copy(binary, tmp_path / "bootstrap"))
     os.utime(later, (0, binary.stat().st_mtime + 3600))
     pack("package", binary)
     pack("package", later)
@@ -239,11 +239,11 @@ def test_a_binary_gives_the_same_small_zip_whenever_it_was_built(binary: Path, t
 
 def pack(command: str, binary: Path) -> str:
     """What `make package` does once the function is built."""
-    call = [sys.executable, "cfn/deploy", command, "--binary", binary]
+    call = [sys.executable, "-m", "cfn.deploy", command, "--binary", binary]
     return subprocess.run(call, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
 
 
-def test_cloudformation_alone_deploys_the_zip_of_a_bucket(engineer: Engineer) -> None:
+def test_cloudformation_alone_deploys_the_zip_of_a_bucket(engineer: CliUser) -> None:
     world = engineer.world
     packed = pack("how-to-upload", engineer.binary)
     [(source, key)] = re.findall(r"aws s3 cp (\S+) s3://BUCKET/(\S+)", packed)
@@ -280,7 +280,7 @@ def test_cloudformation_alone_deploys_the_zip_of_a_bucket(engineer: Engineer) ->
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_what_is_wrong_is_said_in_a_sentence(engineer: Engineer, variables: list[str], told: str) -> None:
+def test_what_is_wrong_is_said_in_a_sentence(engineer: CliUser, variables: list[str], told: str) -> None:
     refusal = engineer.deploy(*variables, refused=True)
     assert told in refusal
     assert "Traceback" not in refusal

@@ -7,7 +7,7 @@ import time
 import jwt
 import pytest
 
-from world import ACCESS_TOKEN, World
+from sandbox.world import ACCESS_TOKEN, World
 
 RUNNERS = "/orgs/acme/actions/runners"
 

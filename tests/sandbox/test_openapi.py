@@ -8,9 +8,9 @@ import time
 import jwt
 import pytest
 
-from description import Description
-from pool_by_hand import PoolByHand
-from world import DEFAULT_TARGETS, World
+from sandbox.ecs_pool import EcsPool
+from sandbox.github_openapi import Description
+from sandbox.world import DEFAULT_TARGETS, World
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def description() -> Description:
 
 
 def test_every_answer_of_the_stand_in_keeps_to_the_description(
-    world: World, pool: PoolByHand, description: Description
+    world: World, pool: EcsPool, description: Description
 ) -> None:
     pool.make_capacity().make_service(2)
     pool.wait_online(2)

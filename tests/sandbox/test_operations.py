@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from function import FUNCTION_NAME
-from scenario import TEMPLATES, Pool, Stage
-from stacks import Stack
+from sandbox.function import FUNCTION_NAME
+from sandbox.scenario import TEMPLATES, Pool, Stage
+from sandbox.stacks import Stack
 
 QUEUE = "given-up-queue-of-the-provider"
 TOPIC = "arn:aws:sns:us-east-1:000000000000:oncall"

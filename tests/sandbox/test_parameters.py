@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pool_by_hand import refused
-from world import ACCESS_TOKEN, TOKEN_PARAMETER, World
+from sandbox.ecs_pool import refused
+from sandbox.world import ACCESS_TOKEN, TOKEN_PARAMETER, World
 
 
 def test_a_secret_is_read_by_its_reference_path(world: World) -> None:

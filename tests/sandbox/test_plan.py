@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from engineer import Engineer
-from scenario import LOGICAL_ID, OTHER_IMAGE, TEMPLATES
-from stacks import Stack
-from world import REPOSITORY, World
+from sandbox.cli_user import CliUser
+from sandbox.scenario import LOGICAL_ID, OTHER_IMAGE, TEMPLATES
+from sandbox.stacks import Stack
+from sandbox.world import REPOSITORY, World
 
 POOL = TEMPLATES / "pool.yaml"
 NAME = "runners"
@@ -27,7 +27,7 @@ AMI = "/sandbox/ami"
 class Reviewer:
     """Somebody who wants to know before anything is done, and a stack that may be there."""
 
-    engineer: Engineer
+    engineer: CliUser
     stack: Stack | None = None
 
     @property
@@ -44,7 +44,7 @@ class Reviewer:
         return self.given(OrgName="acme", GitHubUrl=self.world.github, ImageId=AMI, **network, **more)
 
     def plan(self, *variables: str, stack: str = NAME, template: Path = POOL, refused: bool = False) -> str:
-        """What is printed, complaints last; and nothing was written, and nothing denied."""
+        """What is printed, complaints last; and nothing was written, and nothing error."""
         self.world.reset_calls()
         shown = template.relative_to(REPOSITORY) if template.is_relative_to(REPOSITORY) else template
         named = [] if any(it.startswith("CHANGE_SET=") for it in variables) else [f"TEMPLATE={shown}"]
@@ -73,7 +73,7 @@ def nobody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reviewer]:
         world.prepare()
         world.client("ssm").put_parameter(Name=AMI, Value="ami-12345678", Type="String")
         world.deploy_provider(TEMPLATES / "provider.yaml")
-        yield Reviewer(Engineer(world))
+        yield Reviewer(CliUser(world))
 
 
 @pytest.fixture(scope="module")

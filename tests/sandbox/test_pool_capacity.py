@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from scenario import BROKEN_IMAGE, LOGICAL_ID, OTHER_IMAGE, Entry, Pool, Properties, Stage
+from sandbox.scenario import BROKEN_IMAGE, LOGICAL_ID, OTHER_IMAGE, Entry, Pool, Properties, Stage
 
 # What nobody wants to wait for: the default is three times as long again.
 ONLINE_TIMEOUT = 300

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from resource_by_hand import PATIENCE, Alive, ResourceByHand
-from scenario import BROKEN_IMAGE, Letter, Properties, Sink, Stage
+from sandbox.scenario import BROKEN_IMAGE, Properties, ResponseRecorder, SentRequest, Stage
+from sandbox.scripted_resource import PATIENCE, Alive, ScriptedResource
 
 # The ids of resources that other code served before.
 FOREIGN_IDS = ["2021/01/01/[$LATEST]0123abcd", "i-0a1b2c3d4e5f60718", "foreign-Runners-1XK4Q2ZJ8PLMN"]
@@ -29,17 +29,17 @@ REDELIVERY = 300.0
 class Unanswered:
     """A Create that the Delete of a made-up id has interrupted."""
 
-    resource: ResourceByHand
+    resource: ScriptedResource
     properties: Properties
     pool_id: str
-    create: Letter
-    delete: Letter
+    create: SentRequest
+    delete: SentRequest
 
 
 @pytest.fixture(scope="module", autouse=True)
 def unanswered(stage: Stage) -> Unanswered:
     """Such a Delete may wait for as long as Lambda delivers the Create again. Meanwhile the other tests go on."""
-    resource = ResourceByHand(stage, "unanswered")
+    resource = ScriptedResource(stage, "unanswered")
     properties = resource.properties()
     create = resource.send("Create", properties)
     pool_id = resource.group_of()
@@ -52,7 +52,7 @@ def unanswered(stage: Stage) -> Unanswered:
 class FailedReplacement:
     """Pool `a` with two runners, and `b` whose runners never came online."""
 
-    resource: ResourceByHand
+    resource: ScriptedResource
     a: str
     b: str
     before: Properties
@@ -61,7 +61,7 @@ class FailedReplacement:
 
     @classmethod
     def of(cls, stage: Stage) -> FailedReplacement:
-        resource = ResourceByHand(stage, "replaced")
+        resource = ScriptedResource(stage, "replaced")
         before = resource.properties(DesiredCount=2)
         after = {**before, "OrgName": "globex", "Image": BROKEN_IMAGE}
         resource.stack_is("CREATE_IN_PROGRESS")
@@ -180,7 +180,7 @@ def test_a_pool_that_a_delete_does_not_name_stays_and_is_named_in_the_reason(sta
 def test_the_clean_up_of_a_resource_that_other_code_served_leaves_its_successor_alone(
     stage: Stage, foreign: str
 ) -> None:
-    resource = ResourceByHand(stage, "taken-over")
+    resource = ScriptedResource(stage, "taken-over")
     first = resource.properties()
     resource.stack_is("UPDATE_IN_PROGRESS")
     answer = resource.update(foreign, first, FOREIGN_PROPERTIES)
@@ -215,7 +215,7 @@ def test_the_clean_up_of_a_resource_that_other_code_served_leaves_its_successor_
 
 
 def test_a_resource_of_other_code_that_cannot_be_taken_over_goes_back_and_leaves_nothing(stage: Stage) -> None:
-    resource = ResourceByHand(stage, "given-back")
+    resource = ScriptedResource(stage, "given-back")
     broken = resource.properties(Image=BROKEN_IMAGE)
     answer = resource.update(FOREIGN_IDS[0], broken, FOREIGN_PROPERTIES)
     b = answer["PhysicalResourceId"]
@@ -229,7 +229,7 @@ def test_a_resource_of_other_code_that_cannot_be_taken_over_goes_back_and_leaves
 
 
 def test_a_made_up_id_is_no_pools_once_the_resource_has_had_a_success(stage: Stage) -> None:
-    resource = ResourceByHand(stage, "answered")
+    resource = ScriptedResource(stage, "answered")
     properties = resource.properties()
     first = resource.send("Create", properties, signed_ago=60)
     resource.group_of()
@@ -254,9 +254,9 @@ def test_a_made_up_id_is_no_pools_once_the_resource_has_had_a_success(stage: Sta
 
 @pytest.mark.parametrize("status", ["ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS"])
 def test_a_create_whose_response_never_arrived_is_deleted_by_a_made_up_id(stage: Stage, status: str) -> None:
-    resource = ResourceByHand(stage, "unheard")
+    resource = ScriptedResource(stage, "unheard")
     properties = resource.properties()
-    first = resource.send("Create", properties, folder=Sink.REFUSED)
+    first = resource.send("Create", properties, folder=ResponseRecorder.REFUSED)
     a = resource.group_of()
     # Lambda delivers the event three times, since no response was taken.
     stage.world.wait_for("responses that are not taken", lambda: stage.sink.refusals(first.path) >= 3, PATIENCE)
@@ -268,7 +268,7 @@ def test_a_create_whose_response_never_arrived_is_deleted_by_a_made_up_id(stage:
 
 
 def test_a_failed_create_is_deleted_by_the_id_that_it_answered(stage: Stage) -> None:
-    resource = ResourceByHand(stage, "failed")
+    resource = ScriptedResource(stage, "failed")
     properties = resource.properties(Image=BROKEN_IMAGE)
     answer = resource.send("Create", properties).answer(PATIENCE)
     assert answer["Status"] == "FAILED", answer

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from pool_by_hand import PoolByHand
-from scenario import BROKEN_IMAGE, EVENTS, LOG_GROUP, LOGICAL_ID, PLANTED_SIGNATURE, Pool, Stage
-from world import TOKEN_PARAMETER
+from sandbox.ecs_pool import EcsPool
+from sandbox.scenario import BROKEN_IMAGE, EVENTS, LOG_GROUP, LOGICAL_ID, PLANTED_SIGNATURE, Pool, Stage
+from sandbox.world import TOKEN_PARAMETER
 
 BAD_TOKEN = "ghp_SandboxPlantedRevokedToken012345678901"
 POWERLESS_TOKEN = "github_pat_SandboxPlantedPowerlessToken0123"
@@ -23,7 +23,7 @@ def doomed(stage: Stage) -> Iterator[dict[str, Pool]]:
     world.put_parameter("/github-runner-pool/bad", BAD_TOKEN)
     world.put_token(POWERLESS_TOKEN, {"orgs/acme": "read"})
     world.put_parameter("/github-runner-pool/powerless", POWERLESS_TOKEN)
-    elsewhere = PoolByHand(world)
+    elsewhere = EcsPool(world)
     world.post("/faults", launches="fail")
     no_capacity = stage.start("nocapacity", OnlineTimeout=5)
     yield {

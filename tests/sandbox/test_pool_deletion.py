@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from pool_by_hand import PoolByHand
-from scenario import EVENTS, LOGICAL_ID, Letter, Pool, Properties, Stage, leftovers
-from world import TOKEN_PARAMETER
+from sandbox.ecs_pool import EcsPool
+from sandbox.scenario import EVENTS, LOGICAL_ID, Pool, Properties, SentRequest, Stage, leftovers
+from sandbox.world import TOKEN_PARAMETER
 
 # Without properties a Delete is as patient as a pool is by default: an idle runner is one that was idle for a minute.
 DEFAULT_PATIENCE = 100
@@ -42,7 +42,7 @@ def delete_event(pool: Pool, **more: Any) -> Properties:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def bare(stage: Stage) -> Iterator[list[tuple[Pool, Letter]]]:
+def bare(stage: Stage) -> Iterator[list[tuple[Pool, SentRequest]]]:
     """Two pools whose Delete says nothing of use. It takes a minute, in which the other tests go on."""
     pools = [stage.start("bare"), stage.start("garbled", DesiredCount=2)]
     events = [
@@ -133,7 +133,7 @@ def test_foreign_runners_survive_however_similar_they_are(stage: Stage) -> None:
 
 
 def test_foreign_resources_of_nearly_the_same_name_survive(stage: Stage) -> None:
-    world, hand = stage.world, PoolByHand(stage.world)
+    world, hand = stage.world, EcsPool(stage.world)
     pool = stage.start("similar", Cluster=hand.cluster).up()
     pool_id = pool.id
     other = pool_id[:-1] + ("0" if pool_id[-1] != "0" else "1")
@@ -199,7 +199,7 @@ def _running(ecs: Any, cluster: str, names: list[str]) -> list[str]:
 
 
 def test_a_group_of_the_pools_own_name_that_is_not_its_own_is_left_alone(stage: Stage) -> None:
-    world, hand = stage.world, PoolByHand(stage.world)
+    world, hand = stage.world, EcsPool(stage.world)
     origin = {
         "StackId": f"arn:aws:cloudformation:{world.region}:{world.account}:stack/namesake/{uuid.uuid4()}",
         "LogicalResourceId": LOGICAL_ID,
@@ -235,7 +235,7 @@ def test_a_group_of_the_pools_own_name_that_is_not_its_own_is_left_alone(stage: 
 
 
 def test_a_pool_whose_cluster_and_group_were_removed_by_hand_is_still_deleted(stage: Stage) -> None:
-    world, hand = stage.world, PoolByHand(stage.world)
+    world, hand = stage.world, EcsPool(stage.world)
     pool = stage.start("torn", Cluster=hand.cluster).up()
     pool_id = pool.id
     ecs, scaling = world.client("ecs"), world.client("autoscaling")
@@ -265,7 +265,7 @@ def test_a_token_that_was_revoked_does_not_hold_up_a_deletion(stage: Stage) -> N
     assert [thing for thing in pool.leftovers() if not thing.startswith("runner ")] == []
 
 
-def test_a_delete_without_usable_properties_removes_the_whole_pool(bare: list[tuple[Pool, Letter]]) -> None:
+def test_a_delete_without_usable_properties_removes_the_whole_pool(bare: list[tuple[Pool, SentRequest]]) -> None:
     for pool, letter in bare:
         answer = letter.answer(DEFAULT_PATIENCE)
         assert answer["Status"] == "SUCCESS", answer

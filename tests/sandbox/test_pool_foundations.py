@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from scenario import FOREIGN_ROLE, OTHER_IMAGE, OWN_KEY, ROLE_PATH, Stage
-from world import ACCESS_TOKEN
+from sandbox.scenario import FOREIGN_ROLE, OTHER_IMAGE, OWN_KEY, ROLE_PATH, Stage
+from sandbox.world import ACCESS_TOKEN
 
 AMI_BY_PARAMETER = "resolve:ssm:/aws/service/ecs/optimized-ami/amazon-linux-2023/recommended/image_id"
 

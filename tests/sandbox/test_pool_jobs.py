@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from scenario import LOGICAL_ID, OTHER_IMAGE, Pool, Stage
+from sandbox.scenario import LOGICAL_ID, OTHER_IMAGE, Pool, Stage
 
 DRAIN_SECONDS = 3
 RUNNER_LOG_GROUP = "/ci/runners"

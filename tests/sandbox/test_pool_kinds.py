@@ -7,22 +7,22 @@ from typing import Any
 
 import pytest
 
-from pool_by_hand import PoolByHand
-from scenario import LOGICAL_ID, OTHER_IMAGE, TEMPLATES, Pool, Stage, leftovers
+from sandbox.ecs_pool import EcsPool
+from sandbox.scenario import LOGICAL_ID, OTHER_IMAGE, TEMPLATES, Pool, Stage, leftovers
 
 APP_KEY = "/github-runner-pool/app-key"
 
 
 @pytest.fixture(scope="module")
-def hand(stage: Stage) -> Iterator[PoolByHand]:
+def hand(stage: Stage) -> Iterator[EcsPool]:
     """A cluster with a capacity provider that is none of the pool's."""
-    made = PoolByHand(stage.world).make_capacity()
+    made = EcsPool(stage.world).make_capacity()
     yield made
     made.tear_down()
 
 
 @pytest.fixture(scope="module")
-def pools(stage: Stage, hand: PoolByHand) -> dict[str, Pool]:
+def pools(stage: Stage, hand: EcsPool) -> dict[str, Pool]:
     world = stage.world
     key = world.put_app("4711", {99: "orgs/acme"})
     stage.planted += [line for line in key.splitlines() if len(line) > 40 and "-----" not in line]
@@ -55,7 +55,7 @@ def test_an_app_signs_in_for_everything_and_its_runners_join_their_group(pools: 
     assert pool.leftovers() == []
 
 
-def test_a_named_provider_is_used_and_never_changed(pools: dict[str, Pool], hand: PoolByHand) -> None:
+def test_a_named_provider_is_used_and_never_changed(pools: dict[str, Pool], hand: EcsPool) -> None:
     pool, world = pools["named"], pools["named"].world
     before, began = described(hand), pool.stage.sequence
     assert pool.outputs["CapacityProviderName"] == hand.name
@@ -80,7 +80,7 @@ def test_a_named_provider_is_used_and_never_changed(pools: dict[str, Pool], hand
     assert [call for call in about if call["service"] == "autoscaling"] == []
 
 
-def described(hand: PoolByHand) -> list[dict[str, Any]]:
+def described(hand: EcsPool) -> list[dict[str, Any]]:
     """The provider and its group, without what managed scaling moves."""
     moving = ("Instances", "DesiredCapacity", "updateStatus", "updateStatusReason")
     return [{key: value for key, value in found.items() if key not in moving} for found in (hand.provider, hand.group)]

@@ -6,7 +6,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from scenario import ATTRIBUTES, BROKEN_IMAGE, IMAGE, LOGICAL_ID, OTHER_IMAGE, Pool, Stage, leftovers, tags_of, told
+from sandbox.scenario import (
+    ATTRIBUTES,
+    BROKEN_IMAGE,
+    IMAGE,
+    LOGICAL_ID,
+    OTHER_IMAGE,
+    Pool,
+    Stage,
+    leftovers,
+    tags_of,
+    told,
+)
 
 # What an Update without a change may cost, AWS and GitHub together.
 CALLS_WITHOUT_A_CHANGE = 12

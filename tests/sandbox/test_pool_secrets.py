@@ -9,8 +9,8 @@ import json
 
 import pytest
 
-from scenario import PLANTED_SIGNATURE, Stage
-from world import ACCESS_TOKEN
+from sandbox.scenario import PLANTED_SIGNATURE, Properties, Stage
+from sandbox.world import ACCESS_TOKEN
 
 REVOKED = "ghp_SandboxPlantedUnknownToken0123456789a"
 
@@ -24,7 +24,7 @@ def spoken(stage: Stage) -> dict[str, str]:
     world.put_parameter("/github-runner-pool/key", key)
     world.put_parameter("/github-runner-pool/unknown", REVOKED)
     world.put_parameter("/github-runner-pool/no-key", key.replace("RSA PRIVATE", "RSA PRIVAT"))
-    app = {"AccessTokenParameter": None, "AppId": "815"}
+    app: Properties = {"AccessTokenParameter": None, "AppId": "815"}
     pools = [
         stage.start("withtoken"),
         stage.start("withapp", **app, AppPrivateKeyParameter="/github-runner-pool/key"),

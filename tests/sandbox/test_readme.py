@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from engineer import environment
-from function import FUNCTION_NAME, build
-from scenario import leftovers
-from world import ACCESS_TOKEN, REPOSITORY, World
+from sandbox.cli_user import environment
+from sandbox.function import FUNCTION_NAME, build
+from sandbox.scenario import leftovers
+from sandbox.world import ACCESS_TOKEN, REPOSITORY, World
 
 DOCUMENTS = ("README.md", ".github/CONTRIBUTING.md", ".github/SECURITY.md", ".github/CHANGELOG.md")
 FENCED = re.compile(r"^```(sh|bash|shell)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -167,7 +167,7 @@ def quick_waiters(folder: Path) -> Path:
 
 
 def test_every_command_of_the_readme_does_what_it_says(reader: Reader) -> None:
-    world, told = reader.world, {}
+    world, told, pool_id = reader.world, {}, ""
     for block in in_turn():
         told[re.split(r" --| AWS_REGION", block.here[0])[0]] = reader.types(block)
         if "--stack-name runners" in block.here[-1] and "deploy" in block.here[-1]:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from policy import CHARACTERS_MAX, Piece, Policies
-from scenario import FOREIGN_ROLE, ROLE_PATH, TEMPLATES, Stage
-from world import PROVIDER_STACK, Entry
+from sandbox.policy import CHARACTERS_MAX, Piece, Policies
+from sandbox.scenario import FOREIGN_ROLE, ROLE_PATH, TEMPLATES, Stage
+from sandbox.world import PROVIDER_STACK, Entry
 
 LAMBDA_DESTINATIONS = "https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html"
 LAMBDA_QUEUES = "https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pool_by_hand import refused
-from world import World
+from sandbox.ecs_pool import refused
+from sandbox.world import World
 
 CLUSTER = "Resources: {Cluster: {Type: AWS::ECS::Cluster}}"
 ROLE = "AWSServiceRoleForECS"

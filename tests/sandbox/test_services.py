@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from pool_by_hand import ROLE, PoolByHand, refused
-from world import World
+from sandbox.ecs_pool import ROLE, EcsPool, refused
+from sandbox.world import World
 
 
-def running(pool: PoolByHand) -> list[dict[str, Any]]:
+def running(pool: EcsPool) -> list[dict[str, Any]]:
     return [task for task in pool.tasks() if task["lastStatus"] == "RUNNING"]
 
 
-def settled(world: World, pool: PoolByHand, count: int) -> list[dict[str, Any]]:
+def settled(world: World, pool: EcsPool, count: int) -> list[dict[str, Any]]:
     def steady() -> bool:
         service = pool.service
         primary = service["deployments"][0]
@@ -24,7 +24,7 @@ def settled(world: World, pool: PoolByHand, count: int) -> list[dict[str, Any]]:
     return running(pool)
 
 
-def test_protected_tasks_survive_a_smaller_count(world: World, pool: PoolByHand) -> None:
+def test_protected_tasks_survive_a_smaller_count(world: World, pool: EcsPool) -> None:
     pool.make_capacity().make_service(3)
     pool.wait_online(3)
     kept = pool.tasks()[0]
@@ -41,7 +41,7 @@ def test_protected_tasks_survive_a_smaller_count(world: World, pool: PoolByHand)
     assert world.job(job)["state"] == "lost"
 
 
-def test_protected_tasks_survive_a_deployment(world: World, pool: PoolByHand) -> None:
+def test_protected_tasks_survive_a_deployment(world: World, pool: EcsPool) -> None:
     pool.make_capacity().make_service(2)
     pool.wait_online(2)
     old = pool.tasks()
@@ -58,7 +58,7 @@ def test_protected_tasks_survive_a_deployment(world: World, pool: PoolByHand) ->
     assert {t["taskArn"] for t in left} == {t["taskArn"] for t in new}
 
 
-def test_after_the_count_is_zero_protection_can_only_be_lifted(world: World, pool: PoolByHand) -> None:
+def test_after_the_count_is_zero_protection_can_only_be_lifted(world: World, pool: EcsPool) -> None:
     pool.make_capacity().make_service(1)
     pool.wait_online(1)
     task = pool.tasks()
@@ -69,7 +69,7 @@ def test_after_the_count_is_zero_protection_can_only_be_lifted(world: World, poo
     world.wait_for("no task left", lambda: not pool.tasks())
 
 
-def test_protection_reports_what_it_cannot_do(pool: PoolByHand) -> None:
+def test_protection_reports_what_it_cannot_do(pool: EcsPool) -> None:
     pool.make_capacity().make_service(1)
     pool.wait_online(1)
     task = pool.tasks()[0]["taskArn"]
@@ -87,9 +87,7 @@ def test_protection_reports_what_it_cannot_do(pool: PoolByHand) -> None:
 
 
 @pytest.mark.parametrize("enabled", [True, False])
-def test_a_task_that_has_ended_cannot_be_protected_or_unprotected(
-    world: World, pool: PoolByHand, enabled: bool
-) -> None:
+def test_a_task_that_has_ended_cannot_be_protected_or_unprotected(world: World, pool: EcsPool, enabled: bool) -> None:
     pool.make_capacity().make_service(1)
     runner = pool.wait_online(1)[0]
     task = pool.tasks()[0]
@@ -102,7 +100,7 @@ def test_a_task_that_has_ended_cannot_be_protected_or_unprotected(
 def test_a_stopped_task_is_forgotten_after_a_while() -> None:
     with World.start(time_scale=0.3, stopped_task_kept=2) as world:
         world.prepare()
-        pool = PoolByHand(world)
+        pool = EcsPool(world)
         pool.make_capacity().make_service(1)
         pool.wait_online(1)
         task = pool.tasks()[0]
@@ -115,7 +113,7 @@ def test_a_stopped_task_is_forgotten_after_a_while() -> None:
             pool.ecs.stop_task(cluster=pool.cluster, task=task["taskArn"])
 
 
-def test_stopping_a_task_deletes_its_tags(pool: PoolByHand) -> None:
+def test_stopping_a_task_deletes_its_tags(pool: EcsPool) -> None:
     tags = [{"key": "owner", "value": "me"}]
     pool.make_capacity().make_service(1, tags=tags, propagateTags="SERVICE")
     pool.wait_online(1)
@@ -126,7 +124,7 @@ def test_stopping_a_task_deletes_its_tags(pool: PoolByHand) -> None:
     assert pool.ecs.list_tags_for_resource(resourceArn=find["tasks"][0])["tags"] == []
 
 
-def test_stopping_a_task_honours_no_protection_and_loses_its_job(world: World, pool: PoolByHand) -> None:
+def test_stopping_a_task_honours_no_protection_and_loses_its_job(world: World, pool: EcsPool) -> None:
     pool.make_capacity().make_service(1)
     pool.wait_online(1)
     task = pool.tasks()[0]
@@ -141,7 +139,7 @@ def test_stopping_a_task_honours_no_protection_and_loses_its_job(world: World, p
     assert pool.wait_online(1)[0]["name"] != pool.runner_of(task)
 
 
-def test_an_unprotected_rollout_never_falls_below_its_minimum(world: World, pool: PoolByHand) -> None:
+def test_an_unprotected_rollout_never_falls_below_its_minimum(world: World, pool: EcsPool) -> None:
     pool.make_capacity().make_service(2)
     old = {t["taskArn"] for t in settled(world, pool, 2)}
     start = world.events()[-1]["seq"]
@@ -156,7 +154,7 @@ def test_an_unprotected_rollout_never_falls_below_its_minimum(world: World, pool
     assert least == 2
 
 
-def test_the_circuit_breaker_gives_up_on_an_image_that_cannot_be_pulled(world: World, pool: PoolByHand) -> None:
+def test_the_circuit_breaker_gives_up_on_an_image_that_cannot_be_pulled(world: World, pool: EcsPool) -> None:
     image = f"registry.invalid/{pool.name}/github-runner:none"
     with world.faults(images=[image]):
         pool.make_capacity().make_service(1, pool.define(image))
@@ -169,7 +167,7 @@ def test_the_circuit_breaker_gives_up_on_an_image_that_cannot_be_pulled(world: W
     assert "CannotPullContainerError" in stopped["stoppedReason"]
 
 
-def test_a_missing_secret_stops_the_task_before_it_starts(world: World, pool: PoolByHand) -> None:
+def test_a_missing_secret_stops_the_task_before_it_starts(world: World, pool: EcsPool) -> None:
     pool.make_capacity()
     made = pool.ecs.register_task_definition(
         family=pool.name,
@@ -188,7 +186,7 @@ def test_a_missing_secret_stops_the_task_before_it_starts(world: World, pool: Po
     assert "ResourceInitializationError" in pool.tasks("STOPPED")[0]["stoppedReason"]
 
 
-def test_a_log_group_that_does_not_exist_stops_the_task_before_it_starts(world: World, pool: PoolByHand) -> None:
+def test_a_log_group_that_does_not_exist_stops_the_task_before_it_starts(world: World, pool: EcsPool) -> None:
     group = f"/{pool.name}/runners"
     pool.make_capacity().make_service(1, pool.define(log_group=group))
     world.wait_for("the stop", lambda: pool.tasks("STOPPED"))
@@ -202,7 +200,7 @@ def test_a_log_group_that_does_not_exist_stops_the_task_before_it_starts(world: 
     pool.wait_online(1)
 
 
-def test_percentages_that_block_deployments_are_refused_and_change_nothing(pool: PoolByHand) -> None:
+def test_percentages_that_block_deployments_are_refused_and_change_nothing(pool: EcsPool) -> None:
     blocking = {"maximumPercent": 100, "minimumHealthyPercent": 100}
     words = "Both maximumPercent and minimumHealthyPercent cannot be 100 as this will block deployments"
     pool.make_capacity()
@@ -221,7 +219,7 @@ def test_percentages_that_block_deployments_are_refused_and_change_nothing(pool:
         assert pool.service["deploymentConfiguration"] == accepted
 
 
-def test_a_maximum_percent_is_rounded_down(world: World, pool: PoolByHand) -> None:
+def test_a_maximum_percent_is_rounded_down(world: World, pool: EcsPool) -> None:
     shape = {"maximumPercent": 101, "minimumHealthyPercent": 100}
     pool.make_capacity().make_service(2, deploymentConfiguration=shape)
     old = {task["taskArn"] for task in settled(world, pool, 2)}
@@ -237,7 +235,7 @@ def test_a_maximum_percent_is_rounded_down(world: World, pool: PoolByHand) -> No
     assert old.isdisjoint(task["taskArn"] for task in settled(world, pool, 2))
 
 
-def test_a_deregistered_definition_starts_nothing_new(pool: PoolByHand) -> None:
+def test_a_deregistered_definition_starts_nothing_new(pool: EcsPool) -> None:
     pool.make_capacity()
     first, second = pool.define(), pool.define(memory=600)
     pool.ecs.deregister_task_definition(taskDefinition=second)
@@ -266,7 +264,7 @@ def test_a_deregistered_definition_starts_nothing_new(pool: PoolByHand) -> None:
     ],
 )
 def test_the_memory_of_a_container_is_more_than_its_reservation(
-    pool: PoolByHand, limits: dict[str, int], words: str | None
+    pool: EcsPool, limits: dict[str, int], words: str | None
 ) -> None:
     container = {"name": "app", "image": "nginx", **limits}
     if words is None:
@@ -276,7 +274,7 @@ def test_the_memory_of_a_container_is_more_than_its_reservation(
         pool.ecs.register_task_definition(family=pool.name, containerDefinitions=[container])
 
 
-def test_a_service_goes_in_order(world: World, pool: PoolByHand) -> None:
+def test_a_service_goes_in_order(world: World, pool: EcsPool) -> None:
     definition = pool.define()
     strategy = [{"capacityProvider": pool.name, "weight": 1}]
     same = {"cluster": pool.cluster, "serviceName": pool.name, "taskDefinition": definition, "desiredCount": 1}
@@ -306,7 +304,7 @@ def test_a_service_goes_in_order(world: World, pool: PoolByHand) -> None:
     pool.wait_online(1)
 
 
-def test_draining_an_instance_moves_its_tasks(world: World, pool: PoolByHand) -> None:
+def test_draining_an_instance_moves_its_tasks(world: World, pool: EcsPool) -> None:
     pool.make_capacity().make_service(1)
     pool.wait_online(1)
     task = pool.tasks()[0]
@@ -318,7 +316,7 @@ def test_draining_an_instance_moves_its_tasks(world: World, pool: PoolByHand) ->
     assert pool.tasks()[0]["containerInstanceArn"] != task["containerInstanceArn"]
 
 
-def test_only_an_active_or_draining_instance_changes_its_state(pool: PoolByHand) -> None:
+def test_only_an_active_or_draining_instance_changes_its_state(pool: EcsPool) -> None:
     pool.make_capacity().make_service(1)
     pool.wait_online(1)
     instance = {"cluster": pool.cluster, "containerInstances": [pool.tasks()[0]["containerInstanceArn"]]}
@@ -335,7 +333,7 @@ def test_only_an_active_or_draining_instance_changes_its_state(pool: PoolByHand)
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_deregistering_a_held_instance_needs_force(pool: PoolByHand, force: bool) -> None:
+def test_deregistering_a_held_instance_needs_force(pool: EcsPool, force: bool) -> None:
     pool.make_capacity().make_service(1)
     pool.wait_online(1)
     instance = pool.tasks()[0]["containerInstanceArn"]
@@ -348,7 +346,7 @@ def test_deregistering_a_held_instance_needs_force(pool: PoolByHand, force: bool
             pool.ecs.deregister_container_instance(**ask)
 
 
-def test_definitions_are_listed_by_their_whole_family_and_deleted_when_unused(world: World, pool: PoolByHand) -> None:
+def test_definitions_are_listed_by_their_whole_family_and_deleted_when_unused(world: World, pool: EcsPool) -> None:
     first = pool.define()
     pool.ecs.register_task_definition(
         family=f"{pool.name}-x", containerDefinitions=[{"name": "a", "image": "b", "memory": 64}]

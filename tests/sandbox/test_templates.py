@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from scenario import TEMPLATES, Stage, leftovers
-from stacks import Stack
-from template import Template
-from world import World
+from sandbox.scenario import TEMPLATES, Stage, leftovers
+from sandbox.stacks import Stack
+from sandbox.template import Template
+from sandbox.world import World
 
 POOL_TEMPLATES = [path for path in sorted(TEMPLATES.glob("*.yaml")) if Template.read(path).pools]
 APP_ID = "815"

@@ -20,11 +20,11 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import urlencode
 
 import boto3
@@ -32,11 +32,11 @@ from botocore.config import Config
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from function import FUNCTION_NAME, deploy
-from stacks import Stack, Stacks
+from sandbox.function import FUNCTION_NAME, deploy
+from sandbox.stacks import Stack, Stacks
 
-HERE = Path(__file__).resolve().parent
-REPOSITORY = HERE.parents[1]
+TESTS = Path(__file__).resolve().parents[1]
+REPOSITORY = TESTS.parent
 FOLDER = REPOSITORY / ".sandbox"
 START_TIMEOUT = 30.0
 Entry = dict[str, Any]
@@ -49,7 +49,7 @@ PROVIDER_STACK = "github-runner-pool"
 DEFAULT_TARGETS = ("orgs/acme", "orgs/globex", "repos/acme/app", "enterprises/umbrella")
 
 
-class TimedOut(AssertionError):
+class WaitTimeoutError(AssertionError):
     """Something did not come about in time."""
 
 
@@ -82,7 +82,7 @@ class World:
         log = (folder / "sandbox.log").open("wb")
         process = subprocess.Popen(
             [sys.executable, "-m", "sandbox", "serve", "--state-file", str(state_file), *_flags(ports or {})],
-            cwd=HERE,
+            cwd=TESTS,
             env={**os.environ, **{f"SANDBOX_{name.upper()}": str(value) for name, value in settings.items()}},
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -93,7 +93,9 @@ class World:
         try:
             while not state_file.exists():
                 if process.poll() is not None or time.monotonic() > deadline:
-                    raise TimedOut(f"the sandbox did not start:\n{(folder / 'sandbox.log').read_text()[-4000:]}")
+                    raise WaitTimeoutError(
+                        f"the sandbox did not start:\n{(folder / 'sandbox.log').read_text()[-4000:]}"
+                    )
                 time.sleep(0.05)
         except BaseException:
             # It has a session of its own, so an interrupt of ours would leave it behind.
@@ -297,7 +299,7 @@ class World:
     # What is broken.
 
     @contextmanager
-    def faults(self, **faults: Any) -> Iterator[None]:
+    def faults(self, **faults: Any) -> Generator[None]:
         """Faults for as long as the block lasts: `with world.faults(launches="fail")`."""
         self.post("/faults", **faults)
         try:
@@ -307,12 +309,12 @@ class World:
 
     # Waiting.
 
-    def wait_for(self, what: str, look: Callable[[], T], timeout: float = 30) -> T:
+    def wait_for(self, what: str, look: Callable[[], T | Literal[False] | None], timeout: float = 30) -> T:
         """Looks again and again until it sees something, and returns that."""
         deadline = time.monotonic() + timeout
         while not (seen := look()):
             if time.monotonic() > deadline:
-                raise TimedOut(f"{what}: not within {timeout} s\n{self.recent()}")
+                raise WaitTimeoutError(f"{what}: not within {timeout} s\n{self.recent()}")
             time.sleep(0.15)
         return seen
 

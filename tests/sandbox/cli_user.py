@@ -1,0 +1,63 @@
+"""Somebody at the command line, with an account: `make` as the README tells people to use it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.function import FUNCTION_NAME
+from sandbox.scenario import TEMPLATES
+from sandbox.stacks import Stack
+from sandbox.world import REPOSITORY, World
+
+# What `make` passes on to a `make` inside, and what would lead to another account.
+NOT_INHERITED = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES", "AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION")
+
+
+@dataclass
+class CliUser:
+    """Has a binary, if it is to deploy one."""
+
+    world: World
+    binary: Path = Path("nowhere")
+
+    def make(self, target: str, *variables: str, refused: bool = False) -> str:
+        """What `make` prints; it must succeed, or refuse if it is to."""
+        told, refusal = self.both(target, *variables, refused=refused)
+        return refusal if refused else told
+
+    def both(self, target: str, *variables: str, refused: bool = False) -> tuple[str, str]:
+        """The same, with what it prints and what it complains of apart."""
+        run = subprocess.run(
+            ["make", target, f"AWS_REGION={self.world.region}", f"ENDPOINT_URL={self.world.aws}", *variables],
+            cwd=REPOSITORY,
+            env=environment(AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test", AWS_MAX_ATTEMPTS="1"),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (run.returncode != 0) is refused, run.stdout + run.stderr
+        return run.stdout, run.stderr
+
+    def deploy(self, *variables: str, refused: bool = False) -> str:
+        return self.make("deploy", f"BINARY={self.binary}", *variables, refused=refused)
+
+    def pool(self, name: str, function: str = FUNCTION_NAME, **more: str) -> Stack:
+        """The quick start's template, with a little less patience."""
+        given = {"OrgName": "acme", "GitHubUrl": self.world.github, **self.world.network()}
+        given |= {"FunctionName": function, "DesiredCount": "1", "IdleConfirmation": "1", **more}
+        return self.world.create_stack(name, TEMPLATES / "pool.yaml", given).expect("CREATE_COMPLETE")
+
+    def writes(self) -> list[str]:
+        """What was written since the calls were last forgotten, other than by the function."""
+        return [call["operation"] for call in self.world.calls(caller="client", writes=True)]
+
+    def variables(self, function: str = FUNCTION_NAME) -> dict[str, str]:
+        found = self.world.client("lambda").get_function_configuration(FunctionName=function)
+        return dict(found.get("Environment", {}).get("Variables", {}))
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in NOT_INHERITED} | more

@@ -1,0 +1,83 @@
+"""How a handler of ours answers inside MiniStack: a dict or text on success, a `AwsError` otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ministack.core.responses import error_response_json, json_response, new_uuid
+
+from .core import Core
+
+Wire = dict[str, Any]
+Response = tuple[int, dict[str, str], bytes]
+
+
+class AwsError(Exception):
+    """AWS says no. The code is the exception's name on the wire."""
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.status = status
+
+
+def json_handler(core: Core, operation: Callable[[Wire], Wire]) -> Callable[[Wire], Response]:
+    """Wraps an operation of a JSON service (ECS) for MiniStack's table of actions."""
+
+    def handle(data: Wire) -> Response:
+        with core.lock:
+            try:
+                return json_response(wire(operation(data)))
+            except AwsError as refusal:
+                return error_response_json(refusal.code, refusal.message, refusal.status)
+
+    return handle
+
+
+def query_handler(core: Core, operation: Callable[[Wire], str], name: str) -> Callable[[Wire], Response]:
+    """Wraps an operation of a query service (Auto Scaling) for MiniStack's table of actions."""
+    namespace = "http://autoscaling.amazonaws.com/doc/2011-01-01/"
+
+    def handle(params: Wire) -> Response:
+        with core.lock:
+            try:
+                result = f"<{name}Result>{operation(params)}</{name}Result>"
+                status, root = 200, f"{name}Response"
+                body = f"{result}<ResponseMetadata><RequestId>{new_uuid()}</RequestId></ResponseMetadata>"
+            except AwsError as refusal:
+                status, root = refusal.status, "ErrorResponse"
+                body = (
+                    f"<Error><Type>Sender</Type>{element('Code', refusal.code)}{element('Message', refusal.message)}"
+                    f"</Error><RequestId>{new_uuid()}</RequestId>"
+                )
+        return status, {"Content-Type": "text/xml"}, f'<{root} xmlns="{namespace}">{body}</{root}>'.encode()
+
+    return handle
+
+
+def wire(value: Any) -> Any:
+    """Leaves out what has no value: AWS omits a member instead of sending null."""
+    if isinstance(value, dict):
+        return {key: wire(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [wire(item) for item in value]
+    return value
+
+
+def element(name: str, value: Any) -> str:
+    """A member of a query answer; nothing at all for None."""
+    if value is None:
+        return ""
+    return f"<{name}>{_xml(value)}</{name}>"
+
+
+def _xml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "".join(element(key, item) for key, item in value.items())
+    if isinstance(value, list):
+        return "".join(f"<member>{_xml(item)}</member>" for item in value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
