@@ -45,7 +45,7 @@ def broken(path: Path, document: str) -> list[str]:
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
-def test_every_link_into_the_repository_leads_somewhere(path: Path) -> None:
+def test_links_into_the_repository_resolve(path: Path) -> None:
     assert broken(path, path.read_text()) == []
 
 
@@ -53,7 +53,7 @@ def test_there_are_links() -> None:
     assert len(links(README.read_text())) > 10
 
 
-def test_a_link_that_leads_nowhere_is_found() -> None:
+def test_broken_link_is_found() -> None:
     document = """# A heading, `code`
 [file](cfn/pool.yaml) [heading](#a-heading-code) [other](tests/sandbox/README.md#the-control-endpoint) `[no](link)`
 [gone](cfn/gone.yaml) [gone too](#gone) [gone as well](tests/sandbox/README.md#gone) [outside](../../etc/passwd)

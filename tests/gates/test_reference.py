@@ -80,7 +80,7 @@ PAIRS = [(one, name) for one in statements() for name in listed(one["Action"])]
 
 
 @pytest.mark.parametrize(("statement", "name"), PAIRS, ids=lambda value: value if isinstance(value, str) else "")
-def test_an_action_takes_a_resource_and_every_key_of_its_statement(statement: dict[str, Any], name: str) -> None:
+def test_policy_action_supports_its_resources_and_condition_keys(statement: dict[str, Any], name: str) -> None:
     given = [arn(resource) for resource in listed(statement["Resource"])]
     kinds = taken(name)
     if given == ["*"]:
@@ -102,13 +102,13 @@ def keys_of(name: str) -> set[str]:
 
 
 @pytest.mark.parametrize("statement", statements(), ids=lambda one: one.get("Sid", one["Action"]))
-def test_a_resource_is_taken_by_an_action_of_its_statement(statement: dict[str, Any]) -> None:
+def test_policy_resource_is_supported_by_an_action(statement: dict[str, Any]) -> None:
     for resource in map(arn, listed(statement["Resource"])):
         kinds = [kind for name in listed(statement["Action"]) for kind in taken(name)]
         assert resource == "*" or any(fits(resource, kind) for kind in kinds), f"{resource}: {kinds}"
 
 
-def test_what_is_bound_to_no_resource_is_bound_by_a_key_or_takes_neither() -> None:
+def test_policy_wildcard_resource_has_a_condition_or_supports_none() -> None:
     for statement, name in PAIRS:
         if listed(statement["Resource"]) == ["*"] and "Condition" not in statement:
             # ec2:Region and the like say nothing that the client's own Region does not.

@@ -38,16 +38,16 @@ def marks_of(**properties: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
-def test_a_template_of_the_repository_has_no_marks(path: Path) -> None:
+def test_repository_template_has_no_schema_errors(path: Path) -> None:
     assert marks(as_an_editor_reads(path.read_text())) == []
 
 
-def test_the_template_to_copy_has_no_marks() -> None:
+def test_readme_template_has_no_schema_errors() -> None:
     assert marks({"Resources": as_an_editor_reads(block("A template to copy"))}) == []
 
 
 @pytest.mark.parametrize("path", EVENTS, ids=lambda path: path.stem)
-def test_properties_as_cloudformation_sends_them_have_no_marks(path: Path) -> None:
+def test_properties_as_cloudformation_sends_them_have_no_schema_errors(path: Path) -> None:
     properties = json.loads(path.read_text()).get("ResourceProperties") or PLAIN
     assert marks({"Resources": {"Runners": {"Type": "Custom::GitHubRunnerPool", "Properties": properties}}}) == []
 
@@ -55,11 +55,11 @@ def test_properties_as_cloudformation_sends_them_have_no_marks(path: Path) -> No
 @pytest.mark.parametrize(
     "value", ["Count", "${Count}", {"Ref": "Count"}, {"Fn::If": ["A", 1, 2]}, ["Big", "4", "2"], "4", 4]
 )
-def test_a_number_may_be_a_function_a_number_or_its_text(value: Any) -> None:
+def test_schema_accepts_a_number_as_number_string_or_intrinsic_function(value: Any) -> None:
     assert marks_of(DesiredCount=value) == []
 
 
-def test_a_property_chosen_by_a_condition_excludes_no_other() -> None:
+def test_schema_allows_a_property_chosen_by_a_condition() -> None:
     chosen, left_out = ["OfAnOrg", "acme", "AWS::NoValue"], {"Fn::If": ["OfAnOrg", {"Ref": "AWS::NoValue"}, "x"]}
     assert marks_of(OrgName=chosen, RepoUrl=left_out) == []
 
@@ -87,6 +87,6 @@ def test_a_property_chosen_by_a_condition_excludes_no_other() -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_mistake_is_marked(place: str, properties: dict[str, Any]) -> None:
+def test_schema_error_is_found(place: str, properties: dict[str, Any]) -> None:
     (mark,) = marks_of(**properties)
     assert place in mark

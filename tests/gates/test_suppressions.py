@@ -23,7 +23,7 @@ def skips(template: dict[str, Any]) -> list[tuple[str, dict[str, str]]]:
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
-def test_a_suppression_has_a_reason(path: Path) -> None:
+def test_checkov_suppression_has_a_reason(path: Path) -> None:
     template = as_an_editor_reads(path.read_text())
     assert "checkov" not in template.get("Metadata", {}), "a whole template cannot be exempt"
     for name, skip in skips(template):

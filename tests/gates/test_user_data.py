@@ -152,7 +152,7 @@ def instance(tmp_path: Path) -> Instance:
     return started(TEMPLATES[0], tmp_path)
 
 
-def test_the_templates_share_what_is_no_template_s_own() -> None:
+def test_templates_share_user_data() -> None:
     shared = [user_data(path).partition(HEAD)[2] for path in TEMPLATES]
     assert len(shared) == 3
     assert shared[0] != ""
@@ -173,7 +173,7 @@ def test_user_data_has_no_findings(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
-def test_an_instance_joins_the_cluster_and_has_its_units_without_waiting_for_them(path: Path, tmp_path: Path) -> None:
+def test_user_data_joins_the_cluster_and_starts_units_without_waiting(path: Path, tmp_path: Path) -> None:
     instance = started(path, tmp_path)
     assert f"ECS_CLUSTER={CLUSTER}\n" in (instance.root / "etc/ecs/ecs.config").read_text()
     assert instance.others() == [

@@ -23,12 +23,12 @@ class CliUser:
     world: World
     binary: Path = Path("nowhere")
 
-    def make(self, target: str, *variables: str, refused: bool = False) -> str:
+    def make(self, target: str, *variables: str, fails: bool = False) -> str:
         """What `make` prints; it must succeed, or refuse if it is to."""
-        told, refusal = self.both(target, *variables, refused=refused)
-        return refusal if refused else told
+        output, error = self.make_streams(target, *variables, fails=fails)
+        return error if fails else output
 
-    def both(self, target: str, *variables: str, refused: bool = False) -> tuple[str, str]:
+    def make_streams(self, target: str, *variables: str, fails: bool = False) -> tuple[str, str]:
         """The same, with what it prints and what it complains of apart."""
         run = subprocess.run(
             ["make", target, f"AWS_REGION={self.world.region}", f"ENDPOINT_URL={self.world.aws}", *variables],
@@ -38,11 +38,11 @@ class CliUser:
             text=True,
             check=False,
         )
-        assert (run.returncode != 0) is refused, run.stdout + run.stderr
+        assert (run.returncode != 0) is fails, run.stdout + run.stderr
         return run.stdout, run.stderr
 
-    def deploy(self, *variables: str, refused: bool = False) -> str:
-        return self.make("deploy", f"BINARY={self.binary}", *variables, refused=refused)
+    def deploy(self, *variables: str, fails: bool = False) -> str:
+        return self.make("deploy", f"BINARY={self.binary}", *variables, fails=fails)
 
     def pool(self, name: str, function: str = FUNCTION_NAME, **more: str) -> Stack:
         """The quick start's template, with a little less patience."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sandbox.ecs_pool import EcsPool
-from sandbox.scenario import BROKEN_IMAGE, OWN_KEY, TEMPLATES, ResponseRecorder, Stage
+from sandbox.scenario import BROKEN_IMAGE, OWN_KEY, TEMPLATES, DeployedWorld, ResponseRecorder
 from sandbox.world import World
 
 ROLE_MODULE = "test_role"
@@ -32,7 +32,7 @@ def pool(world: World) -> Iterator[EcsPool]:
 
 
 @pytest.fixture(scope="session")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def deployed_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployedWorld]:
     """A world with the real function in it, for all scenarios of a run. Each has stacks of its own: they do not meet.
 
     The function has the role that people give it, and every call is checked against its policies.
@@ -43,10 +43,10 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     with World.start(folder, time_scale=0.3, authorize="true", **limits) as started:
         started.prepare()
         started.post("/faults", images=[BROKEN_IMAGE])
-        sink = ResponseRecorder()
+        recorder = ResponseRecorder()
         token = started.deploy_provider(TEMPLATES / "provider.yaml", parameters={"CredentialKeyArn": OWN_KEY})
-        yield Stage(started, token, sink)
-        sink.close()
+        yield DeployedWorld(started, token, recorder)
+        recorder.close()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -69,6 +69,6 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     outcome = yield
     report = outcome.get_result()  # type: ignore[attr-defined]
     given = getattr(item, "funcargs", {})
-    used = given["stage"].world if "stage" in given else given.get("world")
+    used = given["deployed_world"].world if "deployed_world" in given else given.get("world")
     if report.when == "call" and report.failed and isinstance(used, World):
         report.sections.append(("last events of the world", used.recent(60)))

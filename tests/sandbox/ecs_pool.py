@@ -207,7 +207,7 @@ def _logs(group: str | None) -> dict[str, Any]:
     return {"logConfiguration": {"logDriver": "awslogs", "options": options}} if group else {}
 
 
-def refused(code: str, text: str = "") -> contextlib.AbstractContextManager[None]:
+def client_error(code: str, text: str = "") -> contextlib.AbstractContextManager[None]:
     """The block must end in this refusal."""
 
     @contextlib.contextmanager

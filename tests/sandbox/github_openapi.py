@@ -61,7 +61,7 @@ class Description:
         found = []
         for part, check in (
             ("request", lambda: self._api.validate_request(request)),
-            ("answer", lambda: self._api.validate_response(request, response)),
+            ("response", lambda: self._api.validate_response(request, response)),
         ):
             try:
                 check()
@@ -71,13 +71,13 @@ class Description:
 
 
 def _chain(error: BaseException) -> str:
-    told = []
+    parts = []
     current: BaseException | None = error
     while current is not None:
-        told.append(f"{type(current).__name__}: {current}")
-        told += [str(item) for item in getattr(current, "schema_errors", [])]
+        parts.append(f"{type(current).__name__}: {current}")
+        parts += [str(item) for item in getattr(current, "schema_errors", [])]
         current = current.__cause__
-    return " <- ".join(told)
+    return " <- ".join(parts)
 
 
 def _load() -> dict[str, Any]:

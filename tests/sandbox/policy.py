@@ -68,7 +68,7 @@ class Policies:
         document = {"Version": "2012-10-17", "Statement": [statement for _, statement in self.statements]}
         return parse_policy_document(document)
 
-    def refused(self, checks: list[Entry]) -> list[str]:
+    def denied(self, checks: list[Entry]) -> list[str]:
         """The questions that are answered with no, for people."""
         return [
             f"{check['action']} on {check['resource']} {check.get('keys') or ''} for {check.get('operation')}"
@@ -80,7 +80,7 @@ class Policies:
         """The questions, of those that are answered with yes, that are answered with no without the piece."""
         actions = {piece.text} if piece.kind == "Action" else self.actions(piece)
         asked = [check for check in checks if check["action"] in actions and self.allow(check)]
-        return self.without(piece).refused(asked)
+        return self.without(piece).denied(asked)
 
     def actions(self, piece: Piece) -> set[str]:
         """Those of the statement that it stands in."""

@@ -60,12 +60,12 @@ Properties = dict[str, Any]
 
 
 @dataclass
-class Stage:
+class DeployedWorld:
     """A world in which the function is deployed."""
 
     world: World
     token: str
-    sink: ResponseRecorder
+    recorder: ResponseRecorder
     stacks: list[Stack] = field(default_factory=list)
     planted: list[str] = field(default_factory=list)
     """Secrets that tests made, beside those that the world knows of."""
@@ -92,7 +92,7 @@ class Stage:
         return Pool(self, stack, properties, launch_template or {})
 
     def template(self, launch_template: Properties, properties: Properties, description: str = "A pool") -> str:
-        merged = {**self.usual, **properties}
+        merged = {**self.default_properties, **properties}
         given = {key: value for key, value in merged.items() if value is not None}
         resources: Properties = {
             LOGICAL_ID: {"Type": "Custom::GitHubRunnerPool", "Properties": given},
@@ -106,7 +106,7 @@ class Stage:
         }
         if merged["Cluster"] == {"Ref": "Cluster"}:
             resources["Cluster"] = {"Type": "AWS::ECS::Cluster"}
-        if merged["LaunchTemplate"] == self.usual["LaunchTemplate"]:
+        if merged["LaunchTemplate"] == self.default_properties["LaunchTemplate"]:
             cluster = merged["Cluster"]
             user_data = {
                 "Fn::Join": ["", ["#!/bin/bash\necho ECS_CLUSTER=", cluster or "", " >> /etc/ecs/ecs.config\n"]]
@@ -126,7 +126,7 @@ class Stage:
         return json.dumps({"Description": description, "Resources": resources, "Outputs": outputs})
 
     @property
-    def usual(self) -> Properties:
+    def default_properties(self) -> Properties:
         return {
             "ServiceToken": self.token,
             "OrgName": "acme",
@@ -154,20 +154,20 @@ class Stage:
         """
         number = f"{folder}{next(_numbers)}"
         signed = datetime.now(UTC) - timedelta(seconds=signed_ago)
-        url = f"{self.sink.url}/{number}?X-Amz-Date={signed:%Y%m%dT%H%M%SZ}&X-Amz-Signature={PLANTED_SIGNATURE}"
+        url = f"{self.recorder.url}/{number}?X-Amz-Date={signed:%Y%m%dT%H%M%SZ}&X-Amz-Signature={PLANTED_SIGNATURE}"
         event = {
             "RequestId": str(uuid.uuid4()),
             "ResourceType": "Custom::GitHubRunnerPool",
             **event,
             "ResponseURL": url,
         }
-        letter = SentRequest(self, event, f"/{number}?")
-        letter.deliver(kind)
-        return letter
+        request = SentRequest(self, event, f"/{number}?")
+        request.deliver(kind)
+        return request
 
     def invoke(self, event: Properties) -> Properties:
         """The same, and returns the one answer that it has given by the time it ends."""
-        return self.send(event, "RequestResponse").answer(0)
+        return self.send(event, "RequestResponse").response(0)
 
     def calls_since(self, sequence: int) -> list[Entry]:
         """What the function asked of AWS and GitHub. Only in a quiet world are they all of one pool."""
@@ -205,47 +205,49 @@ class Stage:
 class SentRequest:
     """An event on its way to the function."""
 
-    stage: Stage
+    deployed_world: DeployedWorld
     event: Properties
     path: str
 
     def deliver(self, kind: str = "Event") -> None:
         """Hands it over; once more, as Lambda may do with every event, if it has been before."""
-        result = self.stage.world.client("lambda").invoke(
+        result = self.deployed_world.world.client("lambda").invoke(
             FunctionName=FUNCTION_NAME, InvocationType=kind, Payload=json.dumps(self.event).encode()
         )
         assert "FunctionError" not in result, result["Payload"].read()
 
-    def is_taken_over(self) -> None:
+    def expect_superseded(self) -> None:
         """It ends without an answer, since a newer request is at work and nobody waits for this one."""
 
         def has_yielded() -> bool:
-            lines = [json.loads(line) for line in self.stage.log_lines() if '"yield"' in line]
+            lines = [json.loads(line) for line in self.deployed_world.log_lines() if '"yield"' in line]
             return any(line.get("request_id") == self.event["RequestId"] for line in lines)
 
-        self.stage.world.wait_for("the end of the older request", has_yielded, 60)
-        assert self.stage.sink.answers(self.path) == []
+        self.deployed_world.world.wait_for("the end of the older request", has_yielded, 60)
+        assert self.deployed_world.recorder.responses(self.path) == []
 
-    def answer(self, timeout: float) -> Properties:
+    def response(self, timeout: float) -> Properties:
         """The one answer to it, however often it was given."""
-        answers = self.stage.world.wait_for("the answer", lambda: self.stage.sink.answers(self.path), timeout)
-        assert all(answer == answers[0] for answer in answers), answers
-        assert answers[0]["RequestId"] == self.event["RequestId"]
-        return answers[0]
+        responses = self.deployed_world.world.wait_for(
+            "the answer", lambda: self.deployed_world.recorder.responses(self.path), timeout
+        )
+        assert all(response == responses[0] for response in responses), responses
+        assert responses[0]["RequestId"] == self.event["RequestId"]
+        return responses[0]
 
 
 @dataclass
 class Pool:
     """A stack with one pool in it."""
 
-    stage: Stage
+    deployed_world: DeployedWorld
     stack: Stack
     properties: Properties
     launch_template: Properties
 
     @property
     def world(self) -> World:
-        return self.stage.world
+        return self.deployed_world.world
 
     @property
     def id(self) -> str:
@@ -255,7 +257,7 @@ class Pool:
     @property
     def ids(self) -> set[str]:
         """Every physical id that the function ever answered for it."""
-        return {answer["physical_id"] for answer in self.answers()}
+        return {response["physical_id"] for response in self.responses()}
 
     # Changes.
 
@@ -264,7 +266,7 @@ class Pool:
         self.stack.settled().expect("CREATE_COMPLETE")
         return self
 
-    def fail(self) -> str:
+    def failure_reason(self) -> str:
         """Waits until its creation has failed and was undone; the Reason."""
         self.stack.settled().expect("ROLLBACK_COMPLETE")
         reasons = self.stack.reasons(LOGICAL_ID)
@@ -276,7 +278,7 @@ class Pool:
     ) -> Stack:
         self.properties = {**self.properties, **changes}
         self.launch_template = {**self.launch_template, **(launch_template or {})}
-        return self.stack.update(self.stage.template(self.launch_template, self.properties, description))
+        return self.stack.update(self.deployed_world.template(self.launch_template, self.properties, description))
 
     def update(self, launch_template: Properties | None = None, description: str = "A pool", **changes: Any) -> Pool:
         """Updates the stack and waits until that went well."""
@@ -305,7 +307,7 @@ class Pool:
     def sent_properties(self) -> Properties:
         """The properties as CloudFormation would send them: resolved, every scalar a string."""
         found: Properties = {
-            **self.stage.usual,
+            **self.deployed_world.default_properties,
             "ExecutionRoleArn": self.task_definition["executionRoleArn"],
             "Cluster": self.cluster,
             **self.properties,
@@ -314,12 +316,12 @@ class Pool:
         found["LaunchTemplate"] = {"LaunchTemplateId": group["LaunchTemplateId"], "Version": group["Version"]}
         return dict(as_strings({key: value for key, value in found.items() if value is not None}))
 
-    def answers(self) -> list[Entry]:
+    def responses(self) -> list[Entry]:
         """What the function answered, in order."""
         ids = {event["request_id"] for event in self.world.events("request") if event["stack_id"] == self.stack.id}
         return [
             event
-            for event in self.world.events("answer")
+            for event in self.world.events("response")
             if event["what"] in ("SUCCESS", "FAILED") and event["request_id"] in ids
         ]
 
@@ -455,7 +457,7 @@ def tags_of(resource: Entry) -> dict[str, str]:
     return {tag.get("key") or tag["Key"]: tag.get("value") or tag.get("Value") or "" for tag in listed}
 
 
-def told(calls: list[Entry]) -> str:
+def format_calls(calls: list[Entry]) -> str:
     """Calls, for people."""
     return "\n".join(f"  {call['service']} {call['operation']} {call['status']}" for call in calls)
 
@@ -463,19 +465,19 @@ def told(calls: list[Entry]) -> str:
 class ResponseRecorder:
     """Takes answers on a loopback port, as CloudFormation's bucket does."""
 
-    REFUSED = "refused/"
+    REJECTED = "rejected/"
 
     def __init__(self) -> None:
-        taken: list[tuple[str, bytes]] = []
-        refused: list[str] = []
-        self._taken, self._refused = taken, refused
+        accepted: list[tuple[str, bytes]] = []
+        rejected: list[str] = []
+        self._accepted, self._rejected = accepted, rejected
 
         class Handler(BaseHTTPRequestHandler):
             def do_PUT(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
-                is_refused = self.path.startswith(f"/{ResponseRecorder.REFUSED}")
-                refused.append(self.path) if is_refused else taken.append((self.path, body))
-                self.send_response(403 if is_refused else 200)
+                is_rejected = self.path.startswith(f"/{ResponseRecorder.REJECTED}")
+                rejected.append(self.path) if is_rejected else accepted.append((self.path, body))
+                self.send_response(403 if is_rejected else 200)
                 self.send_header("content-length", "0")
                 self.end_headers()
 
@@ -486,15 +488,15 @@ class ResponseRecorder:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
-    def answers(self, path_start: str = "/") -> list[Properties]:
-        return [json.loads(body) for path, body in self._taken if path.startswith(path_start)]
+    def responses(self, path_start: str = "/") -> list[Properties]:
+        return [json.loads(body) for path, body in self._accepted if path.startswith(path_start)]
 
-    def refusals(self, path_start: str) -> int:
+    def rejections(self, path_start: str) -> int:
         """How many answers were not taken."""
-        return sum(path.startswith(path_start) for path in self._refused)
+        return sum(path.startswith(path_start) for path in self._rejected)
 
     def bodies(self) -> list[str]:
-        return [body.decode() for _, body in self._taken]
+        return [body.decode() for _, body in self._accepted]
 
     def close(self) -> None:
         self._server.shutdown()

@@ -21,7 +21,7 @@ from random import Random
 from typing import Any
 
 from sandbox.chaos import Chaos
-from sandbox.scenario import IMAGE, OTHER_IMAGE, Pool, ResponseRecorder, Stage
+from sandbox.scenario import IMAGE, OTHER_IMAGE, DeployedWorld, Pool, ResponseRecorder
 from sandbox.world import REPOSITORY, Entry, World
 
 TIME_SCALE = 0.3
@@ -71,7 +71,7 @@ class Figures:
     hops: int
     """Invocations that the function made of itself, to go on."""
     throttles: int
-    answers: int
+    responses: int
     seed: int
     seconds: int
 
@@ -79,37 +79,37 @@ class Figures:
         return (
             f"{self.jobs} jobs ran to their ends and {self.lost} were lost, through {self.updates} updates, "
             f"{self.deletions} deletion, {self.kills} kills,\n{self.hops} hops and {self.throttles} throttles, "
-            f"with {self.answers} answers in {self.seconds} s (seed {self.seed})"
+            f"with {self.responses} answers in {self.seconds} s (seed {self.seed})"
         )
 
 
 @dataclass
-class Storm:
+class StressRun:
     """One that is over, with its world still there to look at."""
 
-    stage: Stage
+    deployed_world: DeployedWorld
     pool: Pool
     figures: Figures
     log: str = field(repr=False)
 
     @property
     def world(self) -> World:
-        return self.stage.world
+        return self.deployed_world.world
 
 
-def storm(world: World, seed: int) -> Storm:
+def storm(world: World, seed: int) -> StressRun:
     """Lets it rage: created, updated five times, deleted."""
     TARGET.mkdir(parents=True, exist_ok=True)
     FIGURES_FILE.unlink(missing_ok=True)
     random = Random(seed)
     world.prepare()
     world.client("logs").create_log_group(logGroupName=RUNNER_LOG_GROUP)
-    sink = ResponseRecorder()
-    stage = Stage(world, world.deploy_function(INVOCATION_BUDGET_SECS=str(BUDGET_SECS)), sink)
+    recorder = ResponseRecorder()
+    deployed_world = DeployedWorld(world, world.deploy_function(INVOCATION_BUDGET_SECS=str(BUDGET_SECS)), recorder)
     began = time.monotonic()
     try:
         with Chaos(world, random):
-            pool = stage.start("storm", **PROPERTIES)
+            pool = deployed_world.start("storm", **PROPERTIES)
             pool.stack.settled(TIMEOUT).expect("CREATE_COMPLETE")
             seconds = [length * TIME_SCALE for length in JOB_SECONDS]
             world.post("/traffic", labels=[pool.id], seconds=seconds, pause=PAUSE, seed=random.random())
@@ -121,11 +121,11 @@ def storm(world: World, seed: int) -> Storm:
         world.post("/traffic")
         figures = _figures(pool, seed, round(time.monotonic() - began))
     finally:
-        sink.close()
-        log = "\n".join(stage.log_lines())
+        recorder.close()
+        log = "\n".join(deployed_world.log_lines())
         LOG_FILE.write_text(log)
     FIGURES_FILE.write_text(json.dumps(asdict(figures), indent=2) + "\n")
-    return Storm(stage, pool, figures, log)
+    return StressRun(deployed_world, pool, figures, log)
 
 
 def _wait_for_jobs(world: World, count: int) -> None:
@@ -134,17 +134,17 @@ def _wait_for_jobs(world: World, count: int) -> None:
 
 
 def _figures(pool: Pool, seed: int, seconds: int) -> Figures:
-    world, answered = pool.world, {answer["request_id"]: answer["request_type"] for answer in pool.answers()}
+    world, responded = pool.world, {response["request_id"]: response["request_type"] for response in pool.responses()}
     calls = world.calls(caller="function")
     return Figures(
         jobs=len(world.jobs("succeeded")),
         lost=len(world.jobs("lost")),
-        updates=sum(kind == "Update" for kind in answered.values()),
-        deletions=sum(kind == "Delete" for kind in answered.values()),
+        updates=sum(kind == "Update" for kind in responded.values()),
+        deletions=sum(kind == "Delete" for kind in responded.values()),
         kills=sum(event["what"] == "killed" for event in world.events("invocation")),
         hops=sum(call["operation"] == "Invoke" and call["status"] == 202 for call in calls),
         throttles=sum(map(_is_throttle, calls)),
-        answers=len(answered),
+        responses=len(responded),
         seed=seed,
         seconds=seconds,
     )

@@ -7,21 +7,21 @@ from collections.abc import Iterator
 
 import pytest
 
-from sandbox.scenario import IMAGE, LOGICAL_ID, OTHER_IMAGE, TEMPLATES, ResponseRecorder, Stage
+from sandbox.scenario import IMAGE, LOGICAL_ID, OTHER_IMAGE, TEMPLATES, DeployedWorld, ResponseRecorder
 from sandbox.world import World
 
 TOLD = "Lambda gave this request up after 3 tries, because every try failed"
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def deployed_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployedWorld]:
     """A world with the provider's whole stack, as the README deploys it: only there Lambda has the queue."""
     with World.start(tmp_path_factory.mktemp("given-up"), time_scale=0.3) as world:
         world.prepare()
         token = world.deploy_provider(TEMPLATES / "provider.yaml")
-        sink = ResponseRecorder()
-        yield Stage(world, token, sink)
-        sink.close()
+        recorder = ResponseRecorder()
+        yield DeployedWorld(world, token, recorder)
+        recorder.close()
 
 
 def kill_every_try(world: World) -> None:
@@ -31,40 +31,40 @@ def kill_every_try(world: World) -> None:
         assert killed["attempt"] == attempt
 
 
-def queue_of(stage: Stage) -> dict[str, str]:
+def queue_of(deployed_world: DeployedWorld) -> dict[str, str]:
     """The attributes of the provider's queue: the world has no other."""
-    sqs = stage.world.client("sqs")
+    sqs = deployed_world.world.client("sqs")
     (url,) = sqs.list_queues()["QueueUrls"]
     return dict(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"])
 
 
-def times_told(stage: Stage) -> int:
+def times_on_failure(deployed_world: DeployedWorld) -> int:
     """How often the function was handed something that Lambda had given up."""
-    lines = [json.loads(line) for line in stage.log_lines() if line.startswith("{")]
+    lines = [json.loads(line) for line in deployed_world.log_lines() if line.startswith("{")]
     return sum(line.get("step") == "given_up" and line.get("condition") == "RetriesExhausted" for line in lines)
 
 
-def test_a_creation_that_lambda_gives_up_fails_at_once_and_leaves_nothing(stage: Stage) -> None:
-    world, before = stage.world, times_told(stage)
-    pool = stage.start("givenup")
+def test_on_failure_create_fails_at_once_and_leaves_nothing(deployed_world: DeployedWorld) -> None:
+    world, before = deployed_world.world, times_on_failure(deployed_world)
+    pool = deployed_world.start("givenup")
     world.wait_for("the pool's first parts", lambda: world.calls(service="autoscaling", writes=True))
     kill_every_try(world)
-    reason = pool.fail()
+    reason = pool.failure_reason()
     print(reason)
     assert TOLD in reason
     assert pool.requests() == ["Create", "Delete"]
-    assert [answer["what"] for answer in pool.answers()] == ["FAILED", "SUCCESS"]
+    assert [response["what"] for response in pool.responses()] == ["FAILED", "SUCCESS"]
     assert pool.leftovers() == []
-    assert times_told(stage) == before + 1
+    assert times_on_failure(deployed_world) == before + 1
     empty = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
-    world.wait_for("an empty queue", lambda: {queue_of(stage)[name] for name in empty} == {"0"})
-    log = "\n".join(stage.log_lines())
+    world.wait_for("an empty queue", lambda: {queue_of(deployed_world)[name] for name in empty} == {"0"})
+    log = "\n".join(deployed_world.log_lines())
     assert [secret[:12] + "…" for secret in world.secrets() if secret in log] == []
 
 
-def test_a_job_outlasts_an_update_that_lambda_gives_up(stage: Stage) -> None:
-    world, before = stage.world, times_told(stage)
-    pool = stage.start("halfway").up()
+def test_on_failure_update_keeps_the_running_job(deployed_world: DeployedWorld) -> None:
+    world, before = deployed_world.world, times_on_failure(deployed_world)
+    pool = deployed_world.start("halfway").up()
     old = pool.runner_ids()
     job = pool.run(12)
     pool.begin_update(Image=OTHER_IMAGE)
@@ -74,7 +74,7 @@ def test_a_job_outlasts_an_update_that_lambda_gives_up(stage: Stage) -> None:
     reason = pool.stack.reasons(LOGICAL_ID)[0]
     print(reason)
     assert TOLD in reason
-    assert times_told(stage) == before + 1
+    assert times_on_failure(deployed_world) == before + 1
     assert pool.job_ends(job) == "succeeded"
     assert pool.task_definition["containerDefinitions"][0]["image"] == IMAGE
     assert len(pool.online()) == len(pool.runners()) == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sandbox.scenario import LOGICAL_ID, OTHER_IMAGE, Properties, Stage
+from sandbox.scenario import LOGICAL_ID, OTHER_IMAGE, DeployedWorld, Properties
 from sandbox.world import TOKEN_PARAMETER
 
 # Runs, and registers no runner.
@@ -11,12 +11,12 @@ OTHER_SOFTWARE = "docker.io/library/nginx:stable"
 REGISTRATION = 360
 
 
-def test_an_update_whose_new_runners_never_come_goes_back_while_a_job_runs(stage: Stage) -> None:
+def test_deployment_blocked_rollback_while_a_job_runs(deployed_world: DeployedWorld) -> None:
     """The old tasks are protected and the new ones run, so ECS answers DEPLOYMENT_BLOCKED on the way back.
 
     https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-scale-in-protection.html
     """
-    pool = stage.start("neveronline", DesiredCount=2).up()
+    pool = deployed_world.start("neveronline", DesiredCount=2).up()
     job = pool.run(25)
     pool.begin_update(Image=OTHER_SOFTWARE, OnlineTimeout=4)
     pool.stack.settled(REGISTRATION).expect("UPDATE_ROLLBACK_COMPLETE")
@@ -26,9 +26,9 @@ def test_an_update_whose_new_runners_never_come_goes_back_while_a_job_runs(stage
     assert pool.leftovers() == []
 
 
-def test_a_pool_is_deleted_whose_update_was_given_up_half_way(stage: Stage) -> None:
+def test_delete_after_a_half_finished_update(deployed_world: DeployedWorld) -> None:
     """Old tasks and new ones run, more than the count that may be protected."""
-    pool = stage.start("halfdeleted", DesiredCount=2).up()
+    pool = deployed_world.start("halfdeleted", DesiredCount=2).up()
     job = pool.run(12)
     pool.begin_update(Image=OTHER_SOFTWARE, OnlineTimeout=60)
     pool.world.wait_for("new tasks beside the old ones", lambda: len(pool.tasks()) == 4)
@@ -40,15 +40,15 @@ def test_a_pool_is_deleted_whose_update_was_given_up_half_way(stage: Stage) -> N
         "PhysicalResourceId": pool.id,
         "ResourceProperties": before,
     }
-    answer = stage.send(event).answer(300)
-    assert answer["Status"] == "SUCCESS", answer
+    response = deployed_world.send(event).response(300)
+    assert response["Status"] == "SUCCESS", response
     assert pool.world.job(job)["state"] == "succeeded"
     assert pool.leftovers() == []
 
 
-def test_one_failed_update_of_the_capacity_provider_is_mended_by_the_next(stage: Stage) -> None:
+def test_update_capacity_provider_failure_is_retried(deployed_world: DeployedWorld) -> None:
     """https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_CapacityProvider.html"""
-    pool = stage.start("provideronce").up()
+    pool = deployed_world.start("provideronce").up()
     fault = {"provider": pool.id, "times": 1, "reason": "The scaling plan could not be updated."}
     pool.world.post("/faults", provider_updates=[fault])
     pool.update(TargetCapacity=90)
@@ -65,13 +65,13 @@ def test_one_failed_update_of_the_capacity_provider_is_mended_by_the_next(stage:
     assert pool.leftovers() == []
 
 
-def test_an_update_in_a_group_that_is_full_of_jobs_waits_for_them(stage: Stage) -> None:
+def test_update_at_max_instances_waits_for_running_jobs(deployed_world: DeployedWorld) -> None:
     """The new tasks find no place for longer than ECS lets them wait, and the circuit breaker counts that.
 
     https://github.com/aws/containers-roadmap/issues/1273
     """
     # Ephemeral, so that a job's end makes room: what never does is refused at once.
-    pool = stage.start("fullhouse", DistinctInstances=True, MaxInstances=1, Ephemeral=True).up()
+    pool = deployed_world.start("fullhouse", DistinctInstances=True, MaxInstances=1, Ephemeral=True).up()
     job = pool.run(25)
     pool.begin_update(Image=OTHER_IMAGE)
 
@@ -87,18 +87,18 @@ def test_an_update_in_a_group_that_is_full_of_jobs_waits_for_them(stage: Stage) 
     assert pool.leftovers() == []
 
 
-def test_a_log_group_that_does_not_exist_is_named_in_the_reason(stage: Stage) -> None:
-    pool = stage.start("nologs", LogGroup="/no/such/group", OnlineTimeout=20)
-    assert "The specified log group does not exist" in pool.fail()
+def test_missing_log_group_is_named(deployed_world: DeployedWorld) -> None:
+    pool = deployed_world.start("nologs", LogGroup="/no/such/group", OnlineTimeout=20)
+    assert "The specified log group does not exist" in pool.failure_reason()
     assert pool.leftovers() == []
 
 
-def test_instance_types_that_auto_scaling_keeps_are_named_in_the_reason(stage: Stage) -> None:
+def test_instance_types_that_auto_scaling_keeps_are_named(deployed_world: DeployedWorld) -> None:
     """An empty list of overrides may take none away, and then the reason says what to write instead.
 
     https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_UpdateAutoScalingGroup.html
     """
-    pool = stage.start("types", InstanceTypes=["m6i.large"], OnDemandPercentageAboveBaseCapacity=50).up()
+    pool = deployed_world.start("types", InstanceTypes=["m6i.large"], OnDemandPercentageAboveBaseCapacity=50).up()
     pool.begin_update(InstanceTypes=None).settled().expect("UPDATE_ROLLBACK_COMPLETE")
     assert pool.stack.reasons(LOGICAL_ID)[0].find("InstanceTypes: EC2 Auto Scaling accepted their removal") >= 0
     policy = pool.group["MixedInstancesPolicy"]
@@ -108,36 +108,38 @@ def test_instance_types_that_auto_scaling_keeps_are_named_in_the_reason(stage: S
     assert pool.leftovers() == []
 
 
-def test_a_parameter_and_a_cluster_may_be_named_by_their_arns(stage: Stage) -> None:
+def test_access_token_parameter_and_cluster_accept_arns(deployed_world: DeployedWorld) -> None:
     """In the template and, of the cluster, in the launch template's user data.
 
     https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RegisterContainerInstance.html
     """
-    world = stage.world
+    world = deployed_world.world
     arn = f"arn:aws:ssm:{world.region}:{world.account}:parameter/{TOKEN_PARAMETER.removeprefix('/')}"
     join = ["#!/bin/bash\necho ECS_CLUSTER=", {"Fn::GetAtt": ["Cluster", "Arn"]}, " >> /etc/ecs/ecs.config\n"]
     user_data = {"UserData": {"Fn::Base64": {"Fn::Join": ["", join]}}}
-    pool = stage.start("byarn", user_data, AccessTokenParameter=arn).up()
+    pool = deployed_world.start("byarn", user_data, AccessTokenParameter=arn).up()
     assert pool.outputs["OnlineRunners"] == "1"
-    assert "cluster" not in str(pool.answers()[0]["reason"] or "").lower(), "no warning of another cluster"
+    assert "cluster" not in str(pool.responses()[0]["reason"] or "").lower(), "no warning of another cluster"
     pool.delete()
     assert pool.leftovers() == []
 
 
-def test_a_login_in_another_spelling_than_the_accounts_own_gets_runners_or_the_right_spelling(stage: Stage) -> None:
+def test_app_login_in_another_spelling_works_or_is_corrected(
+    deployed_world: DeployedWorld,
+) -> None:
     """The image picks the installation whose `account.login` is letter for letter the same.
 
     https://github.com/myoung34/docker-github-actions-runner/blob/master/app_token.sh
     """
-    world, name = stage.world, "/github-runner-pool/spelling"
+    world, name = deployed_world.world, "/github-runner-pool/spelling"
     key = world.put_app("4712", {98: "orgs/Acme"})
-    stage.planted += [line for line in key.splitlines() if len(line) > 40 and "-----" not in line]
+    deployed_world.planted += [line for line in key.splitlines() if len(line) > 40 and "-----" not in line]
     world.put_parameter(name, key)
     app: Properties = {"AccessTokenParameter": None, "AppId": "4712", "AppPrivateKeyParameter": name}
-    pool = stage.start("spelling", OrgName="acme", OnlineTimeout=20, **app)
+    pool = deployed_world.start("spelling", OrgName="acme", OnlineTimeout=20, **app)
     pool.stack.settled()
     if pool.stack.status != "CREATE_COMPLETE":
-        assert "Acme" in pool.fail()
+        assert "Acme" in pool.failure_reason()
         return
     assert pool.outputs["OnlineRunners"] == "1"
     pool.delete()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sandbox.scenario import LOGICAL_ID, Pool, Properties, Stage, leftovers
+from sandbox.scenario import LOGICAL_ID, DeployedWorld, Pool, Properties, leftovers
 
 
 def update_event(pool: Pool, new: Properties, old: Properties) -> Properties:
@@ -23,20 +23,20 @@ def groups_of(pool: Pool) -> set[str]:
     return {group["AutoScalingGroupName"] for group in found if group["AutoScalingGroupName"].startswith(stem)}
 
 
-def test_what_a_cancelled_replacement_built_goes_with_its_rollback(stage: Stage) -> None:
-    pool = stage.start("undecided").up()
+def test_cancelled_replacement_is_deleted_with_its_rollback(deployed_world: DeployedWorld) -> None:
+    pool = deployed_world.start("undecided").up()
     kept = [runner["id"] for runner in pool.online()]
     before = pool.sent_properties()
     after = {**before, "OrgName": "globex"}
-    forward = stage.send(update_event(pool, after, before))
+    forward = deployed_world.send(update_event(pool, after, before))
     (other,) = pool.world.wait_for("the other pool", lambda: groups_of(pool) - {pool.id}, 30)
-    back = stage.send(update_event(pool, before, after))
+    back = deployed_world.send(update_event(pool, before, after))
 
-    answer = back.answer(60)
-    assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", pool.id), answer
-    assert answer["Data"]["OnlineRunners"] == "1"
-    forward.is_taken_over()
-    assert leftovers(stage.world, other) == []
+    response = back.response(60)
+    assert (response["Status"], response["PhysicalResourceId"]) == ("SUCCESS", pool.id), response
+    assert response["Data"]["OnlineRunners"] == "1"
+    forward.expect_superseded()
+    assert leftovers(deployed_world.world, other) == []
     assert groups_of(pool) == {pool.id}
     assert [runner["id"] for runner in pool.online()] == kept
     pool.delete()

@@ -166,18 +166,18 @@ def quick_waiters(folder: Path) -> Path:
     return folder / "models"
 
 
-def test_every_command_of_the_readme_does_what_it_says(reader: Reader) -> None:
-    world, told, pool_id = reader.world, {}, ""
+def test_readme_commands_do_what_they_say(reader: Reader) -> None:
+    world, output, pool_id = reader.world, {}, ""
     for block in in_turn():
-        told[re.split(r" --| AWS_REGION", block.here[0])[0]] = reader.types(block)
+        output[re.split(r" --| AWS_REGION", block.here[0])[0]] = reader.types(block)
         if "--stack-name runners" in block.here[-1] and "deploy" in block.here[-1]:
             pool_id = world.stacks.get("runners").physical_id("Runners")
             job = world.queue_job(["self-hosted", "default"], 1)
             world.wait_for("the job's end", lambda job=job: world.job(job)["state"] == "succeeded")
 
-    assert f"function:{FUNCTION_NAME}\n" in told["make deploy"]
-    assert "2 runners leave" in told["make plan"]
-    assert told["aws cloudformation describe-stack-events"].split("\t")[0] == "CREATE_COMPLETE"
+    assert f"function:{FUNCTION_NAME}\n" in output["make deploy"]
+    assert "2 runners leave" in output["make plan"]
+    assert output["aws cloudformation describe-stack-events"].split("\t")[0] == "CREATE_COMPLETE"
     assert not world.stacks.exists("runners")
     assert leftovers(world, pool_id) == []
     # The way by hand came after `make undeploy`, and the operations after it.
@@ -187,11 +187,11 @@ def test_every_command_of_the_readme_does_what_it_says(reader: Reader) -> None:
     assert world.client("ssm").get_parameter(Name="/github-runner-pool/app-key")["Parameter"]["Type"] == "SecureString"
 
 
-def test_the_other_documents_show_commands_that_ci_runs_elsewhere() -> None:
+def test_other_documents_show_only_commands_that_ci_runs_elsewhere() -> None:
     assert [block.place for name in DOCUMENTS[1:] for block in blocks(name) if block.here] == []
 
 
-def test_what_is_run_elsewhere_is_shown_and_is_run() -> None:
+def test_commands_run_elsewhere_are_shown_and_are_in_make_check() -> None:
     shown = {command for name in DOCUMENTS for block in blocks(name) for command in block.commands}
     assert ELSEWHERE.keys() <= shown
     makefile = (REPOSITORY / "Makefile").read_text()

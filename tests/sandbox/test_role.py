@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sandbox.policy import CHARACTERS_MAX, Piece, Policies
-from sandbox.scenario import FOREIGN_ROLE, ROLE_PATH, TEMPLATES, Stage
+from sandbox.scenario import FOREIGN_ROLE, ROLE_PATH, TEMPLATES, DeployedWorld
 from sandbox.world import PROVIDER_STACK, Entry
 
 LAMBDA_DESTINATIONS = "https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html"
@@ -53,36 +53,38 @@ def group(name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def policies(stage: Stage) -> Policies:
-    found = stage.world.client("cloudformation").describe_stack_resource(
+def policies(deployed_world: DeployedWorld) -> Policies:
+    found = deployed_world.world.client("cloudformation").describe_stack_resource(
         StackName=PROVIDER_STACK, LogicalResourceId="Role"
     )
-    return Policies.of_role(stage.world, found["StackResourceDetail"]["PhysicalResourceId"])
+    return Policies.of_role(deployed_world.world, found["StackResourceDetail"]["PhysicalResourceId"])
 
 
 @pytest.fixture(scope="module")
-def policies_of_one_cluster(stage: Stage) -> Iterator[Policies]:
+def policies_of_one_cluster(deployed_world: DeployedWorld) -> Iterator[Policies]:
     """The policies of a role with `ClusterName`, which lets its function into that cluster alone."""
     given = {"FunctionName": "of-one-cluster", "ClusterName": "ci"}
-    stack = stage.world.create_stack("of-one-cluster", TEMPLATES / "provider.yaml", given).expect("CREATE_COMPLETE")
-    yield Policies.of_role(stage.world, stack.physical_id("Role"))
+    stack = deployed_world.world.create_stack("of-one-cluster", TEMPLATES / "provider.yaml", given).expect(
+        "CREATE_COMPLETE"
+    )
+    yield Policies.of_role(deployed_world.world, stack.physical_id("Role"))
     stack.delete().settled().expect("DELETE_COMPLETE")
 
 
 @pytest.fixture(scope="module")
-def checks(stage: Stage, every_scenario_ran: bool) -> list[Entry]:
+def checks(deployed_world: DeployedWorld, every_scenario_ran: bool) -> list[Entry]:
     """What IAM was asked in the whole run, but for the one call that a scenario has refused."""
     if not every_scenario_ran:
         pytest.skip("shows what all scenarios need: run the whole folder, as `make sandbox-test` does")
-    return [check for check in stage.world.checks() if check["resource"] != FOREIGN_ROLE]
+    return [check for check in deployed_world.world.checks() if check["resource"] != FOREIGN_ROLE]
 
 
-def test_every_call_is_allowed(policies: Policies, checks: list[Entry]) -> None:
+def test_role_allows_every_call_of_the_scenarios(policies: Policies, checks: list[Entry]) -> None:
     assert len({check["action"] for check in checks}) > 35
-    assert policies.refused(checks) == []
+    assert policies.denied(checks) == []
 
 
-def test_no_piece_of_a_statement_can_be_taken_out(policies: Policies, checks: list[Entry]) -> None:
+def test_role_has_no_action_or_resource_that_no_call_needs(policies: Policies, checks: list[Entry]) -> None:
     """For each action and each resource of each statement there is a call that is refused without it."""
     surplus = [
         str(piece)
@@ -92,9 +94,7 @@ def test_no_piece_of_a_statement_can_be_taken_out(policies: Policies, checks: li
     assert surplus == []
 
 
-def test_what_is_done_on_the_functions_behalf_is_in_the_policy_and_nothing_that_a_call_needs(
-    policies: Policies, checks: list[Entry]
-) -> None:
+def test_role_actions_of_lambda_itself_are_needed_by_no_call(policies: Policies, checks: list[Entry]) -> None:
     pieces = [piece for piece in policies.pieces() if explained(policies, piece)]
     assert {piece.text for piece in pieces} >= set(ON_ITS_BEHALF)
     for piece in pieces:
@@ -108,7 +108,7 @@ def explained(policies: Policies, piece: Piece) -> bool:
     return policies.actions(piece) <= set(ON_ITS_BEHALF) or piece.text.endswith(tuple(OTHER_FORMS))
 
 
-def test_the_policies_fit_into_a_role(policies: Policies) -> None:
+def test_role_policies_fit_the_iam_size_quota(policies: Policies) -> None:
     # The sandbox's Region and stack have short names.
     assert policies.n_characters < CHARACTERS_MAX - 1_000
 
@@ -126,7 +126,7 @@ ALLOWED: list[tuple[str, str, dict[str, str]]] = [
     ("logs:GetLogEvents", arn("logs", f"log-group:/ci/runners:log-stream:{OWN_ID}/runner/0a1b2c3d"), {}),
 ]
 # Nothing calls these. Should the code begin to, then its call is refused like each of these.
-REFUSED: list[tuple[str, str, dict[str, str]]] = [
+REJECTED: list[tuple[str, str, dict[str, str]]] = [
     # An operation that the function has no use for.
     ("ecs:RunTask", arn("ecs", f"task-definition/{OWN_ID}:1"), MADE),
     ("ecs:DeleteCluster", arn("ecs", "cluster/ci"), {}),
@@ -167,18 +167,18 @@ REFUSED: list[tuple[str, str, dict[str, str]]] = [
 
 
 @pytest.mark.parametrize(("action", "resource", "keys"), ALLOWED, ids=lambda value: str(value)[-40:])
-def test_a_call_of_its_kind_is_allowed(policies: Policies, action: str, resource: str, keys: dict[str, str]) -> None:
+def test_role_allows(policies: Policies, action: str, resource: str, keys: dict[str, str]) -> None:
     assert policies.allow({"action": action, "resource": resource, "keys": keys})
 
 
-@pytest.mark.parametrize(("action", "resource", "keys"), REFUSED, ids=lambda value: str(value)[-40:])
-def test_one_more_call_is_refused(policies: Policies, action: str, resource: str, keys: dict[str, str]) -> None:
+@pytest.mark.parametrize(("action", "resource", "keys"), REJECTED, ids=lambda value: str(value)[-40:])
+def test_role_denies(policies: Policies, action: str, resource: str, keys: dict[str, str]) -> None:
     more: dict[str, Any] = {"action": action, "resource": resource, "keys": keys, "operation": "made up"}
-    assert len(policies.refused([more])) == 1
+    assert len(policies.denied([more])) == 1
 
 
 @pytest.mark.parametrize("action", ["DescribeTasks", "GetTaskProtection", "StopTask", "UpdateTaskProtection"])
-def test_a_task_is_bound_by_its_cluster(policies_of_one_cluster: Policies, action: str) -> None:
+def test_cluster_name_parameter_restricts_task_actions(policies_of_one_cluster: Policies, action: str) -> None:
     def check(cluster: str) -> dict[str, Any]:
         return {"action": f"ecs:{action}", "resource": arn("ecs", f"task/{cluster}/0a1b2c3d"), "keys": OWN}
 

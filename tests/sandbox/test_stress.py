@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sandbox.scenario import PLANTED_SIGNATURE
-from sandbox.stress import JOBS, TIME_SCALE, UPDATES, Storm, storm
+from sandbox.stress import JOBS, TIME_SCALE, UPDATES, StressRun, storm
 from sandbox.world import ACCESS_TOKEN, REPOSITORY, World
 
 KILLS = 10
@@ -22,7 +22,7 @@ SHOWN_TO = "<!-- end of the figures of the storm -->"
 
 
 @pytest.fixture(scope="module")
-def survived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storm]:
+def stress_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StressRun]:
     """One storm for all tests. `STORM_SEED` brings back its weather, though not the moment at which each call meets it.
 
     GitHub's limits would strike at the looks of so impatient a function; the weather brings its own.
@@ -34,56 +34,56 @@ def survived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storm]:
         yield storm(world, seed)
 
 
-def test_no_job_is_lost(survived: Storm, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_job_is_lost(stress_run: StressRun, capsys: pytest.CaptureFixture[str]) -> None:
     with capsys.disabled():
-        print(f"\n{survived.figures}")
-    lost = survived.world.jobs("lost")
+        print(f"\n{stress_run.figures}")
+    lost = stress_run.world.jobs("lost")
     assert lost == []
-    states = Counter(job["state"] for job in survived.world.jobs())
+    states = Counter(job["state"] for job in stress_run.world.jobs())
     # A job that GitHub took back before it began waits for another runner, and none is left.
     assert set(states) <= {"succeeded", "queued"}
 
 
-def test_it_was_a_storm(survived: Storm) -> None:
-    figures = survived.figures
+def test_stress_had_kills_throttles_and_continuations(stress_run: StressRun) -> None:
+    figures = stress_run.figures
     assert figures.jobs >= JOBS
     assert (figures.updates, figures.deletions) == (len(UPDATES), 1)
     assert figures.kills >= KILLS
     assert figures.hops > 0
     assert figures.throttles > 0
-    assert {call["operation"] for call in survived.world.calls(caller="function")} >= {"GetLogEvents"}
+    assert {call["operation"] for call in stress_run.world.calls(caller="function")} >= {"GetLogEvents"}
 
 
-def test_every_request_is_answered_once_and_well(survived: Storm) -> None:
-    answers = survived.pool.answers()
-    assert survived.pool.requests() == ["Create", *["Update"] * len(UPDATES), "Delete"]
-    assert [answer["what"] for answer in answers] == ["SUCCESS"] * (len(UPDATES) + 2)
-    assert [answer["request_type"] for answer in answers] == survived.pool.requests()
-    puts = survived.world.events("answer")
+def test_every_request_gets_one_success_response(stress_run: StressRun) -> None:
+    responses = stress_run.pool.responses()
+    assert stress_run.pool.requests() == ["Create", *["Update"] * len(UPDATES), "Delete"]
+    assert [response["what"] for response in responses] == ["SUCCESS"] * (len(UPDATES) + 2)
+    assert [response["request_type"] for response in responses] == stress_run.pool.requests()
+    puts = stress_run.world.events("response")
     assert [put for put in puts if put["what"] == "late" and not put["same"]] == []
     assert {put["what"] for put in puts} <= {"SUCCESS", "late", "put"}
 
 
-def test_nothing_is_left_of_the_pool(survived: Storm) -> None:
-    assert survived.pool.leftovers() == []
-    records = survived.world.client("ssm").get_parameters_by_path(Path="/github-runner-pool-requests", Recursive=True)
+def test_delete_leaves_nothing(stress_run: StressRun) -> None:
+    assert stress_run.pool.leftovers() == []
+    records = stress_run.world.client("ssm").get_parameters_by_path(Path="/github-runner-pool-requests", Recursive=True)
     assert records["Parameters"] == []
 
 
-def test_no_secret_is_in_the_log(survived: Storm) -> None:
-    assert '"step":"begin"' in survived.log
-    secrets = {*survived.world.secrets(), ACCESS_TOKEN, PLANTED_SIGNATURE}
-    assert [secret[:12] + "…" for secret in secrets if secret in survived.log] == []
-    assert "X-Amz-Signature" not in survived.log
+def test_log_contains_no_secret(stress_run: StressRun) -> None:
+    assert '"step":"begin"' in stress_run.log
+    secrets = {*stress_run.world.secrets(), ACCESS_TOKEN, PLANTED_SIGNATURE}
+    assert [secret[:12] + "…" for secret in secrets if secret in stress_run.log] == []
+    assert "X-Amz-Signature" not in stress_run.log
 
 
-def test_the_readme_shows_figures_of_this_form(survived: Storm) -> None:
+def test_readme_shows_figures_of_this_form(stress_run: StressRun) -> None:
     """`make storm` writes them there, when everything above holds."""
     readme = README.read_text()
     begin, end = readme.index(SHOWN_FROM) + len(SHOWN_FROM), readme.index(SHOWN_TO)
-    told = f"\n\n```text\n{survived.figures}\n```\n\n"
-    has_held = survived.world.jobs("lost") == [] and survived.figures.kills >= KILLS
+    output = f"\n\n```text\n{stress_run.figures}\n```\n\n"
+    has_held = stress_run.world.jobs("lost") == [] and stress_run.figures.kills >= KILLS
     if os.environ.get("STORM_IS_SHOWN") and has_held:
-        README.write_text(readme[:begin] + told + readme[end:])
+        README.write_text(readme[:begin] + output + readme[end:])
     else:
-        assert re.sub(r"\d+", "#", readme[begin:end]) == re.sub(r"\d+", "#", told)
+        assert re.sub(r"\d+", "#", readme[begin:end]) == re.sub(r"\d+", "#", output)

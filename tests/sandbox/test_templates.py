@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.scenario import TEMPLATES, Stage, leftovers
+from sandbox.scenario import TEMPLATES, DeployedWorld, leftovers
 from sandbox.stacks import Stack
 from sandbox.template import Template
 from sandbox.world import World
@@ -33,12 +33,14 @@ Resources:
 
 
 @pytest.fixture(scope="module")
-def base(stage: Stage) -> Iterator[Stack]:
+def base(deployed_world: DeployedWorld) -> Iterator[Stack]:
     """The complete pool: some templates stand on the cluster and the instances of another."""
-    key = stage.world.put_app(APP_ID, {1: "orgs/acme"})
-    stage.planted += [line for line in key.splitlines() if len(line) > 40 and "-----" not in line]
-    stage.world.put_parameter(APP_KEY_PARAMETER, key)
-    stack = stage.world.stacks.create("base", TEMPLATES / "pool.yaml", given(stage.world, TEMPLATES / "pool.yaml"))
+    key = deployed_world.world.put_app(APP_ID, {1: "orgs/acme"})
+    deployed_world.planted += [line for line in key.splitlines() if len(line) > 40 and "-----" not in line]
+    deployed_world.world.put_parameter(APP_KEY_PARAMETER, key)
+    stack = deployed_world.world.stacks.create(
+        "base", TEMPLATES / "pool.yaml", given(deployed_world.world, TEMPLATES / "pool.yaml")
+    )
     yield stack.settled().expect("CREATE_COMPLETE")
     stack.delete().settled().expect("DELETE_COMPLETE")
 
@@ -60,8 +62,8 @@ def given(world: World, template: Path, base: dict[str, str] | None = None) -> d
 
 
 @pytest.mark.parametrize("path", POOL_TEMPLATES, ids=lambda path: path.stem)
-def test_a_template_deploys_as_it_stands_and_leaves_nothing(stage: Stage, base: Stack, path: Path) -> None:
-    world = stage.world
+def test_template_deploys_unchanged_and_leaves_nothing(deployed_world: DeployedWorld, base: Stack, path: Path) -> None:
+    world = deployed_world.world
     before = inventory(world)
     stack = world.stacks.create(path.stem, path, given(world, path, base.outputs)).settled().expect("CREATE_COMPLETE")
     ids = [stack.physical_id(name) for name in Template.read(path).pools]
@@ -88,13 +90,13 @@ def inventory(world: World) -> set[str]:
 
 
 @pytest.mark.parametrize("path", POOL_TEMPLATES, ids=lambda path: path.stem)
-def test_a_pool_goes_before_everything_that_its_template_makes(path: Path) -> None:
+def test_template_deletes_the_pool_before_what_it_depends_on(path: Path) -> None:
     template = Template.read(path)
     for pool in template.pools:
         assert template.outlives(pool) == template.resources.keys() - set(template.pools), pool
 
 
-def test_a_policy_that_the_pool_does_not_wait_for_is_noticed() -> None:
+def test_missing_depends_on_of_a_policy_is_detected() -> None:
     loose = Template.read(LOOSE_POLICY)
     assert loose.outlives("Runners") == {"ExecutionRole", "LogGroup"}
     loose.resources["Runners"]["DependsOn"] = "Policy"

@@ -252,8 +252,8 @@ class World:
         sent = {"authorization": f"Bearer {token}", "user-agent": "sandbox-tests", **(headers or {})}
         request = urllib.request.Request(url, headers=sent, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                return answer.status, json.loads(answer.read() or b"null")
+            with urllib.request.urlopen(request, timeout=30) as response:
+                return response.status, json.loads(response.read() or b"null")
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read() or b"null")
 
@@ -309,14 +309,14 @@ class World:
 
     # Waiting.
 
-    def wait_for(self, what: str, look: Callable[[], T | Literal[False] | None], timeout: float = 30) -> T:
+    def wait_for(self, what: str, poll: Callable[[], T | Literal[False] | None], timeout: float = 30) -> T:
         """Looks again and again until it sees something, and returns that."""
         deadline = time.monotonic() + timeout
-        while not (seen := look()):
+        while not (found := poll()):
             if time.monotonic() > deadline:
                 raise WaitTimeoutError(f"{what}: not within {timeout} s\n{self.recent()}")
             time.sleep(0.15)
-        return seen
+        return found
 
     def recent(self, count: int = 25) -> str:
         """The last events, for messages."""
@@ -334,8 +334,8 @@ class World:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.control + path, data, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                return json.loads(answer.read() or b"null")
+            with urllib.request.urlopen(request, timeout=30) as response:
+                return json.loads(response.read() or b"null")
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{method} {path}: {error.code} {error.read().decode()}") from error
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sandbox.demo.leak_check import balance
+from sandbox.demo.leak_check import count_leaks
 from sandbox.demo.messages import tail
 from sandbox.demo.screen import Screen, Tone, counted, seconds
 from sandbox.demo.timeline import Timeline
@@ -43,7 +43,7 @@ class DemoError(Exception):
 
 
 @dataclass
-class Story:
+class Demo:
     """The parts, in order. Each tells what it is about to show, does it, and says what it has shown."""
 
     world: World
@@ -54,7 +54,7 @@ class Story:
     jobs: dict[str, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
-    def tell(self) -> None:
+    def run(self) -> None:
         self.provider()
         self.creation()
         self.work()
@@ -176,10 +176,10 @@ class Story:
         """Starts an update. The stack is in progress by the time that this returns."""
         self._pool_stack.update(**parameters)
 
-    def _meanwhile(self, what: str, look: Callable[[], bool]) -> None:
+    def _meanwhile(self, what: str, condition: Callable[[], bool]) -> None:
         """Waits for a moment of an update. If the end comes first, that has to be a good one."""
-        self.timeline.until(what, lambda: look() or "IN_PROGRESS" not in self._pool_stack.status, timeout=120)
-        if not look():
+        self.timeline.until(what, lambda: condition() or "IN_PROGRESS" not in self._pool_stack.status, timeout=120)
+        if not condition():
             self._settled("UPDATE_COMPLETE")
 
     def _found(self, text: str, good: bool) -> None:
@@ -195,8 +195,10 @@ class Story:
 
     def _remark_waits(self) -> None:
         """The last request, by the pool's own log."""
-        answer = [event for event in self.timeline.events if event["kind"] == "answer" and event["what"] == "SUCCESS"]
-        long = [wait for wait in waits(self.world, answer[-1]["request_id"]) if wait.seconds >= SHORTEST_WAIT]
+        response = [
+            event for event in self.timeline.events if event["kind"] == "response" and event["what"] == "SUCCESS"
+        ]
+        long = [wait for wait in waits(self.world, response[-1]["request_id"]) if wait.seconds >= SHORTEST_WAIT]
         self.screen.gap()
         self.screen.remark("The pool's own log says for what it waited:")
         for wait in long:
@@ -226,17 +228,17 @@ def prepared(world: World) -> World:
 
 def perform(world: World, screen: Screen, binary: Path) -> int:
     """The story and its balance; the exit status."""
-    story = Story(world, screen, Timeline(prepared(world), screen), binary)
+    demo = Demo(world, screen, Timeline(prepared(world), screen), binary)
     try:
-        story.tell()
+        demo.run()
     # What the sandbox's helpers raise when a stack or the deployment ends otherwise than wanted.
     except (DemoError, AssertionError, RuntimeError) as error:
-        story.timeline.show(everything=True)
-        story.problems.append(str(error))
+        demo.timeline.show(everything=True)
+        demo.problems.append(str(error))
         screen.gap()
         screen.remark(str(error), Tone.BAD)
         screen.remark("The story ends here, so the pool may still be in place.")
-    good = balance(world, screen) and not story.problems
+    good = count_leaks(world, screen) and not demo.problems
     screen.gap()
     took = seconds(time.time() - screen.started)
     if good:

@@ -18,7 +18,7 @@ TAG_START = "github-runner-pool:"
 Entry = dict[str, Any]
 
 
-def balance(world: World, screen: Screen) -> bool:
+def count_leaks(world: World, screen: Screen) -> bool:
     """Prints what is left; whether that is nothing."""
     screen.section(
         "The balance",
@@ -31,8 +31,8 @@ def balance(world: World, screen: Screen) -> bool:
         (f"jobs lost, of {len(world.jobs())}", jobs_lost),
     ]
     clean = True
-    for label, look in counts:
-        found = look(world)
+    for label, count in counts:
+        found = count(world)
         screen.row(f"{label:<24}", str(len(found)), Tone.BAD if found else Tone.GOOD)
         for thing in found:
             screen.row(" " * 24, thing, Tone.BAD)

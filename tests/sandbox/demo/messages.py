@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from sandbox.demo.screen import Line, Tone, Who, counted
+from sandbox.demo.screen import Line, Source, Tone, counted
 
 Entry = dict[str, Any]
 Wire = dict[str, Any]
@@ -55,13 +55,13 @@ def call(entry: Entry, runner_names: dict[int, str]) -> Line:
         say = _AWS.get(operation)
         text = say(request) if say else operation
         text += f": {entry['error'] or entry['status']}" if failed else ""
-    return Line(entry["at"], Who.POOL, subject, text, Tone.WARN if failed else Tone.PLAIN)
+    return Line(entry["at"], Source.POOL, subject, text, Tone.WARN if failed else Tone.PLAIN)
 
 
 def event(entry: Entry) -> Line | None:
     """An event of the world that is worth a line; jobs are told by the timeline, which knows their names."""
-    tell = _EVENTS.get(entry["kind"])
-    return tell(entry) if tell else None
+    describe = _EVENTS.get(entry["kind"])
+    return describe(entry) if describe else None
 
 
 def _github(operation: str, status: int, runner_names: dict[int, str]) -> str:
@@ -133,20 +133,20 @@ _AWS: dict[str, Callable[[Wire], str]] = {
 
 def _machine(entry: Entry) -> Line | None:
     text = _MACHINES.get(entry["what"])
-    return Line(entry["at"], Who.INSTANCE, tail(entry["machine"]), text) if text else None
+    return Line(entry["at"], Source.INSTANCE, tail(entry["machine"]), text) if text else None
 
 
 def _instance(entry: Entry) -> Line | None:
     text = _INSTANCES.get(entry["what"])
-    return Line(entry["at"], Who.INSTANCE, tail(entry["machine"]), text) if text else None
+    return Line(entry["at"], Source.INSTANCE, tail(entry["machine"]), text) if text else None
 
 
 def _scaling(entry: Entry) -> Line | None:
     if entry["what"] in ("scaled out", "scaled in"):
         text = f"{counted(entry['desired'], 'instance')} wanted"
-        return Line(entry["at"], Who.INSTANCE, "managed scaling", text, Tone.QUIET)
+        return Line(entry["at"], Source.INSTANCE, "managed scaling", text, Tone.QUIET)
     if entry["what"] == "launch failed":
-        return Line(entry["at"], Who.INSTANCE, "group", f"launch failed: {entry['reason']}", Tone.BAD)
+        return Line(entry["at"], Source.INSTANCE, "group", f"launch failed: {entry['reason']}", Tone.BAD)
     return None
 
 
@@ -159,17 +159,19 @@ def _runner(entry: Entry) -> Line | None:
         text += f", from task definition {definition.rsplit(':', 1)[-1]}"
     if reason := entry.get("reason"):
         text += f": {reason}"
-    return Line(entry["at"], Who.RUNNER, tail(entry.get("runner") or entry.get("task") or ""), text, tone)
+    return Line(entry["at"], Source.RUNNER, tail(entry.get("runner") or entry.get("task") or ""), text, tone)
 
 
-def _answer(entry: Entry) -> Line | None:
+def _response(entry: Entry) -> Line | None:
     if entry["what"] == "SUCCESS":
-        text = f"answers SUCCESS after {entry['seconds']:.1f} s"
+        text = f"responds SUCCESS after {entry['seconds']:.1f} s"
         if entry.get("reason"):
             text += f": {entry['reason']}"
-        return Line(entry["at"], Who.POOL, "CloudFormation", text, Tone.GOOD)
+        return Line(entry["at"], Source.POOL, "CloudFormation", text, Tone.GOOD)
     if entry["what"] == "FAILED":
-        return Line(entry["at"], Who.POOL, "CloudFormation", f"answers FAILED after {entry['seconds']:.1f} s", Tone.BAD)
+        return Line(
+            entry["at"], Source.POOL, "CloudFormation", f"responds FAILED after {entry['seconds']:.1f} s", Tone.BAD
+        )
     return None
 
 
@@ -178,5 +180,5 @@ _EVENTS: dict[str, Callable[[Entry], Line | None]] = {
     "instance": _instance,
     "group": _scaling,
     "runner": _runner,
-    "answer": _answer,
+    "response": _response,
 }

@@ -22,7 +22,7 @@ SUBJECT_WIDTH = 18
 TEXT_COLUMN = 2 + 7 + 2 + 9 + 1 + SUBJECT_WIDTH + 1
 
 
-class Who(Enum):
+class Source(Enum):
     """The columns of a timeline, each in a colour of its own."""
 
     STACK = ("stack", "35")
@@ -49,7 +49,7 @@ class Line:
     """One event, not yet on the screen: lines of several sources are sorted by `at` first."""
 
     at: float
-    who: Who
+    who: Source
     subject: str
     text: str
     tone: Tone = Tone.PLAIN
@@ -78,19 +78,19 @@ class Screen:
         """Whether the stream can take more than ASCII."""
         return (self.stream.encoding or "").lower().replace("-", "").startswith("utf")
 
-    def title(self, text: str, told: str) -> None:
+    def title(self, text: str, explanation: str) -> None:
         self._print()
         self._print(INDENT + self.paint(text, Tone.STRONG.value))
-        self._paragraph(told)
+        self._paragraph(explanation)
 
-    def section(self, heading: str, told: str) -> None:
+    def section(self, heading: str, explanation: str) -> None:
         """Begins a part of the story; `told` says what a newcomer is about to see."""
         self.sections += 1
         rule = "─" if self.pictorial else "-"
         head = f"{rule * 2} {self.sections}. {heading} "
         self._print()
         self._print(self.paint(head + rule * (WIDTH - len(head)), Tone.STRONG.value))
-        self._paragraph(told)
+        self._paragraph(explanation)
         self._print()
 
     def line(self, line: Line) -> None:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from botocore.exceptions import ClientError
 
 from sandbox.demo import messages as words
-from sandbox.demo.screen import Line, Screen, Tone, Who, counted, seconds
+from sandbox.demo.screen import Line, Screen, Source, Tone, counted, seconds
 from sandbox.function import FUNCTION_NAME
 from sandbox.stacks import Stack
 from sandbox.world import WaitTimeoutError, World
@@ -37,14 +37,14 @@ class Timeline:
     event_sequence: int = 0
     call_sequence: int = 0
     stack_names: list[str] = field(default_factory=list)
-    seen_stack_events: set[str] = field(default_factory=set)
+    known_stack_events: set[str] = field(default_factory=set)
     runner_names: dict[int, str] = field(default_factory=dict)
     job_names: dict[int, str] = field(default_factory=dict)
     definitions: dict[str, str] = field(default_factory=dict)
-    progress_told: dict[int, float] = field(default_factory=dict)
+    progress_shown: dict[int, float] = field(default_factory=dict)
     events: list[Entry] = field(default_factory=list)
     calls: list[Entry] = field(default_factory=list)
-    held: list[Line] = field(default_factory=list)
+    pending: list[Line] = field(default_factory=list)
 
     # What the story does with it.
 
@@ -59,16 +59,16 @@ class Timeline:
         self.until(f"the end of {stack.name}", lambda: "IN_PROGRESS" not in stack.status, timeout)
         return stack.status
 
-    def until(self, what: str, look: Callable[[], T], timeout: float = 60) -> T:
+    def until(self, what: str, poll: Callable[[], T], timeout: float = 60) -> T:
         """Shows what happens until something is the case."""
         deadline = time.monotonic() + timeout
-        while not (seen := look()):
+        while not (found := poll()):
             if time.monotonic() > deadline:
                 raise WaitTimeoutError(f"{what}: not within {timeout:.0f} s")
             self.show()
             time.sleep(POLL_SECONDS)
         self.show(everything=True)
-        return seen
+        return found
 
     def beside(self, work: Callable[[], T]) -> T:
         """Shows what happens while something else is done."""
@@ -99,10 +99,10 @@ class Timeline:
         """
         before = time.time()
         self._learn_runners()
-        self.held += [*self._stack_lines(), *self._call_lines(), *self._event_lines(), *self._progress_lines()]
-        self.held.sort(key=lambda line: line.at)
-        while self.held and (everything or self.held[0].at < before):
-            self.screen.line(self.held.pop(0))
+        self.pending += [*self._stack_lines(), *self._call_lines(), *self._event_lines(), *self._progress_lines()]
+        self.pending.sort(key=lambda line: line.at)
+        while self.pending and (everything or self.pending[0].at < before):
+            self.screen.line(self.pending.pop(0))
 
     def _learn_runners(self) -> None:
         for target in self.world.get("/github")["targets"].values():
@@ -114,7 +114,7 @@ class Timeline:
         own = [entry for entry in new if entry["caller"] == "function"]
         self.calls += own
         deployed = [
-            Line(entry["at"], Who.FUNCTION, FUNCTION_NAME, "deployed with `cargo lambda deploy`", Tone.GOOD)
+            Line(entry["at"], Source.FUNCTION, FUNCTION_NAME, "deployed with `cargo lambda deploy`", Tone.GOOD)
             for entry in new
             if entry["service"] == "lambda" and entry["operation"].endswith("/functions") and entry["status"] == 201
         ]
@@ -126,10 +126,10 @@ class Timeline:
         new = self.world.events(after=self.event_sequence)
         self.event_sequence = max([self.event_sequence, *(entry["seq"] for entry in new)])
         self.events += new
-        told = [
+        lines = [
             self._job_line(entry) if entry["kind"] == "job" else words.event(entry) for entry in map(self._dated, new)
         ]
-        return [line for line in told if line]
+        return [line for line in lines if line]
 
     def _dated(self, entry: Entry) -> Entry:
         """A runner's entries name its task only, not what the task was made from."""
@@ -148,7 +148,7 @@ class Timeline:
             "succeeded": (f"succeeded on {runner}", Tone.GOOD),
             "LOST": (f"LOST: {entry.get('why')}", Tone.BAD),
         }.get(what, (what, Tone.WARN))
-        return Line(entry["at"], Who.JOB, self._job_name(entry["job"]), text, tone)
+        return Line(entry["at"], Source.JOB, self._job_name(entry["job"]), text, tone)
 
     def _job_name(self, job: int) -> str:
         return self.job_names.get(job, f"job {job}")
@@ -158,15 +158,15 @@ class Timeline:
         now = time.time()
         lines = []
         for job in self.world.jobs("running"):
-            told = self.progress_told.setdefault(job["id"], job["started_at"])
-            if now - told < PROGRESS_SECONDS or job["seconds"] < 2 * PROGRESS_SECONDS:
+            shown_at = self.progress_shown.setdefault(job["id"], job["started_at"])
+            if now - shown_at < PROGRESS_SECONDS or job["seconds"] < 2 * PROGRESS_SECONDS:
                 continue
-            self.progress_told[job["id"]] = told + PROGRESS_SECONDS
+            self.progress_shown[job["id"]] = shown_at + PROGRESS_SECONDS
             done = now - job["started_at"]
             if done > job["seconds"] - 1:
                 continue
             text = f"{self.screen.bar(done / job['seconds'])} {done:.0f} of {job['seconds']:.0f} s"
-            lines.append(Line(now, Who.JOB, self._job_name(job["id"]), text))
+            lines.append(Line(now, Source.JOB, self._job_name(job["id"]), text))
         return lines
 
     # Stacks.
@@ -186,8 +186,8 @@ class Timeline:
             events = [event for page in pages for event in page["StackEvents"]][::-1]
         except ClientError:
             return []
-        new = [event for event in events if event["EventId"] not in self.seen_stack_events]
-        self.seen_stack_events |= {event["EventId"] for event in new}
+        new = [event for event in events if event["EventId"] not in self.known_stack_events]
+        self.known_stack_events |= {event["EventId"] for event in new}
         return new
 
 
@@ -212,7 +212,7 @@ def _stack_line(event: Entry) -> Line:
     text = status
     if reason and status.endswith("FAILED"):
         text += f": {reason}"
-    return Line(_at(event), Who.STACK, event["LogicalResourceId"], text, _tone(status))
+    return Line(_at(event), Source.STACK, event["LogicalResourceId"], text, _tone(status))
 
 
 def _folded(status: str, events: list[Entry]) -> list[Line]:
@@ -221,7 +221,7 @@ def _folded(status: str, events: list[Entry]) -> list[Line]:
         return [_stack_line(event) for event in events]
     names = ", ".join(event["LogicalResourceId"] for event in events)
     subject = counted(len(events), "resource")
-    return [Line(_at(events[-1]), Who.STACK, subject, f"{status} {names}", _tone(status))]
+    return [Line(_at(events[-1]), Source.STACK, subject, f"{status} {names}", _tone(status))]
 
 
 def _at(event: Entry) -> float:

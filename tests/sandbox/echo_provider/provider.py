@@ -1,6 +1,6 @@
 """A custom resource provider that does as its properties say: a stand-in to try the sandbox's CloudFormation with.
 
-`Id` is the physical id it answers. `Answer` is SUCCESS, FAILED or nothing; `OnUpdate` and `OnDelete` are the same for
+`Id` is the physical id it answers. `Response` is SUCCESS, FAILED or nothing; `OnUpdate` and `OnDelete` are the same for
 those requests. `Seconds` is how long it takes, and `Crash` how often it ends with an error before it answers.
 """
 
@@ -31,16 +31,16 @@ def main() -> None:
 def handle(event: dict[str, Any]) -> None:
     properties = event["ResourceProperties"]
     print(json.dumps({"request": event["RequestType"], "logical_id": event["LogicalResourceId"]}), flush=True)
-    seen = crashes[event["RequestId"]] = crashes.get(event["RequestId"], 0) + 1
-    if seen <= int(properties.get("Crash", 0)):
+    attempts = crashes[event["RequestId"]] = crashes.get(event["RequestId"], 0) + 1
+    if attempts <= int(properties.get("Crash", 0)):
         raise RuntimeError("told to crash")
     time.sleep(float(properties.get("Seconds", 0)))
-    status = properties.get("Answer", "SUCCESS")
+    status = properties.get("Response", "SUCCESS")
     if event["RequestType"] != "Create":
         status = properties.get("On" + event["RequestType"], "SUCCESS")
     if status == "nothing":
         return
-    answer = {
+    response = {
         "Status": status,
         "Reason": "as told",
         "PhysicalResourceId": properties.get("Id") or event.get("PhysicalResourceId") or event["LogicalResourceId"],
@@ -48,8 +48,8 @@ def handle(event: dict[str, Any]) -> None:
         "Data": {"Size": properties.get("Size", "")},
     }
     if event["RequestType"] == "Delete":
-        answer["PhysicalResourceId"] = event["PhysicalResourceId"]
-    send(event["ResponseURL"], answer, "PUT")
+        response["PhysicalResourceId"] = event["PhysicalResourceId"]
+    send(event["ResponseURL"], response, "PUT")
 
 
 def send(url: str, body: dict[str, Any], method: str) -> None:

@@ -44,7 +44,7 @@ _TAGS = ("TagResource", "UntagResource", "ListTagsForResource")
 _TAGGED_GROUPS = ("CreateOrUpdateTags", "DeleteTags")
 
 _under_way: ContextVar[list[Check] | None] = ContextVar("checks_under_way", default=None)
-_refused: ContextVar[Check | None] = ContextVar("refused_check", default=None)
+_denied: ContextVar[Check | None] = ContextVar("refused_check", default=None)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Authorization:
     def install(self) -> None:
         """MiniStack evaluates policies when told to; has it ask these questions instead of its own."""
         original: Callable[..., Any] = iam_evaluator.enforce
-        told: Callable[..., Any] = iam_actions.access_denied_response
+        original_response: Callable[..., Any] = iam_actions.access_denied_response
 
         def enforce(access_key: str, action: str, service: str, region: str, *rest: Any, **more: Any) -> Any:
             checks = _under_way.get()
@@ -82,30 +82,30 @@ class Authorization:
                 return original(access_key, action, service, region, *rest, **more)
             for check in checks:
                 asked = {"resource_arn": check.resource, "service_context": check.keys}
-                if (refusal := original(access_key, check.action, service, region, **asked)) is not None:
-                    _refused.set(check)
-                    return refusal
+                if (error := original(access_key, check.action, service, region, **asked)) is not None:
+                    _denied.set(check)
+                    return error
             return None
 
-        def error(service: str, action: str, *rest: Any, **more: Any) -> Any:
+        def access_denied(service: str, action: str, *rest: Any, **more: Any) -> Any:
             """AWS names the action that was refused, which need not be the operation's own."""
-            check = _refused.get()
+            check = _denied.get()
             if check is not None:
                 action, more["resource_arn"] = check.action, check.resource
-            return told(service, action, *rest, **more)
+            return original_response(service, action, *rest, **more)
 
         iam_evaluator.enforce = enforce
-        iam_actions.access_denied_response = error
+        iam_actions.access_denied_response = access_denied
 
     @contextmanager
     def under(self, checks: list[Check] | None) -> Generator[None]:
         """For as long as a call is answered; without any, MiniStack's own question is asked."""
-        under_way, refused = _under_way.set(checks), _refused.set(None)
+        under_way, denied = _under_way.set(checks), _denied.set(None)
         try:
             yield
         finally:
             _under_way.reset(under_way)
-            _refused.reset(refused)
+            _denied.reset(denied)
 
     def checks(self, service: str, operation: str, request: Wire, region: str, account: str) -> list[Check]:
         """The call's own first, then those on the way to what it asks for."""

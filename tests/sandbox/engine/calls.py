@@ -44,11 +44,11 @@ def install(core: Core, authorization: Authorization) -> None:
                 core.journal.checked(check.wire)
         else:
             checks = None
-        answer = _fault(core, service, operation, caller)
-        if answer is None:
+        response = _fault(core, service, operation, caller)
+        if response is None:
             with authorization.under(checks):
-                answer = await dispatch(method, path, headers, body, query, request_id)
-        status, _, text = answer
+                response = await dispatch(method, path, headers, body, query, request_id)
+        status, _, text = response
         core.journal.call(
             service=service,
             operation=operation,
@@ -59,7 +59,7 @@ def install(core: Core, authorization: Authorization) -> None:
             user_agent=headers.get("user-agent", ""),
             request=request if service in _KEPT_REQUESTS else None,
         )
-        return answer
+        return response
 
     ministack._dispatch_service_request = recorded
 

@@ -30,8 +30,8 @@ def json_handler(core: Core, operation: Callable[[Wire], Wire]) -> Callable[[Wir
         with core.lock:
             try:
                 return json_response(wire(operation(data)))
-            except AwsError as refusal:
-                return error_response_json(refusal.code, refusal.message, refusal.status)
+            except AwsError as error:
+                return error_response_json(error.code, error.message, error.status)
 
     return handle
 
@@ -46,10 +46,10 @@ def query_handler(core: Core, operation: Callable[[Wire], str], name: str) -> Ca
                 result = f"<{name}Result>{operation(params)}</{name}Result>"
                 status, root = 200, f"{name}Response"
                 body = f"{result}<ResponseMetadata><RequestId>{new_uuid()}</RequestId></ResponseMetadata>"
-            except AwsError as refusal:
-                status, root = refusal.status, "ErrorResponse"
+            except AwsError as error:
+                status, root = error.status, "ErrorResponse"
                 body = (
-                    f"<Error><Type>Sender</Type>{element('Code', refusal.code)}{element('Message', refusal.message)}"
+                    f"<Error><Type>Sender</Type>{element('Code', error.code)}{element('Message', error.message)}"
                     f"</Error><RequestId>{new_uuid()}</RequestId>"
                 )
         return status, {"Content-Type": "text/xml"}, f'<{root} xmlns="{namespace}">{body}</{root}>'.encode()

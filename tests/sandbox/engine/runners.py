@@ -229,8 +229,8 @@ class Runners:
             credential = self._installation_token(env, target_key)
         if not credential:
             return env.get("RUNNER_TOKEN") or ""
-        answer = self._call("POST", f"/{target_key}/actions/runners/registration-token", credential)
-        return str(answer.get("token") or "")
+        response = self._call("POST", f"/{target_key}/actions/runners/registration-token", credential)
+        return str(response.get("token") or "")
 
     def _installation_token(self, env: dict[str, str], target_key: str) -> str:
         login = env.get("APP_LOGIN") or ("" if target_key.startswith("enterprises/") else target_key.split("/")[1])
@@ -244,8 +244,8 @@ class Runners:
         found = [i["id"] for i in listed if i["account"].get("login") == login] if isinstance(listed, list) else []
         if not found:
             raise RunnerConfigError(f"No installation of the App for {login}")
-        answer = self._call("POST", f"/app/installations/{found[0]}/access_tokens", token)
-        return str(answer.get("token") or "")
+        response = self._call("POST", f"/app/installations/{found[0]}/access_tokens", token)
+        return str(response.get("token") or "")
 
     def _call(self, method: str, path: str, credential: str) -> dict:  # type: ignore[type-arg]
         headers = {"authorization": f"Bearer {credential}", "user-agent": "curl/8.5.0", "accept": "*/*"}

@@ -127,8 +127,10 @@ class World:
             await _lifespan(receive, send)
             return
         body = await _body(receive)
-        status, answer = self.control.handle(scope["method"], scope["path"], decoded_query(scope["query_string"]), body)
-        await _answer(send, status, answer, {})
+        status, response = self.control.handle(
+            scope["method"], scope["path"], decoded_query(scope["query_string"]), body
+        )
+        await _answer(send, status, response, {})
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

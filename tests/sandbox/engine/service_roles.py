@@ -52,10 +52,10 @@ def first_cluster(create: Create) -> Create:
     return run
 
 
-def _made(service: str, name: str, answer: Any) -> Any:
+def _made(service: str, name: str, response: Any) -> Any:
     """The role that MiniStack has just made, under its real name."""
     wrong = f"AWSServiceRoleFor{service.split('.')[0].capitalize()}"
     role = iam._roles.pop(wrong)
     iam._roles[name] = {**role, "RoleName": name, "Arn": role["Arn"].replace(wrong, name)}
-    status, headers, body = answer
+    status, headers, body = response
     return status, headers, body.replace(wrong.encode(), name.encode())

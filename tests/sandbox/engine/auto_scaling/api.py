@@ -77,7 +77,7 @@ class AutoScalingApi:
             max_size=int(given["MaxSize"]),
             desired=int(given.get("DesiredCapacity") or given["MinSize"]),
             protect_new=given.get("NewInstancesProtectedFromScaleIn") == "true",
-            zones=_list(given, "AvailabilityZones") or [get_region() + letter for letter in "ab"],
+            zones=_list(given, "AvailabilityZones") or [get_region() + request for request in "ab"],
         )
         self._settle(group, given)
         if not group.template_reference:

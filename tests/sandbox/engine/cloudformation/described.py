@@ -39,10 +39,10 @@ class DescribedStacks:
         def describe(params: Wire) -> Response:
             named = handlers._p(params, "StackName")
             status = self.statuses.get(named)
-            answer = original(params)
+            response = original(params)
             if status is None:
-                return answer
-            code, headers, body = answer
+                return response
+            code, headers, body = response
             if code == 200:
                 return code, headers, _STATUS.sub(f"<StackStatus>{status}</StackStatus>".encode(), body)
             return handlers._xml(200, "DescribeStacksResponse", _result(named, status))

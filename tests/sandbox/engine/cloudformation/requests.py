@@ -147,24 +147,24 @@ class Requests:
             raise CustomResourceError(f"Lambda function {event['ServiceToken']} does not exist", None)
         lambda_svc.invoke_async_with_retry(lambda_svc._execution_record_for_config(record, config), event)
         started = time.time()
-        if not ticket.answered.wait(_timeout(sent.properties)):
-            self.core.journal.event("answer", "none", request_id=event["RequestId"], waited=time.time() - started)
+        if not ticket.responded.wait(_timeout(sent.properties)):
+            self.core.journal.event("response", "none", request_id=event["RequestId"], waited=time.time() - started)
             raise CustomResourceError(
                 "CloudFormation did not receive a response from your Custom Resource. Please check your logs "
                 f"for requestId [{event['RequestId']}].",
                 event.get("PhysicalResourceId"),
             )
-        answer: Wire = ticket.answer or {}
-        named = answer.get("PhysicalResourceId") or event.get("PhysicalResourceId")
+        response: Wire = ticket.response or {}
+        named = response.get("PhysicalResourceId") or event.get("PhysicalResourceId")
         if ticket.problem:
             raise CustomResourceError(ticket.problem, named)
-        if answer["Status"] == "FAILED":
+        if response["Status"] == "FAILED":
             raise CustomResourceError(
                 "Received response status [FAILED] from custom resource. Message returned: "
-                f"{answer.get('Reason')} (RequestId: {event['RequestId']})",
+                f"{response.get('Reason')} (RequestId: {event['RequestId']})",
                 named,
             )
-        return named or event["RequestId"], answer.get("Data") or {}
+        return named or event["RequestId"], response.get("Data") or {}
 
     def _create_siblings(self, logical_id: str, stack_name: str, stack_id: str) -> None:
         stack = cloudformation._stacks.get(stack_name) or {}

@@ -30,8 +30,8 @@ class Ticket:
     event: Wire
     url: str
     sent_at: float = field(default_factory=time.time)
-    answered: threading.Event = field(default_factory=threading.Event)
-    answer: Wire | None = None
+    responded: threading.Event = field(default_factory=threading.Event)
+    response: Wire | None = None
     body: bytes = b""
     """The answer as it came."""
     problem: str | None = None
@@ -68,7 +68,7 @@ class ResponseBucket:
         """The status and body that S3 would answer."""
         with self.core.lock:
             status, code = self._put(method, raw_target, headers, body)
-        self.core.journal.event("answer", "put", status=status, code=code, size=len(body))
+        self.core.journal.event("response", "put", status=status, code=code, size=len(body))
         return status, f"<Error><Code>{code}</Code></Error>".encode() if code else b""
 
     def _put(self, method: str, raw_target: str, headers: dict[str, str], body: bytes) -> tuple[int, str]:
@@ -80,42 +80,42 @@ class ResponseBucket:
             return int(fault["status"]), "SlowDown"
         if "content-length" not in headers:
             return 411, "MissingContentLength"
-        if ticket.closed or ticket.answered.is_set():
-            is_same = ticket.answered.is_set() and body == ticket.body
-            self.core.journal.event("answer", "late", request_id=ticket.event["RequestId"], same=is_same)
+        if ticket.closed or ticket.responded.is_set():
+            is_same = ticket.responded.is_set() and body == ticket.body
+            self.core.journal.event("response", "late", request_id=ticket.event["RequestId"], same=is_same)
             return 200, ""
         self._accept(ticket, body)
         return 200, ""
 
     def _accept(self, ticket: Ticket, body: bytes) -> None:
         try:
-            answer = json.loads(body)
+            response = json.loads(body)
         except ValueError:
-            answer = None
+            response = None
         if len(body) > LARGEST_BODY:
             ticket.problem = "Response object is too long."
-        elif not isinstance(answer, dict) or answer.get("Status") not in ("SUCCESS", "FAILED"):
+        elif not isinstance(response, dict) or response.get("Status") not in ("SUCCESS", "FAILED"):
             ticket.problem = "Invalid response object: invalid status"
-        elif any(answer.get(name) != ticket.event[name] for name in ("StackId", "RequestId", "LogicalResourceId")):
+        elif any(response.get(name) != ticket.event[name] for name in ("StackId", "RequestId", "LogicalResourceId")):
             # CloudFormation takes no notice of it, and goes on waiting.
-            self.core.journal.event("answer", "not ours", request_id=ticket.event["RequestId"])
+            self.core.journal.event("response", "not ours", request_id=ticket.event["RequestId"])
             return
-        elif not answer.get("PhysicalResourceId") and ticket.event["RequestType"] != "Delete":
+        elif not response.get("PhysicalResourceId") and ticket.event["RequestType"] != "Delete":
             ticket.problem = "Invalid PhysicalResourceId"
-        ticket.answer, ticket.body = answer if isinstance(answer, dict) else {}, body
+        ticket.response, ticket.body = response if isinstance(response, dict) else {}, body
         self.core.journal.event(
-            "answer",
-            str(ticket.answer.get("Status")),
+            "response",
+            str(ticket.response.get("Status")),
             request_type=ticket.event["RequestType"],
             logical_id=ticket.event["LogicalResourceId"],
             request_id=ticket.event["RequestId"],
-            physical_id=ticket.answer.get("PhysicalResourceId"),
-            reason=ticket.answer.get("Reason"),
-            data=ticket.answer.get("Data"),
+            physical_id=ticket.response.get("PhysicalResourceId"),
+            reason=ticket.response.get("Reason"),
+            data=ticket.response.get("Data"),
             problem=ticket.problem,
             seconds=round(time.time() - ticket.sent_at, 2),
         )
-        ticket.answered.set()
+        ticket.responded.set()
 
 
 def middleware(bucket: ResponseBucket, app: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:

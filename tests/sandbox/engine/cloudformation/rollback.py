@@ -60,9 +60,9 @@ def _add_failed(requests: Requests, stack_id: str, stack: Wire, operation: Wire)
 def _add_cancelled(requests: Requests, name: str, stack_id: str, stack: Wire, operation: Wire) -> None:
     """Siblings that were being created are deleted at once, whether they have answered or not."""
     for logical_id, sent in requests.unfinished(stack_id):
-        answered = sent.done.is_set()
+        responded = sent.done.is_set()
         physical_id = None
-        if answered:
+        if responded:
             physical_id = sent.result[0] if sent.result else (sent.error.physical_id if sent.error else None)
         definition = operation["template"]["Resources"][logical_id]
         stack.setdefault("_resources", {})[logical_id] = {
@@ -73,7 +73,7 @@ def _add_cancelled(requests: Requests, name: str, stack_id: str, stack: Wire, op
             "Properties": sent.properties,
             "Attributes": {},
         }
-        if not answered:
+        if not responded:
             stacks._add_event(
                 stack_id, name, logical_id, definition["Type"], "CREATE_FAILED", "Resource creation cancelled"
             )
@@ -92,8 +92,8 @@ def _cluster_deletion(ecs: EcsApi) -> Callable[[str, Wire], None]:
         with ecs.engine.core.lock:
             try:
                 ecs.clusters.delete({"cluster": physical_id})
-            except AwsError as refusal:
-                if refusal.code != "ClusterNotFoundException":
+            except AwsError as error:
+                if error.code != "ClusterNotFoundException":
                     raise
 
     return delete

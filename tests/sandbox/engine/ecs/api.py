@@ -65,12 +65,12 @@ class EcsApi:
         """MiniStack keeps only what it knows of a definition; ECS answers everything it was given."""
         for container in data.get("containerDefinitions") or []:
             _check_memory(container, data)
-        answer = _plain(self._register)(data)
-        definition = answer["taskDefinition"]
+        response = _plain(self._register)(data)
+        definition = response["taskDefinition"]
         record = ecs._task_defs[f"{definition['family']}:{definition['revision']}"]
         for key in ("executionRoleArn", "taskRoleArn", "pidMode", "ipcMode"):
             record[key] = record.get(key) or None
-        return {**answer, "taskDefinition": record}
+        return {**response, "taskDefinition": record}
 
     def list_definitions(self, data: Wire) -> Wire:
         """`familyPrefix` is the full name of a family, in spite of its name."""
@@ -135,10 +135,10 @@ def _plain(handler: Callable[[Wire], Any]) -> Callable[[Wire], Wire]:
 
     def run(data: Wire) -> Wire:
         status, _, body = handler(data)
-        answer = json.loads(body)
+        response = json.loads(body)
         if status >= 400:
-            raise AwsError(answer["__type"], answer.get("message", ""), status)
-        return answer
+            raise AwsError(response["__type"], response.get("message", ""), status)
+        return response
 
     return run
 

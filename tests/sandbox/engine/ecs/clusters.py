@@ -31,10 +31,10 @@ class Clusters:
         self._delete = delete
 
     def describe(self, data: Wire) -> Wire:
-        answer = self._describe(data)
-        for cluster in answer["clusters"]:
+        response = self._describe(data)
+        for cluster in response["clusters"]:
             cluster.update(self._counts(cluster["clusterName"]))
-        return answer
+        return response
 
     def put_providers(self, data: Wire) -> Wire:
         engine = self.engine

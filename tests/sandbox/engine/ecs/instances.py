@@ -92,9 +92,9 @@ class Instances:
             if self.engine.containers:
                 self.engine.containers.kill(task, now)
             self.engine.end_task(task, now)
-        answer = {**instance.wire([]), "status": "INACTIVE"}
+        response = {**instance.wire([]), "status": "INACTIVE"}
         self.engine.forget_instance(instance)
-        return {"containerInstance": answer}
+        return {"containerInstance": response}
 
     def step(self, now: float) -> None:
         """Forgets the INACTIVE ones."""

@@ -142,7 +142,7 @@ class Instance:
 
     def wire(self, tasks: list[Task]) -> Wire:
         """`tasks` are those placed here. The counts leave out a task that was told to stop."""
-        held = [task for task in tasks if not task.ended]
+        placed = [task for task in tasks if not task.ended]
         return {
             "containerInstanceArn": self.arn,
             "ec2InstanceId": self.ec2_id,
@@ -151,12 +151,12 @@ class Instance:
             "versionInfo": {"agentVersion": "1.106.1", "dockerVersion": "DockerVersion: 25.0.16"},
             "status": self.status,
             "agentConnected": self.agent_connected,
-            "runningTasksCount": sum(t.live and t.last_status == "RUNNING" for t in held),
-            "pendingTasksCount": sum(t.live and t.last_status == "PENDING" for t in held),
+            "runningTasksCount": sum(t.live and t.last_status == "RUNNING" for t in placed),
+            "pendingTasksCount": sum(t.live and t.last_status == "PENDING" for t in placed),
             "registeredAt": self.registered_at,
             "registeredResources": _resources(self.cpu, self.memory),
             "remainingResources": _resources(
-                self.cpu - sum(t.cpu for t in held), self.memory - sum(t.memory for t in held)
+                self.cpu - sum(t.cpu for t in placed), self.memory - sum(t.memory for t in placed)
             ),
             "attributes": [
                 {"name": "ecs.availability-zone", "value": self.zone},

@@ -111,8 +111,8 @@ def _scale_in(engine: Ecs, provider: Provider, group: Group, wanted: int, now: f
     provider.idle_since = provider.idle_since or now
     if now - provider.idle_since < engine.core.pace.scale_in_after:
         return
-    held = {instance.ec2_id for instance in _instances(engine, provider) if engine.tasks_on(instance)}
-    idle = [machine for machine in group.machines if machine.state == IN_SERVICE and machine.id not in held]
+    occupied = {instance.ec2_id for instance in _instances(engine, provider) if engine.tasks_on(instance)}
+    idle = [machine for machine in group.machines if machine.state == IN_SERVICE and machine.id not in occupied]
     # A draining machine is of no more use: it goes first.
     draining = {i.ec2_id for i in engine.instances.values() if i.status == "DRAINING"}
     idle.sort(key=lambda machine: machine.id not in draining)
