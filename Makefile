@@ -155,8 +155,9 @@ document-gate: $(VENV)/made $(ACTIONLINT)
 	$(PYTHON) -m pytest tests/gates
 
 .PHONY: test
-test: ## Run the Rust tests
+test: $(VENV)/made ## Run the Rust tests, and the unit tests of cfn/deploy
 	cargo test --locked
+	$(PYTHON) -m pytest tests/deploy
 
 # With 10,000 seeds or more it is evidence, and the README shows its figures. The first seed follows from the commit, so
 # that a run takes seeds that none has taken before; FROM= says another.

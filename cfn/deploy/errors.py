@@ -1,5 +1,5 @@
-"""What the tool says when it does not go on."""
+"""Errors that the user can do something about."""
 
 
 class DeployError(Exception):
-    """What stands in the way, and what to do."""
+    """What is wrong, and what to do: `<Variable or thing>: <what is wrong>. <What to do>.`"""

@@ -1,4 +1,4 @@
-"""A stack as it is now, and as a template would have it: everything that a plan reads of CloudFormation."""
+"""A stack as it is, and as a template would change it: everything that a plan reads from CloudFormation."""
 
 from __future__ import annotations
 
@@ -11,53 +11,56 @@ from botocore.exceptions import ClientError
 
 from .account import Account
 from .errors import DeployError
-from .intrinsics import Coming, Resolver, Unknown
+from .intrinsics import Predicted, Resolver, Unknown
 from .template import Template, parse
 
 # What CloudFormation shows of a parameter with NoEcho.
 NO_ECHO = "****"
-# The types of parameters that name a parameter of Parameter Store, whose value they then have.
+# The types of parameters whose value is the name of a parameter in Parameter Store.
 STORED = "AWS::SSM::Parameter::Value<"
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What is to be deployed: a template, values for its parameters, and what a change set says of resources."""
+class DesiredStack:
+    """What would be deployed: a template, its parameters, and which resources a change set replaces."""
 
     template: Template
-    given: dict[str, str]
+    parameters: dict[str, str]
     replaced: dict[str, str]
     """Of the resources in a change set, whether they are replaced: `True`, `False` or `Conditional`."""
 
     @classmethod
-    def of_file(cls, path: Path, given: dict[str, str]) -> Wish:
+    def of_file(cls, path: Path, parameters: dict[str, str]) -> DesiredStack:
         if not path.is_file():
             raise DeployError(
-                f"There is no file {path}. TEMPLATE=cfn/pool.yaml names the template that is to be deployed."
+                f"TEMPLATE: there is no file {path}. Name the template to deploy: TEMPLATE=cfn/pool.yaml."
             )
-        return cls(parse(path.read_text(), str(path)), given, {})
+        return cls(parse(path.read_text(), str(path)), parameters, {})
 
     @classmethod
-    def of_change_set(cls, account: Account, stack: str, name: str) -> Wish:
-        """What a change set that is there would deploy."""
+    def of_change_set(cls, account: Account, stack: str, name: str) -> DesiredStack:
+        """What an existing change set would deploy."""
         named = {"StackName": stack, "ChangeSetName": name}
         try:
             body = account.cloudformation.get_template(**named, TemplateStage="Processed")["TemplateBody"]
             pages = list(account.cloudformation.get_paginator("describe_change_set").paginate(**named))
         except ClientError as error:
             if "does not exist" in str(error):
-                raise DeployError(f"The stack {stack} has no change set {name} in {account.region}.") from error
+                raise DeployError(
+                    f"CHANGE_SET: the stack {stack} has no change set {name} in {account.region}. Check STACK and "
+                    "AWS_REGION."
+                ) from error
             raise
         changes = [change["ResourceChange"] for page in pages for change in page["Changes"]]
         return cls(
-            parse(body, f"The template of the change set {name}"),
+            parse(body, f"Template of the change set {name}"),
             {item["ParameterKey"]: item["ParameterValue"] for item in pages[0].get("Parameters", [])},
             {change["LogicalResourceId"]: change.get("Replacement", "False") for change in changes},
         )
 
 
 class StackState:
-    """A stack by its name, whether it is there yet or not."""
+    """A stack by its name, whether it exists or not."""
 
     def __init__(self, account: Account, account_id: str, name: str) -> None:
         self.account, self.account_id, self.name = account, account_id, name
@@ -73,15 +76,15 @@ class StackState:
 
     @cached_property
     def template(self) -> Template | None:
-        """The template that was deployed last; none of a stack that only a change set has made."""
+        """The template that was deployed last. A stack that exists only for a change set has none."""
         if self.record is None or self.status == "REVIEW_IN_PROGRESS":
             return None
         body = self.account.cloudformation.get_template(StackName=self.id, TemplateStage="Processed")["TemplateBody"]
-        return parse(body, f"The template of the stack {self.name}")
+        return parse(body, f"Template of the stack {self.name}")
 
     @cached_property
     def resources(self) -> dict[str, dict[str, Any]]:
-        """What it has made, by the names in its template."""
+        """Its resources, by their logical ids."""
         if self.template is None:
             return {}
         pages = self.account.cloudformation.get_paginator("list_stack_resources").paginate(StackName=self.id)
@@ -92,11 +95,9 @@ class StackState:
             if resource.get("PhysicalResourceId") and resource["ResourceStatus"] != "DELETE_COMPLETE"
         }
 
-    # Values.
-
     @cached_property
     def before(self) -> Resolver | None:
-        """The stack as it is."""
+        """The stack before the deployment."""
         if self.template is None:
             return None
         declared = self.template.get("Parameters") or {}
@@ -105,53 +106,56 @@ class StackState:
             name, value = item["ParameterKey"], item.get("ResolvedValue", item["ParameterValue"])
             kind = str(declared.get(name, {}).get("Type", "String"))
             if kind.startswith(STORED) and "ResolvedValue" not in item:
-                # What it was at the last deployment nobody tells, so it is held to be what it is now.
+                # CloudFormation does not return the value of the last deployment: the current one is the best guess.
                 values[name] = self._stored(name, kind, value)
             else:
                 values[name] = Unknown("Ref", name) if value == NO_ECHO else _typed(kind, value)
-        return self._resolver(self.template, values, self.id_of, self.attribute_of)
+        return self._resolver(self.template, values, self.id_of, self.get_att)
 
-    def after(self, wish: Wish, notes: list[str]) -> Resolver:
-        """The stack as it is to be."""
-        values = self._parameters(wish)
-        changed = self._changed(wish.template, values)
+    def after(self, desired: DesiredStack, notes: list[str]) -> Resolver:
+        """The stack after the deployment."""
+        values = self._parameters(desired)
+        changed = self._changed(desired.template, values)
 
         def stays(name: str) -> bool:
-            kind = wish.template["Resources"][name].get("Type")
+            kind = desired.template["Resources"][name].get("Type")
             made = self.resources.get(name)
-            return made is not None and made["ResourceType"] == kind and wish.replaced.get(name) != "True"
+            return made is not None and made["ResourceType"] == kind and desired.replaced.get(name) != "True"
 
-        def identity(name: str) -> Any:
-            is_open = wish.replaced.get(name, "Conditional") == "Conditional"
+        def physical_id_of(name: str) -> Any:
+            is_open = desired.replaced.get(name, "Conditional") == "Conditional"
             # A launch template changes in place, by a new version.
-            kind = wish.template["Resources"][name].get("Type")
+            kind = desired.template["Resources"][name].get("Type")
             if name in changed and stays(name) and is_open and kind != "AWS::EC2::LaunchTemplate":
-                _note(notes, f"{name} changes as well, and is taken to keep its id: CloudFormation may replace it")
+                _note(
+                    notes,
+                    f"{name} changes as well: its physical id is assumed to stay, but CloudFormation may replace it",
+                )
             return self.id_of(name) if stays(name) else Unknown("Ref", name)
 
         def attribute(name: str, attribute: str) -> Any:
             if not stays(name):
                 return Unknown("Fn::GetAtt", f"{name}.{attribute}")
-            value = self.attribute_of(name, attribute)
+            value = self.get_att(name, attribute)
             if attribute == "LatestVersionNumber" and name in changed and not isinstance(value, Unknown):
-                _note(notes, f"{name} changes as well: its next version is taken to be {int(value) + 1}")
-                return Coming(str(int(value) + 1))
+                _note(notes, f"{name} changes as well: its next version is assumed to be {int(value) + 1}")
+                return Predicted(str(int(value) + 1))
             return value
 
-        return self._resolver(wish.template, values, identity, attribute)
+        return self._resolver(desired.template, values, physical_id_of, attribute)
 
-    def _parameters(self, wish: Wish) -> dict[str, Any]:
-        """As `aws cloudformation deploy` has it: what is given, else what the stack has, else the default."""
-        declared = wish.template.get("Parameters") or {}
-        if stray := sorted(wish.given.keys() - declared.keys()):
+    def _parameters(self, desired: DesiredStack) -> dict[str, Any]:
+        """As with `aws cloudformation deploy`: the given value, else the stack's, else the default."""
+        declared = desired.template.get("Parameters") or {}
+        if unknown := sorted(desired.parameters.keys() - declared.keys()):
             raise DeployError(
-                f"The template has no parameter {', '.join(stray)}. It has {', '.join(sorted(declared))}."
+                f"PARAMETERS: the template has no parameter {', '.join(unknown)}. It has {', '.join(sorted(declared))}."
             )
         has = {item["ParameterKey"]: item["ParameterValue"] for item in (self.record or {}).get("Parameters", [])}
         values, missing = {}, []
         for name, declaration in declared.items():
             kind = str(declaration.get("Type", "String"))
-            value: Any = wish.given.get(name, has.get(name, declaration.get("Default")))
+            value: Any = desired.parameters.get(name, has.get(name, declaration.get("Default")))
             if value is None:
                 missing.append(name)
             elif value == NO_ECHO:
@@ -161,19 +165,19 @@ class StackState:
             else:
                 values[name] = _typed(kind, str(value).lower() if isinstance(value, bool) else str(value))
         if missing:
-            says = " ".join(f"{name}=…" for name in missing)
-            raise DeployError(f'Parameters without a value: {", ".join(missing)}. Say PARAMETERS="{says}".')
+            example = " ".join(f"{name}=…" for name in missing)
+            raise DeployError(f'PARAMETERS: no value for {", ".join(missing)}. Set PARAMETERS="{example}".')
         return values
 
     def _stored(self, name: str, kind: str, key: str) -> Any:
         try:
-            found = self.account.client("ssm").get_parameter(Name=key)["Parameter"]["Value"]
+            value = self.account.client("ssm").get_parameter(Name=key)["Parameter"]["Value"]
         except ClientError:
             return Unknown("Ref", name)
-        return _typed(kind, found)
+        return _typed(kind, value)
 
     def _changed(self, template: Template, values: dict[str, Any]) -> set[str]:
-        """Resources that stay and whose own properties differ, whatever becomes of those that they refer to."""
+        """Resources of both templates whose own properties differ, whatever happens to those that they refer to."""
         if self.before is None or self.template is None:
             return set()
         now = self._symbolic(self.template, self.before.parameters)
@@ -182,11 +186,11 @@ class StackState:
         return {name for name in both if now.properties(name) != then.properties(name)}
 
     def _symbolic(self, template: Template, values: dict[str, Any]) -> Resolver:
-        """With names in place of what is made, so that two templates can be compared."""
-        told = {name: f"${{{name}}}" if isinstance(value, Unknown) else value for name, value in values.items()}
-        return self._resolver(template, told, lambda name: f"${{{name}}}", lambda name, of: f"${{{name}.{of}}}")
+        """With names in place of physical ids, so that two templates can be compared."""
+        symbolic = {name: f"${{{name}}}" if isinstance(value, Unknown) else value for name, value in values.items()}
+        return self._resolver(template, symbolic, lambda name: f"${{{name}}}", lambda name, of: f"${{{name}.{of}}}")
 
-    def _resolver(self, template: Template, values: dict[str, Any], identity: Any, attribute: Any) -> Resolver:
+    def _resolver(self, template: Template, values: dict[str, Any], physical_id_of: Any, attribute: Any) -> Resolver:
         region = self.account.region
         partition = self.account.session.get_partition_for_region(region)
         pseudo = {
@@ -198,16 +202,14 @@ class StackState:
             "AWS::StackId": self.id or Unknown("Ref", "AWS::StackId"),
             "AWS::NotificationARNs": [],
         }
-        return Resolver(template, values, pseudo, identity, attribute, self._export)
-
-    # What is there.
+        return Resolver(template, values, pseudo, physical_id_of, attribute, self._export)
 
     def id_of(self, name: str) -> Any:
         made = self.resources.get(name)
         return made["PhysicalResourceId"] if made else Unknown("Ref", name)
 
-    def attribute_of(self, name: str, attribute: str) -> Any:
-        """What `Fn::GetAtt` gives of a resource that is there, of the kinds that pools rest on."""
+    def get_att(self, name: str, attribute: str) -> Any:
+        """`Fn::GetAtt` of an existing resource, of the types that pools refer to."""
         unknown, made = Unknown("Fn::GetAtt", f"{name}.{attribute}"), self.resources.get(name)
         if made is None:
             return unknown
@@ -218,8 +220,8 @@ class StackState:
             match (kind, attribute):
                 case ("AWS::EC2::LaunchTemplate", "LatestVersionNumber" | "DefaultVersionNumber"):
                     ec2 = self.account.client("ec2")
-                    [found] = ec2.describe_launch_templates(LaunchTemplateIds=[physical_id])["LaunchTemplates"]
-                    return str(found[attribute])
+                    [response] = ec2.describe_launch_templates(LaunchTemplateIds=[physical_id])["LaunchTemplates"]
+                    return str(response[attribute])
                 case ("AWS::IAM::Role", "Arn"):
                     return self.account.client("iam").get_role(RoleName=physical_id)["Role"]["Arn"]
                 case ("AWS::ECS::Cluster", "Arn"):
@@ -229,7 +231,7 @@ class StackState:
                 case _:
                     return unknown
         except ClientError:
-            # Not there any more, or not for these eyes.
+            # It was deleted meanwhile, or the caller may not read it.
             return unknown
 
     def _export(self, name: str) -> Any:

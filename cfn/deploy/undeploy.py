@@ -1,4 +1,4 @@
-"""Removing the function and its stack, if no pool needs them any more."""
+"""Deletes the function and its stack, unless a pool needs them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from .account import Account, parameters_of
 from .errors import DeployError
 
-# On everything of a pool; src/pool/identity.rs has them.
+# The ownership tags that every resource of a pool has.
 TAG_STACK_ID = "github-runner-pool:stack-id"
 TAG_LOGICAL_ID = "github-runner-pool:logical-id"
 
 
 @dataclass(frozen=True, order=True)
 class Pool:
-    """A pool that is there, and the template's resource that it belongs to."""
+    """A pool, and the template's resource that it belongs to."""
 
     name: str
     stack_id: str
@@ -25,7 +25,7 @@ class Pool:
 
 
 def pools(account: Account) -> list[Pool]:
-    """Every pool of this account and Region: each has a task definition, whatever else it has."""
+    """Every pool of this account and Region. Each has at least a task definition."""
     ecs, found = account.client("ecs"), []
     pages = ecs.get_paginator("list_task_definition_families").paginate(familyPrefix="ghr-", status="ACTIVE")
     for family in (family for page in pages for family in page["families"]):
@@ -37,34 +37,37 @@ def pools(account: Account) -> list[Pool]:
 
 
 def undeploy(account: Account) -> None:
-    """Removes the stack and the function, if no pool needs them any more."""
-    stack, function = account.stack(), account.found()
+    """Deletes the stack and the function, unless a pool needs them."""
+    stack, function = account.stack(), account.function_configuration()
     if stack is None and function is None:
-        raise DeployError(f"There is no function {account.function} in {account.region}, nor a stack of that name.")
-    alive, orphans = [], []
+        raise DeployError(
+            f"FUNCTION_NAME: {account.region} has no function {account.function} and no stack of that name. Check the "
+            "name and AWS_REGION."
+        )
+    in_use, orphaned = [], []
     for pool in pools(account):
         owner = account.stack(pool.stack_id)
-        # A pool does not tell its function. Every template of cfn/ has this parameter; without it, it may be ours.
+        # A pool does not name its function. The templates of cfn/ have this parameter; a stack without it may be ours.
         if owner and parameters_of(owner).get("FunctionName", account.function) != account.function:
             continue
-        (alive if owner else orphans).append(pool)
-    if alive:
-        listed = "\n".join(f"  {pool}" for pool in alive)
+        (in_use if owner else orphaned).append(pool)
+    if in_use:
+        listed = "\n".join(f"  {pool}" for pool in in_use)
         raise DeployError(
-            f"The function {account.function} is needed: only it can drain and remove these pools.\n{listed}\n"
-            "Delete them from their stacks first: without it those stacks cannot be deleted."
+            f"Function {account.function}: it is in use, and only it can drain and delete these pools.\n{listed}\n"
+            "Delete them from their stacks first."
         )
-    for pool in orphans:
-        print(f"left alone: {pool}, which no stack has any more")
+    for pool in orphaned:
+        print(f"not deleted: orphaned pool {pool}, whose stack is gone")
     if stack is not None:
         listed = account.cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack["StackId"])
         made = [resource for page in listed for resource in page["StackResourceSummaries"]]
         before = {event["EventId"] for event in account.events(stack["StackId"])}
         account.cloudformation.delete_stack(StackName=stack["StackId"])
-        account.settled(stack["StackId"], "stack_delete_complete", before)
-        print(f"removed: the stack {account.function}, and with it")
+        account.wait_for_stack(stack["StackId"], "stack_delete_complete", before)
+        print(f"deleted: stack {account.function} with")
         for resource in made:
             print(f"  {resource['ResourceType']} {resource.get('PhysicalResourceId', '')}")
-    if account.found() is not None:
+    if account.function_configuration() is not None:
         account.lambda_.delete_function(FunctionName=account.function)
-        print(f"removed: the function {account.function} with all its versions")
+        print(f"deleted: function {account.function} with all its versions")

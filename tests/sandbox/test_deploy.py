@@ -57,7 +57,7 @@ def test_deploy_pool_job_and_undeploy_in_an_empty_account(cli_user: CliUser) -> 
     token = f"arn:aws:lambda:{world.region}:{world.account}:function:{FUNCTION_NAME}"
     assert f"ServiceToken: {token}\n" in output
     assert "--template-file cfn/pool.yaml" in output
-    assert f"role {ECS_ROLE}: made" in output
+    assert f"role {ECS_ROLE}: created" in output
 
     stack = cli_user.pool("runners")
     pool_id = stack.physical_id(LOGICAL_ID)
@@ -72,7 +72,7 @@ def test_deploy_pool_job_and_undeploy_in_an_empty_account(cli_user: CliUser) -> 
     stack.delete().settled().expect("DELETE_COMPLETE")
     assert leftovers(world, pool_id) == []
     removed = cli_user.make("undeploy")
-    for thing in ("the stack github-runner-pool", "AWS::IAM::Role ", "AWS::SQS::Queue ", "the function "):
+    for thing in ("stack github-runner-pool", "AWS::IAM::Role ", "AWS::SQS::Queue ", "function "):
         assert thing in removed, removed
     assert not world.stacks.exists(FUNCTION_NAME)
     assert FUNCTION_NAME in cli_user.make("undeploy", fails=True)
@@ -96,8 +96,8 @@ def test_second_deploy_writes_nothing(cli_user: CliUser, deployed: str) -> None:
     cli_user.world.reset_calls()
     again = cli_user.deploy(QUICK)
     assert cli_user.writes() == []
-    assert "Nothing has changed" in again
-    assert "Nothing has changed" not in deployed
+    assert "No changes" in again
+    assert "No changes" not in deployed
     # And says the same in the end.
     assert again[again.index("ServiceToken") :] == deployed[deployed.index("ServiceToken") :]
 
@@ -155,8 +155,8 @@ def test_undeploy_ignores_an_orphaned_pool(cli_user: CliUser, deployed: str) -> 
         tags=[{"key": key, "value": value} for key, value in tags.items()],
     )
     output = cli_user.make("undeploy")
-    assert "left alone: Lost of the stack gone (ghr-gone-Lost-0123456789), which no stack has any more" in output
-    assert "removed: the function" in output
+    assert "not deleted: orphaned pool Lost of the stack gone (ghr-gone-Lost-0123456789), whose stack is gone" in output
+    assert "deleted: function" in output
     arn = definition["taskDefinition"]["taskDefinitionArn"]
     cli_user.world.client("ecs").deregister_task_definition(taskDefinition=arn)
 
@@ -165,7 +165,7 @@ def test_deploy_quotes_a_failed_stack_and_can_be_retried(cli_user: CliUser) -> N
     logs = cli_user.world.client("logs")
     logs.create_log_group(logGroupName=f"/aws/lambda/{FUNCTION_NAME}")
     error = cli_user.deploy(fails=True)
-    assert "the first line is the cause:\n  LogGroup: " in error
+    assert "Correct the cause, the first line, and try again.\n  LogGroup: " in error
     assert "already exists" in error
     assert not cli_user.world.stacks.exists(FUNCTION_NAME)
     logs.delete_log_group(logGroupName=f"/aws/lambda/{FUNCTION_NAME}")
@@ -184,7 +184,7 @@ def test_deploy_waits_for_a_role_that_lambda_cannot_assume_yet(cli_user: CliUser
     }
     with cli_user.world.faults(aws=[late]):
         output = cli_user.deploy()
-    assert output.count("once more") == 1
+    assert output.count("trying again") == 1
     cli_user.make("undeploy")
     with cli_user.world.faults(aws=[{**late, "message": "The runtime is not to Lambda's liking."}]):
         assert "The runtime is not to Lambda's liking." in cli_user.deploy(fails=True)
@@ -206,13 +206,13 @@ def test_create_service_linked_role_denied_is_a_warning_with_the_command(
     iam.delete_service_linked_role(RoleName=ECS_ROLE)
     with cli_user.world.faults(aws=[access_denied("CreateServiceLinkedRole")]):
         output = cli_user.deploy(QUICK)
-    assert f"warning: ECS's role {ECS_ROLE} is not there, and could not be made: " in output
+    assert f"warning: service-linked role {ECS_ROLE} does not exist and could not be created: " in output
     assert "not authorized to perform: iam:CreateServiceLinkedRole" in output
     [service] = re.findall(r"^  aws iam create-service-linked-role --aws-service-name (\S+)$", output, re.MULTILINE)
     assert "ServiceToken: " in output
     # What the command does, and then there is nothing more to say of it.
     iam.create_service_linked_role(AWSServiceName=service)
-    assert "Nothing has changed" in cli_user.deploy(QUICK)
+    assert "No changes" in cli_user.deploy(QUICK)
     cli_user.make("undeploy")
 
 
@@ -221,9 +221,10 @@ def test_get_role_denied_still_creates_the_service_linked_role(cli_user: CliUser
     with cli_user.world.faults(aws=[access_denied("GetRole")]):
         assert ECS_ROLE not in cli_user.deploy(QUICK)
         iam.delete_service_linked_role(RoleName=ECS_ROLE)
-        assert f"role {ECS_ROLE}: made" in cli_user.deploy(QUICK)
+        assert f"role {ECS_ROLE}: created" in cli_user.deploy(QUICK)
     with cli_user.world.faults(aws=[access_denied("GetRole"), access_denied("CreateServiceLinkedRole")]):
-        assert f"warning: ECS's role {ECS_ROLE} could not be looked up, and could not be made" in cli_user.deploy(QUICK)
+        output = cli_user.deploy(QUICK)
+    assert f"service-linked role {ECS_ROLE} could not be looked up and could not be created" in output
     cli_user.make("undeploy")
 
 
@@ -270,13 +271,13 @@ def test_code_bucket_deploys_with_cloudformation_only(cli_user: CliUser) -> None
 @pytest.mark.parametrize(
     ("variables", "expected"),
     [
-        (["AWS_REGION="], "There is no Region. Say which: AWS_REGION="),
+        (["AWS_REGION="], "AWS_REGION: no Region is set. Set it here, AWS_REGION="),
         (["PROFILE=nobody"], "The config profile (nobody) could not be found"),
         (["ENDPOINT_URL=http://127.0.0.1:9"], "Could not connect to the endpoint URL"),
-        (["FUNCTION_NAME=a_b"], "FUNCTION_NAME=a_b names the function and its stack"),
-        (["BINARY=Makefile"], "Makefile is no Linux executable for arm64 or x86-64"),
-        (["BINARY=nowhere"], "There is no file nowhere."),
-        (["PARAMETERS=CodeBucket=b"], "CodeBucket is for CloudFormation alone"),
+        (["FUNCTION_NAME=a_b"], "FUNCTION_NAME: a_b is not a valid name of a function and its stack."),
+        (["BINARY=Makefile"], "BINARY: Makefile is not a Linux executable for arm64 or x86-64."),
+        (["BINARY=nowhere"], "BINARY: there is no file nowhere."),
+        (["PARAMETERS=CodeBucket=b"], "CodeBucket: `make deploy` does not deploy from a bucket"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )

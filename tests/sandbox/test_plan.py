@@ -97,19 +97,19 @@ def section(output: str, heading: str) -> list[str]:
 def test_plan_before_the_first_deployment_creates_everything(planner_without_stack: Planner) -> None:
     output = planner_without_stack.plan(planner_without_stack.first(), stack="unmade")
     assert f"\n{LOGICAL_ID} is created\n" in output
-    assert [line[0] for line in section(output, "what is done")] == list("+++~+")
+    assert [line[0] for line in section(output, "changes")] == list("+++~+")
     assert "+ service with 2 runners" in output
     assert "+ Auto Scaling group: 0 to 4 instances from version 1 of launch template LaunchTemplate" in output
     assert "Known only after the deployment: Cluster (Cluster), ExecutionRoleArn (ExecutionRole.Arn), " in output
     assert "Not tried, since trying makes a registration token" in output
-    assert section(output, "what stands in the way") == []
+    assert section(output, "errors") == []
     assert output.strip().endswith("Pools: 1 to create. Nothing was written.")
 
 
 def test_plan_of_the_deployed_template_changes_nothing(planner: Planner) -> None:
     output = planner.plan()
     assert f"\n{LOGICAL_ID} ({planner.pool_id}) stays as it is\n" in output
-    assert not any(section(output, heading) for heading in ("properties", "what is done", "runners that leave"))
+    assert not any(section(output, heading) for heading in ("properties", "changes", "runners to retire"))
 
 
 def test_plan_of_another_image_names_the_runners_that_leave_and_marks_busy_ones(planner: Planner) -> None:
@@ -124,18 +124,18 @@ def test_plan_of_another_image_names_the_runners_that_leave_and_marks_busy_ones(
     assert section(output, "properties") == changed
     assert f"+ task definition: a new revision, with the image {OTHER_IMAGE}" in output
     assert "~ service: DesiredCount 2 -> 3" in output
-    leaving = {name: doing for _, name, doing in map(str.split, section(output, "runners that leave"))}
+    leaving = {name: doing for _, name, doing in map(str.split, section(output, "runners to retire"))}
     assert leaving == planner.runners()
     assert sorted(leaving.values()) == ["BUSY", "idle"]
     assert "Jobs are waited for, up to DrainTimeout (30 min); then a job that still runs is cut off" in output
-    assert "2 runners leave, 1 of them busy or perhaps so" in output
+    assert "2 runners leave, 1 of them busy or perhaps busy" in output
     world.wait_for("the job's end", lambda: world.job(job)["state"] == "succeeded")
 
 
 def test_plan_of_a_smaller_desired_count_retires_one_runner(planner: Planner) -> None:
     output = planner.plan(planner.given(DesiredCount="1"))
-    assert section(output, "what is done") == ["~ service: DesiredCount 2 -> 1"]
-    [leaving] = section(output, "runners that leave")
+    assert section(output, "changes") == ["~ service: DesiredCount 2 -> 1"]
+    [leaving] = section(output, "runners to retire")
     assert leaving.endswith("idle")
 
 
@@ -143,16 +143,16 @@ def test_plan_of_another_org_name_replaces_the_pool(planner: Planner) -> None:
     output = planner.plan(planner.given(OrgName="globex"))
     [heading] = re.findall(rf"^{LOGICAL_ID} \((\S+)\) is replaced$", output, re.MULTILINE)
     assert heading != planner.pool_id
-    assert section(output, "what is done")[-1] == (
+    assert section(output, "changes")[-1] == (
         f"- pool {planner.pool_id}, deleted by CloudFormation once the new one is there; another one because of "
         "organization acme -> organization globex"
     )
-    assert len(section(output, "runners that leave")) == 2
+    assert len(section(output, "runners to retire")) == 2
 
 
 def test_plan_of_another_launch_template_drains_instances(planner: Planner) -> None:
     output = planner.plan(planner.given(InstanceType="m7i.xlarge"))
-    assert "LaunchTemplate changes as well: its next version is taken to be 2" in output
+    assert "LaunchTemplate changes as well: its next version is assumed to be 2" in output
     assert "~ Auto Scaling group: launch template version 1 -> 2" in output
     assert re.search(r"- \d+ instances? of an older launch template, each as soon as it holds no task", output)
 
@@ -170,7 +170,7 @@ def test_plan_of_a_change_set(planner: Planner) -> None:
     )
     output = planner.plan("CHANGE_SET=more-labels")
     assert section(output, "properties") == ["~ Labels: default -> linux, docker"]
-    assert len(section(output, "runners that leave")) == 2
+    assert len(section(output, "runners to retire")) == 2
     assert "has no change set other" in planner.plan("CHANGE_SET=other", fails=True)
 
 
@@ -179,8 +179,8 @@ def test_plan_deletes_a_pool_that_left_the_template(planner: Planner, tmp_path: 
     template.write_text("Resources:\n  Cluster:\n    Type: AWS::ECS::Cluster\n")
     output = planner.plan(template=template)
     assert f"\n{LOGICAL_ID} ({planner.pool_id}) is deleted\n" in output
-    assert section(output, "what is done") == [f"- pool {planner.pool_id} with all that it is made of"]
-    assert {line.split()[1] for line in section(output, "runners that leave")} == planner.runners().keys()
+    assert section(output, "changes") == [f"- pool {planner.pool_id} with all that it is made of"]
+    assert {line.split()[1] for line in section(output, "runners to retire")} == planner.runners().keys()
 
 
 def test_plan_lists_every_invalid_property_and_fails(planner: Planner, tmp_path: Path) -> None:
@@ -189,28 +189,28 @@ def test_plan_lists_every_invalid_property_and_fails(planner: Planner, tmp_path:
     template.write_text(text)
     output = planner.plan(template=template, fails=True)
     assert f"\n{LOGICAL_ID} cannot be planned\n" in output
-    named = [line.split()[1] for line in section(output, "what stands in the way")]
+    named = [line.split()[1] for line in section(output, "errors")]
     assert named == ["Cpu", "DesirdCount"]
-    assert f"The deployment would fail: {LOGICAL_ID}." in output
+    assert f"{LOGICAL_ID}: the deployment would fail." in output
 
 
 def test_plan_names_missing_runner_group_and_parameter(planner: Planner) -> None:
     output = planner.plan(planner.given(RunnerGroup="nowhere"), fails=True)
-    [obstacle] = section(output, "what stands in the way")
+    [obstacle] = section(output, "errors")
     assert "has no runner group named nowhere" in obstacle
     output = planner.plan(planner.given(AccessTokenParameter="/github-runner-pool/other"), fails=True)
-    [obstacle] = section(output, "what stands in the way")
+    [obstacle] = section(output, "errors")
     assert "AccessTokenParameter /github-runner-pool/other: there is no such parameter" in obstacle
     # Without it GitHub cannot be asked, so tasks stand for the runners.
-    assert all(line.endswith("perhaps busy") for line in section(output, "runners that leave"))
+    assert all(line.endswith("perhaps busy") for line in section(output, "runners to retire"))
 
 
 def test_plan_names_memory_and_max_instances_that_cannot_fit(planner: Planner) -> None:
     output = planner.plan(planner.given(MemoryReservation="30000"), fails=True)
-    [obstacle] = section(output, "what stands in the way")
+    [obstacle] = section(output, "errors")
     assert "MemoryReservation: 30000 MiB is more than an instance of m7i.large registers (7,700 MiB)" in obstacle
     output = planner.plan(planner.given(DesiredCount="40"), fails=True)
-    [obstacle] = section(output, "what stands in the way")
+    [obstacle] = section(output, "errors")
     assert "MaxInstances: 4 instances have room for " in obstacle
 
 
@@ -221,20 +221,20 @@ def test_plan_names_a_missing_launch_template(planner: Planner, tmp_path: Path) 
     assert n_places == 1
     template.write_text(text)
     output = planner.plan(template=template, fails=True)
-    [obstacle] = section(output, "what stands in the way")
+    [obstacle] = section(output, "errors")
     assert "LaunchTemplate: there is no launch template nope in this Region and account." in obstacle
 
 
 @pytest.mark.parametrize(
     ("variables", "expected"),
     [
-        (["STACK="], "Say which stack"),
-        (["TEMPLATE=nowhere.yaml"], "There is no file nowhere.yaml."),
-        (["TEMPLATE=Makefile"], "Makefile is no"),
-        (["PARAMETERS=Orgname=acme"], "The template has no parameter Orgname. It has "),
-        (["STACK=unmade"], "Parameters without a value: OrgName, VpcId, Subnets. Say PARAMETERS="),
+        (["STACK="], "STACK: a plan needs the stack"),
+        (["TEMPLATE=nowhere.yaml"], "TEMPLATE: there is no file nowhere.yaml."),
+        (["TEMPLATE=Makefile"], "Makefile: "),
+        (["PARAMETERS=Orgname=acme"], "PARAMETERS: the template has no parameter Orgname. It has "),
+        (["STACK=unmade"], "PARAMETERS: no value for OrgName, VpcId, Subnets. Set PARAMETERS="),
         (["TEMPLATE=cfn/provider.yaml", "STACK=unmade"], "has a Custom::GitHubRunnerPool"),
-        (["PARAMETERS=FunctionName=other"], "There is no function arn:aws:lambda:"),
+        (["PARAMETERS=FunctionName=other"], "Function arn:aws:lambda:"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
