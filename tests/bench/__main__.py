@@ -1,10 +1,10 @@
-"""Speed and size of the function beside the same work by others, side by side in one run: `make bench`.
+"""Speed and size of the function compared with other implementations of the same work: `make bench`.
 
-Each program is started afresh for each measurement, in turns, against a stand-in of Lambda's Runtime API in this
-process and of everything else in another (stub_servers.py). Two events: a Create with a bad property, which is
-answered at once, and a Delete of a pool of which GitHub still lists a hundred runners.
+Each program is started anew for each measurement, in rounds, against a stub of Lambda's Runtime API in this
+process and of everything else in another (stub_servers.py). Two events: a Create with an invalid property, which is
+responded to at once, and a Delete of a pool of which GitHub still lists a hundred runners.
 
-What is taken: from the start of the process to its first poll; the process's CPU time from an event to the end of its
+Measured: the time from the process's start to its first poll; the process's CPU time from an event to the end of its
 invocation, by the process's own clock; the peak of its memory (VmHWM). CPU carries to other machines better than
 time does; compare within one table only.
 """
@@ -21,9 +21,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from bench.implementations import Variant, prepare
+from bench.implementations import Implementation, prepare
 from bench.runtime_api import RuntimeApi
-from bench.sample import Taken
+from bench.sample import Sample
 from bench.stub_servers import N_RUNNERS, POOL, certificates
 from bench.table import machine, table, targets
 
@@ -33,12 +33,12 @@ ROUNDS = int(os.environ.get("ROUNDS", "20"))
 STACK = "arn:aws:cloudformation:eu-central-1:111122223333:stack/ci/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
 
 
-def events(remotes: str, number: int) -> dict[str, Event]:
+def events(stubs: str, number: int) -> dict[str, Event]:
     """One event that is refused at once, one that has a hundred runners to remove."""
     properties = {
         "ServiceToken": "arn:aws:lambda:eu-central-1:111122223333:function:bench",
         "OrgName": "acme",
-        "GitHubUrl": remotes,
+        "GitHubUrl": stubs,
         "AccessTokenParameter": "/github-runner-pool/token",
         "Cluster": "build",
     }
@@ -46,14 +46,14 @@ def events(remotes: str, number: int) -> dict[str, Event]:
     role = {"ExecutionRoleArn": "arn:aws:iam::111122223333:role/execution"}
     signed = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     both = {
-        "ResponseURL": f"{remotes}/answer/{number}?X-Amz-Date={signed}&X-Amz-Expires=7200",
+        "ResponseURL": f"{stubs}/response/{number}?X-Amz-Date={signed}&X-Amz-Expires=7200",
         "StackId": STACK,
         "RequestId": f"00000000-0000-0000-0000-{number:012d}",
         "LogicalResourceId": "Runners",
         "ResourceType": "Custom::GitHubRunnerPool",
     }
     return {
-        "answer": {**both, "RequestType": "Create", "ResourceProperties": {**properties, "OrgNme": "acme"}},
+        "response": {**both, "RequestType": "Create", "ResourceProperties": {**properties, "OrgNme": "acme"}},
         "delete": {
             **both,
             "RequestType": "Delete",
@@ -74,34 +74,36 @@ def peak_kib(pid: int) -> float:
 
 
 def measure(
-    variant: Variant, what: str, runtime: RuntimeApi, remotes: subprocess.Popen[bytes], given: Event
+    implementation: Implementation, what: str, runtime: RuntimeApi, stubs: subprocess.Popen[bytes], given: Event
 ) -> dict[str, float | Counter[str]]:
     """Starts a program, gives it one event, and ends it."""
-    environment = {"PATH": os.environ["PATH"], **variant.environment, **given["environment"]}
+    environment = {"PATH": os.environ["PATH"], **implementation.environment, **given["environment"]}
     before = time.perf_counter()
-    process = subprocess.Popen(variant.command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    process = subprocess.Popen(
+        implementation.command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
     try:
         runtime.accept()
-        asked = runtime.request()
-        taken: dict[str, float | Counter[str]] = {
+        request = runtime.request()
+        sample: dict[str, float | Counter[str]] = {
             "start_ms": (time.perf_counter() - before) * 1000,
             "start_cpu_ms": cpu_ms(process.pid),
         }
-        assert asked.startswith("GET /2018-06-01/runtime/invocation/next"), asked
-        if not variant.works:
-            return taken
+        assert request.startswith("GET /2018-06-01/runtime/invocation/next"), request
+        if not implementation.works:
+            return sample
         cpu, began = cpu_ms(process.pid), time.perf_counter()
-        runtime.give(given["event"])
-        asked = runtime.request()
-        taken[f"{what}_ms"] = (time.perf_counter() - began) * 1000
-        assert asked.endswith("/response HTTP/1.1"), asked
-        runtime.answer("202 Accepted", b"{}")
+        runtime.send_event(given["event"])
+        request = runtime.request()
+        sample[f"{what}_ms"] = (time.perf_counter() - began) * 1000
+        assert request.endswith("/response HTTP/1.1"), request
+        runtime.respond("202 Accepted", b"{}")
         # The second poll is where the invocation's work is over.
         runtime.request()
-        taken[f"{what}_cpu_ms"] = cpu_ms(process.pid) - cpu
-        taken[f"{what}_peak_kib"] = peak_kib(process.pid)
-        taken[f"{what}_calls"] = calls(remotes, "SUCCESS" if what == "delete" else "FAILED")
-        return taken
+        sample[f"{what}_cpu_ms"] = cpu_ms(process.pid) - cpu
+        sample[f"{what}_peak_kib"] = peak_kib(process.pid)
+        sample[f"{what}_calls"] = calls(stubs, "SUCCESS" if what == "delete" else "FAILED")
+        return sample
     except (AssertionError, OSError):
         process.kill()
         print(process.communicate()[0].decode()[-4000:], file=sys.stderr)
@@ -112,12 +114,12 @@ def measure(
         runtime.connection.close()
 
 
-def calls(remotes: subprocess.Popen[bytes], wanted: str) -> Counter[str]:
-    """What was asked of whom, up to the answer, which has to be the wanted one."""
+def calls(stubs: subprocess.Popen[bytes], wanted: str) -> Counter[str]:
+    """The calls by remote, up to the response, which must be the expected one."""
     counted: Counter[str] = Counter()
     while True:
-        line = json.loads(next_line(remotes))
-        if line["remote"] == "answer":
+        line = json.loads(next_line(stubs))
+        if line["remote"] == "response":
             assert line["what"] == wanted, line
             if wanted == "SUCCESS":
                 assert counted["github delete"] == N_RUNNERS, counted
@@ -130,47 +132,52 @@ def next_line(process: subprocess.Popen[bytes]) -> bytes:
     return process.stdout.readline()
 
 
-def run(variants: list[Variant]) -> dict[str, Taken]:
-    taken = {variant.name: Taken() for variant in variants}
+def run(implementations: list[Implementation]) -> dict[str, Sample]:
+    sample = {implementation.name: Sample() for implementation in implementations}
     with tempfile.TemporaryDirectory() as folder:
         trusted, served = certificates(Path(folder))
         runtime = RuntimeApi()
-        remotes = subprocess.Popen(
+        stubs = subprocess.Popen(
             [sys.executable, "-m", "bench.stub_servers", served],
             cwd=TESTS,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
         try:
-            url = f"https://localhost:{json.loads(next_line(remotes))['port']}"
+            url = f"https://localhost:{json.loads(next_line(stubs))['port']}"
             environment = lambda_environment(runtime.address, url, str(trusted))
             number = 0
-            for turn in range(ROUNDS + 1):
-                # In another order each time, so that nobody always comes behind the same one.
-                for variant in variants[turn % len(variants) :] + variants[: turn % len(variants)]:
-                    for what in ("answer", "delete"):
+            for round_number in range(ROUNDS + 1):
+                # In another order each time, so that none always follows the same one.
+                for implementation in (
+                    implementations[round_number % len(implementations) :]
+                    + implementations[: round_number % len(implementations)]
+                ):
+                    for what in ("response", "delete"):
                         number += 1
                         event = events(url, number)[what]
-                        found = measure(variant, what, runtime, remotes, {"environment": environment, "event": event})
-                        # The first turn fills the page cache.
-                        if turn > 0:
-                            note(taken[variant.name], found)
+                        found = measure(
+                            implementation, what, runtime, stubs, {"environment": environment, "event": event}
+                        )
+                        # The first round fills the page cache.
+                        if round_number > 0:
+                            add_to(sample[implementation.name], found)
         finally:
-            remotes.kill()
-            remotes.communicate()
-    return taken
+            stubs.kill()
+            stubs.communicate()
+    return sample
 
 
-def note(taken: Taken, found: dict[str, float | Counter[str]]) -> None:
+def add_to(sample: Sample, found: dict[str, float | Counter[str]]) -> None:
     for name, value in found.items():
         if isinstance(value, Counter):
-            setattr(taken, name, value)
+            setattr(sample, name, value)
         else:
-            getattr(taken, name).append(value)
+            getattr(sample, name).append(value)
 
 
 def lambda_environment(runtime: str, url: str, trusted: str) -> dict[str, str]:
-    """What Lambda sets, and where the stand-ins are, in everybody's words."""
+    """Lambda's variables, and those that name the stubs for each SDK."""
     return {
         "AWS_LAMBDA_RUNTIME_API": runtime,
         "AWS_LAMBDA_FUNCTION_NAME": "bench",
@@ -190,15 +197,15 @@ def lambda_environment(runtime: str, url: str, trusted: str) -> dict[str, str]:
 
 
 def main() -> None:
-    variants = prepare(Path(sys.argv[1]))
+    implementations = prepare(Path(sys.argv[1]))
     load = os.getloadavg()[0]
-    taken = run(variants)
+    sample = run(implementations)
     print(machine(ROUNDS, load))
     print(
         f"Start: from the start of the process to its first poll for an event. A Delete removes {N_RUNNERS} runners.\n"
     )
-    print(table(variants, taken), end="\n\n")
-    print(targets(variants, taken))
+    print(table(implementations, sample), end="\n\n")
+    print(targets(implementations, sample))
 
 
 if __name__ == "__main__":

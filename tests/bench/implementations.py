@@ -1,4 +1,4 @@
-"""What is measured, installed and built into an ignored folder: the function, its rivals, and the floor."""
+"""What is measured, installed and built into an ignored folder: a minimal runtime, the function and the baselines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TOOLS = REPOSITORY / ".tools" / "bench"
 
 
 @dataclass
-class Variant:
+class Implementation:
     """A program that speaks Lambda's Runtime API."""
 
     name: str
@@ -27,31 +27,31 @@ class Variant:
     """Whether it does the work, or only starts."""
 
 
-def prepare(zip_of_function: Path) -> list[Variant]:
-    """The floor first: ratios are taken to it."""
+def prepare(zip_of_function: Path) -> list[Implementation]:
+    """The minimal runtime first: ratios refer to it."""
     TOOLS.mkdir(parents=True, exist_ok=True)
     return [_hello(), _function(zip_of_function), _python(), _node()]
 
 
-def _hello() -> Variant:
+def _hello() -> Implementation:
     target = TOOLS / "target"
     manifest = HERE / "hello" / "Cargo.toml"
     _run(["cargo", "build", "--quiet", "--release", "--locked", "--manifest-path", manifest], CARGO_TARGET_DIR=target)
     binary = target / "release" / "hello"
-    return Variant("hyper alone", [str(binary)], zip_bytes=_zipped(TOOLS / "hello.zip", [binary]), works=False)
+    return Implementation("hyper only", [str(binary)], zip_bytes=_zipped(TOOLS / "hello.zip", [binary]), works=False)
 
 
-def _function(zip_of_function: Path) -> Variant:
+def _function(zip_of_function: Path) -> Implementation:
     folder = TOOLS / "function"
     folder.mkdir(exist_ok=True)
     with zipfile.ZipFile(zip_of_function) as archive:
         binary = Path(archive.extract("bootstrap", folder))
     binary.chmod(0o755)
-    return Variant("github-runner-pool", [str(binary)], zip_bytes=zip_of_function.stat().st_size)
+    return Implementation("github-runner-pool", [str(binary)], zip_bytes=zip_of_function.stat().st_size)
 
 
-def _python() -> Variant:
-    """With its packages beside it in the zip, as the pinned ones have to be."""
+def _python() -> Implementation:
+    """With its pinned packages in the zip."""
     wanted, venv, package = HERE / "python" / "requirements.txt", TOOLS / "python", TOOLS / "python-package"
     python = venv / "bin" / "python"
     stamp = venv / "made"
@@ -66,7 +66,7 @@ def _python() -> Variant:
         shutil.copy(path, package)
     _run([python, "-m", "compileall", "-q", package])
     files = [path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-    return Variant(
+    return Implementation(
         f"Python {sys.version_info.major}.{sys.version_info.minor}, crhelper, boto3",
         [str(python), "-m", "awslambdaric", "handler.handler"],
         {"PYTHONPATH": str(package), "LAMBDA_TASK_ROOT": str(package)},
@@ -74,7 +74,7 @@ def _python() -> Variant:
     )
 
 
-def _node() -> Variant:
+def _node() -> Implementation:
     folder = TOOLS / "node"
     folder.mkdir(exist_ok=True)
     for path in (HERE / "node").iterdir():
@@ -90,7 +90,9 @@ def _node() -> Variant:
     _run([folder / "node_modules" / ".bin" / "esbuild", "runtime.mjs", *flags, "--outfile=index.mjs"], cwd=folder)
     version = subprocess.run(["node", "--version"], check=True, capture_output=True, text=True).stdout.strip()
     zipped = _zipped(TOOLS / "node.zip", [bundle])
-    return Variant(f"Node {version[1:].split('.')[0]}, AWS SDK v3, bundled", ["node", str(bundle)], zip_bytes=zipped)
+    return Implementation(
+        f"Node {version[1:].split('.')[0]}, AWS SDK v3, bundled", ["node", str(bundle)], zip_bytes=zipped
+    )
 
 
 def _zipped(to: Path, files: list[Path], below: Path | None = None) -> int:
@@ -101,9 +103,9 @@ def _zipped(to: Path, files: list[Path], below: Path | None = None) -> int:
 
 
 def _run(command: list[object], cwd: Path | None = None, **environment: object) -> None:
-    said = {**os.environ, **{name: str(value) for name, value in environment.items()}}
+    variables = {**os.environ, **{name: str(value) for name, value in environment.items()}}
     run = subprocess.run(
-        [str(word) for word in command], cwd=cwd, env=said, capture_output=True, text=True, check=False
+        [str(word) for word in command], cwd=cwd, env=variables, capture_output=True, text=True, check=False
     )
     if run.returncode:
         raise SystemExit(f"{' '.join(map(str, command))} failed:\n{run.stdout}\n{run.stderr}")

@@ -1,4 +1,4 @@
-"""What is taken of a program."""
+"""The measurements of one program."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 
 
 @dataclass
-class Taken:
-    """What one program showed, a number a round."""
+class Sample:
+    """The measurements of one program, one number per round."""
 
     start_ms: list[float] = field(default_factory=list)
     start_cpu_ms: list[float] = field(default_factory=list)
-    answer_cpu_ms: list[float] = field(default_factory=list)
-    answer_ms: list[float] = field(default_factory=list)
+    response_cpu_ms: list[float] = field(default_factory=list)
+    response_ms: list[float] = field(default_factory=list)
     delete_cpu_ms: list[float] = field(default_factory=list)
     delete_ms: list[float] = field(default_factory=list)
-    answer_peak_kib: list[float] = field(default_factory=list)
+    response_peak_kib: list[float] = field(default_factory=list)
     delete_peak_kib: list[float] = field(default_factory=list)
-    answer_calls: Counter[str] = field(default_factory=Counter[str])
+    response_calls: Counter[str] = field(default_factory=Counter[str])
     delete_calls: Counter[str] = field(default_factory=Counter[str])
 
     def typical(self, name: str) -> float:

@@ -1,5 +1,5 @@
-"""Loopback stand-ins for AWS, GitHub and the place of the answer, over HTTPS: an account in which nothing is, and an
-organization that still lists a pool's runners. A process of its own, so that it takes no turn from the harness.
+"""Loopback stubs of AWS, GitHub and the response URL, over HTTPS: an empty account, and an organization that still
+lists a pool's runners. A process of its own, so that it does not compete with the harness for a thread.
 
 It prints one line of JSON for each call to its standard output, for the harness to count.
 """
@@ -39,7 +39,7 @@ RUNNERS = [
     for number in range(1, N_RUNNERS + 1)
 ]
 
-# What each operation answers where nothing is.
+# The response of each operation in an empty account.
 NOTHING = {
     "GetParameter": (400, {"__type": "ParameterNotFound"}),
     "PutParameter": (200, {"Version": 1, "Tier": "Standard"}),
@@ -61,13 +61,13 @@ NOTHING = {
 }
 
 
-class Remotes(BaseHTTPRequestHandler):
-    """AWS by POST to `/`, GitHub below `/api/v3`, answers by PUT."""
+class StubServers(BaseHTTPRequestHandler):
+    """AWS by POST to `/`, GitHub below `/api/v3`, CloudFormation responses by PUT."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     wbufsize = -1
-    # Of the request that is under way; its answer clears them.
+    # Of the current request; its response clears them.
     parameters: ClassVar[dict[str, str]] = {}
     removed: ClassVar[set[int]] = set()
     printing: ClassVar[Lock] = Lock()
@@ -79,18 +79,18 @@ class Remotes(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("content-length") or 0)).decode()
         target = self.headers.get("x-amz-target")
         operation = target.split(".")[1] if target else re.findall(r"Action=(\w+)", body)[0]
-        status, answer = self.aws(operation, body)
-        self.told("aws", operation, status, answer)
+        status, response = self.aws(operation, body)
+        self.respond("aws", operation, status, response)
 
     def aws(self, operation: str, body: str) -> tuple[int, object]:
-        """Parameters are kept, since whoever works for a resource is written there; all else is not there."""
+        """Parameters are kept, since the lock is one; nothing else exists."""
         if operation.endswith("Parameter"):
-            asked = json.loads(body)
-            name = asked["Name"]
+            request = json.loads(body)
+            name = request["Name"]
             if name == "/github-runner-pool/token":
                 value = TOKEN
             elif operation == "PutParameter":
-                self.parameters[name] = asked["Value"]
+                self.parameters[name] = request["Value"]
                 return 200, {"Version": 1, "Tier": "Standard"}
             elif operation == "DeleteParameter":
                 return (200, {}) if self.parameters.pop(name, None) else NOTHING["GetParameter"]
@@ -103,20 +103,20 @@ class Remotes(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         listed = [runner for runner in RUNNERS if runner["id"] not in self.removed]
-        self.told("github", "list", 200, {"total_count": len(listed), "runners": listed})
+        self.respond("github", "list", 200, {"total_count": len(listed), "runners": listed})
 
     def do_DELETE(self) -> None:
         self.removed.add(int(self.path.rsplit("/", 1)[1]))
-        self.told("github", "delete", 204, "")
+        self.respond("github", "delete", 204, "")
 
     def do_PUT(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.removed.clear()
         self.parameters.clear()
-        self.told("answer", body["Status"], 200, "", body.get("Reason", ""))
+        self.respond("response", body["Status"], 200, "", body.get("Reason", ""))
 
-    def told(self, remote: str, what: str, status: int, answer: object, said: str = "") -> None:
-        body = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
+    def respond(self, remote: str, what: str, status: int, response: object, reason: str = "") -> None:
+        body = response.encode() if isinstance(response, str) else json.dumps(response).encode()
         self.send_response(status)
         self.send_header("content-type", "text/xml" if body.startswith(b"<") else "application/x-amz-json-1.1")
         if status != 204:
@@ -125,7 +125,7 @@ class Remotes(BaseHTTPRequestHandler):
         if status != 204:
             self.wfile.write(body)
         with self.printing:
-            print(json.dumps({"remote": remote, "what": what, "status": status, "said": said}), flush=True)
+            print(json.dumps({"remote": remote, "what": what, "status": status, "reason": reason}), flush=True)
 
 
 def certificates(folder: Path) -> tuple[Path, Path]:
@@ -164,7 +164,7 @@ def certificates(folder: Path) -> tuple[Path, Path]:
 
 def serve(certificate: Path) -> None:
     """Serves until its standard input ends."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Remotes)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), StubServers)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     context.set_alpn_protocols(["http/1.1"])

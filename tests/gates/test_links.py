@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from gates.documents import README, REPOSITORY, tracked
+from gates.documents import README, REPOSITORY, tracked_files
 
 LINK = re.compile(r"\[[^]]*]\(([^)\s]+)\)|^\[[^]]+]: (\S+)", re.MULTILINE)
 FENCED = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`[^`\n]*`")
-DOCUMENTS = tracked("*.md")
+DOCUMENTS = tracked_files("*.md")
 
 
 def links(document: str) -> list[str]:
@@ -23,12 +23,12 @@ def links(document: str) -> list[str]:
 
 def anchors(document: str) -> set[str]:
     """What GitHub makes of the headings: lower case, hyphens for blanks, a number for one that was there before."""
-    seen: dict[str, int] = {}
+    counts: dict[str, int] = {}
     found = set()
     for heading in re.findall(r"^#+ +(.*?) *#*$", FENCED.sub("", document), re.MULTILINE):
         text = re.sub(r"\[([^]]*)]\([^)]*\)", r"\1", heading).replace("`", "")
         slug = re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")
-        number = seen[slug] = seen.get(slug, -1) + 1
+        number = counts[slug] = counts.get(slug, -1) + 1
         found.add(f"{slug}-{number}" if number else slug)
     return found | set(re.findall(r'<a (?:id|name)="([^"]+)"', document))
 

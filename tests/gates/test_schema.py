@@ -1,4 +1,4 @@
-"""The schema for editors: what is right in a template passes, and what an editor can see to be wrong is marked."""
+"""The schema for editors: valid templates pass, and what an editor can find to be wrong is an error."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft7Validator
 
-from gates.documents import REPOSITORY, as_an_editor_reads, block
+from gates.documents import REPOSITORY, block, without_tags
 
 SCHEMA = json.loads((REPOSITORY / "cfn/properties.schema.json").read_text())
 TEMPLATES = sorted((REPOSITORY / "cfn").glob("*.yaml"))
@@ -25,43 +25,45 @@ PLAIN = {
 }
 
 
-def marks(template: Any) -> list[str]:
+def schema_errors(template: Any) -> list[str]:
     """What an editor would underline: the place, what is wrong, and what is asked for instead."""
     errors = Draft7Validator(SCHEMA).iter_errors(template)
     return [f"{error.json_path}: {error.message}; {json.dumps(error.validator_value)}" for error in errors]
 
 
-def marks_of(**properties: Any) -> list[str]:
+def schema_errors_of(**properties: Any) -> list[str]:
     """The same for one pool; `None` takes a property out."""
     given = {name: value for name, value in {**PLAIN, **properties}.items() if value is not None}
-    return marks({"Resources": {"Runners": {"Type": "Custom::GitHubRunnerPool", "Properties": given}}})
+    return schema_errors({"Resources": {"Runners": {"Type": "Custom::GitHubRunnerPool", "Properties": given}}})
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
 def test_repository_template_has_no_schema_errors(path: Path) -> None:
-    assert marks(as_an_editor_reads(path.read_text())) == []
+    assert schema_errors(without_tags(path.read_text())) == []
 
 
 def test_readme_template_has_no_schema_errors() -> None:
-    assert marks({"Resources": as_an_editor_reads(block("A template to copy"))}) == []
+    assert schema_errors({"Resources": without_tags(block("A template to copy"))}) == []
 
 
 @pytest.mark.parametrize("path", EVENTS, ids=lambda path: path.stem)
 def test_properties_as_cloudformation_sends_them_have_no_schema_errors(path: Path) -> None:
     properties = json.loads(path.read_text()).get("ResourceProperties") or PLAIN
-    assert marks({"Resources": {"Runners": {"Type": "Custom::GitHubRunnerPool", "Properties": properties}}}) == []
+    assert (
+        schema_errors({"Resources": {"Runners": {"Type": "Custom::GitHubRunnerPool", "Properties": properties}}}) == []
+    )
 
 
 @pytest.mark.parametrize(
     "value", ["Count", "${Count}", {"Ref": "Count"}, {"Fn::If": ["A", 1, 2]}, ["Big", "4", "2"], "4", 4]
 )
 def test_schema_accepts_a_number_as_number_string_or_intrinsic_function(value: Any) -> None:
-    assert marks_of(DesiredCount=value) == []
+    assert schema_errors_of(DesiredCount=value) == []
 
 
 def test_schema_allows_a_property_chosen_by_a_condition() -> None:
     chosen, left_out = ["OfAnOrg", "acme", "AWS::NoValue"], {"Fn::If": ["OfAnOrg", {"Ref": "AWS::NoValue"}, "x"]}
-    assert marks_of(OrgName=chosen, RepoUrl=left_out) == []
+    assert schema_errors_of(OrgName=chosen, RepoUrl=left_out) == []
 
 
 @pytest.mark.parametrize(
@@ -88,5 +90,5 @@ def test_schema_allows_a_property_chosen_by_a_condition() -> None:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_schema_error_is_found(place: str, properties: dict[str, Any]) -> None:
-    (mark,) = marks_of(**properties)
-    assert place in mark
+    (error,) = schema_errors_of(**properties)
+    assert place in error

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from gates.documents import FENCED_SHELL, REPOSITORY, tracked
+from gates.documents import FENCED_SHELL, REPOSITORY, tracked_files
 
 SHELLCHECK = Path(sys.executable).parent / "shellcheck"
-DOCUMENTS = tracked("*.md")
+DOCUMENTS = tracked_files("*.md")
 MAKEFILE = (REPOSITORY / "Makefile").read_text()
-# As `.SHELLFLAGS` says. Make has filled in what would look constant or unset here.
+# As in `.SHELLFLAGS`. Make has expanded what would seem constant or unset here.
 HEAD = "#!/usr/bin/env bash\nset -euo pipefail\n"
 
 
@@ -23,7 +23,7 @@ def is_script(path: Path) -> bool:
         return re.match(rb"#!.*\b(ba|da|k)?sh\b", file.readline(80)) is not None
 
 
-SCRIPTS = [path for path in tracked("*") if path.is_file() and is_script(path)]
+SCRIPTS = [path for path in tracked_files("*") if path.is_file() and is_script(path)]
 
 
 def findings(script: str) -> str:

@@ -1,6 +1,6 @@
 """The user data of the templates, run by bash: as an instance runs it, and then the scripts that it leaves there.
 
-Its folders are put below a temporary one; `docker`, `systemctl`, `df` and `sleep` are stand-ins.
+Its folders are put below a temporary one; `docker`, `systemctl`, `df` and `sleep` are fakes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from gates.documents import REPOSITORY, as_an_editor_reads
+from gates.documents import REPOSITORY, without_tags
 from gates.test_scripts import findings
 
 CLUSTER = "ci"
@@ -61,7 +61,7 @@ cat "$(dirname "$0")/$(basename "$0").says" 2> /dev/null || true
 
 
 def user_data(path: Path) -> str:
-    resources = as_an_editor_reads(path.read_text())["Resources"]
+    resources = without_tags(path.read_text())["Resources"]
     (found,) = [resource for resource in resources.values() if resource["Type"] == "AWS::EC2::LaunchTemplate"]
     text: str = found["Properties"]["LaunchTemplateData"]["UserData"]["Fn::Base64"]
     return text
@@ -69,7 +69,7 @@ def user_data(path: Path) -> str:
 
 @dataclass
 class Instance:
-    """An instance that has run its user data, with a Docker that does as it is told."""
+    """An instance that has run its user data, with a fake Docker."""
 
     root: Path
 
@@ -96,7 +96,7 @@ class Instance:
         return self.run(self.script("runner-externals"))
 
     def docker(self, **answers: object) -> None:
-        """What Docker answers; the commands' names with an underscore."""
+        """Docker's outputs; the commands' names with an underscore."""
         given = {name.replace("_", " "): answer for name, answer in answers.items()}
         (self.bin / "answers").write_text(json.dumps(given))
 
@@ -202,7 +202,7 @@ LISTED = f"{AGENT} \n{RUNNING} {TASK_ARN.replace(TASK, '0' * 12)}\nffffffffffff 
 
 def test_cleanup_removes_the_work_folders_of_containers_that_are_gone_and_no_others(instance: Instance) -> None:
     kept = [instance.work(f"{POOL}-{owner}") for owner in (RUNNING, TASK)]
-    # A fixed RunnerName, one that only looks like a container's, and what no runner has made.
+    # A fixed RunnerName, one that only resembles a container's, and what no runner has created.
     kept += [instance.work(name) for name in ("build", f"build-{GONE}", "_tool")]
     gone = instance.work(f"{POOL}-{GONE}")
     elsewhere = instance.root / "elsewhere"

@@ -1,4 +1,4 @@
-"""The workflow of the README: clean for actionlint, and its jobs find the runners of the template beside it."""
+"""The workflow of the README: clean for actionlint, with the labels of the template's runners."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gates.documents import REPOSITORY, as_an_editor_reads, block
+from gates.documents import REPOSITORY, block, without_tags
 
 WORKFLOW = block("Use it in a workflow")
 # The last release of actionlint that a package registry has as a program that needs nothing from elsewhere.
@@ -20,7 +20,7 @@ PRINTER = Path(__file__).with_name("actionlint.cjs")
 
 def labels_of_the_template() -> set[str]:
     """What the runners of the template to copy have as labels, GitHub's own included."""
-    (pool,) = as_an_editor_reads(block("A template to copy")).values()
+    (pool,) = without_tags(block("A template to copy")).values()
     return {"self-hosted", "Linux", "X64", *pool["Properties"]["Labels"]}
 
 

@@ -1,4 +1,4 @@
-"""What a storm throws at the function, at random moments: killed invocations, throttles by AWS and GitHub, and lies."""
+"""Chaos for the stress test, at random moments: kills, throttling by AWS and GitHub, and a wrong `busy`."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ Range = tuple[float, float]
 KILLS: Range = (1.5, 6)
 AWS_THROTTLES: Range = (3, 8)
 GITHUB_THROTTLES: Range = (12, 24)
-LIES: Range = (6, 12)
-# How long GitHub calls runners idle that work, and deletes them when asked.
-LIE_SECONDS = 3
+WRONG_BUSY: Range = (6, 12)
+# How long GitHub calls working runners idle, and deletes them.
+WRONG_BUSY_SECONDS = 3
 TICK = 0.1
-# Lambda tries three times. Whoever is killed in the last one is given up, and that is another test.
+# Lambda tries three times. A kill in the last try is for the on-failure queue, which has tests of its own.
 ATTEMPTS_KILLED = 2
-# How often an operation is refused, and how likely that is. The SDK tries five times: what goes beyond that, the
-# function itself has to get over.
-REFUSALS = {1: 6, 2: 4, 3: 2, 6: 1}
+# How often in a row an operation is throttled, with weights. The SDK tries five times; the function has to retry more.
+THROTTLE_WEIGHTS = {1: 6, 2: 4, 3: 2, 6: 1}
 OPERATIONS_AT_ONCE = 2
-# One in so many times the function's invocation of itself is refused as well.
+# One time in so many the function's invocation of itself is throttled as well.
 SELF_INVOKE_EVERY = 2
 OPERATIONS = [
     ("ecs", "DescribeServices"),
@@ -67,20 +66,20 @@ SECONDARY_LIMIT = "You have exceeded a secondary rate limit. Please wait a few m
 
 
 class Chaos:
-    """Blows from `with` to the end of its block."""
+    """Injects faults until the end of the `with` block."""
 
     def __init__(self, world: World, random: Random) -> None:
         self.world = world
         self.random = random
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._blow, daemon=True)
+        self._thread = threading.Thread(target=self._inject, daemon=True)
         self._due = {
             self._kill: KILLS,
             self._throttle_aws: AWS_THROTTLES,
             self._throttle_github: GITHUB_THROTTLES,
-            self._lie: LIES,
+            self._report_idle: WRONG_BUSY,
         }
-        self._lies_until = 0.0
+        self._wrong_busy_until = 0.0
 
     def __enter__(self) -> Chaos:
         self._thread.start()
@@ -91,21 +90,21 @@ class Chaos:
         self._thread.join()
         self.world.post("/faults", aws=[], github={}, busy_lag=0, jobs_of_deleted_runners="cancelled")
 
-    def _blow(self) -> None:
+    def _inject(self) -> None:
         def after(pauses: Range) -> float:
             return time.monotonic() + self.random.uniform(*pauses)
 
-        due: dict[Callable[[], bool], float] = {strike: after(pauses) for strike, pauses in self._due.items()}
+        due: dict[Callable[[], bool], float] = {inject: after(pauses) for inject, pauses in self._due.items()}
         while not self._over.wait(TICK):
-            if 0 < self._lies_until <= time.monotonic():
-                self._lies_until = 0.0
+            if 0 < self._wrong_busy_until <= time.monotonic():
+                self._wrong_busy_until = 0.0
                 self.world.post("/faults", busy_lag=0)
-            for strike, pauses in self._due.items():
-                if time.monotonic() >= due[strike] and strike():
-                    due[strike] = after(pauses)
+            for inject, pauses in self._due.items():
+                if time.monotonic() >= due[inject] and inject():
+                    due[inject] = after(pauses)
 
     def _kill(self) -> bool:
-        """Whether there was somebody to kill; if not, the next one that comes is."""
+        """Whether an invocation was killed; if not, the next one is."""
         return self.world.post("/kill", attempts=ATTEMPTS_KILLED)["killed"] is not None
 
     def _throttle_aws(self) -> bool:
@@ -125,11 +124,11 @@ class Chaos:
         self.world.post("/faults", github=fault)
         return True
 
-    def _lie(self) -> bool:
+    def _report_idle(self) -> bool:
         """A job that began a moment before the deletion is in no log yet, and lives on: nothing else could save it."""
-        self._lies_until = time.monotonic() + LIE_SECONDS
+        self._wrong_busy_until = time.monotonic() + WRONG_BUSY_SECONDS
         self.world.post("/faults", busy_lag=3600, jobs_of_deleted_runners="live on")
         return True
 
     def _times(self) -> int:
-        return self.random.choices(list(REFUSALS), list(REFUSALS.values()))[0]
+        return self.random.choices(list(THROTTLE_WEIGHTS), list(THROTTLE_WEIGHTS.values()))[0]

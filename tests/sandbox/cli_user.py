@@ -1,4 +1,4 @@
-"""Somebody at the command line, with an account: `make` as the README tells people to use it."""
+"""A user at the command line, with an account: `make` as the README documents it."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ NOT_INHERITED = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES", "AWS_PROFI
 
 @dataclass
 class CliUser:
-    """Has a binary, if it is to deploy one."""
+    """`binary` is what `make deploy` deploys."""
 
     world: World
     binary: Path = Path("nowhere")
 
     def make(self, target: str, *variables: str, fails: bool = False) -> str:
-        """What `make` prints; it must succeed, or refuse if it is to."""
+        """The output of `make`, or its errors where it `fails`."""
         output, error = self.make_streams(target, *variables, fails=fails)
         return error if fails else output
 
     def make_streams(self, target: str, *variables: str, fails: bool = False) -> tuple[str, str]:
-        """The same, with what it prints and what it complains of apart."""
+        """Standard output and standard error of `make`."""
         run = subprocess.run(
             ["make", target, f"AWS_REGION={self.world.region}", f"ENDPOINT_URL={self.world.aws}", *variables],
             cwd=REPOSITORY,
@@ -45,13 +45,13 @@ class CliUser:
         return self.make("deploy", f"BINARY={self.binary}", *variables, fails=fails)
 
     def pool(self, name: str, function: str = FUNCTION_NAME, **more: str) -> Stack:
-        """The quick start's template, with a little less patience."""
+        """The quick start's template, with shorter timeouts."""
         given = {"OrgName": "acme", "GitHubUrl": self.world.github, **self.world.network()}
         given |= {"FunctionName": function, "DesiredCount": "1", "IdleConfirmation": "1", **more}
         return self.world.create_stack(name, TEMPLATES / "pool.yaml", given).expect("CREATE_COMPLETE")
 
     def writes(self) -> list[str]:
-        """What was written since the calls were last forgotten, other than by the function."""
+        """Writes since the last `reset_calls`, without the function's own."""
         return [call["operation"] for call in self.world.calls(caller="client", writes=True)]
 
     def variables(self, function: str = FUNCTION_NAME) -> dict[str, str]:

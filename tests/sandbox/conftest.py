@@ -25,7 +25,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture
 def pool(world: World) -> Iterator[EcsPool]:
-    """A pool's parts, made by hand; gone after the test."""
+    """A pool's resources without the product; removed after the test."""
     made = EcsPool(world)
     yield made
     made.tear_down()
@@ -36,7 +36,7 @@ def deployed_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deploye
     """A world with the real function in it, for all scenarios of a run. Each has stacks of its own: they do not meet.
 
     The function has the role that people give it, and every call is checked against its policies.
-    Several pools look at GitHub with one token, five times a second each: its limits are not what is tried here.
+    Several pools poll GitHub with one token, five times a second each, so its rate limits are lifted.
     """
     folder = tmp_path_factory.mktemp("stage")
     limits: dict[str, Any] = {"points_per_minute": 1_000_000, "hourly_requests": 1_000_000}

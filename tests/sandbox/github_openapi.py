@@ -26,7 +26,7 @@ MEMBER = "package/generated/ghec.json"
 BASE = "https://github.test"
 _KEPT = ("/actions/runners", "/actions/runner-groups", "/installation")
 # Without GET /app/installations: it is described with an account that is a user and an enterprise at once, which no
-# answer can be. Only the image calls it.
+# response can be. Only the image calls it.
 _KEPT_PATHS = ("/app", "/rate_limit", "/app/installations/{installation_id}/access_tokens")
 _LEVELS = ("/orgs/{org}/", "/repos/{owner}/{repo}/", "/enterprises/{enterprise}/", "/installation/token")
 _METHODS = ("get", "post", "put", "patch", "delete")
@@ -39,7 +39,7 @@ class Description:
         self._api = OpenAPI.from_dict(_pruned(_load()))
 
     def problems(self, exchange: dict[str, Any]) -> list[str]:
-        """What is wrong with the request, and with the answer; nothing if all is well."""
+        """Mismatches of the request and the response."""
         content_type = exchange["headers"].get("content-type", "application/json")
         request = MockRequest(
             BASE,

@@ -1,12 +1,12 @@
-"""What the scenarios share: a world with the deployed function, pools in stacks, and a look at what is left of one.
+"""What the scenarios share: a world with the deployed function, pools in stacks, and what is left of a pool.
 
     pool = stage.start("jobs", DesiredCount=2).up()
     pool.update(Image="myoung34/github-runner:ubuntu-jammy")
     pool.delete()
     assert pool.leftovers() == []
 
-Properties that every pool needs are filled in; `None` takes one out. Everything is impatient: an idle runner is one
-that was idle for a second.
+Properties that every pool needs are filled in; `None` takes one out. Timeouts are short: a
+runner counts as idle after a second.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ OTHER_IMAGE = "myoung34/github-runner:ubuntu-jammy"
 BROKEN_IMAGE = "myoung34/github-runner:not-to-be-pulled"
 ORGANIZATION = "orgs/acme"
 LOGICAL_ID = "Runners"
-# A key of one's own, which cfn/provider.yaml is told of.
+# A customer managed key, which is a parameter of cfn/provider.yaml.
 OWN_KEY = "arn:aws:kms:us-east-1:000000000000:key/0a1b2c3d-1111-2222-3333-444455556666"
-# A role that it may give to nobody.
+# A role that it may not pass.
 FOREIGN_ROLE = "arn:aws:iam::000000000000:role/admin"
 # The roles that cfn/provider.yaml lets the function give to others.
 ROLE_PATH = "/github-runner-pool/"
@@ -53,7 +53,7 @@ ATTRIBUTES = (
     "DesiredCount",
     "OnlineRunners",
 )
-# In every response URL that a test makes, so that it can be looked for.
+# In every response URL of a test, so that logs can be searched for it.
 PLANTED_SIGNATURE = "5a9db0ffplantedresponsesignature"
 _numbers = itertools.count(1)
 Properties = dict[str, Any]
@@ -68,7 +68,7 @@ class DeployedWorld:
     recorder: ResponseRecorder
     stacks: list[Stack] = field(default_factory=list)
     planted: list[str] = field(default_factory=list)
-    """Secrets that tests made, beside those that the world knows of."""
+    """Secrets of tests, in addition to the world's."""
 
     def start_template(self, name: str, template: str | Path, **parameters: str) -> Stack:
         """Begins to create a stack from a template of the repository."""
@@ -148,9 +148,9 @@ class DeployedWorld:
     # The function, called without CloudFormation.
 
     def send(self, event: Properties, kind: str = "Event", signed_ago: int = 0, folder: str = "") -> SentRequest:
-        """Hands the function an event as it is, signed so many seconds ago, and waits for nothing.
+        """Sends the function an event whose response URL was signed so many seconds ago.
 
-        In the folder `ResponseRecorder.REFUSED` its answers are not taken.
+        In the folder `ResponseRecorder.REJECTED` its responses are rejected.
         """
         number = f"{folder}{next(_numbers)}"
         signed = datetime.now(UTC) - timedelta(seconds=signed_ago)
@@ -166,7 +166,7 @@ class DeployedWorld:
         return request
 
     def invoke(self, event: Properties) -> Properties:
-        """The same, and returns the one answer that it has given by the time it ends."""
+        """Sends an event, waits for the invocation's end, and returns its response."""
         return self.send(event, "RequestResponse").response(0)
 
     def calls_since(self, sequence: int) -> list[Entry]:
@@ -203,21 +203,21 @@ class DeployedWorld:
 
 @dataclass
 class SentRequest:
-    """An event on its way to the function."""
+    """An event that was sent to the function."""
 
     deployed_world: DeployedWorld
     event: Properties
     path: str
 
     def deliver(self, kind: str = "Event") -> None:
-        """Hands it over; once more, as Lambda may do with every event, if it has been before."""
+        """Delivers it, for the first time or again, as Lambda may with every event."""
         result = self.deployed_world.world.client("lambda").invoke(
             FunctionName=FUNCTION_NAME, InvocationType=kind, Payload=json.dumps(self.event).encode()
         )
         assert "FunctionError" not in result, result["Payload"].read()
 
     def expect_superseded(self) -> None:
-        """It ends without an answer, since a newer request is at work and nobody waits for this one."""
+        """Waits until it ends without a response, because a newer request superseded it."""
 
         def has_yielded() -> bool:
             lines = [json.loads(line) for line in self.deployed_world.log_lines() if '"yield"' in line]
@@ -227,9 +227,9 @@ class SentRequest:
         assert self.deployed_world.recorder.responses(self.path) == []
 
     def response(self, timeout: float) -> Properties:
-        """The one answer to it, however often it was given."""
+        """Its response, which is the same each time it is sent."""
         responses = self.deployed_world.world.wait_for(
-            "the answer", lambda: self.deployed_world.recorder.responses(self.path), timeout
+            "the response", lambda: self.deployed_world.recorder.responses(self.path), timeout
         )
         assert all(response == responses[0] for response in responses), responses
         assert responses[0]["RequestId"] == self.event["RequestId"]
@@ -256,7 +256,7 @@ class Pool:
 
     @property
     def ids(self) -> set[str]:
-        """Every physical id that the function ever answered for it."""
+        """Every physical id in the function's responses."""
         return {response["physical_id"] for response in self.responses()}
 
     # Changes.
@@ -317,7 +317,7 @@ class Pool:
         return dict(as_strings({key: value for key, value in found.items() if value is not None}))
 
     def responses(self) -> list[Entry]:
-        """What the function answered, in order."""
+        """The function's responses, in order."""
         ids = {event["request_id"] for event in self.world.events("request") if event["stack_id"] == self.stack.id}
         return [
             event
@@ -360,7 +360,7 @@ class Pool:
         return {**found["taskDefinition"], "tags": found.get("tags", [])}
 
     def tasks(self) -> list[Entry]:
-        """Those that are meant to run."""
+        """Those whose desired status is RUNNING."""
         ecs = self.world.client("ecs")
         arns = ecs.list_tasks(cluster=self.cluster, serviceName=self.id, desiredStatus="RUNNING")["taskArns"]
         return list(ecs.describe_tasks(cluster=self.cluster, tasks=arns)["tasks"]) if arns else []
@@ -400,7 +400,7 @@ class Pool:
 
 
 def leftovers(world: World, pool_id: str) -> list[str]:
-    """What is there of a pool, wherever it is: the account has no other things of this name."""
+    """What is left of a pool in all clusters and targets."""
     ecs, scaling = world.client("ecs"), world.client("autoscaling")
     left = [
         f"runner {runner['name']}"
@@ -458,12 +458,12 @@ def tags_of(resource: Entry) -> dict[str, str]:
 
 
 def format_calls(calls: list[Entry]) -> str:
-    """Calls, for people."""
+    """Calls as text."""
     return "\n".join(f"  {call['service']} {call['operation']} {call['status']}" for call in calls)
 
 
 class ResponseRecorder:
-    """Takes answers on a loopback port, as CloudFormation's bucket does."""
+    """Receives responses on a loopback port, as CloudFormation's bucket does."""
 
     REJECTED = "rejected/"
 
@@ -492,7 +492,7 @@ class ResponseRecorder:
         return [json.loads(body) for path, body in self._accepted if path.startswith(path_start)]
 
     def rejections(self, path_start: str) -> int:
-        """How many answers were not taken."""
+        """How many responses were rejected."""
         return sum(path.startswith(path_start) for path in self._rejected)
 
     def bodies(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""A resource whose requests a test sends itself, in whatever order: no CloudFormation engine is behind its stack."""
+"""A resource whose requests a test sends itself, in any order, without a CloudFormation engine."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 from sandbox.ecs_pool import EcsPool
 from sandbox.scenario import LOGICAL_ID, ROLE_PATH, DeployedWorld, Properties, SentRequest, as_strings, leftovers
 
-# Longer than any of these requests takes on a machine that is busy with other things.
+# Longer than any of these requests takes on a busy machine.
 RESPONSE_TIMEOUT_SECS = 120.0
 
 
 @dataclass(frozen=True)
 class PoolSnapshot:
-    """What may not change of a pool that nothing was asked of."""
+    """What must not change of a pool that no request names."""
 
     runners: frozenset[int]
     tasks: frozenset[str]
@@ -25,7 +25,7 @@ class PoolSnapshot:
 
 @dataclass
 class ScriptedResource:
-    """One resource of a stack that only its events know of."""
+    """One resource of a stack that exists only in its events."""
 
     deployed_world: DeployedWorld
     name: str
@@ -55,7 +55,7 @@ class ScriptedResource:
     # Requests.
 
     def send(self, request: str, new: Properties, signed_ago: int = 0, folder: str = "", **more: Any) -> SentRequest:
-        """Hands the function a request. `more` is `PhysicalResourceId`, `OldResourceProperties`."""
+        """Sends the function a request. `more` is `PhysicalResourceId`, `OldResourceProperties`."""
         event = {
             "RequestType": request,
             "StackId": self.stack_id,
@@ -74,7 +74,7 @@ class ScriptedResource:
         return sent.response(RESPONSE_TIMEOUT_SECS)
 
     def delete(self, physical_id: str, properties: Properties) -> Properties:
-        """A Delete that succeeds, and answers the id that it was given."""
+        """A Delete that succeeds with the same physical id."""
         response = self.send("Delete", properties, PhysicalResourceId=physical_id).response(RESPONSE_TIMEOUT_SECS)
         assert (response["Status"], response["PhysicalResourceId"]) == ("SUCCESS", physical_id), response
         return response
@@ -105,13 +105,13 @@ class ScriptedResource:
             runner["id"] for runner in self.deployed_world.world.online_runners(target) if pool_id in runner["labels"]
         }
 
-    def group_of(self, besides: str = "") -> str:
-        """The physical id of the resource's pool that is, or begins to be, there; not `besides`."""
+    def group_of(self, except_for: str = "") -> str:
+        """The physical id of the resource's pool, as soon as its group exists; not `except_for`."""
 
         def names() -> list[str]:
             listed = self.deployed_world.world.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
             found = [group["AutoScalingGroupName"] for group in listed]
-            return [name for name in found if name.startswith(f"ghr-{self.name}-") and name != besides]
+            return [name for name in found if name.startswith(f"ghr-{self.name}-") and name != except_for]
 
         return str(self.deployed_world.world.wait_for("a group", names, 60)[0])
 

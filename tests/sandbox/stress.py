@@ -1,4 +1,4 @@
-"""A storm: jobs without end, a stack that is updated and deleted under them, a function that is killed all the time.
+"""The stress run: jobs without end, a stack that is updated and deleted meanwhile, invocations that are killed.
 
 The traffic: as soon as a runner has no job, another one is on its way to it and begins after a pause of up to 3.5
 seconds, for as long as the runner is there. A job takes 1 to 20 seconds at the sandbox's pace, which makes 0.3 to 6 of
@@ -85,7 +85,7 @@ class Figures:
 
 @dataclass
 class StressRun:
-    """One that is over, with its world still there to look at."""
+    """A finished run, with its world still there."""
 
     deployed_world: DeployedWorld
     pool: Pool
@@ -97,8 +97,8 @@ class StressRun:
         return self.deployed_world.world
 
 
-def storm(world: World, seed: int) -> StressRun:
-    """Lets it rage: created, updated five times, deleted."""
+def run_stress(world: World, seed: int) -> StressRun:
+    """Creates a stack, updates it five times and deletes it under load and faults."""
     TARGET.mkdir(parents=True, exist_ok=True)
     FIGURES_FILE.unlink(missing_ok=True)
     random = Random(seed)

@@ -1,4 +1,4 @@
-"""What IAM is asked for a call, and what a policy that binds it makes of the answer.
+"""What IAM checks for a call, and what a policy with conditions decides.
 
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html
 """
@@ -37,7 +37,7 @@ def pool(world: World) -> Iterator[EcsPool]:
 
 
 def client(world: World, service: str, name: str, *statements: Statement) -> Any:
-    """A client in a role with these statements alone."""
+    """A client in a role with these statements only."""
     iam = world.client("iam")
     trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from sandbox.scenario import DeployedWorld, Entry
 
-# A look at runners that are waited for: the service, its tasks (which are meant to run, and what all known ones are),
+# One poll while runners are waited for: the service, its tasks (which are meant to run, and what all known ones are),
 # and who works for the resource.
 AWS_CALLS_MAX = 4
 # Few runners are one page.
@@ -15,13 +15,13 @@ OBSERVATIONS = 6
 
 
 def test_drain_poll_costs_few_calls(deployed_world: DeployedWorld) -> None:
-    pool = deployed_world.start("looking").up()
+    pool = deployed_world.start("polling").up()
     job = pool.run(6, pool.online()[0]["name"])
     before = deployed_world.sequence
     pool.stack.delete()
 
     def observations() -> list[list[Entry]]:
-        """The calls between two lists of runners, of looks that found nothing to do."""
+        """The calls between two lists of runners, of polls that found nothing to do."""
         calls = deployed_world.calls_since(before)
         lists = [
             at for at, call in enumerate(calls) if call["service"] == "github" and call["operation"].startswith("GET")
@@ -29,7 +29,7 @@ def test_drain_poll_costs_few_calls(deployed_world: DeployedWorld) -> None:
         between = [calls[start:end] for start, end in pairwise(lists)]
         return [observation for observation in between if not any(call["write"] for call in observation)]
 
-    found = deployed_world.world.wait_for("some looks", lambda: len(found := observations()) >= OBSERVATIONS and found)
+    found = deployed_world.world.wait_for("some polls", lambda: len(found := observations()) >= OBSERVATIONS and found)
     assert pool.world.job(job)["state"] == "running"
     for observation in found[1:]:
         of_github = [call for call in observation if call["service"] == "github"]

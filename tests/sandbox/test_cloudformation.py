@@ -22,7 +22,7 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="module")
 def token(world: World) -> str:
-    return deploy_script(world, PROVIDER, "stand-in")
+    return deploy_script(world, PROVIDER, "echo-provider")
 
 
 def template(token: str, **resources: dict[str, Any]) -> str:
@@ -66,7 +66,7 @@ def test_failed_create_is_deleted_by_the_physical_id_in_its_response(world: Worl
     stack = start(world, template(token, A={"Id": "half-made", "Response": "FAILED"})).settled()
     stack.expect("ROLLBACK_COMPLETE")
     assert requests(world, stack) == [("Create", "A", None), ("Delete", "A", "half-made")]
-    assert "as told" in stack.reasons("A")[0]
+    assert "as requested" in stack.reasons("A")[0]
 
 
 def test_independent_resources_are_created_and_deleted_concurrently(world: World, token: str) -> None:
@@ -177,6 +177,6 @@ def test_change_set_lists_a_resource_added_by_a_parameter(world: World) -> None:
 
 def test_function_logs_and_calls_can_be_read(world: World, token: str) -> None:
     start(world, template(token, A={})).settled()
-    lines = world.wait_for("logs", lambda: world.function_logs("stand-in"))
+    lines = world.wait_for("logs", lambda: world.function_logs("echo-provider"))
     assert any('"request": "Create"' in line for line in lines)
     assert any(call["operation"] == "CreateStack" for call in world.calls(caller="client", writes=True))

@@ -1,4 +1,4 @@
-"""`make deploy` and what comes after it: a pool, a job, `make undeploy`. And the way by CloudFormation alone.
+"""`make deploy`, a pool, a job, `make undeploy`, and the deployment by CloudFormation only.
 
 The local AWS checks what the function does against its role, as AWS does.
 """
@@ -194,7 +194,7 @@ def test_deploy_waits_for_a_role_that_lambda_cannot_assume_yet(cli_user: CliUser
 
 
 def access_denied(operation: str) -> dict[str, str]:
-    """What IAM answers to somebody who may deploy functions, and nothing in IAM by himself."""
+    """IAM's error for a user who may deploy functions but not call IAM."""
     error = {"code": "AccessDenied", "message": f"not authorized to perform: iam:{operation}"}
     return {"service": "iam", "operation": operation, "caller": "client", **error}
 

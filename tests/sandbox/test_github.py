@@ -1,4 +1,4 @@
-"""The stand-in's API refuses, pages and throttles as GitHub documents it."""
+"""The local GitHub's errors, pages and rate limits are as GitHub documents them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the stand-in answers, and what it is asked, is what GitHub describes."""
+"""The local GitHub's requests and responses match GitHub's OpenAPI description."""
 
 from __future__ import annotations
 

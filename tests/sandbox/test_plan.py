@@ -25,7 +25,7 @@ AMI = "/sandbox/ami"
 
 @dataclass
 class Planner:
-    """Somebody who wants to know before anything is done, and a stack that may be there."""
+    """A user who plans the deployment of a stack, which may exist."""
 
     cli_user: CliUser
     stack: Stack | None = None
@@ -44,7 +44,7 @@ class Planner:
         return self.given(OrgName="acme", GitHubUrl=self.world.github, ImageId=AMI, **network, **more)
 
     def plan(self, *variables: str, stack: str = NAME, template: Path = POOL, fails: bool = False) -> str:
-        """What is printed, complaints last; and nothing was written, and nothing was denied."""
+        """The output and errors of `make plan`; it must write nothing, and no call may be denied."""
         self.world.reset_calls()
         shown = template.relative_to(REPOSITORY) if template.is_relative_to(REPOSITORY) else template
         named = [] if any(it.startswith("CHANGE_SET=") for it in variables) else [f"TEMPLATE={shown}"]
@@ -78,7 +78,7 @@ def planner_without_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture(scope="module")
 def planner(planner_without_stack: Planner) -> Planner:
-    """The same, beside a pool of two runners."""
+    """A stack with a pool of two runners."""
     stack = planner_without_stack.cli_user.pool(NAME, DesiredCount="2", ImageId=AMI)
     return Planner(planner_without_stack.cli_user, stack)
 
@@ -116,7 +116,7 @@ def test_plan_of_another_image_names_the_runners_that_leave_and_marks_busy_ones(
     world = planner.world
     job = world.queue_job([planner.pool_id], 8)
     world.wait_for("the job to run", lambda: world.job(job)["state"] == "running")
-    # GitHub's list tells it a little later than the job's state does.
+    # GitHub's list shows it a little later than the job's state.
     world.wait_for("a busy runner", lambda: "BUSY" in planner.runners().values())
     output = planner.plan(planner.given(Image=OTHER_IMAGE, DesiredCount="3"))
     assert f"({planner.pool_id}) is updated in place" in output
@@ -201,7 +201,7 @@ def test_plan_names_missing_runner_group_and_parameter(planner: Planner) -> None
     output = planner.plan(planner.given(AccessTokenParameter="/github-runner-pool/other"), fails=True)
     [obstacle] = section(output, "errors")
     assert "AccessTokenParameter /github-runner-pool/other: there is no such parameter" in obstacle
-    # Without it GitHub cannot be asked, so tasks stand for the runners.
+    # Without it GitHub cannot be read, so tasks are listed in place of runners.
     assert all(line.endswith("perhaps busy") for line in section(output, "runners to retire"))
 
 

@@ -1,4 +1,4 @@
-"""Mistakes of capacity and of EC2's names: told in the first sentence, with the property, before anything is built."""
+"""Invalid capacity and EC2 names are in the failure reason's first sentence, before anything is built."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 
 from sandbox.scenario import BROKEN_IMAGE, LOGICAL_ID, OTHER_IMAGE, DeployedWorld, Entry, Pool, Properties
 
-# What nobody wants to wait for: the default is three times as long again.
+# Shorter than the default, and still long enough to notice a check that waits.
 ONLINE_TIMEOUT = 300
-# From the request to its answer. Most of it is the local AWS's own time.
+# From the request to its response. Most of it is the local AWS's own time.
 AT_ONCE = 20.0
 NOT_THERE = "lt-0123456789abcdef0"
 
@@ -68,7 +68,7 @@ def invalid_pools(deployed_world: DeployedWorld) -> dict[str, Pool]:
 
 
 def took(pool: Pool, kind: str) -> float:
-    """Seconds from the newest request of this kind to its answer."""
+    """Seconds from the newest request of this kind to its response."""
     asked = [e for e in pool.world.events("request") if e["stack_id"] == pool.stack.id and e["what"] == kind][-1]
     responded = next(e for e in pool.responses() if e["request_id"] == asked["request_id"])
     return float(responded["at"]) - float(asked["at"])

@@ -166,7 +166,7 @@ def test_clean_up_delete_does_not_mention_the_current_pool(deployed_world: Deplo
 def test_delete_names_an_orphaned_pool_and_keeps_it(deployed_world: DeployedWorld) -> None:
     replacement = FailedReplacement.of(deployed_world)
     resource = replacement.resource
-    # The resource is taken out of the template after the clean-up was given up.
+    # The resource is removed from the template after CloudFormation gave up the clean-up.
     resource.stack_is("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
     response = resource.delete(replacement.a, replacement.before)
     assert resource.left(replacement.a) == []
@@ -192,7 +192,7 @@ def test_clean_up_delete_of_a_foreign_physical_id_keeps_the_pool(deployed_world:
         assert "nothing was deleted" in response["Reason"]
         assert resource.snapshot(a) == untouched
 
-    # It is replaced in its turn, and the Delete of the foreign id is delivered late.
+    # It is replaced as well, and the Delete of the foreign id is delivered late.
     second = {**first, "OrgName": "globex"}
     resource.stack_is("UPDATE_IN_PROGRESS")
     response = resource.update(a, second, first)

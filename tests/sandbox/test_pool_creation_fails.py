@@ -137,7 +137,7 @@ def test_instances_registered_with_another_cluster_are_named(failing_pools: dict
     reason = failed(failing_pools["other cluster"])
     assert "instances that joined no cluster: i-" in reason
     assert "must write ECS_CLUSTER=othercluster" in reason
-    # Known from its user data before an instance was started, and told in the log then.
+    # Known from the user data before an instance was started, and logged then.
     assert re.search(
         r"Beside that: LaunchTemplate: its user data has the instances join the cluster \S+, and not", reason
     )

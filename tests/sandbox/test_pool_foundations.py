@@ -1,4 +1,4 @@
-"""Pools that stand on more than the usual: keys of one's own, and a launch template that asks much of its user."""
+"""Pools with a customer managed key, and with a launch template that needs more permissions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pools of other kinds: a GitHub App, somebody else's capacity provider, one job per runner, a runner with a name."""
+"""Pools with AppId, CapacityProvider, Ephemeral and RunnerName, and several at once."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def made(deployed_world: DeployedWorld) -> Iterator[dict[str, Pool]]:
 
 @pytest.fixture(scope="module")
 def pool(made: dict[str, Pool]) -> Pool:
-    """One that the tests of this module change one after the other; each looks first at what is there."""
+    """A pool that the tests of this module change one after the other."""
     return made["changed"]
 
 
@@ -271,7 +271,7 @@ def test_delete_leaves_nothing_behind(made: dict[str, Pool]) -> None:
     assert pool.leftovers() == []
     clusters = world.client("ecs").describe_clusters(clusters=[cluster])["clusters"]
     assert [found["status"] for found in clusters if found["status"] != "INACTIVE"] == []
-    # Nobody was torn from GitHub: each registration was taken back, none outlived its machine.
+    # Each runner was deregistered; none outlived its machine.
     digits = pool_id.rsplit("-", 1)[1]
     behind = [event for event in world.events("runner") if event["what"] == "left behind"]
     assert [event for event in behind if digits in event["runner"]] == []

@@ -1,4 +1,4 @@
-"""What Lambda gives up comes back through the queue of `cfn/provider.yaml`, and becomes the answer."""
+"""Lambda's on-failure record comes through the queue of `cfn/provider.yaml` and becomes the FAILED response."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from sandbox.scenario import IMAGE, LOGICAL_ID, OTHER_IMAGE, TEMPLATES, DeployedWorld, ResponseRecorder
 from sandbox.world import World
 
-TOLD = "Lambda gave this request up after 3 tries, because every try failed"
+RETRIES_EXHAUSTED = "Lambda gave this request up after 3 tries, because every try failed"
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def deployed_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deploye
 
 
 def kill_every_try(world: World) -> None:
-    """Whatever the function is doing now, it never comes to its end."""
+    """Kills every try of the function."""
     for attempt in (1, 2, 3):
         killed = world.wait_for(f"try {attempt}", lambda: (one := world.post("/kill"))["killed"] and one)
         assert killed["attempt"] == attempt
@@ -39,7 +39,7 @@ def queue_of(deployed_world: DeployedWorld) -> dict[str, str]:
 
 
 def times_on_failure(deployed_world: DeployedWorld) -> int:
-    """How often the function was handed something that Lambda had given up."""
+    """How often the function got an on-failure record."""
     lines = [json.loads(line) for line in deployed_world.log_lines() if line.startswith("{")]
     return sum(line.get("step") == "given_up" and line.get("condition") == "RetriesExhausted" for line in lines)
 
@@ -51,7 +51,7 @@ def test_on_failure_create_fails_at_once_and_leaves_nothing(deployed_world: Depl
     kill_every_try(world)
     reason = pool.failure_reason()
     print(reason)
-    assert TOLD in reason
+    assert RETRIES_EXHAUSTED in reason
     assert pool.requests() == ["Create", "Delete"]
     assert [response["what"] for response in pool.responses()] == ["FAILED", "SUCCESS"]
     assert pool.leftovers() == []
@@ -73,7 +73,7 @@ def test_on_failure_update_keeps_the_running_job(deployed_world: DeployedWorld) 
     pool.stack.settled().expect("UPDATE_ROLLBACK_COMPLETE")
     reason = pool.stack.reasons(LOGICAL_ID)[0]
     print(reason)
-    assert TOLD in reason
+    assert RETRIES_EXHAUSTED in reason
     assert times_on_failure(deployed_world) == before + 1
     assert pool.job_ends(job) == "succeeded"
     assert pool.task_definition["containerDefinitions"][0]["image"] == IMAGE

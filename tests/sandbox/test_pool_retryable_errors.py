@@ -1,4 +1,4 @@
-"""A pool comes upon what AWS and GitHub refuse, forget or give up, and neither a job nor the stack suffers."""
+"""Errors of AWS and GitHub that the function retries, waits out or reports."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ REGISTRATION = 360
 
 
 def test_deployment_blocked_rollback_while_a_job_runs(deployed_world: DeployedWorld) -> None:
-    """The old tasks are protected and the new ones run, so ECS answers DEPLOYMENT_BLOCKED on the way back.
+    """The old tasks are protected and the new ones run, so ECS returns DEPLOYMENT_BLOCKED during the rollback.
 
     https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-scale-in-protection.html
     """
@@ -53,7 +53,7 @@ def test_update_capacity_provider_failure_is_retried(deployed_world: DeployedWor
     pool.world.post("/faults", provider_updates=[fault])
     pool.update(TargetCapacity=90)
     assert pool.provider["updateStatus"] == "UPDATE_COMPLETE"
-    # An update is sent twice in one request, for the first look after it may still tell of an older failure.
+    # An update is sent twice in one request, for the first read after it may still show an older failure.
     pool.world.post("/faults", provider_updates=[{**fault, "times": 2}])
     pool.begin_update(TargetCapacity=85).settled().expect("UPDATE_ROLLBACK_COMPLETE")
     assert "The scaling plan could not be updated." in pool.stack.reasons(LOGICAL_ID)[0]

@@ -1,6 +1,6 @@
-"""What must never be seen is never seen: in the log at its most talkative, in answers, in events, in attributes.
+"""No secret is in the log at LOG_LEVEL=debug, in responses, stack events or attributes.
 
-The name puts this file behind the others: it looks at all that they left behind, and works alone, too.
+It searches what the scenarios of the same run have written, and its own.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ REVOKED = "ghp_SandboxPlantedUnknownToken0123456789a"
 
 @pytest.fixture(scope="module")
 def published(deployed_world: DeployedWorld) -> dict[str, str]:
-    """Everything that was said, by place, after scenarios in which secrets are at hand."""
+    """Every published text, by place, after scenarios with secrets."""
     world = deployed_world.world
     key = world.put_app("815", {7: "orgs/acme"})
     deployed_world.planted += [line for line in key.splitlines() if len(line) > 40 and "-----" not in line]

@@ -1,6 +1,6 @@
-"""Every command that the documents show: run here as it stands, against the local AWS, or elsewhere in CI.
+"""Every command of the documents is run here against the local AWS, or elsewhere in CI.
 
-The README's blocks are run in their order, by somebody with an empty account and a profile named `ci`. What is not run
+The README's blocks are run in their order, by a user with an empty account and a profile named `ci`. What is not run
 here is in `ELSEWHERE`, with what runs it, or why nothing can.
 """
 
@@ -42,7 +42,7 @@ ELSEWHERE = {
         "takes minutes; make check builds for x86-64 the same way, and what follows deploys the development build"
     ),
     "aws logs tail /aws/lambda/github-runner-pool --since 1h --filter-pattern '{ $.logical_id = \"Runners\" }'": (
-        "AWS CLI 2 alone has `logs tail`, and is in no package registry"
+        "only AWS CLI 2 has `logs tail`, and is in no package registry"
     ),
 }
 
@@ -80,7 +80,7 @@ def in_turn() -> list[Block]:
 
 @dataclass
 class Reader:
-    """Somebody who types what the README shows, in a checkout."""
+    """A user who types the README's commands in a checkout."""
 
     world: World
     checkout: Path
@@ -118,7 +118,7 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
 
 
 def checkout(folder: Path) -> Path:
-    """The repository with what the reader has put beside it: a token and a key."""
+    """The repository with the reader's files: a token and a key."""
     made = folder / "checkout"
     made.mkdir()
     for path in REPOSITORY.iterdir():
@@ -155,7 +155,7 @@ def settings(world: World, folder: Path) -> dict[str, str]:
 
 
 def quick_waiters(folder: Path) -> Path:
-    """The AWS CLI's own description of what `wait` looks at, every second instead of every half minute."""
+    """The AWS CLI's own waiters, which poll every second instead of every half minute."""
     place = "cloudformation/2010-05-15/waiters-2.json"
     waiters = json.loads(resources.files("awscli").joinpath("botocore/data", place).read_text())
     for waiter in waiters["waiters"].values():

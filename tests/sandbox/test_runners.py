@@ -143,5 +143,6 @@ def test_revoked_token_leaves_an_offline_registration(world: World, pool: EcsPoo
     pool.update(desiredCount=0)
     world.wait_for("no task", lambda: not pool.tasks())
     world.wait_for(
-        "a ghost", lambda: [r for r in world.runners() if r["id"] == runner["id"] and r["status"] == "offline"]
+        "an offline registration",
+        lambda: [r for r in world.runners() if r["id"] == runner["id"] and r["status"] == "offline"],
     )

@@ -224,10 +224,10 @@ def test_maximum_percent_is_rounded_down(world: World, pool: EcsPool) -> None:
     pool.make_capacity().make_service(2, deploymentConfiguration=shape)
     old = {task["taskArn"] for task in settled(world, pool, 2)}
     pool.update(taskDefinition=pool.define(memory=600))
-    # By the time that another task runs, the scheduler has looked at the service several times.
+    # By the time that another task runs, the scheduler has had several rounds.
     strategy = [{"capacityProvider": pool.name, "weight": 1}]
-    alone = {"cluster": pool.cluster, "taskDefinition": pool.define()}
-    other = pool.ecs.run_task(**alone, capacityProviderStrategy=strategy)["tasks"][0]["taskArn"]
+    standalone = {"cluster": pool.cluster, "taskDefinition": pool.define()}
+    other = pool.ecs.run_task(**standalone, capacityProviderStrategy=strategy)["tasks"][0]["taskArn"]
     find = {"cluster": pool.cluster, "tasks": [other]}
     world.wait_for("the other task", lambda: pool.ecs.describe_tasks(**find)["tasks"][0]["lastStatus"] == "RUNNING")
     assert {task["taskArn"] for task in pool.tasks()} == old

@@ -1,4 +1,4 @@
-"""Every pool template of `cfn/`, as it stands: it deploys, its runners work, and what it made is gone in good order."""
+"""Every pool template of `cfn/` deploys unchanged, its runners work, and its deletion leaves nothing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Resources:
 
 @pytest.fixture(scope="module")
 def base(deployed_world: DeployedWorld) -> Iterator[Stack]:
-    """The complete pool: some templates stand on the cluster and the instances of another."""
+    """The complete pool: some templates need the cluster and the instances of another."""
     key = deployed_world.world.put_app(APP_ID, {1: "orgs/acme"})
     deployed_world.planted += [line for line in key.splitlines() if len(line) > 40 and "-----" not in line]
     deployed_world.world.put_parameter(APP_KEY_PARAMETER, key)
@@ -76,7 +76,7 @@ def test_template_deploys_unchanged_and_leaves_nothing(deployed_world: DeployedW
 
 
 def inventory(world: World) -> set[str]:
-    """What templates make, by name; the pools' own things are looked for by `leftovers`."""
+    """What templates create, by name; `leftovers` finds the pools' own resources."""
     iam, ec2 = world.client("iam"), world.client("ec2")
     made = [f"cluster {arn}" for arn in world.client("ecs").list_clusters()["clusterArns"]]
     made += [

@@ -1,4 +1,4 @@
-"""A sandbox as tests and the demo see it: start one, deploy the function and stacks, queue jobs, look, break things.
+"""A sandbox for tests and the demo: start one, deploy the function and stacks, queue jobs, inject faults.
 
 with World.start() as world:
     world.prepare()
@@ -42,7 +42,7 @@ START_TIMEOUT = 30.0
 Entry = dict[str, Any]
 T = TypeVar("T")
 
-# Planted, so that a test can look for them where they must not be.
+# Planted, so that a test can search for them where they must not be.
 ACCESS_TOKEN = "ghp_SandboxPlantedAccessToken0123456789ab"
 TOKEN_PARAMETER = "/github-runner-pool/token"
 PROVIDER_STACK = "github-runner-pool"
@@ -50,7 +50,7 @@ DEFAULT_TARGETS = ("orgs/acme", "orgs/globex", "repos/acme/app", "enterprises/um
 
 
 class WaitTimeoutError(AssertionError):
-    """Something did not come about in time."""
+    """A condition did not hold in time."""
 
 
 @dataclass
@@ -107,7 +107,7 @@ class World:
 
     @classmethod
     def attach(cls, state_file: Path = FOLDER / "state.json") -> World:
-        """A sandbox that somebody left running."""
+        """A running sandbox."""
         state = json.loads(state_file.read_text())
         return cls(folder=state_file.parent, **state)
 
@@ -191,7 +191,7 @@ class World:
         parameters: dict[str, str] | None = None,
         **environment: str,
     ) -> str:
-        """As the README tells people to: the provider's stack, the function in its role, the stack once more."""
+        """As the README documents it: the provider's stack, the function in its role, the stack once more."""
         stack = self.create_stack(PROVIDER_STACK, template, parameters).expect("CREATE_COMPLETE")
         token = self.deploy_function(binary, stack.outputs["RoleArn"], **environment)
         stack.update(FunctionExists="true").settled().expect("UPDATE_COMPLETE")
@@ -247,7 +247,7 @@ class World:
     def github_call(
         self, method: str, path: str, token: str = ACCESS_TOKEN, headers: dict[str, str] | None = None, **query: Any
     ) -> tuple[int, Any]:
-        """A call of the test's own to the stand-in: status and body."""
+        """A call of the test's own to the local GitHub: status and body."""
         url = f"{self.github}/api/v3{path}" + (f"?{urlencode(query)}" if query else "")
         sent = {"authorization": f"Bearer {token}", "user-agent": "sandbox-tests", **(headers or {})}
         request = urllib.request.Request(url, headers=sent, method=method)
@@ -293,7 +293,7 @@ class World:
         return list(self.get("/exchanges"))
 
     def secrets(self) -> list[str]:
-        """Every planted credential and signature, to be looked for in logs and reasons."""
+        """Every planted credential and signature, to search logs and reasons for."""
         return [value for values in self.get("/secrets").values() for value in values]
 
     # What is broken.
@@ -310,7 +310,7 @@ class World:
     # Waiting.
 
     def wait_for(self, what: str, poll: Callable[[], T | Literal[False] | None], timeout: float = 30) -> T:
-        """Looks again and again until it sees something, and returns that."""
+        """Polls until there is a result, and returns it."""
         deadline = time.monotonic() + timeout
         while not (found := poll()):
             if time.monotonic() > deadline:

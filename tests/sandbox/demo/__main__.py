@@ -1,4 +1,4 @@
-"""`make demo`: the whole life of a pool on a local AWS, told as it happens.
+"""`make demo`: the whole life of a pool on a local AWS, shown as it happens.
 
 The real binary is deployed with `cargo lambda deploy`, the stacks are those of `cfn/`. Exit status 0 means that every
 stack ended as it should, and that at the end no runner, no resource and no lost job was left.
@@ -44,7 +44,7 @@ class DemoError(Exception):
 
 @dataclass
 class Demo:
-    """The parts, in order. Each tells what it is about to show, does it, and says what it has shown."""
+    """The parts, in order. Each explains what it will show, does it, and sums up."""
 
     world: World
     screen: Screen
@@ -70,7 +70,7 @@ class Demo:
         )
         self.timeline.stack_names.append(PROVIDER_STACK)
         template, environment = TEMPLATES / "provider.yaml", {"LOG_LEVEL": "info", "POLL_INTERVAL_SECS": "0.5"}
-        self.timeline.beside(lambda: self.world.deploy_provider(template, self.binary, None, **environment))
+        self.timeline.show_during(lambda: self.world.deploy_provider(template, self.binary, None, **environment))
 
     def creation(self) -> None:
         self.screen.section(
@@ -104,9 +104,9 @@ class Demo:
     def update(self) -> None:
         self.screen.section(
             "An update, while a job runs",
-            "The template now says another image and three runners. The new runners start beside the old ones. An old "
-            f"one goes when GitHub has called it idle for {IDLE_CONFIRMATION} s (a minute outside of this demo) and "
-            "agrees to delete it. Until then it may still take a job; the one with the long job is waited for.",
+            "The template now says another image and three runners. The new runners start before the old ones leave. "
+            f"An old one goes when GitHub has called it idle for {IDLE_CONFIRMATION} s (a minute outside of this demo) "
+            "and agrees to delete it. Until then it may still take a job; the one with the long job is waited for.",
         )
         old = {runner["name"] for runner in self.world.online_runners()}
         self._changed(Image=NEW_IMAGE, DesiredCount="3")
@@ -125,7 +125,7 @@ class Demo:
         self.screen.section(
             "An update that changes nothing",
             "Only a timeout of the template changes, so the pool is asked to update and finds everything as it should "
-            "be. It looks once, and writes nothing.",
+            "be. It reads once, and writes nothing.",
         )
         before = self.timeline.sequence
         self._changed(OnlineTimeout="110")
@@ -144,7 +144,7 @@ class Demo:
         self.screen.section(
             "The stack is deleted, while a job runs",
             "The same care: idle runners go first, the busy one after its job. Then the pool takes down what it built. "
-            "It answers when nothing is left.",
+            "It responds when nothing is left.",
         )
         self.queue("last-release", 15)
         self.timeline.until("the job to run", lambda: self._job("last-release")["state"] == "running")
@@ -250,7 +250,7 @@ def perform(world: World, screen: Screen, binary: Path) -> int:
 
 
 def in_a_world(screen: Screen, binary: Path) -> int:
-    """Starts a world and stops it, whatever happens. Its logs stay when they tell why something went wrong."""
+    """Starts a world and stops it, whatever happens. Its logs are kept after a failure."""
     screen.started = time.time()
     world = World.start(Path(tempfile.mkdtemp(prefix="runner-pool-demo-")))
     keep = False
@@ -272,7 +272,7 @@ def main() -> int:
     screen = Screen()
     screen.title(
         "Custom::GitHubRunnerPool, from creation to deletion",
-        "A local AWS with a CloudFormation engine, a stand-in for GitHub with runners and jobs, and the real function. "
+        "A local AWS with a CloudFormation engine, a local GitHub with runners and jobs, and the real function. "
         "Instances, images and GitHub are quicker here than in life; the order of things is the same.",
     )
     try:

@@ -51,7 +51,7 @@ def jobs_lost(world: World) -> list[str]:
 
 
 def resources_left(world: World) -> list[str]:
-    """Everything in AWS, cluster by cluster and beside them."""
+    """Everything in AWS, in and outside of clusters."""
     ecs, scaling = world.client("ecs"), world.client("autoscaling")
     clusters = ecs.list_clusters()["clusterArns"]
     return [
@@ -108,7 +108,7 @@ def _in_cluster(ecs: Any, arn: str) -> list[str]:
         tasks = ecs.list_tasks(cluster=arn)["taskArns"]
         instances = ecs.list_container_instances(cluster=arn)["containerInstanceArns"]
     except ClientError as error:
-        return [f"cluster {name}, which does not answer: {error}"]
+        return [f"cluster {name}, which cannot be read: {error}"]
     associated = [provider for provider in cluster["capacityProviders"] if provider.startswith(NAME_START)]
     return [
         *(f"association of {name} with {provider}" for provider in associated),

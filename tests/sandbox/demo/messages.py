@@ -1,6 +1,6 @@
 """What the entries of the sandbox's journal mean, in words: calls of the pool, and events of the world.
 
-An operation that is not listed is shown by its own name, so that a new one is seen rather than lost.
+An operation that is not listed is shown by its own name, so that a new one is not lost.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _GITHUB_REFUSED = {403: "no permission", 404: "not there", 422: "refused: it has
 
 
 def tail(name: str) -> str:
-    """The part of a long name that tells one thing from another."""
+    """The distinguishing part of a long name."""
     last = name.rsplit("/", 1)[-1]
     return f"i-{last[-6:]}" if last.startswith("i-") else last.rsplit("-", 1)[-1]
 
@@ -59,7 +59,7 @@ def call(entry: Entry, runner_names: dict[int, str]) -> Line:
 
 
 def event(entry: Entry) -> Line | None:
-    """An event of the world that is worth a line; jobs are told by the timeline, which knows their names."""
+    """An event of the world that is worth a line; the timeline prints jobs, since it knows their names."""
     describe = _EVENTS.get(entry["kind"])
     return describe(entry) if describe else None
 

@@ -1,4 +1,4 @@
-"""How the demo looks: lines in columns, coloured where that helps, and never a cursor that moves.
+"""The demo's output: lines in columns, coloured where that helps, and never a cursor that moves.
 
 A line is a clock, who it is about, which one of them, and what happened. In a pipe, or with `NO_COLOR`, the same lines
 come without colours.
@@ -84,7 +84,7 @@ class Screen:
         self._paragraph(explanation)
 
     def section(self, heading: str, explanation: str) -> None:
-        """Begins a part of the story; `told` says what a newcomer is about to see."""
+        """Begins a part of the demo; `explanation` says what the reader will see."""
         self.sections += 1
         rule = "─" if self.pictorial else "-"
         head = f"{rule * 2} {self.sections}. {heading} "

@@ -70,7 +70,7 @@ class Timeline:
         self.show(everything=True)
         return found
 
-    def beside(self, work: Callable[[], T]) -> T:
+    def show_during(self, work: Callable[[], T]) -> T:
         """Shows what happens while something else is done."""
         with ThreadPoolExecutor(1) as pool:
             future = pool.submit(work)
@@ -89,13 +89,13 @@ class Timeline:
         """Now, in the journal's numbers."""
         return max(self.event_sequence, self.call_sequence)
 
-    # One look.
+    # Output.
 
     def show(self, everything: bool = False) -> None:
         """Prints what is new, in the order in which it happened.
 
-        The sources are read one after the other. What happened in the meantime is held back until the next look, when
-        all of them have told of it.
+        The sources are read one after the other. What happened in the meantime is kept for the next round, when all of
+        them have it.
         """
         before = time.time()
         self._learn_runners()
@@ -216,7 +216,7 @@ def _stack_line(event: Entry) -> Line:
 
 
 def _folded(status: str, events: list[Entry]) -> list[Line]:
-    """Resources beside the pool that end the same way at the same time share a line."""
+    """Resources other than the pool that end the same way at the same time share a line."""
     if len(events) < 2 or status.endswith("FAILED"):
         return [_stack_line(event) for event in events]
     names = ", ".join(event["LogicalResourceId"] for event in events)

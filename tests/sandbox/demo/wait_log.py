@@ -1,4 +1,4 @@
-"""What the pool has waited for, as its own log tells it: the part of a request in which it calls nothing."""
+"""What the pool has waited for, from the function's log: the part of a request without calls."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Entry = dict[str, Any]
 
 @dataclass(frozen=True)
 class Wait:
-    """One reason, and for how long it held."""
+    """A reason to wait, and for how long it applied."""
 
     why: str
     seconds: float
@@ -34,7 +34,7 @@ def waits(world: World, request_id: str) -> list[Wait]:
 
 
 def _lines(world: World, request_id: str) -> list[Entry]:
-    """The request's lines. The local Lambda hands a log over when its invocation ends, just after the answer."""
+    """The request's lines. The local Lambda writes a log when the invocation ends, just after the response."""
     deadline = time.monotonic() + LOG_TIMEOUT
     while True:
         lines = [line for line in map(_decoded, world.function_logs()) if _request_of(line) == request_id]

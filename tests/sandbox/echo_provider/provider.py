@@ -1,7 +1,7 @@
-"""A custom resource provider that does as its properties say: a stand-in to try the sandbox's CloudFormation with.
+"""A custom resource provider that responds as its properties say, to test the sandbox's CloudFormation with.
 
-`Id` is the physical id it answers. `Response` is SUCCESS, FAILED or nothing; `OnUpdate` and `OnDelete` are the same for
-those requests. `Seconds` is how long it takes, and `Crash` how often it ends with an error before it answers.
+`Id` is the physical id of its response. `Response` is SUCCESS, FAILED or nothing; `OnUpdate` and `OnDelete` are the
+same for those requests. `Seconds` is how long it takes, and `Crash` how often it ends with an error before it responds.
 """
 
 import json
@@ -33,7 +33,7 @@ def handle(event: dict[str, Any]) -> None:
     print(json.dumps({"request": event["RequestType"], "logical_id": event["LogicalResourceId"]}), flush=True)
     attempts = crashes[event["RequestId"]] = crashes.get(event["RequestId"], 0) + 1
     if attempts <= int(properties.get("Crash", 0)):
-        raise RuntimeError("told to crash")
+        raise RuntimeError("crash as requested")
     time.sleep(float(properties.get("Seconds", 0)))
     status = properties.get("Response", "SUCCESS")
     if event["RequestType"] != "Create":
@@ -42,7 +42,7 @@ def handle(event: dict[str, Any]) -> None:
         return
     response = {
         "Status": status,
-        "Reason": "as told",
+        "Reason": "as requested",
         "PhysicalResourceId": properties.get("Id") or event.get("PhysicalResourceId") or event["LogicalResourceId"],
         **{name: event[name] for name in ("StackId", "RequestId", "LogicalResourceId")},
         "Data": {"Size": properties.get("Size", "")},

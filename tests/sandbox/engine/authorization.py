@@ -72,7 +72,7 @@ class Authorization:
         self.groups = groups
 
     def install(self) -> None:
-        """MiniStack evaluates policies when told to; has it ask these questions instead of its own."""
+        """Has MiniStack evaluate policies for these checks instead of its own."""
         original: Callable[..., Any] = iam_evaluator.enforce
         original_response: Callable[..., Any] = iam_actions.access_denied_response
 
@@ -99,7 +99,7 @@ class Authorization:
 
     @contextmanager
     def under(self, checks: list[Check] | None) -> Generator[None]:
-        """For as long as a call is answered; without any, MiniStack's own question is asked."""
+        """While a call is handled. Without checks MiniStack makes its own."""
         under_way, denied = _under_way.set(checks), _denied.set(None)
         try:
             yield
@@ -208,7 +208,7 @@ def _stack_arn(reference: str, place: str) -> str:
 
 
 def _named(request: Wire, *names: str) -> list[str]:
-    """What stands below one of the names, or below its plural as a list; one that names nothing means all."""
+    """The values of one of the names, or of its plural as a list; none of them means all."""
     for name in names:
         if value := request.get(name) or request.get(f"{name}s"):
             return [str(item) for item in value] if isinstance(value, list) else [str(value)]

@@ -1,4 +1,4 @@
-"""Writes every AWS call down as it passes through MiniStack, with what IAM is asked for it, and plants refusals."""
+"""Records every AWS call in MiniStack with what IAM checks for it, and injects errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .handlers import Wire
 _CREDENTIAL = re.compile(r"Credential=([^/]+)/[^/]+/[^/]+/([^/]+)/")
 _ERROR_CODE = re.compile(rb'<Code>([^<]+)</Code>|"__type":\s*"(?:[^"#]*#)?([^"]+)"')
 _READS = ("Describe", "List", "Get", "BatchGet", "Head", "Filter", "Lookup")
-# Requests of these services are kept whole: they hold no secrets, and tests look into them.
+# Requests of these services are kept whole: they contain no secrets, and tests read them.
 _KEPT_REQUESTS = ("ecs", "autoscaling")
 # MiniStack runs functions with the account id as access key id, or with a session of their role.
 _FUNCTION_KEY = re.compile(r"\d{12}|ASIA[0-9A-F]{16}")

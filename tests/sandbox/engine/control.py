@@ -1,4 +1,4 @@
-"""The control endpoint: what tests and the demo read and turn. See README.md for the list."""
+"""The control endpoint for tests and the demo. README.md has the list of requests."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ class Control:
         return {"id": runner.id, "name": runner.name}
 
     def remove_runner(self, given: Wire) -> Wire:
-        """Somebody deletes a registration by hand, busy or not."""
+        """Deletes a registration, busy or not."""
         found = self.github.find_runner(given["name"])
         if found is None:
             raise NotFoundError(f"no runner {given['name']}")
@@ -180,7 +180,7 @@ class Control:
         return {"removed": given["name"]}
 
     def secrets(self, _: Wire) -> Wire:
-        """What must never appear in a log or an answer."""
+        """What must never appear in a log or a response."""
         return {
             "tokens": sorted(self.github.planted),
             "signatures": self.signatures(),

@@ -37,13 +37,13 @@ class Faults:
     runners: str = "ok"
     """`offline`: runners register and never connect. `crash`: the container exits before it registers."""
     github: dict[str, Any] | list[dict[str, Any]] = field(default_factory=dict[str, Any])
-    """`{"status": 503, "times": 2, "method": "DELETE", "path": "/runners"}`: an answer forced on matching requests."""
+    """`{"status": 503, "times": 2, "method": "DELETE", "path": "/runners"}`: a response forced on matching requests."""
     aws: list[dict[str, Any]] = field(default_factory=list)
     """`{"service": "ecs", "operation": "StopTask", "code": "ThrottlingException", "message": "...", "times": 2}`."""
     provider_updates: list[dict[str, Any]] = field(default_factory=list)
     """`{"provider": "name", "times": 1, "reason": "..."}`: updates of it that end in UPDATE_FAILED."""
     responses: dict[str, Any] = field(default_factory=dict)
-    """`{"status": 503, "times": 2}`: what the response URL answers to a PUT."""
+    """`{"status": 503, "times": 2}`: what the response URL returns for a PUT."""
 
 
 @dataclass

@@ -85,7 +85,7 @@ def of_a_parameter(operation: str, request: Wire, region: str, account: str) -> 
 
 
 def _own_key(key: str, who: str, via: str) -> list[Asked]:
-    """AWS's own keys let whoever may use the service use them."""
+    """An AWS managed key allows everyone who may use its service."""
     if not key or key.startswith(_AWSS_OWN_KEY):
         return []
     return [(who, "kms:Decrypt", key, {"kms:ViaService": f"{via}.amazonaws.com"})]

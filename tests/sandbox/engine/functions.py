@@ -1,4 +1,4 @@
-"""What Lambda tells a function and MiniStack does not: the name of its log group."""
+"""An environment variable of Lambda's that MiniStack does not set: the name of the log group."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a handler of ours answers inside MiniStack: a dict or text on success, a `AwsError` otherwise."""
+"""Handlers inside MiniStack: they return a dict or text, or raise `AwsError`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Response = tuple[int, dict[str, str], bytes]
 
 
 class AwsError(Exception):
-    """AWS says no. The code is the exception's name on the wire."""
+    """An error of AWS, with the code that clients match."""
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -67,7 +67,7 @@ def wire(value: Any) -> Any:
 
 
 def element(name: str, value: Any) -> str:
-    """A member of a query answer; nothing at all for None."""
+    """A member of a query response; empty for None."""
     if value is None:
         return ""
     return f"<{name}>{_xml(value)}</{name}>"

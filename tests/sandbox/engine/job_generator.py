@@ -1,4 +1,4 @@
-"""Jobs that never stop: whoever is idle gets another one after a pause."""
+"""Generates jobs without end: each idle runner gets another one after a pause."""
 
 from __future__ import annotations
 

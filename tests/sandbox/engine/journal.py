@@ -1,6 +1,6 @@
 """What happened, in order: events of the world, calls to AWS and GitHub, and whole GitHub exchanges.
 
-Beside them, each once: what IAM was asked for the function's calls.
+And, each once, what IAM checked for the function's calls.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ class Journal:
         )
 
     def checked(self, check: Entry) -> None:
-        """A question to IAM for a call of the function."""
+        """A check of IAM for a call of the function."""
         with self._lock:
             self._checks.setdefault(json.dumps(check, sort_keys=True), check)
 
     def exchange(self, entry: Entry) -> None:
-        """A GitHub request and its answer, without the credential."""
+        """A GitHub request and its response, without the credential."""
         self._append(self._exchanges, entry)
 
     def events(self, after: int = 0) -> list[Entry]:

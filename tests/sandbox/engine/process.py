@@ -18,7 +18,7 @@ KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TZ", "LD_LIBRARY_PATH")
 
 
 def serve(state_file: Path, port: int = 0, github_port: int = 0, control_port: int = 0) -> None:
-    """Serves until SIGTERM or SIGINT. The state file appears when all three ports answer."""
+    """Serves until SIGTERM or SIGINT. The state file appears when all three ports accept connections."""
     sockets = [_bound(port), _bound(github_port), _bound(control_port)]
     ports = [bound.getsockname()[1] for bound in sockets]
     settings = Settings.from_environment()
@@ -58,7 +58,7 @@ def _prepare_environment(settings: Settings, port: int, folder: Path) -> None:
             "IOT_MTLS_ENABLED": "0",
             "LAMBDA_ASYNC_RETRY_BASE_SECONDS": str(settings.durations.lambda_retry),
             "TMPDIR": str(scratch),
-            # What runs here is nobody's container host.
+            # No container runs here.
             "DOCKER_HOST": f"unix://{scratch}/no-docker.sock",
             "LOG_LEVEL": level,
             # MiniStack then checks signatures and evaluates IAM policies.
@@ -99,7 +99,7 @@ async def _serve(settings: Settings, sockets: list[socket.socket], ports: list[i
         "region": settings.region,
         "account": settings.account,
     }
-    # Whole or not at all: somebody waits for it to be there.
+    # Atomically, since other processes wait for the file.
     written = state_file.with_suffix(".new")
     written.write_text(json.dumps(state) + "\n")
     written.replace(state_file)

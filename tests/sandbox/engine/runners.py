@@ -88,7 +88,7 @@ class Runners:
             self._remove(container, "deregistered on SIGTERM")
 
     def kill(self, task: Task, now: float) -> None:
-        """The machine is gone: nobody deregisters, and GitHub learns of it late."""
+        """The machine is gone: the runner stays registered, and GitHub marks it offline late."""
         container = self.containers.pop(task.arn, None)
         record = container.record if container else None
         if record is None or container is None:
@@ -112,7 +112,7 @@ class Runners:
     def _configure(self, container: Container, now: float) -> None:
         try:
             if self.core.faults.runners == "crash":
-                raise RunnerConfigError("the sandbox was told to crash runners")
+                raise RunnerConfigError("a fault of the sandbox")
             self._register(container)
         except RunnerConfigError as problem:
             container.log.append(str(problem))

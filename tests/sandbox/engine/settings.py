@@ -1,7 +1,7 @@
 """How long things take in this world, and where its limits are.
 
 Every duration is in seconds of sandbox time. `SANDBOX_TIME_SCALE` stretches (above 1) or squeezes (below 1) all of
-them together; each can also be set alone, e.g. `SANDBOX_INSTANCE_LAUNCH=5`.
+them together; each can also be set by itself: `SANDBOX_INSTANCE_LAUNCH=5`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Durations:
     """InService to registered with its cluster."""
     instance_terminate: float = 0.6
     scaling_evaluation: float = 0.4
-    """Managed scaling looks every minute on AWS."""
+    """Managed scaling evaluates every minute on AWS."""
     scale_in_after: float = 6.0
     """How long capacity must stay idle: 15 data points of a minute on AWS."""
     launch_retry: float = 1.5
@@ -72,7 +72,7 @@ class Settings:
     """GitHub's secondary rate limit: a GET costs 1 point, any other method 5."""
     hourly_requests: int = 5000
     response_url_secret: str = "sandbox"
-    """Goes into the signature of every response URL, so that a test can look for it in logs."""
+    """Goes into the signature of every response URL, so that a test can search logs for it."""
 
     @property
     def place(self) -> tuple[str, str]:

@@ -12,7 +12,7 @@ ALL_PROTECTED = "Could not scale to desired capacity because all remaining insta
 
 
 class Fleet(Protocol):
-    """Who is told what becomes of machines: ECS."""
+    """The listener for the lifecycle of machines, which is ECS."""
 
     def machine_in_service(self, machine: Machine) -> None: ...
     def machine_waiting(self, machine: Machine) -> None: ...
@@ -47,7 +47,7 @@ class Groups:
         return next((m for group in self.by_name.values() for m in group.machines if m.id == ec2_id), None)
 
     def delete(self, group: Group, force: bool, now: float) -> None:
-        """The refusals of a plain delete are the handler's; a forced one takes everything along."""
+        """With ForceDelete; the handler has checked a delete without it."""
         group.status = "Delete in progress"
         group.deleted_at = now
         group.hooks.clear()
@@ -58,7 +58,7 @@ class Groups:
                 self._end(group, machine, now, "a forced deletion of the group")
 
     def complete_termination(self, group: Group, machine: Machine, now: float) -> None:
-        """The lifecycle action is answered, with CONTINUE or ABANDON: for a termination both let it go on."""
+        """CompleteLifecycleAction: a termination goes on with CONTINUE and with ABANDON."""
         if machine.state == WAITING:
             machine.state, machine.due = TERMINATING, now + self.core.pace.instance_terminate
             self._say(group, machine)

@@ -35,7 +35,7 @@ class Machine:
     due: float
     state: str = LAUNCHING
     forced: bool = False
-    """Terminated by ForceDelete: nobody waited for its agent to say goodbye."""
+    """Terminated by ForceDelete, so that its agent did not deregister it."""
     wait_ends: float = 0.0
 
     @property
@@ -91,7 +91,7 @@ class Activity:
 
 @dataclass
 class Group:
-    """An Auto Scaling group. `settings` holds what is answered as it was given."""
+    """An Auto Scaling group. `settings` is returned as it was given."""
 
     name: str
     arn: str
@@ -114,7 +114,7 @@ class Group:
 
     @property
     def template_reference(self) -> Wire:
-        """The launch template, alone or inside a mixed instances policy."""
+        """The launch template, from the group or its mixed instances policy."""
         if template := self.settings.get("LaunchTemplate"):
             return template
         policy = self.settings.get("MixedInstancesPolicy") or {}

@@ -1,7 +1,7 @@
 """Sends a custom resource's requests the way CloudFormation does: asynchronously, through Lambda's retries.
 
 Siblings that depend on nothing unfinished go out together, although MiniStack provisions one resource after the other:
-the first one to be provisioned takes the others along, and each finds its answer waiting when its turn comes.
+the first one to be provisioned sends the requests of all, and each of the others finds its response already there.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Key = tuple[str, str, str]
 
 
 class CustomResourceError(RuntimeError):
-    """The provider answered FAILED, answered nonsense, or did not answer. Carries the id it named."""
+    """The response was FAILED or invalid, or there was none. Has the physical id that it named."""
 
     def __init__(self, reason: str, physical_id: str | None) -> None:
         super().__init__(reason)
@@ -59,7 +59,7 @@ class Requests:
         self.bucket = bucket
         self.ahead: dict[Key, Sent] = {}
         self.failed: dict[tuple[str, str], str] = {}
-        """Stack id and logical id to the physical id of the last FAILED answer."""
+        """Stack id and logical id to the physical id of the last FAILED response."""
 
     def invoke(
         self,
@@ -72,7 +72,7 @@ class Requests:
         physical_id: str | None = None,
         old_props: Wire | None = None,
     ) -> tuple[str, Wire]:
-        """Blocks until the answer is there. MiniStack calls this on a thread of its own."""
+        """Blocks until the response is there. MiniStack calls this on a thread of its own."""
         if request_type == "Create":
             self._create_siblings(logical_id, stack_name, stack_id)
         elif request_type == "Delete":
@@ -88,7 +88,7 @@ class Requests:
             raise
 
     def unfinished(self, stack_id: str) -> list[tuple[str, Sent]]:
-        """Creations that went out early and whose turn never came, since a sibling failed."""
+        """Creates that were sent early and never provisioned, since a sibling failed."""
         keys = [key for key in self.ahead if key[0] == stack_id and key[2] == "Create"]
         return [(key[1], self.ahead.pop(key)) for key in keys]
 
@@ -221,7 +221,7 @@ class Requests:
 
 
 def generated_id(stack_id: str, logical_id: str) -> str:
-    """What CloudFormation puts into the Delete of a creation that never answered."""
+    """The physical id that CloudFormation generates for the Delete of a Create without a response."""
     return f"{stack_id.split('/')[1]}-{logical_id}-{hex_digits(12).upper()}"
 
 

@@ -25,7 +25,7 @@ Scope = dict[str, Any]
 
 @dataclass
 class Ticket:
-    """One request and the place of its answer."""
+    """One request, and its response once that has come."""
 
     event: Wire
     url: str
@@ -33,13 +33,13 @@ class Ticket:
     responded: threading.Event = field(default_factory=threading.Event)
     response: Wire | None = None
     body: bytes = b""
-    """The answer as it came."""
+    """The response's bytes."""
     problem: str | None = None
     closed: bool = False
 
 
 class ResponseBucket:
-    """Hands out URLs and takes answers."""
+    """Signs response URLs and receives the responses."""
 
     def __init__(self, core: Core, gateway: str) -> None:
         self.core = core
@@ -65,7 +65,7 @@ class ResponseBucket:
         return ticket
 
     def put(self, method: str, raw_target: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
-        """The status and body that S3 would answer."""
+        """The status and body that S3 would return."""
         with self.core.lock:
             status, code = self._put(method, raw_target, headers, body)
         self.core.journal.event("response", "put", status=status, code=code, size=len(body))

@@ -27,7 +27,7 @@ def install(requests: Requests, ecs: EcsApi) -> None:
 
 
 def _add_failed(requests: Requests, stack_id: str, stack: Wire, operation: Wire) -> None:
-    """The resource that failed is cleaned up by the id in its FAILED answer."""
+    """The resource that failed is cleaned up by the physical id in its FAILED response."""
     logical_id = operation.get("failed_logical_id")
     if logical_id is None:
         return
@@ -58,7 +58,7 @@ def _add_failed(requests: Requests, stack_id: str, stack: Wire, operation: Wire)
 
 
 def _add_cancelled(requests: Requests, name: str, stack_id: str, stack: Wire, operation: Wire) -> None:
-    """Siblings that were being created are deleted at once, whether they have answered or not."""
+    """Siblings that were being created are deleted at once, whether there is a response or not."""
     for logical_id, sent in requests.unfinished(stack_id):
         responded = sent.done.is_set()
         physical_id = None

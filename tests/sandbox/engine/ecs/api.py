@@ -62,7 +62,7 @@ class EcsApi:
             ecs._ACTION_MAP[name] = json_handler(self.engine.core, operation)
 
     def register_definition(self, data: Wire) -> Wire:
-        """MiniStack keeps only what it knows of a definition; ECS answers everything it was given."""
+        """MiniStack keeps only the members that it knows; ECS returns all that it was given."""
         for container in data.get("containerDefinitions") or []:
             _check_memory(container, data)
         response = _plain(self._register)(data)
@@ -131,7 +131,7 @@ class EcsApi:
 
 
 def _plain(handler: Callable[[Wire], Any]) -> Callable[[Wire], Wire]:
-    """A MiniStack handler as an operation of ours: its body, or a refusal."""
+    """A MiniStack handler as an operation of ours: it returns the body or raises the error."""
 
     def run(data: Wire) -> Wire:
         status, _, body = handler(data)

@@ -1,4 +1,4 @@
-"""The state of ECS and its heartbeat. Rules live in the modules beside this one; each works on this state."""
+"""The state of ECS and its heartbeat. The other modules of this package have the rules, and work on this state."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Ecs:
     # Who holds what.
 
     def tasks_of(self, service: Service) -> list[Task]:
-        """All that have not ended, told to stop or not."""
+        """All that have not stopped, whatever their desired status."""
         return [
             task
             for task in self.tasks.values()
@@ -129,7 +129,7 @@ class Ecs:
         return task
 
     def stop_task(self, task: Task, code: str, reason: str, now: float) -> None:
-        """Tells a task to stop. The container gets its SIGTERM now; what has not started ends at once."""
+        """Sets the desired status STOPPED. The container gets SIGTERM; a task that has not started stops at once."""
         if not task.live:
             return
         task.desired_status = "STOPPED"
@@ -153,7 +153,7 @@ class Ecs:
         self.say(task, "STOPPED")
 
     def forget_tasks(self, now: float) -> None:
-        """A task that stopped is described for an hour; what knows it afterwards is told that it is MISSING.
+        """DescribeTasks returns a stopped task for an hour, and MISSING after that.
 
         https://repost.aws/knowledge-center/ecs-task-stopped
         """

@@ -1,4 +1,4 @@
-"""The things ECS keeps, and how they look on the wire."""
+"""The resources of ECS, and their JSON."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ class Instance:
     agent_connected: bool = True
 
     def wire(self, tasks: list[Task]) -> Wire:
-        """`tasks` are those placed here. The counts leave out a task that was told to stop."""
+        """`tasks` are those placed here. The counts leave out a task whose desired status is STOPPED."""
         placed = [task for task in tasks if not task.ended]
         return {
             "containerInstanceArn": self.arn,
@@ -224,7 +224,7 @@ class Service:
     desired: int
     strategy: Strategy
     settings: Wire
-    """Everything that is kept and answered as it was given."""
+    """Settings that are returned as they were given."""
     request: Wire
     """The CreateService request, for idempotency."""
     status: str = "ACTIVE"

@@ -37,7 +37,7 @@ def step(engine: Ecs, now: float) -> None:
 
 
 def _why_not(engine: Ecs, task: Task) -> str:
-    """What a task is told that waited for capacity for too long.
+    """The stopped reason of a task that waited for capacity for too long.
 
     https://docs.aws.amazon.com/AmazonECS/latest/developerguide/api_failures_messages.html
     """

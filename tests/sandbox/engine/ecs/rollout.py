@@ -1,4 +1,4 @@
-"""What the service scheduler does on every look: start, stop, complete, give up.
+"""What the service scheduler does in each round: start and stop tasks, complete or fail the deployment.
 
 https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-type-ecs.html
 https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-scale-in-protection.html

@@ -1,4 +1,4 @@
-"""The service operations and their refusals.
+"""The service operations and their errors.
 
 https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_CreateService.html
 """
@@ -12,7 +12,7 @@ from . import rollout
 from .engine import Ecs
 from .model import Service, Strategy, percent
 
-# Members that are kept as they were given and answered again.
+# Members that are returned as they were given.
 _KEPT = (
     "deploymentConfiguration",
     "placementConstraints",
@@ -175,7 +175,7 @@ class Services:
 
     @staticmethod
     def _keep(service: Service, data: Wire) -> None:
-        """Takes the settings over, or refuses and leaves the service as it was."""
+        """Applies the settings, or fails and leaves the service unchanged."""
         settings = {**service.settings, **{key: data[key] for key in _KEPT if data.get(key) is not None}}
         _check_percents(settings)
         service.settings = settings
@@ -201,9 +201,9 @@ class Services:
 
 
 def _check_percents(settings: Wire) -> None:
-    """Which pairs of percentages ECS takes.
+    """The pairs of percentages that ECS accepts.
 
-    The second text is what CreateService answers; that UpdateService checks the same is the harsher reading of
+    The second text is that of CreateService; that UpdateService checks the same is the harsher reading of
     https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentConfiguration.html
     """
     ceiling = percent(settings, "maximumPercent", 200)

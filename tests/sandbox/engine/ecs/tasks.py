@@ -1,4 +1,4 @@
-"""Task operations: look, stop, run, and protection from scale-in.
+"""Task operations: describe, list, stop, run, and scale-in protection.
 
 https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateTaskProtection.html
 """
@@ -52,7 +52,7 @@ class Tasks:
         if instance is None or instance.agent_connected:
             self.engine.stop_task(task, "UserInitiated", data.get("reason") or "Task stopped by user", time.time())
         else:
-            # Nobody there to do it until the agent is back.
+            # The agent stops the container when it is connected again.
             task.desired_status = "STOPPED"
         self.engine.drop_tags(task)
         return {"task": task.wire(False)}
@@ -73,7 +73,7 @@ class Tasks:
         return {"tasks": found, "failures": failures}
 
     def list(self, data: Wire) -> Wire:
-        """RUNNING ones by default: a task that was told to stop and has not ended is among the STOPPED."""
+        """RUNNING ones by default: a task that is stopping is listed as STOPPED."""
         cluster = self.engine.cluster(data.get("cluster"))["clusterName"]
         wanted = data.get("desiredStatus") or "RUNNING"
         arns = [

@@ -53,7 +53,7 @@ def app_of(apps: dict[str, App], token: str | None, now: float) -> App:
 def installation(app: App, target: str, now: float) -> Wire:
     """The App's installation on this organization, repository, user or enterprise.
 
-    GitHub takes a name in any spelling, and answers with the account's own:
+    GitHub accepts a name in any spelling, and returns the account's own:
     https://docs.github.com/en/rest/apps/apps#get-an-organization-installation-for-the-authenticated-app
     """
     kind, name = target.lower().split("/")[:2]

@@ -38,7 +38,7 @@ class Response:
 
 
 class GitHubError(Exception):
-    """GitHub says no."""
+    """An error response of GitHub."""
 
     def __init__(self, status: int, message: str, headers: dict[str, str] | None = None, docs: str = _DOCS) -> None:
         super().__init__(message)
@@ -66,7 +66,7 @@ def bearer(request: Request) -> str | None:
 
 
 def count_primary(token: Token, limit: int, now: float) -> dict[str, str]:
-    """One request against the hourly budget. Returns the headers that go on every answer."""
+    """One request against the hourly budget. Returns the headers of every response."""
     if now - token.window_started >= HOUR:
         token.window_started, token.used = now, 0
     exhausted = token.used >= limit

@@ -33,7 +33,7 @@ class Job:
 
 @dataclass
 class Runner:
-    """A registration. Whether a listener stands behind it shows in `connected`."""
+    """A registration. `connected` says whether its listener runs."""
 
     id: int
     name: str

@@ -24,7 +24,7 @@ Handler = Callable[["GitHub", Request, re.Match[str]], Response]
 
 
 class GitHub:
-    """All state of the stand-in. Callers hold the core's lock."""
+    """The state of the local GitHub. Callers hold the core's lock."""
 
     def __init__(self, core: Core) -> None:
         self.core = core
@@ -79,7 +79,7 @@ class GitHub:
     # The API.
 
     def handle(self, request: Request) -> Response:
-        """Answers a call, and writes the exchange down."""
+        """Handles a call, and records the exchange."""
         with self.core.lock:
             try:
                 limits = self._admit(request)
@@ -98,7 +98,7 @@ class GitHub:
         check_headers(request)
         value = bearer(request)
         if value is None or value.count(".") == 2:
-            # Nobody, or an App with its JSON Web Token: the route decides.
+            # No credential, or an App's JSON Web Token: the route decides.
             return {}
         token = self.tokens.get(value)
         if token is None or (token.expires_at is not None and token.expires_at < clock()):
