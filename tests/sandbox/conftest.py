@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 from sandbox.ecs_pool import EcsPool
+from sandbox.iam_checks import unlisted, unused
 from sandbox.scenario import BROKEN_IMAGE, OWN_KEY, TEMPLATES, DeployedWorld, ResponseRecorder
 from sandbox.world import World
-
-ROLE_MODULE = "test_role"
 
 
 @pytest.fixture(scope="module")
@@ -32,13 +31,13 @@ def pool(world: World) -> Iterator[EcsPool]:
 
 
 @pytest.fixture(scope="session")
-def deployed_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployedWorld]:
+def deployed_world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployedWorld]:
     """A world with the real function in it, for all scenarios of a run. Each has stacks of its own: they do not meet.
 
     The function has the role that people give it, and every call is checked against its policies.
     Several pools poll GitHub with one token, five times a second each, so its rate limits are lifted.
     """
-    folder = tmp_path_factory.mktemp("stage")
+    folder = tmp_path_factory.mktemp("deployed")
     limits: dict[str, Any] = {"points_per_minute": 1_000_000, "hourly_requests": 1_000_000}
     with World.start(folder, time_scale=0.3, authorize="true", **limits) as started:
         started.prepare()
@@ -47,20 +46,18 @@ def deployed_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deploye
         token = started.deploy_provider(TEMPLATES / "provider.yaml", parameters={"CredentialKeyArn": OWN_KEY})
         yield DeployedWorld(started, token, recorder)
         recorder.close()
+        checks = started.checks()
+    assert unlisted(checks) == set(), "iam_checks.json lacks these calls of the function"
+    if _has_every_scenario(request):
+        assert unused(checks) == set(), "iam_checks.json has calls that the function no longer makes"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The role is judged by what all scenarios did, so it comes last."""
-    items.sort(key=lambda item: item.path.stem == ROLE_MODULE)
-
-
-@pytest.fixture(scope="session")
-def every_scenario_ran(request: pytest.FixtureRequest) -> bool:
+def _has_every_scenario(request: pytest.FixtureRequest) -> bool:
     """Whether this run has all files with scenarios, and every test of them."""
-    chosen = request.config.getoption("keyword") or request.config.getoption("markexpr")
-    named = any("::" in argument for argument in request.config.args)
-    there = {path.stem for path in Path(__file__).parent.glob("test_pool_*.py")}
-    return not chosen and not named and there <= {item.path.stem for item in request.session.items}
+    is_filtered = request.config.getoption("keyword") or request.config.getoption("markexpr")
+    is_named = any("::" in argument for argument in request.config.args)
+    files = {path.stem for path in Path(__file__).parent.glob("test_pool_*.py")}
+    return not is_filtered and not is_named and files <= {item.path.stem for item in request.session.items}
 
 
 @pytest.hookimpl(hookwrapper=True)

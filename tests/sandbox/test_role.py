@@ -1,26 +1,27 @@
-"""The role of cfn/provider.yaml against what IAM was asked for the calls of all scenarios: enough, and no more.
+"""The role of cfn/provider.yaml against the calls of the function: it allows all of them, and nothing else.
 
-The stage has evaluated the same policies at every call. Here the same is asked of policies that lack a piece.
+`iam_checks.json` lists what IAM checks for these calls. The scenarios run in this role, and conftest.py fails a run in
+which the function makes a call of another kind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from sandbox.iam_checks import CHECKS
 from sandbox.policy import CHARACTERS_MAX, Piece, Policies
-from sandbox.scenario import FOREIGN_ROLE, ROLE_PATH, TEMPLATES, DeployedWorld
-from sandbox.world import PROVIDER_STACK, Entry
+from sandbox.scenario import FOREIGN_ROLE, OWN_KEY, ROLE_PATH, TEMPLATES
+from sandbox.world import PROVIDER_STACK, World
 
 LAMBDA_DESTINATIONS = "https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html"
 LAMBDA_QUEUES = "https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html"
 LAMBDA_LOGS = "https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html"
 LAMBDA_VERSIONS = "https://docs.aws.amazon.com/lambda/latest/dg/access-control-resources.html"
 
-# What no call of the function needs: who does it in the function's name, and where AWS says so. The local AWS does all
-# of these without asking.
+# What no call of the function needs: who does it in the function's name, and where AWS documents it. The local AWS does
+# not check these.
 ON_ITS_BEHALF = {
     "logs:CreateLogStream": ("Lambda, for the function's log", LAMBDA_LOGS),
     "logs:PutLogEvents": ("Lambda, for the function's log", LAMBDA_LOGS),
@@ -29,7 +30,7 @@ ON_ITS_BEHALF = {
     "sqs:DeleteMessage": ("Lambda, which has the queue invoke the function", LAMBDA_QUEUES),
     "sqs:GetQueueAttributes": ("Lambda, which has the queue invoke the function", LAMBDA_QUEUES),
 }
-# Resources of which the scenarios use another one of the same statement.
+# Resources of which the function's calls use another one of the same statement.
 OTHER_FORMS = {
     ":function:github-runner-pool:*": ("the continuation of a function with an alias or a version", LAMBDA_VERSIONS),
 }
@@ -52,53 +53,41 @@ def group(name: str) -> str:
     return arn("autoscaling", f"autoScalingGroup:0a1b2c3d:autoScalingGroupName/{name}")
 
 
-@pytest.fixture(scope="module")
-def policies(deployed_world: DeployedWorld) -> Policies:
-    found = deployed_world.world.client("cloudformation").describe_stack_resource(
-        StackName=PROVIDER_STACK, LogicalResourceId="Role"
-    )
-    return Policies.of_role(deployed_world.world, found["StackResourceDetail"]["PhysicalResourceId"])
+def policies_of_a_provider(world: World, name: str, **parameters: str) -> Policies:
+    stack = world.create_stack(name, TEMPLATES / "provider.yaml", parameters).expect("CREATE_COMPLETE")
+    return Policies.of_role(world, stack.physical_id("Role"))
 
 
 @pytest.fixture(scope="module")
-def policies_of_one_cluster(deployed_world: DeployedWorld) -> Iterator[Policies]:
-    """The policies of a role with `ClusterName`, which lets its function into that cluster alone."""
-    given = {"FunctionName": "of-one-cluster", "ClusterName": "ci"}
-    stack = deployed_world.world.create_stack("of-one-cluster", TEMPLATES / "provider.yaml", given).expect(
-        "CREATE_COMPLETE"
-    )
-    yield Policies.of_role(deployed_world.world, stack.physical_id("Role"))
-    stack.delete().settled().expect("DELETE_COMPLETE")
+def policies(world: World) -> Policies:
+    return policies_of_a_provider(world, PROVIDER_STACK, CredentialKeyArn=OWN_KEY)
 
 
 @pytest.fixture(scope="module")
-def checks(deployed_world: DeployedWorld, every_scenario_ran: bool) -> list[Entry]:
-    """What IAM was asked in the whole run, but for the one call that a scenario has refused."""
-    if not every_scenario_ran:
-        pytest.skip("shows what all scenarios need: run the whole folder, as `make sandbox-test` does")
-    return [check for check in deployed_world.world.checks() if check["resource"] != FOREIGN_ROLE]
+def policies_of_one_cluster(world: World) -> Policies:
+    """The policies of a role with `ClusterName`, which restricts the function to that cluster."""
+    return policies_of_a_provider(world, "of-one-cluster", FunctionName="of-one-cluster", ClusterName="ci")
 
 
-def test_role_allows_every_call_of_the_scenarios(policies: Policies, checks: list[Entry]) -> None:
-    assert len({check["action"] for check in checks}) > 35
-    assert policies.denied(checks) == []
+def test_role_allows_every_call_of_the_function(policies: Policies) -> None:
+    assert policies.denied(CHECKS) == []
 
 
-def test_role_has_no_action_or_resource_that_no_call_needs(policies: Policies, checks: list[Entry]) -> None:
-    """For each action and each resource of each statement there is a call that is refused without it."""
+def test_role_has_no_action_or_resource_that_no_call_needs(policies: Policies) -> None:
+    """For each action and each resource of each statement there is a call that is denied without it."""
     surplus = [
         str(piece)
         for piece in policies.pieces()
-        if not explained(policies, piece) and policies.needing(piece, checks) == []
+        if not explained(policies, piece) and policies.needing(piece, CHECKS) == []
     ]
     assert surplus == []
 
 
-def test_role_actions_of_lambda_itself_are_needed_by_no_call(policies: Policies, checks: list[Entry]) -> None:
+def test_role_actions_of_lambda_itself_are_needed_by_no_call(policies: Policies) -> None:
     pieces = [piece for piece in policies.pieces() if explained(policies, piece)]
     assert {piece.text for piece in pieces} >= set(ON_ITS_BEHALF)
     for piece in pieces:
-        assert policies.needing(piece, checks) == [], f"{piece} is needed by a call: take it out of the table"
+        assert policies.needing(piece, CHECKS) == [], f"{piece} is needed by a call: take it out of the table"
 
 
 def explained(policies: Policies, piece: Piece) -> bool:
