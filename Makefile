@@ -174,8 +174,9 @@ sandbox-test: $(VENV)/made ## Run the real binary on a local AWS with a real Clo
 	$(PYTHON) -m pytest tests/sandbox
 
 .PHONY: storm
-storm: $(VENV)/made ## Run the storm of sandbox-test alone, and show its figures, in the README too; SEED=... brings its weather back
-	STORM_IS_SHOWN=1 $(if $(SEED),STORM_SEED=$(SEED) )$(PYTHON) -m pytest --quiet tests/sandbox/test_stress.py
+storm: $(VENV)/made ## Run only the stress test of sandbox-test, and put its figures into the README; SEED=... repeats its faults
+	$(if $(SEED),STORM_SEED=$(SEED) )$(PYTHON) -m pytest --quiet tests/sandbox/test_stress.py
+	cd tests && $(PYTHON) -m sandbox.stress
 
 ##@ Build
 

@@ -33,6 +33,9 @@ TIMEOUT = 150.0
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or REPOSITORY / "target")
 FIGURES_FILE = TARGET / "storm.json"
 LOG_FILE = TARGET / "storm.log"
+README = REPOSITORY / "README.md"
+SHOWN_FROM = "<!-- figures of the storm: written by `make storm`, not by hand -->"
+SHOWN_TO = "<!-- end of the figures of the storm -->"
 THROTTLES = ("ThrottlingException", "Throttling", "TooManyRequestsException")
 RUNNER_LOG_GROUP = "/ci/storm"
 # One instance holds four runners, so that instances come and go as well.
@@ -154,3 +157,14 @@ def _is_throttle(call: Entry) -> bool:
     if call["service"] == "github":
         return call["status"] in (403, 429)
     return call["error"] in THROTTLES
+
+
+def with_figures(readme: str, figures: Figures) -> str:
+    """The README with these figures in their place."""
+    begin, end = readme.index(SHOWN_FROM) + len(SHOWN_FROM), readme.index(SHOWN_TO)
+    return f"{readme[:begin]}\n\n```text\n{figures}\n```\n\n{readme[end:]}"
+
+
+if __name__ == "__main__":
+    # After a good run: its figures into the README.
+    README.write_text(with_figures(README.read_text(), Figures(**json.loads(FIGURES_FILE.read_text()))))
