@@ -138,7 +138,7 @@ def deploy_function(account: Account, code: Code) -> bool:
 
 def cargo_lambda_deploy(account: Account, code: Code, role: str, settings: dict[str, str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        # It takes a zip as it is where it finds no binary beside it.
+        # It deploys a zip unchanged if there is no binary in its folder.
         path = Path(folder, "bootstrap", "bootstrap.zip")
         path.parent.mkdir()
         path.write_bytes(code.zip)

@@ -34,7 +34,7 @@ STACK = "arn:aws:cloudformation:eu-central-1:111122223333:stack/ci/0a1b2c3d-4e5f
 
 
 def events(stubs: str, number: int) -> dict[str, Event]:
-    """One event that is refused at once, one that has a hundred runners to remove."""
+    """One event with an invalid property, one with a hundred runners to remove."""
     properties = {
         "ServiceToken": "arn:aws:lambda:eu-central-1:111122223333:function:bench",
         "OrgName": "acme",

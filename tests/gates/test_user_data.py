@@ -251,7 +251,7 @@ def test_cleanup_removes_old_images_when_the_disk_gets_full(instance: Instance) 
     listed = f"amazon/amazon-ecs-pause:0.1.0\n<none>:<none>\n{old}\n{built_now}\n"
     created = {old: "2026-01-02T03:04:05Z\n", built_now: "2999-01-02T03:04:05Z\n"}
     assert instance.clean_up(ps=LISTED, image_ls=listed, image_inspect=created) == 0
-    # Without --force: Docker then refuses an image that a container was made from.
+    # Without --force: Docker then keeps an image that a container was made from.
     assert instance.asked("image", "rm") == [["image", "rm", old]]
 
 

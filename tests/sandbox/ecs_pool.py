@@ -208,7 +208,7 @@ def _logs(group: str | None) -> dict[str, Any]:
 
 
 def client_error(code: str, text: str = "") -> contextlib.AbstractContextManager[None]:
-    """The block must end in this refusal."""
+    """The block must raise this error."""
 
     @contextlib.contextmanager
     def check() -> Any:
@@ -219,6 +219,6 @@ def client_error(code: str, text: str = "") -> contextlib.AbstractContextManager
             assert found["Code"] == code, found
             assert text in found["Message"], found
         else:
-            raise AssertionError(f"not refused with {code}")
+            raise AssertionError(f"{code} was not raised")
 
     return check()

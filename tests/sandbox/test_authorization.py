@@ -126,10 +126,10 @@ def test_describe_stacks_by_arn_returns_the_status_set_by_a_test(world: World) -
         world.post("/stacks", stack_id=STACK, status=status)
         (found,) = allowed.describe_stacks(StackName=STACK)["Stacks"]
         assert (found["StackId"], found["StackName"], found["StackStatus"]) == (STACK, "made-up", status)
-    refusing = client(world, "cloudformation", "describes-not", {**statement, "Resource": "arn:aws:x:::stack/y"})
+    denied_client = client(world, "cloudformation", "describes-not", {**statement, "Resource": "arn:aws:x:::stack/y"})
     for given in ({"StackName": STACK}, {"StackName": "made-up"}, {}):
         with client_error("AccessDenied", "cloudformation:DescribeStacks"):
-            refusing.describe_stacks(**given)
+            denied_client.describe_stacks(**given)
     world.post("/stacks", stack_id=STACK, status=None)
     with client_error("ValidationError", "does not exist"):
         allowed.describe_stacks(StackName=STACK)

@@ -94,7 +94,7 @@ class FailedReplacement:
         assert response["Data"]["OnlineRunners"] == "2"
 
     def back_fails(self) -> None:
-        """The Update back comes upon a refusal that does not pass."""
+        """The rollback's Update gets an error that is not retryable."""
         error = {"service": "autoscaling", "operation": "DescribeAutoScalingGroups", "code": "AccessDenied"}
         world = self.resource.deployed_world.world
         world.post("/faults", aws=[{**error, "message": "not now", "status": 403, "times": 1}])

@@ -70,7 +70,7 @@ def test_update_at_max_instances_waits_for_running_jobs(deployed_world: Deployed
 
     https://github.com/aws/containers-roadmap/issues/1273
     """
-    # Ephemeral, so that a job's end makes room: what never does is refused at once.
+    # Ephemeral, so that a job's end makes room: an impossible update fails at once.
     pool = deployed_world.start("fullhouse", DistinctInstances=True, MaxInstances=1, Ephemeral=True).up()
     job = pool.run(25)
     pool.begin_update(Image=OTHER_IMAGE)

@@ -114,7 +114,7 @@ ALLOWED: list[tuple[str, str, dict[str, str]]] = [
     ("ssm:GetParameter", arn("ssm", "parameter/github-runner-pool/token"), {}),
     ("logs:GetLogEvents", arn("logs", f"log-group:/ci/runners:log-stream:{OWN_ID}/runner/0a1b2c3d"), {}),
 ]
-# Nothing calls these. Should the code begin to, then its call is refused like each of these.
+# The function makes none of these calls, and they would be denied.
 REJECTED: list[tuple[str, str, dict[str, str]]] = [
     # An operation that the function has no use for.
     ("ecs:RunTask", arn("ecs", f"task-definition/{OWN_ID}:1"), MADE),
@@ -123,12 +123,12 @@ REJECTED: list[tuple[str, str, dict[str, str]]] = [
     ("autoscaling:TerminateInstanceInAutoScalingGroup", group(OWN_ID), OWN),
     ("ec2:TerminateInstances", arn("ec2", "instance/i-0a1b2c3d"), {}),
     ("iam:CreateRole", role(f"{ROLE_PATH}more"), {}),
-    # Of somebody else, by its name.
+    # Foreign resources, by their names.
     ("ecs:UpdateService", arn("ecs", "service/ci/web"), OWN),
     ("ecs:DeleteCapacityProvider", arn("ecs", "capacity-provider/web"), OWN),
     ("autoscaling:DeleteAutoScalingGroup", group("web"), OWN),
     ("ecs:RegisterTaskDefinition", arn("ecs", "task-definition/web:*"), MADE),
-    # Of somebody else, by its tags.
+    # Foreign resources, by their tags.
     ("ecs:UpdateService", arn("ecs", f"service/ci/{OWN_ID}"), {}),
     ("autoscaling:UpdateAutoScalingGroup", group(OWN_ID), {}),
     # Made without the tag, or made one's own by a tag.
@@ -138,7 +138,7 @@ REJECTED: list[tuple[str, str, dict[str, str]]] = [
     ("ec2:CreateTags", arn("ec2", "instance/i-0a1b2c3d"), {}),
     # Without the launch template, whose choices are its owner's.
     ("ec2:RunInstances", arn("ec2", "instance/*"), {}),
-    # Roles and functions of somebody else, or for somebody else.
+    # Foreign roles and functions, or roles for foreign services.
     ("iam:PassRole", FOREIGN_ROLE, {"iam:PassedToService": "ecs-tasks.amazonaws.com"}),
     ("iam:PassRole", role(f"{ROLE_PATH}execution"), {"iam:PassedToService": "lambda.amazonaws.com"}),
     ("iam:CreateServiceLinkedRole", role("/aws-service-role/x.amazonaws.com/X"), {}),
@@ -146,7 +146,7 @@ REJECTED: list[tuple[str, str, dict[str, str]]] = [
     # Logs that are no runner's, and whatever else can be done with one.
     ("logs:GetLogEvents", arn("logs", "log-group:/aws/lambda/web:log-stream:2026/11/01/[$LATEST]0a1b2c3d"), {}),
     ("logs:DeleteLogStream", arn("logs", f"log-group:/ci/runners:log-stream:{OWN_ID}/runner/0a1b2c3d"), {}),
-    # Parameters and secrets of somebody else, and credentials that only their owner writes.
+    # Foreign parameters and secrets, and credentials that only their owner writes.
     ("ssm:GetParameter", arn("ssm", "parameter/database/password"), {}),
     ("ssm:GetParameter", arn("ssm", "parameter/github-runner-pool-2/token"), {}),
     ("ssm:PutParameter", arn("ssm", "parameter/github-runner-pool/token"), {}),

@@ -83,7 +83,7 @@ def test_runner_group_of_the_enterprise_is_not_joined(world: World, pool: EcsPoo
         reasons = [event["reason"] for event in world.events("runner") if event["what"] == "cannot configure"]
         return any(f"named '{group['name']}'" in reason for reason in reasons)
 
-    world.wait_for("the refusal", configuration_failed)
+    world.wait_for("the failed configuration", configuration_failed)
     assert pool.online() == []
 
 
@@ -122,7 +122,7 @@ def test_app_login_must_match_the_accounts_spelling(world: World, pool: EcsPool)
     def configuration_failed() -> bool:
         return any(event.get("reason") == "No installation of the App for acme" for event in world.events("runner"))
 
-    world.wait_for("the refusal", configuration_failed)
+    world.wait_for("the failed configuration", configuration_failed)
     assert pool.online() == []
 
 

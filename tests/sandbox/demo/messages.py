@@ -34,7 +34,7 @@ _RUNNERS = {
     "cannot configure": ("cannot register", Tone.BAD),
 }
 _GITHUB_RUNNER = re.compile(r"DELETE .*/actions/runners/(\d+)")
-_GITHUB_REFUSED = {403: "no permission", 404: "not there", 422: "refused: it has a job", 429: "throttled"}
+_GITHUB_ERRORS = {403: "no permission", 404: "not found", 422: "it has a job", 429: "throttled"}
 
 
 def tail(name: str) -> str:
@@ -67,7 +67,7 @@ def event(entry: Entry) -> Line | None:
 def _github(operation: str, status: int, runner_names: dict[int, str]) -> str:
     if found := _GITHUB_RUNNER.fullmatch(operation):
         name = tail(runner_names.get(int(found[1]), found[1]))
-        return f"deletes runner {name}" + ("" if status < 400 else f" - {_GITHUB_REFUSED.get(status, status)}")
+        return f"deletes runner {name}" + ("" if status < 400 else f" - {_GITHUB_ERRORS.get(status, status)}")
     if operation.endswith("/registration-token"):
         return "asks whether it may administer runners here" + ("" if status < 400 else f" - {status}")
     return f"{operation} {status}" if status >= 400 else operation

@@ -3,7 +3,7 @@
 The Service Authorization Reference says which action is checked on which resource and which keys it takes:
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2autoscaling.html
-An operation that is not in the tables here is checked on no resource, so that a policy that binds it refuses it.
+An operation that is not in the tables here is checked on no resource, so that a policy with a resource denies it.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any
 from ministack.core import iam_actions, iam_evaluator
 
 from .auto_scaling.groups import Groups
-from .downstream_authz import Asked, of_a_group, of_a_parameter, of_a_service
+from .downstream_authz import AuthzRequest, requests_of_group, requests_of_parameter, requests_of_service
 from .ecs.engine import Ecs
-from .handlers import Wire
+from .handlers import Json
 from .parameters import parameter_arn
 
 ANY = "*"
@@ -44,7 +44,7 @@ _TAGS = ("TagResource", "UntagResource", "ListTagsForResource")
 _TAGGED_GROUPS = ("CreateOrUpdateTags", "DeleteTags")
 
 _under_way: ContextVar[list[Check] | None] = ContextVar("checks_under_way", default=None)
-_denied: ContextVar[Check | None] = ContextVar("refused_check", default=None)
+_denied: ContextVar[Check | None] = ContextVar("denied_check", default=None)
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Check:
     """The service that asks it on the way, with the call's own credentials; empty for the call itself."""
 
     @property
-    def wire(self) -> Wire:
+    def to_json(self) -> Json:
         return asdict(self)
 
 
@@ -81,14 +81,14 @@ class Authorization:
             if checks is None:
                 return original(access_key, action, service, region, *rest, **more)
             for check in checks:
-                asked = {"resource_arn": check.resource, "service_context": check.keys}
-                if (error := original(access_key, check.action, service, region, **asked)) is not None:
+                requested = {"resource_arn": check.resource, "service_context": check.keys}
+                if (error := original(access_key, check.action, service, region, **requested)) is not None:
                     _denied.set(check)
                     return error
             return None
 
         def access_denied(service: str, action: str, *rest: Any, **more: Any) -> Any:
-            """AWS names the action that was refused, which need not be the operation's own."""
+            """AWS names the action that was denied, which need not be the operation's own."""
             check = _denied.get()
             if check is not None:
                 action, more["resource_arn"] = check.action, check.resource
@@ -107,14 +107,14 @@ class Authorization:
             _under_way.reset(under_way)
             _denied.reset(denied)
 
-    def checks(self, service: str, operation: str, request: Wire, region: str, account: str) -> list[Check]:
+    def checks(self, service: str, operation: str, request: Json, region: str, account: str) -> list[Check]:
         """The call's own first, then those on the way to what it asks for."""
         place = f"arn:aws:{service}:{region}:{account}:"
-        own: list[Asked] = []
-        more: list[Asked] = []
+        own: list[AuthzRequest] = []
+        more: list[AuthzRequest] = []
         if service == "ecs":
             own = self._ecs(operation, request, place)
-            more = of_a_service(operation, request, account)
+            more = requests_of_service(operation, request, account)
             if operation == "CreateCapacityProvider":
                 group = (request.get("autoScalingGroupProvider") or {}).get("autoScalingGroupArn") or ""
                 # ECS marks the group as its own with the caller's permissions.
@@ -123,10 +123,10 @@ class Authorization:
                 more.append(("Amazon ECS", "autoscaling:CreateOrUpdateTags", group, marked))
         elif service == "autoscaling":
             own = self._auto_scaling(operation, request, place)
-            more = of_a_group(operation, request, region, account)
+            more = requests_of_group(operation, request, region, account)
         elif service == "ssm":
             own = [("", f"ssm:{operation}", parameter_arn(str(request.get("Name") or ""), region, account), {})]
-            more = of_a_parameter(operation, request, region, account)
+            more = requests_of_parameter(operation, request, region, account)
         elif service == "lambda" and operation == "Invoke":
             name = str(request.get("FunctionName") or "")
             arn = name if name.startswith("arn:") else f"{place}function:{name}"
@@ -138,17 +138,17 @@ class Authorization:
             own = [("", f"cloudformation:{operation}", _stack_arn(str(request.get("StackName") or ""), place), {})]
         else:
             own = [("", f"{service}:{operation}", ANY, {})]
-        asked = f"{service} {operation}"
-        return [Check(action, resource, keys, asked, who) for who, action, resource, keys in (*own, *more)]
+        requested = f"{service} {operation}"
+        return [Check(action, resource, keys, requested, who) for who, action, resource, keys in (*own, *more)]
 
-    def _ecs(self, operation: str, request: Wire, place: str) -> list[Asked]:
+    def _ecs(self, operation: str, request: Json, place: str) -> list[AuthzRequest]:
         cluster = _last(request.get("cluster") or "default")
         in_a_cluster = "cluster" in request or operation in (*_SERVICES, *_TASKS, *_INSTANCES)
         keys = {"ecs:cluster": f"{place}cluster/{cluster}"} if in_a_cluster else {}
         keys |= {f"aws:RequestTag/{tag['key']}": tag.get("value", "") for tag in request.get("tags") or []}
         resources = _ecs_resources(operation, request, cluster)
         arns = [name if name in (ANY, "") or name.startswith("arn:") else place + name for name in resources]
-        own: list[Asked] = [("", f"ecs:{operation}", arn, {**keys, **self._ecs_tags(arn)}) for arn in arns]
+        own: list[AuthzRequest] = [("", f"ecs:{operation}", arn, {**keys, **self._ecs_tags(arn)}) for arn in arns]
         if request.get("tags") and operation not in _TAGS:
             # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/supported-iam-actions-tagging.html
             creating = {**keys, "ecs:CreateAction": operation}
@@ -158,7 +158,7 @@ class Authorization:
     def _ecs_tags(self, arn: str) -> dict[str, str]:
         return {f"aws:ResourceTag/{tag['key']}": tag.get("value", "") for tag in self.engine.tags(arn)}
 
-    def _auto_scaling(self, operation: str, request: Wire, place: str) -> list[Asked]:
+    def _auto_scaling(self, operation: str, request: Json, place: str) -> list[AuthzRequest]:
         action = f"autoscaling:{operation}"
         if operation.startswith("Describe"):
             return [("", action, ANY, {})]
@@ -166,7 +166,7 @@ class Authorization:
         group = self.groups.by_name.get(name)
         arn = group.arn if group else f"{place}autoScalingGroup:new:autoScalingGroupName/{name}"
         keys = {**_requested_tags(request), **self._group_tags(name)}
-        own: list[Asked] = [("", action, arn, keys)]
+        own: list[AuthzRequest] = [("", action, arn, keys)]
         if operation == "CreateAutoScalingGroup" and _requested_tags(request):
             # https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-tags-with-iam.html
             own.append(("Auto Scaling", "autoscaling:CreateOrUpdateTags", arn, keys))
@@ -179,7 +179,7 @@ class Authorization:
         return {f"{owner}:ResourceTag/{key}": value for key, value in tags.items() for owner in owners}
 
 
-def _ecs_resources(operation: str, request: Wire, cluster: str) -> list[str]:
+def _ecs_resources(operation: str, request: Json, cluster: str) -> list[str]:
     """The resources that a call names, below the account."""
     if operation in _PROVIDERS:
         return [f"capacity-provider/{_last(name)}" for name in _named(request, "name", "capacityProvider")]
@@ -207,7 +207,7 @@ def _stack_arn(reference: str, place: str) -> str:
     return f"{place}stack/{reference}/*"
 
 
-def _named(request: Wire, *names: str) -> list[str]:
+def _named(request: Json, *names: str) -> list[str]:
     """The values of one of the names, or of its plural as a list; none of them means all."""
     for name in names:
         if value := request.get(name) or request.get(f"{name}s"):
@@ -215,7 +215,7 @@ def _named(request: Wire, *names: str) -> list[str]:
     return [ANY]
 
 
-def _requested_tags(request: Wire) -> dict[str, str]:
+def _requested_tags(request: Json) -> dict[str, str]:
     numbers = [name.split(".")[2] for name in request if name.startswith("Tags.member.") and name.endswith(".Key")]
     keys = [(request[f"Tags.member.{n}.Key"], request.get(f"Tags.member.{n}.Value") or "") for n in numbers]
     return {f"aws:RequestTag/{key}": value for key, value in keys}

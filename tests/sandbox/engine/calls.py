@@ -12,8 +12,8 @@ from ministack import app as ministack
 from ministack.core.responses import error_response_json, request_scope
 
 from .authorization import Authorization
-from .core import Core, take_one
-from .handlers import Wire
+from .core import Core, consume_fault
+from .handlers import Json
 
 _CREDENTIAL = re.compile(r"Credential=([^/]+)/[^/]+/[^/]+/([^/]+)/")
 _ERROR_CODE = re.compile(rb'<Code>([^<]+)</Code>|"__type":\s*"(?:[^"#]*#)?([^"]+)"')
@@ -41,7 +41,7 @@ def install(core: Core, authorization: Authorization) -> None:
             with core.lock, request_scope(core.settings.account, core.settings.region):
                 checks = authorization.checks(service, operation, request or {}, *core.settings.place)
             for check in checks:
-                core.journal.checked(check.wire)
+                core.journal.checked(check.to_json)
         else:
             checks = None
         response = _fault(core, service, operation, caller)
@@ -71,7 +71,7 @@ def _credential(headers: dict[str, str]) -> tuple[str, str | None]:
 
 def _operation(
     method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
-) -> tuple[str, Wire | None]:
+) -> tuple[str, Json | None]:
     if target := headers.get("x-amz-target"):
         try:
             return target.rsplit(".", 1)[-1], json.loads(body or b"{}")
@@ -92,7 +92,7 @@ def _fault(core: Core, service: str, operation: str, caller: str) -> Response | 
             fault.get("service", service) == service
             and fault.get("operation", operation) == operation
             and fault.get("caller", "function") == caller
-            and take_one(fault)
+            and consume_fault(fault)
         ):
             code = fault.get("code", "ThrottlingException")
             message = fault.get("message", "Rate exceeded")

@@ -9,11 +9,11 @@ from dataclasses import asdict, fields
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from .cloudformation.described import DescribedStacks
+from .cloudformation.stack_status import StackStatuses
 from .core import Core, Faults
 from .github.model import App, Runner, RunnerGroup, Token
 from .github.server import GitHub
-from .handlers import Wire
+from .handlers import Json
 from .invocations import Invocations
 from .job_generator import JobGenerator
 from .jobs import Jobs
@@ -33,14 +33,14 @@ class Control:
         jobs: Jobs,
         traffic: JobGenerator,
         invocations: Invocations,
-        described: DescribedStacks,
+        stack_status: StackStatuses,
         signatures: Callable[[], list[str]],
     ) -> None:
         self.core = core
         self.github = github
         self.jobs = jobs
         self.signatures = signatures
-        self.routes: dict[tuple[str, str], Callable[[Wire], Any]] = {
+        self.routes: dict[tuple[str, str], Callable[[Json], Any]] = {
             ("GET", "/events"): lambda q: core.journal.events(int(q.get("after", 0))),
             ("GET", "/calls"): lambda q: core.journal.calls(int(q.get("after", 0))),
             ("GET", "/checks"): lambda _: core.journal.checks(),
@@ -49,11 +49,11 @@ class Control:
             ("GET", "/faults"): lambda _: asdict(core.faults),
             ("POST", "/faults"): self.set_faults,
             ("DELETE", "/faults"): self.clear_faults,
-            ("GET", "/jobs"): lambda _: [job.wire() for job in github.jobs.values()],
+            ("GET", "/jobs"): lambda _: [job.to_json() for job in github.jobs.values()],
             ("POST", "/jobs"): self.queue_job,
             ("POST", "/traffic"): traffic.set,
             ("POST", "/kill"): invocations.kill,
-            ("POST", "/stacks"): described.set,
+            ("POST", "/stacks"): stack_status.set,
             ("GET", "/github"): self.show_github,
             ("POST", "/github/targets"): self.add_target,
             ("POST", "/github/tokens"): self.put_token,
@@ -66,7 +66,7 @@ class Control:
             ("GET", "/secrets"): self.secrets,
         }
 
-    def handle(self, method: str, path: str, query: Wire, body: bytes) -> tuple[int, Any]:
+    def handle(self, method: str, path: str, query: Json, body: bytes) -> tuple[int, Any]:
         operation = self.routes.get((method, path))
         if operation is None:
             return 404, {"error": f"no {method} {path}", "paths": sorted(f"{m} {p}" for m, p in self.routes)}
@@ -79,7 +79,7 @@ class Control:
         except (KeyError, TypeError, ValueError) as problem:
             return 400, {"error": f"{type(problem).__name__}: {problem}"}
 
-    def set_faults(self, given: Wire) -> Wire:
+    def set_faults(self, given: Json) -> Json:
         """Only what is named changes."""
         names = {field.name for field in fields(Faults)}
         if unknown := set(given) - names:
@@ -89,16 +89,16 @@ class Control:
         self.core.journal.event("faults", "set", faults=given)
         return asdict(self.core.faults)
 
-    def clear_faults(self, _: Wire) -> Wire:
+    def clear_faults(self, _: Json) -> Json:
         self.core.faults = Faults()
         return asdict(self.core.faults)
 
-    def queue_job(self, given: Wire) -> Wire:
+    def queue_job(self, given: Json) -> Json:
         labels = given.get("labels") or []
         job = self.jobs.queue(labels, float(given.get("seconds", 5)), given.get("runner"), time.time())
-        return job.wire()
+        return job.to_json()
 
-    def show_github(self, _: Wire) -> Wire:
+    def show_github(self, _: Json) -> Json:
         now, pace = time.time(), self.core.pace
         return {
             "url": self.github.base_url.removesuffix("/api/v3"),
@@ -107,7 +107,7 @@ class Control:
                     "runner_groups": [asdict(group) for group in target.groups.values()],
                     "runners": [
                         {
-                            **runner.wire(now, self.core.faults.busy_lag, pace.offline_after),
+                            **runner.to_json(now, self.core.faults.busy_lag, pace.offline_after),
                             "labels": runner.all_labels,
                             "job": runner.job.id if runner.job else None,
                         }
@@ -118,11 +118,11 @@ class Control:
             },
         }
 
-    def add_target(self, given: Wire) -> Wire:
+    def add_target(self, given: Json) -> Json:
         """`{"target": "orgs/acme"}`, `repos/acme/app` or `enterprises/acme`."""
         return {"target": self.github.target(given["target"]).key}
 
-    def put_token(self, given: Wire) -> Wire:
+    def put_token(self, given: Json) -> Json:
         """`{"token": "...", "kind": "fine-grained", "grants": {"orgs/acme": "write"}}`, replacing what it could do."""
         for key in given.get("grants") or {}:
             if not key.endswith("/*"):
@@ -131,10 +131,10 @@ class Control:
         self.github.put_token(token)
         return {"grants": token.grants}
 
-    def revoke_token(self, given: Wire) -> Wire:
+    def revoke_token(self, given: Json) -> Json:
         return {"revoked": self.github.tokens.pop(given["token"], None) is not None}
 
-    def put_app(self, given: Wire) -> Wire:
+    def put_app(self, given: Json) -> Json:
         """`{"id": "7", "public_key": PEM, "installations": [{"id": 1, "target": "orgs/acme", "level": "write"}]}`."""
         app = App(str(given["id"]), given["public_key"])
         for item in given.get("installations") or []:
@@ -145,17 +145,17 @@ class Control:
         self.github.apps[app.id] = app
         return {"id": app.id}
 
-    def new_registration_token(self, given: Wire) -> Wire:
+    def new_registration_token(self, given: Json) -> Json:
         return {"token": self.github.new_registration_token(self.github.target(given["target"]))}
 
-    def add_group(self, given: Wire) -> Wire:
+    def add_group(self, given: Json) -> Json:
         """`{"target": "orgs/acme", "name": "...", "inherited": true}`."""
         target = self.github.target(given["target"])
         group = RunnerGroup(max(target.groups) + 1, given["name"], bool(given.get("inherited", False)))
         target.groups[group.id] = group
         return asdict(group)
 
-    def add_runner(self, given: Wire) -> Wire:
+    def add_runner(self, given: Json) -> Json:
         """A runner that is none of ours: `{"target", "name", "labels", "online", "busy", "group_id"}`."""
         target = self.github.target(given["target"])
         runner = Runner(
@@ -171,7 +171,7 @@ class Control:
         target.runners[runner.id] = runner
         return {"id": runner.id, "name": runner.name}
 
-    def remove_runner(self, given: Wire) -> Wire:
+    def remove_runner(self, given: Json) -> Json:
         """Deletes a registration, busy or not."""
         found = self.github.find_runner(given["name"])
         if found is None:
@@ -179,7 +179,7 @@ class Control:
         self.github.remove(*found, "removed by hand")
         return {"removed": given["name"]}
 
-    def secrets(self, _: Wire) -> Wire:
+    def secrets(self, _: Json) -> Json:
         """What must never appear in a log or a response."""
         return {
             "tokens": sorted(self.github.planted),
@@ -187,5 +187,5 @@ class Control:
         }
 
 
-def decoded_query(query_string: bytes) -> Wire:
+def decoded_query(query_string: bytes) -> Json:
     return {unquote(name): values[-1] for name, values in parse_qs(query_string.decode()).items()}

@@ -65,7 +65,7 @@ def hex_digits(count: int) -> str:
     return secrets.token_hex((count + 1) // 2)[:count]
 
 
-def take_one(fault: dict[str, Any]) -> bool:
+def consume_fault(fault: dict[str, Any]) -> bool:
     """Whether a fault with a `times` counter strikes now. Without the counter it always does."""
     if "times" not in fault:
         return True

@@ -9,7 +9,7 @@ from ministack.core.responses import error_response_json, json_response, new_uui
 
 from .core import Core
 
-Wire = dict[str, Any]
+Json = dict[str, Any]
 Response = tuple[int, dict[str, str], bytes]
 
 
@@ -23,24 +23,24 @@ class AwsError(Exception):
         self.status = status
 
 
-def json_handler(core: Core, operation: Callable[[Wire], Wire]) -> Callable[[Wire], Response]:
+def json_handler(core: Core, operation: Callable[[Json], Json]) -> Callable[[Json], Response]:
     """Wraps an operation of a JSON service (ECS) for MiniStack's table of actions."""
 
-    def handle(data: Wire) -> Response:
+    def handle(data: Json) -> Response:
         with core.lock:
             try:
-                return json_response(wire(operation(data)))
+                return json_response(to_json(operation(data)))
             except AwsError as error:
                 return error_response_json(error.code, error.message, error.status)
 
     return handle
 
 
-def query_handler(core: Core, operation: Callable[[Wire], str], name: str) -> Callable[[Wire], Response]:
+def query_handler(core: Core, operation: Callable[[Json], str], name: str) -> Callable[[Json], Response]:
     """Wraps an operation of a query service (Auto Scaling) for MiniStack's table of actions."""
     namespace = "http://autoscaling.amazonaws.com/doc/2011-01-01/"
 
-    def handle(params: Wire) -> Response:
+    def handle(params: Json) -> Response:
         with core.lock:
             try:
                 result = f"<{name}Result>{operation(params)}</{name}Result>"
@@ -57,12 +57,12 @@ def query_handler(core: Core, operation: Callable[[Wire], str], name: str) -> Ca
     return handle
 
 
-def wire(value: Any) -> Any:
+def to_json(value: Any) -> Any:
     """Leaves out what has no value: AWS omits a member instead of sending null."""
     if isinstance(value, dict):
-        return {key: wire(item) for key, item in value.items() if item is not None}
+        return {key: to_json(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):
-        return [wire(item) for item in value]
+        return [to_json(item) for item in value]
     return value
 
 

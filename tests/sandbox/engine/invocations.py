@@ -13,7 +13,7 @@ from typing import Any
 from ministack.core import lambda_runtime
 
 from .core import Core
-from .handlers import Wire
+from .handlers import Json
 
 
 @dataclass
@@ -49,11 +49,11 @@ class Invocations:
         """Wraps the process that serves a compiled function."""
         invoke = lambda_runtime.ProvidedWorker.invoke
 
-        def watched(worker: Any, event: Wire, request_id: str, **context: Any) -> Wire:
+        def watched(worker: Any, event: Json, request_id: str, **context: Any) -> Json:
             one = self._begin(worker, event, request_id)
             outcome = "failed"
             try:
-                result: Wire = invoke(worker, event, request_id, **context)
+                result: Json = invoke(worker, event, request_id, **context)
                 outcome = "ended" if result["status"] == "ok" else "killed" if one.killed else "failed"
                 return result
             finally:
@@ -61,25 +61,25 @@ class Invocations:
 
         lambda_runtime.ProvidedWorker.invoke = watched
 
-    def kill(self, given: Wire) -> Wire:
+    def kill(self, given: Json) -> Json:
         """`{"attempts": 2}`: ends the newest invocation that is no later than its event's second attempt, if any."""
         for one in reversed(self._running.values()):
             if not one.killed and one.attempt <= int(given.get("attempts", 3)) and one.kill():
                 return {"killed": one.id, "attempt": one.attempt}
         return {"killed": None}
 
-    def _begin(self, worker: Any, event: Wire, request_id: str) -> Invocation:
+    def _begin(self, worker: Any, event: Json, request_id: str) -> Invocation:
         digest = hashlib.sha256(json.dumps(event, sort_keys=True).encode()).hexdigest()
         with self.core.lock:
             self._attempts[digest] += 1
             one = self._running[request_id] = Invocation(worker, request_id, self._attempts[digest])
-        self._say(one, "began")
+        self._record_event(one, "began")
         return one
 
     def _end(self, one: Invocation, outcome: str) -> None:
         with self.core.lock:
             self._running.pop(one.id, None)
-        self._say(one, outcome)
+        self._record_event(one, outcome)
 
-    def _say(self, one: Invocation, what: str) -> None:
+    def _record_event(self, one: Invocation, what: str) -> None:
         self.core.journal.event("invocation", what, id=one.id, function=one.worker.func_name, attempt=one.attempt)

@@ -7,7 +7,7 @@ import random
 from .core import Core
 from .github.model import Runner
 from .github.server import GitHub
-from .handlers import Wire
+from .handlers import Json
 from .jobs import Jobs
 
 Range = tuple[float, float]
@@ -27,7 +27,7 @@ class JobGenerator:
         self._due: dict[int, float] = {}
         """By an idle runner's id, when its next job comes."""
 
-    def set(self, given: Wire) -> Wire:
+    def set(self, given: Json) -> Json:
         """`{"labels": [...], "seconds": [1, 20], "pause": [0, 5], "seed": 7}`; without labels it stops."""
         self.labels = list(given.get("labels") or [])
         self.seconds = _range(given.get("seconds") or self.seconds)

@@ -17,7 +17,7 @@ class Jobs:
     def queue(self, labels: list[str], seconds: float, runner: str | None, now: float) -> Job:
         job = Job(self.github.new_id(), labels, seconds, runner, queued_at=now)
         self.github.jobs[job.id] = job
-        self._say(job, "queued")
+        self._record_event(job, "queued")
         return job
 
     def step(self, now: float) -> None:
@@ -27,9 +27,9 @@ class Jobs:
         for target in self.github.targets.values():
             for runner in target.runners.values():
                 job = runner.job
-                if job and job.state == "dispatched" and runner.really_busy(now):
+                if job and job.state == "dispatched" and runner.is_busy(now):
                     job.state, job.started_at = "running", now
-                    self._say(job, "running")
+                    self._record_event(job, "running")
                     self.core.journal.event("runner", "busy", runner=runner.name, job=job.id)
 
     def dispatch(self, job: Job, runner: Runner, now: float) -> None:
@@ -50,7 +50,7 @@ class Jobs:
             return
         job.state, job.ended_at = "succeeded", now
         runner.job = runner.acquired_at = None
-        self._say(job, "succeeded")
+        self._record_event(job, "succeeded")
         self.core.journal.event("runner", "idle", runner=runner.name)
 
     def lose(self, runner: Runner, why: str, now: float) -> None:
@@ -61,10 +61,10 @@ class Jobs:
         runner.job = runner.acquired_at = None
         if job.state == "dispatched":
             job.state, job.runner = "queued", None
-            self._say(job, "requeued")
+            self._record_event(job, "requeued")
             return
         job.state, job.ended_at, job.why_lost = "lost", now, why
-        self._say(job, "LOST", why=why)
+        self._record_event(job, "LOST", why=why)
 
     def _idle_runner(self, job: Job) -> Runner | None:
         wanted = {label.lower() for label in job.labels}
@@ -79,5 +79,5 @@ class Jobs:
                     return runner
         return None
 
-    def _say(self, job: Job, what: str, **more: str) -> None:
+    def _record_event(self, job: Job, what: str, **more: str) -> None:
         self.core.journal.event("job", what, job=job.id, runner=job.runner, seconds=job.seconds, **more)

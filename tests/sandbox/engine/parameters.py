@@ -12,7 +12,7 @@ from typing import Any
 from ministack.core.responses import error_response_json, get_account_id, get_region
 from ministack.services import secretsmanager, ssm
 
-from .handlers import Wire
+from .handlers import Json
 
 SECRET_PREFIX = "/aws/reference/secretsmanager/"
 _IMAGES = "/aws/service/ecs/optimized-ami/amazon-linux-2023"
@@ -27,7 +27,7 @@ def install() -> None:
     ssm._PUBLIC_AMI_PARAMETERS.update(MACHINE_IMAGES)
     select = ssm._select_parameter
 
-    def select_with_secrets(name: str) -> tuple[Wire | None, str | None]:
+    def select_with_secrets(name: str) -> tuple[Json | None, str | None]:
         if name and SECRET_PREFIX in name:
             found = _secret(name[name.index(SECRET_PREFIX) :])
             return found, None if found else "ParameterNotFound"
@@ -48,7 +48,7 @@ def parameter_arn(reference: str, region: str, account: str) -> str:
     return f"arn:aws:ssm:{region}:{account}:parameter/{base.removeprefix('/')}"
 
 
-def _secret(path: str) -> Wire | None:
+def _secret(path: str) -> Json | None:
     value = secretsmanager.resolve_secret_string(path.removeprefix(SECRET_PREFIX))
     if value is None:
         return None
@@ -65,7 +65,7 @@ def _secret(path: str) -> Wire | None:
 
 
 def _needs_decryption(get: Any) -> Any:
-    def run(data: Wire) -> Any:
+    def run(data: Json) -> Any:
         if SECRET_PREFIX in (data.get("Name") or "") and not data.get("WithDecryption"):
             return error_response_json(
                 "ValidationException",

@@ -71,9 +71,9 @@ async def _serve(settings: Settings, sockets: list[socket.socket], ports: list[i
     from hypercorn.asyncio import serve as hypercorn
     from hypercorn.config import Config
 
-    from .server import World
+    from .server import SandboxServer
 
-    world = World(settings, *ports[:2])
+    world = SandboxServer(settings, *ports[:2])
     # MiniStack has read its own; a function has one of the same name.
     os.environ.pop("LOG_LEVEL")
     stop = asyncio.Event()

@@ -93,7 +93,7 @@ class Runners:
         record = container.record if container else None
         if record is None or container is None:
             return
-        if record.really_busy(now):
+        if record.is_busy(now):
             record.lease_until = now + self.core.pace.job_lease
         self._lose_job(container, f"its machine ended: {task.stopped_reason}", now)
         record.connected = False

@@ -18,9 +18,9 @@ from .authorization import Authorization
 from .auto_scaling.api import AutoScalingApi
 from .auto_scaling.groups import Groups
 from .cloudformation import change_sets, resources, rollback
-from .cloudformation.described import DescribedStacks
 from .cloudformation.requests import Requests
 from .cloudformation.responses import ResponseBucket, middleware
+from .cloudformation.stack_status import StackStatuses
 from .control import Control, decoded_query
 from .core import Core
 from .ecs.api import EcsApi
@@ -43,7 +43,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 log = logging.getLogger("sandbox")
 
 
-class World:
+class SandboxServer:
     """The AWS, GitHub and control applications, and the heartbeat that moves them."""
 
     def __init__(self, settings: Settings, aws_port: int, github_port: int) -> None:
@@ -60,9 +60,9 @@ class World:
         bucket = ResponseBucket(self.core, f"http://{HOST}:{aws_port}")
         requests = Requests(self.core, bucket)
         invocations = Invocations(self.core)
-        described = DescribedStacks()
+        stack_status = StackStatuses()
         self.control = Control(
-            self.core, self.github, self.jobs, self.traffic, invocations, described, lambda: list(bucket.signatures)
+            self.core, self.github, self.jobs, self.traffic, invocations, stack_status, lambda: list(bucket.signatures)
         )
 
         functions.install()
@@ -79,7 +79,7 @@ class World:
         rollback.install(requests, self.ecs)
         resources.install()
         change_sets.install()
-        described.install()
+        stack_status.install()
         self.aws = middleware(bucket, ministack.app)
 
     def step(self, now: float) -> None:
@@ -109,7 +109,7 @@ class World:
         headers = {name.decode().lower(): value.decode("latin-1") for name, value in scope["headers"]}
         path = scope["path"]
         if not path.startswith(API_PATH):
-            await _answer(send, 404, {"message": "Not Found", "documentation_url": "", "status": "404"}, {})
+            await _send_response(send, 404, {"message": "Not Found", "documentation_url": "", "status": "404"}, {})
             return
         request = Request(
             scope["method"],
@@ -120,7 +120,7 @@ class World:
             "client" if headers.get("user-agent", "").startswith(TESTS_USER_AGENT) else "function",
         )
         response = self.github.handle(request)
-        await _answer(send, response.status, response.body, response.headers)
+        await _send_response(send, response.status, response.body, response.headers)
 
     async def control_app(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -130,7 +130,7 @@ class World:
         status, response = self.control.handle(
             scope["method"], scope["path"], decoded_query(scope["query_string"]), body
         )
-        await _answer(send, status, response, {})
+        await _send_response(send, status, response, {})
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:
@@ -150,7 +150,7 @@ async def _body(receive: Receive) -> bytes:
     return body
 
 
-async def _answer(send: Send, status: int, body: Any, headers: dict[str, str]) -> None:
+async def _send_response(send: Send, status: int, body: Any, headers: dict[str, str]) -> None:
     content = b"" if body is None and status == 204 else json.dumps(body).encode()
     wire = [(name.encode(), value.encode()) for name, value in headers.items()]
     if content:

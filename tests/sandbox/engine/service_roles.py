@@ -12,19 +12,19 @@ from typing import Any
 
 from ministack.services import iam
 
-from .handlers import Response, Wire
+from .handlers import Json, Response
 
 ECS = "ecs.amazonaws.com"
 # MiniStack makes a name of the service's.
 NAMES = {ECS: "AWSServiceRoleForECS"}
-Create = Callable[[str, Wire, str], tuple[str, Wire]]
+Create = Callable[[str, Json, str], tuple[str, Json]]
 
 
 def install() -> None:
     """Takes over CreateServiceLinkedRole."""
-    original: Callable[[Wire], Response] = iam._IAM_HANDLERS["CreateServiceLinkedRole"]
+    original: Callable[[Json], Response] = iam._IAM_HANDLERS["CreateServiceLinkedRole"]
 
-    def create(params: Wire) -> Response:
+    def create(params: Json) -> Response:
         service = str(iam._p(params, "AWSServiceName"))
         name = NAMES.get(service)
         if name is None:
@@ -40,7 +40,7 @@ def install() -> None:
 def first_cluster(create: Create) -> Create:
     """A template's cluster in an account that never had one: it fails, and another try succeeds."""
 
-    def run(logical_id: str, properties: Wire, stack_name: str) -> tuple[str, Wire]:
+    def run(logical_id: str, properties: Json, stack_name: str) -> tuple[str, Json]:
         if NAMES[ECS] not in iam._roles:
             iam._IAM_HANDLERS["CreateServiceLinkedRole"]({"AWSServiceName": [ECS]})
             raise ValueError(

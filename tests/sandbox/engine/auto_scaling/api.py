@@ -11,7 +11,7 @@ from ministack.core.responses import get_account_id, get_region, new_uuid
 from ministack.services import autoscaling
 
 from ..core import Core
-from ..handlers import AwsError, Wire, element, query_handler
+from ..handlers import AwsError, Json, element, query_handler
 from .groups import Groups
 from .model import WAITING, Group, Machine
 from .templates import find
@@ -31,7 +31,7 @@ class AutoScalingApi:
 
     def install(self) -> None:
         """Takes the operations over in MiniStack's table."""
-        operations: dict[str, Callable[[Wire], str]] = {
+        operations: dict[str, Callable[[Json], str]] = {
             "CreateAutoScalingGroup": self.create,
             "DescribeAutoScalingGroups": self.describe,
             "UpdateAutoScalingGroup": self.update,
@@ -52,7 +52,7 @@ class AutoScalingApi:
         for name, operation in operations.items():
             autoscaling._ACTION_MAP[name] = query_handler(self.core, _nested(operation), name)
 
-    def create(self, given: Wire) -> str:
+    def create(self, given: Json) -> str:
         name = given.get("AutoScalingGroupName") or ""
         if not name:
             raise AwsError("ValidationError", "AutoScalingGroupName is required")
@@ -93,12 +93,12 @@ class AutoScalingApi:
         self.core.journal.event("group", "created", group=name, desired=group.desired)
         return ""
 
-    def describe(self, given: Wire) -> str:
+    def describe(self, given: Json) -> str:
         names = _list(given, "AutoScalingGroupNames")
         found = [g for g in self.groups.by_name.values() if not names or g.name in names]
-        return element("AutoScalingGroups", [group.wire() for group in found])
+        return element("AutoScalingGroups", [group.to_json() for group in found])
 
-    def update(self, given: Wire) -> str:
+    def update(self, given: Json) -> str:
         group = self._changeable(given)
         new = replace(group, settings=dict(group.settings))
         for field_name, key in (("min_size", "MinSize"), ("max_size", "MaxSize"), ("desired", "DesiredCapacity")):
@@ -114,7 +114,7 @@ class AutoScalingApi:
         vars(group).update(vars(new))
         return ""
 
-    def delete(self, given: Wire) -> str:
+    def delete(self, given: Json) -> str:
         group = self._group(given)
         force = given.get("ForceDelete") == "true"
         if group.machines and not force:
@@ -127,7 +127,7 @@ class AutoScalingApi:
             self.groups.delete(group, force, time.time())
         return ""
 
-    def set_desired(self, given: Wire) -> str:
+    def set_desired(self, given: Json) -> str:
         group = self._changeable(given)
         wanted = int(given.get("DesiredCapacity") or 0)
         if not group.min_size <= wanted <= group.max_size:
@@ -139,7 +139,7 @@ class AutoScalingApi:
         group.desired = wanted
         return ""
 
-    def set_protection(self, given: Wire) -> str:
+    def set_protection(self, given: Json) -> str:
         group = self._group(given)
         ids = _list(given, "InstanceIds")
         if len(ids) > MOST_INSTANCES_PER_CALL:
@@ -156,7 +156,7 @@ class AutoScalingApi:
             machines[ec2_id].protected = given.get("ProtectedFromScaleIn") == "true"
         return ""
 
-    def terminate_instance(self, given: Wire) -> str:
+    def terminate_instance(self, given: Json) -> str:
         machine = self.groups.machine(given.get("InstanceId") or "")
         if machine is None:
             raise AwsError(
@@ -167,29 +167,29 @@ class AutoScalingApi:
         if given.get("ShouldDecrementDesiredCapacity") == "true":
             group.desired = max(group.min_size, group.desired - 1)
         self.groups._end(group, machine, time.time(), "a user request")
-        return element("Activity", group.activities[0].wire())
+        return element("Activity", group.activities[0].to_json())
 
-    def describe_instances(self, given: Wire) -> str:
+    def describe_instances(self, given: Json) -> str:
         wanted = _list(given, "InstanceIds")
         machines = [m for g in self.groups.by_name.values() for m in g.machines if not wanted or m.id in wanted]
-        return element("AutoScalingInstances", [{**m.wire(), "AutoScalingGroupName": m.group} for m in machines])
+        return element("AutoScalingInstances", [{**m.to_json(), "AutoScalingGroupName": m.group} for m in machines])
 
-    def describe_activities(self, given: Wire) -> str:
+    def describe_activities(self, given: Json) -> str:
         group = self._group(given)
         most = int(given.get("MaxRecords") or 100)
-        return element("Activities", [activity.wire() for activity in group.activities[:most]])
+        return element("Activities", [activity.to_json() for activity in group.activities[:most]])
 
-    def put_hook(self, given: Wire) -> str:
+    def put_hook(self, given: Json) -> str:
         group = self._group(given)
         put_hook(group, given["LifecycleHookName"], given)
         return ""
 
-    def describe_hooks(self, given: Wire) -> str:
+    def describe_hooks(self, given: Json) -> str:
         group = self._group(given)
         names = _list(given, "LifecycleHookNames")
         return element("LifecycleHooks", [h for n, h in group.hooks.items() if not names or n in names])
 
-    def delete_hook(self, given: Wire) -> str:
+    def delete_hook(self, given: Json) -> str:
         """Completes outstanding actions: with CONTINUE for terminating instances."""
         group = self._group(given)
         if group.hooks.pop(given.get("LifecycleHookName") or "", None) is None:
@@ -198,18 +198,18 @@ class AutoScalingApi:
             self.groups.complete_termination(group, machine, time.time())
         return ""
 
-    def complete_action(self, given: Wire) -> str:
+    def complete_action(self, given: Json) -> str:
         group = self._group(given)
         machine = self._waiting(group, given.get("InstanceId") or "")
         self.groups.complete_termination(group, machine, time.time())
         return ""
 
-    def put_tags(self, given: Wire) -> str:
+    def put_tags(self, given: Json) -> str:
         for tag in _list(given, "Tags"):
             self._put_tag(self._group({"AutoScalingGroupName": tag.get("ResourceId")}), tag)
         return ""
 
-    def describe_tags(self, given: Wire) -> str:
+    def describe_tags(self, given: Json) -> str:
         wanted = {
             value
             for f in _list(given, "Filters")
@@ -219,20 +219,20 @@ class AutoScalingApi:
         groups = [g for g in self.groups.by_name.values() if not wanted or g.name in wanted]
         return element("Tags", [tag for group in groups for tag in group.tags.values()])
 
-    def delete_tags(self, given: Wire) -> str:
+    def delete_tags(self, given: Json) -> str:
         for tag in _list(given, "Tags"):
             group = self._group({"AutoScalingGroupName": tag.get("ResourceId")})
             group.tags.pop(tag.get("Key"), None)
         return ""
 
-    def _group(self, given: Wire) -> Group:
+    def _group(self, given: Json) -> Group:
         name = given.get("AutoScalingGroupName") or ""
         group = self.groups.by_name.get(name)
         if group is None:
             raise AwsError("ValidationError", f"AutoScalingGroup name not found - AutoScalingGroup '{name}' not found")
         return group
 
-    def _changeable(self, given: Wire) -> Group:
+    def _changeable(self, given: Json) -> Group:
         group = self._group(given)
         if group.status:
             raise AwsError("ScalingActivityInProgress", f"AutoScalingGroup {group.name} is being deleted")
@@ -246,7 +246,7 @@ class AutoScalingApi:
         raise AwsError("ValidationError", f"No active Lifecycle Action found with instance ID {ec2_id}")
 
     @staticmethod
-    def _settle(group: Group, given: Wire) -> None:
+    def _settle(group: Group, given: Json) -> None:
         """Takes over what was given, and sees that the launch template exists."""
         for key in _TEXTS:
             if given.get(key):
@@ -289,7 +289,7 @@ class AutoScalingApi:
             )
 
     @staticmethod
-    def _put_tag(group: Group, tag: Wire) -> None:
+    def _put_tag(group: Group, tag: Json) -> None:
         group.tags[tag["Key"]] = {
             "Key": tag["Key"],
             "Value": tag.get("Value", ""),
@@ -299,7 +299,7 @@ class AutoScalingApi:
         }
 
 
-def put_hook(group: Group, name: str, given: Wire) -> None:
+def put_hook(group: Group, name: str, given: Json) -> None:
     """Adds or replaces a lifecycle hook."""
     group.hooks[name] = {
         "LifecycleHookName": name,
@@ -311,13 +311,13 @@ def put_hook(group: Group, name: str, given: Wire) -> None:
     }
 
 
-def _overrides(group: Group) -> list[Wire]:
+def _overrides(group: Group) -> list[Json]:
     """Those that the group has now."""
     policy = group.settings.get("MixedInstancesPolicy") or {}
     return list((policy.get("LaunchTemplate") or {}).get("Overrides") or [])
 
 
-def _reference(given: Wire) -> Wire:
+def _reference(given: Json) -> Json:
     """A launch template by id and name, as a group describes it. The version stays as it was given."""
     version = find(given)
     return {
@@ -327,11 +327,11 @@ def _reference(given: Wire) -> Wire:
     }
 
 
-def _nested(operation: Callable[[Wire], str]) -> Callable[[Wire], str]:
+def _nested(operation: Callable[[Json], str]) -> Callable[[Json], str]:
     """`Tags.member.1.Key=a` becomes `{"Tags": [{"Key": "a"}]}` before the operation sees it."""
 
-    def run(params: Wire) -> str:
-        tree: Wire = {}
+    def run(params: Json) -> str:
+        tree: Json = {}
         for dotted, value in params.items():
             node = tree
             *path, last = dotted.split(".")
@@ -343,7 +343,7 @@ def _nested(operation: Callable[[Wire], str]) -> Callable[[Wire], str]:
     return run
 
 
-def _list(given: Wire, key: str) -> list[Any]:
+def _list(given: Json, key: str) -> list[Any]:
     node = given.get(key) or {}
     if isinstance(node, list):
         return node

@@ -38,7 +38,7 @@ class Groups:
             elif len(group.capacity) > group.desired:
                 self._scale_in(group, now)
             else:
-                group.all_protected_said = False
+                group.has_reported_all_protected = False
 
     def by_arn(self, arn: str) -> Group | None:
         return next((group for group in self.by_name.values() if group.arn == arn), None)
@@ -61,7 +61,7 @@ class Groups:
         """CompleteLifecycleAction: a termination goes on with CONTINUE and with ABANDON."""
         if machine.state == WAITING:
             machine.state, machine.due = TERMINATING, now + self.core.pace.instance_terminate
-            self._say(group, machine)
+            self._record_event(group, machine)
 
     def _advance(self, group: Group, machine: Machine, now: float) -> None:
         if machine.state == WAITING:
@@ -78,7 +78,7 @@ class Groups:
         elif machine.state == "Pending" and now >= machine.due:
             machine.state = IN_SERVICE
             self._end_activity(group, machine, "Launching")
-            self._say(group, machine)
+            self._record_event(group, machine)
             if self.fleet:
                 self.fleet.machine_in_service(machine)
 
@@ -115,7 +115,7 @@ class Groups:
                 "an instance was started in response to a difference between desired and actual capacity.",
             ),
         )
-        self._say(group, machine)
+        self._record_event(group, machine)
 
     def _failed_launch(self, group: Group, message: str, now: float) -> None:
         group.next_launch = now + self.core.pace.launch_retry
@@ -133,8 +133,8 @@ class Groups:
         victims = [m for m in group.machines if m.state == IN_SERVICE and not m.protected][:surplus]
         for machine in victims:
             self._end(group, machine, now, "a difference between desired and actual capacity, shrinking the capacity")
-        if not victims and not group.all_protected_said:
-            group.all_protected_said = True
+        if not victims and not group.has_reported_all_protected:
+            group.has_reported_all_protected = True
             activity = Activity(group.name, ALL_PROTECTED, "a difference between desired and actual capacity")
             activity.end("CustomResourceError", ALL_PROTECTED)
             group.activities.insert(0, activity)
@@ -150,7 +150,7 @@ class Groups:
             machine.wait_ends = now + min(int(hook["HeartbeatTimeout"]) for hook in hooks)
         else:
             machine.state, machine.due = TERMINATING, now + self.core.pace.instance_terminate
-        self._say(group, machine)
+        self._record_event(group, machine)
 
     def _finish_deletion(self, group: Group, now: float) -> None:
         if not group.machines and now >= (group.deleted_at or 0) + self.core.pace.group_delete:
@@ -162,7 +162,7 @@ class Groups:
             if activity.ended_at is None and machine.id in activity.description and verb in activity.description:
                 activity.end("Successful")
 
-    def _say(self, group: Group, machine: Machine) -> None:
+    def _record_event(self, group: Group, machine: Machine) -> None:
         self.core.journal.event(
             "machine", machine.state, machine=machine.id, group=group.name, version=machine.template.number
         )

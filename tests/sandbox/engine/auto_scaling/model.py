@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from ministack.core.responses import new_uuid
 
-from ..handlers import Wire
+from ..handlers import Json
 from .templates import TemplateVersion
 
 # https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-lifecycle.html
@@ -43,7 +43,7 @@ class Machine:
         """Part of the group's capacity."""
         return self.state in (LAUNCHING, IN_SERVICE)
 
-    def wire(self) -> Wire:
+    def to_json(self) -> Json:
         return {
             "InstanceId": self.id,
             "InstanceType": self.instance_type,
@@ -75,7 +75,7 @@ class Activity:
     def end(self, status: str, message: str | None = None) -> None:
         self.status, self.message, self.ended_at = status, message, time.time()
 
-    def wire(self) -> Wire:
+    def to_json(self) -> Json:
         return {
             "ActivityId": self.id,
             "AutoScalingGroupName": self.group,
@@ -95,7 +95,7 @@ class Group:
 
     name: str
     arn: str
-    settings: Wire
+    settings: Json
     min_size: int
     max_size: int
     desired: int
@@ -106,14 +106,14 @@ class Group:
     machines: list[Machine] = field(default_factory=list)
     activities: list[Activity] = field(default_factory=list)
     """Newest first."""
-    hooks: dict[str, Wire] = field(default_factory=dict)
-    tags: dict[str, Wire] = field(default_factory=dict)
+    hooks: dict[str, Json] = field(default_factory=dict)
+    tags: dict[str, Json] = field(default_factory=dict)
     next_launch: float = 0.0
     deleted_at: float | None = None
-    all_protected_said: bool = False
+    has_reported_all_protected: bool = False
 
     @property
-    def template_reference(self) -> Wire:
+    def template_reference(self) -> Json:
         """The launch template, from the group or its mixed instances policy."""
         if template := self.settings.get("LaunchTemplate"):
             return template
@@ -130,14 +130,14 @@ class Group:
     def capacity(self) -> list[Machine]:
         return [machine for machine in self.machines if machine.counts]
 
-    def terminating_hooks(self) -> list[Wire]:
+    def terminating_hooks(self) -> list[Json]:
         return [
             hook
             for hook in self.hooks.values()
             if hook["LifecycleTransition"] == "autoscaling:EC2_INSTANCE_TERMINATING"
         ]
 
-    def wire(self) -> Wire:
+    def to_json(self) -> Json:
         return {
             "AutoScalingGroupName": self.name,
             "AutoScalingGroupARN": self.arn,
@@ -149,6 +149,6 @@ class Group:
             "NewInstancesProtectedFromScaleIn": self.protect_new,
             "CreatedTime": timestamp(self.created_at),
             "Status": self.status,
-            "Instances": [machine.wire() for machine in self.machines],
+            "Instances": [machine.to_json() for machine in self.machines],
             "Tags": list(self.tags.values()),
         }

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import ec2
 
-from ..handlers import AwsError, Wire
+from ..handlers import AwsError, Json
 
 # The agent joins this one when its configuration names none.
 DEFAULT_CLUSTER = "default"
@@ -33,7 +33,7 @@ class TemplateVersion:
     """The kinds of resources that are given tags at their launch."""
 
 
-def find(reference: Wire) -> TemplateVersion:
+def find(reference: Json) -> TemplateVersion:
     """The version that `{LaunchTemplateId or LaunchTemplateName, Version}` means now; without one it is `$Default`."""
     template_id, name = reference.get("LaunchTemplateId"), reference.get("LaunchTemplateName")
     records = [

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from ministack.services.cloudformation import changesets, engine
 
-from ..handlers import Wire
+from ..handlers import Json
 
 
 def install() -> None:
     """Takes out of both templates that are compared what their parameters leave out."""
     original = changesets._resolve_props_for_diff
 
-    def resolve(template: Wire, params: Wire, stack_name: str, stack_id: str) -> Wire:
-        resolved: Wire = original(template, params, stack_name, stack_id)
+    def resolve(template: Json, params: Json, stack_name: str, stack_id: str) -> Json:
+        resolved: Json = original(template, params, stack_name, stack_id)
         if resolved:
             conditions = engine._evaluate_conditions(template, params)
             there = {

@@ -17,7 +17,7 @@ from ministack.services import cloudformation, lambda_svc
 from ministack.services.cloudformation import custom_resource, engine
 
 from ..core import Core, hex_digits
-from ..handlers import Wire
+from ..handlers import Json
 from .responses import ResponseBucket, Ticket
 
 DEFAULT_TIMEOUT = 3600
@@ -34,16 +34,16 @@ class CustomResourceError(RuntimeError):
 
 
 @dataclass
-class Sent:
+class SentRequest:
     """A request on its way, and what came of it."""
 
     ticket: Ticket
-    properties: Wire
+    properties: Json
     done: threading.Event = field(default_factory=threading.Event)
-    result: tuple[str, Wire] | None = None
+    result: tuple[str, Json] | None = None
     error: CustomResourceError | None = None
 
-    def wait(self) -> tuple[str, Wire]:
+    def wait(self) -> tuple[str, Json]:
         self.done.wait()
         if self.error is not None:
             raise self.error
@@ -57,7 +57,7 @@ class Requests:
     def __init__(self, core: Core, bucket: ResponseBucket) -> None:
         self.core = core
         self.bucket = bucket
-        self.ahead: dict[Key, Sent] = {}
+        self.ahead: dict[Key, SentRequest] = {}
         self.failed: dict[tuple[str, str], str] = {}
         """Stack id and logical id to the physical id of the last FAILED response."""
 
@@ -65,13 +65,13 @@ class Requests:
         self,
         request_type: str,
         logical_id: str,
-        props: Wire,
+        props: Json,
         stack_name: str,
         stack_id: str,
         resource_type: str,
         physical_id: str | None = None,
-        old_props: Wire | None = None,
-    ) -> tuple[str, Wire]:
+        old_props: Json | None = None,
+    ) -> tuple[str, Json]:
         """Blocks until the response is there. MiniStack calls this on a thread of its own."""
         if request_type == "Create":
             self._create_siblings(logical_id, stack_name, stack_id)
@@ -87,7 +87,7 @@ class Requests:
                 self.failed[(stack_id, logical_id)] = failed.physical_id
             raise
 
-    def unfinished(self, stack_id: str) -> list[tuple[str, Sent]]:
+    def unfinished(self, stack_id: str) -> list[tuple[str, SentRequest]]:
         """Creates that were sent early and never provisioned, since a sibling failed."""
         keys = [key for key in self.ahead if key[0] == stack_id and key[2] == "Create"]
         return [(key[1], self.ahead.pop(key)) for key in keys]
@@ -96,13 +96,13 @@ class Requests:
         self,
         request_type: str,
         logical_id: str,
-        props: Wire,
+        props: Json,
         stack_id: str,
         resource_type: str,
         physical_id: str | None,
-        old_props: Wire | None,
-    ) -> Sent:
-        event: Wire = {
+        old_props: Json | None,
+    ) -> SentRequest:
+        event: Json = {
             "RequestType": request_type,
             "ServiceToken": props.get("ServiceToken", ""),
             "StackId": stack_id,
@@ -124,12 +124,12 @@ class Requests:
             stack_id=stack_id,
             request_id=event["RequestId"],
         )
-        sent = Sent(ticket, props)
+        sent = SentRequest(ticket, props)
         context = contextvars.copy_context()
         threading.Thread(target=context.run, args=(self._run, sent), daemon=True).start()
         return sent
 
-    def _run(self, sent: Sent) -> None:
+    def _run(self, sent: SentRequest) -> None:
         try:
             sent.result = self._deliver(sent)
         except CustomResourceError as error:
@@ -140,7 +140,7 @@ class Requests:
             sent.ticket.closed = True
             sent.done.set()
 
-    def _deliver(self, sent: Sent) -> tuple[str, Wire]:
+    def _deliver(self, sent: SentRequest) -> tuple[str, Json]:
         ticket, event = sent.ticket, sent.ticket.event
         record, config, _ = lambda_svc._get_func_record_for_ref(event["ServiceToken"])
         if record is None or config is None:
@@ -154,7 +154,7 @@ class Requests:
                 f"for requestId [{event['RequestId']}].",
                 event.get("PhysicalResourceId"),
             )
-        response: Wire = ticket.response or {}
+        response: Json = ticket.response or {}
         named = response.get("PhysicalResourceId") or event.get("PhysicalResourceId")
         if ticket.problem:
             raise CustomResourceError(ticket.problem, named)
@@ -225,12 +225,12 @@ def generated_id(stack_id: str, logical_id: str) -> str:
     return f"{stack_id.split('/')[1]}-{logical_id}-{hex_digits(12).upper()}"
 
 
-def _dependencies(definition: Wire, definitions: Wire, conditions: Wire) -> set[str]:
+def _dependencies(definition: Json, definitions: Json, conditions: Json) -> set[str]:
     names: set[str] = set(engine._extract_deps(definition, set(definitions)))
     return {name for name in names if conditions.get(definitions[name].get("Condition"), True)}
 
 
-def _timeout(properties: Wire) -> float:
+def _timeout(properties: Json) -> float:
     try:
         return float(properties.get("ServiceTimeout") or DEFAULT_TIMEOUT)
     except (TypeError, ValueError):

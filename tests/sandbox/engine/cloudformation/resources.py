@@ -8,10 +8,10 @@ from typing import Any
 from ministack.services import cloudwatch_logs, lambda_svc
 from ministack.services.cloudformation import provisioners
 
-from ..handlers import Wire
+from ..handlers import Json
 from ..service_roles import first_cluster
 
-Create = Callable[[str, Wire, str], tuple[str, Wire]]
+Create = Callable[[str, Json, str], tuple[str, Json]]
 
 
 def install() -> None:
@@ -28,7 +28,7 @@ def install() -> None:
 def _log_group(create: Create) -> Create:
     """A name that is taken fails the resource."""
 
-    def run(logical_id: str, properties: Wire, stack_name: str) -> tuple[str, Wire]:
+    def run(logical_id: str, properties: Json, stack_name: str) -> tuple[str, Json]:
         name = properties.get("LogGroupName")
         if name in cloudwatch_logs._log_groups:
             raise ValueError(f"Resource of type 'AWS::Logs::LogGroup' with identifier '{name}' already exists.")
@@ -40,7 +40,7 @@ def _log_group(create: Create) -> Create:
 def _function(create: Create) -> Create:
     """Code that is not in its bucket fails the resource, and RecursiveLoop is kept."""
 
-    def run(logical_id: str, properties: Wire, stack_name: str) -> tuple[str, Wire]:
+    def run(logical_id: str, properties: Json, stack_name: str) -> tuple[str, Json]:
         name, attributes = create(logical_id, properties, stack_name)
         function = lambda_svc._functions[name]
         if function["code_zip"] is None and "S3Bucket" in properties.get("Code", {}):

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from ..core import Core, take_one
-from ..handlers import Wire
+from ..core import Core, consume_fault
+from ..handlers import Json
 
 PATH_PREFIX = "/cloudformation-custom-resource-response-"
 LARGEST_BODY = 4096
@@ -27,11 +27,11 @@ Scope = dict[str, Any]
 class Ticket:
     """One request, and its response once that has come."""
 
-    event: Wire
+    event: Json
     url: str
     sent_at: float = field(default_factory=time.time)
     responded: threading.Event = field(default_factory=threading.Event)
-    response: Wire | None = None
+    response: Json | None = None
     body: bytes = b""
     """The response's bytes."""
     problem: str | None = None
@@ -47,7 +47,7 @@ class ResponseBucket:
         self.tickets: dict[str, Ticket] = {}
         self.signatures: list[str] = []
 
-    def open(self, event: Wire) -> Ticket:
+    def open(self, event: Json) -> Ticket:
         """Adds a `ResponseURL` to the event."""
         region = self.core.settings.region
         key = quote(f"{event['StackId']}|{event['LogicalResourceId']}|{event['RequestId']}", safe="/")
@@ -76,7 +76,7 @@ class ResponseBucket:
         if ticket is None or method != "PUT" or headers.get("content-type"):
             return 403, "SignatureDoesNotMatch"
         fault = self.core.faults.responses
-        if fault and take_one(fault):
+        if fault and consume_fault(fault):
             return int(fault["status"]), "SlowDown"
         if "content-length" not in headers:
             return 411, "MissingContentLength"
@@ -121,7 +121,7 @@ class ResponseBucket:
 def middleware(bucket: ResponseBucket, app: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
     """Serves the response URLs, and everything else by MiniStack."""
 
-    async def serve(scope: Scope, receive: Callable[[], Awaitable[Wire]], send: Callable[..., Awaitable[None]]) -> None:
+    async def serve(scope: Scope, receive: Callable[[], Awaitable[Json]], send: Callable[..., Awaitable[None]]) -> None:
         if scope["type"] != "http" or not scope["path"].startswith(PATH_PREFIX):
             await app(scope, receive, send)
             return

@@ -7,17 +7,17 @@ from collections.abc import Awaitable, Callable
 from ministack.services.cloudformation import provisioners, stacks
 
 from ..ecs.api import EcsApi
-from ..handlers import AwsError, Wire
+from ..handlers import AwsError, Json
 from .requests import Requests, generated_id
 
 Rollback = Callable[..., Awaitable[None]]
 
 
 def install(requests: Requests, ecs: EcsApi) -> None:
-    """Wraps MiniStack's rollback, and lets a cluster refuse its deletion."""
+    """Wraps MiniStack's rollback, and lets the deletion of a cluster fail."""
     original: Rollback = stacks._roll_back_operation
 
-    async def roll_back(name: str, stack_id: str, stack: Wire, operation: Wire, reason_override: str = "") -> None:
+    async def roll_back(name: str, stack_id: str, stack: Json, operation: Json, reason_override: str = "") -> None:
         _add_failed(requests, stack_id, stack, operation)
         _add_cancelled(requests, name, stack_id, stack, operation)
         await original(name, stack_id, stack, operation, reason_override)
@@ -26,7 +26,7 @@ def install(requests: Requests, ecs: EcsApi) -> None:
     provisioners._RESOURCE_HANDLERS["AWS::ECS::Cluster"]["delete"] = _cluster_deletion(ecs)
 
 
-def _add_failed(requests: Requests, stack_id: str, stack: Wire, operation: Wire) -> None:
+def _add_failed(requests: Requests, stack_id: str, stack: Json, operation: Json) -> None:
     """The resource that failed is cleaned up by the physical id in its FAILED response."""
     logical_id = operation.get("failed_logical_id")
     if logical_id is None:
@@ -57,7 +57,7 @@ def _add_failed(requests: Requests, stack_id: str, stack: Wire, operation: Wire)
     operation["created"].append(logical_id)
 
 
-def _add_cancelled(requests: Requests, name: str, stack_id: str, stack: Wire, operation: Wire) -> None:
+def _add_cancelled(requests: Requests, name: str, stack_id: str, stack: Json, operation: Json) -> None:
     """Siblings that were being created are deleted at once, whether there is a response or not."""
     for logical_id, sent in requests.unfinished(stack_id):
         responded = sent.done.is_set()
@@ -80,15 +80,15 @@ def _add_cancelled(requests: Requests, name: str, stack_id: str, stack: Wire, op
         operation["created"].append(logical_id)
 
 
-def _last_properties(requests: Requests, stack_id: str, logical_id: str) -> Wire:
+def _last_properties(requests: Requests, stack_id: str, logical_id: str) -> Json:
     for ticket in reversed(list(requests.bucket.tickets.values())):
         if ticket.event["StackId"] == stack_id and ticket.event["LogicalResourceId"] == logical_id:
             return dict(ticket.event["ResourceProperties"])
     return {}
 
 
-def _cluster_deletion(ecs: EcsApi) -> Callable[[str, Wire], None]:
-    def delete(physical_id: str, _: Wire) -> None:
+def _cluster_deletion(ecs: EcsApi) -> Callable[[str, Json], None]:
+    def delete(physical_id: str, _: Json) -> None:
         with ecs.engine.core.lock:
             try:
                 ecs.clusters.delete({"cluster": physical_id})

@@ -8,7 +8,7 @@ from typing import Any
 
 from ministack.services import ecs
 
-from ..handlers import AwsError, Wire, json_handler
+from ..handlers import AwsError, Json, json_handler
 from . import lifecycle, placement, rollout
 from .clusters import Clusters
 from .engine import Ecs
@@ -30,7 +30,7 @@ class EcsApi:
         self.instances = Instances(engine)
 
     def install(self) -> None:
-        operations: dict[str, Callable[[Wire], Wire]] = {
+        operations: dict[str, Callable[[Json], Json]] = {
             "DescribeClusters": self.clusters.describe,
             "DeleteCluster": self.clusters.delete,
             "PutClusterCapacityProviders": self.clusters.put_providers,
@@ -61,7 +61,7 @@ class EcsApi:
         for name, operation in operations.items():
             ecs._ACTION_MAP[name] = json_handler(self.engine.core, operation)
 
-    def register_definition(self, data: Wire) -> Wire:
+    def register_definition(self, data: Json) -> Json:
         """MiniStack keeps only the members that it knows; ECS returns all that it was given."""
         for container in data.get("containerDefinitions") or []:
             _check_memory(container, data)
@@ -72,7 +72,7 @@ class EcsApi:
             record[key] = record.get(key) or None
         return {**response, "taskDefinition": record}
 
-    def list_definitions(self, data: Wire) -> Wire:
+    def list_definitions(self, data: Json) -> Json:
         """`familyPrefix` is the full name of a family, in spite of its name."""
         found = [
             record
@@ -88,7 +88,7 @@ class EcsApi:
             "nextToken": str(end) if end < len(found) else None,
         }
 
-    def delete_definitions(self, data: Wire) -> Wire:
+    def delete_definitions(self, data: Json) -> Json:
         """Deregistered ones only; they stay DELETE_IN_PROGRESS until nothing refers to them."""
         deleted, failures = [], []
         for reference in data.get("taskDefinitions") or []:
@@ -130,10 +130,10 @@ class EcsApi:
                 del ecs._task_defs[key]
 
 
-def _plain(handler: Callable[[Wire], Any]) -> Callable[[Wire], Wire]:
+def _plain(handler: Callable[[Json], Any]) -> Callable[[Json], Json]:
     """A MiniStack handler as an operation of ours: it returns the body or raises the error."""
 
-    def run(data: Wire) -> Wire:
+    def run(data: Json) -> Json:
         status, _, body = handler(data)
         response = json.loads(body)
         if status >= 400:
@@ -143,7 +143,7 @@ def _plain(handler: Callable[[Wire], Any]) -> Callable[[Wire], Wire]:
     return run
 
 
-def _check_memory(container: Wire, definition: Wire) -> None:
+def _check_memory(container: Json, definition: Json) -> None:
     """The two limits of a container: "If you specify both, memory must be greater than memoryReservation."
 
     https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html

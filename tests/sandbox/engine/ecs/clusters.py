@@ -10,7 +10,7 @@ from ministack.core.responses import new_uuid
 from ministack.services import ecs
 
 from ..auto_scaling.api import put_hook
-from ..handlers import AwsError, Wire
+from ..handlers import AwsError, Json
 from .engine import Ecs
 
 MOST_PROVIDERS = 20
@@ -24,19 +24,19 @@ _BUSY = (
 class Clusters:
     """PutClusterCapacityProviders, DescribeClusters, DeleteCluster."""
 
-    def __init__(self, engine: Ecs, describe: Callable[[Wire], Any], delete: Callable[[Wire], Any]) -> None:
+    def __init__(self, engine: Ecs, describe: Callable[[Json], Any], delete: Callable[[Json], Any]) -> None:
         """`describe` and `delete` are MiniStack's own."""
         self.engine = engine
         self._describe = describe
         self._delete = delete
 
-    def describe(self, data: Wire) -> Wire:
+    def describe(self, data: Json) -> Json:
         response = self._describe(data)
         for cluster in response["clusters"]:
             cluster.update(self._counts(cluster["clusterName"]))
         return response
 
-    def put_providers(self, data: Wire) -> Wire:
+    def put_providers(self, data: Json) -> Json:
         engine = self.engine
         cluster = engine.cluster(data.get("cluster"))
         name = cluster["clusterName"]
@@ -74,7 +74,7 @@ class Clusters:
         engine.core.journal.event("cluster", "providers", cluster=name, providers=names)
         return {"cluster": cluster}
 
-    def delete(self, data: Wire) -> Wire:
+    def delete(self, data: Json) -> Json:
         engine = self.engine
         name = engine.cluster(data.get("cluster"))["clusterName"]
         if engine.busy(name):
@@ -115,7 +115,7 @@ class Clusters:
                         },
                     )
 
-    def _counts(self, name: str) -> Wire:
+    def _counts(self, name: str) -> Json:
         engine = self.engine
         tasks = [task for task in engine.tasks.values() if task.cluster == name and task.live]
         services = [service for service in engine.services.values() if service.cluster == name]
@@ -126,7 +126,7 @@ class Clusters:
             "activeServicesCount": sum(service.status == "ACTIVE" for service in services),
         }
 
-    def _check(self, cluster: str, names: list[str], strategy: list[Wire]) -> None:
+    def _check(self, cluster: str, names: list[str], strategy: list[Json]) -> None:
         if len(names) > MOST_PROVIDERS:
             raise AwsError(
                 "InvalidParameterException", "The maximum number of capacity providers per cluster has been exceeded."

@@ -12,7 +12,7 @@ from ..auto_scaling.groups import Groups
 from ..auto_scaling.machines import room
 from ..auto_scaling.model import IN_SERVICE, Machine
 from ..core import Core
-from ..handlers import AwsError, Wire
+from ..handlers import AwsError, Json
 from .model import Instance, Provider, Service, Task
 
 
@@ -47,7 +47,7 @@ class Ecs:
     def arn(self, resource: str) -> str:
         return f"arn:aws:ecs:{get_region()}:{get_account_id()}:{resource}"
 
-    def cluster(self, reference: str | None) -> Wire:
+    def cluster(self, reference: str | None) -> Json:
         """The cluster by name or ARN."""
         record = ecs._clusters.get(ecs._resolve_cluster_name(reference or "default"))
         if record is None or record["status"] == "INACTIVE":
@@ -57,13 +57,13 @@ class Ecs:
     def service(self, cluster: str, reference: str | None) -> Service | None:
         return self.services.get((cluster, (reference or "").rsplit("/", 1)[-1]))
 
-    def definition(self, reference: str | None) -> Wire:
+    def definition(self, reference: str | None) -> Json:
         record = ecs._task_defs.get(ecs._resolve_td_key(reference or ""))
         if record is None:
             raise AwsError("ClientException", f"Unable to find task definition: {reference}")
         return record
 
-    def active_definition(self, reference: str | None, code: str = "ClientException") -> Wire:
+    def active_definition(self, reference: str | None, code: str = "ClientException") -> Json:
         """One that tasks may be started from: neither deregistered nor being deleted.
 
         The rule: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeregisterTaskDefinition.html
@@ -84,10 +84,10 @@ class Ecs:
     def clusters_with(self, provider: str) -> list[str]:
         return [name for name, record in ecs._clusters.items() if provider in record["capacityProviders"]]
 
-    def tags(self, arn: str) -> list[Wire]:
+    def tags(self, arn: str) -> list[Json]:
         return list(ecs._tags.get(arn) or [])
 
-    def put_tags(self, arn: str, tags: list[Wire] | None) -> None:
+    def put_tags(self, arn: str, tags: list[Json] | None) -> None:
         """Every resource has an entry, so that MiniStack's TagResource finds it."""
         ecs._tags[arn] = list(tags or [])
 
@@ -112,7 +112,7 @@ class Ecs:
 
     # Tasks come and go.
 
-    def new_task(self, cluster: Wire, definition: Wire, group: str, **more: Any) -> Task:
+    def new_task(self, cluster: Json, definition: Json, group: str, **more: Any) -> Task:
         task_id = new_uuid().replace("-", "")
         task = Task(
             id=task_id,
@@ -125,7 +125,7 @@ class Ecs:
         )
         self.tasks[task.arn] = task
         self.put_tags(task.arn, task.tags)
-        self.say(task, "PROVISIONING")
+        self.record_task_event(task, "PROVISIONING")
         return task
 
     def stop_task(self, task: Task, code: str, reason: str, now: float) -> None:
@@ -139,7 +139,7 @@ class Ecs:
         if task.last_status == "RUNNING":
             task.last_status = "STOPPING"
             task.due = now + self.core.pace.stop_grace
-            self.say(task, "STOPPING")
+            self.record_task_event(task, "STOPPING")
             if self.containers:
                 self.containers.terminate(task, now)
         else:
@@ -150,7 +150,7 @@ class Ecs:
         task.stopping_at = task.stopping_at or now
         task.stopped_at = now
         task.protected_until = None
-        self.say(task, "STOPPED")
+        self.record_task_event(task, "STOPPED")
 
     def forget_tasks(self, now: float) -> None:
         """DescribeTasks returns a stopped task for an hour, and MISSING after that.
@@ -181,7 +181,7 @@ class Ecs:
             task.stopped_reason = "Essential container in task exited"
         self.end_task(task, time.time())
 
-    def say(self, task: Task, what: str) -> None:
+    def record_task_event(self, task: Task, what: str) -> None:
         self.core.journal.event(
             "task",
             what,
@@ -206,7 +206,7 @@ class Ecs:
         instance = self.instance_of(machine.id)
         if instance is not None and instance.status == "ACTIVE":
             instance.status = "DRAINING"
-            self.say_instance(instance, "DRAINING")
+            self.record_instance_event(instance, "DRAINING")
         if instance is None or not self.tasks_on(instance):
             self.groups.complete_termination(self.groups.by_name[machine.group], machine, time.time())
 
@@ -229,7 +229,7 @@ class Ecs:
             self.end_task(task, now)
         instance.agent_connected = False
         if machine.forced:
-            self.say_instance(instance, "disconnected")
+            self.record_instance_event(instance, "disconnected")
         else:
             self.forget_instance(instance)
 
@@ -257,7 +257,7 @@ class Ecs:
                 instance_type=machine.instance_type,
             )
             self.instances[instance.arn] = instance
-            self.say_instance(instance, "ACTIVE")
+            self.record_instance_event(instance, "ACTIVE")
 
     def instance_of(self, ec2_id: str) -> Instance | None:
         return next((i for i in self.instances.values() if i.ec2_id == ec2_id), None)
@@ -271,7 +271,7 @@ class Ecs:
         instance.status, instance.agent_connected = "INACTIVE", False
         until = time.time() + self.core.pace.inactive_instance_kept
         self.inactive_instances[instance.arn] = (instance, until)
-        self.say_instance(instance, "deregistered")
+        self.record_instance_event(instance, "deregistered")
 
-    def say_instance(self, instance: Instance, what: str) -> None:
+    def record_instance_event(self, instance: Instance, what: str) -> None:
         self.core.journal.event("instance", what, machine=instance.ec2_id, cluster=instance.cluster)

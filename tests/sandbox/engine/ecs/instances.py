@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Callable
 
-from ..handlers import AwsError, Wire
+from ..handlers import AwsError, Json
 from .engine import Ecs
 from .model import Instance
 
@@ -29,7 +29,7 @@ class Instances:
     def __init__(self, engine: Ecs) -> None:
         self.engine = engine
 
-    def list(self, data: Wire) -> Wire:
+    def list(self, data: Json) -> Json:
         cluster = self.engine.cluster(data.get("cluster"))["clusterName"]
         matches = _filter(data.get("filter"))
         arns = [
@@ -43,16 +43,16 @@ class Instances:
         end = start + int(data.get("maxResults") or 100)
         return {"containerInstanceArns": arns[start:end], "nextToken": str(end) if end < len(arns) else None}
 
-    def describe(self, data: Wire) -> Wire:
+    def describe(self, data: Json) -> Json:
         references = data.get("containerInstances") or []
         if not references or len(references) > MOST_READ_PER_CALL:
             raise AwsError(
                 "InvalidParameterException", f"Container instances must have between 1 and {MOST_READ_PER_CALL} items."
             )
         found, failures = self._each(data.get("cluster"), references)
-        return {"containerInstances": [i.wire(self.engine.tasks_on(i)) for i in found], "failures": failures}
+        return {"containerInstances": [i.to_json(self.engine.tasks_on(i)) for i in found], "failures": failures}
 
-    def set_state(self, data: Wire) -> Wire:
+    def set_state(self, data: Json) -> Json:
         references = data.get("containerInstances") or []
         if len(references) > MOST_CHANGED_PER_CALL:
             raise AwsError(
@@ -73,10 +73,10 @@ class Instances:
         for instance in found:
             if instance.status != data["status"]:
                 instance.status = data["status"]
-                self.engine.say_instance(instance, instance.status)
-        return {"containerInstances": [i.wire(self.engine.tasks_on(i)) for i in found], "failures": failures}
+                self.engine.record_instance_event(instance, instance.status)
+        return {"containerInstances": [i.to_json(self.engine.tasks_on(i)) for i in found], "failures": failures}
 
-    def deregister(self, data: Wire) -> Wire:
+    def deregister(self, data: Json) -> Json:
         found, _ = self._each(data.get("cluster"), [data.get("containerInstance") or ""])
         if not found or found[0].status == "INACTIVE":
             raise AwsError("InvalidParameterException", "Referenced container instance not found.")
@@ -92,7 +92,7 @@ class Instances:
             if self.engine.containers:
                 self.engine.containers.kill(task, now)
             self.engine.end_task(task, now)
-        response = {**instance.wire([]), "status": "INACTIVE"}
+        response = {**instance.to_json([]), "status": "INACTIVE"}
         self.engine.forget_instance(instance)
         return {"containerInstance": response}
 
@@ -102,7 +102,7 @@ class Instances:
         for arn in gone:
             del self.engine.inactive_instances[arn]
 
-    def _each(self, cluster: str | None, references: list[str]) -> tuple[list[Instance], list[Wire]]:
+    def _each(self, cluster: str | None, references: list[str]) -> tuple[list[Instance], list[Json]]:
         name = self.engine.cluster(cluster)["clusterName"]
         found, failures = [], []
         for reference in references:

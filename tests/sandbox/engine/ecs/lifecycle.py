@@ -49,7 +49,7 @@ def _start(engine: Ecs, task: Task, now: float) -> None:
     task.last_status = "RUNNING"
     task.started_at = now
     task.runtime_id = hex_digits(64)
-    engine.say(task, "RUNNING")
+    engine.record_task_event(task, "RUNNING")
     if engine.containers:
         engine.containers.start(task)
 

@@ -10,11 +10,11 @@ import time
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import cloudwatch_logs
 
-from ..handlers import Wire
+from ..handlers import Json
 from .model import Task
 
 
-def missing_log_group(container: Wire) -> bool:
+def missing_log_group(container: Json) -> bool:
     """Whether the `awslogs` driver has a group to write to that does not exist, and that it may not make itself."""
     configuration = container.get("logConfiguration") or {}
     options = configuration.get("options") or {}

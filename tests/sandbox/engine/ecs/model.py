@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..handlers import Wire
+from ..handlers import Json
 
 Strategy = list[dict[str, Any]]
 
@@ -20,7 +20,7 @@ class Task:
     arn: str
     cluster: str
     cluster_arn: str
-    definition: Wire
+    definition: Json
     group: str
     started_by: str | None
     service: str | None = None
@@ -41,7 +41,7 @@ class Task:
     container_reason: str | None = None
     runtime_id: str | None = None
     protected_until: float | None = None
-    tags: list[Wire] = field(default_factory=list)
+    tags: list[Json] = field(default_factory=list)
     distinct_instance: bool = False
     counted: bool = False
     """Its deployment has taken note that it failed to start."""
@@ -72,7 +72,7 @@ class Task:
     def protected(self, now: float) -> bool:
         return self.protected_until is not None and self.protected_until > now
 
-    def wire(self, include_tags: bool) -> Wire:
+    def to_json(self, include_tags: bool) -> Json:
         container = self.definition["containerDefinitions"][0]
         return {
             "taskArn": self.arn,
@@ -140,7 +140,7 @@ class Instance:
     status: str = "ACTIVE"
     agent_connected: bool = True
 
-    def wire(self, tasks: list[Task]) -> Wire:
+    def to_json(self, tasks: list[Task]) -> Json:
         """`tasks` are those placed here. The counts leave out a task whose desired status is STOPPED."""
         placed = [task for task in tasks if not task.ended]
         return {
@@ -167,7 +167,7 @@ class Instance:
         }
 
 
-def _resources(cpu: int, memory: int) -> list[Wire]:
+def _resources(cpu: int, memory: int) -> list[Json]:
     return [
         {"name": "CPU", "type": "INTEGER", "integerValue": cpu},
         {"name": "MEMORY", "type": "INTEGER", "integerValue": memory},
@@ -194,7 +194,7 @@ class Deployment:
     """No new task before this moment: tasks that fail to start are retried ever more slowly."""
     backoff: float = 0.0
 
-    def wire(self, tasks: list[Task]) -> Wire:
+    def to_json(self, tasks: list[Task]) -> Json:
         mine = [task for task in tasks if task.started_by == self.id and task.live]
         return {
             "id": self.id,
@@ -223,17 +223,17 @@ class Service:
     definition_arn: str
     desired: int
     strategy: Strategy
-    settings: Wire
+    settings: Json
     """Settings that are returned as they were given."""
-    request: Wire
+    request: Json
     """The CreateService request, for idempotency."""
     status: str = "ACTIVE"
     created_at: float = field(default_factory=time.time)
     deployments: list[Deployment] = field(default_factory=list)
-    events: list[Wire] = field(default_factory=list)
+    events: list[Json] = field(default_factory=list)
     drained_at: float | None = None
     steady: bool = False
-    last_complaint: dict[str, float] = field(default_factory=dict)
+    last_event_at: dict[str, float] = field(default_factory=dict)
 
     @property
     def primary(self) -> Deployment:
@@ -242,7 +242,7 @@ class Service:
     def percent(self, name: str, default: int) -> int:
         return percent(self.settings, name, default)
 
-    def wire(self, tasks: list[Task], tags: list[Wire] | None) -> Wire:
+    def to_json(self, tasks: list[Task], tags: list[Json] | None) -> Json:
         mine = [task for task in tasks if task.live]
         return {
             **self.settings,
@@ -257,7 +257,7 @@ class Service:
             "capacityProviderStrategy": self.strategy,
             "createdAt": self.created_at,
             "createdBy": "arn:aws:iam::000000000000:root",
-            "deployments": [deployment.wire(tasks) for deployment in self.deployments],
+            "deployments": [deployment.to_json(tasks) for deployment in self.deployments],
             "events": self.events[:100],
             "loadBalancers": [],
             "serviceRegistries": [],
@@ -265,7 +265,7 @@ class Service:
         }
 
 
-def percent(settings: Wire, name: str, default: int) -> int:
+def percent(settings: Json, name: str, default: int) -> int:
     """One of the two percentages of a service's deployment configuration."""
     value = (settings.get("deploymentConfiguration") or {}).get(name)
     return default if value is None else int(value)
@@ -279,14 +279,14 @@ class Provider:
     arn: str
     group_arn: str
     group: str
-    settings: Wire
+    settings: Json
     status: str = "ACTIVE"
     update_status: str = "CREATE_COMPLETE"
     update_reason: str | None = None
     due: float = 0.0
     idle_since: float | None = None
     next_evaluation: float = 0.0
-    before: Wire | None = None
+    before: Json | None = None
     """Its settings before the update that is under way."""
 
     @property
@@ -301,7 +301,7 @@ class Provider:
     def managed_draining(self) -> bool:
         return self.settings.get("managedDraining") == "ENABLED"
 
-    def wire(self, tags: list[Wire] | None) -> Wire:
+    def to_json(self, tags: list[Json] | None) -> Json:
         return {
             "capacityProviderArn": self.arn,
             "name": self.name,

@@ -25,7 +25,7 @@ def step(engine: Ecs, now: float) -> None:
             task.last_status = "PENDING"
             task.pull_started_at = now
             task.due = now + engine.core.pace.image_pull
-            engine.say(task, "PENDING")
+            engine.record_task_event(task, "PENDING")
         elif now - task.created_at >= engine.core.pace.provisioning_limit:
             lifecycle.fail(engine, task, f"TaskFailedToStart: {_why_not(engine, task)}", None, now)
     for provider in engine.providers.values():

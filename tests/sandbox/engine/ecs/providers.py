@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 import time
 
-from ..core import take_one
-from ..handlers import AwsError, Wire
+from ..core import consume_fault
+from ..handlers import AwsError, Json
 from .engine import Ecs
 from .model import Provider
 
@@ -27,7 +27,7 @@ class Providers:
     def __init__(self, engine: Ecs) -> None:
         self.engine = engine
 
-    def create(self, data: Wire) -> Wire:
+    def create(self, data: Json) -> Json:
         engine = self.engine
         name = data.get("name") or ""
         if not _NAME.fullmatch(name) or name.lower().startswith(_RESERVED):
@@ -75,9 +75,9 @@ class Providers:
             "PropagateAtLaunch": True,
         }
         engine.core.journal.event("provider", "created", provider=name)
-        return {"capacityProvider": provider.wire(data.get("tags"))}
+        return {"capacityProvider": provider.to_json(data.get("tags"))}
 
-    def update(self, data: Wire) -> Wire:
+    def update(self, data: Json) -> Json:
         provider = self._existing(data.get("name"))
         if provider.update_status.endswith("_IN_PROGRESS"):
             raise AwsError(*_BUSY)
@@ -89,9 +89,9 @@ class Providers:
         provider.before, provider.settings = provider.settings, merged
         provider.update_status, provider.update_reason = "UPDATE_IN_PROGRESS", None
         provider.due = time.time() + self.engine.core.pace.provider_update
-        return {"capacityProvider": provider.wire(None)}
+        return {"capacityProvider": provider.to_json(None)}
 
-    def delete(self, data: Wire) -> Wire:
+    def delete(self, data: Json) -> Json:
         provider = self._existing(data.get("capacityProvider"))
         # Of the errors of https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeleteCapacityProvider.html
         if provider.update_status in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS"):
@@ -100,9 +100,9 @@ class Providers:
             provider.update_status = "DELETE_IN_PROGRESS"
             provider.update_reason = None
             provider.due = time.time() + self.engine.core.pace.provider_update
-        return {"capacityProvider": provider.wire(None)}
+        return {"capacityProvider": provider.to_json(None)}
 
-    def describe(self, data: Wire) -> Wire:
+    def describe(self, data: Json) -> Json:
         names = [reference.rsplit("/", 1)[-1] for reference in data.get("capacityProviders") or []]
         tagged = "TAGS" in (data.get("include") or [])
         found = [p for p in self.engine.providers.values() if not names or p.name in names]
@@ -118,7 +118,7 @@ class Providers:
                 }
                 for name in fargate
             ]
-            + [p.wire(self.engine.tags(p.arn) if tagged else []) for p in found],
+            + [p.to_json(self.engine.tags(p.arn) if tagged else []) for p in found],
             "failures": [
                 {"arn": self.engine.arn(f"capacity-provider/{name}"), "reason": "MISSING"}
                 for name in names
@@ -145,7 +145,7 @@ class Providers:
         https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_CapacityProvider.html
         """
         fault = next((f for f in self.engine.core.faults.provider_updates if f.get("provider") == provider.name), None)
-        if fault is not None and take_one(fault):
+        if fault is not None and consume_fault(fault):
             provider.settings = provider.before or provider.settings
             provider.update_status = "UPDATE_FAILED"
             provider.update_reason = fault.get("reason", "The scaling plan of the capacity provider was not updated.")
@@ -175,7 +175,7 @@ class Providers:
         return provider
 
     @staticmethod
-    def _check(settings: Wire, group_protects: bool) -> None:
+    def _check(settings: Json, group_protects: bool) -> None:
         if settings["managedTerminationProtection"] != "ENABLED":
             return
         problem = None
@@ -192,7 +192,7 @@ class Providers:
             )
 
 
-def _complete(given: Wire) -> Wire:
+def _complete(given: Json) -> Json:
     scaling = {
         "status": "DISABLED",
         "targetCapacity": 100,

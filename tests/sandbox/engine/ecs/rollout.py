@@ -15,7 +15,7 @@ from .engine import Ecs
 from .model import Deployment, Service, Task
 
 # The same complaint is not repeated more often than this.
-COMPLAINT_INTERVAL = 2.0
+EVENT_INTERVAL = 2.0
 LONGEST_BACKOFF_FACTOR = 20
 # "Minimum threshold <= 0.5 * desired count => maximum threshold", 3 and 200.
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html
@@ -30,7 +30,7 @@ def step(engine: Ecs, now: float) -> None:
             _reconcile(engine, service, now)
 
 
-def say(engine: Ecs, service: Service, message: str, now: float) -> None:
+def add_service_event(engine: Ecs, service: Service, message: str, now: float) -> None:
     """A service event, as DescribeServices shows it: newest first."""
     service.events.insert(0, {"id": new_uuid(), "createdAt": now, "message": f"(service {service.name}) {message}"})
     engine.core.journal.event("service", "event", service=service.name, message=message)
@@ -104,14 +104,14 @@ def _count_failures(engine: Ecs, service: Service, primary: Deployment, now: flo
             engine.core.pace.restart_backoff * LONGEST_BACKOFF_FACTOR,
         )
         primary.next_start = now + primary.backoff
-        say(engine, service, f"was unable to start a task. Reason: {newest.stopped_reason}", now)
+        add_service_event(engine, service, f"was unable to start a task. Reason: {newest.stopped_reason}", now)
     primary.failed_tasks += n_new
     breaker = (service.settings.get("deploymentConfiguration") or {}).get("deploymentCircuitBreaker") or {}
     threshold = min(max(math.ceil(primary.desired * 0.5), LEAST_FAILURES), MOST_FAILURES)
     if breaker.get("enable") and primary.rollout_state == "IN_PROGRESS" and primary.failed_tasks >= threshold:
         primary.rollout_state = "FAILED"
         primary.rollout_reason = "ECS deployment circuit breaker: tasks failed to start."
-        say(engine, service, f"(deployment {primary.id}) deployment failed: tasks failed to start.", now)
+        add_service_event(engine, service, f"(deployment {primary.id}) deployment failed: tasks failed to start.", now)
 
 
 def _start_missing(
@@ -143,7 +143,7 @@ def _start_missing(
     ]
     service.steady = False
     listed = " ".join(f"(task {task.id})" for task in started)
-    say(engine, service, f"has started {len(started)} tasks: {listed}.", now)
+    add_service_event(engine, service, f"has started {len(started)} tasks: {listed}.", now)
 
 
 def _propagated(engine: Ecs, service: Service, definition: dict[str, str]) -> list[dict[str, str]]:
@@ -162,7 +162,7 @@ def _stop_surplus(engine: Ecs, service: Service, wanted: list[Task], now: float)
     open_to_stop.sort(key=lambda task: (task.last_status == "RUNNING", task.created_at))
     _stop(engine, service, open_to_stop[:surplus], now)
     if len(open_to_stop) < surplus:
-        _complain(engine, service, now)
+        _report_blocked_scale_in(engine, service, now)
 
 
 def _stop_leaving(engine: Ecs, service: Service, live: list[Task], leaving: list[Task], now: float) -> None:
@@ -181,7 +181,7 @@ def _stop_leaving(engine: Ecs, service: Service, live: list[Task], leaving: list
             stopping.append(task)
     _stop(engine, service, stopping, now)
     if kept:
-        _complain(engine, service, now)
+        _report_blocked_scale_in(engine, service, now)
 
 
 def _stop(engine: Ecs, service: Service, tasks: list[Task], now: float) -> None:
@@ -193,11 +193,11 @@ def _stop(engine: Ecs, service: Service, tasks: list[Task], now: float) -> None:
         )
     service.steady = False
     listed = " ".join(f"(task {task.id})" for task in tasks)
-    say(engine, service, f"has stopped {len(tasks)} running tasks: {listed}.", now)
+    add_service_event(engine, service, f"has stopped {len(tasks)} running tasks: {listed}.", now)
 
 
-def _complain(engine: Ecs, service: Service, now: float) -> None:
-    _now_and_then(
+def _report_blocked_scale_in(engine: Ecs, service: Service, now: float) -> None:
+    _add_service_event_at_intervals(
         engine,
         service,
         "was unable to scale in. Reason: The number of protected tasks are more than the desired count of tasks.",
@@ -205,17 +205,17 @@ def _complain(engine: Ecs, service: Service, now: float) -> None:
     )
 
 
-def _now_and_then(engine: Ecs, service: Service, message: str, now: float) -> None:
-    if now - service.last_complaint.get(message, 0) >= COMPLAINT_INTERVAL:
-        service.last_complaint[message] = now
-        say(engine, service, message, now)
+def _add_service_event_at_intervals(engine: Ecs, service: Service, message: str, now: float) -> None:
+    if now - service.last_event_at.get(message, 0) >= EVENT_INTERVAL:
+        service.last_event_at[message] = now
+        add_service_event(engine, service, message, now)
 
 
 def _settle(engine: Ecs, service: Service, primary: Deployment, now: float) -> None:
     """Completes the rollout when the new tasks are healthy and nothing of an older deployment is left."""
     tasks = engine.tasks_of(service)
-    if any(task.last_status == "PROVISIONING" and now - task.created_at > COMPLAINT_INTERVAL for task in tasks):
-        _now_and_then(
+    if any(task.last_status == "PROVISIONING" and now - task.created_at > EVENT_INTERVAL for task in tasks):
+        _add_service_event_at_intervals(
             engine,
             service,
             "was unable to place a task because no container instance met all of its requirements.",
@@ -236,7 +236,7 @@ def _settle(engine: Ecs, service: Service, primary: Deployment, now: float) -> N
         primary.rollout_state = "COMPLETED"
         primary.rollout_reason = f"ECS deployment {primary.id} completed."
         primary.updated_at = now
-        say(engine, service, f"(deployment {primary.id}) deployment completed.", now)
+        add_service_event(engine, service, f"(deployment {primary.id}) deployment completed.", now)
     if not service.steady:
         service.steady = True
-        say(engine, service, "has reached a steady state.", now)
+        add_service_event(engine, service, "has reached a steady state.", now)

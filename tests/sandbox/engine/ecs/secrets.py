@@ -6,14 +6,14 @@ import json
 
 from ministack.services import secretsmanager, ssm
 
-from ..handlers import Wire
+from ..handlers import Json
 
 
 class MissingSecretError(Exception):
     """A `valueFrom` that leads nowhere, or no execution role to follow it."""
 
 
-def environment(definition: Wire) -> dict[str, str]:
+def environment(definition: Json) -> dict[str, str]:
     """The first container's variables, secrets resolved."""
     container = definition["containerDefinitions"][0]
     found = {item["name"]: item["value"] for item in container.get("environment") or []}
@@ -24,7 +24,7 @@ def environment(definition: Wire) -> dict[str, str]:
     return found
 
 
-def check_repository_credentials(container: Wire) -> None:
+def check_repository_credentials(container: Json) -> None:
     """Private registry credentials must exist and be what ECS expects."""
     reference = (container.get("repositoryCredentials") or {}).get("credentialsParameter")
     if not reference:

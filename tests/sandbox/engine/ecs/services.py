@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 
-from ..handlers import AwsError, Wire
+from ..handlers import AwsError, Json
 from . import rollout
 from .engine import Ecs
 from .model import Service, Strategy, percent
@@ -34,7 +34,7 @@ class Services:
     def __init__(self, engine: Ecs) -> None:
         self.engine = engine
 
-    def create(self, data: Wire) -> Wire:
+    def create(self, data: Json) -> Json:
         engine = self.engine
         cluster = engine.cluster(data.get("cluster"))
         name = data.get("serviceName") or ""
@@ -43,7 +43,7 @@ class Services:
             raise AwsError("InvalidParameterException", "Unable to Start a service that is still Draining.")
         if old is not None and old.status == "ACTIVE":
             if data.get("clientToken") and data == old.request:
-                return {"service": self._wire(old, True)}
+                return {"service": self._to_json(old, True)}
             raise AwsError("InvalidParameterException", "Creation of service was not idempotent.")
         definition = engine.active_definition(data.get("taskDefinition"))
         if data.get("launchType") and data.get("capacityProviderStrategy"):
@@ -77,9 +77,9 @@ class Services:
         engine.put_tags(service.arn, data.get("tags"))
         engine.core.journal.event("service", "ACTIVE", service=name, desired=service.desired)
         rollout.begin(engine, service, now)
-        return {"service": self._wire(service, True)}
+        return {"service": self._to_json(service, True)}
 
-    def update(self, data: Wire) -> Wire:
+    def update(self, data: Json) -> Json:
         engine = self.engine
         service = self._found(data)
         if service.status != "ACTIVE":
@@ -104,9 +104,9 @@ class Services:
         engine.core.journal.event(
             "service", "updated", service=service.name, desired=service.desired, definition=definition_arn
         )
-        return {"service": self._wire(service, True)}
+        return {"service": self._to_json(service, True)}
 
-    def delete(self, data: Wire) -> Wire:
+    def delete(self, data: Json) -> Json:
         service = self._found(data)
         if service.status == "INACTIVE":
             raise AwsError(*_NOT_FOUND)
@@ -115,9 +115,9 @@ class Services:
         service.status = "DRAINING"
         service.desired = service.primary.desired = 0
         self.engine.core.journal.event("service", "DRAINING", service=service.name)
-        return {"service": self._wire(service, True)}
+        return {"service": self._to_json(service, True)}
 
-    def describe(self, data: Wire) -> Wire:
+    def describe(self, data: Json) -> Json:
         cluster = self.engine.cluster(data.get("cluster"))["clusterName"]
         references = data.get("services") or []
         if not references or len(references) > MOST_DESCRIBED:
@@ -130,10 +130,10 @@ class Services:
                 name = reference.rsplit("/", 1)[-1]
                 failures.append({"arn": self.engine.arn(f"service/{cluster}/{name}"), "reason": "MISSING"})
             else:
-                found.append(self._wire(service, tagged))
+                found.append(self._to_json(service, tagged))
         return {"services": found, "failures": failures}
 
-    def list(self, data: Wire) -> Wire:
+    def list(self, data: Json) -> Json:
         cluster = self.engine.cluster(data.get("cluster"))["clusterName"]
         return {
             "serviceArns": [
@@ -141,7 +141,7 @@ class Services:
             ]
         }
 
-    def deployments(self, data: Wire) -> Wire:
+    def deployments(self, data: Json) -> Json:
         """ListServiceDeployments: what DescribeServices calls deployments, in the newer form."""
         service = self._found(data)
         states = {"COMPLETED": "SUCCESSFUL", "FAILED": "STOPPED"}
@@ -162,25 +162,25 @@ class Services:
             ]
         }
 
-    def _found(self, data: Wire) -> Service:
+    def _found(self, data: Json) -> Service:
         cluster = self.engine.cluster(data.get("cluster"))["clusterName"]
         service = self.engine.service(cluster, data.get("service"))
         if service is None:
             raise AwsError(*_NOT_FOUND)
         return service
 
-    def _wire(self, service: Service, tagged: bool) -> Wire:
+    def _to_json(self, service: Service, tagged: bool) -> Json:
         tags = self.engine.tags(service.arn) if tagged else []
-        return service.wire(self.engine.tasks_of(service), tags)
+        return service.to_json(self.engine.tasks_of(service), tags)
 
     @staticmethod
-    def _keep(service: Service, data: Wire) -> None:
+    def _keep(service: Service, data: Json) -> None:
         """Applies the settings, or fails and leaves the service unchanged."""
         settings = {**service.settings, **{key: data[key] for key in _KEPT if data.get(key) is not None}}
         _check_percents(settings)
         service.settings = settings
 
-    def _check_strategy(self, cluster: Wire, strategy: Strategy) -> None:
+    def _check_strategy(self, cluster: Json, strategy: Strategy) -> None:
         if not strategy:
             raise AwsError("InvalidParameterException", "No launch type or capacity provider strategy was given.")
         for item in strategy:
@@ -200,7 +200,7 @@ class Services:
             )
 
 
-def _check_percents(settings: Wire) -> None:
+def _check_percents(settings: Json) -> None:
     """The pairs of percentages that ECS accepts.
 
     The second text is that of CreateService; that UpdateService checks the same is the harsher reading of

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 
-from ..handlers import AwsError, Wire
+from ..handlers import AwsError, Json
 from .engine import Ecs
 from .model import Task
 
@@ -23,7 +23,7 @@ class Tasks:
     def __init__(self, engine: Ecs) -> None:
         self.engine = engine
 
-    def run(self, data: Wire) -> Wire:
+    def run(self, data: Json) -> Json:
         """A task outside any service, on a capacity provider."""
         cluster = self.engine.cluster(data.get("cluster"))
         definition = self.engine.active_definition(data.get("taskDefinition"), "InvalidParameterException")
@@ -41,9 +41,9 @@ class Tasks:
             )
             for _ in range(int(data.get("count") or 1))
         ]
-        return {"tasks": [task.wire(True) for task in started], "failures": []}
+        return {"tasks": [task.to_json(True) for task in started], "failures": []}
 
-    def stop(self, data: Wire) -> Wire:
+    def stop(self, data: Json) -> Json:
         cluster = self.engine.cluster(data.get("cluster"))["clusterName"]
         task = self._find(cluster, data.get("task") or "")
         if task is None:
@@ -55,9 +55,9 @@ class Tasks:
             # The agent stops the container when it is connected again.
             task.desired_status = "STOPPED"
         self.engine.drop_tags(task)
-        return {"task": task.wire(False)}
+        return {"task": task.to_json(False)}
 
-    def describe(self, data: Wire) -> Wire:
+    def describe(self, data: Json) -> Json:
         cluster = self.engine.cluster(data.get("cluster"))["clusterName"]
         references = data.get("tasks") or []
         if not references or len(references) > MOST_READ_PER_CALL:
@@ -69,10 +69,10 @@ class Tasks:
             if task is None:
                 failures.append(self._missing(cluster, reference))
             else:
-                found.append(task.wire(tagged))
+                found.append(task.to_json(tagged))
         return {"tasks": found, "failures": failures}
 
-    def list(self, data: Wire) -> Wire:
+    def list(self, data: Json) -> Json:
         """RUNNING ones by default: a task that is stopping is listed as STOPPED."""
         cluster = self.engine.cluster(data.get("cluster"))["clusterName"]
         wanted = data.get("desiredStatus") or "RUNNING"
@@ -93,7 +93,7 @@ class Tasks:
         end = start + int(data.get("maxResults") or 100)
         return {"taskArns": arns[start:end], "nextToken": str(end) if end < len(arns) else None}
 
-    def protect(self, data: Wire) -> Wire:
+    def protect(self, data: Json) -> Json:
         cluster = self.engine.cluster(data.get("cluster"))["clusterName"]
         references = data.get("tasks") or []
         if not references:
@@ -118,10 +118,10 @@ class Tasks:
                 continue
             task.protected_until = until
             done.append(_protection(task, now))
-            self.engine.say(task, "protected" if until else "unprotected")
+            self.engine.record_task_event(task, "protected" if until else "unprotected")
         return {"protectedTasks": done, "failures": failures}
 
-    def protection(self, data: Wire) -> Wire:
+    def protection(self, data: Json) -> Json:
         cluster = self.engine.cluster(data.get("cluster"))["clusterName"]
         references = data.get("tasks") or []
         if len(references) > MOST_READ_PER_CALL:
@@ -142,7 +142,7 @@ class Tasks:
 
     def _protection_failure(
         self, cluster: str, reference: str, task: Task | None, enabling: bool, now: float
-    ) -> Wire | None:
+    ) -> Json | None:
         if task is None:
             return self._missing(cluster, reference)
         service = self.engine.services.get((task.cluster, task.service or ""))
@@ -169,12 +169,12 @@ class Tasks:
         task = self.engine.tasks.get(self.engine.arn(f"task/{cluster}/{reference.rsplit('/', 1)[-1]}"))
         return task if task is not None and (not reference.startswith("arn:") or task.arn == reference) else None
 
-    def _missing(self, cluster: str, reference: str) -> Wire:
+    def _missing(self, cluster: str, reference: str) -> Json:
         arn = reference if reference.startswith("arn:") else self.engine.arn(f"task/{cluster}/{reference}")
         return {"arn": arn, "reason": "MISSING"}
 
 
-def _protection(task: Task, now: float) -> Wire:
+def _protection(task: Task, now: float) -> Json:
     protected = task.protected(now)
     return {
         "taskArn": task.arn,

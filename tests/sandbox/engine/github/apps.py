@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import jwt
 
-from ..handlers import Wire
+from ..handlers import Json
 from .limits import GitHubError
 from .model import App, Token
 
@@ -50,7 +50,7 @@ def app_of(apps: dict[str, App], token: str | None, now: float) -> App:
     return app
 
 
-def installation(app: App, target: str, now: float) -> Wire:
+def installation(app: App, target: str, now: float) -> Json:
     """The App's installation on this organization, repository, user or enterprise.
 
     GitHub accepts a name in any spelling, and returns the account's own:
@@ -62,7 +62,7 @@ def installation(app: App, target: str, now: float) -> Wire:
     for number, key in app.accounts.items():
         owner = key.split("/")[1]
         if key.lower() in wanted:
-            return installation_wire(app, number, owner, now)
+            return installation_json(app, number, owner, now)
     raise GitHubError(404, "Not Found")
 
 
@@ -75,12 +75,12 @@ def new_token(app: App, number: int, now: float) -> Token:
     return Token(value=value, kind="installation", grants=dict(template.grants), expires_at=now + TOKEN_LIFE)
 
 
-def installation_wire(app: App, number: int, owner: str, now: float) -> Wire:
+def installation_json(app: App, number: int, owner: str, now: float) -> Json:
     moment = utc(now)
     kind = {"enterprises": "Enterprise", "users": "User"}.get(app.accounts[number].split("/")[0], "Organization")
     return {
         "id": number,
-        "account": enterprise_wire(owner, moment) if kind == "Enterprise" else account_wire(owner, kind),
+        "account": enterprise_json(owner, moment) if kind == "Enterprise" else account_json(owner, kind),
         "access_tokens_url": f"https://github.example/api/v3/app/installations/{number}/access_tokens",
         "repositories_url": "https://github.example/api/v3/installation/repositories",
         "html_url": f"https://github.example/organizations/{owner}/settings/installations/{number}",
@@ -102,13 +102,13 @@ def installation_wire(app: App, number: int, owner: str, now: float) -> Wire:
     }
 
 
-def app_wire(app: App, now: float) -> Wire:
+def app_json(app: App, now: float) -> Json:
     return {
         "id": int(app.id),
         "slug": f"app-{app.id}",
         "client_id": f"Iv1.{app.id}",
         "node_id": "MDM6QXBw",
-        "owner": account_wire("acme", "Organization"),
+        "owner": account_json("acme", "Organization"),
         "name": f"App {app.id}",
         "description": "An App of the sandbox",
         "external_url": "https://github.example",
@@ -128,7 +128,7 @@ def permissions(token: Token) -> dict[str, str]:
     return found
 
 
-def account_wire(login: str, kind: str) -> Wire:
+def account_json(login: str, kind: str) -> Json:
     base = f"https://github.example/api/v3/users/{login}"
     paths = (
         "followers",
@@ -155,7 +155,7 @@ def account_wire(login: str, kind: str) -> Wire:
     }
 
 
-def enterprise_wire(slug: str, moment: str) -> Wire:
+def enterprise_json(slug: str, moment: str) -> Json:
     return {
         "id": 1,
         "node_id": "MDEwOkVudGVycHJpc2Ux",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from ..handlers import Wire
+from ..handlers import Json
 from .model import Token
 
 HOUR = 3600
@@ -33,7 +33,7 @@ class Request:
 @dataclass(frozen=True)
 class Response:
     status: int
-    body: Wire | None
+    body: Json | None
     headers: dict[str, str]
 
 
@@ -84,7 +84,7 @@ def count_primary(token: Token, limit: int, now: float) -> dict[str, str]:
 
 
 def count_secondary(token: Token, method: str, points_per_minute: int, now: float) -> None:
-    """GET costs 1 point, everything else 5; refused calls cost as well."""
+    """GET costs 1 point, everything else 5; rejected calls cost as well."""
     token.points = [(at, cost) for at, cost in token.points if now - at < MINUTE]
     cost = 1 if method in ("GET", "HEAD", "OPTIONS") else 5
     spent = sum(item[1] for item in token.points)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from ..handlers import Wire
+from ..handlers import Json
 
 DEFAULT_GROUP = 1
 READ_ONLY_LABELS = {"self-hosted", "linux", "x64", "arm64"}
@@ -27,7 +27,7 @@ class Job:
     ended_at: float | None = None
     why_lost: str | None = None
 
-    def wire(self) -> Wire:
+    def to_json(self) -> Json:
         return dict(vars(self))
 
 
@@ -55,12 +55,12 @@ class Runner:
     def all_labels(self) -> list[str]:
         return ([] if self.no_default_labels else ["self-hosted", "Linux", "X64"]) + self.labels
 
-    def really_busy(self, now: float) -> bool:
+    def is_busy(self, now: float) -> bool:
         return self.job is not None and self.acquired_at is not None and now >= self.acquired_at
 
-    def said_busy(self, now: float, lag: float) -> bool:
+    def is_reported_busy(self, now: float, lag: float) -> bool:
         """What the API says, which may come after the fact."""
-        acquired = self.really_busy(now) and now >= (self.acquired_at or now) + lag
+        acquired = self.is_busy(now) and now >= (self.acquired_at or now) + lag
         return self.forced_busy or acquired or now < self.lease_until
 
     def online(self, now: float, offline_after: float) -> bool:
@@ -68,13 +68,13 @@ class Runner:
             return True
         return self.disconnected_at is not None and now < self.disconnected_at + offline_after
 
-    def wire(self, now: float, lag: float, offline_after: float) -> Wire:
+    def to_json(self, now: float, lag: float, offline_after: float) -> Json:
         return {
             "id": self.id,
             "name": self.name,
             "os": "Linux",
             "status": "online" if self.online(now, offline_after) else "offline",
-            "busy": self.said_busy(now, lag),
+            "busy": self.is_reported_busy(now, lag),
             "ephemeral": self.ephemeral,
             "runner_group_id": self.group_id,
             "version": "2.336.0" if self.connected or self.disconnected_at else None,

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
-from ..core import Core, take_one
-from ..handlers import Wire
+from ..core import Core, consume_fault
+from ..handlers import Json
 from . import apps
 from .limits import GitHubError, Request, Response, bearer, check_headers, count_primary, count_secondary
 from .limits import now as clock
@@ -93,7 +93,7 @@ class GitHub:
     def _admit(self, request: Request) -> dict[str, str]:
         faults = self.core.faults.github
         for fault in [faults] if isinstance(faults, dict) else faults:
-            if fault and _strikes(fault, request) and take_one(fault):
+            if fault and _matches(fault, request) and consume_fault(fault):
                 raise GitHubError(int(fault["status"]), fault.get("message", "Sandbox fault"), fault.get("headers"))
         check_headers(request)
         value = bearer(request)
@@ -190,8 +190,8 @@ class GitHub:
             )
         return Response(200, {"total_count": len(items), key: items[(page - 1) * size : page * size]}, headers)
 
-    def _wire(self, runner: Runner) -> Wire:
-        return runner.wire(clock(), self.core.faults.busy_lag, self.core.pace.offline_after)
+    def _to_json(self, runner: Runner) -> Json:
+        return runner.to_json(clock(), self.core.faults.busy_lag, self.core.pace.offline_after)
 
     # One method per route.
 
@@ -199,21 +199,21 @@ class GitHub:
         target = self._authorized(request, match["target"], "read")
         name = request.query.get("name")
         found = [r for r in target.runners.values() if not name or r.name == name]
-        return self._page(request, [self._wire(runner) for runner in found], "runners")
+        return self._page(request, [self._to_json(runner) for runner in found], "runners")
 
     def get_runner(self, request: Request, match: re.Match[str]) -> Response:
         target = self._authorized(request, match["target"], "read")
         runner = target.runners.get(int(match["id"]))
         if runner is None:
             raise GitHubError(404, "Not Found")
-        return Response(200, self._wire(runner), {})
+        return Response(200, self._to_json(runner), {})
 
     def delete_runner(self, request: Request, match: re.Match[str]) -> Response:
         target = self._authorized(request, match["target"], "write")
         runner = target.runners.get(int(match["id"]))
         if runner is None:
             raise GitHubError(404, "Not Found")
-        if runner.said_busy(clock(), self.core.faults.busy_lag):
+        if runner.is_reported_busy(clock(), self.core.faults.busy_lag):
             raise GitHubError(422, f'Runner "{runner.name}" is currently running a job and cannot be deleted.')
         self.remove(target, runner, "deleted by request")
         return Response(204, None, {})
@@ -227,15 +227,15 @@ class GitHub:
         target = self._authorized(request, match["target"], "read")
         if target.kind == "repos":
             raise GitHubError(404, "Not Found")
-        return self._page(request, [self._group_wire(target, g) for g in target.groups.values()], "runner_groups")
+        return self._page(request, [self._group_json(target, g) for g in target.groups.values()], "runner_groups")
 
     def get_group(self, request: Request, match: re.Match[str]) -> Response:
         target, group = self._group(request, match)
-        return Response(200, self._group_wire(target, group), {})
+        return Response(200, self._group_json(target, group), {})
 
     def list_group_runners(self, request: Request, match: re.Match[str]) -> Response:
         target, group = self._group(request, match)
-        found = [self._wire(r) for r in target.runners.values() if r.group_id == group.id]
+        found = [self._to_json(r) for r in target.runners.values() if r.group_id == group.id]
         return self._page(request, found, "runners")
 
     def rate_limit(self, request: Request, _: re.Match[str]) -> Response:
@@ -245,11 +245,11 @@ class GitHub:
         core = {"limit": limit, "used": used, "remaining": limit - used, "reset": int(clock()) + 3600}
         registration = {"limit": 10000, "used": 0, "remaining": 10000, "reset": int(clock()) + 3600}
         resources = {"core": core, "search": core, "actions_runner_registration": registration}
-        body: Wire = {"resources": resources, "rate": core}
+        body: Json = {"resources": resources, "rate": core}
         return Response(200, body, {})
 
     def get_app(self, request: Request, _: re.Match[str]) -> Response:
-        return Response(200, apps.app_wire(apps.app_of(self.apps, bearer(request), clock()), clock()), {})
+        return Response(200, apps.app_json(apps.app_of(self.apps, bearer(request), clock()), clock()), {})
 
     def get_installation(self, request: Request, match: re.Match[str]) -> Response:
         app = apps.app_of(self.apps, bearer(request), clock())
@@ -261,7 +261,7 @@ class GitHub:
         https://docs.github.com/en/rest/apps/apps#list-installations-for-the-authenticated-app
         """
         app = apps.app_of(self.apps, bearer(request), clock())
-        found = [apps.installation_wire(app, n, key.split("/")[1], clock()) for n, key in app.accounts.items()]
+        found = [apps.installation_json(app, n, key.split("/")[1], clock()) for n, key in app.accounts.items()]
         page = self._page(request, found, "installations")
         return Response(200, page.body["installations"], page.headers)  # type: ignore[index, arg-type]
 
@@ -292,9 +292,9 @@ class GitHub:
             raise GitHubError(404, "Not Found")
         return target, group
 
-    def _group_wire(self, target: Target, group: RunnerGroup) -> Wire:
+    def _group_json(self, target: Target, group: RunnerGroup) -> Json:
         url = f"{self.base_url}/{target.key}/actions/runner-groups/{group.id}"
-        body: Wire = {
+        body: Json = {
             "id": group.id,
             "name": group.name,
             "visibility": "all",
@@ -313,7 +313,7 @@ class GitHub:
         return body
 
 
-def _strikes(fault: Wire, request: Request) -> bool:
+def _matches(fault: Json, request: Request) -> bool:
     return (
         fault.get("method", request.method) == request.method
         and fault.get("path", "") in request.path

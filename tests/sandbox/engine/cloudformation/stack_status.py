@@ -1,4 +1,4 @@
-"""DescribeStacks of stacks that a test made up, and in a state that it wants: they need no engine behind them.
+"""DescribeStacks with a status that a test sets, for real stacks and for made-up ones.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html
 """
@@ -13,20 +13,20 @@ from typing import Any
 from ministack.services.cloudformation import handlers
 
 from ..auto_scaling.model import timestamp
-from ..handlers import Wire, element
+from ..handlers import Json, element
 
 _STATUS = re.compile(rb"<StackStatus>[^<]*</StackStatus>")
 Response = tuple[int, dict[str, str], bytes]
 
 
-class DescribedStacks:
-    """Stack ids and what DescribeStacks says of them, in place of what the engine knows, if it knows them."""
+class StackStatuses:
+    """Statuses by stack id, which take the place of the engine's own."""
 
     def __init__(self) -> None:
         self.statuses: dict[str, str] = {}
 
-    def set(self, given: Wire) -> Wire:
-        """`{"stack_id": ARN, "status": "DELETE_IN_PROGRESS"}`; without a status the engine speaks again."""
+    def set(self, given: Json) -> Json:
+        """`{"stack_id": ARN, "status": "DELETE_IN_PROGRESS"}`; without a status the engine's own is returned again."""
         self.statuses.pop(given["stack_id"], None)
         if given.get("status"):
             self.statuses[given["stack_id"]] = given["status"]
@@ -34,9 +34,9 @@ class DescribedStacks:
 
     def install(self) -> None:
         """Wraps MiniStack's handler."""
-        original: Callable[[Wire], Response] = handlers._ACTION_HANDLERS["DescribeStacks"]
+        original: Callable[[Json], Response] = handlers._ACTION_HANDLERS["DescribeStacks"]
 
-        def describe(params: Wire) -> Response:
+        def describe(params: Json) -> Response:
             named = handlers._p(params, "StackName")
             status = self.statuses.get(named)
             response = original(params)
