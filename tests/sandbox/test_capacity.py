@@ -234,7 +234,7 @@ def test_describe_scaling_activities_shows_failed_launches(world: World, pool: E
         pool.make_service(1)
         find = pool.auto_scaling.describe_scaling_activities
         found = world.wait_for("an activity", lambda: find(AutoScalingGroupName=pool.name)["Activities"])
-        assert found[0]["StatusCode"] == "CustomResourceError"
+        assert found[0]["StatusCode"] == "Failed"
         assert found[0]["Progress"] == 100
         assert "sufficient" in found[0]["StatusMessage"]
     pool.wait_online(1)

@@ -124,7 +124,7 @@ class Groups:
             "Launching a new EC2 instance.  Status Reason: " + message,
             "an instance was started in response to a difference between desired and actual capacity.",
         )
-        activity.end("CustomResourceError", message)
+        activity.end("Failed", message)
         group.activities.insert(0, activity)
         self.core.journal.event("group", "launch failed", group=group.name, reason=message)
 
@@ -136,7 +136,7 @@ class Groups:
         if not victims and not group.has_reported_all_protected:
             group.has_reported_all_protected = True
             activity = Activity(group.name, ALL_PROTECTED, "a difference between desired and actual capacity")
-            activity.end("CustomResourceError", ALL_PROTECTED)
+            activity.end("Failed", ALL_PROTECTED)
             group.activities.insert(0, activity)
             self.core.journal.event("group", "all protected", group=group.name)
 

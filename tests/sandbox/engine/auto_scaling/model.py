@@ -61,7 +61,7 @@ class Machine:
 
 @dataclass
 class Activity:
-    """A scaling activity. Successful, CustomResourceError and Cancelled ones are over."""
+    """A scaling activity. Successful, Failed and Cancelled ones are over."""
 
     group: str
     description: str
