@@ -183,7 +183,7 @@ class Demo:
             self._settled("UPDATE_COMPLETE")
 
     def _found(self, text: str, good: bool) -> None:
-        """Something that was promised, kept or not; the story goes on either way."""
+        """A promise of the product, kept or not; the demo goes on either way."""
         self.screen.remark(text, Tone.PLAIN if good else Tone.BAD)
         if not good:
             self.problems.append(text)
@@ -227,7 +227,7 @@ def prepared(world: World) -> World:
 
 
 def perform(world: World, screen: Screen, binary: Path) -> int:
-    """The story and its balance; the exit status."""
+    """The demo and its leak check; returns the exit status."""
     demo = Demo(world, screen, Timeline(prepared(world), screen), binary)
     try:
         demo.run()
@@ -237,7 +237,7 @@ def perform(world: World, screen: Screen, binary: Path) -> int:
         demo.problems.append(str(error))
         screen.gap()
         screen.remark(str(error), Tone.BAD)
-        screen.remark("The story ends here, so the pool may still be in place.")
+        screen.remark("The demo ends here, so the pool may still be in place.")
     good = count_leaks(world, screen) and not demo.problems
     screen.gap()
     took = seconds(time.time() - screen.started)

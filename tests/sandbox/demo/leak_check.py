@@ -21,7 +21,7 @@ Entry = dict[str, Any]
 def count_leaks(world: World, screen: Screen) -> bool:
     """Prints what is left; whether that is nothing."""
     screen.section(
-        "The balance",
+        "Leak check",
         "Everything in this AWS that is named ghr-... or tagged github-runner-pool:..., with what hangs on it: groups, "
         "hooks, instances, capacity providers and their associations, services, tasks, active task definitions.",
     )

@@ -46,7 +46,7 @@ class Timeline:
     calls: list[Entry] = field(default_factory=list)
     pending: list[Line] = field(default_factory=list)
 
-    # What the story does with it.
+    # What the demo does with it.
 
     def queue(self, name: str, label: str, duration: float) -> int:
         """Queues a job that goes by a name."""
