@@ -10,7 +10,8 @@ import pytest
 
 from sandbox.ecs_pool import EcsPool
 from sandbox.iam_checks import unlisted, unused
-from sandbox.scenario import BROKEN_IMAGE, OWN_KEY, TEMPLATES, DeployedWorld, ResponseRecorder
+from sandbox.response_recorder import ResponseRecorder
+from sandbox.scenario import BROKEN_IMAGE, OWN_KEY, TEMPLATES, DeployedWorld
 from sandbox.world import World
 
 

@@ -13,16 +13,16 @@ from __future__ import annotations
 
 import itertools
 import json
-import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 from sandbox.function import FUNCTION_NAME
+from sandbox.leftovers import leftovers
+from sandbox.response_recorder import ResponseRecorder
 from sandbox.stacks import Stack
 from sandbox.world import TOKEN_PARAMETER, Entry, World
 
@@ -399,49 +399,6 @@ class Pool:
         return [f"{thing} of {pool_id}" for pool_id in self.ids for thing in leftovers(self.world, pool_id)]
 
 
-def leftovers(world: World, pool_id: str) -> list[str]:
-    """What is left of a pool in all clusters and targets."""
-    ecs, scaling = world.client("ecs"), world.client("autoscaling")
-    left = [
-        f"runner {runner['name']}"
-        for target in world.get("/github")["targets"].values()
-        for runner in target["runners"]
-        if pool_id in runner["labels"]
-    ]
-    groups = scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[pool_id])["AutoScalingGroups"]
-    left += [f"group {group['AutoScalingGroupName']}" for group in groups]
-    if groups:
-        hooks = scaling.describe_lifecycle_hooks(AutoScalingGroupName=pool_id)["LifecycleHooks"]
-        left += [f"hook {hook['LifecycleHookName']}" for hook in hooks]
-    providers = ecs.describe_capacity_providers()["capacityProviders"]
-    left += [f"provider {p['name']}" for p in providers if p["name"] == pool_id and p["status"] != "INACTIVE"]
-    definitions = ecs.list_task_definitions(familyPrefix=pool_id, status="ACTIVE")["taskDefinitionArns"]
-    left += [f"task definition {arn}" for arn in definitions if arn.split("/")[1].rsplit(":", 1)[0] == pool_id]
-    for cluster in ecs.list_clusters()["clusterArns"]:
-        left += _left_in(ecs, cluster, pool_id)
-    return left
-
-
-def _left_in(ecs: Any, cluster: str, pool_id: str) -> list[str]:
-    left = []
-    described = ecs.describe_clusters(clusters=[cluster])["clusters"]
-    if not described:
-        # Deleted since it was listed, by another stack that goes at the same time.
-        return []
-    if pool_id in described[0]["capacityProviders"]:
-        left.append(f"association with {cluster}")
-    services = ecs.describe_services(cluster=cluster, services=[pool_id])["services"]
-    left += [f"service {s['serviceName']} {s['status']}" for s in services if s["status"] != "INACTIVE"]
-    tasks = ecs.list_tasks(cluster=cluster, family=pool_id)["taskArns"]
-    left += [f"task {arn}" for arn in tasks]
-    instances = ecs.list_container_instances(cluster=cluster)["containerInstanceArns"]
-    if instances:
-        found = ecs.describe_container_instances(cluster=cluster, containerInstances=instances)["containerInstances"]
-        mine = [instance for instance in found if instance.get("capacityProviderName") == pool_id]
-        left += [f"container instance {instance['ec2InstanceId']}" for instance in mine]
-    return left
-
-
 def as_strings(value: Any) -> Any:
     """What CloudFormation makes of properties: scalars are strings at any depth."""
     if isinstance(value, dict):
@@ -449,55 +406,3 @@ def as_strings(value: Any) -> Any:
     if isinstance(value, list):
         return [as_strings(item) for item in value]
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def tags_of(resource: Entry) -> dict[str, str]:
-    """Tags as a map, whichever way the service spells them."""
-    listed = resource.get("tags") or resource.get("Tags") or []
-    return {tag.get("key") or tag["Key"]: tag.get("value") or tag.get("Value") or "" for tag in listed}
-
-
-def format_calls(calls: list[Entry]) -> str:
-    """Calls as text."""
-    return "\n".join(f"  {call['service']} {call['operation']} {call['status']}" for call in calls)
-
-
-class ResponseRecorder:
-    """Receives responses on a loopback port, as CloudFormation's bucket does."""
-
-    REJECTED = "rejected/"
-
-    def __init__(self) -> None:
-        accepted: list[tuple[str, bytes]] = []
-        rejected: list[str] = []
-        self._accepted, self._rejected = accepted, rejected
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_PUT(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                is_rejected = self.path.startswith(f"/{ResponseRecorder.REJECTED}")
-                rejected.append(self.path) if is_rejected else accepted.append((self.path, body))
-                self.send_response(403 if is_rejected else 200)
-                self.send_header("content-length", "0")
-                self.end_headers()
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def responses(self, path_start: str = "/") -> list[Properties]:
-        return [json.loads(body) for path, body in self._accepted if path.startswith(path_start)]
-
-    def rejections(self, path_start: str) -> int:
-        """How many responses were rejected."""
-        return sum(path.startswith(path_start) for path in self._rejected)
-
-    def bodies(self) -> list[str]:
-        return [body.decode() for _, body in self._accepted]
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sandbox.ecs_pool import EcsPool
-from sandbox.scenario import LOGICAL_ID, ROLE_PATH, DeployedWorld, Properties, SentRequest, as_strings, leftovers
+from sandbox.leftovers import leftovers
+from sandbox.scenario import LOGICAL_ID, ROLE_PATH, DeployedWorld, Properties, SentRequest, as_strings
 
 # Longer than any of these requests takes on a busy machine.
 RESPONSE_TIMEOUT_SECS = 120.0

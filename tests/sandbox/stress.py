@@ -21,7 +21,8 @@ from random import Random
 from typing import Any
 
 from sandbox.chaos import Chaos
-from sandbox.scenario import IMAGE, OTHER_IMAGE, DeployedWorld, Pool, ResponseRecorder
+from sandbox.response_recorder import ResponseRecorder
+from sandbox.scenario import IMAGE, OTHER_IMAGE, DeployedWorld, Pool
 from sandbox.world import REPOSITORY, Entry, World
 
 TIME_SCALE = 0.3

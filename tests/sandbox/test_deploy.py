@@ -18,7 +18,8 @@ import pytest
 
 from sandbox.cli_user import CliUser
 from sandbox.function import FUNCTION_NAME, build
-from sandbox.scenario import LOGICAL_ID, TEMPLATES, leftovers
+from sandbox.leftovers import leftovers
+from sandbox.scenario import LOGICAL_ID, TEMPLATES
 from sandbox.world import REPOSITORY, World
 
 ECS_ROLE = "AWSServiceRoleForECS"

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from sandbox.scenario import BROKEN_IMAGE, DeployedWorld, Properties, ResponseRecorder, SentRequest
+from sandbox.response_recorder import ResponseRecorder
+from sandbox.scenario import BROKEN_IMAGE, DeployedWorld, Properties, SentRequest
 from sandbox.scripted_resource import RESPONSE_TIMEOUT_SECS, PoolSnapshot, ScriptedResource
 
 # The ids of resources that other code served before.

@@ -11,7 +11,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from sandbox.ecs_pool import EcsPool
-from sandbox.scenario import EVENTS, LOGICAL_ID, DeployedWorld, Pool, Properties, SentRequest, leftovers
+from sandbox.leftovers import leftovers
+from sandbox.scenario import EVENTS, LOGICAL_ID, DeployedWorld, Pool, Properties, SentRequest
 from sandbox.world import TOKEN_PARAMETER
 
 # Without properties a Delete is as patient as a pool is by default: an idle runner is one that was idle for a minute.

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from sandbox.ecs_pool import EcsPool
-from sandbox.scenario import LOGICAL_ID, OTHER_IMAGE, TEMPLATES, DeployedWorld, Pool, leftovers
+from sandbox.leftovers import leftovers
+from sandbox.scenario import LOGICAL_ID, OTHER_IMAGE, TEMPLATES, DeployedWorld, Pool
 
 APP_KEY = "/github-runner-pool/app-key"
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from sandbox.leftovers import leftovers
 from sandbox.scenario import (
     ATTRIBUTES,
     BROKEN_IMAGE,
@@ -13,10 +14,8 @@ from sandbox.scenario import (
     LOGICAL_ID,
     OTHER_IMAGE,
     DeployedWorld,
+    Entry,
     Pool,
-    format_calls,
-    leftovers,
-    tags_of,
 )
 
 # What an Update without a change may cost, AWS and GitHub together.
@@ -47,6 +46,17 @@ def made(deployed_world: DeployedWorld) -> Iterator[dict[str, Pool]]:
 def pool(made: dict[str, Pool]) -> Pool:
     """A pool that the tests of this module change one after the other."""
     return made["changed"]
+
+
+def tags_of(resource: Entry) -> dict[str, str]:
+    """Tags as a map, whichever way the service spells them."""
+    listed = resource.get("tags") or resource.get("Tags") or []
+    return {tag.get("key") or tag["Key"]: tag.get("value") or tag.get("Value") or "" for tag in listed}
+
+
+def format_calls(calls: list[Entry]) -> str:
+    """Calls as text."""
+    return "\n".join(f"  {call['service']} {call['operation']} {call['status']}" for call in calls)
 
 
 def test_create_waits_for_online_runners_and_returns_all_attributes(pool: Pool) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from sandbox.scenario import IMAGE, LOGICAL_ID, OTHER_IMAGE, TEMPLATES, DeployedWorld, ResponseRecorder
+from sandbox.response_recorder import ResponseRecorder
+from sandbox.scenario import IMAGE, LOGICAL_ID, OTHER_IMAGE, TEMPLATES, DeployedWorld
 from sandbox.world import World
 
 RETRIES_EXHAUSTED = "Lambda gave this request up after 3 tries, because every try failed"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sandbox.scenario import LOGICAL_ID, DeployedWorld, Pool, Properties, leftovers
+from sandbox.leftovers import leftovers
+from sandbox.scenario import LOGICAL_ID, DeployedWorld, Pool, Properties
 
 
 def update_event(pool: Pool, new: Properties, old: Properties) -> Properties:

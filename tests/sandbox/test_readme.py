@@ -20,7 +20,7 @@ import pytest
 
 from sandbox.cli_user import environment
 from sandbox.function import FUNCTION_NAME, build
-from sandbox.scenario import leftovers
+from sandbox.leftovers import leftovers
 from sandbox.world import ACCESS_TOKEN, REPOSITORY, World
 
 DOCUMENTS = ("README.md", ".github/CONTRIBUTING.md", ".github/SECURITY.md", ".github/CHANGELOG.md")

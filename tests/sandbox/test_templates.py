@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.scenario import TEMPLATES, DeployedWorld, leftovers
+from sandbox.leftovers import leftovers
+from sandbox.scenario import TEMPLATES, DeployedWorld
 from sandbox.stacks import Stack
 from sandbox.template import Template
 from sandbox.world import World
