@@ -24,7 +24,7 @@ class EcsPool:
         self.world = world
         self.ecs = world.client("ecs")
         self.auto_scaling = world.client("autoscaling")
-        self.name = f"ecspool{next(_numbers)}"
+        self.name = f"testpool{next(_numbers)}"
         self.label = f"label-{self.name}"
         self.cluster = f"cluster-{self.name}"
         self.ecs.create_cluster(clusterName=self.cluster)
