@@ -40,7 +40,9 @@ command = " ".join(asked[:2]) if asked[0] in ("image", "system", "volume") else 
 answer = answers.get(command, "")
 if isinstance(answer, list):
     answer = answer.pop(0) if len(answer) > 1 else answer[0]
-    (here / "answers").write_text(json.dumps({**answers, command: answers[command]}))
+    # Atomically: `docker events` runs at the same time and reads it.
+    (here / "answers.new").write_text(json.dumps({**answers, command: answers[command]}))
+    (here / "answers.new").replace(here / "answers")
 if isinstance(answer, int):
     sys.exit(answer)
 if isinstance(answer, dict):
