@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from world import World
+    from sandbox.world import World
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FUNCTION_NAME = "github-runner-pool"
@@ -27,8 +27,8 @@ CARGO_LAMBDA = Path(sys.executable).parent / "cargo-lambda"
 def build() -> Path:
     """The development binary, by plain `cargo build`.
 
-    `cargo lambda build` always passes `--target`, which compiles everything a second time beside the build that
-    everybody has already. `cargo lambda deploy --binary-path` takes the first one.
+    `cargo lambda build` always passes `--target`, which compiles everything a second time, although there is a
+    build already. `cargo lambda deploy --binary-path` takes the first one.
     """
     if given := os.environ.get("SANDBOX_FUNCTION_BINARY"):
         return Path(given)
@@ -91,7 +91,7 @@ def deploy_script(world: World, script: Path, name: str = FUNCTION_NAME, **envir
 
 
 def _role(world: World) -> str:
-    """A role without permissions: the local AWS wants one to be named, and checks it only when told to authorize."""
+    """A role without permissions. The local AWS checks it only with SANDBOX_AUTHORIZE."""
     iam = world.client("iam")
     try:
         return str(iam.get_role(RoleName=ROLE_NAME)["Role"]["Arn"])
