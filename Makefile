@@ -173,12 +173,12 @@ endif
 sandbox-test: $(VENV)/made ## Run the real binary on a local AWS with a real CloudFormation engine
 	$(PYTHON) -m pytest tests/sandbox
 
-.PHONY: storm
-storm: $(VENV)/made ## Run only the stress test of sandbox-test, and write its figures for `make docs`; SEED=... repeats its faults
-	$(if $(SEED),STORM_SEED=$(SEED) )$(PYTHON) -m pytest --quiet tests/sandbox/test_stress.py
+.PHONY: stress
+stress: $(VENV)/made ## Run only the stress test of sandbox-test, and write its figures for `make docs`; SEED=... repeats its faults
+	$(if $(SEED),STRESS_SEED=$(SEED) )$(PYTHON) -m pytest --quiet tests/sandbox/test_stress.py
 
 .PHONY: docs
-docs: $(VENV)/made ## Paste the figures that `make simulate` and `make storm` have written into tests/README.md
+docs: $(VENV)/made ## Paste the figures that `make simulate` and `make stress` have written into tests/README.md
 	@cd tests && $(PYTHON) -m gates.paste_figures
 
 ##@ Build

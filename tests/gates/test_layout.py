@@ -21,7 +21,7 @@ def test_readme_is_short() -> None:
 def test_make_docs_replaces_only_the_figures() -> None:
     document = DOCUMENT.read_text()
     files = [found["file"] for found in PLACE.finditer(document)]
-    assert files == ["simulation-figures.md", "storm-figures.md"]
+    assert files == ["simulation-figures.md", "stress-figures.md"]
     for file in files:
         new = pasted(document, {file: "NEW\n"})
         assert f"-->\n\nNEW\n\n<!-- end of target/{file} -->" in new

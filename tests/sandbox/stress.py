@@ -32,24 +32,24 @@ JOBS = 200
 BUDGET_SECS = 5
 TIMEOUT = 150.0
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or REPOSITORY / "target")
-FIGURES_FILE = TARGET / "storm.json"
-LOG_FILE = TARGET / "storm.log"
-DOCUMENTED_FIGURES_FILE = TARGET / "storm-figures.md"
+FIGURES_FILE = TARGET / "stress.json"
+LOG_FILE = TARGET / "stress.log"
+DOCUMENTED_FIGURES_FILE = TARGET / "stress-figures.md"
 THROTTLES = ("ThrottlingException", "Throttling", "TooManyRequestsException")
-RUNNER_LOG_GROUP = "/ci/storm"
+RUNNER_LOG_GROUP = "/ci/stress"
 # One instance holds four runners, so that instances come and go as well.
 PROPERTIES: dict[str, Any] = {
     "DesiredCount": 10,
     "MemoryReservation": 1900,
     "MaxInstances": 8,
-    "Labels": ["storm"],
+    "Labels": ["stress"],
     "LogGroup": RUNNER_LOG_GROUP,
 }
 UPDATES: list[dict[str, Any]] = [
     {"Image": OTHER_IMAGE},
     {"DesiredCount": 14},
     {"DesiredCount": 8},
-    {"Labels": ["storm", "late"]},
+    {"Labels": ["stress", "late"]},
     {
         "launch_template": {"InstanceType": "m7i.large"},
         "Tags": [{"Key": "season", "Value": "autumn"}],
@@ -70,7 +70,7 @@ class Figures:
     deletions: int
     kills: int
     """SIGKILLs to a process with an invocation under way."""
-    hops: int
+    continuations: int
     """Invocations that the function made of itself, to go on."""
     throttles: int
     responses: int
@@ -80,8 +80,9 @@ class Figures:
     def __str__(self) -> str:
         return (
             f"{self.jobs} jobs ran to their ends and {self.lost} were lost, through {self.updates} updates, "
-            f"{self.deletions} deletion, {self.kills} kills,\n{self.hops} hops and {self.throttles} throttles, "
-            f"with {self.responses} answers in {self.seconds} s (seed {self.seed})"
+            f"{self.deletions} deletion, {self.kills} kills,\n"
+            f"{self.continuations} continuations and {self.throttles} throttles, "
+            f"with {self.responses} responses in {self.seconds} s (seed {self.seed})"
         )
 
 
@@ -111,7 +112,7 @@ def run_stress(world: World, seed: int) -> StressRun:
     began = time.monotonic()
     try:
         with Chaos(world, random):
-            pool = deployed_world.start("storm", **PROPERTIES)
+            pool = deployed_world.start("stress", **PROPERTIES)
             pool.stack.settled(TIMEOUT).expect("CREATE_COMPLETE")
             seconds = [length * TIME_SCALE for length in JOB_SECONDS]
             world.post("/traffic", labels=[pool.id], seconds=seconds, pause=PAUSE, seed=random.random())
@@ -144,7 +145,7 @@ def _figures(pool: Pool, seed: int, seconds: int) -> Figures:
         updates=sum(kind == "Update" for kind in responded.values()),
         deletions=sum(kind == "Delete" for kind in responded.values()),
         kills=sum(event["what"] == "killed" for event in world.events("invocation")),
-        hops=sum(call["operation"] == "Invoke" and call["status"] == 202 for call in calls),
+        continuations=sum(call["operation"] == "Invoke" and call["status"] == 202 for call in calls),
         throttles=sum(map(_is_throttle, calls)),
         responses=len(responded),
         seed=seed,

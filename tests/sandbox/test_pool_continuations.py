@@ -25,15 +25,15 @@ def short_invocations(deployed_world: DeployedWorld) -> Generator[None]:
 
 
 def test_update_continues_over_several_invocations(deployed_world: DeployedWorld) -> None:
-    pool = deployed_world.start("hops").up()
+    pool = deployed_world.start("continued").up()
     job = pool.run(3 * BUDGET_SECS)
     began = deployed_world.sequence
     with short_invocations(deployed_world):
         pool.update(Image=OTHER_IMAGE)
     assert pool.job_ends(job) == "succeeded"
-    hops = [call for call in deployed_world.calls_since(began) if call["operation"] == "Invoke"]
-    assert len(hops) >= 2
-    assert {call["status"] for call in hops} == {202}
+    continuations = [call for call in deployed_world.calls_since(began) if call["operation"] == "Invoke"]
+    assert len(continuations) >= 2
+    assert {call["status"] for call in continuations} == {202}
     assert pool.requests() == ["Create", "Update"]
     assert [response["what"] for response in pool.responses()] == ["SUCCESS", "SUCCESS"]
     pool.delete()

@@ -17,19 +17,21 @@ from sandbox.world import ACCESS_TOKEN, REPOSITORY, World
 
 KILLS = 10
 DOCUMENT = REPOSITORY / "tests/README.md"
-SHOWN = re.compile(r"<!-- target/storm-figures\.md: .*? -->\n(.*?)<!-- end of target/storm-figures\.md -->", re.DOTALL)
+SHOWN = re.compile(
+    r"<!-- target/stress-figures\.md: .*? -->\n(.*?)<!-- end of target/stress-figures\.md -->", re.DOTALL
+)
 
 
 @pytest.fixture(scope="module")
 def stress_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StressRun]:
-    """One run for all tests. `STORM_SEED` repeats its faults, though not the moment at which each call meets them.
+    """One run for all tests. `STRESS_SEED` repeats its faults, though not the moment at which each call meets them.
 
     GitHub's rate limits are lifted, since the function polls so often; the chaos throttles by itself.
     """
-    seed = int(os.environ.get("STORM_SEED") or randrange(1_000_000))
-    print(f"STORM_SEED={seed}")
+    seed = int(os.environ.get("STRESS_SEED") or randrange(1_000_000))
+    print(f"STRESS_SEED={seed}")
     limits: dict[str, Any] = {"points_per_minute": 1_000_000, "hourly_requests": 1_000_000}
-    with World.start(tmp_path_factory.mktemp("storm"), time_scale=TIME_SCALE, **limits) as world:
+    with World.start(tmp_path_factory.mktemp("stress"), time_scale=TIME_SCALE, **limits) as world:
         yield run_stress(world, seed)
 
 
@@ -48,7 +50,7 @@ def test_stress_had_kills_throttles_and_continuations(stress_run: StressRun) -> 
     assert figures.jobs >= JOBS
     assert (figures.updates, figures.deletions) == (len(UPDATES), 1)
     assert figures.kills >= KILLS
-    assert figures.hops > 0
+    assert figures.continuations > 0
     assert figures.throttles > 0
     assert {call["operation"] for call in stress_run.world.calls(caller="function")} >= {"GetLogEvents"}
 
