@@ -189,7 +189,7 @@ def test_plan_lists_every_invalid_property_and_fails(planner: Planner, tmp_path:
     template.write_text(text)
     output = planner.plan(template=template, fails=True)
     assert f"\n{LOGICAL_ID} cannot be planned\n" in output
-    named = [line.split()[1] for line in section(output, "errors")]
+    named = [line.split()[1].rstrip(":") for line in section(output, "errors")]
     assert named == ["Cpu", "DesirdCount"]
     assert f"{LOGICAL_ID}: the deployment would fail." in output
 
