@@ -7,7 +7,7 @@
 //!
 //! <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref.html>
 //!
-//! Nothing here prints the response URL, or the value of an environment variable or of a credential property. Whoever has
+//! Nothing here prints the response URL, or the value of an environment variable or of a credential property. Anyone with
 //! the URL can respond in our place.
 
 pub mod envelope;

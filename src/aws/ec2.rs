@@ -43,7 +43,7 @@ pub(super) async fn subnets(ec2: &QueryClient, subnets: &[String]) -> RemoteResu
     let items = items(&document, "subnetSet");
     let found: BTreeSet<String> =
         items.into_iter().filter_map(|item| text(item, "subnetId")).map(str::to_owned).collect();
-    // What was not asked for is the response of a stand-in that knows no filters, and tells nothing.
+    // A subnet that was not asked for: an emulator without filters, whose response means nothing.
     Ok(found.iter().all(|id| subnets.contains(id)).then_some(found))
 }
 

@@ -1,7 +1,7 @@
 //! From an AWS error to the class in which the pool sees it.
 //!
 //! One table per service, most specific row first, then the table that all AWS services share, then the HTTP status.
-//! ECS in particular gives one exception many meanings, told apart only by the message.
+//! ECS in particular has exceptions with many meanings, distinguished only by the message.
 
 use std::fmt::Display;
 
@@ -133,17 +133,17 @@ impl Service {
             SdkError::ResponseError(unread) => {
                 let status = unread.raw().status().as_u16();
                 let kind = self.kind(None, "", Some(status));
-                let text = format!("HTTP {status}, an answer that could not be read");
+                let text = format!("HTTP {status}, a response that could not be read");
                 RemoteCallError { remote_error: self.remote_error(operation, kind, None, text), source: None }
             }
             SdkError::ConstructionFailure(_) => {
                 self.unsent(operation, ErrorKind::Invalid, "the request could not be built", error.into_source().ok())
             }
             SdkError::TimeoutError(_) => {
-                self.unsent(operation, ErrorKind::Unavailable, "no answer in time", error.into_source().ok())
+                self.unsent(operation, ErrorKind::Unavailable, "no response in time", error.into_source().ok())
             }
             SdkError::DispatchFailure(_) => {
-                self.unsent(operation, ErrorKind::Unavailable, "no answer", error.into_source().ok())
+                self.unsent(operation, ErrorKind::Unavailable, "no response", error.into_source().ok())
             }
             error => {
                 self.unsent(operation, ErrorKind::Unexpected, "an unknown kind of error", error.into_source().ok())

@@ -96,7 +96,7 @@ impl HttpConnector for SharedClient {
 }
 
 /// The operation's name, out of the header of the JSON protocol or the first field of the Query protocol. Of the REST
-/// protocol one call is made, and its path tells.
+/// protocol one call is made, known by its path.
 pub(super) fn operation(request: &HttpRequest) -> &str {
     let target = request.headers().get("x-amz-target").and_then(|target| target.rsplit('.').next());
     let action = || {
@@ -166,8 +166,8 @@ mod tests {
         let query = request("https://autoscaling.eu-west-1.amazonaws.com/", "Action=DeleteTags&Version=2011-01-01");
         let rest = request("https://lambda.eu-west-1.amazonaws.com/2015-03-31/functions/pool/invocations", "{}");
         let other = request("http://127.0.0.1:4566", "");
-        let told = [&json, &query, &rest, &other].map(operation);
-        assert_eq!(told, ["ListTasks", "DeleteTags", "Invoke", "unknown"]);
+        let operations = [&json, &query, &rest, &other].map(operation);
+        assert_eq!(operations, ["ListTasks", "DeleteTags", "Invoke", "unknown"]);
         assert_eq!(
             [&json, &query, &other].map(host),
             ["ecs.eu-west-1.amazonaws.com", "autoscaling.eu-west-1.amazonaws.com", "127.0.0.1:4566"]

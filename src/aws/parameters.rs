@@ -4,7 +4,7 @@
 //! `/aws/reference/secretsmanager/NAME`, with `:VERSION-ID` or `:STAGE` behind it.
 //! <https://docs.aws.amazon.com/systems-manager/latest/userguide/integration-ps-secretsmanager.html>
 //!
-//! A value leaves this module as a [`Secret`] only, and no error tells any part of one.
+//! A value leaves this module as a [`Secret`] only, and no error contains any part of one.
 
 mod secret_ref;
 

@@ -1,7 +1,7 @@
 //! A write is not repeated when it may have taken effect.
 //!
 //! The SDK repeats after throttles, connection errors, timeouts and 5xx. For reads that is right. For a write the last
-//! three leave open whether it happened, and the pool's next observation tells: repeating blindly would register a
+//! three leave open whether it happened, which the pool's next observation shows: repeating blindly would register a
 //! second revision or hide that the first call succeeded.
 
 use std::error::Error;

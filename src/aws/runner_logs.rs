@@ -19,7 +19,7 @@ const SIGNING_NAME: &str = "logs";
 const HEADERS: &[(&str, &str)] =
     &[("content-type", "application/x-amz-json-1.1"), ("x-amz-target", "Logs_20140328.GetLogEvents")];
 
-/// Lines of a page. A listener prints three for each job, so that the first page nearly always tells.
+/// Lines of a page. A listener prints three for each job, so that the first page is nearly always enough.
 const LINES_MAX: u32 = 1_000;
 
 const LOGS: Service = Service { remote: RemoteService::Logs, table: TABLE };

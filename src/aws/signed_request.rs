@@ -28,7 +28,7 @@ pub(super) enum NoAnswer {
     #[error("the request could not be signed")]
     Unsigned(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// It was sent, or tried to be.
-    #[error("no answer")]
+    #[error("no response")]
     Unanswered(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 

@@ -58,7 +58,7 @@ pub struct CustomResourceRequest {
     pub kind: RequestKind,
     /// `RequestId`, echoed in the response. CloudFormation may reuse it when a failed deployment is retried.
     pub request_id: String,
-    /// `ResponseURL`: whoever has it can respond in our place.
+    /// `ResponseURL`: anyone with it can respond in our place.
     pub response_url: Secret,
     /// The stack and the resource in it.
     pub stack_resource: StackResource,
@@ -238,7 +238,7 @@ impl RequestFields {
         let Ok(url) = Url::parse(&self.response_url) else {
             return ParsedEvent::Unanswerable("the event's ResponseURL is not a URL");
         };
-        // The response holds no secret, but whoever reads the URL on its way can respond in our place.
+        // The response holds no secret, but anyone who reads the URL in transit can respond in our place.
         if url.scheme() != "https" && !(url.scheme() == "http" && is_local_machine(&url)) {
             return ParsedEvent::Unanswerable("the event's ResponseURL is neither https nor on this machine");
         }

@@ -168,7 +168,7 @@ fn summary_of_spec(spec: &PoolSpec) -> String {
     let by = match &spec.credentials.github_credential {
         Some(GitHubCredential::AccessToken(_)) => "token".to_owned(),
         Some(GitHubCredential::App { id, login, .. }) => format!("App {id} at {login}"),
-        None => "nobody".to_owned(),
+        None => "none".to_owned(),
     };
     let capacity = match &spec.capacity {
         Capacity::Existing(name) => format!("on {name}"),

@@ -15,12 +15,12 @@ use crate::pool::model::time::HumanDuration;
 
 /// <https://docs.github.com/en/enterprise-cloud@latest/rest/actions/self-hosted-runners>: "This endpoint does not work
 /// with GitHub App user access tokens, GitHub App installation access tokens, or fine-grained personal access tokens."
-pub(super) const NO_APP_FOR_ENTERPRISES: &str = "AppId: a GitHub App cannot administer the runners of an enterprise. Use \
-    AccessTokenParameter with a classic personal access token that has the scope manage_runners:enterprise, or register \
-    the runners with OrgName";
+pub(super) const NO_APP_FOR_ENTERPRISES: &str = "AppId: a GitHub App cannot administer the runners of an enterprise. \
+    Use AccessTokenParameter with a classic personal access token that has the scope manage_runners:enterprise, or \
+    register the runners with OrgName";
 
-pub(super) const INVALID_BEARER: &str = "the access token contains a character that no token has, such as a line break at \
-    its end. Store it in its parameter without that, and update the stack";
+pub(super) const INVALID_BEARER: &str = "the access token contains a character that no token has, such as a line break \
+    at its end. Store it in its parameter without that, and update the stack";
 
 pub(super) fn api_error(kind: ApiErrorKind, request: &ApiRequest<'_>, response: &ApiResponse) -> String {
     let (scope, credential) = (&request.target.scope, credential_name(response.credential));
@@ -36,16 +36,16 @@ pub(super) fn api_error(kind: ApiErrorKind, request: &ApiRequest<'_>, response: 
                 .to_owned()
         }
         ApiErrorKind::InvalidInstallationToken => format!(
-            "GitHub rejected the token that it has just created for the App. Check whether the App is still installed on \
-             {scope} and not suspended there"
+            "GitHub rejected the token that it has just created for the App. Check whether the App is still installed \
+             on {scope} and not suspended there"
         ),
         ApiErrorKind::SsoRequired => format!(
             "{scope} requires single sign-on, and this access token is not authorized for it. Authorize it under \
              Settings, Developer settings, Personal access tokens, Configure SSO"
         ),
         ApiErrorKind::IpNotAllowed => format!(
-            "{scope} has an IP allow list without the function's address. Run the function in a VPC behind a NAT gateway, \
-             and add the gateway's address to the list"
+            "{scope} has an IP allow list without the function's address. Run the function in a VPC behind a NAT \
+             gateway, and add the gateway's address to the list"
         ),
         ApiErrorKind::Suspended => format!("the {credential} is suspended for {scope}. Lift the suspension on GitHub"),
         ApiErrorKind::AppNotInstalled => format!(
@@ -117,16 +117,16 @@ pub(super) fn invalid_body(host: &GitHubHost) -> String {
 
 pub(super) fn body_too_long(host: &GitHubHost, bytes_max: usize) -> String {
     format!(
-        "{} returned more than {bytes_max} bytes, which no response of GitHub's API has. Check GitHubUrl, and whether a \
-         proxy answers in its place",
+        "{} returned more than {bytes_max} bytes, which no response of GitHub's API has. Check GitHubUrl, and whether \
+         a proxy answers in its place",
         host.api_authority()
     )
 }
 
 pub(super) fn foreign_page(host: &GitHubHost) -> String {
     format!(
-        "GitHubUrl: the next page of the list is on another server than {}, to which no credential is sent. Use the name \
-         that this GitHub calls itself",
+        "GitHubUrl: the next page of the list is on another server than {}, to which no credential is sent. Use the \
+         name that this GitHub calls itself",
         host.api_authority()
     )
 }
@@ -149,7 +149,8 @@ pub(super) fn too_many_redirects(host: &GitHubHost) -> String {
 
 pub(super) fn too_many_pages(scope: &Scope, pages_max: usize) -> String {
     format!(
-        "{scope} lists more than {} entries, which is the most that the function reads. Remove those that are not in use",
+        "{scope} lists more than {} entries, which is the most that the function reads. Remove those that are not in \
+         use",
         pages_max.saturating_mul(100)
     )
 }
@@ -174,9 +175,9 @@ pub(super) fn transport(kind: TransportError, host: &GitHubHost, detail: Option<
         }
         TransportError::UntrustedIssuer => match host.kind() {
             HostKind::GitHubCom | HostKind::GheCom => format!(
-                "invalid TLS certificate for {name}{detail}: something between the function and GitHub replaces it with \
-                 one of an issuer that is not trusted. Put the certificate authority of that proxy into the function's \
-                 package and its path into SSL_CERT_FILE"
+                "invalid TLS certificate for {name}{detail}: something between the function and GitHub replaces it \
+                 with one of an issuer that is not trusted. Put the certificate authority of that proxy into the \
+                 function's package and its path into SSL_CERT_FILE"
             ),
             HostKind::EnterpriseServer => format!(
                 "invalid TLS certificate for {name}{detail}: its issuer is not trusted. For a private certificate \
@@ -184,8 +185,8 @@ pub(super) fn transport(kind: TransportError, host: &GitHubHost, detail: Option<
             ),
         },
         TransportError::InvalidCertificate => format!(
-            "invalid TLS certificate for {name}{detail}. Check whether it has expired, and whether GitHubUrl is the name \
-             in it"
+            "invalid TLS certificate for {name}{detail}. Check whether it has expired, and whether GitHubUrl is the \
+             name in it"
         ),
         TransportError::Tls => format!("TLS handshake with {name} failed{detail}"),
         TransportError::Connect => format!(
@@ -236,12 +237,12 @@ fn requirements(scope: &Scope, credential: CredentialKind) -> String {
             format!("Grant {permission} in the App's settings, then accept it on the installation")
         }
         (CredentialKind::AccessToken, Scope::Organization(_)) => format!(
-            "A classic token needs the scope admin:org and an owner of the organization behind it, a fine-grained token \
-             the organization as its resource owner and {permission}"
+            "A classic token needs the scope admin:org and an owner of the organization behind it, a fine-grained \
+             token the organization as its resource owner and {permission}"
         ),
         (CredentialKind::AccessToken, Scope::Repository { .. }) => format!(
-            "A classic token needs the scope repo and an administrator of the repository behind it, a fine-grained token \
-             access to the repository and {permission}"
+            "A classic token needs the scope repo and an administrator of the repository behind it, a fine-grained \
+             token access to the repository and {permission}"
         ),
         (CredentialKind::AccessToken, Scope::Enterprise(_)) => {
             "A classic token needs the scope manage_runners:enterprise and \

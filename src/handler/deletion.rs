@@ -7,7 +7,7 @@ use super::goal;
 use crate::cloudformation::request::CustomResourceRequest;
 use crate::cloudformation::response::NO_PHYSICAL_ID;
 use crate::pool::model::evidence::{DeletionEvidence, StackDeletion};
-use crate::pool::model::identity::StackResource;
+use crate::pool::model::identity::{PhysicalId, StackResource};
 use crate::pool::model::operation::{Goal, Operation, PreviousPool};
 use crate::pool::model::operation_lock::{OperationLock, resource_lock_name};
 use crate::pool::model::outcome::Outcome;
@@ -52,6 +52,7 @@ pub(super) async fn absent<W: World>(
             tracing::info!(step = "delete", "nothing to delete");
             Err(Outcome::Succeeded { attributes: Default::default(), notes: note.into_iter().collect() })
         }
+        Ok(Found::Unknown(remote_error)) => Err(Outcome::failed(reasons::pool_not_identified(&remote_error))),
         Err(error) => Err(Outcome::failed(reasons::pool_not_identified(&error.remote_error))),
     }
 }
@@ -62,6 +63,8 @@ enum Found {
     Evidence(DeletionEvidence),
     /// Nothing, and this is to be said.
     Nothing { note: Option<String> },
+    /// Perhaps a pool that goes with its stack: CloudFormation does not say whether that is being deleted.
+    Unknown(RemoteError),
 }
 
 async fn without_name<W: World>(world: &W, request: &CustomResourceRequest, physical_id: &str) -> RemoteResult<Found> {
@@ -81,12 +84,17 @@ async fn without_name<W: World>(world: &W, request: &CustomResourceRequest, phys
     }
     let pools = pools_of(world, stack_resource).await?;
     // An Update that is still at work, or whose event comes again, would build a pool after this Delete's response.
-    let at_work = lock.and_then(|lock| lock.pool_at_work());
-    let Some(first) = pools.first().cloned().or(at_work) else { return Ok(Found::Nothing { note: None }) };
-    let (word, unknown) = stack_deletion(world, stack_resource).await?;
-    Ok(match word {
-        Some(word) => Found::Evidence(word.of_pool(first)),
-        None => Found::Nothing { note: reasons::names_no_pool(physical_id, &pools, unknown.as_ref()) },
+    let at_work = lock.as_ref().and_then(OperationLock::pool_at_work);
+    let Some(first) = pools.first().cloned().or(at_work) else {
+        release_lock(world, stack_resource, lock.filter(|lock| lock.answer().is_some())).await?;
+        return Ok(Found::Nothing { note: None });
+    };
+    let (stack_deletion, unknown) = stack_deletion(world, stack_resource).await?;
+    let is_live = |id: &PhysicalId| lock.as_ref().is_some_and(|lock| lock.is_live(id));
+    Ok(match (stack_deletion, unknown) {
+        (Some(stack_deletion), _) => Found::Evidence(stack_deletion.of_pool(first)),
+        (None, Some(remote_error)) if !is_live(&first) || !pools.iter().all(is_live) => Found::Unknown(remote_error),
+        (None, _) => Found::Nothing { note: reasons::names_no_pool(physical_id, &pools) },
     })
 }
 
@@ -96,6 +104,8 @@ pub(super) enum Siblings {
     Next(Box<Operation>),
     /// Nothing, and this is to be said.
     Done(Option<String>),
+    /// Whether there is another pool to take down is not known, for this reason.
+    Unknown(String),
 }
 
 /// Looks for the other pools of the resource, once the pool of a Delete is gone: those that no stack has any more, and
@@ -111,30 +121,46 @@ pub(super) async fn siblings<W: World>(world: &W, operation: &Operation, outcome
     }
     let stack_resource = &operation.request.stack_resource;
     let mut pools = pools_of(world, stack_resource).await?;
-    pools.retain(|id| *id != operation.id && !goal.deleted_pools.contains(id));
-    if pools.is_empty() {
-        release_lock(world, operation).await?;
+    let lock = lock_of_resource(world, stack_resource).await?;
+    let is_other = |id: &PhysicalId| *id != operation.id && !goal.deleted_pools.contains(id);
+    pools.retain(is_other);
+    // What a request may still build would be built after this Delete's response, for a stack that is gone.
+    let at_work = lock.as_ref().and_then(OperationLock::pool_at_work).filter(is_other);
+    if pools.is_empty() && at_work.is_none() {
+        let is_left = |lock: &OperationLock| lock.answer().is_some() || lock.is_of(&operation.request);
+        release_lock(world, stack_resource, lock.filter(is_left)).await?;
         return Ok(Siblings::Done(None));
     }
-    let (word, unknown) = stack_deletion(world, stack_resource).await?;
-    if let Some(next) = word.and_then(|word| delete_next_pool_of_stack(operation, outcome, pools.clone(), word)) {
+    let (stack_deletion, unknown) = stack_deletion(world, stack_resource).await?;
+    let all = pools.iter().cloned().chain(at_work.clone());
+    if let Some(next) = stack_deletion.and_then(|word| delete_next_pool_of_stack(operation, outcome, all, word)) {
         return Ok(Siblings::Next(Box::new(next)));
     }
-    if let Some(lock) = lock_of_resource(world, stack_resource).await? {
+    if let Some(lock) = lock {
         pools.retain(|id| !lock.is_live(id));
     }
-    Ok(Siblings::Done(reasons::pools_left(&pools, unknown.as_ref())))
+    Ok(match unknown {
+        Some(remote_error) if !pools.is_empty() || at_work.is_some() => {
+            Siblings::Unknown(reasons::stack_deletion_unknown(&operation.id, &pools, &remote_error))
+        }
+        Some(_) | None => Siblings::Done(reasons::pools_left(&pools)),
+    })
 }
 
-/// Removes the record of a resource that has no pool any more: it is about a pool that another request, answered since,
-/// did not come to build, or it says that another pool is in use, which has gone without a word in it.
-async fn release_lock<W: World>(world: &W, operation: &Operation) -> RemoteResult<()> {
-    let stack_resource = &operation.request.stack_resource;
-    let left = lock_of_resource(world, stack_resource).await?;
-    if left.is_some_and(|lock| lock.answer().is_some() || lock.is_of(&operation.request)) {
-        world.lock_store().delete_lock(&resource_lock_name(stack_resource)).await?;
+/// Removes the record of a resource that has no pool any more, and the records that Deletes of replaced pools have left:
+/// it is about a pool that another request, which has its response, did not build, or it says that another pool is in
+/// use, which was deleted without an entry in it.
+async fn release_lock<W: World>(
+    world: &W,
+    stack_resource: &StackResource,
+    left: Option<OperationLock>,
+) -> RemoteResult<()> {
+    let Some(lock) = left else { return Ok(()) };
+    let of_resource = resource_lock_name(stack_resource);
+    for name in lock.replaced_pool_lock_names(&of_resource) {
+        world.lock_store().delete_lock(&name).await?;
     }
-    Ok(())
+    world.lock_store().delete_lock(&of_resource).await
 }
 
 /// The pool that an Update goes back from.
@@ -151,7 +177,7 @@ async fn previous_pool<W: World>(
     }
     let mut pools = pools_of(world, &operation.request.stack_resource).await?;
     pools.retain(|id| *id == former.id);
-    Ok(Siblings::Done(reasons::pools_left(&pools, None)))
+    Ok(Siblings::Done(reasons::pools_left(&pools)))
 }
 
 /// CloudFormation's word that the whole stack is going, if it gives it; or why it gives none, where it will not.

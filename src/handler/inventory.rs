@@ -1,5 +1,4 @@
-//! `{"Inventory": {}}`: how all pools of this account and Region are, told to whoever invokes the function, and as
-//! metrics.
+//! `{"Inventory": {}}`: how all pools of this account and Region are, for the caller and as metrics.
 //!
 //! For a schedule (cfn/operations.yaml): a pool that no one changes sends no request, and grows old unseen. AWS is
 //! read, GitHub is not asked, nothing is written.
@@ -15,30 +14,29 @@ use crate::pool::policy::inventory::Inventory;
 use crate::reconcile::chain;
 use crate::reconcile::ports::{Clock, Ecs, RemoteResult, World};
 
-/// The inventory that an event asks for; `None` if it asks for none.
-pub(super) async fn handle<W: World>(world: &W, event: &Value) -> Option<Value> {
-    event.get("Inventory")?.as_object()?;
-    Some(match pools(world).await {
+/// The inventory, as the response of the invocation.
+pub(super) async fn inventory<W: World>(world: &W) -> Value {
+    match pools(world).await {
         Ok(pools) => {
             let all = pools.values().fold(Inventory::default(), |all, pool| all.and(*pool));
             metrics::inventory(&all);
-            let told: BTreeMap<&str, Value> = pools
+            let summary: BTreeMap<&str, Value> = pools
                 .iter()
                 .map(|(id, pool)| {
                     (id.as_str(), json!({ "TasksRunning": pool.n_running, "OldestRunnerDays": pool.oldest_days }))
                 })
                 .collect();
-            json!({ "Inventory": told })
+            json!({ "Inventory": summary })
         }
         // Half an inventory would call the oldest runner younger than it is, so there is none.
         Err(error) => {
             tracing::error!(step = "inventory", kind = error.kind().name(), error = %chain(&error));
             json!({ "Inventory": {}, "Obstacle": error.remote_error.to_string() })
         }
-    })
+    }
 }
 
-/// Every pool whose task definition tells where it is.
+/// Every pool whose task definition names its cluster.
 async fn pools<W: World>(world: &W) -> RemoteResult<BTreeMap<PhysicalId, Inventory>> {
     let mut pools = BTreeMap::new();
     let families = world.ecs().families_with_prefix(&format!("{PREFIX}-")).await?;

@@ -1,11 +1,10 @@
-//! What Lambda gave up delivering: it comes back through the on-failure queue, and becomes a FAILED answer.
+//! Events that Lambda has stopped retrying: they come back through the on-failure queue, and get a FAILED response.
 //!
-//! Lambda sends a record of an asynchronous event that failed every try, or grew too old, to the function's on-failure
-//! destination. That cannot be the function itself, so it is a queue that triggers the function. A record holds the
-//! whole event, and in it the response URL: whoever can read the queue can respond in the function's name.
+//! Lambda sends a record of an asynchronous event to the function's on-failure destination once every attempt has failed
+//! or the event is too old. That cannot be the function itself, so it is a queue that triggers the function. A record has
+//! the whole event, and in it the response URL: who can read the queue can respond in the function's place.
 //!
-//! Nothing is read or changed here but the record of who works for the resource, because whatever made three
-//! invocations fail may do so again.
+//! Nothing is read or changed but the lock of the resource, because what made three invocations fail may do so again.
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html>
 
@@ -13,105 +12,74 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use serde::Deserialize;
-use serde_json::Value;
 use tracing::Instrument as _;
 
-use super::respond::{Requester, UNKNOWN_SIGNING_TIME, lock_of, log_response, resend, respond};
-use super::{HandleError, requester, span};
-use crate::cloudformation::envelope;
+use super::context::Context;
+use super::error::HandleError;
+use super::event::{Event, InvocationRecord};
+use super::operation::requester;
+use super::respond::{Recording, Requester, lock_of, log_response, resend, respond};
 use crate::cloudformation::properties::{RESPONSE_MARGIN, SERVICE_TIMEOUT_MAX};
-use crate::cloudformation::request::{self, ParsedEvent};
 use crate::metrics::{self, Tally};
-use crate::pool::model::continuation::ParsedContinuation;
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::time::Timestamp;
 use crate::pool::policy::reasons;
 use crate::reconcile::chain;
 use crate::reconcile::ports::{Clock, World};
-use crate::settings::Settings;
 
-/// What Lambda tells of an event that it gave up.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct InvocationRecord {
-    request_context: RequestContext,
-    request_payload: Value,
-    response_payload: Option<ResponsePayload>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RequestContext {
-    condition: String,
-    approximate_invoke_count: Option<u32>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ResponsePayload {
-    error_message: Option<String>,
-}
-
-/// Somebody who may still wait.
+/// A request that CloudFormation may still wait for.
 struct PendingRequest {
     requester: Requester,
-    /// Invocations before the one that was given up.
+    /// Invocations before the one that failed.
     continuation_count: u32,
     /// When CloudFormation stops waiting, at the latest.
     until: Timestamp,
 }
 
-/// Reads a message of the queue; `None` if it is no record of Lambda's.
-pub(super) fn parse(event: &Value) -> Option<InvocationRecord> {
-    InvocationRecord::deserialize(event).ok()
-}
-
-/// Answers those who still wait.
+/// Sends a FAILED response for each request in the record that CloudFormation still waits for.
 ///
 /// # Errors
-/// When one of them could not be told: the queue delivers the message again, and its age raises an alarm.
+/// When a response could not be sent: the queue delivers the message again, and its age raises an alarm.
 pub(super) async fn respond_to_all<W: World>(
-    world: &W,
-    settings: &Settings,
+    context: &Context<'_, W>,
     record: &InvocationRecord,
-    deadline: Timestamp,
 ) -> Result<(), HandleError> {
-    let mut done = Ok(());
-    for event in envelope::unwrap(&record.request_payload) {
-        let pending = match pending_request(&event, world.clock().now()) {
-            Ok(Some(pending_request)) => {
-                let span = span(&pending_request.requester);
-                respond_failed(world, settings, record, &pending_request, deadline).instrument(span).await
-            }
-            Ok(None) => {
-                tracing::error!(step = "on_failure", "what was given up is no request, so there is nothing to answer");
-                Ok(())
-            }
-            Err(why) => {
-                tracing::error!(step = "on_failure", "the request cannot be answered: {why}");
-                Err(HandleError::Unanswerable(why))
-            }
-        };
-        done = done.and(pending);
+    let mut result = Ok(());
+    for event in Event::parse_all(&record.request_payload) {
+        result = result.and(respond_to(context, record, event).await);
     }
-    done
+    result
+}
+
+async fn respond_to<W: World>(
+    context: &Context<'_, W>,
+    record: &InvocationRecord,
+    event: Event,
+) -> Result<(), HandleError> {
+    if let Event::Unanswerable(why) = event {
+        tracing::error!(step = "on_failure", "no response can be sent: {why}");
+        return Err(HandleError::Unanswerable(why));
+    }
+    let Some(pending) = PendingRequest::of(event, context.world.clock().now()) else {
+        tracing::error!(step = "on_failure", "the event is no request, so there is nothing to respond to");
+        return Ok(());
+    };
+    let span = pending.requester.span();
+    respond_failed(context, record, &pending).instrument(span).await
 }
 
 async fn respond_failed<W: World>(
-    world: &W,
-    settings: &Settings,
+    context: &Context<'_, W>,
     record: &InvocationRecord,
-    pending_request: &PendingRequest,
-    deadline: Timestamp,
+    pending: &PendingRequest,
 ) -> Result<(), HandleError> {
-    let (requester, context) = (&pending_request.requester, &record.request_context);
-    tracing::error!(step = "on_failure", condition = context.condition, tries = context.approximate_invoke_count);
-    if world.clock().now() >= pending_request.until {
+    let (requester, attempts) = (&pending.requester, &record.request_context);
+    tracing::error!(step = "on_failure", condition = attempts.condition, tries = attempts.approximate_invoke_count);
+    if context.world.clock().now() >= pending.until {
         tracing::warn!(step = "on_failure", "CloudFormation no longer waits for this request");
         return Ok(());
     }
-    let lock = match AssertUnwindSafe(lock_of(world, requester)).catch_unwind().await {
+    let lock = match AssertUnwindSafe(lock_of(context.world, requester)).catch_unwind().await {
         Ok(Ok((_, found))) => found.map(|found| found.lock).filter(|lock| lock.is_of(&requester.request)),
         Ok(Err(error)) => {
             tracing::warn!(step = "on_failure", kind = error.kind().name(), error = %chain(&error));
@@ -121,50 +89,44 @@ async fn respond_failed<W: World>(
     };
     if let Some(lock) = lock {
         if let Some(body) = lock.answer() {
-            return Ok(resend(world, requester, body.to_owned(), deadline).await?);
+            return Ok(resend(context, requester, body.to_owned()).await?);
         }
-        if lock.is_later_invocation_than(pending_request.continuation_count) {
+        if lock.is_later_invocation_than(pending.continuation_count) {
             tracing::info!(step = "on_failure", "a later invocation goes on with this request");
             return Ok(());
         }
     }
-    let said = record.response_payload.as_ref().and_then(|payload| payload.error_message.as_deref());
-    let outcome =
-        Outcome::failed(reasons::retries_exhausted(&context.condition, context.approximate_invoke_count, said));
-    respond(world, settings, requester, &requester.physical_id, &outcome, true, deadline).await?;
+    let error = record.response_payload.as_ref().and_then(|payload| payload.error_message.as_deref());
+    let reason = reasons::retries_exhausted(&attempts.condition, attempts.approximate_invoke_count, error);
+    let outcome = Outcome::failed(reason);
+    respond(context, requester, &requester.physical_id, &outcome, Recording::Record).await?;
     log_response(&outcome, Duration::ZERO);
     metrics::request(requester.request.request_type, &outcome, &Tally::default());
     Ok(())
 }
 
-/// Who waits for what was given up, if anybody; or why there is nowhere to answer.
-fn pending_request(payload: &Value, now: Timestamp) -> Result<Option<PendingRequest>, &'static str> {
-    Ok(match ParsedContinuation::read(payload) {
-        Some(ParsedContinuation::Supported(continuation)) => {
-            let operation = continuation.operation;
-            Some(PendingRequest {
-                continuation_count: operation.continuation_count,
-                until: operation.respond_by + RESPONSE_MARGIN,
-                requester: Requester {
-                    physical_id: operation.response_physical_id().to_owned(),
-                    signed_at: operation.signed_at,
-                    request: operation.request,
-                },
-            })
-        }
-        Some(ParsedContinuation::UnsupportedVersion { request, id }) => Some(PendingRequest {
-            continuation_count: u32::MAX,
-            until: now + RESPONSE_MARGIN,
-            requester: Requester { request, physical_id: id, signed_at: UNKNOWN_SIGNING_TIME },
-        }),
-        None => match request::parse(payload) {
-            ParsedEvent::Request(request) => Some(PendingRequest {
+impl PendingRequest {
+    /// `None` if the event is no request of CloudFormation, nor the rest of one.
+    fn of(event: Event, now: Timestamp) -> Option<Self> {
+        match event {
+            Event::Request(request) => Some(Self {
                 continuation_count: 0,
                 until: request.signed_at.unwrap_or(now) + request.service_timeout.min(SERVICE_TIMEOUT_MAX),
                 requester: requester(&request),
             }),
-            ParsedEvent::Unanswerable(why) => return Err(why),
-            ParsedEvent::NotARequest => None,
-        },
-    })
+            Event::Continuation(continuation) => Some(Self {
+                continuation_count: continuation.operation.continuation_count,
+                until: continuation.operation.respond_by + RESPONSE_MARGIN,
+                requester: Requester::of_operation(&continuation.operation),
+            }),
+            Event::UnsupportedContinuation { request, physical_id } => Some(Self {
+                continuation_count: u32::MAX,
+                until: now + RESPONSE_MARGIN,
+                requester: Requester::of_unsupported_continuation(request, physical_id),
+            }),
+            Event::OnFailure(_) | Event::Preview(_) | Event::Inventory | Event::Unanswerable(_) | Event::Unknown => {
+                None
+            }
+        }
+    }
 }

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use super::completion::Completion;
+use super::context::Context;
 use super::deletion::{Siblings, absent, siblings};
-use super::goal::converge_operation;
-use super::{CALL_MARGIN, Completion, RESPONSE_MARGIN, completion};
+use super::goal::{converge_operation, request_info};
+use super::respond::{Recording, Requester, UNKNOWN_SIGNING_TIME};
 use crate::cloudformation::request::{CustomResourceRequest, PropertiesChange, RequestKind};
 use crate::cloudformation::response::NO_PHYSICAL_ID;
 use crate::pool::model::continuation::Continuation;
@@ -21,10 +23,19 @@ use crate::reconcile::observe::observe;
 use crate::reconcile::ports::{Clock, World};
 use crate::reconcile::run::{RunResult, reconcile_until};
 use crate::reconcile::session::Session;
-use crate::settings::Settings;
 
-/// The id of the pool that a request is about, as far as the request alone tells.
-pub(super) fn identity(request: &CustomResourceRequest) -> Option<String> {
+/// Who gets the response to a request.
+pub(super) fn requester(request: &CustomResourceRequest) -> Requester {
+    let physical_id = identity(request).or_else(|| request.physical_id().map(str::to_owned));
+    Requester {
+        request: request_info(request),
+        physical_id: physical_id.unwrap_or_else(|| NO_PHYSICAL_ID.to_owned()),
+        signed_at: request.signed_at.unwrap_or(UNKNOWN_SIGNING_TIME),
+    }
+}
+
+/// The id of the pool that a request is about, if the request alone determines it.
+fn identity(request: &CustomResourceRequest) -> Option<String> {
     match &request.kind {
         RequestKind::Create | RequestKind::Update { .. } => {
             Some(PhysicalId::of(&request.stack_resource, request.properties.spec().ok()?).into())
@@ -34,12 +45,8 @@ pub(super) fn identity(request: &CustomResourceRequest) -> Option<String> {
 }
 
 /// The work that a request asks for.
-pub(super) async fn work<W: World>(
-    world: &W,
-    settings: &Settings,
-    request: &CustomResourceRequest,
-    deadline: Timestamp,
-) -> Completion {
+pub(super) async fn work<W: World>(context: &Context<'_, W>, request: &CustomResourceRequest) -> Completion {
+    let world = context.world;
     let now = world.clock().now();
     let signed_at = request.signed_at.unwrap_or(now).min(now);
     let requested_id = || request.physical_id().unwrap_or(NO_PHYSICAL_ID).to_owned();
@@ -47,36 +54,34 @@ pub(super) async fn work<W: World>(
         RequestKind::Create | RequestKind::Update { .. } => match request.properties.spec() {
             Ok(spec) => converge_operation(request, spec.clone(), signed_at),
             Err(problems) => {
-                return Completion::respond(requested_id(), Outcome::failed(problems.to_string()), false);
+                return Completion::respond(requested_id(), Outcome::failed(problems.to_string()), Recording::Skip);
             }
         },
         RequestKind::Delete { physical_id } => match absent(world, request, physical_id, signed_at).await {
             Ok(operation) => operation,
-            Err(outcome) => return Completion::respond(requested_id(), outcome, false),
+            Err(outcome) => return Completion::respond(requested_id(), outcome, Recording::Skip),
         },
         RequestKind::Unknown { reason, .. } => {
-            return Completion::respond(requested_id(), Outcome::failed(reason), false);
+            return Completion::respond(requested_id(), Outcome::failed(reason), Recording::Skip);
         }
     };
     tracing::Span::current().record("physical_id", operation.id.as_str());
     if is_noop_update(request) {
         let requested_id = operation.response_physical_id().to_owned();
-        return Completion::respond(requested_id, read_attributes(world, Continuation::new(operation)).await, false);
+        return Completion::respond(
+            requested_id,
+            read_attributes(world, Continuation::new(operation)).await,
+            Recording::Skip,
+        );
     }
     let mut continuation = Continuation::new(operation);
-    let result = run_operation(world, settings, &mut continuation, deadline).await;
-    completion(continuation, result, world.clock().now())
+    let result = run_operation(context, &mut continuation).await;
+    Completion::of_run(continuation, result, world.clock().now())
 }
 
-pub(super) async fn run_operation<W: World>(
-    world: &W,
-    settings: &Settings,
-    continuation: &mut Continuation,
-    deadline: Timestamp,
-) -> RunResult {
-    let reserve = RESPONSE_MARGIN + CALL_MARGIN;
-    let budget = settings.invocation_budget.map(|budget| world.clock().now() + budget);
-    let until = budget.unwrap_or(deadline - reserve).min(deadline - reserve);
+pub(super) async fn run_operation<W: World>(context: &Context<'_, W>, continuation: &mut Continuation) -> RunResult {
+    let (world, settings) = (context.world, context.settings);
+    let until = context.budget.reconcile_until(world.clock().now(), settings.invocation_budget);
     loop {
         match reconcile_until(world, continuation, settings.poll_interval, until).await {
             RunResult::Completed(outcome) => {
@@ -86,6 +91,12 @@ pub(super) async fn run_operation<W: World>(
                         return RunResult::Completed(orphaned_pools::combined_outcome(
                             &continuation.operation,
                             noted(outcome, note),
+                        ));
+                    }
+                    Ok(Siblings::Unknown(reason)) => {
+                        return RunResult::Completed(orphaned_pools::combined_outcome(
+                            &continuation.operation,
+                            Outcome::failed(reason),
                         ));
                     }
                     Err(why) => return RunResult::OutOfTime { why },
@@ -114,7 +125,10 @@ async fn others<W: World>(
         tracing::warn!(step = "remote_error", kind = error.kind().name(), error = %chain(&error));
         let again_at = world.clock().now() + poll;
         if !error.kind().is_retryable() || again_at >= operation.respond_by {
-            return Ok(Siblings::Done(Some(reasons::other_pools_unknown(&error.remote_error))));
+            return Ok(match &operation.goal {
+                Goal::Converge(_) => Siblings::Done(Some(reasons::other_pools_unknown(&error.remote_error))),
+                Goal::Delete(_) => Siblings::Unknown(reasons::other_pools_not_listed(operation, &error.remote_error)),
+            });
         }
         if again_at >= until {
             return Err(WaitReason::RetryableError(error.remote_error));

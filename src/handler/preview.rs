@@ -1,7 +1,7 @@
 //! `{"Plan": {…properties…}}`: what a request with these properties would do, as the response of the invocation.
 //!
-//! Nothing is written, to AWS or to GitHub; so whether the credential may register runners, which only trying tells,
-//! stays open. Beside the properties an event may have:
+//! Nothing is written, to AWS or to GitHub; so whether the credential may register runners, which only an attempt
+//! shows, stays open. With the properties an event may have:
 //! - `StackId` and `LogicalResourceId` of a resource that exists, and the plan is about its pool; without them it is
 //!   about one that is to be made.
 //! - `Before`, the properties that the resource has now: what the template drops, such as a tag, shows only by
@@ -20,7 +20,7 @@ use serde_json::{Map, Value, json};
 
 use self::unresolved::Unresolved;
 use super::goal;
-use crate::cloudformation::request::{CustomResourceRequest, ParsedEvent, parse};
+use crate::cloudformation::request::{self, CustomResourceRequest, ParsedEvent};
 use crate::pool::model::continuation::Continuation;
 use crate::pool::model::decision::ObserveScope;
 use crate::pool::model::evidence::DeletionEvidence;
@@ -28,7 +28,7 @@ use crate::pool::model::identity::StackResource;
 use crate::pool::model::memory::Memory;
 use crate::pool::model::observed::PreflightResult;
 use crate::pool::model::operation::{ConvergeGoal, Goal, Operation, Preflight};
-use crate::pool::policy::preview::{Action, PoolState, Preview, RunnerActivity, deletion, preview};
+use crate::pool::policy::preview::{self, Action, PoolState, Preview, RunnerActivity};
 use crate::pool::policy::{reasons, warnings};
 use crate::reconcile::lookup::pools_of;
 use crate::reconcile::observe::observe;
@@ -58,8 +58,17 @@ struct PreviewResponse {
     notes: Vec<String>,
 }
 
+/// What the deployment does with the resource.
+enum Deployment {
+    /// It creates or updates it.
+    Present,
+    /// It deletes it.
+    Deleted,
+}
+
 /// What is asked for.
-struct PreviewRequest {
+pub(super) struct PreviewRequest {
+    deployment: Deployment,
     stack_resource: Value,
     /// Whether the resource is one of a stack that is there.
     is_known: bool,
@@ -69,13 +78,16 @@ struct PreviewRequest {
 }
 
 impl PreviewRequest {
-    fn of(event: &Value) -> Option<Self> {
+    /// `None` if the event asks for no plan.
+    pub(super) fn parse(event: &Value) -> Option<Self> {
         let (properties, mut open) = Unresolved::settle(event.get("Plan")?.as_object()?);
         open.expect(event.get("Coming"));
         let text = |key: &str| event.get(key).and_then(Value::as_str);
         let (stack_id, logical_id) = (text("StackId"), text("LogicalResourceId"));
         let is_known = stack_id.is_some() && logical_id.is_some();
+        let is_deletion = text("RequestType") == Some("Delete");
         Some(Self {
+            deployment: if is_deletion { Deployment::Deleted } else { Deployment::Present },
             stack_resource: json!({
                 "StackId": stack_id.filter(|_| is_known).unwrap_or(PLACEHOLDER_STACK_ID),
                 "LogicalResourceId": logical_id.filter(|_| is_known).unwrap_or("LOGICALID"),
@@ -105,7 +117,7 @@ impl PreviewRequest {
             "ResourceProperties": properties,
             "OldResourceProperties": self.before,
         });
-        match parse(&event) {
+        match request::parse(&event) {
             ParsedEvent::Request(request) => Ok(*request),
             ParsedEvent::Unanswerable(why) => Err(why.to_owned()),
             ParsedEvent::NotARequest => Err("the event is no request".to_owned()),
@@ -113,21 +125,22 @@ impl PreviewRequest {
     }
 }
 
-/// The plan that an event asks for; `None` if it asks for none.
-pub(super) async fn handle<W: World>(world: &W, event: &Value) -> Option<Value> {
-    let asked = PreviewRequest::of(event)?;
-    let is_deletion = event.get("RequestType").and_then(Value::as_str) == Some("Delete");
-    let found = if is_deletion { preview_deletion(world, &asked).await } else { presence(world, &asked).await };
-    let told = found.unwrap_or_else(|obstacles| PreviewResponse {
+/// The plan, as the response of the invocation.
+pub(super) async fn preview<W: World>(world: &W, asked: &PreviewRequest) -> Value {
+    let found = match asked.deployment {
+        Deployment::Present => preview_convergence(world, asked).await,
+        Deployment::Deleted => preview_deletion(world, asked).await,
+    };
+    let response = found.unwrap_or_else(|obstacles| PreviewResponse {
         action: "Unknown",
         obstacles,
         ..PreviewResponse::default()
     });
-    tracing::info!(step = "preview", action = told.action, n_changes = told.changes.len());
-    Some(json!({ "Plan": told }))
+    tracing::info!(step = "preview", action = response.action, n_changes = response.changes.len());
+    json!({ "Plan": response })
 }
 
-async fn presence<W: World>(world: &W, asked: &PreviewRequest) -> Result<PreviewResponse, Vec<String>> {
+async fn preview_convergence<W: World>(world: &W, asked: &PreviewRequest) -> Result<PreviewResponse, Vec<String>> {
     let kind = if asked.before.is_some() { "Update" } else { "Create" };
     let request =
         asked.request(kind, asked.before.as_ref().map(|_| "plan"), &asked.properties).map_err(|why| vec![why])?;
@@ -147,7 +160,7 @@ async fn presence<W: World>(world: &W, asked: &PreviewRequest) -> Result<Preview
     let (mut session, others) = looked.map_err(|error| vec![reasons::remote_error(&operation, &error.remote_error)])?;
     let memory = Memory::default();
     asked.open.assume(&mut goal, &mut session.observed);
-    let found = preview(&operation, &memory, &goal, &session.observed, &others);
+    let found = preview::preview(&operation, &memory, &goal, &session.observed, &others);
     let mut notes = asked.open.notes();
     notes.extend(warnings::collect(&operation, &memory, &session.observed));
     if matches!(found.action, Action::Create | Action::Replacement) && goal.spec.credentials.github_credential.is_some()
@@ -157,7 +170,7 @@ async fn presence<W: World>(world: &W, asked: &PreviewRequest) -> Result<Preview
     notes.extend(found.drain_note(&goal.spec.wait_policy));
     let is_named = asked.is_known && !asked.open.hides_identity();
     let pool = is_named.then(|| operation.id.as_str().to_owned());
-    Ok(PreviewResponse { pool, notes, ..told(found) })
+    Ok(PreviewResponse { pool, notes, ..response(found) })
 }
 
 /// The end of a resource: all of its pools, and all of their runners.
@@ -171,11 +184,11 @@ async fn preview_deletion<W: World>(world: &W, asked: &PreviewRequest) -> Result
         RemoteResult::Ok(pools)
     };
     let pools = pools.await.map_err(|error| vec![error.remote_error.to_string()])?;
-    let found = deletion(&pools);
+    let found = preview::deletion(&pools);
     let wait_policy = pools.first().map(|(pool, _)| pool.wait_policy().clone()).unwrap_or_default();
     let note = found.drain_note(&wait_policy);
     let pool = pools.first().map(|(pool, _)| pool.id.as_str().to_owned());
-    Ok(PreviewResponse { pool, notes: note.into_iter().collect(), ..told(found) })
+    Ok(PreviewResponse { pool, notes: note.into_iter().collect(), ..response(found) })
 }
 
 async fn observe_all<W: World>(
@@ -219,7 +232,7 @@ async fn other<W: World>(
     Ok(Some((operation, session.observed)))
 }
 
-fn told(found: Preview) -> PreviewResponse {
+fn response(found: Preview) -> PreviewResponse {
     PreviewResponse {
         action: match found.action {
             Action::Create => "Create",

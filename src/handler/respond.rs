@@ -1,7 +1,7 @@
 //! The response to CloudFormation: sent once, and the same to every delivery of its request.
 //!
-//! A response is written down before it is sent: a delivery of the same request that comes later, or that comes because
-//! this invocation dies in between, repeats it. Where it cannot be written down it is sent all the same.
+//! A response is recorded before it is sent: another delivery of the same request repeats it, also if this invocation ends
+//! in between. If it cannot be recorded, it is sent nevertheless.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use futures_util::future::{Either, select};
 
 use crate::cloudformation::response::{Response, Status};
 use crate::pool::model::identity::PhysicalId;
+use crate::pool::model::operation::Operation;
 use crate::pool::model::operation_lock::ObservedLock;
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::request::RequestInfo;
@@ -22,88 +23,117 @@ use crate::reconcile::overwrite::{Overwritten, overwrite};
 use crate::reconcile::ports::{Clock, DeliveryError, LockStore, RemoteResult, ResponseSender, World};
 use crate::settings::Settings;
 
-use super::DEADLINE_MARGIN;
+use super::budget::{DELIVERY_RECORDING_MAX, RECORDING_MAX, RECORDING_RETRY_DELAY};
+use super::context::Context;
 
-/// Between the two tries to write a response down.
-const RECORDING_PAUSE: Duration = Duration::from_millis(500);
-/// How long it may take to write down whether a response was taken: within [`DEADLINE_MARGIN`].
-const DELIVERY_NOTE_MAX: Duration = Duration::from_secs(1);
-/// How long writing a response down may keep it from being sent.
-const RECORDING_MAX: Duration = Duration::from_secs(5);
-
-/// Of a request that does not say when it was signed: no other one is considered newer.
+/// For a request without a time of signing: no other request counts as newer.
 pub(super) const UNKNOWN_SIGNING_TIME: Timestamp = Timestamp::from_epoch_millis(u64::MAX);
 
 /// Who is to be responded to.
 pub(super) struct Requester {
     pub(super) request: RequestInfo,
-    /// The id to respond with when the work does not come to tell a better one.
+    /// The id to respond with if the work ends without another.
     pub(super) physical_id: String,
     /// When CloudFormation signed the request.
     pub(super) signed_at: Timestamp,
 }
 
-/// What is to be sent.
+impl Requester {
+    /// Of an operation that goes on.
+    pub(super) fn of_operation(operation: &Operation) -> Self {
+        Self {
+            request: operation.request.clone(),
+            physical_id: operation.response_physical_id().to_owned(),
+            signed_at: operation.signed_at,
+        }
+    }
+
+    /// Of a continuation of which only this could be read.
+    pub(super) const fn of_unsupported_continuation(request: RequestInfo, physical_id: String) -> Self {
+        Self { request, physical_id, signed_at: UNKNOWN_SIGNING_TIME }
+    }
+
+    /// The span of the request's log lines.
+    pub(super) fn span(&self) -> tracing::Span {
+        tracing::info_span!(
+            "request",
+            request_id = self.request.request_id,
+            logical_id = self.request.stack_resource.logical_id,
+            physical_id = tracing::field::Empty,
+        )
+    }
+}
+
+/// Whether another delivery of the request is to repeat a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Recording {
+    /// It is recorded before it is sent.
+    Record,
+    /// It is only sent: nothing was changed for it.
+    Skip,
+}
+
+/// The response that every delivery of a request has to give.
 enum ResponseToSend {
-    /// This body.
+    /// This one, recorded now.
     Send(Vec<u8>),
-    /// This one, which another delivery has written down.
+    /// The one that another delivery recorded.
     Repeat(String),
-    /// Nothing: a newer request is at work, and no one waits for this one.
+    /// None: CloudFormation waits only for a newer request.
     None,
 }
 
-/// Answers, with what had its response before if the request was.
+/// Sends the response to CloudFormation, or repeats the one that another delivery of the request recorded.
 pub(super) async fn respond<W: World>(
-    world: &W,
-    settings: &Settings,
+    context: &Context<'_, W>,
     requester: &Requester,
     physical_id: &str,
     outcome: &Outcome,
-    is_recorded: bool,
-    deadline: Timestamp,
+    recording: Recording,
 ) -> Result<(), DeliveryError> {
-    let body = response(settings, requester, physical_id, outcome).to_body();
-    match if is_recorded { response_to_send(world, requester, outcome, body).await } else { ResponseToSend::Send(body) }
-    {
+    let body = response(context.settings, requester, physical_id, outcome).to_body();
+    let to_send = match recording {
+        Recording::Record => response_to_send(context.world, requester, outcome, body).await,
+        Recording::Skip => ResponseToSend::Send(body),
+    };
+    match to_send {
         ResponseToSend::Send(body) => {
-            let delivered = deliver(world, requester, body, deadline).await;
+            let delivered = deliver(context, requester, body).await;
             if delivered.is_err() {
-                note_delivery(world, requester, false).await;
+                record_delivery(context.world, requester, false).await;
             }
             delivered
         }
-        ResponseToSend::Repeat(body) => resend(world, requester, body, deadline).await,
+        ResponseToSend::Repeat(body) => resend(context, requester, body).await,
         ResponseToSend::None => {
             tracing::info!(
                 step = "superseded",
-                "a newer request for this resource took over, so this one is not answered"
+                "a newer request for this resource took over, so this one gets no response"
             );
             Ok(())
         }
     }
 }
 
-/// Sends a response that was written down.
+/// Sends a recorded response.
 pub(super) async fn resend<W: World>(
-    world: &W,
+    context: &Context<'_, W>,
     requester: &Requester,
     body: String,
-    deadline: Timestamp,
 ) -> Result<(), DeliveryError> {
-    tracing::info!(step = "respond", "this request was answered before, so that answer is repeated");
-    let delivered = deliver(world, requester, body.into_bytes(), deadline).await;
-    note_delivery(world, requester, delivered.is_ok()).await;
+    tracing::info!(step = "respond", "this request had its response before, so that one is repeated");
+    let delivered = deliver(context, requester, body.into_bytes()).await;
+    record_delivery(context.world, requester, delivered.is_ok()).await;
     delivered
 }
 
-/// Writes down that CloudFormation did not take a response, or that it has taken it after all. The Delete after a
-/// Create whose answer was never taken carries an id that CloudFormation made up.
-async fn note_delivery<W: World>(world: &W, requester: &Requester, is_delivered: bool) {
+/// Records that CloudFormation did not accept a response, or that it has accepted it in the end: the Delete after a Create
+/// whose response was never accepted has an id that CloudFormation made up.
+async fn record_delivery<W: World>(world: &W, requester: &Requester, is_delivered: bool) {
     if requester.request.request_type != RequestType::Create {
         return;
     }
-    let noted = async {
+    let recorded = async {
         let (name, found) = lock_of(world, requester).await?;
         let lock = found.map(|found| found.lock);
         match lock.filter(|lock| lock.is_of(&requester.request) && lock.is_undelivered() == is_delivered) {
@@ -113,28 +143,27 @@ async fn note_delivery<W: World>(world: &W, requester: &Requester, is_delivered:
             None => Ok(()),
         }
     };
-    let time_is_up = world.clock().sleep_until(world.clock().now() + DELIVERY_NOTE_MAX);
-    match select(std::pin::pin!(AssertUnwindSafe(noted).catch_unwind()), std::pin::pin!(time_is_up)).await {
+    let time_is_up = world.clock().sleep_until(world.clock().now() + DELIVERY_RECORDING_MAX);
+    match select(std::pin::pin!(AssertUnwindSafe(recorded).catch_unwind()), std::pin::pin!(time_is_up)).await {
         Either::Left((Ok(Ok(())), _)) => {}
         Either::Left(..) | Either::Right(..) => tracing::warn!(step = "record_delivery", is_delivered),
     }
 }
 
 async fn deliver<W: World>(
-    world: &W,
+    context: &Context<'_, W>,
     requester: &Requester,
     body: Vec<u8>,
-    deadline: Timestamp,
 ) -> Result<(), DeliveryError> {
-    let delivered =
-        world.response_sender().deliver(&requester.request.response_url, body, deadline - DEADLINE_MARGIN).await;
+    let (sender, last_attempt_by) = (context.world.response_sender(), context.budget.last_attempt_by());
+    let delivered = sender.deliver(&requester.request.response_url, body, last_attempt_by).await;
     if let Err(error) = &delivered {
         tracing::error!(step = "respond", "{error}");
     }
     delivered
 }
 
-/// The response that every delivery of the request gives: the one that is written down, or else this one.
+/// The response that every delivery of the request gives: the recorded one, or else this one.
 async fn response_to_send<W: World>(
     world: &W,
     requester: &Requester,
@@ -145,11 +174,12 @@ async fn response_to_send<W: World>(
     let time_is_up = world.clock().sleep_until(world.clock().now() + RECORDING_MAX);
     let attempts = async {
         match record_response(world, requester, outcome, text).await {
-            Err(error) if error.kind().is_retryable() => {
-                world.clock().sleep_until(world.clock().now() + RECORDING_PAUSE).await;
+            // Whatever the error: a SUCCESS that is sent and not recorded does not exist for the next request.
+            Err(_) => {
+                world.clock().sleep_until(world.clock().now() + RECORDING_RETRY_DELAY).await;
                 record_response(world, requester, outcome, text).await
             }
-            done => done,
+            recorded => recorded,
         }
     };
     let record_response = AssertUnwindSafe(attempts).catch_unwind();
@@ -159,13 +189,13 @@ async fn response_to_send<W: World>(
         Either::Left((Ok(Err(error)), _)) => {
             tracing::warn!(step = "record_response", kind = error.kind().name(), error = %chain(&error));
         }
-        Either::Right(((), _)) => tracing::warn!(step = "record_response", "Parameter Store does not answer"),
+        Either::Right(((), _)) => tracing::warn!(step = "record_response", "Parameter Store does not respond"),
     }
     ResponseToSend::Send(body)
 }
 
-/// The response that was written down, or this one, which is written down then. A request that has no lock writes
-/// nothing unless it failed; one that has lost it to a newer request is not responded to.
+/// The recorded response, or else this one, which is recorded now. For a request without a lock nothing is recorded
+/// unless it failed; one that has lost its lock to a newer request gets no response.
 async fn record_response<W: World>(
     world: &W,
     requester: &Requester,
@@ -203,7 +233,7 @@ async fn record_response<W: World>(
     })
 }
 
-/// The record that a request works by, and its name.
+/// The lock of a request, and the name of its record.
 pub(super) async fn lock_of<W: World>(
     world: &W,
     requester: &Requester,

@@ -11,6 +11,7 @@ mod laws;
 mod preview;
 mod refusals;
 mod refused_by_aws;
+mod replaced_pools;
 mod retirement;
 mod runner_logs;
 mod succession;

@@ -21,7 +21,7 @@ use crate::pool::policy::locking::{all_lock_names, is_superseded_by, lock_name};
 /// (`.github/adr/0006-github-request-pace.md`).
 const CONCURRENT_DELETIONS_MAX: usize = 8;
 
-/// Takes the steps in order and tells what came of each. The first error ends it: later steps rest on earlier ones.
+/// Takes the steps in order and returns the result of each. The first error ends it: later steps rest on earlier ones.
 pub async fn apply<W: World>(
     world: &W,
     continuation: &Continuation,

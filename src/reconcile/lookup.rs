@@ -69,7 +69,7 @@ pub async fn pools_of<W: World>(world: &W, stack_resource: &StackResource) -> Re
     for id in
         world.ecs().families_with_prefix(&stem).await?.into_iter().filter_map(|name| PhysicalId::try_from(name).ok())
     {
-        // Two stacks may share the part of their names that an id keeps; only the tags tell them apart.
+        // Two stacks may share the part of their names that an id keeps; only the tags distinguish them.
         let revision = world.ecs().task_definition(&id).await?;
         if revision.is_some_and(|revision| stack_resource.owns(&revision.tags)) {
             pools.insert(id);

@@ -136,7 +136,7 @@ async fn group<W: World>(
 }
 
 /// What EC2 knows of the things that instances are started from. Asked once, by a request that changes something, so
-/// that a mistake is told before anything is built. A role that may not ask is no obstacle: Auto Scaling then tells it
+/// that a mistake shows before anything is built. A role that may not ask is no obstacle: Auto Scaling then reports it
 /// later.
 async fn ec2<W: World>(world: &W, operation: &Operation, own: &OwnCapacity, session: &mut Session) {
     if !is_changed(operation) || std::mem::replace(&mut session.ec2_checked, true) {

@@ -1,7 +1,7 @@
 //! Writing a record over the one that was found.
 //!
 //! Parameter Store has no conditional write: what another owner wrote between our look and our write is gone from the
-//! record, but not from its history, and the version that a write tells shows whether there was something. A response
+//! record, but not from its history, and the version that a write returns shows whether there was something. A response
 //! that stood there is put back, or another delivery of its request would work once more and respond otherwise.
 //!
 //! <https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-versions.html>
@@ -18,7 +18,7 @@ pub enum Overwritten {
     /// The record says what was written, in this version.
     Stored(u64),
     /// The record says what it said before, which is this.
-    Restored(OperationLock),
+    Restored(Box<OperationLock>),
 }
 
 /// Writes `lock` over what was `found`, unless a response that `counts` was written meanwhile.
@@ -40,7 +40,7 @@ pub async fn overwrite<W: World>(
         if earlier.lock.answer().is_some() && counts(&earlier) {
             tracing::info!(step = "restore_lock", "another invocation has responded meanwhile");
             world.lock_store().write_lock(name, &record.text).await?;
-            return Ok(Overwritten::Restored(earlier.lock));
+            return Ok(Overwritten::Restored(Box::new(earlier.lock)));
         }
     }
     Ok(Overwritten::Stored(version))

@@ -3,7 +3,7 @@
 //! - Absent is data: a read that finds nothing is `None` or empty; deleting what is gone is `Ok`.
 //! - A list is complete: every page is read, up to the adapter's bound.
 //! - A write is one call of the service (or one batch of it) and is not repeated after an unclear outcome: the next
-//!   observation tells what happened. Throttles and connection errors before sending are retried inside.
+//!   observation shows what happened. Throttles and connection errors before sending are retried inside.
 //! - The runtime has one thread, so no future needs to be `Send`.
 
 #![expect(async_fn_in_trait, reason = "no caller needs `Send`: the Lambda runtime here is single-threaded")]
@@ -75,7 +75,7 @@ pub trait World {
     fn response_sender(&self) -> &Self::ResponseSender;
 }
 
-/// A call that was refused: the observation for the pool, and the chain of causes for the log.
+/// A call that was failed: the observation for the pool, and the chain of causes for the log.
 #[derive(Debug)]
 pub struct RemoteCallError {
     /// What the pool sees.
@@ -133,7 +133,7 @@ pub trait Ecs {
     async fn families_with_prefix(&self, stem: &str) -> RemoteResult<Vec<String>>;
     /// The service with its tags; `None` if ECS does not know it. One that is INACTIVE is reported as such.
     async fn service(&self, cluster: &str, id: &PhysicalId) -> RemoteResult<Option<Service>>;
-    /// Every task of the family that ECS still knows: those meant to run and those told to stop, STOPPED included.
+    /// Every task of the family that ECS still knows: those meant to run and those meant to stop, STOPPED included.
     /// [`Task::protection`] is left unknown. A cluster that does not exist has none.
     async fn tasks(&self, cluster: &str, id: &PhysicalId) -> RemoteResult<Vec<Task>>;
     /// The tasks of the family that are meant to run, and those of `known`, by ARN, whatever has become of them: a call
@@ -165,7 +165,7 @@ pub trait Ecs {
     async fn attach_provider(&self, cluster: &str, provider: &str) -> RemoteResult<()>;
     /// The same, with the provider removed from both. A cluster that is gone is done.
     async fn detach_provider(&self, cluster: &str, provider: &str) -> RemoteResult<()>;
-    /// Registers a revision and tells its ARN.
+    /// Registers a revision and returns its ARN.
     async fn register_task_definition(
         &self,
         id: &PhysicalId,
@@ -189,7 +189,7 @@ pub trait Ecs {
     async fn scale_service_to_zero(&self, cluster: &str, id: &PhysicalId) -> RemoteResult<()>;
     /// Deletes the service, without force.
     async fn delete_service(&self, cluster: &str, id: &PhysicalId) -> RemoteResult<()>;
-    /// Protects these tasks for 2,880 minutes, in batches of 10. Tells, by ARN, those that ECS left unprotected and its
+    /// Protects these tasks for 2,880 minutes, in batches of 10. Returns, by ARN, those that ECS left unprotected and its
     /// reason; a task that is gone is not among them.
     async fn protect(&self, cluster: &str, tasks: &[String]) -> RemoteResult<BTreeMap<String, String>>;
     /// Lifts the protection of these tasks, in batches of 10; tasks that are gone are done.
@@ -250,7 +250,7 @@ pub trait LockStore {
     async fn read_lock(&self, name: &str) -> RemoteResult<Option<LockRecord>>;
     /// What the record of this name said in this earlier version; `None` if it had none, or was removed since.
     async fn read_lock_version(&self, name: &str, version: u64) -> RemoteResult<Option<LockRecord>>;
-    /// Writes the record, over whatever is there, and tells its version from now on.
+    /// Writes the record, over whatever is there, and returns its new version.
     async fn write_lock(&self, name: &str, text: &str) -> RemoteResult<u64>;
     /// Removes the record; one that is not there is done.
     async fn delete_lock(&self, name: &str) -> RemoteResult<()>;
@@ -308,7 +308,7 @@ pub enum Deregistration {
     Deleted,
     /// GitHub did not know it any more.
     Missing,
-    /// GitHub refused: it has a job.
+    /// GitHub failed: it has a job.
     Busy,
 }
 
@@ -317,7 +317,7 @@ pub trait GitHub {
     /// Every runner of the target, foreign ones included.
     async fn runners(&self, target: &GitHubTarget, credential: &Credential) -> RemoteResult<Vec<Runner>>;
     /// Whether the credential may *administer* runners there, not only list them: makes a registration token and
-    /// throws it away. Tells the account on which an App is installed, as GitHub spells it.
+    /// throws it away. Returns the account on which an App is installed, as GitHub spells it.
     async fn check_administration(
         &self,
         target: &GitHubTarget,

@@ -14,7 +14,7 @@ use crate::pool::model::runner_log::{LogLine, LogPlace, LogStream, read};
 use crate::pool::model::task_definition::CONTAINER;
 use crate::pool::model::time::Timestamp;
 
-/// Pages of one log. The first one tells, except where `ACTIONS_RUNNER_PRINT_LOG_TO_STDOUT` adds thousands of lines, or
+/// Pages of one log. The first one is enough, except where `ACTIONS_RUNNER_PRINT_LOG_TO_STDOUT` adds thousands of lines, or
 /// where the runner has said nothing for so long that CloudWatch hands out empty pages first.
 const PAGES_MAX: u32 = 5;
 /// How far the clock of an instance may differ from that of ECS.

@@ -138,10 +138,25 @@ const LAYERS: &[(&str, &[&str])] = &[
             "runners",
         ],
     ),
+    (
+        "handler",
+        &[
+            "budget",
+            "context",
+            "error",
+            "respond",
+            "completion",
+            "goal",
+            "deletion",
+            "operation",
+            "guard",
+            "preview",
+            "inventory",
+            "event",
+            "on_failure",
+        ],
+    ),
 ];
-
-/// Parts whose files still name each other.
-const CYCLIC: &[&str] = &["handler"];
 
 /// Lines of a file. Above about 400 it is time to look for a seam; above this there is one.
 const LINES_MAX: usize = 600;
@@ -205,12 +220,7 @@ fn a_file_names_only_files_of_the_layers_below_it() {
 
 #[test]
 fn no_two_files_name_each_other_directly_or_around_a_corner() {
-    let is_in_layers = |file: &str| CYCLIC.iter().all(|part| !file.starts_with(part));
-    let mut files: BTreeMap<String, BTreeSet<String>> =
-        files_named().into_iter().filter(|(file, _)| is_in_layers(file)).collect();
-    for named in files.values_mut() {
-        named.retain(|file| is_in_layers(file));
-    }
+    let mut files: BTreeMap<String, BTreeSet<String>> = files_named().into_iter().collect();
     // What names nothing that is left is at the bottom; what stays in the end names itself around a corner.
     loop {
         let bottom: Vec<String> =

@@ -200,7 +200,7 @@ fn the_queries_ask_for_fields_that_the_log_has() {
 #[test]
 fn the_schedule_asks_for_an_inventory() {
     assert!(text("cfn/operations.yaml").contains(r#"Input: '{"Inventory": {}}'"#));
-    assert!(text("src/handler/inventory.rs").contains(r#"event.get("Inventory")"#));
+    assert!(text("src/handler/event.rs").contains(r#"event.get("Inventory")"#));
 }
 
 #[test]

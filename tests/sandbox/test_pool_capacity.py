@@ -111,7 +111,7 @@ def small(deployed_world: DeployedWorld) -> Pool:
             {"MemoryReservation": 30000},
             "MemoryReservation: 30000 MiB is more than an instance of t3.large registers (7,700 MiB).",
         ),
-        ({"Image": OTHER_IMAGE}, "MaxInstances: 1 instance has no room for a new runner beside the 2 there now"),
+        ({"Image": OTHER_IMAGE}, "MaxInstances: 1 instance has no room for a new runner in addition to the 2 there"),
         ({"DesiredCount": 3}, "MaxInstances: 1 instance has room for 2 of the 3 runners"),
     ],
     ids=["memory", "no room", "count"],
@@ -125,7 +125,7 @@ def test_invalid_capacity_update_fails_at_once_and_rolls_back_without_touching_r
     seconds, small.properties = time.monotonic() - began, kept
     reason = next(text for text in small.stack.reasons(LOGICAL_ID) if f"Message returned: {wanted}" in text)
     print(f"after {seconds:.1f} s, rollback included: {reason}")
-    assert "The 2 old runners still work." in reason
+    assert "The 2 old runners still accept jobs." in reason
     assert seconds < 2 * AT_ONCE
     assert small.runner_ids() == before
 
@@ -144,9 +144,9 @@ def test_failure_reason_ignores_tasks_stopped_before_the_update(deployed_world: 
     pool.begin_update(Image=BROKEN_IMAGE).settled().expect("UPDATE_ROLLBACK_COMPLETE")
     reason = next(text for text in pool.stack.reasons(LOGICAL_ID) if "came online" in text)
     print(reason)
-    assert f"Message returned: Image: {BROKEN_IMAGE} does not work, " in reason
+    assert f"Message returned: Image: {BROKEN_IMAGE} failed, " in reason
     assert "CannotPullContainerError" in reason
     assert "exit code 0" not in reason
-    assert "0 of 2 runners came online. The 2 old runners still work." in reason
+    assert "0 of 2 runners came online. The 2 old runners still accept jobs." in reason
     pool.delete()
     assert pool.leftovers() == []

@@ -135,12 +135,10 @@ def test_image_that_cannot_be_pulled_quotes_ecs(failing_pools: dict[str, Pool]) 
 
 def test_instances_registered_with_another_cluster_are_named(failing_pools: dict[str, Pool]) -> None:
     reason = failed(failing_pools["other cluster"])
-    assert "instances that joined no cluster: i-" in reason
+    assert "instances that are not registered with the cluster: i-" in reason
     assert "must write ECS_CLUSTER=othercluster" in reason
     # Known from the user data before an instance was started, and logged then.
-    assert re.search(
-        r"Beside that: LaunchTemplate: its user data has the instances join the cluster \S+, and not", reason
-    )
+    assert re.search(r"Warnings: LaunchTemplate: its user data has the instances join the cluster \S+, and not", reason)
 
 
 def test_all_invalid_properties_are_in_one_failure_reason(deployed_world: DeployedWorld) -> None:

@@ -64,5 +64,5 @@ def test_pass_role_denied_fails_the_create_and_leaves_nothing(deployed_world: De
     pool = deployed_world.start("foreignrole", TaskRoleArn=FOREIGN_ROLE)
     reason = pool.failure_reason()
     assert "iam:PassRole" in reason
-    assert "Allow it in the function's role, then try again." in reason
+    assert "Allow it in the function's role, then retry." in reason
     assert pool.leftovers() == []

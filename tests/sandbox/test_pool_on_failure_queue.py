@@ -11,7 +11,7 @@ from sandbox.response_recorder import ResponseRecorder
 from sandbox.scenario import IMAGE, LOGICAL_ID, OTHER_IMAGE, TEMPLATES, DeployedWorld
 from sandbox.world import World
 
-RETRIES_EXHAUSTED = "Lambda gave this request up after 3 tries, because every try failed"
+RETRIES_EXHAUSTED = "Lambda exhausted its retries (3 attempts) for this request: every attempt failed"
 
 
 @pytest.fixture(scope="module")

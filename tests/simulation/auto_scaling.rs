@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use github_runner_pool::pool::model::auto_scaling::{Group as Seen, GroupConfig, GroupInstance};
+use github_runner_pool::pool::model::auto_scaling::{Group as ObservedGroup, GroupConfig, GroupInstance};
 use github_runner_pool::pool::model::remote_error::{ErrorKind, RemoteService};
 use github_runner_pool::pool::model::spec::{LaunchTemplate, LaunchTemplateId};
 use github_runner_pool::pool::model::time::Timestamp;
@@ -112,8 +112,8 @@ fn missing(operation: &str, name: &str) -> RemoteCallError {
 
 impl World {
     /// In some runs somebody else has a group of just the first pool's name.
-    pub(crate) fn squat(&mut self, name: &str) {
-        if self.script.has_squatter && name.starts_with("ghr-s0-") && !self.groups.all.contains_key(name) {
+    pub(crate) fn create_foreign_group(&mut self, name: &str) {
+        if self.script.has_foreign_group && name.starts_with("ghr-s0-") && !self.groups.all.contains_key(name) {
             let launch_template =
                 LaunchTemplate { reference: LaunchTemplateId::Id("lt-build".to_owned()), version: "1".to_owned() };
             let config =
@@ -122,7 +122,7 @@ impl World {
         }
     }
 
-    pub(crate) fn read_group(&self, name: &str) -> Option<Seen> {
+    pub(crate) fn read_group(&self, name: &str) -> Option<ObservedGroup> {
         let group = self.groups.all.get(name)?;
         let machine = |machine: &Machine| GroupInstance {
             id: machine.id.clone(),
@@ -136,7 +136,7 @@ impl World {
             protected_from_scale_in: machine.is_protected,
             template_version: Some(machine.version),
         };
-        Some(Seen {
+        Some(ObservedGroup {
             arn: arn(name),
             config: group.config.clone(),
             launch_template_name: Some("template".to_owned()),

@@ -11,6 +11,7 @@ use github_runner_pool::pool::model::time::Timestamp;
 use serde_json::{Value, json};
 
 use crate::containers::Container;
+use crate::ecs::Phase;
 use crate::history::Fact;
 use crate::script::{First, Pool, Script};
 use crate::world::World;
@@ -87,6 +88,8 @@ pub(crate) struct Ask {
     pub(crate) n_working_before: usize,
     /// Runners lost to machines since it was sent.
     pub(crate) n_lost_since: usize,
+    /// When the function last let a runner go while ECS had yet to start the task of its successor.
+    pub(crate) made_room_at: Option<Timestamp>,
     pub(crate) n_hops: u32,
     /// An Update that wants nothing new of the pool.
     pub(crate) is_unchanged: bool,
@@ -201,13 +204,14 @@ impl World {
             is_settled: false,
             n_working_before: self.n_working(stack),
             n_lost_since: 0,
+            made_room_at: None,
             n_hops: 0,
             is_unchanged: old.is_some_and(|old| old.config() == pool.config()),
             is_recorded: false,
         });
         self.figures.requests += 1;
         self.stacks.all[stack].waits_for = Some(place);
-        self.tell(|| format!("{kind} {place} of stack s{stack} ({physical_id:?})"));
+        self.trace(|| format!("{kind} {place} of stack s{stack} ({physical_id:?})"));
         self.send_event(event);
     }
 
@@ -228,8 +232,8 @@ impl World {
         self.occur("transition", "create sent again");
         let made_up = format!("{}-Runners-{}", self.stacks.all[stack].name, self.chance.u32(0..u32::MAX));
         let pool = self.stacks.all[stack].pool.clone();
-        let held = &mut self.stacks.all[stack];
-        (held.state, held.before, held.physical_id) = (State::Updating, Some(pool.clone()), Some(made_up));
+        let entry = &mut self.stacks.all[stack];
+        (entry.state, entry.before, entry.physical_id) = (State::Updating, Some(pool.clone()), Some(made_up));
         self.ask(stack, "Create", &pool, None, None);
     }
 
@@ -247,8 +251,7 @@ impl World {
         if self.script.first == First::CreateUnanswered && self.stacks.all[stack].state == State::Creating {
             return self.create_again(stack);
         }
-        let sent = self.stacks.asks.iter().rev().find(|ask| ask.stack == stack).map(|ask| ask.sent_at);
-        let is_sent = sent.is_some_and(|sent_at| self.now.since(sent_at) >= Duration::from_secs(1));
+        let is_sent = !self.has_just_sent(stack);
         let is_ours = self.stacks.all[stack].physical_id.as_ref().is_some_and(|id| id.starts_with("ghr-"));
         if self.stacks.all[stack].state == State::Updating && is_sent && is_ours {
             self.occur("transition", "update cancelled");
@@ -257,28 +260,34 @@ impl World {
         }
     }
 
+    /// Whether the stack's last request was signed within the last second.
+    pub(crate) fn has_just_sent(&self, stack: usize) -> bool {
+        let last = self.stacks.asks.iter().rev().find(|ask| ask.stack == stack);
+        last.is_some_and(|ask| self.now.since(ask.sent_at) < Duration::from_secs(1))
+    }
+
     /// A person has it try the rollback again.
     pub(crate) fn continue_rollback(&mut self, stack: usize) {
-        let held = &mut self.stacks.all[stack];
-        let (pool, failed, id) = (held.pool.clone(), held.before.clone(), held.physical_id.clone());
-        held.state = State::RollingBack;
+        let entry = &mut self.stacks.all[stack];
+        let (pool, failed, id) = (entry.pool.clone(), entry.before.clone(), entry.physical_id.clone());
+        entry.state = State::RollingBack;
         self.ask(stack, "Update", &pool, failed.as_ref(), id.as_deref());
     }
 
     pub(crate) fn delete_stack(&mut self, stack: usize) {
-        let held = &self.stacks.all[stack];
-        let (pool, id) = match held.state {
+        let entry = &self.stacks.all[stack];
+        let (pool, id) = match entry.state {
             State::NotYet | State::Gone | State::Deleting | State::UndoingCreate => return,
             // It never answered, so CloudFormation makes up an id.
             State::Creating => {
-                let made_up = format!("{}-Runners-{}", held.name, self.chance.u32(0..u32::MAX));
+                let made_up = format!("{}-Runners-{}", entry.name, self.chance.u32(0..u32::MAX));
                 (self.stacks.all[stack].pool.clone(), made_up)
             }
             State::Updating | State::RollingBack | State::CleaningUpFailed => {
-                (held.before.clone().unwrap_or(held.pool.clone()), held.physical_id.clone().unwrap())
+                (entry.before.clone().unwrap_or(entry.pool.clone()), entry.physical_id.clone().unwrap())
             }
             State::Complete | State::CleaningUp { .. } | State::RollbackFailed | State::DeleteFailed => {
-                (held.pool.clone(), held.physical_id.clone().unwrap())
+                (entry.pool.clone(), entry.physical_id.clone().unwrap())
             }
         };
         if !self.stacks.all[stack].rests() {
@@ -300,7 +309,7 @@ impl World {
         };
         self.stacks.asks[ask].answers.push(body.to_vec());
         self.figures.answers += 1;
-        self.tell(|| format!("answer to {ask}: {}", String::from_utf8_lossy(body)));
+        self.trace(|| format!("answer to {ask}: {}", String::from_utf8_lossy(body)));
         self.note(&Fact::Answered { ask, body: body.to_vec() });
         if self.stacks.asks[ask].is_settled {
             return;
@@ -327,6 +336,29 @@ impl World {
         let stem = self.stacks.all[stack].stem();
         let wanted = self.ecs.tasks.values().filter(|task| task.service.starts_with(&stem) && task.is_wanted());
         wanted.filter(|task| !matches!(task.container, crate::containers::Container::Listening(_))).count()
+    }
+
+    /// The function lets a runner of this pool go.
+    pub(crate) fn note_leaving(&mut self, pool: &str) {
+        let is_unstarted = |task: &crate::ecs::Task| {
+            task.service == pool && task.is_wanted() && matches!(task.phase, Phase::Provisioning | Phase::Pending)
+        };
+        if !self.ecs.tasks.values().any(is_unstarted) {
+            return;
+        }
+        let stacks = &self.stacks.all;
+        for ask in self.stacks.asks.iter_mut().filter(|ask| pool.starts_with(&stacks[ask.stack].stem())) {
+            ask.made_room_at = Some(self.now);
+        }
+    }
+
+    /// Tasks of a stack's pools that ECS has given up since then, without an instance or without their image.
+    pub(crate) fn n_failed_to_start(&self, stack: usize, since: Timestamp) -> usize {
+        let stem = self.stacks.all[stack].stem();
+        let failed = |task: &&crate::ecs::Task| {
+            task.never_started && task.told_to_stop.is_none() && task.stopped_at.is_some_and(|at| at >= since)
+        };
+        self.ecs.tasks.values().filter(|task| task.service.starts_with(&stem)).filter(failed).count()
     }
 
     /// Runners of a stack's pools that are online and were not told to stop.

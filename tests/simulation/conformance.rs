@@ -95,7 +95,7 @@ fn script() -> Script {
     let mut script = Author::write(0);
     script.actions.clear();
     script.faults.clear();
-    script.has_squatter = false;
+    script.has_foreign_group = false;
     script
 }
 

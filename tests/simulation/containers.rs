@@ -138,7 +138,7 @@ impl World {
         let (pool, is_ephemeral) = (task.service.clone(), of("EPHEMERAL").is_some());
         let runner = self.github.register(&target, &name, labels, Some(pool), is_ephemeral);
         self.ecs.tasks.get_mut(arn).unwrap().container = Container::Listening(runner);
-        self.tell(|| format!("runner {name} is online"));
+        self.trace(|| format!("runner {name} is online"));
         self.print(arn, "Listening for Jobs");
     }
 
@@ -225,7 +225,7 @@ impl World {
         if has_it {
             self.figures.jobs += 1;
             self.print_start(runner, id);
-            self.tell(|| format!("job {id} runs"));
+            self.trace(|| format!("job {id} runs"));
         }
     }
 

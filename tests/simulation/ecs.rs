@@ -297,7 +297,7 @@ impl World {
             task.stopped_at = Some(now);
         }
         let reason = reason.to_owned();
-        self.tell(|| format!("task {arn} is told to stop: {reason}"));
+        self.trace(|| format!("task {arn} is told to stop: {reason}"));
     }
 
     /// A task's container is no more.
@@ -311,7 +311,7 @@ impl World {
         if task.told_to_stop.is_none() {
             reason.clone_into(&mut task.stop_reason);
         }
-        self.tell(|| format!("task {arn} stopped"));
+        self.trace(|| format!("task {arn} stopped"));
     }
 
     /// A machine is gone, and with it whatever ran there.
@@ -391,7 +391,7 @@ impl World {
         task.never_started = true;
         task.stop_reason = "TaskFailedToStart: RESOURCE:MEMORY".to_owned();
         self.occur("transition", "provisioning given up");
-        self.tell(|| format!("task {arn} found no instance"));
+        self.trace(|| format!("task {arn} found no instance"));
     }
 
     /// Finds an instance for each task that waits for one.

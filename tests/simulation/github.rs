@@ -225,7 +225,7 @@ impl World {
         let flickers = self.troubles.has(Trouble::BusyFlickers, self.now);
         let lies = self.troubles.has(Trouble::CallsIdle, self.now);
         let mut hidden = Vec::new();
-        let mut seen = Vec::new();
+        let mut listed = Vec::new();
         for runner in self.github.runners.values().filter(|runner| runner.target == target) {
             let state = runner.job.and_then(|job| self.github.jobs.get(&job)).map(|job| job.state);
             let is_working = match state {
@@ -244,7 +244,7 @@ impl World {
                 }
                 Some(JobState::Queued | JobState::Dispatched { .. } | JobState::Done | JobState::Lost) | None => false,
             };
-            seen.push(runner::Runner {
+            listed.push(runner::Runner {
                 id: runner.id,
                 name: runner.name.clone(),
                 is_online: runner.is_online,
@@ -257,7 +257,7 @@ impl World {
             self.figures.fault(name);
             self.occur("fault", name);
         }
-        seen
+        listed
     }
 
     pub(crate) fn deregister(&mut self, id: u64) -> Deregistration {
@@ -288,7 +288,7 @@ impl World {
             if since.is_some() {
                 self.occur("transition", "runner deleted in the middle of its job");
                 let call = self.n_calls;
-                self.tell(|| format!("deleted by call {call}"));
+                self.trace(|| format!("deleted by call {call}"));
                 runner.polls_at = Some(self.now + self.between(1_000, 50_000));
                 self.github.jobs.get_mut(&job).unwrap().is_deregistered = true;
                 self.github.detached.insert(id, runner);
@@ -298,6 +298,7 @@ impl World {
                 self.occur("transition", "dispatched job went back to the queue");
             }
         }
+        self.note_leaving(&pool);
         self.note(&Fact::Deregistered { pool });
         Deregistration::Deleted
     }

@@ -101,15 +101,15 @@ fn every_request_is_answered_in_time(world: &World, fact: &Fact) -> Result<(), S
 /// that fails before it has taken its turn.
 fn no_two_answers_disagree(world: &World, fact: &Fact) -> Result<(), String> {
     let Fact::Answered { ask, body } = fact else { return Ok(()) };
-    let held = &world.stacks.asks[*ask];
-    let has_succeeded = String::from_utf8_lossy(&held.answers[0]).contains(r#""Status":"SUCCESS""#);
-    let is_over = world.stacks.asks[ask + 1..].iter().any(|newer| newer.stack == held.stack);
-    let is_unwritten = held.kind == "Delete" && (has_succeeded || !held.is_recorded);
-    if held.is_obsolete || is_over || held.is_unchanged || is_unwritten {
+    let record = &world.stacks.asks[*ask];
+    let has_succeeded = String::from_utf8_lossy(&record.answers[0]).contains(r#""Status":"SUCCESS""#);
+    let is_over = world.stacks.asks[ask + 1..].iter().any(|newer| newer.stack == record.stack);
+    let is_unwritten = record.kind == "Delete" && (has_succeeded || !record.is_recorded);
+    if record.is_obsolete || is_over || record.is_unchanged || is_unwritten {
         return Ok(());
     }
-    check(held.answers.iter().all(|earlier| earlier == body), || {
-        let first = String::from_utf8_lossy(&held.answers[0]);
+    check(record.answers.iter().all(|earlier| earlier == body), || {
+        let first = String::from_utf8_lossy(&record.answers[0]);
         format!("request {ask} was answered with {first}, then with {}", String::from_utf8_lossy(body))
     })
 }
@@ -181,8 +181,12 @@ fn a_failed_update_leaves_the_old_pool_whole(world: &World, fact: &Fact) -> Resu
         return Ok(());
     }
     let wanted = ask.n_working_before.min(ask.pool.count as usize).min(before.count as usize);
-    // Where there is no room for one more, one at a time leaves before its successor comes.
-    let successor = world.n_starting(ask.stack).min(1);
+    // Where there is no room for one more, one at a time leaves before its successor comes. What keeps that one from
+    // coming may begin only then: ECS gives up a task that has waited ten minutes for an instance, and a new instance
+    // pulls the image anew. So a task counts that ECS gave up after a runner had left to make room for it.
+    // https://aws.amazon.com/blogs/containers/deep-dive-on-amazon-ecs-cluster-auto-scaling/
+    let given_up = ask.made_room_at.map_or(0, |since| world.n_failed_to_start(ask.stack, since));
+    let successor = (world.n_starting(ask.stack) + given_up).min(1);
     let there = world.n_working(ask.stack) + ask.n_lost_since + successor;
     check(there >= wanted, || format!("{there} runners of {} are left, {wanted} should be", ask.n_working_before))
 }

@@ -31,7 +31,7 @@ pub(crate) struct Delivery {
     pub(crate) event: Value,
     pub(crate) tries: u32,
     pub(crate) first_at: Timestamp,
-    pub(crate) is_given_up: bool,
+    pub(crate) is_of_failure_queue: bool,
     /// Delivered twice for no reason.
     pub(crate) is_duplicate: bool,
 }
@@ -51,7 +51,7 @@ pub(crate) struct Invocation {
     /// The record that it wrote last.
     pub(crate) own_record: Option<LockRecord>,
     /// It knows that it has the turn, or had it.
-    pub(crate) has_taken_turn: bool,
+    pub(crate) has_lock: bool,
 }
 
 #[derive(Default)]
@@ -65,7 +65,8 @@ pub(crate) struct Lambda {
 impl World {
     /// Takes an event, as an asynchronous Invoke does.
     pub(crate) fn send_event(&mut self, event: Value) {
-        let delivery = Delivery { event, tries: 0, first_at: self.now, is_given_up: false, is_duplicate: false };
+        let delivery =
+            Delivery { event, tries: 0, first_at: self.now, is_of_failure_queue: false, is_duplicate: false };
         let soon = self.now + self.between(20, 800);
         if self.lambda.duplicates > 0 {
             self.lambda.duplicates -= 1;
@@ -79,7 +80,7 @@ impl World {
 
     /// Begins an invocation; its number, and the event that it gets.
     pub(crate) fn begin_invocation(&mut self, mut delivery: Delivery) -> Option<(u64, Value)> {
-        if self.now.since(delivery.first_at) > EVENT_AGE_MAX && !delivery.is_given_up {
+        if self.now.since(delivery.first_at) > EVENT_AGE_MAX && !delivery.is_of_failure_queue {
             self.give_up(&delivery, "EventAgeExceeded");
             return None;
         }
@@ -104,11 +105,11 @@ impl World {
             saw_newer: false,
             has_ended: false,
             own_record: None,
-            has_taken_turn: false,
+            has_lock: false,
         };
         self.lambda.invocations.insert(number, invocation);
         self.schedule(deadline, Due::Deadline(number));
-        self.tell(|| format!("invocation {number} begins, for request {ask:?}"));
+        self.trace(|| format!("invocation {number} begins, for request {ask:?}"));
         Some((number, event))
     }
 
@@ -120,7 +121,7 @@ impl World {
         let is_later = |other: &Ask| other.stack == ask.stack && other.sent_at > ask.sent_at && other.kind == "Delete";
         let has_record = self.parameters.records.contains_key(&resource_lock_name(ask.stack));
         !is_first
-            && !delivery.is_given_up
+            && !delivery.is_of_failure_queue
             && ask.kind != "Delete"
             && !has_record
             && self.stacks.asks.iter().any(is_later)
@@ -132,12 +133,17 @@ impl World {
         let Some(by) = self.lambda.invocations.get(&by).and_then(|it| it.ask) else { return };
         let (stack, sent_at) = (self.stacks.asks[by].stack, self.stacks.asks[by].sent_at);
         let asks = &self.stacks.asks;
-        let is_cut = |held: &Invocation| {
-            let is_older = held.ask.is_some_and(|ask| asks[ask].stack == stack && asks[ask].sent_at < sent_at);
-            is_older && !held.has_ended && !held.has_taken_turn && !held.delivery.is_given_up
+        let is_cut = |invocation: &Invocation| {
+            let is_older = invocation.ask.is_some_and(|ask| asks[ask].stack == stack && asks[ask].sent_at < sent_at);
+            is_older && !invocation.has_ended && !invocation.has_lock && !invocation.delivery.is_of_failure_queue
         };
-        let cut: Vec<u64> =
-            self.lambda.invocations.iter().filter(|(_, held)| is_cut(held)).map(|(number, _)| *number).collect();
+        let cut: Vec<u64> = self
+            .lambda
+            .invocations
+            .iter()
+            .filter(|(_, invocation)| is_cut(invocation))
+            .map(|(number, _)| *number)
+            .collect();
         for number in cut {
             self.figures.too_late += 1;
             self.lambda.invocations.get_mut(&number).unwrap().is_killed = true;
@@ -157,7 +163,7 @@ impl World {
         if how == Ending::Returned {
             return;
         }
-        if delivery.is_given_up {
+        if delivery.is_of_failure_queue {
             // Its message comes into sight again.
             let again = self.now + VISIBILITY;
             if again < delivery.first_at + RETENTION {
@@ -197,7 +203,7 @@ impl World {
             "eventSourceARN": "arn:aws:sqs:eu-central-1:111122223333:given-up", "awsRegion": "eu-central-1",
         });
         let event = json!({ "Records": [message] });
-        let delivery = Delivery { event, tries: 0, first_at: self.now, is_given_up: true, is_duplicate: false };
+        let delivery = Delivery { event, tries: 0, first_at: self.now, is_of_failure_queue: true, is_duplicate: false };
         let soon = self.now + self.between(500, 20_000);
         self.schedule(soon, Due::Deliver(Box::new(delivery)));
     }

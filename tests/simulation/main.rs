@@ -136,13 +136,13 @@ fn every_planted_bug_is_caught_by_the_invariant_that_is_about_it() {
 
 #[test]
 fn a_seed_is_the_same_run_every_time_and_a_script_is_its_seed() {
-    let told = |script: Script| run::run(script, None, true).told;
+    let trace_of = |script: Script| run::run(script, None, true).trace;
     let script = Author::write(3);
     let written = serde_json::to_string(&script).unwrap();
-    let first = told(script);
+    let first = trace_of(script);
     assert!(first.len() > 100);
-    assert_eq!(first, told(Author::write(3)));
-    assert_eq!(first, told(serde_json::from_str(&written).unwrap()));
+    assert_eq!(first, trace_of(Author::write(3)));
+    assert_eq!(first, trace_of(serde_json::from_str(&written).unwrap()));
 }
 
 /// For people: tells one run. Without a seed or a script it has nothing to tell.
@@ -154,7 +154,7 @@ fn one_run_told() {
         (None, None) => return,
     };
     let report = run::run(script, None, true);
-    for line in &report.told {
+    for line in &report.trace {
         println!("{line}");
     }
     assert!(report.violations.is_empty(), "{:#?}", report.violations);

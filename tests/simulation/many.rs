@@ -33,7 +33,7 @@ pub(crate) fn run_all(seeds: &[u64]) -> Sum {
                 while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let script = Author::write(*seed);
                     let report = run(script.clone(), None, false);
-                    let failed = (!report.violations.is_empty()).then(|| tell(&script, &report));
+                    let failed = (!report.violations.is_empty()).then(|| describe(&script, &report));
                     let mut sum = sum.lock().unwrap();
                     sum.figures.add(&report.figures);
                     sum.occurred.extend(report.occurred);
@@ -46,7 +46,7 @@ pub(crate) fn run_all(seeds: &[u64]) -> Sum {
 }
 
 /// Writes down what failed, cut down, and says where.
-fn tell(script: &Script, report: &Report) -> String {
+fn describe(script: &Script, report: &Report) -> String {
     let first = &report.violations[0];
     let shorter = cut_down(script, first.invariant);
     let path = folder().join(format!("seed-{}.json", script.seed));

@@ -90,7 +90,7 @@ impl Bug {
             Self::CountsNoHops => Script { budget_secs: Some(20), ..script },
             Self::BelievesEveryStackGoes => Script { rollback: Rollback::CleanUpFirst, ..script },
             Self::ForgetsTheSuccess => Script { first: First::UpdateOfForeign, ..script },
-            Self::ForgetsTheTags => Script { has_squatter: true, ..script },
+            Self::ForgetsTheTags => Script { has_foreign_group: true, ..script },
             Self::TrustsOneIdleReading => {
                 // Without a log, and where the deletion itself ends the job: nothing else would save it.
                 let mut script = script.without_logs();

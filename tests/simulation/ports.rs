@@ -107,7 +107,7 @@ impl Port {
                 let name = format!("{fault:?}");
                 world.figures.fault(&name);
                 world.occur("fault", &name);
-                world.tell(|| format!("{name} at {operation}"));
+                world.trace(|| format!("{name} at {operation}"));
             }
             (fault, world.between(10, 300), world.between(10, 300))
         };
@@ -154,7 +154,7 @@ impl Port {
             world.script.faults.get(&(world.n_calls + 1)) == Some(&Fault::Stale)
         };
         let key = format!("{operation} {target}");
-        let told = self.call(remote, operation, |world| Ok(look(world))).await?;
+        let value = self.call(remote, operation, |world| Ok(look(world))).await?;
         let now = self.world.borrow().now;
         let mut earlier = self.earlier.borrow_mut();
         if is_stale
@@ -165,11 +165,11 @@ impl Port {
             let mut world = self.world.borrow_mut();
             world.figures.fault("Stale");
             world.occur("fault", "Stale");
-            world.tell(|| format!("stale {key}"));
+            world.trace(|| format!("stale {key}"));
             return Ok(value.clone());
         }
-        earlier.insert(key, (now, Box::new(told.clone())));
-        Ok(told)
+        earlier.insert(key, (now, Box::new(value.clone())));
+        Ok(value)
     }
 
     /// A write to something of this name.
@@ -297,18 +297,18 @@ impl LockStore for Port {
         let effect = |world: &mut World| {
             world.note(&Fact::Logged { line: text.to_owned() });
             let version = world.parameters.write(name, text);
-            if let Some(held) = world.lambda.invocations.get_mut(&invocation) {
-                held.own_record = Some(LockRecord { text: text.to_owned(), version });
+            if let Some(invocation) = world.lambda.invocations.get_mut(&invocation) {
+                invocation.own_record = Some(LockRecord { text: text.to_owned(), version });
                 let has_answer = text.lines().nth(1).is_some();
-                if let Some(ask) = held.ask.filter(|_| has_answer).map(|ask| &mut world.stacks.asks[ask]) {
+                if let Some(ask) = invocation.ask.filter(|_| has_answer).map(|ask| &mut world.stacks.asks[ask]) {
                     ask.is_recorded |= ask.answers.is_empty();
                 }
             }
             Ok(version)
         };
         let version = self.call(RemoteService::ParameterStore, "PutParameter", effect).await?;
-        if let Some(held) = self.world.borrow_mut().lambda.invocations.get_mut(&self.invocation) {
-            held.has_taken_turn = true;
+        if let Some(invocation) = self.world.borrow_mut().lambda.invocations.get_mut(&self.invocation) {
+            invocation.has_lock = true;
         }
         Ok(version)
     }
@@ -327,8 +327,12 @@ impl LockStore for Port {
 
 impl CloudFormation for Port {
     async fn stack_status(&self, stack_id: &str) -> RemoteResult<Option<String>> {
-        self.call(RemoteService::CloudFormation, "DescribeStacks", |world| Ok(world.planted_stack_status(stack_id)))
-            .await
+        let read = |world: &mut World| {
+            let call = world.n_calls;
+            world.trace(|| format!("DescribeStacks is call {call}"));
+            Ok(world.planted_stack_status(stack_id))
+        };
+        self.call(RemoteService::CloudFormation, "DescribeStacks", read).await
     }
 }
 
@@ -430,8 +434,8 @@ impl World {
         let record = self.parameters.records.get(name).cloned()?;
         let head: serde_json::Value = serde_json::from_str(record.text.lines().next().unwrap_or_default()).ok()?;
         let signed_at = head["signed_at"].as_u64().unwrap_or(0);
-        let held = self.lambda.invocations.get(&invocation)?;
-        let ask = &self.stacks.asks[held.ask?];
+        let ask = self.lambda.invocations.get(&invocation)?.ask?;
+        let ask = &self.stacks.asks[ask];
         // A Delete of another pool has a record of its own.
         let is_bystander = ask.kind == "Delete"
             && head["pool"] != ask.event["PhysicalResourceId"]

@@ -15,9 +15,10 @@ use github_runner_pool::settings::Settings;
 use serde_json::Value;
 
 use crate::cloudformation::State;
+use crate::containers::Container;
 use crate::ears;
 use crate::github::JobState;
-use crate::history::{Ending, Fact, Figures, Violation};
+use crate::history::{Ending, Fact, Figures, Loss, Violation};
 use crate::invariants::everything_comes_to_rest;
 use crate::lambda::FUNCTION;
 use crate::planted::Bug;
@@ -50,7 +51,7 @@ pub(crate) struct Report {
     pub(crate) figures: Figures,
     pub(crate) violations: Vec<Violation>,
     pub(crate) occurred: BTreeSet<String>,
-    pub(crate) told: Vec<String>,
+    pub(crate) trace: Vec<String>,
 }
 
 /// Panics that are planted are nobody's news; every other one is.
@@ -88,7 +89,7 @@ pub(crate) fn run(script: Script, bug: Option<Bug>, is_telling: bool) -> Report 
             figures: std::mem::take(&mut world.figures),
             violations: std::mem::take(&mut world.violations),
             occurred: std::mem::take(&mut world.occurred),
-            told: std::mem::take(&mut world.told),
+            trace: std::mem::take(&mut world.trace),
         }
     })
 }
@@ -148,8 +149,8 @@ impl Run {
         self.world.borrow().planted_event(&mut event);
         let port = Port { world: Rc::clone(&self.world), invocation, earlier: RefCell::default() };
         let settings = self.settings.clone();
-        let told = Invocation { deadline, function: FUNCTION.to_owned() };
-        let working: Working = Box::pin(async move { handle(&port, &settings, &event, &told).await });
+        let of_lambda = Invocation { deadline, function: FUNCTION.to_owned() };
+        let working: Working = Box::pin(async move { handle(&port, &settings, &event, &of_lambda).await });
         self.working.insert(invocation, working);
         self.poll(invocation);
     }
@@ -213,6 +214,7 @@ impl Run {
             self.next_delete = world.now + PAUSE;
             self.n_deletes += 1;
             for stack in there {
+                world.stop_named_tasks(stack);
                 if world.stacks.all[stack].state == State::RollbackFailed {
                     world.continue_rollback(stack);
                 } else {
@@ -237,11 +239,15 @@ impl Run {
 impl World {
     fn act(&mut self, place: usize, action: What) {
         let is_calm = self.now >= BEGIN + Duration::from_secs(self.script.calm_secs);
-        self.tell(|| format!("{action:?}"));
+        self.trace(|| format!("{action:?}"));
         match action {
             What::Create { stack } => self.create_stack(stack),
             What::Update { stack, pool } => self.act_update(place, stack, *pool, is_calm),
             What::Cancel { stack } => self.cancel_update(stack),
+            // Signatures are dated in whole seconds, and CloudFormation takes longer from one operation to the next.
+            What::Delete { stack } if self.has_just_sent(stack) => {
+                self.schedule(self.now + Duration::from_secs(1), Due::Act(place));
+            }
             What::Delete { stack } => self.delete_stack(stack),
             What::Job { label, secs, prints } => self.github.queue(&label, Duration::from_secs(secs), prints),
             What::MachineLost => self.lose_machine(true),
@@ -278,6 +284,25 @@ impl World {
                 if !is_calm {
                     self.schedule(self.now + Duration::from_secs(30), Due::Act(place));
                 }
+            }
+        }
+    }
+
+    /// A person stops the tasks that the last failure reason asks to stop, where the job in their log is over.
+    fn stop_named_tasks(&mut self, stack: usize) {
+        let asks = self.stacks.asks.iter().filter(|ask| ask.stack == stack);
+        let Some(answer) = asks.filter_map(|ask| ask.answers.last()).next_back() else { return };
+        let answer = String::from_utf8_lossy(answer).into_owned();
+        for part in answer.split("stop the ECS task ").skip(1) {
+            let id: String = part.chars().take_while(char::is_ascii_hexdigit).collect();
+            let Some(task) = self.ecs.tasks.values().find(|task| task.arn.ends_with(&format!("/{id}"))) else {
+                continue;
+            };
+            let Container::Listening(runner) = task.container else { continue };
+            let arn = task.arn.clone();
+            if self.github.runner_mut(runner).is_some_and(|runner| runner.job.is_none()) {
+                self.occur("transition", "task stopped by a person");
+                self.stop_task(&arn, Loss::Stopped, "stopped by a person");
             }
         }
     }

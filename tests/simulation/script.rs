@@ -18,7 +18,7 @@ pub(crate) struct Script {
     pub(crate) poll_secs: u64,
     pub(crate) budget_secs: Option<u64>,
     /// Somebody else has a group with the first pool's name.
-    pub(crate) has_squatter: bool,
+    pub(crate) has_foreign_group: bool,
     #[serde(default)]
     pub(crate) first: First,
     #[serde(default)]
@@ -278,7 +278,7 @@ impl Author {
         author.fate(calm_secs);
         let poll_secs = [5, 10, 10, 10, 15][author.chance.usize(0..5)];
         let budget_secs = [None, None, Some(300), Some(600), Some(840)][author.chance.usize(0..5)];
-        let has_squatter = author.chance.u32(0..25) == 0;
+        let has_foreign_group = author.chance.u32(0..25) == 0;
         let faults = author.faults();
         let first = match author.chance.u32(0..12) {
             0 => First::UpdateOfForeign,
@@ -296,7 +296,7 @@ impl Author {
             pools,
             poll_secs,
             budget_secs,
-            has_squatter,
+            has_foreign_group,
             first,
             rollback,
             after_deletion: AfterDeletion::LivesOn,

@@ -42,8 +42,8 @@ fn kept() -> Vec<u64> {
 
 /// The commit that is checked out; nothing where there is no git to ask.
 fn commit() -> String {
-    let told = Command::new("git").args(["rev-parse", "HEAD"]).current_dir(env!("CARGO_MANIFEST_DIR")).output();
-    told.map(|told| String::from_utf8_lossy(&told.stdout).into_owned()).unwrap_or_default()
+    let output = Command::new("git").args(["rev-parse", "HEAD"]).current_dir(env!("CARGO_MANIFEST_DIR")).output();
+    output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
 }
 
 /// Where the fresh seeds of a commit begin.

@@ -1,4 +1,4 @@
-//! The cases that people ask about first, each told from beginning to end.
+//! The cases that people ask about first, each trace from beginning to end.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ fn script(pool: Pool, calm_secs: u64, actions: Vec<(u64, What)>) -> Script {
         pools: vec![pool],
         poll_secs: 10,
         budget_secs: None,
-        has_squatter: false,
+        has_foreign_group: false,
         first: First::Create,
         rollback: Rollback::ByTheBook,
         actions,
@@ -44,12 +44,12 @@ fn job(secs: u64) -> What {
 
 /// The statuses that CloudFormation heard, in order.
 fn answers(report: &Report) -> Vec<&str> {
-    let lines = report.told.iter().filter(|line| line.contains(" answer to "));
+    let lines = report.trace.iter().filter(|line| line.contains(" answer to "));
     lines.map(|line| if line.contains(r#""Status":"SUCCESS""#) { "SUCCESS" } else { "FAILED" }).collect()
 }
 
 fn holds(report: &Report) {
-    assert!(report.violations.is_empty(), "{:#?}\n{}", report.violations, report.told.join("\n"));
+    assert!(report.violations.is_empty(), "{:#?}\n{}", report.violations, report.trace.join("\n"));
 }
 
 #[test]
@@ -91,6 +91,24 @@ fn a_replacement_that_is_cancelled_leaves_nothing_of_the_new_pool() {
 }
 
 #[test]
+fn a_delete_that_describe_stacks_is_denied_fails_as_long_as_the_resource_has_another_pool() {
+    let elsewhere = Pool { org: "globex".to_owned(), ..Pool::plain() };
+    let update = (400, What::Update { stack: 0, pool: Box::new(elsewhere) });
+    let actions = vec![create(), update, (480, What::Cancel { stack: 0 }), (500, What::Delete { stack: 0 })];
+    let mut script = script(Pool::plain(), 1500, actions);
+    let report = run(script.clone(), None, true);
+    assert_eq!(answers(&report), ["SUCCESS", "SUCCESS"], "both pools went with the stack");
+    let call = report.trace.iter().find_map(|line| line.split_once("DescribeStacks is call ")).unwrap().1;
+    script.faults = BTreeMap::from([(call.parse().unwrap(), Fault::Denied)]);
+    let report = run(script, None, true);
+    holds(&report);
+    assert!(report.trace.iter().any(|line| line.contains("Denied at DescribeStacks")));
+    assert_eq!(answers(&report), ["SUCCESS", "FAILED", "SUCCESS"], "the next Delete takes the other one down");
+    let says = |line: &String| line.contains("CloudFormation did not tell whether the stack is being deleted");
+    assert!(report.trace.iter().any(says));
+}
+
+#[test]
 fn the_pool_of_an_organization_that_was_renamed_is_drained_by_what_the_newer_pool_knows() {
     let renamed = Pool { org: "acme-inc".to_owned(), ..Pool::plain() };
     let actions = vec![
@@ -104,7 +122,7 @@ fn the_pool_of_an_organization_that_was_renamed_is_drained_by_what_the_newer_poo
     assert_eq!((report.figures.jobs, report.figures.jobs_cut_off), (1, 0), "the job ran to its end");
     // The Create, the Update, the clean-up of the former pool, and the Delete at the end.
     assert_eq!(answers(&report), ["SUCCESS"; 4]);
-    let is_left = report.told.iter().any(|line| line.contains("GitHub may still list"));
+    let is_left = report.trace.iter().any(|line| line.contains("GitHub may still list"));
     assert!(!is_left, "every registration of the former pool was deleted");
 }
 
@@ -125,7 +143,7 @@ fn a_credential_that_is_revoked_midway_lets_the_job_end_and_the_answer_names_wha
     let report = story(Pool::plain(), 3300, actions);
     holds(&report);
     assert_eq!((report.figures.jobs, report.figures.jobs_cut_off), (1, 0), "the job ran to its end");
-    let last = report.told.iter().rfind(|line| line.contains(" answer to ")).unwrap();
+    let last = report.trace.iter().rfind(|line| line.contains(" answer to ")).unwrap();
     assert!(last.contains(r#""Status":"SUCCESS""#) && last.contains("GitHub may still list"), "{last}");
 }
 
@@ -207,7 +225,7 @@ fn a_delete_with_the_physical_id_of_other_code_leaves_the_pool_alone_that_an_upd
     let report = story_of(First::UpdateOfForeign, Rollback::ByTheBook, Pool::plain(), 900, vec![create()]);
     holds(&report);
     assert!(report.occurred.contains("transition update succeeded by replacement"));
-    let clean_up = report.told.iter().rfind(|line| line.contains(" answer to 1:")).unwrap();
+    let clean_up = report.trace.iter().rfind(|line| line.contains(" answer to 1:")).unwrap();
     assert!(clean_up.contains("names no pool, so nothing was deleted"), "{clean_up}");
 }
 
@@ -217,7 +235,7 @@ fn a_delete_with_a_made_up_physical_id_leaves_the_pool_alone_that_a_second_creat
     let report = story_of(First::CreateUnanswered, Rollback::ByTheBook, Pool::plain(), 900, actions);
     holds(&report);
     assert!(report.occurred.contains("transition create sent again"));
-    let clean_up = report.told.iter().rfind(|line| line.contains(" answer to 2:")).unwrap();
+    let clean_up = report.trace.iter().rfind(|line| line.contains(" answer to 2:")).unwrap();
     assert!(clean_up.contains("names no pool, so nothing was deleted"), "{clean_up}");
 }
 
@@ -247,7 +265,12 @@ fn other_purchase_options_wait_for_the_running_job_whatever_auto_scaling_replace
 
 fn runs_on(report: &Report, why: &str) {
     let figures = &report.figures;
-    assert_eq!((figures.jobs, figures.jobs_lost, figures.jobs_cut_off), (1, 0, 0), "{why}\n{}", report.told.join("\n"));
+    assert_eq!(
+        (figures.jobs, figures.jobs_lost, figures.jobs_cut_off),
+        (1, 0, 0),
+        "{why}\n{}",
+        report.trace.join("\n")
+    );
 }
 
 /// The stack is deleted in the middle of a job whose runner GitHub calls idle from its beginning to its end, and deletes
@@ -280,7 +303,7 @@ fn a_job_without_a_log_whose_runner_github_deletes_in_its_middle_runs_to_its_end
     runs_on(&report, "its container did not end by itself");
     assert!(report.occurred.contains("transition runner deleted in the middle of its job"));
     let advises = |line: &String| line.contains("presumed busy") && line.contains("LogGroup");
-    assert!(report.told.iter().any(advises), "what is waited for advises a log");
+    assert!(report.trace.iter().any(advises), "what is waited for advises a log");
     assert_eq!(answers(&report), ["SUCCESS", "SUCCESS"]);
 }
 
@@ -305,12 +328,12 @@ fn a_job_runs_on_when_the_invocation_that_deleted_its_runner_was_killed_and_the_
         let actions = vec![create(), (2, blind), (290, lie), (300, job(1200)), (360, What::Delete { stack: 0 })];
         let pool = Pool { has_log, ..Pool::plain() };
         let mut script = script(pool, 2800, actions);
-        let told = run(script.clone(), None, true).told;
-        let call = told.iter().find_map(|line| line.split_once("deleted by call ")).unwrap().1;
+        let trace = run(script.clone(), None, true).trace;
+        let call = trace.iter().find_map(|line| line.split_once("deleted by call ")).unwrap().1;
         script.faults = BTreeMap::from([(call.parse().unwrap(), Fault::KillAfter)]);
         let report = run(script, None, true);
         holds(&report);
-        assert!(report.told.iter().any(|line| line.contains("KillAfter at DELETE /actions/runners")));
+        assert!(report.trace.iter().any(|line| line.contains("KillAfter at DELETE /actions/runners")));
         runs_on(&report, "what looks as if it had never registered may work");
         assert_eq!(answers(&report).last(), Some(&"SUCCESS"));
     }

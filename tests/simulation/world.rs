@@ -49,7 +49,7 @@ pub(crate) struct World {
     /// Calls of the function so far, in this run.
     pub(crate) n_calls: u32,
     /// What happened, newest last; the whole of it only where somebody will read it.
-    pub(crate) told: Vec<String>,
+    pub(crate) trace: Vec<String>,
     pub(crate) is_telling: bool,
     pub(crate) figures: Figures,
     pub(crate) violations: Vec<Violation>,
@@ -88,7 +88,7 @@ impl World {
             due: BTreeMap::new(),
             n_due: 0,
             n_calls: 0,
-            told: Vec::new(),
+            trace: Vec::new(),
             is_telling: false,
             figures: Figures::default(),
             violations: Vec::new(),
@@ -142,7 +142,7 @@ impl World {
 
     /// Something happened: the invariants look at it.
     pub(crate) fn note(&mut self, fact: &Fact) {
-        self.tell(|| format!("{fact:?}"));
+        self.trace(|| format!("{fact:?}"));
         for (name, holds) in invariants::OF_FACTS {
             if let Err(what) = holds(self, fact) {
                 self.violate(name, what);
@@ -157,9 +157,9 @@ impl World {
             _ => {}
         }
         let at = self.now.since(BEGIN);
-        self.tell(|| format!("VIOLATED {invariant}: {what}"));
+        self.trace(|| format!("VIOLATED {invariant}: {what}"));
         for line in if self.is_telling { self.what_there_is() } else { Vec::new() } {
-            self.tell(|| line);
+            self.trace(|| line);
         }
         self.violations.push(Violation { invariant, at, what });
     }
@@ -190,10 +190,10 @@ impl World {
     }
 
     /// For people who read what a seed did.
-    pub(crate) fn tell(&mut self, line: impl FnOnce() -> String) {
+    pub(crate) fn trace(&mut self, line: impl FnOnce() -> String) {
         if self.is_telling {
             let secs = self.now.since(BEGIN).as_secs_f64();
-            self.told.push(format!("{secs:>9.2} {}", line()));
+            self.trace.push(format!("{secs:>9.2} {}", line()));
         }
     }
 

@@ -87,7 +87,7 @@ pub(super) fn observed(group: &AutoScalingGroup) -> (GroupConfig, Option<String>
     (config, name)
 }
 
-/// By id, which Auto Scaling always tells. A group on a launch configuration, which is none of ours, has neither.
+/// By id, which Auto Scaling always returns. A group with a launch configuration, which no pool has, has neither.
 fn reference(template: Option<&LaunchTemplateSpecification>) -> LaunchTemplateId {
     let name = template.and_then(LaunchTemplateSpecification::launch_template_name);
     match (template.and_then(LaunchTemplateSpecification::launch_template_id), name) {

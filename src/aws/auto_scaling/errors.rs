@@ -2,7 +2,7 @@
 //!
 //! Codes: the operations' pages under
 //! <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_Operations.html>. Almost everything else is a
-//! `ValidationError`, told apart by its message.
+//! `ValidationError`, distinguished by its message.
 
 use super::super::errors::{Row, Service, row};
 use crate::pool::model::remote_error::{ErrorKind, RemoteService};

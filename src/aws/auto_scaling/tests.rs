@@ -240,8 +240,8 @@ async fn a_failed_activity_is_told_and_a_missing_group_has_none() {
         .query("DescribeScalingActivities", failed)
         .query_error("ValidationError", "AutoScalingGroup name not found - AutoScalingGroup 'g' not found");
     let client = replay.auto_scaling();
-    let told = client.last_failed_activity("g").await.unwrap();
-    assert_eq!(told.as_deref(), Some("We currently do not have sufficient capacity"));
+    let message = client.last_failed_activity("g").await.unwrap();
+    assert_eq!(message.as_deref(), Some("We currently do not have sufficient capacity"));
     assert_eq!(client.last_failed_activity("g").await.unwrap(), None);
     assert!(replay.sent()[0].form().contains("MaxRecords=20"));
 }
@@ -289,7 +289,7 @@ async fn a_group_that_is_busy_is_a_conflict_and_not_deleted_twice() {
     let replay = Replay::default().query_error("ScalingActivityInProgress", "busy");
     let error = replay.auto_scaling().delete_group("g").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
-    assert_eq!(error.to_string(), "EC2 Auto Scaling DeleteAutoScalingGroup refused (ScalingActivityInProgress): busy");
+    assert_eq!(error.to_string(), "EC2 Auto Scaling DeleteAutoScalingGroup failed (ScalingActivityInProgress): busy");
 }
 
 #[tokio::test]

@@ -64,6 +64,6 @@ pub(super) const TABLE: &[Row] = &[
     row("MISSING", "", ErrorKind::NotFound),
     row("INACTIVE", "", ErrorKind::NotFound),
     row("DEPLOYMENT_BLOCKED", "", ErrorKind::Conflict),
-    // No task of a service, which one that has just ended is not any more: the next observation tells.
+    // Not a task of a service, such as one that has just stopped: the next observation shows it.
     row("TASK_NOT_VALID", "", ErrorKind::Conflict),
 ];

@@ -28,7 +28,7 @@ const PROTECTION_MINUTES: i32 = 2880;
 /// A sentence for people who look at the stopped task.
 const REASON_CHARS_MAX: usize = 255;
 
-/// Both lists: the default one leaves out tasks that were told to stop and still run.
+/// Both lists: the default one leaves out tasks whose desired status is STOPPED and that still run.
 pub(super) async fn all(sdk: &Client, cluster: &str, id: &PhysicalId) -> RemoteResult<Vec<ecs::Task>> {
     let (running, stopping) =
         try_join(list(sdk, cluster, id, DesiredStatus::Running), list(sdk, cluster, id, DesiredStatus::Stopped))
@@ -49,7 +49,7 @@ pub(super) async fn beside(
 
 async fn describe(sdk: &Client, cluster: &str, mut arns: Vec<String>) -> RemoteResult<Vec<ecs::Task>> {
     const OPERATION: &str = "DescribeTasks";
-    // A task that was told to stop between two lists is in both.
+    // A task whose desired status changed between the two lists is in both.
     arns.sort_unstable();
     arns.dedup();
     let mut tasks = Vec::with_capacity(arns.len());
@@ -124,7 +124,7 @@ pub(super) async fn protections(
     let mut protections = BTreeMap::new();
     for batch in tasks.chunks(READ_BATCH) {
         let call = sdk.get_task_protection().cluster(cluster).set_tasks(Some(batch.to_vec()));
-        // Not read: `failures[]`. Whatever ECS cannot tell of a task, its protection is then not known.
+        // `failures[]` is not read: the protection of such a task is unknown, for whatever reason.
         let answer = call.send().await.map_err(|error| ECS.refused("GetTaskProtection", error))?;
         for task in answer.protected_tasks() {
             let Some(arn) = task.task_arn() else { continue };
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn every_status_of_a_task_has_a_phase() {
-        for (status, told, expected) in [
+        for (status, desired, expected) in [
             ("PROVISIONING", false, TaskPhase::Starting),
             ("PENDING", false, TaskPhase::Starting),
             ("ACTIVATING", false, TaskPhase::Starting),
@@ -206,7 +206,7 @@ mod tests {
             ("SOMETHING_NEW", false, TaskPhase::Running),
             ("SOMETHING_NEW", true, TaskPhase::Stopping),
         ] {
-            assert_eq!(phase(Some(status), told), expected, "{status}");
+            assert_eq!(phase(Some(status), desired), expected, "{status}");
         }
     }
 

@@ -20,7 +20,7 @@ pub(in crate::aws) fn check(service: &Service, table: &[Row], samples: &[(&str, 
     assert!(idle.is_empty(), "no sample for {idle:?}");
 }
 
-const NOBODY: Service = Service { remote: RemoteService::Ecs, table: &[] };
+const NO_SERVICE: Service = Service { remote: RemoteService::Ecs, table: &[] };
 
 #[test]
 fn the_codes_that_all_services_share_have_a_class_each() {
@@ -44,7 +44,7 @@ fn the_codes_that_all_services_share_have_a_class_each() {
     .into_iter()
     .flat_map(|(codes, kind)| codes.split_whitespace().map(move |code| (code, "whatever it says", kind)))
     .collect();
-    check(&NOBODY, COMMON, &samples);
+    check(&NO_SERVICE, COMMON, &samples);
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn where_no_row_fits_the_status_decides() {
         (Some(503), ErrorKind::Unavailable),
         (None, ErrorKind::Unexpected),
     ] {
-        assert_eq!(NOBODY.kind(Some("SomethingNew"), "", status), expected, "{status:?}");
+        assert_eq!(NO_SERVICE.kind(Some("SomethingNew"), "", status), expected, "{status:?}");
     }
 }
 
@@ -78,48 +78,48 @@ fn every_kind_of_failure_is_told_in_a_sentence() {
     let cases: [(Sdk, &str); 6] = [
         (
             SdkError::service_error(DescribeClustersError::generic(said), response(500, "")),
-            "Unavailable Amazon ECS DescribeClusters refused (ServerException): oops",
+            "Unavailable Amazon ECS DescribeClusters failed (ServerException): oops",
         ),
         (
             SdkError::service_error(
                 DescribeClustersError::generic(ErrorMetadata::builder().build()),
                 response(502, "<html>"),
             ),
-            "Unavailable Amazon ECS DescribeClusters refused: HTTP 502, no message",
+            "Unavailable Amazon ECS DescribeClusters failed: HTTP 502, no message",
         ),
         (
             SdkError::response_error("unexpected token", response(200, "planted")),
-            "Unexpected Amazon ECS DescribeClusters refused: HTTP 200, an answer that could not be read",
+            "Unexpected Amazon ECS DescribeClusters failed: HTTP 200, a response that could not be read",
         ),
-        (SdkError::timeout_error("late"), "Unavailable Amazon ECS DescribeClusters refused: no answer in time"),
+        (SdkError::timeout_error("late"), "Unavailable Amazon ECS DescribeClusters failed: no response in time"),
         (
             SdkError::dispatch_failure(ConnectorError::io("reset".into())),
-            "Unavailable Amazon ECS DescribeClusters refused: no answer",
+            "Unavailable Amazon ECS DescribeClusters failed: no response",
         ),
         (
             SdkError::construction_failure("no region"),
-            "Invalid Amazon ECS DescribeClusters refused: the request could not be built",
+            "Invalid Amazon ECS DescribeClusters failed: the request could not be built",
         ),
     ];
     for (error, expected) in cases {
-        assert_eq!(spoken(&NOBODY.refused("DescribeClusters", error)), expected);
+        assert_eq!(spoken(&NO_SERVICE.refused("DescribeClusters", error)), expected);
     }
 }
 
 #[test]
 fn the_causes_below_are_kept_and_a_response_is_not_among_them() {
     let unread: Sdk = SdkError::response_error("unexpected token", response(200, "planted value"));
-    let refused = NOBODY.refused("GetParameter", unread);
+    let refused = NO_SERVICE.refused("GetParameter", unread);
     assert!(!format!("{refused:?}").contains("planted"));
 
     let lost: Sdk = SdkError::dispatch_failure(ConnectorError::io("connection reset".into()));
-    let refused = NOBODY.refused("DescribeClusters", lost);
+    let refused = NO_SERVICE.refused("DescribeClusters", lost);
     assert!(format!("{refused:?}").contains("connection reset"));
 }
 
 #[test]
 fn a_message_of_thousands_of_characters_is_cut() {
-    let refused = NOBODY.said("X", "Y", "é".repeat(5000));
+    let refused = NO_SERVICE.said("X", "Y", "é".repeat(5000));
     assert_eq!(refused.remote_error.message.chars().count(), MESSAGE_CHARS_MAX + 1);
     assert!(refused.remote_error.message.ends_with('…'));
 }

@@ -103,18 +103,18 @@ async fn refusals_are_told_with_code_message_and_cause() {
         .http(200, "<html/>")
         .lost();
     let client = replay.auto_scaling();
-    let mut told = Vec::new();
+    let mut errors = Vec::new();
     for _ in 0..4 {
         let error = client.template_version(&id(), "$Latest").await.unwrap_err();
-        told.push(format!("{} {error}", error.kind().name()));
+        errors.push(format!("{} {error}", error.kind().name()));
     }
     assert_eq!(
-        told,
+        errors,
         [
-            "denied Amazon EC2 DescribeLaunchTemplates refused (UnauthorizedOperation): You are not authorized",
-            "unavailable Amazon EC2 DescribeLaunchTemplates refused (HTTP 503): no message",
-            "unexpected Amazon EC2 DescribeLaunchTemplates refused (Unreadable): the answer is not as EC2 documents it",
-            "unavailable Amazon EC2 DescribeLaunchTemplates refused: no answer",
+            "denied Amazon EC2 DescribeLaunchTemplates failed (UnauthorizedOperation): You are not authorized",
+            "unavailable Amazon EC2 DescribeLaunchTemplates failed (HTTP 503): no message",
+            "unexpected Amazon EC2 DescribeLaunchTemplates failed (Unreadable): the answer is not as EC2 documents it",
+            "unavailable Amazon EC2 DescribeLaunchTemplates failed: no response",
         ]
     );
 }

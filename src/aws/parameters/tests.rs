@@ -71,8 +71,8 @@ async fn a_json_secret_without_a_key_is_refused_with_the_arn_that_names_it() {
     ] {
         let error = read(&Replay::default().json(&answer(value)), SECRET).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid);
-        let told = format!("the secret is a JSON object; name its key: {SECRET}{advised}");
-        assert_eq!(error.remote_error.message, told);
+        let message = format!("the secret is a JSON object; name its key: {SECRET}{advised}");
+        assert_eq!(error.remote_error.message, message);
         assert!(!format!("{error:?} {error}").contains("planted"));
     }
     let staged = format!("{SECRET}::AWSPREVIOUS:");

@@ -19,19 +19,20 @@ use super::objects::tags_unvalidated;
 use super::problems::Problems;
 use super::table::capacity::{CAPACITY_PROVIDER, CLUSTER};
 use super::table::runner::RUNNER_NAME;
-use super::table::scaling::{DESIRED_COUNT, DISTINCT_INSTANCES, TAGS};
+use super::table::scaling::{DESIRED_COUNT, DISTINCT_INSTANCES, ON_DRAIN_TIMEOUT, TAGS};
 use super::table::{ROWS, property_names};
 use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::pool_metadata::PoolMetadata;
 use crate::pool::model::runner_matching::RunnerMatcher;
-use crate::pool::model::spec::{GitHubCredential, GitHubTarget, PoolSpec, WaitPolicy};
+use crate::pool::model::spec::{GitHubCredential, GitHubTarget, OnDrainTimeout, PoolSpec, WaitPolicy};
 
 /// The properties of one request, as far as they are valid, and everything that is invalid.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DecodedProperties {
     /// `RunnerName`.
     pub runner_name: Option<String>,
-    /// The timeouts and failure policies, each with its default if it is missing or invalid.
+    /// The timeouts and failure policies, each with its default if it is missing or invalid. Without a `Cluster`,
+    /// `OnDrainTimeout` defaults to `Fail`.
     pub wait_policy: WaitPolicy,
     /// `Tags`, also those that AWS would reject: an Update removes those that the new properties do not have.
     pub tags: BTreeMap<String, String>,
@@ -49,17 +50,23 @@ pub fn decode(properties: &Value, service_timeout: Duration) -> DecodedPropertie
     let mut problems = Problems::default();
     let given = Given::properties(properties, &ROWS, &mut problems);
     let spec = spec(&given, &mut problems);
-    let wait_policy = scaling::wait_policy(&given);
+    let mut wait_policy = scaling::wait_policy(&given);
     scaling::check_timeouts(&wait_policy, service_timeout, &mut problems);
     problems.sort_by_property(property_names());
     // What is invalid in these is a problem already.
     let mut ignored = Problems::default();
     let github = github::target(&given, &mut ignored);
+    let cluster = given.text_unvalidated(&CLUSTER);
+    // These are not a pool's properties: other code may have served the resource before. What the pool's template
+    // specifies is unknown, so a Delete cancels no job.
+    if cluster.is_none() && given.json(&ON_DRAIN_TIMEOUT).is_none() {
+        wait_policy.on_drain_timeout = OnDrainTimeout::Fail;
+    }
     DecodedProperties {
         runner_name: given.text_unvalidated(&RUNNER_NAME),
         wait_policy,
         tags: given.json(&TAGS).map(tags_unvalidated).unwrap_or_default(),
-        cluster: given.text_unvalidated(&CLUSTER),
+        cluster,
         github_credential: github::github_credential(&given, github.as_ref(), &mut ignored),
         github,
         capacity_provider: given.text_unvalidated(&CAPACITY_PROVIDER),

@@ -192,7 +192,7 @@ fn message_of_401_names_request_status_and_advice() {
     let response = response(401, AS_TOKEN, "Bad credentials", ResponseHeaders::default());
     assert_eq!(
         error(acme(), Endpoint::ListRunners, &response).to_string(),
-        "GitHub GET /orgs/acme/actions/runners refused (401): GitHub rejected this access token: it has expired, was \
+        "GitHub GET /orgs/acme/actions/runners failed (401): GitHub rejected this access token: it has expired, was \
          revoked, or was mistyped in its parameter. Store a valid one there and update the stack. GitHub said: Bad \
          credentials"
     );

@@ -1,4 +1,4 @@
-//! A inventory tells how the pools are, and a half one tells nothing.
+//! An inventory lists the pools; an incomplete one lists none.
 
 use serde_json::json;
 
@@ -9,14 +9,14 @@ use crate::pool::model::remote_error::ErrorKind;
 #[tokio::test(start_paused = true)]
 async fn an_inventory_without_pools_finds_none_and_answers_nobody() {
     let world = StubWorld::new(Manner::IsEmpty);
-    let told = handle(&world, &settings(), &json!({ "Inventory": {} }), &invocation()).await.unwrap();
-    assert_eq!(told, json!({ "Inventory": {} }));
+    let response = handle(&world, &settings(), &json!({ "Inventory": {} }), &invocation()).await.unwrap();
+    assert_eq!(response, json!({ "Inventory": {} }));
     assert!(world.answers.borrow().is_empty() && world.record.borrow().is_none());
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_inventory_that_cannot_look_says_why() {
     let world = StubWorld::new(Manner::Refuses(ErrorKind::Denied));
-    let told = handle(&world, &settings(), &json!({ "Inventory": {} }), &invocation()).await.unwrap();
-    assert!(told["Obstacle"].as_str().unwrap().contains("refused"), "{told}");
+    let response = handle(&world, &settings(), &json!({ "Inventory": {} }), &invocation()).await.unwrap();
+    assert!(response["Obstacle"].as_str().unwrap().contains("DescribeServices failed"), "{response}");
 }

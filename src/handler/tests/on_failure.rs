@@ -7,7 +7,7 @@ use crate::handler::{HandleError, handle};
 use crate::pool::model::remote_error::ErrorKind;
 
 /// An event of the on-failure queue, about this one.
-fn given_up(event: &Value) -> Value {
+fn invocation_record(event: &Value) -> Value {
     let record = json!({
         "version": "1.0",
         "timestamp": "2027-01-15T08:00:00.000Z",
@@ -26,11 +26,14 @@ fn given_up(event: &Value) -> Value {
 
 #[tokio::test(start_paused = true)]
 async fn what_lambda_gave_up_becomes_a_failed_answer_even_where_the_look_for_its_record_panics() {
-    let answer = run(&StubWorld::new(Manner::Panics), &given_up(&event("Create"))).await;
+    let answer = run(&StubWorld::new(Manner::Panics), &invocation_record(&event("Create"))).await;
     assert_eq!(answer["Status"], "FAILED");
     assert!(answer["PhysicalResourceId"].as_str().unwrap().starts_with("ghr-ci-Runners-"));
     let reason = answer["Reason"].as_str().unwrap();
-    assert!(reason.contains("Lambda gave this request up after 3 tries, because every try failed"), "{reason}");
+    assert!(
+        reason.contains("Lambda exhausted its retries (3 attempts) for this request: every attempt failed"),
+        "{reason}"
+    );
     assert!(reason.contains("signal: killed"), "{reason}");
 }
 
@@ -42,7 +45,7 @@ async fn a_continuation_that_lambda_gave_up_becomes_a_failed_answer_with_the_id_
     delete["PhysicalResourceId"] = json!(id);
     handle(&world, &settings(), &delete, &invocation()).await.unwrap();
     let next = world.handed_on.borrow_mut().pop().unwrap();
-    let answer = run(&world, &given_up(&next)).await;
+    let answer = run(&world, &invocation_record(&next)).await;
     assert_eq!((&answer["Status"], &answer["PhysicalResourceId"]), (&json!("FAILED"), &json!(id)));
 }
 
@@ -50,14 +53,14 @@ async fn a_continuation_that_lambda_gave_up_becomes_a_failed_answer_with_the_id_
 async fn what_was_answered_before_lambda_gave_it_up_is_answered_the_same() {
     let world = StubWorld::new(Manner::IsEmpty);
     let first = run(&world, &event("Create")).await;
-    assert_eq!(run(&world, &given_up(&event("Create"))).await, first);
+    assert_eq!(run(&world, &invocation_record(&event("Create"))).await, first);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_came_by_sns_is_answered_when_lambda_gives_it_up() {
     let bare = event("Create");
     let sns = json!({ "Records": [{ "EventSource": "aws:sns", "Sns": { "Message": bare.to_string() } }] });
-    let answer = run(&StubWorld::new(Manner::IsEmpty), &given_up(&sns)).await;
+    let answer = run(&StubWorld::new(Manner::IsEmpty), &invocation_record(&sns)).await;
     assert_eq!((&answer["Status"], &answer["RequestId"]), (&json!("FAILED"), &bare["RequestId"]));
 }
 
@@ -66,7 +69,7 @@ async fn what_lambda_gave_up_and_cannot_be_answered_stays_in_the_queue() {
     let world = StubWorld::new(Manner::IsEmpty);
     let mut nowhere = event("Create");
     nowhere["ResponseURL"] = json!("...");
-    let error = handle(&world, &settings(), &given_up(&nowhere), &invocation()).await.unwrap_err();
+    let error = handle(&world, &settings(), &invocation_record(&nowhere), &invocation()).await.unwrap_err();
     assert!(matches!(error, HandleError::Unanswerable(_)), "{error}");
     assert!(world.answers.borrow().is_empty());
 }
@@ -77,7 +80,7 @@ async fn nobody_is_told_when_nobody_waits_any_more() {
     let mut old = event("Create");
     old["ResponseURL"] = json!("https://answers.example/planted?X-Amz-Date=20270115T060000Z&X-Amz-Signature=planted");
     let strange = json!({ "Records": [{ "eventSource": "aws:sqs", "body": "no record of Lambda's" }] });
-    for event in [given_up(&old), given_up(&json!({"hello": "world"})), strange] {
+    for event in [invocation_record(&old), invocation_record(&json!({"hello": "world"})), strange] {
         handle(&world, &settings(), &event, &invocation()).await.unwrap();
     }
     assert!(world.answers.borrow().is_empty(), "{:?}", world.answers.borrow());

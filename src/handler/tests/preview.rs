@@ -1,4 +1,4 @@
-//! A plan tells what would be done, and does nothing.
+//! A preview says what would be done, and does nothing.
 
 use serde_json::{Value, json};
 
@@ -10,10 +10,10 @@ use crate::pool::model::remote_error::ErrorKind;
 async fn a_plan_is_told_to_the_caller_and_answers_nobody() {
     let world = StubWorld::new(Manner::IsEmpty);
     let properties = event("Create")["ResourceProperties"].clone();
-    let told = handle(&world, &settings(), &json!({ "Plan": properties }), &invocation()).await.unwrap();
-    assert_eq!(told["Plan"]["Action"], "Create");
-    assert_eq!(told["Plan"].get("Pool"), None);
-    assert!(obstacles(&told).contains("no active ECS cluster"), "{told}");
+    let response = handle(&world, &settings(), &json!({ "Plan": properties }), &invocation()).await.unwrap();
+    assert_eq!(response["Plan"]["Action"], "Create");
+    assert_eq!(response["Plan"].get("Pool"), None);
+    assert!(obstacles(&response).contains("no active ECS cluster"), "{response}");
     assert!(world.answers.borrow().is_empty() && world.record.borrow().is_none());
 }
 
@@ -26,19 +26,19 @@ async fn a_plan_of_a_known_resource_names_its_pool() {
         "StackId": create["StackId"],
         "LogicalResourceId": create["LogicalResourceId"],
     });
-    let told = handle(&world, &settings(), &asked, &invocation()).await.unwrap();
-    assert!(told["Plan"]["Pool"].as_str().unwrap().starts_with("ghr-ci-Runners-"), "{told}");
+    let response = handle(&world, &settings(), &asked, &invocation()).await.unwrap();
+    assert!(response["Plan"]["Pool"].as_str().unwrap().starts_with("ghr-ci-Runners-"), "{response}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_plan_tells_every_problem_of_its_properties() {
     let world = StubWorld::new(Manner::Panics);
     let asked = json!({ "Plan": {"OrgNme": "acme", "DesiredCount": "many"} });
-    let told = handle(&world, &settings(), &asked, &invocation()).await.unwrap();
-    assert_eq!(told["Plan"]["Action"], "Unknown");
-    let obstacles = told["Plan"]["Obstacles"].as_array().unwrap();
+    let response = handle(&world, &settings(), &asked, &invocation()).await.unwrap();
+    assert_eq!(response["Plan"]["Action"], "Unknown");
+    let obstacles = response["Plan"]["Obstacles"].as_array().unwrap();
     for name in ["OrgNme", "DesiredCount", "Cluster"] {
-        assert!(obstacles.iter().any(|one| one.as_str().unwrap().starts_with(name)), "{name}: {told}");
+        assert!(obstacles.iter().any(|one| one.as_str().unwrap().starts_with(name)), "{name}: {response}");
     }
 }
 
@@ -46,32 +46,33 @@ async fn a_plan_tells_every_problem_of_its_properties() {
 async fn a_plan_that_cannot_look_says_why() {
     let world = StubWorld::new(Manner::Refuses(ErrorKind::Denied));
     let asked = json!({ "Plan": event("Create")["ResourceProperties"] });
-    let told = handle(&world, &settings(), &asked, &invocation()).await.unwrap();
-    assert_eq!(told["Plan"]["Action"], "Unknown");
-    assert!(obstacles(&told).contains("Allow it in the function's role"), "{told}");
+    let response = handle(&world, &settings(), &asked, &invocation()).await.unwrap();
+    assert_eq!(response["Plan"]["Action"], "Unknown");
+    assert!(obstacles(&response).contains("Allow it in the function's role"), "{response}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_the_stack_is_to_make_is_no_obstacle() {
-    let told = handle(&StubWorld::new(Manner::IsEmpty), &settings(), &unmade(json!({})), &invocation()).await.unwrap();
-    assert_eq!(told["Plan"]["Action"], "Create");
+    let response =
+        handle(&StubWorld::new(Manner::IsEmpty), &settings(), &unmade(json!({})), &invocation()).await.unwrap();
+    assert_eq!(response["Plan"]["Action"], "Create");
     // The id follows from the cluster.
-    assert_eq!(told["Plan"].get("Pool"), None);
-    let changes = told["Plan"]["Changes"].to_string();
-    assert!(changes.contains("from version 1 of launch template Template"), "{told}");
+    assert_eq!(response["Plan"].get("Pool"), None);
+    let changes = response["Plan"]["Changes"].to_string();
+    assert!(changes.contains("from version 1 of launch template Template"), "{response}");
     let open = "Cluster (Cluster), ExecutionRoleArn (Role.Arn), LaunchTemplate.LaunchTemplateId (Template), \
                 LaunchTemplate.Version (Template.LatestVersionNumber)";
-    assert!(told["Plan"]["Notes"].to_string().contains(open), "{told}");
-    let missing = obstacles(&told);
-    assert!(!missing.contains("Cluster") && !missing.contains("LaunchTemplate"), "{told}");
+    assert!(response["Plan"]["Notes"].to_string().contains(open), "{response}");
+    let missing = obstacles(&response);
+    assert!(!missing.contains("Cluster") && !missing.contains("LaunchTemplate"), "{response}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn no_credential_goes_to_a_host_that_is_not_known() {
     let open = json!({ "GitHubUrl": {"Fn::ImportValue": "github"} });
-    let told = handle(&StubWorld::new(Manner::IsEmpty), &settings(), &unmade(open), &invocation()).await.unwrap();
-    assert_eq!(obstacles(&told), "");
-    assert!(told["Plan"]["Notes"].to_string().contains("GitHub was not asked"), "{told}");
+    let response = handle(&StubWorld::new(Manner::IsEmpty), &settings(), &unmade(open), &invocation()).await.unwrap();
+    assert_eq!(obstacles(&response), "");
+    assert!(response["Plan"]["Notes"].to_string().contains("GitHub was not asked"), "{response}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -83,9 +84,9 @@ async fn the_deletion_of_nothing_is_nothing() {
         "StackId": create["StackId"],
         "LogicalResourceId": create["LogicalResourceId"],
     });
-    let told = handle(&StubWorld::new(Manner::IsEmpty), &settings(), &asked, &invocation()).await.unwrap();
-    assert_eq!(told["Plan"]["Action"], "Nothing");
-    assert_eq!(obstacles(&told), "");
+    let response = handle(&StubWorld::new(Manner::IsEmpty), &settings(), &asked, &invocation()).await.unwrap();
+    assert_eq!(response["Plan"]["Action"], "Nothing");
+    assert_eq!(obstacles(&response), "");
 }
 
 /// A plan for a stack that makes everything itself, and is not there yet.
@@ -105,7 +106,7 @@ fn unmade(more: Value) -> Value {
     json!({ "Plan": properties })
 }
 
-fn obstacles(told: &Value) -> String {
-    let listed = told["Plan"]["Obstacles"].as_array().unwrap();
+fn obstacles(response: &Value) -> String {
+    let listed = response["Plan"]["Obstacles"].as_array().unwrap();
     listed.iter().map(|one| one.as_str().unwrap()).collect::<Vec<_>>().join("\n")
 }

@@ -97,9 +97,9 @@ pub enum WaitReason {
         busy_by_log: Vec<(String, JobName)>,
         /// Idle for less than the confirmation window.
         unconfirmed: usize,
-        /// Of which we cannot tell: GitHub does not let us in, or their name leads to no task.
+        /// Of which nothing is known: GitHub denies access, or their name leads to no task.
         unknown: usize,
-        /// Deregistered ones whose containers have not ended, for each the reason why no log tells if they have a job.
+        /// Deregistered ones whose containers have not ended, with the reason why no log shows whether they have a job.
         presumed_busy: Vec<NoLog>,
         /// Containers that are ending.
         ending: usize,
@@ -137,29 +137,29 @@ impl fmt::Display for WaitReason {
         match self {
             Self::ProviderChange => f.write_str("the capacity provider to be ready"),
             Self::ClusterUpdateInProgress => f.write_str("the cluster to finish a capacity provider association"),
-            Self::GroupDeletion => f.write_str("the Auto Scaling group to be gone"),
+            Self::GroupDeletion => f.write_str("the Auto Scaling group to be deleted"),
             Self::InstancesLeaving { n_instances } => {
                 let instances = pluralize(*n_instances, "1 instance", "instances");
                 write!(f, "{instances} to leave, so that the purchase options can change")
             }
-            Self::ServiceDeletion => f.write_str("the service to be gone"),
-            Self::ProviderDeletion => f.write_str("the capacity provider to be gone"),
-            Self::ProviderDetachment => f.write_str("the cluster to let go of the capacity provider"),
+            Self::ServiceDeletion => f.write_str("the service to be deleted"),
+            Self::ProviderDeletion => f.write_str("the capacity provider to be deleted"),
+            Self::ProviderDetachment => f.write_str("the capacity provider to be detached from the cluster"),
             Self::TaskProtection { n_tasks, reason } => {
                 write!(f, "ECS to protect {n_tasks} tasks ({reason})")
             }
             Self::RunnersOnline { online, wanted } => {
-                write!(f, "runners to come online: {online} of {wanted}")
+                write!(f, "runners to come online ({online}/{wanted})")
             }
             Self::RunnersDraining { busy, busy_by_log, unconfirmed, unknown, presumed_busy, ending } => {
                 let with_a_job = (!busy.is_empty())
                     .then(|| format!("{} with a running job ({})", busy.len(), abbreviated_list(busy)));
                 let by_log = busy_by_log.first().map(|(name, job)| {
                     let n = busy_by_log.len();
-                    format!("{n} busy by their own log and not by GitHub's word (first of them: {name} runs {job})")
+                    format!("{n} busy by their own log, though idle in GitHub's list (first: {name} runs {job})")
                 });
                 let presumed_busy = presumed_busy.first().map(|why| {
-                    format!("{} that did not end once deregistered, so presumed busy ({why})", presumed_busy.len())
+                    format!("{} that did not stop after deregistration, so presumed busy ({why})", presumed_busy.len())
                 });
                 let others = [
                     (unconfirmed, "idle but not yet for the confirmation window"),
@@ -174,7 +174,7 @@ impl fmt::Display for WaitReason {
                 write!(f, "runners to leave: {}", parts.join(", "))
             }
             Self::StaleRegistrations { n_runners } => {
-                write!(f, "GitHub to release {n_runners} runners that it holds to be busy though their tasks ended")
+                write!(f, "GitHub to clear the busy state of {n_runners} runners whose tasks have stopped")
             }
             Self::OrphanedRunners { n_runners } => {
                 write!(f, "{n_runners} registrations without a task to stay offline, so that they can be removed")
@@ -182,9 +182,9 @@ impl fmt::Display for WaitReason {
             Self::EventRedelivery => {
                 f.write_str("Lambda to deliver the event of the interrupted request for the last time")
             }
-            Self::FinalCheck => f.write_str("a last look"),
-            Self::NextStep(name) => write!(f, "its next step, {name}"),
-            Self::RetryableError(remote_error) => write!(f, "a refusal to pass: {remote_error}"),
+            Self::FinalCheck => f.write_str("a final observation"),
+            Self::NextStep(name) => write!(f, "the next step: {name}"),
+            Self::RetryableError(remote_error) => write!(f, "a retryable error: {remote_error}"),
         }
     }
 }

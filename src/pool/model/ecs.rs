@@ -186,7 +186,7 @@ pub struct Task {
     pub started_by: Option<String>,
     /// Where it stands.
     pub phase: TaskPhase,
-    /// Whether ECS was told to stop it.
+    /// Whether its desired status is STOPPED.
     pub desired_stopped: bool,
     /// Whether scale-in and deployments pass it by.
     pub protection: Protection,
@@ -210,7 +210,7 @@ impl Task {
         self.phase != TaskPhase::Stopped
     }
 
-    /// Whether it runs and no one has told it to stop.
+    /// Whether it runs and is meant to go on.
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.phase == TaskPhase::Running && !self.desired_stopped

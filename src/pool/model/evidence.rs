@@ -1,8 +1,8 @@
 //! Facts that a step must be able to show before it may touch a runner or a task.
 //!
 //! Their fields are private and their constructors are the checks, so a step that ends a task cannot be written for one
-//! that is not the pool's, or for a runner that was never seen idle; nor can a pool be taken down that CloudFormation
-//! has not given up.
+//! that is not the pool's, or for a runner that was never observed idle; nor can a pool be deleted without a
+//! request of CloudFormation.
 
 use std::time::Duration;
 
@@ -253,7 +253,7 @@ impl DeletionEvidence {
     /// The evidence of an Update whose physical id is that of the pool it asks for, and whose `OldResourceProperties`
     /// describe the pool `previous`. The physical id of an Update is the one that the stack has, so once the Update has
     /// succeeded nothing in CloudFormation refers to the other pool. A pool that had the last SUCCESS is left all the
-    /// same, and so is any where the operation lock does not tell: jobs may run there.
+    /// same, and so is any about which the operation lock says nothing: jobs may run there.
     /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-requesttypes-update.html>
     #[must_use]
     pub fn update_back(previous: &PhysicalId, lock: Option<&OperationLock>) -> Option<Self> {

@@ -19,7 +19,7 @@ use crate::pool::model::time::Timestamp;
 /// for each follows, of which as many are under way at once.
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html>
 pub const LOGS_READ_MAX: usize = 8;
-/// For how long a log that is denied, missing or has nothing to tell is tried again before the runner counts as one
+/// For how long a log that is denied, missing or inconclusive is tried again before the runner counts as one
 /// without a log. Docker hands lines on every five seconds, and IAM spreads a new permission within seconds.
 const LOG_RETRY_MAX: Duration = Duration::from_secs(60);
 /// The same where the service is throttling or down: nothing is wrong with the log itself.
@@ -36,7 +36,7 @@ pub struct LogMemory {
     pub absent: BTreeMap<String, NoLog>,
     /// When each log was last read, or tried.
     tried_at: BTreeMap<String, Timestamp>,
-    /// Since when each log has had nothing to tell.
+    /// Since when each log has been inconclusive.
     unread_since: BTreeMap<String, Timestamp>,
     /// The job that the last reading showed.
     busy: BTreeMap<String, JobName>,

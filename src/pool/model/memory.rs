@@ -171,8 +171,8 @@ impl Memory {
         }
         self.logs.record_observation(observed, now);
         if let Some(service) = &observed.service {
-            let given_up = service.deployments.iter().filter(|it| matches!(it.rollout, RolloutState::Failed(_)));
-            self.failed_deployments_before.get_or_insert_with(|| given_up.map(|it| it.id.clone()).collect());
+            let failed = service.deployments.iter().filter(|it| matches!(it.rollout, RolloutState::Failed(_)));
+            self.failed_deployments_before.get_or_insert_with(|| failed.map(|it| it.id.clone()).collect());
         }
         self.was_built |=
             observed.task_definition.is_some() || observed.service.is_some() || !observed.tasks.is_empty();
@@ -270,7 +270,7 @@ impl Memory {
         }
     }
 
-    /// Without a list, whoever has a task is considered registered, by the end of the name that its container gives it.
+    /// Without a list, every runner with a task counts as registered, by the end of the name that its container gives it.
     fn record_without_github(&mut self, metadata: &PoolMetadata, observed: &Observed) {
         let fixed = metadata.matcher.fixed_names.iter().next();
         for short_container_id in

@@ -107,7 +107,7 @@ pub enum Preflight {
 pub struct DeleteGoal {
     /// Why the pool may be taken down.
     pub evidence: DeletionEvidence,
-    /// How to reach the pool, as far as the properties tell; its task definition tells otherwise.
+    /// How to reach the pool, if the properties say so; otherwise its task definition does.
     pub metadata: Option<PoolMetadata>,
     /// How long to wait, and what to do then.
     pub wait_policy: WaitPolicy,
@@ -147,7 +147,7 @@ impl DeleteGoal {
 }
 
 impl Operation {
-    /// How to reach the pool: from the template, or from what the pool itself tells.
+    /// How to reach the pool: by the template, or by the metadata in its task definition.
     #[must_use]
     pub fn metadata(&self, memory: &Memory, observed: &Observed) -> Option<PoolMetadata> {
         match &self.goal {
@@ -156,7 +156,7 @@ impl Operation {
                 metadata.matcher.fixed_names.extend(goal.previous_runner_name.clone());
                 Some(metadata)
             }
-            // What the pool tells is what was built, whatever has become of the template since; only what leads to
+            // Its metadata says what was built, whatever has become of the template since; only what leads to
             // GitHub may have another name by now.
             Goal::Delete(goal) => {
                 let metadata = self
@@ -215,6 +215,9 @@ impl Operation {
             live_pool: previous.and_then(|previous| previous.live_pool.clone()),
             content: self.desired_content(),
             live_content: previous.and_then(|previous| previous.live_content.clone()),
+            replaced_pools: previous
+                .map(|previous| previous.replaced_pools_once_at(self.current_pool()))
+                .unwrap_or_default(),
             request_id: self.request.request_id.clone(),
             url: operation_lock::digest(&self.request),
             signed_at: self.signed_at,

@@ -15,10 +15,17 @@ const LOCKS_PATH: &str = "/github-runner-pool-requests";
 /// The format of a record. A record of another one was written by another version of the function.
 pub(in crate::pool) const FORMAT: u16 = 1;
 
-/// Hexadecimal digits that tell one content of a pool's task definition from another.
+/// Bytes of a record above its response: ids, digests, a moment and a name.
+pub const RECORD_HEAD_BYTES_MAX: usize = 640;
+
+/// Hexadecimal digits that distinguish the contents of a pool's task definitions.
 pub(super) const CONTENT_DIGITS: usize = 16;
 
-/// Hexadecimal digits that tell one response URL from another.
+/// Replaced pools that a record names: more than a resource ever has left behind at once, and few enough that the
+/// longest response still fits below them.
+pub(in crate::pool) const REPLACED_POOLS_MAX: usize = 8;
+
+/// Hexadecimal digits that distinguish response URLs.
 const URL_DIGITS: usize = 16;
 
 /// Who has the lock, as the record says it.
@@ -41,7 +48,7 @@ pub struct OperationLock {
     /// Whether it is about every pool of the resource, since the stack is going.
     #[serde(default)]
     pub(in crate::pool) covers_resource: bool,
-    /// The digits of the pool that the last SUCCESS of a Create or an Update was for. Each turn carries it over from
+    /// The digits of the pool that the last SUCCESS of a Create or an Update was for. Each request carries it over from
     /// the one before, until a Delete takes that pool down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::pool) live_pool: Option<String>,
@@ -51,6 +58,10 @@ pub struct OperationLock {
     /// The same of the last SUCCESS: runners of it are known to come online.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::pool) live_content: Option<String>,
+    /// The hashes of the pools that the resource had before, the last one last. CloudFormation may have cancelled their
+    /// Deletes or stopped trying them, and each may have left a record of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::pool) replaced_pools: Vec<String>,
     /// Invocations of the request before the one that wrote this.
     pub(in crate::pool) continuation_count: u32,
     /// Whether CloudFormation did not take that response, in all the tries of the last invocation that sent it.
@@ -102,6 +113,7 @@ impl OperationLock {
                 live_pool: None,
                 content: None,
                 live_content: None,
+                replaced_pools: Vec::new(),
                 request_id: String::new(),
                 url: String::new(),
                 signed_at: Timestamp::from_epoch_millis(0),
@@ -124,7 +136,7 @@ impl OperationLock {
         format!("{head}\n{answer}")
     }
 
-    /// The same turn, with this response and what it says of the pool.
+    /// The same request, with this response and what it says of the pool.
     #[must_use]
     pub fn answered(self, body: &str, outcome: &Outcome) -> Self {
         let live_pool = match (outcome, self.purpose) {
@@ -157,6 +169,7 @@ impl OperationLock {
             covers_resource: false,
             live_pool: self.live_pool.clone(),
             live_content: self.live_content.clone(),
+            replaced_pools: self.replaced_pools_once_at(pool),
             content: None,
             continuation_count: 0,
             undelivered: false,
@@ -179,7 +192,7 @@ impl OperationLock {
         PhysicalId::try_from(self.pool.clone()).ok().filter(|_| is_at_work)
     }
 
-    /// The same turn, with the word whether CloudFormation took its response.
+    /// The same request, and whether CloudFormation accepted its response.
     #[must_use]
     pub fn delivered(self, is_delivered: bool) -> Self {
         Self { undelivered: !is_delivered, ..self }
@@ -189,6 +202,23 @@ impl OperationLock {
     #[must_use]
     pub const fn is_undelivered(&self) -> bool {
         self.undelivered
+    }
+
+    /// The replaced pools, once the resource's pool is this one.
+    #[must_use]
+    pub fn replaced_pools_once_at(&self, pool: &str) -> Vec<String> {
+        let mut replaced = self.replaced_pools.clone();
+        let previous = digits_of(&self.pool).filter(|_| self.pool != pool);
+        replaced.retain(|hash| Some(hash) != previous.as_ref());
+        replaced.extend(previous);
+        let n_dropped = replaced.len().saturating_sub(REPLACED_POOLS_MAX);
+        replaced.split_off(n_dropped)
+    }
+
+    /// The names of the records that the Deletes of replaced pools may have left below the resource's.
+    #[must_use]
+    pub fn replaced_pool_lock_names(&self, of_resource: &str) -> Vec<String> {
+        self.replaced_pools.iter().map(|hash| pool_lock_name(of_resource, hash)).collect()
     }
 
     /// The pool that this Delete takes down, and whether with all others of the resource.
@@ -216,7 +246,7 @@ impl OperationLock {
         self.answer.as_deref()
     }
 
-    /// Whether this is a turn of that request, whichever delivery and hop.
+    /// Whether it is of that request, whichever delivery and invocation.
     #[must_use]
     pub fn is_of(&self, request: &RequestInfo) -> bool {
         self.request_id == request.request_id && self.url == digest(request)

@@ -1,4 +1,4 @@
-//! What a Delete has to know of a pool when its template no longer tells.
+//! What a Delete has to know of a pool when its template no longer says it.
 //!
 //! A Delete must succeed with properties that are missing, null or nonsense. Names are never secret, so each task
 //! definition carries this record as a Docker label, and a Delete reads it back from the newest revision.

@@ -126,7 +126,7 @@ impl RemoteError {
 
 impl fmt::Display for RemoteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} refused", self.remote, self.operation)?;
+        write!(f, "{} {} failed", self.remote, self.operation)?;
         if let Some(code) = &self.code {
             write!(f, " ({code})")?;
         }

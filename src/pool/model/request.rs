@@ -15,7 +15,7 @@ pub struct RequestInfo {
     pub request_id: String,
     /// The resource.
     pub stack_resource: StackResource,
-    /// The pre-signed URL: whoever has it can respond in the function's name.
+    /// The pre-signed URL: anyone with it can respond in the function's place.
     pub response_url: Secret,
 }
 

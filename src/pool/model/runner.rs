@@ -13,11 +13,11 @@ pub struct Runner {
     pub name: String,
     /// Whether it is connected.
     pub is_online: bool,
-    /// Whether it has a job. Lags: it turns true only when the job is acquired.
+    /// Whether it has a job. Lags: it becomes true only when the job is acquired.
     pub is_busy: bool,
     /// Its labels.
     pub labels: BTreeSet<String>,
-    /// The version of the runner software, where GitHub tells.
+    /// The version of the runner software, where GitHub reports it.
     pub version: Option<String>,
 }
 

@@ -93,7 +93,7 @@ impl IdleLog {
     }
 }
 
-/// Why no log tells whether a runner has a job.
+/// Why no log shows whether a runner has a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum NoLog {
     /// The task's definition names no log group.

@@ -9,7 +9,7 @@ use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::runner::Runner;
 use crate::pool::model::spec::PoolSpec;
 
-/// How this pool's runners are told from everybody else's: by label **and** by name.
+/// What distinguishes this pool's runners from all others: label **and** name.
 ///
 /// A name is the pool's if it ends in the pool's digits and a container's short id, whatever stands before: the
 /// template's prefix may change in place while runners of the old one still work.
@@ -57,7 +57,7 @@ impl RunnerMatcher {
         (digits == self.pool_hash && is_short_id).then_some(short_container_id)
     }
 
-    /// What tells one runner from another of the pool: its short id, or its fixed name.
+    /// What distinguishes one runner of the pool from another: its short id, or its fixed name.
     #[must_use]
     pub fn runner_key<'name>(&self, name: &'name str) -> &'name str {
         self.short_container_id(name).unwrap_or(name)
@@ -71,7 +71,7 @@ pub enum RunnerLookup<'observed> {
     Found(&'observed Runner),
     /// None that GitHub lists.
     NotListed,
-    /// Nothing that we see can tell.
+    /// Nothing observed decides it.
     Ambiguous,
 }
 

@@ -125,8 +125,9 @@ pub(super) fn no_room_beside_old(
     let are_ours = n_tasks == count(&live);
     (count(&members) >= own.max_instances && are_ours && joined.iter().all(is_full)).then(|| {
         format!(
-            "MaxInstances: {} no room for a new runner beside the {} there now, and an Update lets an old runner go only \
-             once a new one has come online. Raise MaxInstances by one, or lower DesiredCount by one with this Update",
+            "MaxInstances: {} no room for a new runner in addition to the {} there now, and an Update retires an old \
+             runner only once a new one is online. Raise MaxInstances by one, or lower DesiredCount by one with this \
+             Update",
             pluralize(size(count(&members)), "1 instance has", "instances have"),
             live.len(),
         )
@@ -150,7 +151,7 @@ impl Host {
     }
 }
 
-/// The instances that runners may be placed on; `None` where those that the group may start cannot be told.
+/// The instances that runners may be placed on; `None` where those that the group may start are unknown.
 fn hosts(own: &OwnCapacity, observed: &Observed) -> Option<Vec<Host>> {
     let version_of = |id: Option<&String>| {
         let members = observed.group.iter().flat_map(|group| &group.instances);
@@ -228,8 +229,8 @@ fn too_many(spec: &PoolSpec, hosts: &[Host], n_instances: u32) -> Option<String>
     let operation = n_instances.saturating_mul(slots(best));
     (spec.desired_count > operation).then(|| {
         format!(
-            "MaxInstances: {} {operation} of the {} runners: {} with {} MiB each (MemoryReservation){} fit on {} ({} MiB). \
-             Raise MaxInstances to {}, lower DesiredCount, or let more runners fit on an instance",
+            "MaxInstances: {} {operation} of the {} runners: {} with {} MiB each (MemoryReservation){} fit on {} ({} \
+             MiB). Raise MaxInstances to {}, lower DesiredCount, or let more runners fit on an instance",
             pluralize(size(n_instances), "1 instance has room for", "instances have room for"),
             spec.desired_count,
             slots(best),

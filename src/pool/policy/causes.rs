@@ -10,7 +10,7 @@ use crate::pool::model::identity::cluster_name;
 use crate::pool::model::memory::Memory;
 use crate::pool::model::observed::{GitHubRunners, Observed};
 use crate::pool::model::operation::{ConvergeGoal, Operation};
-use crate::pool::model::runner_matching::RunnerMatcher;
+use crate::pool::model::runner_matching::{RunnerLookup, RunnerMatcher, runner_for_task};
 use crate::pool::model::spec::Capacity;
 use crate::pool::model::text::{abbreviated_list, pluralize};
 use crate::pool::model::time::HumanDuration;
@@ -18,6 +18,7 @@ use crate::pool::policy::capacity;
 use crate::pool::policy::causes::stopped_tasks::{endings, is_unplaced, stopped};
 use crate::pool::policy::deployments::failed_without_capacity;
 use crate::pool::policy::deployments::newest_deployment;
+use crate::pool::policy::reasons::busy_by_log;
 use crate::pool::policy::runner_counts::{n_online, n_previous_online};
 
 /// The wanted runners did not come online: the causes, what came, and what of the pool still works.
@@ -54,8 +55,8 @@ pub fn not_online(operation: &Operation, memory: &Memory, goal: &ConvergeGoal, o
 pub fn still_works(operation: &Operation, memory: &Memory, goal: &ConvergeGoal, observed: &Observed) -> String {
     match n_previous_online(operation, memory, goal, observed) {
         0 => String::new(),
-        1 => " The old runner still works.".to_owned(),
-        n => format!(" The {n} old runners still work."),
+        1 => " The old runner still accepts jobs.".to_owned(),
+        n => format!(" The {n} old runners still accept jobs."),
     }
 }
 
@@ -78,15 +79,16 @@ fn causes(operation: &Operation, memory: &Memory, goal: &ConvergeGoal, observed:
     if matches!(goal.spec.capacity, Capacity::Own(_)) && had_time && (n_waiting > 0 || !has_live_task(observed)) {
         causes.extend(missing_instances(operation, goal, observed, n_waiting));
     }
+    causes.extend(busy_runners(operation, memory, goal, observed));
     causes.extend(offline_runners(operation, goal, observed));
     if goal.spec.credentials.app_login().is_some() && !ended.is_empty() {
         causes.push(
-            "AppId: the image looks for the App's installation among the first 30 that GitHub lists, so an App with more \
-             of them needs RunnerTokenParameter or an access token"
+            "AppId: the image looks for the App's installation among the first 30 that GitHub lists, so an App with \
+             more of them needs RunnerTokenParameter or an access token"
                 .to_owned(),
         );
     }
-    causes.extend(failed_rollout(observed).map(|why| format!("ECS gave the deployment up: {why}")));
+    causes.extend(failed_rollout(observed).map(|why| format!("ECS deployment failed: {why}")));
     causes
 }
 
@@ -117,7 +119,7 @@ fn missing_instances(operation: &Operation, goal: &ConvergeGoal, observed: &Obse
         let (property, advice) = if is_short {
             ("InstanceTypes", "Give more types, or Subnets in more zones")
         } else {
-            ("LaunchTemplate", "Correct what it names")
+            ("LaunchTemplate", "Correct the named value")
         };
         let activity = activity.trim_end_matches('.');
         causes.push(format!("{property}: Auto Scaling could not start an instance: {activity}. {advice}"));
@@ -141,8 +143,9 @@ fn missing_instances(operation: &Operation, goal: &ConvergeGoal, observed: &Obse
         .collect();
     if !strangers.is_empty() {
         causes.push(format!(
-            "LaunchTemplate: instances that joined no cluster: {}. Its user data must write ECS_CLUSTER={} to \
-             /etc/ecs/ecs.config, its instance profile must let the ECS agent in, and Subnets must have a way out",
+            "LaunchTemplate: instances that are not registered with the cluster: {}. Its user data must write \
+             ECS_CLUSTER={} to /etc/ecs/ecs.config, its instance profile must allow the ECS agent, and Subnets must \
+             have a route to ECS",
             abbreviated_list(&strangers),
             observed.cluster.as_ref().map(|cluster| cluster_name(&cluster.arn)).unwrap_or_default()
         ));
@@ -150,13 +153,34 @@ fn missing_instances(operation: &Operation, goal: &ConvergeGoal, observed: &Obse
     if n_waiting > 0 && strangers.is_empty() && group.desired >= group.config.max {
         let beside = if observed.tasks.iter().any(|task| task.is_running()) { " beside those that run" } else { "" };
         causes.push(format!(
-            "MaxInstances: the group is at {} and has no room for {}{beside}. Raise it, or lower MemoryReservation ({} MiB)",
+            "MaxInstances: the group is at {} and has no room for {}{beside}. Raise it, or lower MemoryReservation ({} \
+             MiB)",
             group.config.max,
             pluralize(n_waiting, "1 more runner", "more runners"),
             goal.spec.task.memory_reservation_mib
         ));
     }
     causes
+}
+
+/// Runners that make no room for their successors, since their own log shows a job.
+fn busy_runners(operation: &Operation, memory: &Memory, goal: &ConvergeGoal, observed: &Observed) -> Option<String> {
+    let GitHubRunners::Listed(runners) = &observed.github else { return None };
+    let matcher = RunnerMatcher::of(&operation.id, &goal.spec);
+    let running = observed.tasks.iter().filter(|task| task.is_running());
+    let named = running.filter_map(|task| {
+        let job = memory.logs.busy(&task.arn)?;
+        match runner_for_task(&matcher, runners, &observed.tasks, task) {
+            RunnerLookup::Found(runner) if runner.is_busy => None,
+            RunnerLookup::Found(runner) => Some(format!("{}, {}", runner.name, busy_by_log(task, job))),
+            RunnerLookup::NotListed | RunnerLookup::Ambiguous => {
+                Some(format!("{}, {}", task.arn, busy_by_log(task, job)))
+            }
+        }
+    });
+    let named: Vec<String> = named.collect();
+    (!named.is_empty())
+        .then(|| format!("LogGroup: runners that have a job are not replaced: {}", abbreviated_list(&named)))
 }
 
 fn offline_runners(operation: &Operation, goal: &ConvergeGoal, observed: &Observed) -> Option<String> {

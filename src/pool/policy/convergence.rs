@@ -2,7 +2,7 @@
 //!
 //! Four parts, in this order, each of which is silent once the world agrees with it: obstacles that no waiting removes,
 //! the foundation (task definition, group, capacity provider, association), the rollout of the service with its
-//! runners, and the response. What is judged here is only what the last observation showed; a step that turns out to be
+//! runners, and the response. What is judged here is only what the last observation showed; a step that is
 //! needed twice is taken twice.
 
 use crate::pool::model::decision::{Decision, ObserveScope, WaitReason};

@@ -13,7 +13,7 @@ use crate::pool::model::time::DecisionTime;
 use crate::pool::policy::locking::LockAction;
 use crate::pool::policy::{convergence, deletion, locking, reasons, task_protection};
 
-/// Errors in a row that are nowhere in our tables, before they are told: enough to outlast a service's bad minute at
+/// Errors in a row that are in no error table, before the request fails: enough to outlast a service's bad minute at
 /// the default poll interval, few enough that a stack does not wait an hour on a bug.
 const UNKNOWN_ERRORS_MAX: u32 = 12;
 
@@ -60,7 +60,7 @@ pub fn decide(operation: &Operation, memory: &Memory, observed: &Observed, at: D
     }
 }
 
-/// The next step towards the goal, as the time allows it, whoever has the lock.
+/// The next step towards the goal, as the time allows it, whatever the state of the lock.
 fn pursue_goal(operation: &Operation, memory: &Memory, observed: &Observed, at: DecisionTime) -> (Memory, Decision) {
     let mut memory = memory.clone();
     let decision = match &operation.goal {
@@ -118,7 +118,7 @@ fn may_concern_ended_task(memory: &Memory, remote_error: &RemoteError, at: Decis
         && denied_since.values().all(|since| at.now.since(*since) < DENIED_RETRY_MAX)
 }
 
-/// A call was refused: wait for what may pass, tell what will not.
+/// A call was failed: retry what may succeed, and fail with what will not.
 fn handle_error(
     operation: &Operation,
     memory: &Memory,

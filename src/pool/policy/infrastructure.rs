@@ -20,8 +20,8 @@ use crate::pool::model::time::DecisionTime;
 use crate::pool::model::time::Timestamp;
 use crate::pool::policy::purchasing::{Purchasing, vacate};
 
-/// Updates of the capacity provider in one request. A second one, since the observation after the first may still tell
-/// of a failure from before it.
+/// Updates of the capacity provider in one request. A second one, since the observation after the first may still show
+/// a failure from before it.
 const PROVIDER_UPDATES_MAX: u32 = 2;
 /// How long Auto Scaling may show instance types that an update took away.
 const TYPES_KEPT_MAX: Duration = Duration::from_secs(60);
@@ -272,7 +272,7 @@ pub(super) fn all_tags(operation: &Operation, goal: &ConvergeGoal) -> BTreeMap<S
     tags
 }
 
-/// Sets tags that differ and removes those that the template has dropped; a tag of anybody else stays.
+/// Sets tags that differ and removes those that the template has dropped; other tags stay.
 pub(super) fn tag_changes(
     operation: &Operation,
     goal: &ConvergeGoal,

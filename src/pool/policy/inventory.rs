@@ -3,8 +3,8 @@
 //! GitHub gives a runner that does not update itself no more jobs 30 days after a newer version came out
 //! (<https://docs.github.com/en/actions/reference/runners/self-hosted-runners>). Nothing that AWS or GitHub lists says
 //! how old an image is, but no image is younger than the container that was started from it: a pool whose oldest runner
-//! has been running for 30 days has an image of 30 days at least. An image that was old when it was pulled is not seen
-//! so; the version that GitHub lists tells of that one (`warnings`).
+//! has been running for 30 days has an image of 30 days at least. An image that was old when it was pulled does not
+//! show this way; the version that GitHub lists shows it (`warnings`).
 
 use std::time::Duration;
 

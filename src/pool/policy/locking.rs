@@ -1,11 +1,11 @@
 //! Who works on a resource: one request at a time, the newest that CloudFormation sent.
 //!
-//! CloudFormation does not tell a cancelled operation: it signs a new request and waits for that one only, while the
+//! CloudFormation does not notify a cancelled operation: it signs a new request and waits for that one only, while the
 //! older one may still be at work. So a request acquires the resource's operation lock before its first write, and
 //! reads it again before every further step. A lock that another request has written since ends the work.
 //!
 //! Requests are ordered by the moment at which CloudFormation signed them, and invocations of one request by their
-//! continuation count; among equals the one that wrote last goes on, which the record's version tells.
+//! continuation count; among equals the one that wrote last goes on, by the record's version.
 //!
 //! # Guarantees
 //!
@@ -22,21 +22,22 @@
 //! - **A newer request and an older one at work.** The newer acquires the lock; the older stops when it next reads it,
 //!   and does not respond. What the older has half done is where the newer one begins: it observes again, since the
 //!   observation before the lock may be older than the last write of the older request.
-//! - **An older request that Lambda delivers late.** It finds a newer lock and stops before its first write, whichever
-//!   pool of the resource that is about.
+//! - **An older request that Lambda delivers late, or that was cancelled at work.** It finds a newer lock and stops
+//!   before its next write, whichever pool of the resource that is about.
 //! - **Two deliveries of one event.** The later acquires the lock, since the earlier may be dead; the earlier does not
 //!   respond.
 //! - **A delivery of an earlier invocation's event**, when a later continuation is at work: it does not respond.
 //! - **A delivery of a request that has a response.** It sends that response again.
-//! - **A response that is recorded between another invocation's read and its write.** The write tells by its version
+//! - **A response that is recorded between another invocation's read and its write.** The version that the write returns shows
 //!   that it missed something; the response is restored, and sent again or given precedence.
 //! - **The same request id with another URL** is another request: CloudFormation tries again, and waits there.
-//! - **A Delete of one pool and a request for another pool of the same resource**, a replacement: neither preempts the
-//!   other. The record is the other's, and the Delete keeps one of its own below it.
+//! - **A Delete of one pool and a newer request for another pool of the same resource**, or the Delete that follows upon
+//!   a replacement: neither preempts the other. The record is the other's, and the Delete keeps one of its own below it.
 //! - **The Delete of a resource whose whole stack is deleted and any older request for it**, whichever pool that is
 //!   about: the Delete preempts it, since it deletes every pool of the resource.
-//! - **A Delete that is done removes the record.** A Create or an Update that finds its lock gone stops: what it was to
-//!   build has been deleted. Where the Delete has preempted a request that had no response yet, whose invocation may be
+//! - **A Delete that is done removes the record**, and the records that the Deletes of replaced pools have left:
+//!   CloudFormation cancels a cleanup when the stack is deleted, and stops trying one that failed three times. A Create
+//!   or an Update that finds its lock gone stops: what it was to build has been deleted. Where the Delete has preempted a request that had no response yet, whose invocation may be
 //!   dead and its event on its way again, the record stays as long as Lambda delivers events again.
 //! - Two races stay open, since Parameter Store has no conditional write: a request that acquires the lock in the
 //!   moment of that removal stops as well; and an event that Lambda delivers later than that, or twice for no reason
@@ -175,6 +176,7 @@ pub fn all_lock_names(operation: &Operation, observed: &Observed) -> Vec<String>
     let mut names: Vec<String> =
         others.iter().chain([&operation.id]).map(|id| pool_lock_name(&of_resource, id.hash())).collect();
     if !observed.has_pool_lock {
+        names.extend(observed.lock.iter().flat_map(|found| found.lock.replaced_pool_lock_names(&of_resource)));
         names.push(of_resource);
     }
     names
@@ -192,11 +194,11 @@ fn lock_state(operation: &Operation, memory: &Memory, found: Option<&ObservedLoc
         return own_lock_state(operation, memory, lock, *version);
     }
     let is_for_other_pool = lock.pool != operation.current_pool() && !lock.covers_resource;
-    // CloudFormation waits for its last request only: an older one that has not begun is an event that Lambda delivers
-    // late.
-    let is_late = memory.lock_version.is_none() && lock.signed_at > operation.signed_at;
+    // CloudFormation waits for its last request only. An older one is an event that Lambda delivers late, or was
+    // cancelled.
+    let is_older = lock.signed_at > operation.signed_at;
     let is_deletion = lock.purpose == LockPurpose::Delete;
-    if matches!(operation.goal, Goal::Converge(_)) && is_for_other_pool && is_deletion && !is_late {
+    if matches!(operation.goal, Goal::Converge(_)) && is_for_other_pool && is_deletion && !is_older {
         return foreign_lock_state(memory, *version);
     }
     // Signatures are dated in whole seconds. Of two that are equal, the one that wrote later came later.

@@ -7,7 +7,8 @@
 //! leaves it; a rollback that fails, or whose resource is skipped, may leave a pool as well. A Delete that finds its
 //! stack in `DELETE_IN_PROGRESS` takes down every pool of the resource, the named one first. A Delete in any other
 //! operation of its stack, a clean-up or the removal of the resource from the template, takes down the named pool
-//! alone, and its response names the others.
+//! alone, and its response names the others. If CloudFormation does not say, and there are others that no SUCCESS
+//! was for, the Delete fails: nothing would ask again once the stack is gone.
 //!
 //! **An Update goes back to the pool that the stack has.** While an Update builds another pool, CloudFormation may
 //! cancel it, because another resource failed. It has not learned the new pool's id by then, so it sends one Update
@@ -30,7 +31,7 @@
 //!   there, and the response names it; it goes when the stack is deleted. In every other combination the clean-up
 //!   Delete names what goes.
 //! - **The cancelled Update had succeeded in the moment of the cancellation.** CloudFormation ignored its response, or
-//!   the Update back would carry the new pool's id. The operation lock cannot tell that from a response that was
+//!   the Update back would carry the new pool's id. The operation lock cannot distinguish that from a response that was
 //!   accepted, so the new pool stays and is named as well.
 
 use crate::pool::model::evidence::{DeletionEvidence, StackDeletion};
@@ -107,5 +108,5 @@ pub fn combined_outcome(operation: &Operation, outcome: Outcome) -> Outcome {
 }
 
 fn orphan_remains(id: &PhysicalId, reason: &str) -> String {
-    format!("The pool {id} of a replacement is not gone, and no stack knows it any more: {reason}")
+    format!("The orphaned pool {id} could not be deleted: {reason}")
 }

@@ -40,8 +40,8 @@ pub(super) fn first_violation(
     match &spec.capacity {
         Capacity::Existing(name) if !cluster.providers.contains(name) => {
             return Some(format!(
-                "CapacityProvider: {name} is not associated with the cluster {}. Associate it, or leave \
-                 CapacityProvider out and give LaunchTemplate and Subnets.",
+                "CapacityProvider: {name} is not associated with the cluster {}. Associate it, or specify \
+                 LaunchTemplate and Subnets instead of CapacityProvider.",
                 cluster_name(&spec.cluster)
             ));
         }
@@ -79,13 +79,13 @@ fn capacity_of_its_own(own: &OwnCapacity, observed: &Observed) -> Option<String>
         }
         TemplateView::NoVersion => {
             return Some(format!(
-                "LaunchTemplate.Version: the launch template {template} has no version {version}. Correct it, or let it \
-                 follow from the template with Fn::GetAtt LatestVersionNumber."
+                "LaunchTemplate.Version: the launch template {template} has no version {version}. Correct it, or let \
+                 it follow from the template with Fn::GetAtt LatestVersionNumber."
             ));
         }
-        TemplateView::Version(found) if !found.has_image => return Some(lacks("names no image (ImageId)")),
+        TemplateView::Version(found) if !found.has_image => return Some(lacks("has no image (ImageId)")),
         TemplateView::Version(found) if !found.has_requirements && instance_types(own, &view.template).is_empty() => {
-            return Some(lacks("names no InstanceType, and the pool gives no InstanceTypes"));
+            return Some(lacks("has no InstanceType, and the pool specifies no InstanceTypes"));
         }
         TemplateView::Version(_) => {}
     }
@@ -127,11 +127,11 @@ fn no_room(operation: &Operation, memory: &Memory, goal: &ConvergeGoal, observed
 fn name_conflict(operation: &Operation, goal: &ConvergeGoal, observed: &Observed) -> Option<String> {
     let owns_capacity = matches!(goal.spec.capacity, Capacity::Own(_));
     let found = [
-        ("Auto Scaling group", observed.group.as_ref().map(|group| &group.tags)),
-        ("capacity provider", observed.provider.as_ref().filter(|_| owns_capacity).map(|provider| &provider.tags)),
-        ("task definition", observed.task_definition.as_ref().map(|revision| &revision.tags)),
+        ("An Auto Scaling group", observed.group.as_ref().map(|group| &group.tags)),
+        ("A capacity provider", observed.provider.as_ref().filter(|_| owns_capacity).map(|provider| &provider.tags)),
+        ("A task definition", observed.task_definition.as_ref().map(|revision| &revision.tags)),
         (
-            "ECS service",
+            "An ECS service",
             observed
                 .service
                 .as_ref()
@@ -141,11 +141,9 @@ fn name_conflict(operation: &Operation, goal: &ConvergeGoal, observed: &Observed
     ];
     found.into_iter().find_map(|(kind, tags)| tags.filter(|tags| !operation.id.owns(tags)).map(|_| kind)).map(|kind| {
         format!(
-            "An {kind} named {} exists already and does not carry this pool's tags, so it is left alone. Rename or \
+            "{kind} named {} exists already and does not carry this pool's tags, so it is left alone. Rename or \
              delete it, then update the stack again.",
             operation.id
         )
-        .replace("An capacity", "A capacity")
-        .replace("An task", "A task")
     })
 }

@@ -32,9 +32,9 @@ pub struct Preview {
     pub action: Action,
     /// What would be made (`+`), changed (`~`) and removed (`-`), a sentence each.
     pub changes: Vec<String>,
-    /// Runners that would be retired, by name, or by task where a name cannot be told; and what they do now.
+    /// Runners that would be retired, by name, or by task where the name is unknown; and what they do now.
     pub retires: BTreeMap<String, RunnerActivity>,
-    /// Why the request would fail, as its Reason would say; `None` if nothing is seen that would stop it.
+    /// Why the request would fail, as its failure reason would say; `None` if nothing is known that would fail it.
     pub obstacle: Option<String>,
 }
 
@@ -56,7 +56,7 @@ pub enum Action {
 /// What a runner does, as GitHub says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RunnerActivity {
-    /// No job, as far as the list tells, which may lag by a minute.
+    /// No job, by a list that may lag by a minute.
     Idle,
     /// A job: it would be waited for.
     Busy,

@@ -1,7 +1,6 @@
 //! What people read: sentences that say what happened, where, and what to do next.
 //!
-//! A Reason begins with what to do and is written for somebody who sees nothing but it. What only the log needs is not
-//! in here.
+//! A failure reason is all that many readers have, so it is complete in itself. What only the log needs is not in here.
 
 mod credential;
 mod draining;
@@ -19,15 +18,15 @@ use crate::pool::model::spec::{Capacity, PoolSpec};
 pub use crate::pool::model::text::{abbreviated_list, pluralize};
 use crate::pool::model::time::{HumanDuration, Timestamp};
 pub use crate::pool::policy::reasons::credential::{cannot_deregister, explained, github_refused};
-pub use crate::pool::policy::reasons::draining::{cannot_protect, drain_timed_out};
+pub use crate::pool::policy::reasons::draining::{busy_by_log, cannot_protect, drain_timed_out};
 
-/// What was handed on is of a newer version.
-pub const UNSUPPORTED_CONTINUATION: &str = "The function was changed to another version while this request was under way, and this \
-    version cannot read what was handed on. Try again to go on from here.";
+/// A continuation in the format of another version.
+pub const UNSUPPORTED_CONTINUATION: &str = "The function was updated during this request, and this version cannot read \
+    the other version's continuation. Retry the operation; it resumes from the current state.";
 
 /// A panic.
-pub const INTERNAL_ERROR: &str = "github-runner-pool failed in a way that it should not: this is a defect. Try again, and \
-    report it with the function's log.";
+pub const INTERNAL_ERROR: &str =
+    "Internal error in github-runner-pool. Retry the operation, and report the error with the function's log.";
 
 /// Characters of what Lambda reports that a Reason repeats.
 const MESSAGE_CHARS_MAX: usize = 200;
@@ -36,7 +35,8 @@ const MESSAGE_CHARS_MAX: usize = 200;
 #[must_use]
 pub fn call_timed_out(took: Duration) -> String {
     format!(
-        "A call did not come back before the invocation had to end, after {}. Try again to go on from here.",
+        "An API call did not return before the end of the invocation, after {}. Retry the operation; it resumes from \
+         the current state.",
         HumanDuration(took)
     )
 }
@@ -45,7 +45,8 @@ pub fn call_timed_out(took: Duration) -> String {
 #[must_use]
 pub fn too_many_continuations(operation: &Operation, why: &WaitReason) -> String {
     format!(
-        "After {CONTINUATIONS_MAX} invocations the pool {} was still waiting for {why}. Try again to go on from here.",
+        "After {CONTINUATIONS_MAX} invocations the pool {} was still waiting for {why}. Retry the operation; it \
+         resumes from the current state.",
         operation.id
     )
 }
@@ -54,60 +55,78 @@ pub fn too_many_continuations(operation: &Operation, why: &WaitReason) -> String
 #[must_use]
 pub fn not_continued(operation: &Operation, why: &WaitReason, remote_error: &RemoteError) -> String {
     format!(
-        "The invocation's time was over while the pool {} was waiting for {why}, and the function could not invoke \
-         itself to go on: {remote_error}. Let its role invoke it, then try again.",
+        "lambda:InvokeFunction: the function could not invoke itself to continue while the pool {} was waiting for \
+         {why}: {remote_error}. Allow it in the function's role, then retry.",
         operation.id
     )
 }
 
 /// Lambda delivered the request's event as often as it does, and no invocation came to its end.
 #[must_use]
-pub fn retries_exhausted(condition: &str, tries: Option<u32>, said: Option<&str>) -> String {
+pub fn retries_exhausted(condition: &str, attempts: Option<u32>, error: Option<&str>) -> String {
     let why = match condition {
-        "RetriesExhausted" => "every try failed",
-        "EventAgeExceeded" => "it had waited too long for an invocation",
+        "RetriesExhausted" => "every attempt failed",
+        "EventAgeExceeded" => "the event waited too long for an invocation",
         other => other,
     };
-    let tries = tries.map(|n| format!(" after {}", pluralize(usize::try_from(n).unwrap_or(0), "1 try", "tries")));
-    let said =
-        said.map(|said| format!(" Lambda reports: {}.", said.chars().take(MESSAGE_CHARS_MAX).collect::<String>()));
+    let attempts =
+        attempts.map(|n| format!(" ({})", pluralize(usize::try_from(n).unwrap_or(0), "1 attempt", "attempts")));
+    let error = error
+        .map(|error| format!(" Lambda reports: {}.", error.chars().take(MESSAGE_CHARS_MAX).collect::<String>()))
+        .unwrap_or_default();
     format!(
-        "Look at the function's log and metrics, then try again to go on from here: Lambda gave this request up{}, \
-         because {why}.{}",
-        tries.unwrap_or_default(),
-        said.unwrap_or_default()
+        "Lambda exhausted its retries{} for this request: {why}.{error} Check the function's log and metrics, then \
+         retry the operation; it resumes from the current state.",
+        attempts.unwrap_or_default()
     )
 }
 
-/// The pools of a resource that its Delete does not name, and that stay; `None` if there are none. `unknown` is why it
-/// is not known whether the whole stack is being deleted.
+/// The pools of a resource that its Delete does not name, and that stay; `None` if there are none.
 #[must_use]
-pub fn pools_left(left: &BTreeSet<PhysicalId>, unknown: Option<&RemoteError>) -> Option<String> {
-    let abbreviated_list = pools(left)?;
-    let why = unknown.map(|remote_error| format!("; whether the stack is being deleted is not known ({remote_error})"));
-    Some(format!(
-        "{abbreviated_list} of this resource stays until a Delete names it or its stack is deleted{}",
-        why.unwrap_or_default()
-    ))
+pub fn pools_left(left: &BTreeSet<PhysicalId>) -> Option<String> {
+    Some(format!("{} of this resource stays until a Delete names it or its stack is deleted", pools(left)?))
+}
+
+/// A Delete has deleted its pool, and CloudFormation does not say whether the others of the resource go as well.
+#[must_use]
+pub fn stack_deletion_unknown(id: &PhysicalId, left: &BTreeSet<PhysicalId>, remote_error: &RemoteError) -> String {
+    let others = pools(left).unwrap_or_else(|| "a pool that an earlier request may still create".to_owned());
+    format!(
+        "DescribeStacks: the pool {id} is gone, and it is unknown whether the stack is being deleted and {others} of \
+         this resource with it ({remote_error}). Allow cloudformation:DescribeStacks in the function's role, then \
+         delete again."
+    )
 }
 
 /// A Delete whose physical id names no pool, with the pools that stay; `None` if there are none.
 #[must_use]
-pub fn names_no_pool(physical_id: &str, left: &BTreeSet<PhysicalId>, unknown: Option<&RemoteError>) -> Option<String> {
-    let stays = pools_left(left, unknown)?;
+pub fn names_no_pool(physical_id: &str, left: &BTreeSet<PhysicalId>) -> Option<String> {
+    let stays = pools_left(left)?;
     Some(format!("the physical id {physical_id} names no pool, so nothing was deleted: {stays}"))
 }
 
-/// Whether the resource has other pools could not be found out.
+/// An Update could not find out whether its resource has other pools.
 #[must_use]
 pub fn other_pools_unknown(remote_error: &RemoteError) -> String {
-    format!("whether this resource has other pools is not known ({remote_error})")
+    format!("whether this resource has other pools is unknown ({remote_error})")
+}
+
+/// The same for a Delete, after which nothing asks again.
+#[must_use]
+pub fn other_pools_not_listed(operation: &Operation, remote_error: &RemoteError) -> String {
+    format!(
+        "Other pools of this resource: they could not be listed, and the pool {} is gone. Delete again. {remote_error}",
+        operation.id
+    )
 }
 
 /// Which pool a Delete is about could not be found out.
 #[must_use]
 pub fn pool_not_identified(remote_error: &RemoteError) -> String {
-    format!("Delete again: the physical id names no pool, and what the resource has could not be read. {remote_error}")
+    format!(
+        "PhysicalResourceId: it names no pool, and the resource's pools could not be listed. Delete again. \
+         {remote_error}"
+    )
 }
 
 /// The first is named, and the others are counted.
@@ -124,12 +143,12 @@ fn pools(ids: &BTreeSet<PhysicalId>) -> Option<String> {
 pub fn remote_error(operation: &Operation, remote_error: &RemoteError) -> String {
     let what_to_do = match (remote_error.kind, remote_error.remote) {
         (ErrorKind::Denied | ErrorKind::Unauthenticated, RemoteService::GitHub) => "",
-        (ErrorKind::Denied, _) => "Allow it in the function's role, then try again. ",
-        (ErrorKind::Unauthenticated, _) => "The function's own AWS credentials were not accepted; try again. ",
-        (ErrorKind::Invalid, _) => "Correct what it names, then try again. ",
-        (ErrorKind::NotFound, _) => "Create what it names, or correct the name, then try again. ",
+        (ErrorKind::Denied, _) => "Allow it in the function's role, then retry. ",
+        (ErrorKind::Unauthenticated, _) => "AWS did not accept the function's own credentials; retry. ",
+        (ErrorKind::Invalid, _) => "Correct the named value, then retry. ",
+        (ErrorKind::NotFound, _) => "Create the named resource, or correct the name, then retry. ",
         (ErrorKind::Throttled { .. } | ErrorKind::Unavailable | ErrorKind::Conflict | ErrorKind::Unexpected, _) => {
-            "Try again. "
+            "Retry. "
         }
     };
     format!("{}. {what_to_do}(pool {})", remote_error.to_string().trim_end_matches('.'), operation.id)
@@ -139,9 +158,8 @@ pub fn remote_error(operation: &Operation, remote_error: &RemoteError) -> String
 #[must_use]
 pub fn other_app_login(spec: &PoolSpec, login: &str) -> String {
     format!(
-        "AppLogin: the App is installed on {login}, and the containers would look for {}, letter by letter. Write \
-         {login} with just these capitals in AppLogin, or in the property from which it follows; the pool stays the \
-         same one.",
+        "AppLogin: the App is installed on {login}, and the image would look for {}, case-sensitively. Specify {login} \
+         with this capitalization in AppLogin, or in the property that it is derived from; the pool stays the same.",
         spec.credentials.app_login().map_or("", String::as_str)
     )
 }
@@ -151,7 +169,7 @@ pub fn other_app_login(spec: &PoolSpec, login: &str) -> String {
 pub fn no_such_runner_group(spec: &PoolSpec) -> String {
     format!(
         "RunnerGroup: the {} has no runner group named {}. Create it under Settings > Actions > Runner groups, correct \
-         the name, or leave RunnerGroup out.",
+         the name, or omit RunnerGroup.",
         spec.github.scope,
         spec.runner.group.as_deref().unwrap_or_default()
     )
@@ -167,7 +185,7 @@ pub fn no_service_linked_role(
 ) -> String {
     format!(
         "The service-linked role for {principal}: it is missing, or not usable after {}. Create it with `aws iam \
-         create-service-linked-role --aws-service-name {principal}`, then try again. {}. (pool {})",
+         create-service-linked-role --aws-service-name {principal}`, then retry. {}. (pool {})",
         HumanDuration(waited),
         remote_error.to_string().trim_end_matches('.'),
         operation.id
@@ -185,12 +203,11 @@ pub fn out_of_time(
 ) -> String {
     let spent = HumanDuration(now.since(operation.signed_at));
     let next = match operation.goal {
-        Goal::Converge(_) => "Nothing was undone; update the stack again to go on from here.",
-        Goal::Delete(_) => "Delete again to go on from here.",
+        Goal::Converge(_) => "The function rolled no changes back. Update the stack again to resume.",
+        Goal::Delete(_) => "Delete again to resume.",
     };
     let remote_error = memory.last_error.as_ref().map(ToString::to_string);
-    let remote_error =
-        remote_error.map(|remote_error| format!(" Last refusal: {}.", remote_error.trim_end_matches('.')));
+    let remote_error = remote_error.map(|remote_error| format!(" Last error: {}.", remote_error.trim_end_matches('.')));
     let event = observed.service.as_ref().and_then(|service| service.events.first());
     let event = event.map(|event| format!(" Last event of the service: {}", event.message));
     format!(
@@ -239,7 +256,7 @@ pub fn notes_of_success(
 #[must_use]
 pub fn notes_of_deletion(operation: &Operation, memory: &Memory, observed: &Observed) -> Vec<String> {
     const BY_ITSELF: &str =
-        "GitHub drops them by itself 14 days after they were last online (ephemeral ones after 1 day)";
+        "GitHub removes them automatically 14 days after they were last online (ephemeral ones after 1 day)";
     let mut notes = cancelled_jobs_note(operation, memory, observed);
     match (&observed.github, observed.metadata.as_ref().filter(|_| memory.was_built)) {
         (GitHubRunners::Listed(runners), Some(metadata)) => {
@@ -269,7 +286,7 @@ pub fn notes_of_deletion(operation: &Operation, memory: &Memory, observed: &Obse
     notes
 }
 
-/// The runners that are left, as far as anybody can tell.
+/// The runners that may be left.
 fn possibly_remaining(memory: &Memory, label: &str) -> String {
     let names: Vec<&String> = memory.registered.iter().collect();
     if names.is_empty() {
@@ -302,7 +319,7 @@ fn cancelled_jobs_note(operation: &Operation, memory: &Memory, observed: &Observ
 #[must_use]
 pub fn too_many_rounds(id: &PhysicalId, rounds_max: u32) -> String {
     format!(
-        "The pool {id} did not settle in {rounds_max} rounds, which is a defect of github-runner-pool: please report it \
-         with the function's log."
+        "Internal error in github-runner-pool: the pool {id} did not converge in {rounds_max} rounds. Report it with \
+         the function's log."
     )
 }

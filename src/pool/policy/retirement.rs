@@ -26,14 +26,13 @@
 //!   container that shows a job then is kept until the job's end.
 //! - **The busy runner's next poll finds its registration gone.** By the runner's source it cancels its job then. So
 //!   what is read after the deletion saves a job only where GitHub's poll does not notice. **What nothing saves** is a
-//!   job of a pool without a log whose runner GitHub calls idle throughout, lets us delete, and then tells to stop; and
+//!   job of a pool without a log whose runner GitHub calls idle throughout, lets us delete, and then stops; and
 //!   one that began too late for its log, or whose start Docker could not hand on, where all three go wrong.
 //! - **A task registers its runner while the drain begins.** A running task without a runner on GitHub's list gets
 //!   `REGISTRATION_GRACE` to register before anything else is thought of it.
 //! - **The deleted runner's container does not end.** An idle listener ends at its next poll. With a log that shows no
 //!   job, it is stopped at `SECOND_READING`. Without one it is given `SELF_EXIT`, and if it is still there then it
-//!   may be working: it is presumed busy until `DrainTimeout`, and what is waited for says that a `LogGroup` would
-//!   tell.
+//!   may be working: it is presumed busy until `DrainTimeout`, and the wait reason advises a `LogGroup`.
 //! - **The memory of a deletion is lost with a killed invocation.** Its task then looks like one that never registered.
 //!   That one is stopped only if its log has lines and none of a listener, or without a log if it was never protected,
 //!   which every task is before its runner is deleted. Otherwise it is presumed busy.
@@ -53,8 +52,8 @@
 //!   What is waited for says which permission.
 //! - **The service throttles or is down.** Tried again for five minutes, then likewise.
 //! - **It shows a job that is over**, since the end was never printed or handed on, or a job printed a start itself.
-//!   The runner is waited for until its next job's end, or `DrainTimeout`; with `OnDrainTimeout: Fail` a person has to
-//!   stop the task, which the reason names.
+//!   The runner is waited for until its next job's end, or `DrainTimeout`; with `OnDrainTimeout: Fail`, or
+//!   where an Update in a full group fails before that, a person has to stop the task, which the reason names.
 //! - **A job printed its own end.** It reads as idle, and is lost if GitHub calls it idle as well: its own doing.
 //!
 //! Between ECS and us:
@@ -80,7 +79,7 @@
 //!   leave the old pool whole. The caller's quota says how many may go.
 //! - **A Delete arrives while a Create or an Update is at work.** The newer one goes on ([`crate::pool::policy::locking`]).
 //! - **A rollback brings the old definition back while its tasks still run.** They count as current, those of an
-//!   earlier deployment leave first, and no one is started for whom somebody still runs
+//!   earlier deployment leave first, and none is started while an old one still runs in its place
 //!   ([`crate::pool::policy::convergence`]).
 //! - **The response is due before `DrainTimeout` has passed.** The request fails; nothing is stopped before its time.
 
@@ -112,7 +111,7 @@ pub enum DrainProgress {
     Pending(Decision),
     /// `DrainTimeout` has passed and the template wants jobs left alone.
     TimedOut {
-        /// Runners that did not leave, by name; a task whose runner no one can tell, by its ARN.
+        /// Runners that did not leave, by name; a task whose runner is unknown, by its ARN.
         remaining: Vec<String>,
     },
 }

@@ -7,7 +7,7 @@ use crate::pool::model::operation::{ConvergeGoal, Operation};
 use crate::pool::model::runner_matching::{RunnerLookup, RunnerMatcher, runner_for_task};
 use crate::pool::policy::deployments::is_current;
 
-/// Runners of the wanted revision that are online; `None` when GitHub does not tell.
+/// Runners of the wanted revision that are online; `None` if GitHub could not be asked.
 #[must_use]
 pub fn n_online(operation: &Operation, goal: &ConvergeGoal, observed: &Observed) -> Option<u32> {
     let service = observed.service.as_ref();
@@ -25,7 +25,7 @@ pub fn n_previous_online(operation: &Operation, memory: &Memory, goal: &Converge
     online_among(operation, goal, observed, old).unwrap_or(0)
 }
 
-/// How many of these tasks run a runner that is online; `None` when GitHub does not tell.
+/// How many of these tasks run a runner that is online; `None` if GitHub could not be asked.
 pub(super) fn online_among<'observed>(
     operation: &Operation,
     goal: &ConvergeGoal,

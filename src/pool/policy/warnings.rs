@@ -1,11 +1,11 @@
 //! What does not stand in the way yet, and soon may: logged before anything is built, and in addition to the
 //! outcome.
 //!
-//! A launch template that has its instances join another cluster is one. The others are GitHub's rules, as far as a
-//! look at its list can tell them:
+//! A launch template that has its instances join another cluster is one. The others are GitHub's rules, as far as its
+//! list of runners shows them:
 //! - github.com and ghe.com let no runner in that is older than `OLDEST_TO_REGISTER`.
-//! - A runner that does not update itself gets no more jobs 30 days after a newer version came out. When that was, no
-//!   list tells; that there is one shows as soon as any runner listed has it.
+//! - A runner that does not update itself gets no more jobs 30 days after a newer version came out. No list says when
+//!   that was; that there is one shows as soon as any runner listed has it.
 //!   <https://docs.github.com/en/actions/reference/runners/self-hosted-runners>
 //! - A runner group takes 10,000 runners.
 //!   <https://docs.github.com/en/actions/reference/limits>
@@ -34,7 +34,7 @@ const KNOWS_WORKDIR_ROOT: Version = Version(2, 336, 0);
 /// that of ghe.com.
 const KNOWS_API_HOST: Version = Version(2, 335, 0);
 
-/// The work folder of an image that is told none.
+/// The work folder of the image if none is given.
 const WORKDIR_OF_IMAGE: &str = "/_work";
 
 /// From this many runners on GitHub's list, the 10,000 of a group are near: a tenth of it is left.
@@ -104,16 +104,16 @@ pub fn append_to(outcome: Outcome, warnings: Vec<String>) -> Outcome {
         }
         Outcome::Failed { reason } if warnings.is_empty() => Outcome::Failed { reason },
         Outcome::Failed { reason } => {
-            Outcome::Failed { reason: format!("{reason} Beside that: {}.", warnings.join("; ")) }
+            Outcome::Failed { reason: format!("{reason} Warnings: {}.", warnings.join("; ")) }
         }
     }
 }
 
 /// The version that the pool runs: what its image pins, or else the oldest that GitHub lists of its runners.
 fn version(goal: &ConvergeGoal, own: &[&Runner], abbreviated_list: &[Runner]) -> Option<String> {
-    let told = |runner: &Runner| runner.version.as_deref().and_then(Version::parse);
+    let version = |runner: &Runner| runner.version.as_deref().and_then(Version::parse);
     let ours =
-        Version::pinned_by(&goal.spec.task.image).or_else(|| own.iter().filter_map(|runner| told(runner)).min())?;
+        Version::pinned_by(&goal.spec.task.image).or_else(|| own.iter().filter_map(|runner| version(runner)).min())?;
     let is_held_to_it = goal.spec.github.host.kind() != HostKind::EnterpriseServer;
     if is_held_to_it && ours < OLDEST_TO_REGISTER {
         return Some(format!(
@@ -121,7 +121,7 @@ fn version(goal: &ConvergeGoal, own: &[&Runner], abbreviated_list: &[Runner]) ->
              newer image"
         ));
     }
-    let newest = abbreviated_list.iter().filter_map(told).max().filter(|newest| ours < *newest)?;
+    let newest = abbreviated_list.iter().filter_map(version).max().filter(|newest| ours < *newest)?;
     goal.spec.runner.disable_auto_update.then(|| {
         format!(
             "Image: this pool's runners have version {ours} and DisableAutoUpdate, while GitHub lists one of \
@@ -137,8 +137,9 @@ fn workdir(goal: &ConvergeGoal) -> Option<String> {
     let workdir = &goal.spec.runner.workdir;
     (workdir != WORKDIR_OF_IMAGE && pinned < KNOWS_WORKDIR_ROOT).then(|| {
         format!(
-            "RunnerWorkdir: the image {} does not know RUNNER_WORKDIR_ROOT, so jobs work in {WORKDIR_OF_IMAGE} of the \
-             container and not in {workdir}; take an image of {KNOWS_WORKDIR_ROOT} or newer, or leave RunnerWorkdir out",
+            "RunnerWorkdir: the image {} does not support RUNNER_WORKDIR_ROOT, so jobs work in {WORKDIR_OF_IMAGE} of \
+             the container and not in {workdir}; take an image of {KNOWS_WORKDIR_ROOT} or newer, or leave \
+             RunnerWorkdir out",
             goal.spec.task.image
         )
     })
@@ -150,7 +151,7 @@ fn api_host(goal: &ConvergeGoal) -> Option<String> {
     let host = &goal.spec.github.host;
     (host.kind() == HostKind::GheCom && pinned < KNOWS_API_HOST).then(|| {
         format!(
-            "GitHubUrl: the image {} does not know GITHUB_API_HOST, so its runners do not find {}; take an image of \
+            "GitHubUrl: the image {} does not support GITHUB_API_HOST, so its runners do not find {}; take an image of \
              {KNOWS_API_HOST} or newer",
             goal.spec.task.image,
             host.api_authority()
@@ -178,7 +179,7 @@ fn types(goal: &ConvergeGoal, observed: &Observed) -> Option<String> {
         .then(|| format!("InstanceTypes: EC2 offers no {} in this Region; take it out", abbreviated_list(&names)))
 }
 
-/// A group that only the enterprise can fill, as far as GitHub's pages tell.
+/// A group that only the enterprise can fill, as far as GitHub's pages say.
 /// <https://docs.github.com/en/rest/actions/self-hosted-runner-groups>
 fn group(goal: &ConvergeGoal, observed: &Observed) -> Option<String> {
     let name = goal.spec.runner.group.as_ref().filter(|_| observed.runner_group == Some(RunnerGroup::Inherited))?;

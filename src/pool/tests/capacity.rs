@@ -1,4 +1,4 @@
-//! Mistakes of capacity are told before anything is built, and only where they are certain.
+//! Capacity that cannot be enough fails a request before anything is built, and only where it is certain.
 
 use super::support::{Model, converge, instance, names, spec};
 use crate::pool::model::decision::Decision;
@@ -42,17 +42,17 @@ fn world(ec2: Ec2View) -> Model {
     world
 }
 
-/// What is told of a request in its first observation: an obstacle, or nothing.
-fn told(world: &mut Model, spec: PoolSpec) -> Option<String> {
+/// What the first observation shows to be impossible, if anything.
+fn obstacle(world: &mut Model, spec: PoolSpec) -> Option<String> {
     let mut operation = converge(spec);
-    let told = match world.decide(&mut operation) {
+    let found = match world.decide(&mut operation) {
         Decision::Respond(Outcome::Failed { reason }) => Some(reason),
         Decision::Act(_) | Decision::Wait { .. } | Decision::Respond(_) | Decision::Stop(_) => None,
     };
     // The plan says the same.
     let Goal::Converge(goal) = converge(held_spec(&operation)).operation.goal else { panic!("a Delete") };
-    assert_eq!(preview(&operation, &operation.memory, &goal, &world.observed, &[]).obstacle, told);
-    told
+    assert_eq!(preview(&operation, &operation.memory, &goal, &world.observed, &[]).obstacle, found);
+    found
 }
 
 fn held_spec(operation: &crate::pool::model::operation::Operation) -> PoolSpec {
@@ -72,19 +72,25 @@ fn sized(memory: u32, cpu: u32, desired: u32, max: u32) -> PoolSpec {
 #[test]
 fn a_runner_that_no_instance_can_hold_names_memory_reservation_or_cpu() {
     let large = || world(template("t3.large", Some(LARGE)));
-    insta::assert_snapshot!(told(&mut large(), sized(30_000, 0, 2, 4)).unwrap(), @"MemoryReservation: 30000 MiB is more than an instance of t3.large has (8,192 MiB). Lower it, or take a larger InstanceType.");
-    insta::assert_snapshot!(told(&mut large(), sized(500, 4096, 2, 4)).unwrap(), @"Cpu: 4096 units with 500 MiB of memory are more than an instance of t3.large has (2,048 units, 8,192 MiB). Lower it, or take a larger InstanceType.");
-    assert_eq!(told(&mut large(), sized(8192, 2048, 2, 4)), None, "what just fits is no certain mistake");
-    assert_eq!(told(&mut world(Ec2View::default()), sized(30_000, 0, 2, 4)), None, "nothing is known of the instances");
+    insta::assert_snapshot!(obstacle(&mut large(), sized(30_000, 0, 2, 4)).unwrap(), @"MemoryReservation: 30000 MiB is more than an instance of t3.large has (8,192 MiB). Lower it, or take a larger InstanceType.");
+    insta::assert_snapshot!(obstacle(&mut large(), sized(500, 4096, 2, 4)).unwrap(), @"Cpu: 4096 units with 500 MiB of memory are more than an instance of t3.large has (2,048 units, 8,192 MiB). Lower it, or take a larger InstanceType.");
+    assert_eq!(obstacle(&mut large(), sized(8192, 2048, 2, 4)), None, "what just fits is no certain mistake");
+    assert_eq!(
+        obstacle(&mut world(Ec2View::default()), sized(30_000, 0, 2, 4)),
+        None,
+        "nothing is known of the instances"
+    );
 }
 
 #[test]
 fn more_runners_than_max_instances_can_hold_say_how_many_fit() {
     let large = || world(template("t3.large", Some(LARGE)));
-    insta::assert_snapshot!(told(&mut large(), sized(3500, 0, 5, 2)).unwrap(), @"MaxInstances: 2 instances have room for 4 of the 5 runners: 2 with 3500 MiB each (MemoryReservation) fit on an instance of t3.large (8,192 MiB). Raise MaxInstances to 3, lower DesiredCount, or let more runners fit on an instance.");
-    assert_eq!(told(&mut large(), sized(3500, 0, 4, 2)), None);
+    insta::assert_snapshot!(obstacle(&mut large(), sized(3500, 0, 5, 2)).unwrap(), @"MaxInstances: 2 instances have room for 4 of the 5 runners: 2 with 3500 MiB each (MemoryReservation) fit on an instance of t3.large (8,192 MiB). Raise MaxInstances to 3, lower DesiredCount, or let more runners fit on an instance.");
+    assert_eq!(obstacle(&mut large(), sized(3500, 0, 4, 2)), None);
     let distinct = PoolSpec { distinct_instances: true, ..sized(500, 0, 3, 2) };
-    assert!(told(&mut large(), distinct).unwrap().starts_with("MaxInstances: 2 instances have room for 2 of the 3"));
+    assert!(
+        obstacle(&mut large(), distinct).unwrap().starts_with("MaxInstances: 2 instances have room for 2 of the 3")
+    );
 }
 
 #[test]
@@ -99,11 +105,11 @@ fn the_type_with_the_most_room_decides_and_a_smaller_one_is_a_warning() {
         spot_allocation_strategy: "price-capacity-optimized".to_owned(),
     });
     let mut world = world(two);
-    assert_eq!(told(&mut world, spec.clone()), None);
+    assert_eq!(obstacle(&mut world, spec.clone()), None);
     let warned = warnings::collect(&converge(spec.clone()), &Memory::default(), &world.observed).join("\n");
     assert!(warned.starts_with("InstanceTypes: an instance of t3.large has no room for a runner"), "{warned}");
     spec.task.memory_reservation_mib = 20_000;
-    let reason = told(&mut world, spec).unwrap();
+    let reason = obstacle(&mut world, spec).unwrap();
     assert!(
         reason.contains("more than an instance of r7i.large has (16,384 MiB). Lower it, or take larger InstanceTypes")
     );
@@ -149,7 +155,7 @@ fn newer(spec: &PoolSpec) -> PoolSpec {
 fn an_update_without_room_for_its_first_new_runner_is_told_at_once_and_the_old_ones_stay() {
     let (mut world, spec) = filled();
     world.taken.clear();
-    insta::assert_snapshot!(told(&mut world, newer(&spec)).unwrap(), @"MaxInstances: 1 instance has no room for a new runner beside the 2 there now, and an Update lets an old runner go only once a new one has come online. Raise MaxInstances by one, or lower DesiredCount by one with this Update. The 2 old runners still work.");
+    insta::assert_snapshot!(obstacle(&mut world, newer(&spec)).unwrap(), @"MaxInstances: 1 instance has no room for a new runner in addition to the 2 there now, and an Update retires an old runner only once a new one is online. Raise MaxInstances by one, or lower DesiredCount by one with this Update. The 2 old runners still accept jobs.");
     assert_eq!(names(&world.taken), Vec::<&str>::new());
 }
 
@@ -171,10 +177,10 @@ fn an_update_goes_on_where_something_may_make_room() {
         let (mut world, spec) = filled();
         let mut newer = newer(&spec);
         change(&mut world, &mut newer);
-        assert_eq!(told(&mut world, newer), None, "{why}");
+        assert_eq!(obstacle(&mut world, newer), None, "{why}");
     }
     let (mut world, spec) = filled();
-    assert_eq!(told(&mut world, spec), None, "nothing is deployed");
+    assert_eq!(obstacle(&mut world, spec), None, "nothing is deployed");
 }
 
 #[test]
@@ -184,18 +190,18 @@ fn a_registered_instance_says_more_than_its_type() {
     let larger = PoolSpec { desired_count: 1, ..spec };
     let mut larger = newer(&larger);
     larger.task.memory_reservation_mib = 7700;
-    let reason = told(&mut world, larger).unwrap();
+    let reason = obstacle(&mut world, larger).unwrap();
     assert!(
         reason.starts_with("MemoryReservation: 7700 MiB is more than an instance of t3.large registers (7,600 MiB).")
     );
-    assert!(reason.ends_with("The 2 old runners still work."), "{reason}");
+    assert!(reason.ends_with("The 2 old runners still accept jobs."), "{reason}");
 }
 
 #[test]
 fn what_runs_already_is_no_mistake_whatever_the_bounds_say() {
     let (mut world, spec) = filled();
     world.observed.ec2 = template("t3.small", Some(NONE));
-    assert_eq!(told(&mut world, spec), None);
+    assert_eq!(obstacle(&mut world, spec), None);
 }
 
 #[test]
@@ -210,13 +216,13 @@ fn what_ec2_does_not_know_is_told_before_anything_is_built() {
             Ec2View { template: TemplateView::NoVersion, ..Ec2View::default() },
             "LaunchTemplate.Version: the launch template lt-0a1b2c3d has no version 1.",
         ),
-        (nothing(), "LaunchTemplate: version 1 of lt-0a1b2c3d names no image (ImageId)."),
+        (nothing(), "LaunchTemplate: version 1 of lt-0a1b2c3d has no image (ImageId)."),
         (
             Ec2View {
                 template: TemplateView::Version(TemplateVersion { has_image: true, ..TemplateVersion::default() }),
                 ..Ec2View::default()
             },
-            "LaunchTemplate: version 1 of lt-0a1b2c3d names no InstanceType, and the pool gives no InstanceTypes.",
+            "LaunchTemplate: version 1 of lt-0a1b2c3d has no InstanceType, and the pool specifies no InstanceTypes.",
         ),
         (template("x99.large", None), "LaunchTemplate: EC2 offers no x99.large in this Region (InstanceType of"),
         (
@@ -225,7 +231,7 @@ fn what_ec2_does_not_know_is_told_before_anything_is_built() {
         ),
     ];
     for (ec2, wanted) in cases {
-        let reason = told(&mut world(ec2.clone()), spec()).unwrap();
+        let reason = obstacle(&mut world(ec2.clone()), spec()).unwrap();
         assert!(reason.starts_with(wanted), "{reason}");
     }
 }
@@ -234,5 +240,5 @@ fn what_ec2_does_not_know_is_told_before_anything_is_built() {
 fn a_version_that_the_group_has_already_is_not_questioned() {
     let (mut world, spec) = filled();
     world.observed.ec2.template = TemplateView::NoVersion;
-    assert_eq!(told(&mut world, PoolSpec { desired_count: 1, ..spec }), None);
+    assert_eq!(obstacle(&mut world, PoolSpec { desired_count: 1, ..spec }), None);
 }

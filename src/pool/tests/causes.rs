@@ -5,13 +5,15 @@ use std::time::Duration;
 use super::support::{Model, T0, converge, spec};
 use crate::pool::model::continuation::Continuation;
 use crate::pool::model::ecs::{ServiceEvent, StopInfo, TaskPhase};
+use crate::pool::model::observed::LogReading;
 use crate::pool::model::operation::{Goal, Operation};
+use crate::pool::model::runner_log::{LogLine, read};
 use crate::pool::model::spec::{Capacity, LogSpec, PoolSpec};
 use crate::pool::policy::causes::not_online;
 
 const REQUEST: Duration = Duration::from_secs(1000);
 
-fn told(operation: &Continuation, world: &Model) -> String {
+fn failure_reason(operation: &Continuation, world: &Model) -> String {
     let Goal::Converge(goal) = &operation.goal else { panic!("a Delete") };
     not_online(operation, &operation.memory, goal, &world.observed)
 }
@@ -40,12 +42,38 @@ const EXITED: &str = "Essential container in task exited";
 fn a_task_of_this_deployment_that_ended_since_the_request_began_is_the_first_cause() {
     let (mut world, operation) = later(spec());
     end(&mut world, 1100, EXITED, Some(1));
-    let reason = told(&operation, &world);
+    let reason = failure_reason(&operation, &world);
     assert!(
-        reason.starts_with("2 tasks stopped, the last one: Essential container in task exited (exit code 1). LogGroup"),
+        reason.starts_with(
+            "2 tasks stopped, the last one: Essential container in task exited (exit code 1). Specify LogGroup"
+        ),
         "{reason}"
     );
     assert!(reason.contains(" 0 of 2 runners came online within OnlineTimeout (15 min)."), "{reason}");
+}
+
+#[test]
+fn log_group_that_shows_a_job_of_an_idle_runner_names_the_task_to_stop() {
+    let (mut world, mut operation) = later(spec());
+    let running = "2027-01-15 08:00:00Z: Running job: build".to_owned();
+    let state = read(&[LogLine { at: T0, text: running }]).unwrap();
+    let (task, busy) = (world.observed.tasks[0].arn.clone(), world.observed.tasks[1].arn.clone());
+    for arn in [&task, &busy] {
+        world.observed.logs.insert(arn.clone(), LogReading::State(state.clone()));
+    }
+    operation.memory.logs.record_observation(&world.observed, world.now);
+    let names: Vec<String> = world.runners().iter().map(|runner| runner.name.clone()).collect();
+    world.runners()[1].is_busy = true;
+    let id = |arn: &str| arn.rsplit('/').next().unwrap().to_owned();
+    let reason = failure_reason(&operation, &world);
+    let wanted = format!(
+        "LogGroup: runners that have a job are not replaced: {}, whose log shows the job build: if it is over, stop the \
+         ECS task {}.",
+        names[0],
+        id(&task)
+    );
+    assert!(reason.contains(&wanted), "{reason}");
+    assert!(!reason.contains(&format!("ECS task {}", id(&busy))), "GitHub lists its runner as busy: {reason}");
 }
 
 #[test]
@@ -56,7 +84,7 @@ fn a_task_that_the_pool_or_ecs_let_go_is_never_a_cause() {
         assert_eq!(digits.len(), 12);
         end(&mut world, secs, text, exit_code);
         change(&mut world, &mut operation);
-        told(&operation, &world)
+        failure_reason(&operation, &world)
     };
     let nothing: fn(&mut Model, &mut Continuation) = |_, _| {};
     let cases = [
@@ -105,7 +133,7 @@ fn each_way_in_which_a_container_fails_names_its_property() {
         spec.task.log = Some(LogSpec { group: "/ci".to_owned(), stream_prefix: None });
         let (mut world, operation) = later(spec);
         end(&mut world, 1100, words, None);
-        let reason = told(&operation, &world);
+        let reason = failure_reason(&operation, &world);
         assert!(reason.starts_with(wanted) && reason.contains(words), "{reason}");
     }
 }
@@ -122,7 +150,7 @@ fn runners_without_an_instance_name_max_instances_and_an_event_of_before_is_left
     world.observed.tasks[1].phase = TaskPhase::Starting;
     let event = |secs| ServiceEvent { at: T0 + Duration::from_secs(secs), message: format!("event at {secs}") };
     world.observed.service.as_mut().unwrap().events = vec![event(900)];
-    let reason = told(&operation, &world);
+    let reason = failure_reason(&operation, &world);
     assert!(
         reason.starts_with(
             "MaxInstances: the group is at 1 and has no room for 1 more runner beside those that run. Raise it, or \
@@ -132,7 +160,7 @@ fn runners_without_an_instance_name_max_instances_and_an_event_of_before_is_left
     );
     assert!(!reason.contains("event at 900"), "{reason}");
     world.observed.service.as_mut().unwrap().events = vec![event(1100)];
-    assert!(told(&operation, &world).ends_with("event at 1100."));
+    assert!(failure_reason(&operation, &world).ends_with("event at 1100."));
 }
 
 #[test]
@@ -142,7 +170,7 @@ fn a_task_that_ecs_stopped_for_want_of_an_instance_is_one_without_room() {
         world.observed.group.as_mut().unwrap().desired = 4;
         world.observed.group.as_mut().unwrap().instances.clear();
         end(&mut world, 1100, &format!("TaskFailedToStart: {words}"), None);
-        let reason = told(&operation, &world);
+        let reason = failure_reason(&operation, &world);
         assert!(reason.starts_with("MaxInstances: the group is at 4 and has no room for 2 more runners."), "{reason}");
     }
 }

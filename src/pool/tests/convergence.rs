@@ -128,7 +128,7 @@ fn a_job_that_outlasts_the_drain_is_left_alone_when_the_template_says_so() {
     newer.wait_policy.on_drain_timeout = OnDrainTimeout::Fail;
     model.runners()[0].is_busy = true;
     let busy = model.runners()[0].name.clone();
-    insta::assert_snapshot!(reason(model.run(&mut converge(newer))).replace(&busy, "RUNNER"), @"1 runner still has a running job (RUNNER) after DrainTimeout (30 min), and OnDrainTimeout is Fail, so nothing was stopped. Wait for the jobs or cancel them in GitHub, then try again; or raise DrainTimeout.");
+    insta::assert_snapshot!(reason(model.run(&mut converge(newer))).replace(&busy, "RUNNER"), @"1 runner still has a running job (RUNNER) after DrainTimeout (30 min), and OnDrainTimeout is Fail, so no task was stopped. Wait for the jobs or cancel them in GitHub, then retry; or raise DrainTimeout.");
     assert_eq!(model.lost_jobs, 0);
 }
 
@@ -145,7 +145,7 @@ fn runners_that_do_not_come_online_fail_the_update_and_the_old_ones_stay() {
     });
     let reason = reason(outcome);
     assert!(reason.starts_with("Registered at GitHub but offline: github-runner-"), "{reason}");
-    let came = "0 of 2 runners came online within OnlineTimeout (15 min). The 2 old runners still work.";
+    let came = "0 of 2 runners came online within OnlineTimeout (15 min). The 2 old runners still accept jobs.";
     assert!(reason.contains(came), "{reason}");
     assert!(old.iter().all(|name| model.runners().iter().any(|runner| runner.name == *name)));
 }
@@ -191,7 +191,7 @@ fn a_deployment_that_ecs_gives_up_fails_at_once() {
             deployment.rollout = RolloutState::Failed("tasks failed to start".to_owned());
         }
     });
-    assert!(reason(outcome).contains("ECS gave the deployment up: tasks failed to start"));
+    assert!(reason(outcome).contains("ECS deployment failed: tasks failed to start"));
     assert!(model.now.since(began) < Duration::from_secs(60));
 }
 
@@ -222,7 +222,7 @@ fn a_bad_token_is_told_before_anything_is_built() {
     let mut model = Model::empty();
     model.observed.preflight_result = Some(PreflightResult::Failed(refused_by_github()));
     model.observed.github = GitHubRunners::Failed(refused_by_github());
-    insta::assert_snapshot!(reason(model.run(&mut converge(spec()))), @"AccessTokenParameter /ci/token does not open the organization acme at https://github.com: GitHub GET /orgs/acme/actions/runners refused (401): Bad credentials");
+    insta::assert_snapshot!(reason(model.run(&mut converge(spec()))), @"AccessTokenParameter /ci/token cannot access the organization acme on https://github.com: GitHub GET /orgs/acme/actions/runners failed (401): Bad credentials");
     assert_eq!(names(&model.taken), Vec::<&str>::new());
 }
 
@@ -246,7 +246,7 @@ fn a_runner_group_that_does_not_exist_is_told_before_anything_is_built() {
     let mut spec = spec();
     spec.runner.group = Some("builders".to_owned());
     model.observed.preflight_result = Some(PreflightResult::NoSuchRunnerGroup);
-    insta::assert_snapshot!(reason(model.run(&mut converge(spec))), @"RunnerGroup: the organization acme has no runner group named builders. Create it under Settings > Actions > Runner groups, correct the name, or leave RunnerGroup out.");
+    insta::assert_snapshot!(reason(model.run(&mut converge(spec))), @"RunnerGroup: the organization acme has no runner group named builders. Create it under Settings > Actions > Runner groups, correct the name, or omit RunnerGroup.");
     assert_eq!(names(&model.taken), Vec::<&str>::new());
 }
 
@@ -267,8 +267,8 @@ fn an_unchanged_pool_succeeds_although_github_lets_nobody_in() {
 fn a_group_of_our_name_that_is_not_ours_is_never_written() {
     let mut model = built(&spec());
     model.observed.group.as_mut().unwrap().tags.clear();
-    let told = reason(model.run(&mut converge(PoolSpec { desired_count: 5, ..spec() })));
-    assert!(told.starts_with("An Auto Scaling group named ghr-ci-Runners-"), "{told}");
+    let reason = reason(model.run(&mut converge(PoolSpec { desired_count: 5, ..spec() })));
+    assert!(reason.starts_with("An Auto Scaling group named ghr-ci-Runners-"), "{reason}");
     assert_eq!(names(&model.taken), Vec::<&str>::new());
 }
 
@@ -353,7 +353,7 @@ fn a_ghost_is_removed_and_its_neighbours_stay() {
     model.runners().extend([
         foreign(900, &format!("{ours}-0123456789ab"), &label),
         foreign(901, &format!("{ours}-x"), &label),
-        foreign(902, "somebody", &label),
+        foreign(902, "foreign", &label),
         foreign(903, &format!("{ours}-abcdefabcdef"), "another"),
     ]);
     assert!(succeeded(&model.run(&mut operation)));

@@ -83,22 +83,22 @@ fn a_pool_whose_credential_was_revoked_is_not_said_to_have_jobs_when_its_delete_
     strict.wait_policy.on_drain_timeout = OnDrainTimeout::Fail;
     let Outcome::Failed { reason } = model.run(&mut delete(&strict)) else { panic!("succeeded") };
     assert!(!reason.contains("still has a running job") && !reason.contains("cancel them"), "{reason}");
-    insta::assert_snapshot!(reason, @"After DrainTimeout (30 min) 2 tasks may still have a running job (arn:aws:ecs:eu-central-1:111122223333:task/build/3, arn:aws:ecs:eu-central-1:111122223333:task/build/4), which is presumed because it is not known: GitHub GET /orgs/acme/actions/runners refused (401): Bad credentials. OnDrainTimeout is Fail, so nothing was stopped. Correct that, then try again; or set OnDrainTimeout to Cancel, which stops them.");
+    insta::assert_snapshot!(reason, @"After DrainTimeout (30 min) 2 tasks may still have a running job (arn:aws:ecs:eu-central-1:111122223333:task/build/3, arn:aws:ecs:eu-central-1:111122223333:task/build/4), which is unknown and so presumed: GitHub GET /orgs/acme/actions/runners failed (401): Bad credentials. OnDrainTimeout is Fail, so no task was stopped. Correct that, then retry; or set OnDrainTimeout to Cancel, which stops them.");
 }
 
 #[test]
 fn what_is_known_of_jobs_is_told_apart_from_what_is_presumed() {
     let busy = Runner { is_busy: true, is_online: true, ..foreign(1, "runner-1", "x") };
     let observed = Observed { github: GitHubRunners::Listed(vec![busy]), ..Observed::default() };
-    let told = |observed: &Observed, left: &[&str]| {
+    let text = |observed: &Observed, left: &[&str]| {
         let left: Vec<String> = left.iter().map(|name| (*name).to_owned()).collect();
         drain_timed_out(&spec().wait_policy, spec().credentials.github_credential.as_ref(), observed, &left)
     };
-    insta::assert_snapshot!(told(&observed, &["runner-1"]), @"1 runner still has a running job (runner-1) after DrainTimeout (30 min), and OnDrainTimeout is Fail, so nothing was stopped. Wait for the jobs or cancel them in GitHub, then try again; or raise DrainTimeout.");
-    insta::assert_snapshot!(told(&observed, &["runner-1", "arn:task/2"]), @"1 runner still has a running job (runner-1) after DrainTimeout (30 min), and OnDrainTimeout is Fail, so nothing was stopped. Wait for the jobs or cancel them in GitHub, then try again; or raise DrainTimeout. Beside those, 1 task may still have a running job (arn:task/2), which is presumed because it is not known: no runner on GitHub's list has a name that leads to it. Look in GitHub whether they work, then try again; or set OnDrainTimeout to Cancel, which stops them.");
-    insta::assert_snapshot!(told(&observed, &["arn:task/2", "arn:task/3"]), @"After DrainTimeout (30 min) 2 tasks may still have a running job (arn:task/2, arn:task/3), which is presumed because it is not known: no runner on GitHub's list has a name that leads to it. OnDrainTimeout is Fail, so nothing was stopped. Look in GitHub whether they work, then try again; or set OnDrainTimeout to Cancel, which stops them.");
+    insta::assert_snapshot!(text(&observed, &["runner-1"]), @"1 runner still has a running job (runner-1) after DrainTimeout (30 min), and OnDrainTimeout is Fail, so no task was stopped. Wait for the jobs or cancel them in GitHub, then retry; or raise DrainTimeout.");
+    insta::assert_snapshot!(text(&observed, &["runner-1", "arn:task/2"]), @"1 runner still has a running job (runner-1) after DrainTimeout (30 min), and OnDrainTimeout is Fail, so no task was stopped. Wait for the jobs or cancel them in GitHub, then retry; or raise DrainTimeout. Also, 1 task may still have a running job (arn:task/2), which is unknown and so presumed: no runner on GitHub's list has a name that leads to it. Check in GitHub whether they have jobs, then retry; or set OnDrainTimeout to Cancel, which stops them.");
+    insta::assert_snapshot!(text(&observed, &["arn:task/2", "arn:task/3"]), @"After DrainTimeout (30 min) 2 tasks may still have a running job (arn:task/2, arn:task/3), which is unknown and so presumed: no runner on GitHub's list has a name that leads to it. OnDrainTimeout is Fail, so no task was stopped. Check in GitHub whether they have jobs, then retry; or set OnDrainTimeout to Cancel, which stops them.");
     let blind = Observed { github: GitHubRunners::NoCredential, ..Observed::default() };
-    insta::assert_snapshot!(told(&blind, &["arn:task/2"]), @"After DrainTimeout (30 min) 1 task may still have a running job (arn:task/2), which is presumed because it is not known: RunnerTokenParameter alone gives no access to GitHub. OnDrainTimeout is Fail, so nothing was stopped. Look in GitHub whether they work, then try again; or set OnDrainTimeout to Cancel, which stops them.");
+    insta::assert_snapshot!(text(&blind, &["arn:task/2"]), @"After DrainTimeout (30 min) 1 task may still have a running job (arn:task/2), which is unknown and so presumed: RunnerTokenParameter alone gives no access to GitHub. OnDrainTimeout is Fail, so no task was stopped. Check in GitHub whether they have jobs, then retry; or set OnDrainTimeout to Cancel, which stops them.");
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn foreign_runners_and_resources_survive() {
     let label = operation.id.as_str().to_owned();
     model.runners().extend([
         foreign(901, &format!("{ours}-x"), &label),
-        foreign(902, "somebody", &label),
+        foreign(902, "foreign", &label),
         foreign(903, &format!("{ours}-abcdefabcdef"), "another"),
     ]);
     assert!(matches!(model.run(&mut operation), Outcome::Succeeded { .. }));
@@ -184,7 +184,7 @@ fn a_revoked_token_fails_a_delete_that_is_to_fail_then() {
     let mut strict = spec();
     strict.wait_policy.on_deregister_failure = OnDeregisterFailure::Fail;
     let Outcome::Failed { reason } = model.run(&mut delete(&strict)) else { panic!("succeeded") };
-    assert!(reason.starts_with("The runners cannot be deregistered, and OnDeregisterFailure is Fail"), "{reason}");
+    assert!(reason.starts_with("OnDeregisterFailure: it is Fail, and the runners cannot be deregistered"), "{reason}");
     assert_eq!(names(&model.taken), Vec::<&str>::new());
 }
 

@@ -88,7 +88,7 @@ fn a_runner_is_ours_by_label_and_by_name() {
     assert!(!owns(&format!("{prefix}-0123456789ab"), "default"));
     assert!(!owns(&format!("{prefix}-x"), id.as_str()));
     assert!(!owns(&format!("{prefix}-0123456789abc"), id.as_str()));
-    assert!(!owns("somebody-0123456789ab", id.as_str()));
+    assert!(!owns("foreign-0123456789ab", id.as_str()));
 }
 
 #[test]

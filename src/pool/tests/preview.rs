@@ -1,4 +1,4 @@
-//! What reviewers are told is what the work then does.
+//! A preview lists what the request then does.
 
 use super::support::{Model, converge, names, spec};
 use crate::pool::model::continuation::Continuation;

@@ -1,4 +1,4 @@
-//! What is told of a refused call: how to let a credential be read, and the command for a role that never comes.
+//! The failure reason of a refused call: how to let a credential be read, and the command for a role that never comes.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ fn with_token(parameter: &str) -> PoolSpec {
 #[test]
 fn a_credential_outside_credential_prefix_is_told_what_to_do() {
     let no = denied("User: x is not authorized to perform: ssm:GetParameter on resource: y");
-    insta::assert_snapshot!(github_refused(&with_token("/ci/github-token"), &no), @"AccessTokenParameter /ci/github-token: the function may not read it. The provider stack lets it read what lies below its CredentialPrefix, which is github-runner-pool by default: move the credential there, such as to /github-runner-pool/token, or set CredentialPrefix of the provider stack to ci. Parameter Store Op refused (AccessDeniedException): User: x is not authorized to perform: ssm:GetParameter on resource: y");
+    insta::assert_snapshot!(github_refused(&with_token("/ci/github-token"), &no), @"AccessTokenParameter /ci/github-token: the function may not read it. The provider stack allows it to read below its CredentialPrefix, github-runner-pool by default: move the credential there, such as to /github-runner-pool/token, or set CredentialPrefix of the provider stack to ci. Parameter Store Op failed (AccessDeniedException): User: x is not authorized to perform: ssm:GetParameter on resource: y");
     for (parameter, folder) in [
         ("/ci/tokens/github", Some("ci/tokens")),
         ("arn:aws:ssm:eu-west-1:1:parameter/ci/github-token", Some("ci")),
@@ -37,21 +37,21 @@ fn a_credential_outside_credential_prefix_is_told_what_to_do() {
         ("/github-token", None),
         ("github-token", None),
     ] {
-        let told = github_refused(&with_token(parameter), &no);
+        let reason = github_refused(&with_token(parameter), &no);
         let or_there = folder.map(|folder| format!("or set CredentialPrefix of the provider stack to {folder}."));
-        assert!(told.contains("move the credential there"), "{told}");
-        assert_eq!(told.contains("or set CredentialPrefix"), folder.is_some(), "{told}");
-        assert!(told.contains(&or_there.unwrap_or_default()), "{told}");
+        assert!(reason.contains("move the credential there"), "{reason}");
+        assert_eq!(reason.contains("or set CredentialPrefix"), folder.is_some(), "{reason}");
+        assert!(reason.contains(&or_there.unwrap_or_default()), "{reason}");
     }
     let app = GitHubCredential::App {
         id: "12".to_owned(),
         private_key: ParameterRef("/ci/key".to_owned()),
         login: "acme".to_owned(),
     };
-    let told = cannot_deregister(Some(&app), &no);
+    let reason = cannot_deregister(Some(&app), &no);
     assert!(
-        told.contains("CredentialPrefix of the provider stack to ci") && !told.contains("working credential"),
-        "{told}"
+        reason.contains("CredentialPrefix of the provider stack to ci") && !reason.contains("working credential"),
+        "{reason}"
     );
 }
 
@@ -61,10 +61,10 @@ fn a_credential_whose_key_is_denied_names_the_key_s_parameter() {
         "User: x is not authorized to perform: kms:Decrypt on resource: y",
         "The ciphertext refers to a customer master key that does not exist, or you are not allowed to access.",
     ] {
-        let told = github_refused(&with_token("/github-runner-pool/token"), &denied(message));
+        let reason = github_refused(&with_token("/github-runner-pool/token"), &denied(message));
         assert!(
-            told.contains("set CredentialKeyArn of the provider stack") && !told.contains("CredentialPrefix"),
-            "{told}"
+            reason.contains("set CredentialKeyArn of the provider stack") && !reason.contains("CredentialPrefix"),
+            "{reason}"
         );
     }
 }
@@ -109,7 +109,7 @@ fn a_service_linked_role_that_never_comes_is_told_within_minutes_with_the_comman
         assert!(now.since(T0) < Duration::from_secs(300), "{now:?}");
     };
     assert!(now.since(T0) >= Duration::from_secs(180));
-    insta::assert_snapshot!(reason.replace(operation.id.as_str(), "ID"), @"The service-linked role for ecs.amazonaws.com: it is missing, or not usable after 3 min. Create it with `aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com`, then try again. Amazon ECS Op refused (InvalidParameterException): Unable to assume the service linked role. Please verify that the ECS service linked role exists. (pool ID)");
+    insta::assert_snapshot!(reason.replace(operation.id.as_str(), "ID"), @"The service-linked role for ecs.amazonaws.com: it is missing, or not usable after 3 min. Create it with `aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com`, then retry. Amazon ECS Op failed (InvalidParameterException): Unable to assume the service linked role. Please verify that the ECS service linked role exists. (pool ID)");
 }
 
 #[test]

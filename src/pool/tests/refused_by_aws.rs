@@ -143,7 +143,7 @@ fn a_deployment_given_up_because_a_container_did_not_start_fails_at_once() {
     for on_instance in [&[true, true, true][..], &[false, true, false], &[]] {
         let mut model = failed_deployment(on_instance);
         let text = reason(model.decide(&mut waiting_for_runners()));
-        assert!(text.contains("ECS gave the deployment up") && text.contains("0 of 2 runners came online."), "{text}");
+        assert!(text.contains("ECS deployment failed") && text.contains("0 of 2 runners came online."), "{text}");
     }
 }
 
@@ -175,7 +175,7 @@ fn an_app_login_of_another_spelling_is_refused_before_anything_is_built() {
         login: "Acme".to_owned(),
     });
     let Outcome::Failed { reason } = model.run(&mut converge(spec)) else { panic!("succeeded") };
-    insta::assert_snapshot!(reason, @"AppLogin: the App is installed on acme, and the containers would look for Acme, letter by letter. Write acme with just these capitals in AppLogin, or in the property from which it follows; the pool stays the same one.");
+    insta::assert_snapshot!(reason, @"AppLogin: the App is installed on acme, and the image would look for Acme, case-sensitively. Specify acme with this capitalization in AppLogin, or in the property that it is derived from; the pool stays the same.");
     assert_eq!(names(&model.taken), Vec::<&str>::new());
 }
 

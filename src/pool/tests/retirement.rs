@@ -106,7 +106,7 @@ fn tasks_that_ecs_never_protects_are_left_alone_when_the_template_says_so() {
     operation.memory.drain_started_at = Some(model.now - Duration::from_secs(1800));
     operation.memory.unprotectable.insert(arn, "TASK_NOT_VALID".to_owned());
     let Decision::Respond(Outcome::Failed { reason }) = model.decide(&mut operation) else { panic!("no answer") };
-    assert!(reason.contains("nothing was put at risk"), "{reason}");
+    assert!(reason.starts_with("Task protection: "), "{reason}");
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn a_list_that_was_read_before_a_wait_for_something_else_is_read_again_before_a_
     let at = DecisionTime { now: model.now, poll: POLL };
     model.observed.metadata = operation.metadata(&operation.memory, &model.observed);
     operation.memory.record_observation(&model.observed, at);
-    assert_eq!(operation.memory.idle_since, idle_since, "nobody has watched");
+    assert_eq!(operation.memory.idle_since, idle_since, "no reading has confirmed it");
     let Decision::Wait { until, scope, .. } = decide_on(&mut operation, &model.observed, at) else {
         panic!("by an old list")
     };
@@ -252,7 +252,7 @@ fn a_runner_whose_name_leads_nowhere_keeps_every_silent_task_from_being_stopped(
     let mut operation = delete(&spec());
     let label = operation.id.as_str().to_owned();
     model.runners().clear();
-    let mut renamed = super::support::foreign(7, "renamed-by-somebody", &label);
+    let mut renamed = super::support::foreign(7, "renamed-by-hand", &label);
     renamed.is_online = true;
     model.runners().push(renamed);
     model.observed.service.as_mut().unwrap().config.desired_count = 0;
@@ -270,7 +270,7 @@ fn a_runner_that_was_let_go_counts_as_leaving_whoever_elses_name_leads_nowhere()
         goal.spec.desired_count = 1;
     }
     let label = operation.id.as_str().to_owned();
-    let mut renamed = super::support::foreign(7, "renamed-by-somebody", &label);
+    let mut renamed = super::support::foreign(7, "renamed-by-hand", &label);
     renamed.is_online = true;
     model.runners().push(renamed);
     let Outcome::Succeeded { .. } = model.run(&mut operation) else { panic!("failed") };

@@ -10,7 +10,8 @@ use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::observed::Observed;
 use crate::pool::model::operation::{Goal, SpecChange};
 use crate::pool::model::operation_lock::{
-    ObservedLock, OperationLock, Superseded, is_for_other_pool, resource_lock_name,
+    ObservedLock, OperationLock, RECORD_HEAD_BYTES_MAX, REPLACED_POOLS_MAX, Superseded, is_for_other_pool,
+    resource_lock_name,
 };
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::request::RequestType;
@@ -28,7 +29,7 @@ fn must_lock(continuation: &Continuation) -> bool {
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A request that CloudFormation signed so many seconds after the first.
-fn later(mut operation: Continuation, name: &str, secs: u32) -> Continuation {
+pub(super) fn later(mut operation: Continuation, name: &str, secs: u32) -> Continuation {
     operation.request.request_id = name.to_owned();
     operation.request.response_url = Secret::new(format!("https://planted.example/{name}"));
     operation.signed_at = T0 + SECOND * secs;
@@ -45,11 +46,11 @@ fn lock_of(operation: &Continuation) -> OperationLock {
     operation.lock(None)
 }
 
-fn succeeded() -> Outcome {
+pub(super) fn succeeded() -> Outcome {
     Outcome::Succeeded { attributes: Default::default(), notes: Vec::new() }
 }
 
-fn next_after(operation: &mut Continuation, lock: Option<OperationLock>, version: u64) -> Decision {
+pub(super) fn next_after(operation: &mut Continuation, lock: Option<OperationLock>, version: u64) -> Decision {
     let lock = lock.map(|lock| ObservedLock { lock, version });
     let world = super::support::Model::empty().observed;
     let observed = Observed { lock, is_complete: true, ..world };
@@ -173,7 +174,7 @@ fn a_delete_removes_the_record_last_and_answers_then() {
     let metadata = later(delete(&spec()), "delete", 60);
     let mut operation = metadata.clone();
     let answered = lock_of(&at_work()).answered("done", &succeeded());
-    assert!(takes_turn(&next_after(&mut operation, Some(answered), 1)), "somebody may still be building");
+    assert!(takes_turn(&next_after(&mut operation, Some(answered), 1)), "another delivery may still be building");
     operation.memory.lock_version = Some(2);
     assert_eq!(next(&mut operation, Some(&metadata), 2), Decision::Act(vec![Step::ReleaseLock]));
     operation.memory.lock_version = None;
@@ -218,8 +219,10 @@ fn a_delete_and_a_request_for_another_pool_of_the_resource_do_not_mind_each_othe
     let at = DecisionTime { now: clean_up.signed_at + SECOND, poll: SECOND * 10 };
     assert!(matches!(decide_on(&mut clean_up, &observed, at), Decision::Respond(_)), "nothing is left of it");
 
-    let mut update = locked(later(converge(replaced), "update", 60), 1);
+    let mut update = locked(later(converge(replaced.clone()), "update", 180), 1);
     assert!(takes_turn(&next(&mut update, Some(&clean_up), 2)), "the record is the other pool's");
+    let mut cancelled = locked(later(converge(replaced), "cancelled", 60), 1);
+    assert_eq!(next(&mut cancelled, Some(&clean_up), 2), Decision::Stop(Superseded::ByNewerRequest));
 }
 
 #[test]
@@ -343,7 +346,7 @@ fn a_record_says_the_same_after_its_journey_and_holds_no_secret() {
 
 #[test]
 fn a_record_that_nobody_can_read_is_taken_over() {
-    for text in ["", "{}", "null", "a note\nof somebody", "{\"format\":99}"] {
+    for text in ["", "{}", "null", "a note\nof a user", "{\"format\":99}"] {
         let lock = OperationLock::from_record(text);
         for mut operation in [converge(spec()), locked(converge(spec()), 1)] {
             assert!(takes_turn(&next_after(&mut operation, Some(lock.clone()), 2)), "{text}");
@@ -377,7 +380,13 @@ fn the_head_of_a_record_leaves_room_for_the_longest_answer() {
     let mut operation = later(delete(&spec()), "0b8f2a9e-5d0e-4f8a-9f3c-2b1a7c6d5e4f", 60);
     operation.id = PhysicalId::try_from(format!("ghr-{}-{}-0123456789", "s".repeat(48), "l".repeat(48))).unwrap();
     operation.continuation_count = u32::MAX;
-    assert!(lock_of(&operation).to_record().len() < 512);
+    let mut lock = lock_of(&operation).delivered(false);
+    lock.is_of_create = true;
+    lock.live_pool = Some("0".repeat(10));
+    (lock.content, lock.live_content) = (Some("0".repeat(16)), Some("0".repeat(16)));
+    lock.replaced_pools = vec!["0".repeat(10); REPLACED_POOLS_MAX];
+    let n_bytes = lock.to_record().len();
+    assert!(n_bytes <= RECORD_HEAD_BYTES_MAX, "{n_bytes}");
 }
 
 #[test]

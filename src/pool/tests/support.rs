@@ -1,4 +1,4 @@
-//! A pool to talk about, and a model of a world that does at once what it is told.
+//! A pool, and a model of AWS and GitHub in which every write takes effect at once.
 
 #![expect(
     clippy::as_conversions,
@@ -128,7 +128,7 @@ fn operation(id: PhysicalId, goal: Goal) -> Continuation {
     })
 }
 
-/// A world that does at once what it is told, and whose jobs last as long as a test says.
+/// AWS and GitHub, where every write takes effect at once and jobs last as long as a test says.
 pub(super) struct Model {
     pub(super) observed: Observed,
     pub(super) now: Timestamp,
@@ -180,11 +180,11 @@ impl Model {
             happen(self);
             match self.decide(operation) {
                 Decision::Respond(outcome) => return outcome,
-                Decision::Stop(why) => panic!("nobody else is at work: {why:?}"),
+                Decision::Stop(why) => panic!("superseded without another request: {why:?}"),
                 Decision::Act(plan) => {
                     for step in plan {
-                        let told = self.take(operation, step);
-                        operation.memory.record_step(told, self.now);
+                        let result = self.take(operation, step);
+                        operation.memory.record_step(result, self.now);
                     }
                 }
                 Decision::Wait { until, .. } => self.now = until.max(self.now + Duration::from_millis(1)),

@@ -56,7 +56,7 @@ fn a_version_is_too_old_old_or_as_new_as_any() {
         ("myoung34/github-runner:ubuntu-noble", &["2.335.0"], &["2.336.0"], Some("GitHub lists one of 2.336.0")),
         ("myoung34/github-runner:ubuntu-noble", &["2.336.0"], &["2.335.0"], None),
         ("myoung34/github-runner", &[], &["2.336.0"], None),
-        // A tag of another owner's image is no version of the runner; a digest tells nothing.
+        // A tag of another owner's image is no version of the runner; a digest has no version.
         ("acme/runner:1.2.3", &[], &[], None),
         (&format!("myoung34/github-runner@{DIGEST}"), &["2.336.0"], &[], None),
         // What is no version is not compared.
@@ -82,9 +82,11 @@ fn a_property_that_a_pinned_image_does_not_know_is_warned_of_with_the_oldest_tha
     };
     assert_eq!(
         workdir("myoung34/github-runner:2.335.1-ubuntu-jammy", "/srv/runner/work"),
-        ["RunnerWorkdir: the image myoung34/github-runner:2.335.1-ubuntu-jammy does not know RUNNER_WORKDIR_ROOT, so \
+        [
+            "RunnerWorkdir: the image myoung34/github-runner:2.335.1-ubuntu-jammy does not support RUNNER_WORKDIR_ROOT, so \
           jobs work in /_work of the container and not in /srv/runner/work; take an image of 2.336.0 or newer, or leave \
-          RunnerWorkdir out"]
+          RunnerWorkdir out"
+        ]
     );
     for (image, folder) in [
         ("myoung34/github-runner:2.335.1-ubuntu-jammy", "/_work"),
@@ -103,7 +105,7 @@ fn a_property_that_a_pinned_image_does_not_know_is_warned_of_with_the_oldest_tha
     assert_eq!(
         host("myoung34/github-runner:2.334.0", "acme.ghe.com"),
         [
-            "GitHubUrl: the image myoung34/github-runner:2.334.0 does not know GITHUB_API_HOST, so its runners do not find \
+            "GitHubUrl: the image myoung34/github-runner:2.334.0 does not support GITHUB_API_HOST, so its runners do not find \
           api.acme.ghe.com; take an image of 2.335.0 or newer"
         ]
     );
@@ -153,7 +155,7 @@ fn the_clusters_that_user_data_names_are_found_where_they_stand_as_they_are() {
         ("ECS_CLUSTER=\"quoted\"\nexport ECS_CLUSTER='other'", &["other", "quoted"]),
         ("if x; then echo ECS_CLUSTER=one; else echo ECS_CLUSTER=two; fi", &["one", "two"]),
         ("[settings.host]\ncluster = \"no\"\n[settings.ecs]\ncluster = \"rocket\"\n[x]\ncluster = \"no\"", &["rocket"]),
-        // What is filled in later cannot be told, and a comment is none.
+        // What is filled in later is unknown, and a comment is no setting.
         ("echo ECS_CLUSTER=$NAME >> f; echo ECS_CLUSTER=${NAME}; echo ECS_CLUSTER=ci-$STAGE; ECS_CLUSTER=`name`", &[]),
         ("# ECS_CLUSTER=example\nECS_CLUSTER=\n", &[]),
         // By its ARN, as the agent takes it.
@@ -201,7 +203,7 @@ fn a_launch_template_that_names_another_cluster_and_not_the_pools_is_warned_of()
 fn a_warning_stands_behind_the_reason_of_a_failure_and_among_the_notes_of_a_success() {
     let warning = || vec!["one thing".to_owned(), "another".to_owned()];
     let failed = append_to(Outcome::failed("Nothing came."), warning());
-    assert_eq!(failed, Outcome::failed("Nothing came. Beside that: one thing; another."));
+    assert_eq!(failed, Outcome::failed("Nothing came. Warnings: one thing; another."));
     assert_eq!(append_to(Outcome::failed("Nothing came."), Vec::new()), Outcome::failed("Nothing came."));
     let made = Outcome::Succeeded { attributes: [].into(), notes: vec!["a note".to_owned()] };
     let Outcome::Succeeded { notes, .. } = append_to(made, warning()) else { panic!("it succeeded") };

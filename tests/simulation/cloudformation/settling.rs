@@ -15,15 +15,15 @@ impl World {
 
     /// Back to the properties before, with the id that the stack holds: the one of a FAILED answer, if it named one.
     pub(super) fn roll_back(&mut self, stack: usize, failed_id: Option<String>) {
-        let held = &mut self.stacks.all[stack];
-        let before = held.before.clone().unwrap();
-        let failed = std::mem::replace(&mut held.pool, before.clone());
-        held.before = Some(failed.clone());
+        let entry = &mut self.stacks.all[stack];
+        let before = entry.before.clone().unwrap();
+        let failed = std::mem::replace(&mut entry.pool, before.clone());
+        entry.before = Some(failed.clone());
         if let Some(id) = failed_id {
-            held.physical_id = Some(id);
+            entry.physical_id = Some(id);
         }
-        let id = held.physical_id.clone();
-        held.state = State::RollingBack;
+        let id = entry.physical_id.clone();
+        entry.state = State::RollingBack;
         self.ask(stack, "Update", &before, Some(&failed), id.as_deref());
     }
 
@@ -103,11 +103,11 @@ impl World {
         match (self.script.rollback, other) {
             (Rollback::CleanUpFirst, Some(other)) => {
                 self.occur("transition", "clean-up before the rollback");
-                let held = &mut self.stacks.all[stack];
-                let before = held.before.clone().unwrap();
-                let failed = std::mem::replace(&mut held.pool, before);
-                held.before = Some(failed.clone());
-                held.state = State::CleaningUpFailed;
+                let entry = &mut self.stacks.all[stack];
+                let before = entry.before.clone().unwrap();
+                let failed = std::mem::replace(&mut entry.pool, before);
+                entry.before = Some(failed.clone());
+                entry.state = State::CleaningUpFailed;
                 self.ask(stack, "Delete", &failed, None, Some(&other));
             }
             (Rollback::Skipped, other) => self.skip(stack, id, other),
@@ -126,11 +126,11 @@ impl World {
 
     fn rest(&mut self, stack: usize, state: State, id: Option<String>, what: &str) {
         self.occur("transition", what);
-        self.tell(|| format!("stack s{stack}: {what}"));
-        let held = &mut self.stacks.all[stack];
-        held.state = state;
-        held.physical_id = id;
-        held.before = None;
+        self.trace(|| format!("stack s{stack}: {what}"));
+        let entry = &mut self.stacks.all[stack];
+        entry.state = state;
+        entry.physical_id = id;
+        entry.before = None;
     }
 
     fn updated(&mut self, stack: usize, old_id: Option<String>, new_id: String, what: &str) {

@@ -328,7 +328,7 @@ impl World {
             self.kill_container(&task, Loss::InstanceTaken);
             self.end_task(&task, 137, "The container instance was deregistered.");
         }
-        self.tell(|| format!("{} is off the cluster", instance.ec2_id));
+        self.trace(|| format!("{} is off the cluster", instance.ec2_id));
     }
 
     pub(crate) fn tag(&mut self, arn: &str, set: &Tags, remove: &[String]) -> RemoteResult<()> {

@@ -195,6 +195,9 @@ impl Ecs for Port {
         let why = if reason.contains("DrainTimeout") { Loss::DrainTimedOut } else { Loss::Stopped };
         let effect = |world: &mut World| {
             world.allowed_by_tags("StopTask", &[task.to_owned()])?;
+            if let Some(pool) = world.ecs.tasks.get(task).map(|task| task.service.clone()) {
+                world.note_leaving(&pool);
+            }
             world.stop_task(task, why, reason);
             Ok(())
         };
@@ -225,7 +228,7 @@ impl Ecs for Port {
 impl AutoScaling for Port {
     async fn group(&self, name: &str) -> RemoteResult<Option<Group>> {
         let look = |world: &mut World| {
-            world.squat(name);
+            world.create_foreign_group(name);
             world.planted_group(name)
         };
         self.read(RemoteService::AutoScaling, "DescribeAutoScalingGroups", name, look).await

@@ -40,7 +40,7 @@ async fn a_cluster_that_is_gone_has_no_tasks_instances_or_protections() {
 async fn a_failure_that_is_not_absence_is_a_refusal() {
     let answer = json!({ "services": [], "failures": [{ "arn": "arn", "reason": "SOMETHING", "detail": "else" }] });
     let error = Replay::default().json(&answer).ecs().service("c", &id()).await.unwrap_err();
-    assert_eq!(error.to_string(), "Amazon ECS DescribeServices refused (SOMETHING): arn: else");
+    assert_eq!(error.to_string(), "Amazon ECS DescribeServices failed (SOMETHING): arn: else");
     assert_eq!(error.kind(), ErrorKind::Unexpected);
 }
 

@@ -193,6 +193,16 @@ fn deployed_spec_ignores_service_timeout() {
 }
 
 #[test]
+fn on_drain_timeout_of_a_delete_without_a_cluster_is_fail_unless_it_is_given() {
+    let of = |properties: Value| decoded(&properties).wait_policy.on_drain_timeout;
+    for foreign in [json!(null), json!({}), json!("x"), json!({ "Region": "us-east-1" })] {
+        assert_eq!(of(foreign.clone()), OnDrainTimeout::Fail, "{foreign}");
+    }
+    assert_eq!(of(json!({ "OnDrainTimeout": "Cancel" })), OnDrainTimeout::Cancel);
+    assert_eq!(of(json!({ "Cluster": "ci" })), OnDrainTimeout::Cancel, "the default");
+}
+
+#[test]
 fn tags_are_decoded_one_by_one() {
     let tags =
         decoded(&json!({ "Tags": [{ "Key": "a", "Value": "1" }, 7, { "Key": "b" }, { "Key": "aws:c", "Value": "" }] }))

@@ -138,7 +138,7 @@ proptest! {
             }
         }
         // However much of the beginning is cut off, save between the start of a job and that of the next, before which
-        // its end was not printed: nothing tells that this end is not the next one's own, should both have one name.
+        // its end was not printed: with one name for both, nothing shows that this end is not the next one's own.
         let from = from.min(texts.len());
         prop_assume!(!overtaken.iter().any(|cut| cut.contains(&from)));
         let texts: Vec<&str> = texts[from..].iter().map(String::as_str).collect();

@@ -77,7 +77,7 @@ pub(super) fn stopped(spec: &PoolSpec, endings: &[&StopInfo]) -> Option<String> 
     let Some((_, property, advice)) = PROPERTIES.iter().find(|(part, ..)| words.contains(part)) else {
         let log = match &spec.task.log {
             Some(log) => format!("See its log in {}", log.group),
-            None => "LogGroup keeps what the container says".to_owned(),
+            None => "Specify LogGroup to keep its output".to_owned(),
         };
         return Some(format!("{n_tasks}: {reason}{exit}. {log}"));
     };
@@ -86,5 +86,5 @@ pub(super) fn stopped(spec: &PoolSpec, endings: &[&StopInfo]) -> Option<String> 
         "LogGroup" => spec.task.log.as_ref().map(|log| format!("{} ", log.group)).unwrap_or_default(),
         _ => String::new(),
     };
-    Some(format!("{property}: {given}does not work, {n_tasks}: {reason}{exit}. {advice}"))
+    Some(format!("{property}: {given}failed, {n_tasks}: {reason}{exit}. {advice}"))
 }

@@ -25,7 +25,7 @@ pub fn github_refused(spec: &PoolSpec, remote_error: &RemoteError) -> String {
         _ => match github_credential.and_then(|github_credential| advice(github_credential, remote_error)) {
             Some(advice) => format!("{property}: the function may not read it. {advice} {remote_error}"),
             None => format!(
-                "{} does not open the {} at {}: {remote_error}",
+                "{} cannot access the {} on {}: {remote_error}",
                 github_credential.map_or(property, whole),
                 spec.github.scope,
                 spec.github.host
@@ -39,8 +39,9 @@ pub fn github_refused(spec: &PoolSpec, remote_error: &RemoteError) -> String {
 pub fn cannot_deregister(github_credential: Option<&GitHubCredential>, remote_error: &RemoteError) -> String {
     let advice = github_credential.and_then(|github_credential| advice(github_credential, remote_error));
     format!(
-        "The runners cannot be deregistered, and OnDeregisterFailure is Fail, so nothing was deleted. {} {remote_error}",
-        advice.unwrap_or_else(|| "Put a working credential into the parameter and delete again.".to_owned())
+        "OnDeregisterFailure: it is Fail, and the runners cannot be deregistered, so nothing was deleted. {} \
+         {remote_error}",
+        advice.unwrap_or_else(|| "Store a working credential in the parameter, then delete again.".to_owned())
     )
 }
 
@@ -61,15 +62,15 @@ fn advice(github_credential: &GitHubCredential, remote_error: &RemoteError) -> O
     let message = remote_error.message.to_lowercase();
     if DENIES_KEY.iter().any(|words| message.contains(words)) {
         return Some(
-            "It is encrypted with a key that the function's role may not use: set CredentialKeyArn of the provider stack to \
-             that key's ARN."
+            "It is encrypted with a key that the function's role may not use: set CredentialKeyArn of the provider \
+             stack to that key's ARN."
                 .to_owned(),
         );
     }
     let folder = folder(parameter(github_credential));
     let or_there = folder.map(|folder| format!(", or set CredentialPrefix of the provider stack to {folder}"));
     Some(format!(
-        "The provider stack lets it read what lies below its CredentialPrefix, which is github-runner-pool by default: move \
+        "The provider stack allows it to read below its CredentialPrefix, github-runner-pool by default: move \
          the credential there, such as to /github-runner-pool/token{}.",
         or_there.unwrap_or_default()
     ))

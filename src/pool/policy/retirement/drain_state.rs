@@ -13,12 +13,13 @@ use crate::pool::model::runner_log::{IdleLog, JobName, NoLog};
 use crate::pool::model::runner_matching::{RunnerLookup, runner_for_task};
 use crate::pool::model::time::DecisionTime;
 use crate::pool::model::time::Timestamp;
+use crate::pool::policy::reasons::busy_by_log;
 use std::time::Duration;
 
 /// From a deletion to the second reading of the log. A job that was dispatched before the deletion is acknowledged
 /// within five seconds and acquired in one more; Docker hands its line on within another five, and the rest is slack.
 pub(in crate::pool) const SECOND_READING: Duration = Duration::from_secs(20);
-/// How long the container of a deleted runner may take to end by itself, where no log tells whether it works. An idle
+/// How long the container of a deleted runner may take to end by itself, where no log shows whether it works. An idle
 /// listener's poll takes a minute at the longest, then come the image's exit and ECS's report.
 pub(in crate::pool) const SELF_EXIT: Duration = Duration::from_secs(90);
 /// From a job's end in the log to the stop of its container: the listener has yet to report the end to GitHub.
@@ -36,7 +37,7 @@ pub(super) enum RunnerDrainState {
     LogDue,
     /// The same of a log after the deletion, before the container may be stopped.
     SecondLogDue,
-    /// Idle, and not yet for certain: for less than the window, or its log has nothing to tell yet; settled at this
+    /// Idle, and not yet for certain: for less than the window, or its log is inconclusive; settled at this
     /// moment if nothing changes.
     AwaitingConfirmation(Timestamp),
     /// No runner of its own is on GitHub's list; more is known at this moment if none comes.
@@ -47,11 +48,11 @@ pub(super) enum RunnerDrainState {
     BusyByLog(String, JobName),
     /// GitHub does not list its runner any more, and its log shows this job.
     FinishingJob(JobName),
-    /// GitHub does not list its runner any more, its container goes on, and no log tells whether it works.
+    /// GitHub does not list its runner any more, its container goes on, and no log shows whether it works.
     PresumedBusy(NoLog),
     /// May be stopped.
     Stoppable(StopReason),
-    /// Nothing tells.
+    /// Nothing is known.
     Unknown,
 }
 
@@ -100,8 +101,8 @@ impl RunnerDrainState {
     pub(super) fn name(&self, task: &Task) -> String {
         match self {
             Self::Busy(name) => name.clone(),
-            Self::BusyByLog(name, job) => format!("{name}, {}", by_log(task, job)),
-            RunnerDrainState::FinishingJob(job) => format!("{}, {}", task.arn, by_log(task, job)),
+            Self::BusyByLog(name, job) => format!("{name}, {}", busy_by_log(task, job)),
+            RunnerDrainState::FinishingJob(job) => format!("{}, {}", task.arn, busy_by_log(task, job)),
             RunnerDrainState::PresumedBusy(why) => format!("{}, presumed busy: {why}", task.arn),
             Self::Idle(runner) => runner.name().to_owned(),
             RunnerDrainState::Stopping
@@ -114,12 +115,6 @@ impl RunnerDrainState {
             | RunnerDrainState::Unknown => task.arn.clone(),
         }
     }
-}
-
-/// An end may be missing in a log.
-fn by_log(task: &Task, job: &JobName) -> String {
-    let task_id = task.arn.rsplit('/').next().unwrap_or(&task.arn);
-    format!("whose log shows the job {job}: if it is over, stop the ECS task {task_id}")
 }
 
 /// Where this task stands.

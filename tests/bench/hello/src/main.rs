@@ -20,9 +20,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let event = sender.send_request(next).await?;
         let id = event.headers().get("lambda-runtime-aws-request-id").ok_or("no request id")?.to_str()?.to_owned();
         event.into_body().collect().await?;
-        let told = Request::post(format!("/2018-06-01/runtime/invocation/{id}/response"))
+        let response = Request::post(format!("/2018-06-01/runtime/invocation/{id}/response"))
             .header("host", &api)
             .body(Full::new(Bytes::from_static(b"{}")))?;
-        sender.send_request(told).await?.into_body().collect().await?;
+        sender.send_request(response).await?.into_body().collect().await?;
     }
 }

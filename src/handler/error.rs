@@ -1,0 +1,17 @@
+//! Why an invocation fails.
+
+use crate::reconcile::ports::{DeliveryError, RemoteCallError};
+
+/// Why an invocation is to count as failed, so that Lambda delivers its event again.
+#[derive(Debug, thiserror::Error)]
+pub enum HandleError {
+    /// CloudFormation did not accept the response.
+    #[error("the response was not delivered")]
+    ResponseNotDelivered(#[from] DeliveryError),
+    /// The function could not be invoked to go on.
+    #[error("the function could not be invoked again to continue")]
+    ContinuationNotSent(#[source] RemoteCallError),
+    /// A stack may wait for a response, and there is nowhere to send one.
+    #[error("no response can be sent: {0}")]
+    Unanswerable(&'static str),
+}

@@ -1,0 +1,94 @@
+//! What the function is invoked with, parsed once.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::preview::PreviewRequest;
+use crate::cloudformation::envelope;
+use crate::cloudformation::request::{self, CustomResourceRequest, ParsedEvent};
+use crate::pool::model::continuation::{Continuation, ParsedContinuation};
+use crate::pool::model::request::RequestInfo;
+
+/// An event.
+pub(super) enum Event {
+    /// A request of CloudFormation.
+    Request(Box<CustomResourceRequest>),
+    /// The rest of a request, from an earlier invocation of this function.
+    Continuation(Box<Continuation>),
+    /// The rest of a request, in the format of another version of this function.
+    UnsupportedContinuation {
+        request: RequestInfo,
+        /// The physical id to respond with.
+        physical_id: String,
+    },
+    /// An event that Lambda has stopped retrying, from the on-failure queue.
+    OnFailure(Box<InvocationRecord>),
+    /// `{"Plan": {…}}`: what a deployment would do.
+    Preview(Box<PreviewRequest>),
+    /// `{"Inventory": {}}`: all pools of this account and Region.
+    Inventory,
+    /// A request without a usable response URL, for this reason.
+    Unanswerable(&'static str),
+    /// Nothing that this function knows.
+    Unknown,
+}
+
+/// The record that Lambda sends to the on-failure destination.
+///
+/// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html>
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct InvocationRecord {
+    /// Why Lambda stopped.
+    pub(super) request_context: RequestContext,
+    /// The event.
+    pub(super) request_payload: Value,
+    /// What the last invocation returned.
+    pub(super) response_payload: Option<ResponsePayload>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RequestContext {
+    /// `RetriesExhausted` or `EventAgeExceeded`.
+    pub(super) condition: String,
+    /// The number of attempts.
+    pub(super) approximate_invoke_count: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ResponsePayload {
+    /// The error of the last attempt.
+    pub(super) error_message: Option<String>,
+}
+
+impl Event {
+    /// The events of a payload: several if it is a batch of SNS or SQS.
+    pub(super) fn parse_all(payload: &Value) -> Vec<Self> {
+        envelope::unwrap(payload).iter().map(Self::parse).collect()
+    }
+
+    fn parse(event: &Value) -> Self {
+        if let Some(preview) = PreviewRequest::parse(event) {
+            return Self::Preview(Box::new(preview));
+        }
+        if event.get("Inventory").is_some_and(Value::is_object) {
+            return Self::Inventory;
+        }
+        if let Ok(record) = InvocationRecord::deserialize(event) {
+            return Self::OnFailure(Box::new(record));
+        }
+        match ParsedContinuation::read(event) {
+            Some(ParsedContinuation::Supported(continuation)) => Self::Continuation(continuation),
+            Some(ParsedContinuation::UnsupportedVersion { request, id }) => {
+                Self::UnsupportedContinuation { request, physical_id: id }
+            }
+            None => match request::parse(event) {
+                ParsedEvent::Request(request) => Self::Request(request),
+                ParsedEvent::Unanswerable(why) => Self::Unanswerable(why),
+                ParsedEvent::NotARequest => Self::Unknown,
+            },
+        }
+    }
+}
