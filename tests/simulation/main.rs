@@ -24,6 +24,7 @@
 
 mod auto_scaling;
 mod cloudformation;
+mod conformance;
 mod containers;
 mod coverage;
 mod ears;
