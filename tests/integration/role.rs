@@ -14,7 +14,7 @@ const SERVICES: &[(&str, &str)] = &[
     ("src/aws/ec2", "ec2"),
     ("src/aws/cloudformation", "cloudformation"),
     ("src/aws/parameters", "ssm"),
-    ("src/aws/lock_store", "ssm"),
+    ("src/aws/state_store", "dynamodb"),
     ("src/aws/runner_logs", "logs"),
 ];
 
