@@ -67,7 +67,7 @@ def deploy_stack(account: Account, exists: bool) -> bool:
     wanted = [{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()]
     request = {"TemplateBody": body, "Capabilities": ["CAPABILITY_IAM"]}
     if stack is None:
-        print(f"stack {account.function}: creating the role, the log group and the queue")
+        print(f"stack {account.function}: creating the role, the log group, the state table and the queue")
         made = account.cloudformation.create_stack(
             # A stack that failed to create would block the next attempt.
             StackName=account.function,

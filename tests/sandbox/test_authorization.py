@@ -117,6 +117,62 @@ def test_get_parameter_by_arn_needs_kms_decrypt(world: World) -> None:
             keyless.get_parameter(Name=reference, WithDecryption=True)
 
 
+@pytest.fixture
+def tables(world: World) -> Iterator[tuple[str, str]]:
+    """The names of two tables."""
+    dynamodb, names = world.client("dynamodb"), ("own-state", "other-state")
+    for name in names:
+        dynamodb.create_table(
+            TableName=name,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": "key", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "key", "KeyType": "HASH"}],
+        )
+    yield names
+    for name in names:
+        dynamodb.delete_table(TableName=name)
+
+
+def test_dynamodb_authorizes_a_table_by_name_and_arn_alike(world: World, tables: tuple[str, str]) -> None:
+    own, other = (f"arn:aws:dynamodb:{world.region}:{world.account}:table/{name}" for name in tables)
+    allowed = {"Action": ["dynamodb:GetItem", "dynamodb:PutItem"], "Resource": own}
+    state = client(world, "dynamodb", "state", allowed)
+    key = {"key": {"S": "ci/0a1b2c3d/Runners"}}
+    for reference in (tables[0], own):
+        state.put_item(TableName=reference, Item=key)
+        assert state.get_item(TableName=reference, Key=key, ConsistentRead=True)["Item"] == key
+    for reference in (tables[1], other):
+        with client_error("AccessDeniedException", other):
+            state.put_item(TableName=reference, Item=key)
+        with client_error("AccessDeniedException", "dynamodb:GetItem"):
+            state.get_item(TableName=reference, Key=key)
+    for denied in (lambda: state.scan(TableName=own), lambda: state.delete_item(TableName=own, Key=key)):
+        with client_error("AccessDeniedException", own):
+            denied()
+
+
+def test_dynamodb_calls_are_journaled_as_reads_and_writes_and_can_fail(world: World, tables: tuple[str, str]) -> None:
+    arn = f"arn:aws:dynamodb:{world.region}:{world.account}:table/{tables[0]}"
+    state = client(world, "dynamodb", "journaled", {"Action": "dynamodb:*", "Resource": arn})
+    key = {"key": {"S": "ci/0a1b2c3d/Runners"}}
+    world.reset_calls()
+    fault = {"service": "dynamodb", "operation": "PutItem", "code": "ThrottlingException", "times": 1}
+    with world.faults(aws=[fault]):
+        # The client tries again.
+        state.put_item(TableName=tables[0], Item=key)
+    state.get_item(TableName=tables[0], Key=key)
+    state.scan(TableName=tables[0])
+    calls = world.calls(service="dynamodb")
+    assert [(call["operation"], call["write"], call["error"]) for call in calls] == [
+        ("PutItem", True, "ThrottlingException"),
+        ("PutItem", True, None),
+        ("GetItem", False, None),
+        ("Scan", False, None),
+    ]
+    asked = {(check["action"], check["resource"]) for check in world.checks()}
+    assert asked >= {("dynamodb:PutItem", arn), ("dynamodb:GetItem", arn)}
+
+
 def test_describe_stacks_by_arn_returns_the_status_set_by_a_test(world: World) -> None:
     statement = {"Action": "cloudformation:DescribeStacks", "Resource": f"{STACK.rsplit('/', 1)[0]}/*"}
     allowed = client(world, "cloudformation", "describes", statement)

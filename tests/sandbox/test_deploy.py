@@ -73,9 +73,16 @@ def test_deploy_pool_job_and_undeploy_in_an_empty_account(cli_user: CliUser) -> 
     stack.delete().settled().expect("DELETE_COMPLETE")
     assert leftovers(world, pool_id) == []
     removed = cli_user.make("undeploy")
-    for thing in ("stack github-runner-pool", "AWS::IAM::Role ", "AWS::SQS::Queue ", "function "):
+    for thing in (
+        "stack github-runner-pool",
+        "AWS::IAM::Role ",
+        "AWS::SQS::Queue ",
+        "AWS::DynamoDB::Table ",
+        "function ",
+    ):
         assert thing in removed, removed
     assert not world.stacks.exists(FUNCTION_NAME)
+    assert world.client("dynamodb").list_tables()["TableNames"] == []
     assert FUNCTION_NAME in cli_user.make("undeploy", fails=True)
 
 

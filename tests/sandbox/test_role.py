@@ -112,6 +112,7 @@ ALLOWED: list[tuple[str, str, dict[str, str]]] = [
     ("iam:PassRole", role(f"{ROLE_PATH}execution"), {"iam:PassedToService": "ecs-tasks.amazonaws.com"}),
     ("lambda:InvokeFunction", arn("lambda", "function:github-runner-pool:live"), {}),
     ("ssm:GetParameter", arn("ssm", "parameter/github-runner-pool/token"), {}),
+    ("dynamodb:PutItem", arn("dynamodb", "table/github-runner-pool-state"), {}),
     ("logs:GetLogEvents", arn("logs", f"log-group:/ci/runners:log-stream:{OWN_ID}/runner/0a1b2c3d"), {}),
 ]
 # The function makes none of these calls, and they would be denied.
@@ -150,6 +151,12 @@ REJECTED: list[tuple[str, str, dict[str, str]]] = [
     ("ssm:GetParameter", arn("ssm", "parameter/database/password"), {}),
     ("ssm:GetParameter", arn("ssm", "parameter/github-runner-pool-2/token"), {}),
     ("ssm:PutParameter", arn("ssm", "parameter/github-runner-pool/token"), {}),
+    # Foreign tables, those of other functions, and what a record is never subject to.
+    ("dynamodb:GetItem", arn("dynamodb", "table/orders"), {}),
+    ("dynamodb:PutItem", arn("dynamodb", "table/github-runner-pool-2-state"), {}),
+    ("dynamodb:Scan", arn("dynamodb", "table/github-runner-pool-state"), {}),
+    ("dynamodb:DeleteItem", arn("dynamodb", "table/github-runner-pool-state"), {}),
+    ("dynamodb:DeleteTable", arn("dynamodb", "table/github-runner-pool-state"), {}),
     ("secretsmanager:GetSecretValue", arn("secretsmanager", "secret:database-0a1b2c"), {}),
     ("kms:Decrypt", arn("kms", "key/0a1b2c3d"), {"kms:ViaService": "s3.us-east-1.amazonaws.com"}),
 ]

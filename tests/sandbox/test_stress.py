@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from sandbox.scenario import PLANTED_SIGNATURE
+from sandbox.state_table import live_records
 from sandbox.stress import DOCUMENTED_FIGURES_FILE, JOBS, TIME_SCALE, UPDATES, StressRun, run_stress
 from sandbox.world import ACCESS_TOKEN, REPOSITORY, World
 
@@ -67,8 +68,7 @@ def test_every_request_gets_one_success_response(stress_run: StressRun) -> None:
 
 def test_delete_leaves_nothing(stress_run: StressRun) -> None:
     assert stress_run.pool.leftovers() == []
-    records = stress_run.world.client("ssm").get_parameters_by_path(Path="/github-runner-pool-requests", Recursive=True)
-    assert records["Parameters"] == []
+    assert live_records(stress_run.world) == {}
 
 
 def test_log_contains_no_secret(stress_run: StressRun) -> None:

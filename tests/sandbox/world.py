@@ -2,7 +2,7 @@
 
 with World.start() as world:
     world.prepare()
-    world.deploy_function()
+    world.deploy_provider(Path("cfn/provider.yaml"))
     stack = world.create_stack("pool", template, {"DesiredCount": "2"})
     world.queue_job(labels=["default"], seconds=3)
 """
@@ -177,7 +177,7 @@ class World:
         self.client("iam").create_service_linked_role(AWSServiceName="ecs.amazonaws.com")
 
     def deploy_function(self, binary: Path | None = None, role: str | None = None, **environment: str) -> str:
-        """Deploys the built function with `cargo lambda deploy` and returns its ARN.
+        """Deploys the built function with `cargo lambda deploy` and returns its ARN. `deploy_provider` makes its table.
 
         `binary` is one that is built already; without it `cargo build` runs first. `role` is the ARN of the function's
         role, which matters in a world with `authorize="true"`.

@@ -51,7 +51,7 @@ def call(entry: Entry, runner_names: dict[int, str]) -> Line:
     if service == "github":
         subject, text = "GitHub", _github(operation, entry["status"], runner_names)
     else:
-        subject = {"ecs": "ECS", "autoscaling": "Auto Scaling", "ssm": "SSM"}.get(service, service)
+        subject = {"ecs": "ECS", "autoscaling": "Auto Scaling", "dynamodb": "DynamoDB"}.get(service, service)
         say = _AWS.get(operation)
         text = say(request) if say else operation
         text += f": {entry['error'] or entry['status']}" if failed else ""
@@ -128,6 +128,7 @@ _AWS: dict[str, Callable[[Wire], str]] = {
     "SetInstanceProtection": lambda _: "lets the instances go",
     "DeleteLifecycleHook": lambda _: "deletes the draining hook",
     "CreateOrUpdateTags": lambda _: "sets tags",
+    "PutItem": lambda _: "records the request, or its response",
 }
 
 

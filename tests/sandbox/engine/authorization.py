@@ -3,11 +3,13 @@
 The Service Authorization Reference says which action is checked on which resource and which keys it takes:
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2autoscaling.html
+https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html
 An operation that is not in the tables here is checked on no resource, so that a policy with a resource denies it.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,7 +21,7 @@ from ministack.core import iam_actions, iam_evaluator
 from .auto_scaling.groups import Groups
 from .downstream_authz import AuthzRequest, requests_of_group, requests_of_parameter, requests_of_service
 from .ecs.engine import Ecs
-from .handlers import Json
+from .handlers import Json, Response
 from .parameters import parameter_arn
 
 ANY = "*"
@@ -92,6 +94,8 @@ class Authorization:
             check = _denied.get()
             if check is not None:
                 action, more["resource_arn"] = check.action, check.resource
+                if service == "dynamodb":
+                    return _denied_by_dynamodb(check, str(rest[0]))
             return original_response(service, action, *rest, **more)
 
         iam_evaluator.enforce = enforce
@@ -134,6 +138,11 @@ class Authorization:
         elif service == "logs" and operation == "GetLogEvents":
             group, stream = request.get("logGroupName"), request.get("logStreamName")
             own = [("", "logs:GetLogEvents", f"{place}log-group:{group}:log-stream:{stream}", {})]
+        elif service == "dynamodb":
+            # A call may name the table's ARN itself.
+            table = str(request.get("TableName") or "")
+            arn = table if not table or table.startswith("arn:") else f"{place}table/{table}"
+            own = [("", f"dynamodb:{operation}", arn or ANY, {})]
         elif service == "cloudformation":
             own = [("", f"cloudformation:{operation}", _stack_arn(str(request.get("StackName") or ""), place), {})]
         else:
@@ -177,6 +186,16 @@ class Authorization:
         tags = {tag["Key"]: tag.get("Value", "") for tag in group.tags.values()} if group else {}
         owners = ("aws", "autoscaling")
         return {f"{owner}:ResourceTag/{key}": value for key, value in tags.items() for owner in owners}
+
+
+def _denied_by_dynamodb(check: Check, principal: str) -> Response:
+    """The status is 400, and the message names the table; MiniStack has 403 and no table.
+
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
+    """
+    message = iam_actions.identity_denial_message(check.action, principal, check.resource, explicit_deny=False)
+    error = {"__type": "com.amazon.coral.service#AccessDeniedException", "Message": message}
+    return 400, {"Content-Type": "application/x-amz-json-1.0"}, json.dumps(error).encode()
 
 
 def _ecs_resources(operation: str, request: Json, cluster: str) -> list[str]:

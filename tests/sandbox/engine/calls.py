@@ -17,7 +17,9 @@ from .handlers import Json
 
 _CREDENTIAL = re.compile(r"Credential=([^/]+)/[^/]+/[^/]+/([^/]+)/")
 _ERROR_CODE = re.compile(rb'<Code>([^<]+)</Code>|"__type":\s*"(?:[^"#]*#)?([^"]+)"')
-_READS = ("Describe", "List", "Get", "BatchGet", "Head", "Filter", "Lookup")
+_READS = ("Describe", "List", "Get", "BatchGet", "Head", "Filter", "Lookup", "Query", "Scan")
+# Services of the JSON protocols, for the form of an injected error.
+_JSON_SERVICES = ("dynamodb", "ecs", "lambda", "logs", "ssm")
 # Requests of these services are kept whole: they contain no secrets, and tests read them.
 _KEPT_REQUESTS = ("ecs", "autoscaling")
 # MiniStack runs functions with the account id as access key id, or with a session of their role.
@@ -98,7 +100,7 @@ def _fault(core: Core, service: str, operation: str, request: Json | None, calle
             code = fault.get("code", "ThrottlingException")
             message = fault.get("message", "Rate exceeded")
             status = int(fault.get("status", 400))
-            if service in ("ecs", "ssm", "lambda", "logs"):
+            if service in _JSON_SERVICES:
                 return error_response_json(code, message, status)
             text = f"<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
             return status, {"Content-Type": "text/xml"}, text.encode()
