@@ -82,7 +82,7 @@ pub(crate) const BUGS: &[(Bug, &str)] = &[
     (Bug::AbortsOnPanic, "a_panic_becomes_an_answer"),
     (Bug::BelievesEveryStackGoes, "a_live_pool_stays"),
     (Bug::ForgetsTheSuccess, "a_live_pool_stays"),
-    (Bug::WritesLocksUnconditionally, "no_two_answers_disagree"),
+    (Bug::WritesLocksUnconditionally, "a_lock_is_written_over_the_version_before"),
     (Bug::IgnoresNewerRequests, "an_older_request_stops_at_its_next_look"),
 ];
 
@@ -225,11 +225,15 @@ impl World {
     }
 
     pub(crate) fn planted_write(&mut self, key: &str, item: &StateItem, now: Timestamp) -> StateWrite {
-        if self.bug == Some(Bug::WritesLocksUnconditionally) {
-            self.state_table.items.insert(key.to_owned(), item.clone());
-            return StateWrite::Stored;
+        if self.bug != Some(Bug::WritesLocksUnconditionally) {
+            return self.state_table.write(key, item, now);
         }
-        self.state_table.write(key, item, now)
+        let replaced = self.state_table.items.insert(key.to_owned(), item.clone());
+        if let Some(replaced) = replaced.filter(|replaced| replaced.version >= item.version) {
+            let what = format!("{key}: version {} over version {}", item.version, replaced.version);
+            self.violate("a_lock_is_written_over_the_version_before", what);
+        }
+        StateWrite::Stored
     }
 
     pub(crate) fn planted_stack_status(&self, stack_id: &str) -> Option<String> {
