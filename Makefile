@@ -164,14 +164,24 @@ test: $(VENV)/made ## Run the Rust tests, and the unit tests of cfn/deploy
 .PHONY: simulate
 simulate: ## Run the simulation with SEEDS=10000, from FROM= on, or tell one run: SEED=7, or SCRIPT= a file that a failure has written
 ifneq ($(SEED)$(SCRIPT),)
-	SIMULATION_SEED=$(SEED) SIMULATION_SCRIPT=$(SCRIPT) cargo test --locked --test simulation -- --nocapture one_run_told
+	SIMULATION_SEED=$(SEED) SIMULATION_SCRIPT=$(SCRIPT) cargo test --locked --test simulation -- --nocapture --ignored one_run
 else
 	SIMULATION_SEEDS=$(SEEDS) SIMULATION_FROM=$(FROM) cargo test --locked --test simulation -- --nocapture whatever_happens
 endif
 
+# The tests wait more than they compute, so the scenarios of pools run at the same time as all other files. The two runs
+# share nothing: every world has its own process, ports and folder.
 .PHONY: sandbox-test
 sandbox-test: $(VENV)/made ## Run the real binary on a local AWS with a real CloudFormation engine
-	$(PYTHON) -m pytest tests/sandbox
+	cargo build --locked --bin bootstrap
+	@$(MAKE) --jobs=2 --keep-going sandbox-pools sandbox-others
+
+# Each line begins with the name of its run.
+.PHONY: sandbox-pools sandbox-others
+sandbox-pools: SELECTED := tests/sandbox/test_pool_*.py
+sandbox-others: SELECTED := tests/sandbox --ignore-glob='*/test_pool_*.py'
+sandbox-pools sandbox-others:
+	@$(PYTHON) -m pytest $(SELECTED) 2>&1 | sed --unbuffered 's/^/$@: /'
 
 .PHONY: stress
 stress: $(VENV)/made ## Run only the stress test of sandbox-test, and write its figures for `make docs`; SEED=... repeats its faults

@@ -7,7 +7,7 @@
 //! effect.
 //!
 //! Reading order: [`config`] and [`http_client`] (how calls are sent), `errors` and `retries` (what an error means), then
-//! one module per port: [`ecs`], [`auto_scaling`], [`parameters`], [`lock_store`], [`cloudformation`], [`runner_logs`],
+//! one module per port: [`ecs`], [`auto_scaling`], [`parameters`], [`state_store`], [`cloudformation`], [`runner_logs`],
 //! [`self_invoke`].
 
 pub mod auto_scaling;
@@ -19,13 +19,13 @@ pub mod ecs;
 mod errors;
 pub mod http_client;
 mod launch_templates;
-pub mod lock_store;
 pub mod parameters;
 mod query;
 mod retries;
 pub mod runner_logs;
 pub mod self_invoke;
 mod signed_request;
+pub mod state_store;
 #[cfg(test)]
 mod test_http_client;
 
@@ -36,10 +36,10 @@ use self::cloudformation::CloudFormationClient;
 use self::config::AwsSettings;
 use self::ecs::EcsClient;
 use self::http_client::{CallCounter, SharedClient};
-use self::lock_store::LockStoreClient;
 use self::parameters::ParametersClient;
 use self::runner_logs::RunnerLogsClient;
 use self::self_invoke::SelfInvokeClient;
+use self::state_store::StateStoreClient;
 
 /// The clients of one function, made once at start. They share connections, and count their calls together.
 #[derive(Clone, Debug)]
@@ -50,8 +50,8 @@ pub struct Aws {
     pub auto_scaling: AutoScalingClient,
     /// Parameter Store, where credentials are.
     pub parameters: ParametersClient,
-    /// Parameter Store, where it is written who works for a resource.
-    pub lock_store: LockStoreClient,
+    /// DynamoDB, where the operation locks are.
+    pub state_store: StateStoreClient,
     /// CloudFormation, asked about stacks.
     pub cloudformation: CloudFormationClient,
     /// CloudWatch Logs, where runners write.
@@ -72,7 +72,7 @@ impl Aws {
             ecs: EcsClient::new(settings, &http),
             auto_scaling: AutoScalingClient::new(settings, &http, SharedClient::new(client.clone(), calls.clone())),
             parameters: ParametersClient::new(settings, &http),
-            lock_store: LockStoreClient::new(settings, &http),
+            state_store: StateStoreClient::new(settings, &http),
             cloudformation: CloudFormationClient::new(settings, SharedClient::new(client.clone(), calls.clone())),
             runner_logs: RunnerLogsClient::new(settings, SharedClient::new(client, calls.clone())),
             self_invoker: SelfInvokeClient::new(settings, &http),

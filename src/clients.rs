@@ -7,10 +7,10 @@ use crate::aws::Aws;
 use crate::aws::auto_scaling::AutoScalingClient;
 use crate::aws::cloudformation::CloudFormationClient;
 use crate::aws::ecs::EcsClient;
-use crate::aws::lock_store::LockStoreClient;
 use crate::aws::parameters::ParametersClient;
 use crate::aws::runner_logs::RunnerLogsClient;
 use crate::aws::self_invoke::SelfInvokeClient;
+use crate::aws::state_store::StateStoreClient;
 use crate::cloudformation::response_sender::ResponseClient;
 use crate::github::GitHubClient;
 use crate::http::{HttpSetupError, client};
@@ -59,7 +59,7 @@ impl World for Clients {
     type Ecs = EcsClient;
     type AutoScaling = AutoScalingClient;
     type SecretStore = ParametersClient;
-    type LockStore = LockStoreClient;
+    type StateStore = StateStoreClient;
     type CloudFormation = CloudFormationClient;
     type RunnerLogs = RunnerLogsClient;
     type GitHub = GitHubClient<SystemClock>;
@@ -82,8 +82,8 @@ impl World for Clients {
         &self.aws.parameters
     }
 
-    fn lock_store(&self) -> &LockStoreClient {
-        &self.aws.lock_store
+    fn state_store(&self) -> &StateStoreClient {
+        &self.aws.state_store
     }
 
     fn cloudformation(&self) -> &CloudFormationClient {

@@ -6,7 +6,6 @@
 pub mod apply;
 pub mod lookup;
 pub mod observe;
-pub mod overwrite;
 pub mod ports;
 pub mod run;
 pub mod runner_logs;

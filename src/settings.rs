@@ -1,7 +1,7 @@
 //! The environment, read once.
 //!
 //! Beside the SDK's own variables: `POLL_INTERVAL_SECS` (`10`, fractions allowed), `INVOCATION_BUDGET_SECS` (unset: the
-//! Lambda deadline), `LOG_LEVEL` (`info`).
+//! Lambda deadline), `LOG_LEVEL` (`info`), `STATE_TABLE` (the name of the function with `-state` after it).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -62,6 +62,7 @@ impl Settings {
                 .transpose()
         };
         let log_level = text("LOG_LEVEL").unwrap_or("info");
+        let function = text("AWS_LAMBDA_FUNCTION_NAME").unwrap_or("github-runner-pool");
         Ok(Self {
             poll_interval: seconds("POLL_INTERVAL_SECS")?.unwrap_or(POLL_INTERVAL),
             invocation_budget: seconds("INVOCATION_BUDGET_SECS")?,
@@ -70,18 +71,18 @@ impl Settings {
                 value: log_level.to_owned(),
                 wanted: "one of off, error, warn, info, debug",
             })?,
-            function: text("AWS_LAMBDA_FUNCTION_NAME").unwrap_or("github-runner-pool").to_owned(),
+            function: function.to_owned(),
             log: text("AWS_LAMBDA_LOG_GROUP_NAME")
                 .zip(text("AWS_LAMBDA_LOG_STREAM_NAME"))
                 .map(|(group, stream)| (group.to_owned(), stream.to_owned())),
-            aws: aws(&text)?,
+            aws: aws(&text, function)?,
             ca_bundle: text("AWS_CA_BUNDLE").or_else(|| text("SSL_CERT_FILE")).map(str::to_owned),
         })
     }
 }
 
 /// The SDK's own variables, as far as they mean something inside Lambda.
-fn aws<'a>(text: &impl Fn(&str) -> Option<&'a str>) -> Result<AwsSettings, BadSetting> {
+fn aws<'a>(text: &impl Fn(&str) -> Option<&'a str>, function: &str) -> Result<AwsSettings, BadSetting> {
     let owned = |name: &str| text(name).map(str::to_owned);
     let switch = |name: &str| text(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let max_attempts = text("AWS_MAX_ATTEMPTS")
@@ -103,6 +104,7 @@ fn aws<'a>(text: &impl Fn(&str) -> Option<&'a str>) -> Result<AwsSettings, BadSe
         endpoints: AwsEndpoints {
             all: owned("AWS_ENDPOINT_URL"),
             cloudformation: owned("AWS_ENDPOINT_URL_CLOUDFORMATION"),
+            dynamodb: owned("AWS_ENDPOINT_URL_DYNAMODB"),
             ecs: owned("AWS_ENDPOINT_URL_ECS"),
             auto_scaling: owned("AWS_ENDPOINT_URL_AUTO_SCALING"),
             lambda: owned("AWS_ENDPOINT_URL_LAMBDA"),
@@ -112,6 +114,7 @@ fn aws<'a>(text: &impl Fn(&str) -> Option<&'a str>) -> Result<AwsSettings, BadSe
         },
         use_fips: switch("AWS_USE_FIPS_ENDPOINT"),
         use_dual_stack: switch("AWS_USE_DUALSTACK_ENDPOINT"),
+        state_table: owned("STATE_TABLE").unwrap_or_else(|| format!("{function}-state")),
         max_attempts: max_attempts.unwrap_or(AwsSettings::MAX_ATTEMPTS),
     })
 }

@@ -37,6 +37,8 @@ pub struct AwsSettings {
     pub use_fips: bool,
     /// `AWS_USE_DUALSTACK_ENDPOINT`. Does not apply where an endpoint is given.
     pub use_dual_stack: bool,
+    /// `STATE_TABLE`: the name of the state table.
+    pub state_table: String,
     /// `AWS_MAX_ATTEMPTS`: tries of one call, the first included; see [`AwsSettings::MAX_ATTEMPTS`].
     pub max_attempts: u32,
 }
@@ -65,6 +67,8 @@ pub struct AwsEndpoints {
     pub all: Option<String>,
     /// `AWS_ENDPOINT_URL_CLOUDFORMATION`.
     pub cloudformation: Option<String>,
+    /// `AWS_ENDPOINT_URL_DYNAMODB`.
+    pub dynamodb: Option<String>,
     /// `AWS_ENDPOINT_URL_ECS`.
     pub ecs: Option<String>,
     /// `AWS_ENDPOINT_URL_AUTO_SCALING`.

@@ -17,8 +17,8 @@ use super::auto_scaling::AutoScalingClient;
 use super::config::{AwsCredentials, AwsEndpoints, AwsSettings};
 use super::ecs::EcsClient;
 use super::http_client::{NeverSent, operation};
-use super::lock_store::LockStoreClient;
 use super::parameters::ParametersClient;
+use super::state_store::StateStoreClient;
 use crate::pool::model::secret::Secret;
 
 /// What comes back for one request.
@@ -138,8 +138,8 @@ impl Replay {
         ParametersClient::new(&settings(), &SharedHttpClient::new(self.clone()))
     }
 
-    pub(super) fn lock_store(&self) -> LockStoreClient {
-        LockStoreClient::new(&settings(), &SharedHttpClient::new(self.clone()))
+    pub(super) fn state_store(&self) -> StateStoreClient {
+        StateStoreClient::new(&settings(), &SharedHttpClient::new(self.clone()))
     }
 }
 
@@ -155,6 +155,7 @@ pub(super) fn settings() -> AwsSettings {
         endpoints: AwsEndpoints::default(),
         use_fips: false,
         use_dual_stack: false,
+        state_table: "github-runner-pool-state".to_owned(),
         max_attempts: 3,
     }
 }

@@ -11,13 +11,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::pool::model::identity::StackResource;
-use crate::pool::model::operation_lock::RECORD_HEAD_BYTES_MAX;
 
-/// Bytes of a body. CloudFormation accepts 4096, and so does a standard parameter of Parameter Store, where the body
-/// stands below the head of the lock record.
-///
-/// <https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-advanced-parameters.html>
-pub const BODY_BYTES_MAX: usize = 4_096 - RECORD_HEAD_BYTES_MAX;
+/// Bytes of a body.
+/// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-responses.html>
+pub const BODY_BYTES_MAX: usize = 4_096;
 /// Bytes of a physical id.
 const PHYSICAL_ID_BYTES_MAX: usize = 1_024;
 /// The physical id in the response to a Create that failed before the pool had one. No pool's id has this form, so the

@@ -3,34 +3,40 @@
 
 use std::time::Duration;
 
+use super::completion::Completion;
 use super::goal;
+use super::respond::Recording;
 use crate::cloudformation::request::CustomResourceRequest;
 use crate::cloudformation::response::NO_PHYSICAL_ID;
 use crate::pool::model::evidence::{DeletionEvidence, StackDeletion};
 use crate::pool::model::identity::{PhysicalId, StackResource};
 use crate::pool::model::operation::{Goal, Operation, PreviousPool};
-use crate::pool::model::operation_lock::{OperationLock, resource_lock_name};
+use crate::pool::model::operation_lock::{ObservedLock, OperationLock, resource_lock_key};
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::remote_error::RemoteError;
 use crate::pool::model::time::Timestamp;
 use crate::pool::policy::orphaned_pools::{delete_next_pool_of_stack, delete_previous_pool};
 use crate::pool::policy::reasons;
 use crate::reconcile::chain;
-use crate::reconcile::lookup::pools_of;
-use crate::reconcile::ports::{Clock, CloudFormation, LockStore, RemoteResult, World};
+use crate::reconcile::lookup::{pools_of, read_lock, write_lock};
+use crate::reconcile::ports::{Clock, CloudFormation, RemoteResult, World};
 
 /// Tries of what has to be known before there is a pool to work on.
 const TRIES: u32 = 6;
 /// The pause after the first try; each further one doubles it. A minute in all: a service's bad moment, and no more.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// The Delete's continuation, or its outcome when there is nothing to take down.
+/// The Delete's operation, or its completion when there is nothing to take down.
 pub(super) async fn absent<W: World>(
     world: &W,
     request: &CustomResourceRequest,
     physical_id: &str,
     signed_at: Timestamp,
-) -> Result<Operation, Outcome> {
+) -> Result<Operation, Completion> {
+    let respond = |outcome, recording| {
+        let requested_id = request.physical_id().unwrap_or(NO_PHYSICAL_ID);
+        Err(Completion::respond(requested_id, outcome, recording))
+    };
     if let Some(evidence) = DeletionEvidence::named(&request.stack_resource, physical_id) {
         return Ok(goal::delete_operation(request, evidence, signed_at));
     }
@@ -50,10 +56,15 @@ pub(super) async fn absent<W: World>(
         Ok(Found::Evidence(evidence)) => Ok(goal::delete_operation(request, evidence, signed_at)),
         Ok(Found::Nothing { note }) => {
             tracing::info!(step = "delete", "nothing to delete");
-            Err(Outcome::Succeeded { attributes: Default::default(), notes: note.into_iter().collect() })
+            // Recorded, it is a tombstone: the Create may not have acquired its lock yet.
+            let recording = if note.is_none() { Recording::Record } else { Recording::Skip };
+            let notes = note.into_iter().collect();
+            respond(Outcome::Succeeded { attributes: Default::default(), notes }, recording)
         }
-        Ok(Found::Unknown(remote_error)) => Err(Outcome::failed(reasons::pool_not_identified(&remote_error))),
-        Err(error) => Err(Outcome::failed(reasons::pool_not_identified(&error.remote_error))),
+        Ok(Found::Unknown(remote_error)) => {
+            respond(Outcome::failed(reasons::pool_not_identified(&remote_error)), Recording::Skip)
+        }
+        Err(error) => respond(Outcome::failed(reasons::pool_not_identified(&error.remote_error)), Recording::Skip),
     }
 }
 
@@ -69,7 +80,7 @@ enum Found {
 
 async fn without_name<W: World>(world: &W, request: &CustomResourceRequest, physical_id: &str) -> RemoteResult<Found> {
     let stack_resource = &request.stack_resource;
-    let lock = lock_of_resource(world, stack_resource).await?;
+    let lock = lock_of_resource(world, stack_resource).await?.map(|found| found.lock);
     if let Some(lock) = &lock {
         if let Some(evidence) = DeletionEvidence::again(lock, &goal::request_info(request)) {
             return Ok(Found::Evidence(evidence));
@@ -86,7 +97,6 @@ async fn without_name<W: World>(world: &W, request: &CustomResourceRequest, phys
     // An Update that is still at work, or whose event comes again, would build a pool after this Delete's response.
     let at_work = lock.as_ref().and_then(OperationLock::pool_at_work);
     let Some(first) = pools.first().cloned().or(at_work) else {
-        release_lock(world, stack_resource, lock.filter(|lock| lock.answer().is_some())).await?;
         return Ok(Found::Nothing { note: None });
     };
     let (stack_deletion, unknown) = stack_deletion(world, stack_resource).await?;
@@ -121,14 +131,15 @@ pub(super) async fn siblings<W: World>(world: &W, operation: &Operation, outcome
     }
     let stack_resource = &operation.request.stack_resource;
     let mut pools = pools_of(world, stack_resource).await?;
-    let lock = lock_of_resource(world, stack_resource).await?;
+    let found = lock_of_resource(world, stack_resource).await?;
+    let lock = found.as_ref().map(|found| &found.lock);
     let is_other = |id: &PhysicalId| *id != operation.id && !goal.deleted_pools.contains(id);
     pools.retain(is_other);
     // What a request may still build would be built after this Delete's response, for a stack that is gone.
-    let at_work = lock.as_ref().and_then(OperationLock::pool_at_work).filter(is_other);
+    let at_work = lock.and_then(OperationLock::pool_at_work).filter(is_other);
     if pools.is_empty() && at_work.is_none() {
-        let is_left = |lock: &OperationLock| lock.answer().is_some() || lock.is_of(&operation.request);
-        release_lock(world, stack_resource, lock.filter(is_left)).await?;
+        let is_left = lock.is_some_and(|lock| lock.answer().is_some() || lock.is_of(&operation.request));
+        bury(world, stack_resource, found.filter(|_| is_left)).await?;
         return Ok(Siblings::Done(None));
     }
     let (stack_deletion, unknown) = stack_deletion(world, stack_resource).await?;
@@ -136,7 +147,7 @@ pub(super) async fn siblings<W: World>(world: &W, operation: &Operation, outcome
     if let Some(next) = stack_deletion.and_then(|word| delete_next_pool_of_stack(operation, outcome, all, word)) {
         return Ok(Siblings::Next(Box::new(next)));
     }
-    if let Some(lock) = lock {
+    if let Some(lock) = &lock {
         pools.retain(|id| !lock.is_live(id));
     }
     Ok(match unknown {
@@ -147,20 +158,13 @@ pub(super) async fn siblings<W: World>(world: &W, operation: &Operation, outcome
     })
 }
 
-/// Removes the record of a resource that has no pool any more, and the records that Deletes of replaced pools have left:
-/// it is about a pool that another request, which has its response, did not build, or it says that another pool is in
-/// use, which was deleted without an entry in it.
-async fn release_lock<W: World>(
-    world: &W,
-    stack_resource: &StackResource,
-    left: Option<OperationLock>,
-) -> RemoteResult<()> {
-    let Some(lock) = left else { return Ok(()) };
-    let of_resource = resource_lock_name(stack_resource);
-    for name in lock.replaced_pool_lock_names(&of_resource) {
-        world.lock_store().delete_lock(&name).await?;
-    }
-    world.lock_store().delete_lock(&of_resource).await
+/// Makes the lock of a resource without a pool a tombstone: it is about a pool that another request, which has its
+/// response, did not build, or says that another pool is in use, which was deleted by other means. A lock that another
+/// request has written since is left to that one.
+async fn bury<W: World>(world: &W, stack_resource: &StackResource, left: Option<ObservedLock>) -> RemoteResult<()> {
+    let Some(left) = left.filter(|left| !left.lock.is_tombstone()) else { return Ok(()) };
+    let lock = left.lock.clone().without_pools();
+    write_lock(world, &resource_lock_key(stack_resource), Some(&left), &lock).await.map(drop)
 }
 
 /// The pool that an Update goes back from.
@@ -172,7 +176,7 @@ async fn previous_pool<W: World>(
 ) -> RemoteResult<Siblings> {
     let Some(former) = former else { return Ok(Siblings::Done(None)) };
     let lock = lock_of_resource(world, &operation.request.stack_resource).await?;
-    if let Some(next) = delete_previous_pool(operation, outcome, lock.as_ref()) {
+    if let Some(next) = delete_previous_pool(operation, outcome, lock.as_ref().map(|found| &found.lock)) {
         return Ok(Siblings::Next(Box::new(next)));
     }
     let mut pools = pools_of(world, &operation.request.stack_resource).await?;
@@ -195,8 +199,7 @@ async fn stack_deletion<W: World>(
     }
 }
 
-/// The record of the resource, as its last request wrote it.
-async fn lock_of_resource<W: World>(world: &W, stack_resource: &StackResource) -> RemoteResult<Option<OperationLock>> {
-    let record = world.lock_store().read_lock(&resource_lock_name(stack_resource)).await?;
-    Ok(record.map(|record| OperationLock::from_record(&record.text)))
+/// The lock of the resource, as its last request wrote it.
+async fn lock_of_resource<W: World>(world: &W, stack_resource: &StackResource) -> RemoteResult<Option<ObservedLock>> {
+    read_lock(world, &resource_lock_key(stack_resource)).await
 }

@@ -59,7 +59,7 @@ pub(super) async fn work<W: World>(context: &Context<'_, W>, request: &CustomRes
         },
         RequestKind::Delete { physical_id } => match absent(world, request, physical_id, signed_at).await {
             Ok(operation) => operation,
-            Err(outcome) => return Completion::respond(requested_id(), outcome, Recording::Skip),
+            Err(completion) => return completion,
         },
         RequestKind::Unknown { reason, .. } => {
             return Completion::respond(requested_id(), Outcome::failed(reason), Recording::Skip);

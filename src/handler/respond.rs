@@ -1,7 +1,8 @@
 //! The response to CloudFormation: sent once, and the same to every delivery of its request.
 //!
 //! A response is recorded before it is sent: another delivery of the same request repeats it, also if this invocation ends
-//! in between. If it cannot be recorded, it is sent nevertheless.
+//! in between. If it cannot be recorded, it is sent nevertheless, and recorded afterwards: a SUCCESS that is sent and not
+//! recorded does not exist for the next request, and another delivery at work would go on.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -12,15 +13,14 @@ use futures_util::future::{Either, select};
 use crate::cloudformation::response::{Response, Status};
 use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::operation::Operation;
-use crate::pool::model::operation_lock::ObservedLock;
+use crate::pool::model::operation_lock::{ObservedLock, OperationLock};
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::request::RequestInfo;
 use crate::pool::model::request::RequestType;
 use crate::pool::model::time::Timestamp;
 use crate::reconcile::chain;
-use crate::reconcile::lookup::{self, DeletedPool};
-use crate::reconcile::overwrite::{Overwritten, overwrite};
-use crate::reconcile::ports::{Clock, DeliveryError, LockStore, RemoteResult, ResponseSender, World};
+use crate::reconcile::lookup::{self, DeletedPool, write_lock};
+use crate::reconcile::ports::{Clock, DeliveryError, RemoteResult, ResponseSender, World};
 use crate::settings::Settings;
 
 use super::budget::{DELIVERY_RECORDING_MAX, RECORDING_MAX, RECORDING_RETRY_DELAY};
@@ -75,7 +75,7 @@ pub(super) enum Recording {
 
 /// The response that every delivery of a request has to give.
 enum ResponseToSend {
-    /// This one, recorded now.
+    /// This one.
     Send(Vec<u8>),
     /// The one that another delivery recorded.
     Repeat(String),
@@ -92,15 +92,18 @@ pub(super) async fn respond<W: World>(
     recording: Recording,
 ) -> Result<(), DeliveryError> {
     let body = response(context.settings, requester, physical_id, outcome).to_body();
-    let to_send = match recording {
-        Recording::Record => response_to_send(context.world, requester, outcome, body).await,
-        Recording::Skip => ResponseToSend::Send(body),
+    let recorded = match recording {
+        Recording::Record => recorded_response(context.world, requester, outcome, &body).await,
+        Recording::Skip => None,
     };
-    match to_send {
+    let is_missing = recording == Recording::Record && recorded.is_none();
+    match recorded.unwrap_or_else(|| ResponseToSend::Send(body.clone())) {
         ResponseToSend::Send(body) => {
-            let delivered = deliver(context, requester, body).await;
+            let delivered = deliver(context, requester, body.clone()).await;
             if delivered.is_err() {
                 record_delivery(context.world, requester, false).await;
+            } else if is_missing && context.world.clock().now() + RECORDING_MAX < context.budget.last_attempt_by() {
+                recorded_response(context.world, requester, outcome, &body).await;
             }
             delivered
         }
@@ -134,11 +137,12 @@ async fn record_delivery<W: World>(world: &W, requester: &Requester, is_delivere
         return;
     }
     let recorded = async {
-        let (name, found) = lock_of(world, requester).await?;
-        let lock = found.map(|found| found.lock);
-        match lock.filter(|lock| lock.is_of(&requester.request) && lock.is_undelivered() == is_delivered) {
-            Some(lock) => {
-                world.lock_store().write_lock(&name, &lock.delivered(is_delivered).to_record()).await.map(drop)
+        let (key, found) = lock_of(world, requester).await?;
+        let is_wrong = |lock: &OperationLock| lock.is_of(&requester.request) && lock.is_undelivered() == is_delivered;
+        match found.filter(|found| is_wrong(&found.lock)) {
+            Some(found) => {
+                let lock = found.lock.clone().delivered(is_delivered);
+                write_lock(world, &key, Some(&found), &lock).await.map(drop)
             }
             None => Ok(()),
         }
@@ -163,77 +167,83 @@ async fn deliver<W: World>(
     delivered
 }
 
-/// The response that every delivery of the request gives: the recorded one, or else this one.
-async fn response_to_send<W: World>(
+/// The response that every delivery of the request gives: the recorded one, or else this one, which is recorded now.
+/// `None` if it could not be recorded, whatever the error.
+async fn recorded_response<W: World>(
     world: &W,
     requester: &Requester,
     outcome: &Outcome,
-    body: Vec<u8>,
-) -> ResponseToSend {
-    let Ok(text) = std::str::from_utf8(&body) else { return ResponseToSend::Send(body) };
+    body: &[u8],
+) -> Option<ResponseToSend> {
+    let text = std::str::from_utf8(body).ok()?;
     let time_is_up = world.clock().sleep_until(world.clock().now() + RECORDING_MAX);
     let attempts = async {
-        match record_response(world, requester, outcome, text).await {
-            // Whatever the error: a SUCCESS that is sent and not recorded does not exist for the next request.
-            Err(_) => {
-                world.clock().sleep_until(world.clock().now() + RECORDING_RETRY_DELAY).await;
-                record_response(world, requester, outcome, text).await
+        let mut pause = RECORDING_RETRY_DELAY;
+        loop {
+            match record_response(world, requester, outcome, text).await {
+                Ok(response_to_send) => break response_to_send,
+                Err(error) => {
+                    tracing::warn!(step = "record_response", kind = error.kind().name(), error = %chain(&error));
+                }
             }
-            recorded => recorded,
+            world.clock().sleep_until(world.clock().now() + pause).await;
+            pause = pause.saturating_mul(2);
         }
     };
-    let record_response = AssertUnwindSafe(attempts).catch_unwind();
-    match select(std::pin::pin!(record_response), std::pin::pin!(time_is_up)).await {
-        Either::Left((Ok(Ok(response_to_send)), _)) => return response_to_send,
-        Either::Left((Err(_panic), _)) => {}
-        Either::Left((Ok(Err(error)), _)) => {
-            tracing::warn!(step = "record_response", kind = error.kind().name(), error = %chain(&error));
+    let attempts = AssertUnwindSafe(attempts).catch_unwind();
+    match select(std::pin::pin!(attempts), std::pin::pin!(time_is_up)).await {
+        Either::Left((Ok(response_to_send), _)) => Some(response_to_send),
+        Either::Left((Err(_panic), _)) => None,
+        Either::Right(((), _)) => {
+            tracing::warn!(step = "record_response", "the response could not be recorded in time");
+            None
         }
-        Either::Right(((), _)) => tracing::warn!(step = "record_response", "Parameter Store does not respond"),
     }
-    ResponseToSend::Send(body)
 }
 
 /// The recorded response, or else this one, which is recorded now. For a request without a lock nothing is recorded
-/// unless it failed; one that has lost its lock to a newer request gets no response.
+/// unless it failed, or deleted nothing; one that has lost its lock to a newer request gets no response.
 async fn record_response<W: World>(
     world: &W,
     requester: &Requester,
     outcome: &Outcome,
     body: &str,
 ) -> RemoteResult<ResponseToSend> {
-    let request = &requester.request;
-    let this = ResponseToSend::Send(body.as_bytes().to_vec());
-    let (name, found) = lock_of(world, requester).await?;
-    let Some(lock) = found.as_ref().map(|found| found.lock.clone()) else { return Ok(this) };
-    if lock.supersedes(request, requester.signed_at) {
-        return Ok(ResponseToSend::None);
-    }
-    let lock = if lock.is_of(request) {
-        lock
-    } else {
-        // It failed before it could acquire its lock. Another delivery is to repeat that, not to try again.
-        match lock.after_failure(request, &requester.physical_id, requester.signed_at) {
-            Some(own) if matches!(outcome, Outcome::Failed { .. }) => own,
-            Some(_) | None => return Ok(this),
+    loop {
+        let (key, found) = lock_of(world, requester).await?;
+        let this = ResponseToSend::Send(body.as_bytes().to_vec());
+        let found_lock = found.as_ref().map(|found| &found.lock);
+        if found_lock.is_some_and(|lock| lock.supersedes(&requester.request, requester.signed_at)) {
+            return Ok(ResponseToSend::None);
         }
-    };
-    if let Some(earlier) = lock.answer() {
-        return Ok(ResponseToSend::Repeat(earlier.to_owned()));
+        let Some(lock) = lock_to_answer(requester, outcome, found_lock) else { return Ok(this) };
+        if let Some(earlier) = lock.answer() {
+            return Ok(ResponseToSend::Repeat(earlier.to_owned()));
+        }
+        // Another invocation has written the lock in between: it decides anew.
+        if write_lock(world, &key, found.as_ref(), &lock.answered(body, outcome)).await?.is_some() {
+            return Ok(this);
+        }
     }
-    let lock = lock.answered(body, outcome);
-    let counts =
-        |earlier: &ObservedLock| earlier.lock.is_of(request) || earlier.lock.supersedes(request, requester.signed_at);
-    Ok(match overwrite(world, &name, found.as_ref(), &lock, counts).await? {
-        Overwritten::Stored(_) => this,
-        Overwritten::Restored(earlier) => match earlier.answer().filter(|_| earlier.is_of(request)) {
-            Some(body) => ResponseToSend::Repeat(body.to_owned()),
-            None => ResponseToSend::None,
-        },
-    })
 }
 
-/// The lock of a request, and the name of its record.
+/// The lock in which a response is recorded: the request's own; or a new one, if the request failed before it could
+/// acquire one, so that another delivery repeats that and does not try again, or if it found nothing to delete.
+fn lock_to_answer(requester: &Requester, outcome: &Outcome, found: Option<&OperationLock>) -> Option<OperationLock> {
+    let (request, physical_id, signed_at) = (&requester.request, &requester.physical_id, requester.signed_at);
+    match (found, outcome) {
+        (Some(lock), _) if lock.is_of(request) => Some(lock.clone()),
+        (Some(lock), Outcome::Failed { .. }) => lock.after_failure(request, physical_id, signed_at),
+        (found, Outcome::Succeeded { .. })
+            if request.request_type == RequestType::Delete && found.is_none_or(|lock| lock.answer().is_some()) =>
+        {
+            Some(OperationLock::of_empty_deletion(request, physical_id, signed_at))
+        }
+        (Some(_) | None, _) => None,
+    }
+}
+
+/// The lock of a request, and its key.
 pub(super) async fn lock_of<W: World>(
     world: &W,
     requester: &Requester,
@@ -243,7 +253,7 @@ pub(super) async fn lock_of<W: World>(
     let pool = PhysicalId::parse_for(stack_resource, &requester.physical_id).filter(|_| is_deletion);
     let deleted = pool.as_ref().map(|id| DeletedPool { id, current_pool: id.as_str(), has_pool_lock: false });
     let found = lookup::lock_of(world, stack_resource, deleted).await?;
-    Ok((found.name, found.lock))
+    Ok((found.key, found.lock))
 }
 
 pub(super) fn log_response(outcome: &Outcome, took: Duration) {

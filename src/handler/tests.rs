@@ -154,7 +154,7 @@ async fn a_request_that_cannot_be_answered_fails_the_invocation_and_keeps_no_oth
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_response_that_put_parameter_has_overwritten_is_put_back_and_repeated() {
+async fn a_response_that_another_delivery_records_in_between_is_repeated() {
     let world = StubWorld::new(Manner::IsEmpty);
     let first = run(&world, &event("Create")).await;
     let recorded = world.record.take().unwrap().text;
@@ -168,6 +168,19 @@ async fn a_response_that_put_parameter_has_overwritten_is_put_back_and_repeated(
         assert!(world.written_meanwhile.borrow().is_empty(), "version {version} was written");
         assert_eq!(world.answers.take(), std::slice::from_ref(&first));
         assert_eq!(world.record.take().unwrap().text, recorded);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_that_put_item_denies_is_recorded_before_it_is_sent_or_after() {
+    // The first write acquires the lock. Four attempts fit in before the response has to be sent.
+    for (denied_writes, took_secs) in [(2..5, 3), (2..7, 5)] {
+        let world = StubWorld { denied_writes: denied_writes.clone(), ..StubWorld::new(Manner::IsEmpty) };
+        let answer = run(&world, &event("Create")).await;
+        let record = world.record.take().unwrap().text;
+        let recorded: Value = serde_json::from_str(record.split_once('\n').unwrap().1).unwrap();
+        assert_eq!(recorded, answer, "{denied_writes:?}");
+        assert_eq!(world.now().since(NOW).as_secs(), took_secs, "{denied_writes:?}");
     }
 }
 

@@ -11,7 +11,6 @@ mod laws;
 mod preview;
 mod refusals;
 mod refused_by_aws;
-mod replaced_pools;
 mod retirement;
 mod runner_logs;
 mod succession;

@@ -2,19 +2,16 @@
 
 use futures_util::future::join_all;
 
-use super::overwrite::{Overwritten, overwrite};
-use super::ports::{
-    AutoScaling, Credential, Deregistration, Ecs, GitHub, LockStore, RemoteCallError, RemoteResult, World,
-};
+use super::lookup::write_lock;
+use super::ports::{AutoScaling, Credential, Deregistration, Ecs, GitHub, RemoteCallError, RemoteResult, World};
 use super::session::Session;
 use crate::pool::model::continuation::Continuation;
 use crate::pool::model::evidence::{OwnedTask, StopReason};
 use crate::pool::model::memory::StepResult;
-use crate::pool::model::operation_lock::ObservedLock;
 use crate::pool::model::pool_metadata::PoolMetadata;
 use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
 use crate::pool::model::step::{Step, Steps, TaggedResource};
-use crate::pool::policy::locking::{all_lock_names, is_superseded_by, lock_name};
+use crate::pool::policy::locking::lock_key;
 
 /// Deletions at GitHub in flight at once, a connection each. As many runners' logs are read at a time, and a deletion
 /// follows its reading at once; over any longer time the GitHub client keeps GitHub's pace
@@ -103,18 +100,11 @@ async fn apply_step<W: World>(
     let cluster = || metadata().map(|metadata| metadata.cluster.as_str());
     match step {
         Step::AcquireLock(lock) => {
-            let is_newer = |found: &ObservedLock| is_superseded_by(operation, memory, found);
-            let (name, found) = (lock_name(operation, observed), observed.lock.as_ref());
-            return Ok(match overwrite(world, &name, found, &lock, is_newer).await? {
-                Overwritten::Stored(version) => StepResult::LockAcquired { version },
-                Overwritten::Restored(_) => StepResult::LockLost,
+            let key = lock_key(operation, observed);
+            return Ok(match write_lock(world, &key, observed.lock.as_ref(), &lock).await? {
+                Some(version) => StepResult::LockAcquired { version },
+                None => StepResult::LockLost,
             });
-        }
-        Step::ReleaseLock => {
-            for name in all_lock_names(operation, observed) {
-                world.lock_store().delete_lock(&name).await?;
-            }
-            return Ok(StepResult::LockReleased);
         }
         Step::CreateGroup { config, tags } => groups.create_group(name, &config, &tags).await?,
         Step::UpdateGroup(config) => {

@@ -5,16 +5,16 @@
 
 use std::collections::BTreeSet;
 
-use super::ports::{AutoScaling, Ecs, LockRecord, LockStore, RemoteResult, World};
+use super::ports::{AutoScaling, Clock, Ecs, RemoteResult, StateItem, StateStore, StateWrite, World};
 use crate::pool::model::identity::{PhysicalId, StackResource};
 use crate::pool::model::operation_lock::{
-    ObservedLock, OperationLock, is_for_other_pool, pool_lock_name, resource_lock_name,
+    ObservedLock, OperationLock, is_for_other_pool, pool_lock_key, resource_lock_key,
 };
 
-/// The record that a request works by.
+/// The lock that a request works by.
 pub struct FoundLock {
-    /// Its name in Parameter Store.
-    pub name: String,
+    /// Its key in the state table.
+    pub key: String,
     /// Whether it is a Delete's own, since the resource's is about another pool.
     pub is_own: bool,
     /// What it says, if it is there.
@@ -40,23 +40,51 @@ pub async fn lock_of<W: World>(
     stack_resource: &StackResource,
     deleted: Option<DeletedPool<'_>>,
 ) -> RemoteResult<FoundLock> {
-    let of_resource = resource_lock_name(stack_resource);
-    let observed =
-        |record: LockRecord| ObservedLock { lock: OperationLock::from_record(&record.text), version: record.version };
-    let lock = world.lock_store().read_lock(&of_resource).await?.map(observed);
+    let of_resource = resource_lock_key(stack_resource);
+    let lock = read_lock(world, &of_resource).await?;
     let Some(deleted) = deleted.filter(|deleted| match &lock {
         Some(observed) => is_for_other_pool(&observed.lock, deleted.current_pool),
         None => true,
     }) else {
-        return Ok(FoundLock { name: of_resource, is_own: false, lock });
+        return Ok(FoundLock { key: of_resource, is_own: false, lock });
     };
-    let name = pool_lock_name(&of_resource, deleted.id.hash());
-    let own = world.lock_store().read_lock(&name).await?.map(observed);
+    let key = pool_lock_key(&of_resource, deleted.id.hash());
+    let own = read_lock(world, &key).await?;
     // An earlier invocation of this Delete may have left its record, when the resource's has gone with another pool.
     if lock.is_some() || own.is_some() || deleted.has_pool_lock {
-        return Ok(FoundLock { name, is_own: true, lock: own });
+        return Ok(FoundLock { key, is_own: true, lock: own });
     }
-    Ok(FoundLock { name: of_resource, is_own: false, lock: None })
+    Ok(FoundLock { key: of_resource, is_own: false, lock: None })
+}
+
+/// The lock with this key; `None` if there is none, or none any more.
+///
+/// # Errors
+/// When the call was refused.
+pub async fn read_lock<W: World>(world: &W, key: &str) -> RemoteResult<Option<ObservedLock>> {
+    let now = world.clock().now();
+    let item = world.state_store().read_item(key).await?.filter(|item| item.expires_at.is_none_or(|at| at > now));
+    Ok(item.map(|item| ObservedLock { lock: OperationLock::from_record(&item.text), version: item.version }))
+}
+
+/// Writes a lock over the one that was found. Returns its version; `None` if another one has been written since.
+///
+/// # Errors
+/// When the call was refused.
+pub async fn write_lock<W: World>(
+    world: &W,
+    key: &str,
+    found: Option<&ObservedLock>,
+    lock: &OperationLock,
+) -> RemoteResult<Option<u64>> {
+    let now = world.clock().now();
+    let item = StateItem {
+        text: lock.to_record(),
+        version: found.map_or(0, |found| found.version).saturating_add(1),
+        expires_at: lock.expires_at(key, now),
+    };
+    let write = world.state_store().write_item(key, &item, now).await?;
+    Ok((write == StateWrite::Stored).then_some(item.version))
 }
 
 /// Every pool of this resource that exists.

@@ -40,8 +40,8 @@ pub trait World {
     type AutoScaling: AutoScaling;
     /// Parameter Store, where credentials are.
     type SecretStore: SecretStore;
-    /// Parameter Store, where it is written who works for a resource.
-    type LockStore: LockStore;
+    /// DynamoDB, where the operation locks are.
+    type StateStore: StateStore;
     /// CloudFormation, asked about a stack.
     type CloudFormation: CloudFormation;
     /// CloudWatch Logs, where runners write.
@@ -61,8 +61,8 @@ pub trait World {
     fn auto_scaling(&self) -> &Self::AutoScaling;
     /// Parameter Store, where credentials are.
     fn secret_store(&self) -> &Self::SecretStore;
-    /// Parameter Store, where it is written who works for a resource.
-    fn lock_store(&self) -> &Self::LockStore;
+    /// DynamoDB, where the operation locks are.
+    fn state_store(&self) -> &Self::StateStore;
     /// CloudFormation, asked about a stack.
     fn cloudformation(&self) -> &Self::CloudFormation;
     /// CloudWatch Logs, where runners write.
@@ -75,7 +75,7 @@ pub trait World {
     fn response_sender(&self) -> &Self::ResponseSender;
 }
 
-/// A call that was failed: the observation for the pool, and the chain of causes for the log.
+/// A call that failed: the observation for the pool, and the chain of causes for the log.
 #[derive(Debug)]
 pub struct RemoteCallError {
     /// What the pool sees.
@@ -244,25 +244,33 @@ pub trait SecretStore {
     async fn read(&self, parameter: &ParameterRef) -> RemoteResult<Option<Secret>>;
 }
 
-/// The record of who works for a resource, kept in Parameter Store.
-pub trait LockStore {
-    /// The record of this name; `None` if there is none.
-    async fn read_lock(&self, name: &str) -> RemoteResult<Option<LockRecord>>;
-    /// What the record of this name said in this earlier version; `None` if it had none, or was removed since.
-    async fn read_lock_version(&self, name: &str, version: u64) -> RemoteResult<Option<LockRecord>>;
-    /// Writes the record, over whatever is there, and returns its new version.
-    async fn write_lock(&self, name: &str, text: &str) -> RemoteResult<u64>;
-    /// Removes the record; one that is not there is done.
-    async fn delete_lock(&self, name: &str) -> RemoteResult<()>;
+/// The state table: the operation lock and the recorded response of each resource.
+pub trait StateStore {
+    /// The item with this key as its last write left it, expired or not; `None` if there is none.
+    async fn read_item(&self, key: &str) -> RemoteResult<Option<StateItem>>;
+    /// Writes an item, over the version before its own and no other. Version 1 replaces no item, or one that has expired
+    /// by `now`.
+    async fn write_item(&self, key: &str, item: &StateItem, now: Timestamp) -> RemoteResult<StateWrite>;
 }
 
-/// What a parameter holds, and how often it has been written: one more each time, and from 1 again once it was removed.
+/// An item of the state table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LockRecord {
-    /// At most 4 KB.
+pub struct StateItem {
+    /// At most 400 KB.
     pub text: String,
-    /// From 1.
+    /// From 1, one more with each write: the fencing token of the lock.
     pub version: u64,
+    /// When it counts as deleted, in whole seconds.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateWrite {
+    /// The item is as it was written.
+    Stored,
+    /// Nothing was written: the item has another version by now.
+    Conflict,
 }
 
 /// CloudFormation, asked about a stack.

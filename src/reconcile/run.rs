@@ -120,7 +120,7 @@ async fn act<W: World>(
     steps: Steps,
 ) -> Result<ObserveScope, RemoteCallError> {
     let preempts = preempts_unanswered(&continuation.operation, &session.observed);
-    let is_about_lock = steps.iter().all(|step| matches!(step, Step::AcquireLock(_) | Step::ReleaseLock));
+    let is_about_lock = steps.iter().all(|step| matches!(step, Step::AcquireLock(_)));
     let (results, ended) = apply(world, continuation, session, steps).await;
     let now = world.clock().now();
     for result in results {

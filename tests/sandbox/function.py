@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -40,6 +41,8 @@ def build() -> Path:
 def deploy(world: World, binary: Path | None, role: str | None, environment: dict[str, str]) -> str:
     """Deploys or redeploys, and waits for nothing: the local Lambda is ready at once."""
     settings = {**DEFAULT_ENVIRONMENT, "AWS_ENDPOINT_URL": world.aws, **environment}
+    # `cargo lambda deploy` writes its zip next to the binary, so each world has its own: another may deploy meanwhile.
+    own_binary = shutil.copy(binary or build(), world.folder / BINARY)
     command = [
         str(CARGO_LAMBDA),
         "lambda",
@@ -50,7 +53,7 @@ def deploy(world: World, binary: Path | None, role: str | None, environment: dic
         "--region",
         world.region,
         "--binary-path",
-        str(binary or build()),
+        str(own_binary),
         "--iam-role",
         role or _role(world),
         "--timeout",

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from sandbox.scenario import LOGICAL_ID, OTHER_IMAGE, DeployedWorld, Properties
+from dataclasses import dataclass
+
+import pytest
+
+from sandbox.scenario import LOGICAL_ID, OTHER_IMAGE, DeployedWorld, Pool, Properties, SentRequest
 from sandbox.world import TOKEN_PARAMETER
 
 # Runs, and registers no runner.
@@ -11,6 +15,33 @@ OTHER_SOFTWARE = "docker.io/library/nginx:stable"
 REGISTRATION = 360
 
 
+@dataclass
+class HalfDeleted:
+    """A pool with old tasks and new ones, more than the count that may be protected, and its Delete."""
+
+    pool: Pool
+    job: int
+    delete: SentRequest
+
+
+@pytest.fixture(scope="module")
+def half_deleted(deployed_world: DeployedWorld) -> HalfDeleted:
+    """Sent before the first test, which has the same three minutes to wait."""
+    pool = deployed_world.start("halfdeleted", DesiredCount=2).up()
+    job = pool.run(12)
+    pool.begin_update(Image=OTHER_SOFTWARE, OnlineTimeout=60)
+    pool.world.wait_for("new tasks in addition to the old ones", lambda: len(pool.tasks()) == 4)
+    event = {
+        "RequestType": "Delete",
+        "StackId": pool.stack.id,
+        "LogicalResourceId": LOGICAL_ID,
+        "PhysicalResourceId": pool.id,
+        "ResourceProperties": pool.sent_properties(),
+    }
+    return HalfDeleted(pool, job, deployed_world.send(event))
+
+
+@pytest.mark.usefixtures("half_deleted")
 def test_deployment_blocked_rollback_while_a_job_runs(deployed_world: DeployedWorld) -> None:
     """The old tasks are protected and the new ones run, so ECS returns DEPLOYMENT_BLOCKED during the rollback.
 
@@ -26,23 +57,11 @@ def test_deployment_blocked_rollback_while_a_job_runs(deployed_world: DeployedWo
     assert pool.leftovers() == []
 
 
-def test_delete_after_a_half_finished_update(deployed_world: DeployedWorld) -> None:
-    """Old tasks and new ones run, more than the count that may be protected."""
-    pool = deployed_world.start("halfdeleted", DesiredCount=2).up()
-    job = pool.run(12)
-    pool.begin_update(Image=OTHER_SOFTWARE, OnlineTimeout=60)
-    pool.world.wait_for("new tasks beside the old ones", lambda: len(pool.tasks()) == 4)
-    before = pool.sent_properties()
-    event = {
-        "RequestType": "Delete",
-        "StackId": pool.stack.id,
-        "LogicalResourceId": LOGICAL_ID,
-        "PhysicalResourceId": pool.id,
-        "ResourceProperties": before,
-    }
-    response = deployed_world.send(event).response(300)
+def test_delete_after_a_half_finished_update(half_deleted: HalfDeleted) -> None:
+    pool = half_deleted.pool
+    response = half_deleted.delete.response(300)
     assert response["Status"] == "SUCCESS", response
-    assert pool.world.job(job)["state"] == "succeeded"
+    assert pool.world.job(half_deleted.job)["state"] == "succeeded"
     assert pool.leftovers() == []
 
 

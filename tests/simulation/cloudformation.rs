@@ -114,11 +114,6 @@ impl Stacks {
     }
 }
 
-/// The name of the record of a stack's resource.
-pub(crate) fn resource_lock_name(stack: usize) -> String {
-    format!("/github-runner-pool-requests/s{stack}/0000-s{stack}/Runners")
-}
-
 impl Stack {
     pub(crate) fn id(&self) -> String {
         format!("arn:aws:cloudformation:eu-central-1:111122223333:stack/{}/0000-{}", self.name, self.name)

@@ -28,7 +28,6 @@ pub(crate) fn table(figures: &Figures, seeds: &Seeds) -> String {
         ("jobs lost by the function", grouped(figures.jobs_lost)),
         ("jobs ended after their template's `DrainTimeout`", grouped(figures.jobs_cut_off)),
         ("jobs ended by a failed or reclaimed machine", grouped(figures.jobs_of_lost_machines)),
-        ("events redelivered too late to be recognized as such", grouped(figures.too_late)),
     ];
     let rows: String = rows.iter().map(|(what, n)| format!("| {what} | {n} |\n")).collect();
     format!("| | |\n|---|--:|\n{rows}")

@@ -82,8 +82,6 @@ pub(crate) struct Figures {
     pub(crate) jobs_cut_off: u64,
     /// Ended by a machine that failed.
     pub(crate) jobs_of_lost_machines: u64,
-    /// Events that were delivered again after the Delete of their resource.
-    pub(crate) too_late: u64,
     pub(crate) virtual_hours: f64,
     pub(crate) faults: BTreeMap<String, u64>,
 }
@@ -110,7 +108,6 @@ impl Figures {
         self.jobs_lost += other.jobs_lost;
         self.jobs_cut_off += other.jobs_cut_off;
         self.jobs_of_lost_machines += other.jobs_of_lost_machines;
-        self.too_late += other.too_late;
         self.virtual_hours += other.virtual_hours;
         for (name, n) in &other.faults {
             *self.faults.entry(name.clone()).or_default() += n;

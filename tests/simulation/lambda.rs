@@ -6,10 +6,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use github_runner_pool::pool::model::time::Timestamp;
-use github_runner_pool::reconcile::ports::LockRecord;
+use github_runner_pool::reconcile::ports::StateItem;
 use serde_json::{Value, json};
 
-use crate::cloudformation::{Ask, resource_lock_name};
 use crate::history::{Ending, Fact};
 use crate::planted::Bug;
 use crate::world::{Due, World};
@@ -32,8 +31,6 @@ pub(crate) struct Delivery {
     pub(crate) tries: u32,
     pub(crate) first_at: Timestamp,
     pub(crate) is_of_failure_queue: bool,
-    /// Delivered twice for no reason.
-    pub(crate) is_duplicate: bool,
 }
 
 /// What is known of an invocation.
@@ -45,13 +42,11 @@ pub(crate) struct Invocation {
     pub(crate) n_calls: u32,
     pub(crate) is_killed: bool,
     pub(crate) has_panicked: bool,
-    /// It has read that a newer request has the turn.
+    /// It has read that a newer request works for the resource.
     pub(crate) saw_newer: bool,
     pub(crate) has_ended: bool,
     /// The record that it wrote last.
-    pub(crate) own_record: Option<LockRecord>,
-    /// It knows that it has the turn, or had it.
-    pub(crate) has_lock: bool,
+    pub(crate) own_record: Option<StateItem>,
 }
 
 #[derive(Default)]
@@ -65,15 +60,14 @@ pub(crate) struct Lambda {
 impl World {
     /// Takes an event, as an asynchronous Invoke does.
     pub(crate) fn send_event(&mut self, event: Value) {
-        let delivery =
-            Delivery { event, tries: 0, first_at: self.now, is_of_failure_queue: false, is_duplicate: false };
+        let delivery = Delivery { event, tries: 0, first_at: self.now, is_of_failure_queue: false };
         let soon = self.now + self.between(20, 800);
         if self.lambda.duplicates > 0 {
             self.lambda.duplicates -= 1;
             self.figures.fault("DuplicateDelivery");
             self.occur("fault", "DuplicateDelivery");
             let self_invoker = self.now + self.between(20, 4_000);
-            self.schedule(self_invoker, Due::Deliver(Box::new(Delivery { is_duplicate: true, ..delivery.clone() })));
+            self.schedule(self_invoker, Due::Deliver(Box::new(delivery.clone())));
         }
         self.schedule(soon, Due::Deliver(Box::new(delivery)));
     }
@@ -82,10 +76,6 @@ impl World {
     pub(crate) fn begin_invocation(&mut self, mut delivery: Delivery) -> Option<(u64, Value)> {
         if self.now.since(delivery.first_at) > EVENT_AGE_MAX && !delivery.is_of_failure_queue {
             self.give_up(&delivery, "EventAgeExceeded");
-            return None;
-        }
-        if self.comes_too_late(&delivery) {
-            self.figures.too_late += 1;
             return None;
         }
         delivery.tries += 1;
@@ -105,50 +95,11 @@ impl World {
             saw_newer: false,
             has_ended: false,
             own_record: None,
-            has_lock: false,
         };
         self.lambda.invocations.insert(number, invocation);
         self.schedule(deadline, Due::Deadline(number));
         self.trace(|| format!("invocation {number} begins, for request {ask:?}"));
         Some((number, event))
-    }
-
-    /// Whether this is delivered once more after the Delete of its resource has removed the record, which nothing in the
-    /// world can tell any more: a limit of the product that is known (`pool::succession`), and no news to this simulation.
-    fn comes_too_late(&self, delivery: &Delivery) -> bool {
-        let Some(ask) = ask_of(&delivery.event).map(|ask| &self.stacks.asks[ask]) else { return false };
-        let is_first = delivery.tries == 0 && !delivery.is_duplicate;
-        let is_later = |other: &Ask| other.stack == ask.stack && other.sent_at > ask.sent_at && other.kind == "Delete";
-        let has_record = self.parameters.records.contains_key(&resource_lock_name(ask.stack));
-        !is_first
-            && !delivery.is_of_failure_queue
-            && ask.kind != "Delete"
-            && !has_record
-            && self.stacks.asks.iter().any(is_later)
-    }
-
-    /// The record of a stack's resource is removed. Whoever is at work on an older request, and does not know yet that it
-    /// ever had a turn, is in the same place as an event that comes too late.
-    pub(crate) fn record_removed(&mut self, by: u64) {
-        let Some(by) = self.lambda.invocations.get(&by).and_then(|it| it.ask) else { return };
-        let (stack, sent_at) = (self.stacks.asks[by].stack, self.stacks.asks[by].sent_at);
-        let asks = &self.stacks.asks;
-        let is_cut = |invocation: &Invocation| {
-            let is_older = invocation.ask.is_some_and(|ask| asks[ask].stack == stack && asks[ask].sent_at < sent_at);
-            is_older && !invocation.has_ended && !invocation.has_lock && !invocation.delivery.is_of_failure_queue
-        };
-        let cut: Vec<u64> = self
-            .lambda
-            .invocations
-            .iter()
-            .filter(|(_, invocation)| is_cut(invocation))
-            .map(|(number, _)| *number)
-            .collect();
-        for number in cut {
-            self.figures.too_late += 1;
-            self.lambda.invocations.get_mut(&number).unwrap().is_killed = true;
-            self.schedule(self.now, Due::Wake(number));
-        }
     }
 
     /// An invocation has ended. One that failed gets its event again.
@@ -203,7 +154,7 @@ impl World {
             "eventSourceARN": "arn:aws:sqs:eu-central-1:111122223333:given-up", "awsRegion": "eu-central-1",
         });
         let event = json!({ "Records": [message] });
-        let delivery = Delivery { event, tries: 0, first_at: self.now, is_of_failure_queue: true, is_duplicate: false };
+        let delivery = Delivery { event, tries: 0, first_at: self.now, is_of_failure_queue: true };
         let soon = self.now + self.between(500, 20_000);
         self.schedule(soon, Due::Deliver(Box::new(delivery)));
     }

@@ -13,7 +13,8 @@ use github_runner_pool::pool::model::identity::PhysicalId;
 use github_runner_pool::pool::model::runner::Runner;
 use github_runner_pool::pool::model::runner_log::{LogLine, LogStream};
 use github_runner_pool::pool::model::spec::GitHubTarget;
-use github_runner_pool::reconcile::ports::{LockRecord, LogPage, RemoteResult};
+use github_runner_pool::pool::model::time::Timestamp;
+use github_runner_pool::reconcile::ports::{LogPage, RemoteResult, StateItem, StateWrite};
 use serde_json::Value;
 
 use crate::containers::Container;
@@ -51,6 +52,7 @@ pub(crate) enum Bug {
     Hammers,
     BelievesEveryStackGoes,
     ForgetsTheSuccess,
+    WritesLocksUnconditionally,
 }
 
 /// Every bug, and the invariant that catches it.
@@ -80,6 +82,7 @@ pub(crate) const BUGS: &[(Bug, &str)] = &[
     (Bug::AbortsOnPanic, "a_panic_becomes_an_answer"),
     (Bug::BelievesEveryStackGoes, "a_live_pool_stays"),
     (Bug::ForgetsTheSuccess, "a_live_pool_stays"),
+    (Bug::WritesLocksUnconditionally, "no_two_answers_disagree"),
     (Bug::IgnoresNewerRequests, "an_older_request_stops_at_its_next_look"),
 ];
 
@@ -207,7 +210,7 @@ impl World {
         self.read_log(stream, earlier)
     }
 
-    pub(crate) fn planted_turn(&mut self, invocation: u64, name: &str) -> Option<LockRecord> {
+    pub(crate) fn planted_turn(&mut self, invocation: u64, name: &str) -> Option<StateItem> {
         let mut record = self.read_turn(invocation, name);
         if self.bug == Some(Bug::ForgetsTheSuccess)
             && let Some(record) = &mut record
@@ -219,6 +222,14 @@ impl World {
             return own.or(record);
         }
         record
+    }
+
+    pub(crate) fn planted_write(&mut self, key: &str, item: &StateItem, now: Timestamp) -> StateWrite {
+        if self.bug == Some(Bug::WritesLocksUnconditionally) {
+            self.state_table.items.insert(key.to_owned(), item.clone());
+            return StateWrite::Stored;
+        }
+        self.state_table.write(key, item, now)
     }
 
     pub(crate) fn planted_stack_status(&self, stack_id: &str) -> Option<String> {

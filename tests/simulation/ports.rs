@@ -16,8 +16,8 @@ use github_runner_pool::pool::model::secret::Secret;
 use github_runner_pool::pool::model::spec::{GitHubTarget, ParameterRef};
 use github_runner_pool::pool::model::time::Timestamp;
 use github_runner_pool::reconcile::ports::{
-    Clock, CloudFormation, Credential, DeliveryError, Deregistration, GitHub, LockRecord, LockStore, LogPage,
-    RemoteCallError, RemoteResult, ResponseSender, RunnerLogs, SecretStore, SelfInvoker, World as Ports,
+    Clock, CloudFormation, Credential, DeliveryError, Deregistration, GitHub, LogPage, RemoteCallError, RemoteResult,
+    ResponseSender, RunnerLogs, SecretStore, SelfInvoker, StateItem, StateStore, StateWrite, World as Ports,
 };
 
 use crate::faults::{Fault, Trouble};
@@ -220,7 +220,7 @@ impl Ports for Port {
     type Ecs = Self;
     type AutoScaling = Self;
     type SecretStore = Self;
-    type LockStore = Self;
+    type StateStore = Self;
     type CloudFormation = Self;
     type RunnerLogs = Self;
     type GitHub = Self;
@@ -239,7 +239,7 @@ impl Ports for Port {
     fn secret_store(&self) -> &Self {
         self
     }
-    fn lock_store(&self) -> &Self {
+    fn state_store(&self) -> &Self {
         self
     }
     fn cloudformation(&self) -> &Self {
@@ -276,52 +276,24 @@ impl SecretStore for Port {
     }
 }
 
-impl LockStore for Port {
-    async fn read_lock(&self, name: &str) -> RemoteResult<Option<LockRecord>> {
+impl StateStore for Port {
+    async fn read_item(&self, name: &str) -> RemoteResult<Option<StateItem>> {
         let invocation = self.invocation;
         let look = |world: &mut World| Ok(world.planted_turn(invocation, name));
-        self.call(RemoteService::ParameterStore, "GetParameter", look).await
+        self.call(RemoteService::DynamoDb, "GetItem", look).await
     }
 
-    async fn read_lock_version(&self, name: &str, version: u64) -> RemoteResult<Option<LockRecord>> {
-        let look = |world: &mut World| {
-            let place = usize::try_from(version).unwrap().checked_sub(1);
-            let text = place.and_then(|place| world.parameters.history.get(name)?.get(place).cloned());
-            Ok(text.map(|text| LockRecord { text, version }))
-        };
-        self.call(RemoteService::ParameterStore, "GetParameter", look).await
-    }
-
-    async fn write_lock(&self, name: &str, text: &str) -> RemoteResult<u64> {
+    async fn write_item(&self, key: &str, item: &StateItem, now: Timestamp) -> RemoteResult<StateWrite> {
         let invocation = self.invocation;
         let effect = |world: &mut World| {
-            world.note(&Fact::Logged { line: text.to_owned() });
-            let version = world.parameters.write(name, text);
-            if let Some(invocation) = world.lambda.invocations.get_mut(&invocation) {
-                invocation.own_record = Some(LockRecord { text: text.to_owned(), version });
-                let has_answer = text.lines().nth(1).is_some();
-                if let Some(ask) = invocation.ask.filter(|_| has_answer).map(|ask| &mut world.stacks.asks[ask]) {
-                    ask.is_recorded |= ask.answers.is_empty();
-                }
+            let written = world.planted_write(key, item, now);
+            if written == StateWrite::Stored {
+                world.note(&Fact::Logged { line: item.text.clone() });
+                world.lock_written(invocation, item);
             }
-            Ok(version)
+            Ok(written)
         };
-        let version = self.call(RemoteService::ParameterStore, "PutParameter", effect).await?;
-        if let Some(invocation) = self.world.borrow_mut().lambda.invocations.get_mut(&self.invocation) {
-            invocation.has_lock = true;
-        }
-        Ok(version)
-    }
-
-    async fn delete_lock(&self, name: &str) -> RemoteResult<()> {
-        let invocation = self.invocation;
-        let effect = |world: &mut World| {
-            if world.parameters.records.remove(name).is_some() {
-                world.record_removed(invocation);
-            }
-            Ok(())
-        };
-        self.call(RemoteService::ParameterStore, "DeleteParameter", effect).await
+        self.call(RemoteService::DynamoDb, "PutItem", effect).await
     }
 }
 
@@ -429,9 +401,19 @@ impl ResponseSender for Port {
 }
 
 impl World {
-    /// The record of this name; what an invocation learns from it is remembered.
-    pub(crate) fn read_turn(&mut self, invocation: u64, name: &str) -> Option<LockRecord> {
-        let record = self.parameters.records.get(name).cloned()?;
+    /// An invocation has written a lock, perhaps with a response.
+    fn lock_written(&mut self, invocation: u64, item: &StateItem) {
+        let Some(invocation) = self.lambda.invocations.get_mut(&invocation) else { return };
+        invocation.own_record = Some(item.clone());
+        let has_answer = item.text.lines().nth(1).is_some();
+        if let Some(ask) = invocation.ask.filter(|_| has_answer).map(|ask| &mut self.stacks.asks[ask]) {
+            ask.is_recorded |= ask.answers.is_empty();
+        }
+    }
+
+    /// The item with this key; what an invocation learns from it is remembered.
+    pub(crate) fn read_turn(&mut self, invocation: u64, name: &str) -> Option<StateItem> {
+        let record = self.state_table.items.get(name).cloned()?;
         let head: serde_json::Value = serde_json::from_str(record.text.lines().next().unwrap_or_default()).ok()?;
         let signed_at = head["signed_at"].as_u64().unwrap_or(0);
         let ask = self.lambda.invocations.get(&invocation)?.ask?;

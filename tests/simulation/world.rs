@@ -16,9 +16,9 @@ use crate::history::{Fact, Figures, Violation};
 use crate::invariants;
 use crate::lambda::{Delivery, Lambda};
 use crate::logs::Logs;
-use crate::parameters::SecretStore;
 use crate::planted::Bug;
 use crate::script::Script;
+use crate::state_table::StateTable;
 
 /// The first moment of every run.
 pub(crate) const BEGIN: Timestamp = Timestamp::from_epoch_millis(1_800_000_000_000);
@@ -36,7 +36,7 @@ pub(crate) struct World {
     pub(crate) ecs: Ecs,
     pub(crate) groups: Groups,
     pub(crate) github: GitHub,
-    pub(crate) parameters: SecretStore,
+    pub(crate) state_table: StateTable,
     pub(crate) logs: Logs,
     pub(crate) lambda: Lambda,
     pub(crate) stacks: Stacks,
@@ -79,7 +79,7 @@ impl World {
             ecs: Ecs::new(),
             groups: Groups::default(),
             github: GitHub::new(),
-            parameters: SecretStore::default(),
+            state_table: StateTable::default(),
             logs: Logs::default(),
             lambda: Lambda::default(),
             stacks: Stacks::new(&script),

@@ -1,8 +1,9 @@
 //! A world in which nothing works or nothing exists, and events to send into it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
+use std::ops::Range;
 
 use serde_json::{Value, json};
 
@@ -22,8 +23,9 @@ use crate::pool::model::spec::{GitHubTarget, LaunchTemplateId, ParameterRef};
 use crate::pool::model::task_definition::TaskDefinitionContent;
 use crate::pool::model::time::Timestamp;
 use crate::reconcile::ports::{
-    AutoScaling, Clock, CloudFormation, Credential, DeliveryError, Deregistration, Ecs, GitHub, LockRecord, LockStore,
-    LogPage, RemoteCallError, RemoteResult, ResponseSender, RunnerLogs, SecretStore, SelfInvoker, Tags, World,
+    AutoScaling, Clock, CloudFormation, Credential, DeliveryError, Deregistration, Ecs, GitHub, LogPage,
+    RemoteCallError, RemoteResult, ResponseSender, RunnerLogs, SecretStore, SelfInvoker, StateItem, StateStore,
+    StateWrite, Tags, World,
 };
 use crate::settings::Settings;
 
@@ -45,11 +47,12 @@ pub(super) struct StubWorld {
     pub(super) handed_on: RefCell<Vec<Value>>,
     pub(super) takes_answers: bool,
     pub(super) takes_events: RemoteResult<()>,
-    pub(super) record: RefCell<Option<LockRecord>>,
-    /// What the record has said, version by version.
-    pub(super) history: RefCell<Vec<String>>,
+    pub(super) record: RefCell<Option<StateItem>>,
     /// What another invocation writes just before this one does, by the version that it makes.
     pub(super) written_meanwhile: RefCell<BTreeMap<u64, String>>,
+    /// Writes of the record that are denied, counted over all.
+    pub(super) denied_writes: Range<u32>,
+    pub(super) n_writes: Cell<u32>,
 }
 
 impl StubWorld {
@@ -62,16 +65,14 @@ impl StubWorld {
             takes_answers: true,
             takes_events: Ok(()),
             record: RefCell::default(),
-            history: RefCell::default(),
             written_meanwhile: RefCell::default(),
+            denied_writes: 0..0,
+            n_writes: Cell::default(),
         }
     }
 
-    fn write(&self, text: &str) -> u64 {
-        let version = self.record.borrow().as_ref().map_or(1, |record| record.version + 1);
-        *self.record.borrow_mut() = Some(LockRecord { text: text.to_owned(), version });
-        self.history.borrow_mut().push(text.to_owned());
-        version
+    fn write(&self, item: &StateItem) {
+        *self.record.borrow_mut() = Some(item.clone());
     }
 
     async fn react<T>(&self, nothing: T) -> RemoteResult<T> {
@@ -104,7 +105,7 @@ impl World for StubWorld {
     type Ecs = Self;
     type AutoScaling = Self;
     type SecretStore = Self;
-    type LockStore = Self;
+    type StateStore = Self;
     type CloudFormation = Self;
     type RunnerLogs = Self;
     type GitHub = Self;
@@ -123,7 +124,7 @@ impl World for StubWorld {
     fn secret_store(&self) -> &Self {
         self
     }
-    fn lock_store(&self) -> &Self {
+    fn state_store(&self) -> &Self {
         self
     }
     fn cloudformation(&self) -> &Self {
@@ -181,28 +182,26 @@ impl SelfInvoker for StubWorld {
 }
 
 /// The one thing that works everywhere.
-impl LockStore for StubWorld {
-    async fn read_lock(&self, _: &str) -> RemoteResult<Option<LockRecord>> {
+impl StateStore for StubWorld {
+    async fn read_item(&self, _: &str) -> RemoteResult<Option<StateItem>> {
         assert!(!matches!(self.manner, Manner::Panics), "planted");
         Ok(self.record.borrow().clone())
     }
 
-    async fn read_lock_version(&self, _: &str, version: u64) -> RemoteResult<Option<LockRecord>> {
-        let text = self.history.borrow().get(usize::try_from(version).unwrap() - 1).cloned();
-        Ok(text.map(|text| LockRecord { text, version }))
-    }
-
-    async fn write_lock(&self, _: &str, text: &str) -> RemoteResult<u64> {
-        let next = self.record.borrow().as_ref().map_or(1, |record| record.version + 1);
-        if let Some(text) = self.written_meanwhile.borrow_mut().remove(&next) {
-            self.write(&text);
+    async fn write_item(&self, _: &str, item: &StateItem, _: Timestamp) -> RemoteResult<StateWrite> {
+        self.n_writes.set(self.n_writes.get() + 1);
+        if self.denied_writes.contains(&self.n_writes.get()) {
+            return Err(remote_error(ErrorKind::Denied));
         }
-        Ok(self.write(text))
-    }
-
-    async fn delete_lock(&self, _: &str) -> RemoteResult<()> {
-        *self.record.borrow_mut() = None;
-        Ok(())
+        if let Some(text) = self.written_meanwhile.borrow_mut().remove(&item.version) {
+            self.write(&StateItem { text, ..item.clone() });
+        }
+        let current = self.record.borrow().as_ref().map_or(0, |record| record.version);
+        if item.version != current + 1 {
+            return Ok(StateWrite::Conflict);
+        }
+        self.write(item);
+        Ok(StateWrite::Stored)
     }
 }
 

@@ -114,8 +114,6 @@ pub enum WaitReason {
         /// How many.
         n_runners: usize,
     },
-    /// The event of a request that this one interrupted, which Lambda may deliver again.
-    EventRedelivery,
     /// A last observation before the response.
     FinalCheck,
     /// The time to take this step, which is over.
@@ -178,9 +176,6 @@ impl fmt::Display for WaitReason {
             }
             Self::OrphanedRunners { n_runners } => {
                 write!(f, "{n_runners} registrations without a task to stay offline, so that they can be removed")
-            }
-            Self::EventRedelivery => {
-                f.write_str("Lambda to deliver the event of the interrupted request for the last time")
             }
             Self::FinalCheck => f.write_str("a final observation"),
             Self::NextStep(name) => write!(f, "the next step: {name}"),

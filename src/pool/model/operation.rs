@@ -215,9 +215,7 @@ impl Operation {
             live_pool: previous.and_then(|previous| previous.live_pool.clone()),
             content: self.desired_content(),
             live_content: previous.and_then(|previous| previous.live_content.clone()),
-            replaced_pools: previous
-                .map(|previous| previous.replaced_pools_once_at(self.current_pool()))
-                .unwrap_or_default(),
+            is_tombstone: false,
             request_id: self.request.request_id.clone(),
             url: operation_lock::digest(&self.request),
             signed_at: self.signed_at,

@@ -1,5 +1,7 @@
-//! The operation lock: who works for a resource, as the stored record says it. [`crate::pool::policy::locking`] decides
-//! by it.
+//! The operation lock: who works for a resource and what was responded, as the state table has it.
+//! [`crate::pool::policy::locking`] decides by it.
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -9,21 +11,19 @@ use crate::pool::model::outcome::Outcome;
 use crate::pool::model::request::{RequestInfo, RequestType};
 use crate::pool::model::time::Timestamp;
 
-/// Below this path of Parameter Store every record is.
-const LOCKS_PATH: &str = "/github-runner-pool-requests";
-
 /// The format of a record. A record of another one was written by another version of the function.
 pub(in crate::pool) const FORMAT: u16 = 1;
-
-/// Bytes of a record above its response: ids, digests, a moment and a name.
-pub const RECORD_HEAD_BYTES_MAX: usize = 640;
 
 /// Hexadecimal digits that distinguish the contents of a pool's task definitions.
 pub(super) const CONTENT_DIGITS: usize = 16;
 
-/// Replaced pools that a record names: more than a resource ever has left behind at once, and few enough that the
-/// longest response still fits below them.
-pub(in crate::pool) const REPLACED_POOLS_MAX: usize = 8;
+/// How long the lock of a deleted pool stays: as a tombstone, which an event that Lambda delivers late finds. Lambda keeps
+/// an event for six hours at most.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-configuring.html>
+const TOMBSTONE_TTL: Duration = Duration::from_secs(86_400);
+
+/// Parts of the key of a resource's lock.
+const RESOURCE_KEY_PARTS: usize = 3;
 
 /// Hexadecimal digits that distinguish response URLs.
 const URL_DIGITS: usize = 16;
@@ -58,10 +58,9 @@ pub struct OperationLock {
     /// The same of the last SUCCESS: runners of it are known to come online.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::pool) live_content: Option<String>,
-    /// The hashes of the pools that the resource had before, the last one last. CloudFormation may have cancelled their
-    /// Deletes or stopped trying them, and each may have left a record of its own.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(in crate::pool) replaced_pools: Vec<String>,
+    /// Whether every pool of the resource is deleted: a tombstone.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(in crate::pool) is_tombstone: bool,
     /// Invocations of the request before the one that wrote this.
     pub(in crate::pool) continuation_count: u32,
     /// Whether CloudFormation did not take that response, in all the tries of the last invocation that sent it.
@@ -83,7 +82,7 @@ pub(in crate::pool) enum LockPurpose {
 pub struct ObservedLock {
     /// What it says.
     pub lock: OperationLock,
-    /// How often it has been written; a record that was removed begins anew.
+    /// How often it has been written: the fencing token.
     pub version: u64,
 }
 
@@ -113,7 +112,7 @@ impl OperationLock {
                 live_pool: None,
                 content: None,
                 live_content: None,
-                replaced_pools: Vec::new(),
+                is_tombstone: false,
                 request_id: String::new(),
                 url: String::new(),
                 signed_at: Timestamp::from_epoch_millis(0),
@@ -131,8 +130,7 @@ impl OperationLock {
     pub fn to_record(&self) -> String {
         // Strings and numbers: nothing in here can fail to serialize.
         let head = serde_json::to_string(self).unwrap_or_default();
-        // Parameter Store takes two braces for a reference to another parameter. JSON has them inside texts only.
-        let answer = self.answer.as_deref().unwrap_or_default().replace("{{", "{\\u007b");
+        let answer = self.answer.as_deref().unwrap_or_default();
         format!("{head}\n{answer}")
     }
 
@@ -150,7 +148,44 @@ impl OperationLock {
             (Outcome::Succeeded { .. }, LockPurpose::Converge) => self.content.clone(),
             (Outcome::Succeeded { .. } | Outcome::Failed { .. }, _) => self.live_content,
         };
-        Self { answer: Some(body.to_owned()), live_pool, live_content, ..self }
+        let is_deletion = matches!(outcome, Outcome::Succeeded { .. }) && self.purpose == LockPurpose::Delete;
+        let is_tombstone = is_deletion && live_pool.is_none();
+        Self { answer: Some(body.to_owned()), live_pool, live_content, is_tombstone, ..self }
+    }
+
+    /// The same, of a resource that has no pool any more.
+    #[must_use]
+    pub fn without_pools(self) -> Self {
+        Self { live_pool: None, live_content: None, is_tombstone: true, ..self }
+    }
+
+    /// The lock of a Delete that found nothing to delete, written over an older lock without a pool or over none.
+    #[must_use]
+    pub fn of_empty_deletion(request: &RequestInfo, pool: &str, signed_at: Timestamp) -> Self {
+        Self {
+            format: FORMAT,
+            request_id: request.request_id.clone(),
+            is_of_create: false,
+            url: digest(request),
+            signed_at,
+            pool: pool.to_owned(),
+            purpose: LockPurpose::Delete,
+            covers_resource: false,
+            live_pool: None,
+            live_content: None,
+            is_tombstone: false,
+            content: None,
+            continuation_count: 0,
+            undelivered: false,
+            answer: None,
+        }
+    }
+
+    /// When an item with this key and lock counts as deleted; `None` for that of a resource with a pool. A Delete's own
+    /// lock says nothing that its resource's does not, once the Delete is over.
+    #[must_use]
+    pub fn expires_at(&self, key: &str, now: Timestamp) -> Option<Timestamp> {
+        (self.is_tombstone || is_pool_lock_key(key)).then(|| now + TOMBSTONE_TTL)
     }
 
     /// The lock of a newer Create or Update that failed before it could take one; `None` for any other request.
@@ -169,7 +204,7 @@ impl OperationLock {
             covers_resource: false,
             live_pool: self.live_pool.clone(),
             live_content: self.live_content.clone(),
-            replaced_pools: self.replaced_pools_once_at(pool),
+            is_tombstone: false,
             content: None,
             continuation_count: 0,
             undelivered: false,
@@ -204,23 +239,6 @@ impl OperationLock {
         self.undelivered
     }
 
-    /// The replaced pools, once the resource's pool is this one.
-    #[must_use]
-    pub fn replaced_pools_once_at(&self, pool: &str) -> Vec<String> {
-        let mut replaced = self.replaced_pools.clone();
-        let previous = digits_of(&self.pool).filter(|_| self.pool != pool);
-        replaced.retain(|hash| Some(hash) != previous.as_ref());
-        replaced.extend(previous);
-        let n_dropped = replaced.len().saturating_sub(REPLACED_POOLS_MAX);
-        replaced.split_off(n_dropped)
-    }
-
-    /// The names of the records that the Deletes of replaced pools may have left below the resource's.
-    #[must_use]
-    pub fn replaced_pool_lock_names(&self, of_resource: &str) -> Vec<String> {
-        self.replaced_pools.iter().map(|hash| pool_lock_name(of_resource, hash)).collect()
-    }
-
     /// The pool that this Delete takes down, and whether with all others of the resource.
     #[must_use]
     pub fn deleted(&self) -> Option<(&str, bool)> {
@@ -238,6 +256,12 @@ impl OperationLock {
     #[must_use]
     pub fn is_live(&self, pool: &PhysicalId) -> bool {
         self.live_pool.as_deref() == Some(pool.hash())
+    }
+
+    /// Whether every pool of the resource is deleted.
+    #[must_use]
+    pub const fn is_tombstone(&self) -> bool {
+        self.is_tombstone
     }
 
     /// The response, if there is one.
@@ -285,19 +309,23 @@ pub fn is_for_other_pool(lock: &OperationLock, pool: &str) -> bool {
     lock.format == FORMAT && lock.pool != pool && !lock.covers_resource
 }
 
-/// The name of the record of one pool, below that of its resource.
+/// The key of the lock of one pool, below that of its resource.
 #[must_use]
-pub fn pool_lock_name(of_resource: &str, digits: &str) -> String {
-    format!("{of_resource}/{digits}")
+pub fn pool_lock_key(of_resource: &str, hash: &str) -> String {
+    format!("{of_resource}/{hash}")
 }
 
-/// The name of the record of a resource, as Parameter Store wants it.
+fn is_pool_lock_key(key: &str) -> bool {
+    key.split('/').count() > RESOURCE_KEY_PARTS
+}
+
+/// The key of the lock of a resource: `STACKNAME/STACKGUID/LOGICALID`.
 #[must_use]
-pub fn resource_lock_name(stack_resource: &StackResource) -> String {
+pub fn resource_lock_key(stack_resource: &StackResource) -> String {
     let part = |text: &str| -> String {
         text.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '.') { c } else { '_' }).collect()
     };
     let [stack, guid, resource] =
         [stack_resource.stack_name(), stack_resource.stack_guid(), &stack_resource.logical_id].map(part);
-    format!("{LOCKS_PATH}/{stack}/{guid}/{resource}")
+    format!("{stack}/{guid}/{resource}")
 }

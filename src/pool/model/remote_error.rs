@@ -59,6 +59,8 @@ pub enum RemoteService {
     AutoScaling,
     /// Amazon EC2.
     Ec2,
+    /// Amazon DynamoDB.
+    DynamoDb,
     /// AWS Systems Manager Parameter Store.
     ParameterStore,
     /// Amazon CloudWatch Logs.
@@ -76,6 +78,7 @@ impl fmt::Display for RemoteService {
             Self::Ecs => "Amazon ECS",
             Self::AutoScaling => "EC2 Auto Scaling",
             Self::Ec2 => "Amazon EC2",
+            Self::DynamoDb => "Amazon DynamoDB",
             Self::ParameterStore => "Parameter Store",
             Self::Logs => "CloudWatch Logs",
             Self::Lambda => "AWS Lambda",
@@ -117,6 +120,7 @@ impl RemoteError {
             RemoteService::CloudFormation
             | RemoteService::Ec2
             | RemoteService::ParameterStore
+            | RemoteService::DynamoDb
             | RemoteService::Lambda
             | RemoteService::Logs
             | RemoteService::GitHub => None,

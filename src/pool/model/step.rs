@@ -23,8 +23,6 @@ pub type Steps = Vec<Step>;
 pub enum Step {
     /// Write down that this invocation works for the resource from now on.
     AcquireLock(OperationLock),
-    /// Remove what that wrote: there is nothing left to work for.
-    ReleaseLock,
 
     /// Make the Auto Scaling group: empty, its minimum 0, new instances protected from scale-in.
     CreateGroup {
@@ -149,7 +147,6 @@ impl Step {
             Self::UnprotectInstances(ids) => one("n", ids.len().to_string()),
             Self::DeregisterInstance(arn) => one("instance", arn.clone()),
             Self::AcquireLock(_)
-            | Self::ReleaseLock
             | Self::CreateGroup { .. }
             | Self::CreateCapacityProvider { .. }
             | Self::UpdateCapacityProvider(_)

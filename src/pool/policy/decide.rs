@@ -42,7 +42,7 @@ pub fn decide(operation: &Operation, memory: &Memory, observed: &Observed, at: D
         && at.now < operation.respond_by
         && let LockAction::Acquire(step) = locking::before_write(operation, memory, observed)
     {
-        return acquire_lock(operation, memory, observed, step, at);
+        return (memory.clone(), Decision::Act(vec![step]));
     }
     let (updated, decision) = pursue_goal(operation, memory, observed, at);
     let action = match &decision {
@@ -55,7 +55,7 @@ pub fn decide(operation: &Operation, memory: &Memory, observed: &Observed, at: D
     match action {
         LockAction::Proceed => (updated, decision),
         // Decided again once the lock is acquired, so this round's memory is dropped.
-        LockAction::Acquire(step) => acquire_lock(operation, memory, observed, step, at),
+        LockAction::Acquire(step) => (memory.clone(), Decision::Act(vec![step])),
         LockAction::Stop(why) => (updated, Decision::Stop(why)),
     }
 }
@@ -94,21 +94,6 @@ fn pursue_goal(operation: &Operation, memory: &Memory, observed: &Observed, at: 
     (memory, decision)
 }
 
-/// Acquires the lock, and remembers whether that preempts another request.
-fn acquire_lock(
-    operation: &Operation,
-    memory: &Memory,
-    observed: &Observed,
-    step: Step,
-    at: DecisionTime,
-) -> (Memory, Decision) {
-    let mut memory = memory.clone();
-    if locking::preempts_unanswered(operation, observed) {
-        memory.interrupted_at.get_or_insert(at.now);
-    }
-    (memory, Decision::Act(vec![step]))
-}
-
 /// Whether a denial may only say that the task has ended, so that the next observation does without the call.
 fn may_concern_ended_task(memory: &Memory, remote_error: &RemoteError, at: DecisionTime) -> bool {
     let denied_since = &memory.denied_since;
@@ -118,7 +103,7 @@ fn may_concern_ended_task(memory: &Memory, remote_error: &RemoteError, at: Decis
         && denied_since.values().all(|since| at.now.since(*since) < DENIED_RETRY_MAX)
 }
 
-/// A call was failed: retry what may succeed, and fail with what will not.
+/// A call was refused: retry what may succeed, and fail with what will not.
 fn handle_error(
     operation: &Operation,
     memory: &Memory,

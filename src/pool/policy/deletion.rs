@@ -19,7 +19,6 @@ use crate::pool::model::pool_metadata::PoolMetadata;
 use crate::pool::model::spec::OnDeregisterFailure;
 use crate::pool::model::step::{Step, Steps};
 use crate::pool::model::time::DecisionTime;
-use crate::pool::policy::locking::{keep_lock_until, may_release_lock};
 use crate::pool::policy::reasons;
 use crate::pool::policy::retirement::{DrainProgress, DrainSet, retire};
 use crate::pool::policy::task_protection::ensure_tasks_protected;
@@ -56,16 +55,7 @@ pub fn decide(
         .or_else(|| registrations_gone(operation, memory, observed, metadata, at))
         .or_else(|| task_definitions_gone(operation, observed))
         .unwrap_or_else(|| {
-            if observed.is_complete && may_release_lock(operation, memory, observed) {
-                match keep_lock_until(memory).filter(|until| at.now < (*until).min(operation.respond_by)) {
-                    Some(until) => Decision::Wait {
-                        why: WaitReason::EventRedelivery,
-                        until: at.next_poll().min(until),
-                        scope: ObserveScope::Full,
-                    },
-                    None => Decision::Act(vec![Step::ReleaseLock]),
-                }
-            } else if observed.is_complete {
+            if observed.is_complete {
                 let notes = reasons::notes_of_deletion(operation, memory, observed);
                 Decision::Respond(Outcome::Succeeded { attributes: BTreeMap::new(), notes })
             } else {

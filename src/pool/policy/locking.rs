@@ -15,7 +15,7 @@
 //! # Assumptions
 //!
 //! - CloudFormation waits for its newest request of a resource only.
-//! - Lambda delivers an event again at most `EVENT_RETRY_WINDOW` after its invocation died.
+//! - Lambda delivers an event for the last time within a day of its request.
 //!
 //! # Races, and the outcome chosen for each
 //!
@@ -28,36 +28,28 @@
 //!   respond.
 //! - **A delivery of an earlier invocation's event**, when a later continuation is at work: it does not respond.
 //! - **A delivery of a request that has a response.** It sends that response again.
-//! - **A response that is recorded between another invocation's read and its write.** The version that the write returns shows
-//!   that it missed something; the response is restored, and sent again or given precedence.
+//! - **Two invocations that write at the same time.** A write names the version that it replaces, so one of them fails,
+//!   reads what the other has written, and decides again.
 //! - **The same request id with another URL** is another request: CloudFormation tries again, and waits there.
 //! - **A Delete of one pool and a newer request for another pool of the same resource**, or the Delete that follows upon
 //!   a replacement: neither preempts the other. The record is the other's, and the Delete keeps one of its own below it.
 //! - **The Delete of a resource whose whole stack is deleted and any older request for it**, whichever pool that is
 //!   about: the Delete preempts it, since it deletes every pool of the resource.
-//! - **A Delete that is done removes the record**, and the records that the Deletes of replaced pools have left:
-//!   CloudFormation cancels a cleanup when the stack is deleted, and stops trying one that failed three times. A Create
-//!   or an Update that finds its lock gone stops: what it was to build has been deleted. Where the Delete has preempted a request that had no response yet, whose invocation may be
-//!   dead and its event on its way again, the record stays as long as Lambda delivers events again.
-//! - Two races stay open, since Parameter Store has no conditional write: a request that acquires the lock in the
-//!   moment of that removal stops as well; and an event that Lambda delivers later than that, or twice for no reason
-//!   after the Delete of its pool is done, finds no record that says so.
-
-use std::time::Duration;
+//! - **An event that Lambda delivers after its pool was deleted.** The lock of the Delete stays for a day as a tombstone
+//!   with the Delete's response. An older request finds that it is superseded, another delivery of the Delete repeats
+//!   the response, and a newer Create acquires the lock from it.
+//! - **A Create that has not acquired its lock when its Delete comes**, with an id that CloudFormation made up: the Delete
+//!   finds neither lock nor pool, and leaves a tombstone.
+//! - **A Delete that finds the lock of another pool without a pool behind it** makes that lock a tombstone as well.
+//! - **A lock that is gone** although this request had acquired it, as when someone deletes the item: the request stops.
 
 use crate::pool::model::memory::Memory;
 use crate::pool::model::observed::Observed;
 use crate::pool::model::operation::{Goal, Operation, SpecChange};
 use crate::pool::model::operation_lock::{
-    FORMAT, LockPurpose, ObservedLock, OperationLock, Superseded, pool_lock_name, resource_lock_name,
+    FORMAT, LockPurpose, ObservedLock, OperationLock, Superseded, pool_lock_key, resource_lock_key,
 };
 use crate::pool::model::step::Step;
-use crate::pool::model::time::Timestamp;
-
-/// How long after an invocation died Lambda delivers its event for the last time: after one minute, and after two more,
-/// with some time for the queue.
-/// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html>
-const EVENT_RETRY_WINDOW: Duration = Duration::from_secs(210);
 
 /// Whether a request has the lock.
 enum LockState {
@@ -82,12 +74,6 @@ pub(super) fn superseded_by(operation: &Operation, memory: &Memory, observed: &O
         LockState::Lost(why) => Some(why),
         LockState::Held | LockState::Available => None,
     }
-}
-
-/// Whether this invocation has to end if the record says this.
-#[must_use]
-pub fn is_superseded_by(operation: &Operation, memory: &Memory, found: &ObservedLock) -> bool {
-    matches!(lock_state(operation, memory, Some(found)), LockState::Lost(_))
 }
 
 /// Whether the lock is taken before anything else is looked at: a Delete that comes while this request still looks has
@@ -122,7 +108,8 @@ pub(super) fn before_response(operation: &Operation, memory: &Memory, observed: 
                     .as_ref()
                     .is_none_or(|observed| observed.lock.answer.is_some() || observed.lock.is_of(&operation.request))
         }
-        Goal::Delete(_) => observed.lock.is_none(),
+        // Also where nothing is left to delete: its response is the tombstone.
+        Goal::Delete(_) => false,
     };
     if is_quiet { LockAction::Proceed } else { before_write(operation, memory, observed) }
 }
@@ -138,54 +125,17 @@ pub fn preempts_unanswered(operation: &Operation, observed: &Observed) -> bool {
     observed.lock.as_ref().is_some_and(is_unanswered)
 }
 
-/// Until when the record of a Delete stays although its pool is gone: so long Lambda may still deliver the event of the
-/// request that it interrupted, which finds the record then and does nothing.
-pub(super) fn keep_lock_until(memory: &Memory) -> Option<Timestamp> {
-    memory.interrupted_at.map(|since| since + EVENT_RETRY_WINDOW)
-}
-
-/// Whether the record is this request's to remove, once its pool is gone and no other one stays: not where it says that
-/// another pool of the resource is in use.
-pub(super) fn may_release_lock(operation: &Operation, memory: &Memory, observed: &Observed) -> bool {
-    let is_all = matches!(&operation.goal, Goal::Delete(goal) if goal.surviving_outcome.is_none());
-    let has_other = |lock: &OperationLock| lock.live_pool.as_deref().is_some_and(|live| live != operation.id.hash());
-    let is_last =
-        operation.covers_resource() || !observed.lock.as_ref().is_some_and(|observed| has_other(&observed.lock));
-    is_all
-        && is_last
-        && observed.lock.is_some()
-        && matches!(lock_state(operation, memory, observed.lock.as_ref()), LockState::Held)
-}
-
-/// The name of the record that a request works by.
+/// The key of the lock that a request works by.
 #[must_use]
-pub fn lock_name(operation: &Operation, observed: &Observed) -> String {
-    let of_resource = resource_lock_name(&operation.request.stack_resource);
-    if observed.has_pool_lock { pool_lock_name(&of_resource, operation.id.hash()) } else { of_resource }
-}
-
-/// The names of all records that a Delete removes at its end: the one that it works by last. Earlier Deletes of its
-/// pools, which failed, may have left some of their own.
-#[must_use]
-pub fn all_lock_names(operation: &Operation, observed: &Observed) -> Vec<String> {
-    let of_resource = resource_lock_name(&operation.request.stack_resource);
-    let others = match &operation.goal {
-        Goal::Delete(goal) => goal.deleted_pools.as_slice(),
-        Goal::Converge(_) => &[],
-    };
-    let mut names: Vec<String> =
-        others.iter().chain([&operation.id]).map(|id| pool_lock_name(&of_resource, id.hash())).collect();
-    if !observed.has_pool_lock {
-        names.extend(observed.lock.iter().flat_map(|found| found.lock.replaced_pool_lock_names(&of_resource)));
-        names.push(of_resource);
-    }
-    names
+pub fn lock_key(operation: &Operation, observed: &Observed) -> String {
+    let of_resource = resource_lock_key(&operation.request.stack_resource);
+    if observed.has_pool_lock { pool_lock_key(&of_resource, operation.id.hash()) } else { of_resource }
 }
 
 fn lock_state(operation: &Operation, memory: &Memory, found: Option<&ObservedLock>) -> LockState {
     let Some(ObservedLock { lock, version }) = found else {
         return match (&operation.goal, memory.lock_version) {
-            // A Delete has removed it, and what this request was to build with it.
+            // The item was deleted by hand.
             (Goal::Converge(_), Some(_)) => LockState::Lost(Superseded::ByNewerRequest),
             (Goal::Converge(_) | Goal::Delete(_), _) => LockState::Available,
         };

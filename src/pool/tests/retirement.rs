@@ -350,3 +350,19 @@ fn a_service_is_not_lowered_by_a_look_that_left_its_tasks_as_they_were_before() 
     };
     assert_eq!((until, scope), (model.now, ObserveScope::Full));
 }
+
+#[test]
+fn update_task_protection_keeps_a_task_protected_whose_runner_this_request_deregistered() {
+    let mut model = Model::empty();
+    model.run(&mut converge(spec()));
+    let until = Protection::Until(model.now + Duration::from_secs(48 * 3600));
+    for task in &mut model.observed.tasks {
+        task.protection = until;
+    }
+    let mut operation = converge(spec());
+    let id = model.observed.tasks[0].short_container_id().unwrap().to_owned();
+    operation.memory.deregistered_at.insert(id, model.now);
+    model.run(&mut operation);
+    let is_protected = |task: &Task| task.protection == until;
+    assert_eq!(model.observed.tasks.iter().map(is_protected).collect::<Vec<_>>(), [true, false]);
+}

@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use super::support::{T0, continued, converge, decide_on, delete, locked, spec, stack_resource};
 use crate::pool::model::continuation::Continuation;
-use crate::pool::model::decision::{Decision, WaitReason};
+use crate::pool::model::decision::Decision;
 use crate::pool::model::evidence::{DeletionEvidence, StackDeletion};
 use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::observed::Observed;
 use crate::pool::model::operation::{Goal, SpecChange};
 use crate::pool::model::operation_lock::{
-    ObservedLock, OperationLock, RECORD_HEAD_BYTES_MAX, REPLACED_POOLS_MAX, Superseded, is_for_other_pool,
-    resource_lock_name,
+    ObservedLock, OperationLock, Superseded, is_for_other_pool, pool_lock_key, resource_lock_key,
 };
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::request::RequestType;
@@ -20,7 +19,7 @@ use crate::pool::model::spec::Scope;
 use crate::pool::model::step::Step;
 use crate::pool::model::time::DecisionTime;
 use crate::pool::model::time::Timestamp;
-use crate::pool::policy::locking::{lock_name, must_lock_before_observing};
+use crate::pool::policy::locking::{lock_key, must_lock_before_observing};
 
 fn must_lock(continuation: &Continuation) -> bool {
     must_lock_before_observing(&continuation.operation, &continuation.memory)
@@ -163,38 +162,62 @@ fn an_unchanged_pool_leaves_no_trace_unless_somebody_is_at_work() {
 }
 
 #[test]
-fn a_create_whose_record_is_gone_stops_and_a_delete_goes_on() {
+fn a_create_whose_lock_is_gone_stops_and_a_delete_acquires_it_again() {
     assert_eq!(next(&mut at_work(), None, 0), Decision::Stop(Superseded::ByNewerRequest));
     let mut twin = locked(delete(&spec()), 3);
-    assert!(matches!(next(&mut twin, None, 0), Decision::Respond(_)));
+    assert!(takes_turn(&next(&mut twin, None, 0)));
 }
 
 #[test]
-fn a_delete_removes_the_record_last_and_answers_then() {
-    let metadata = later(delete(&spec()), "delete", 60);
-    let mut operation = metadata.clone();
+fn a_delete_acquires_the_lock_even_if_nothing_is_left_to_delete() {
+    let mut operation = later(delete(&spec()), "delete", 60);
     let answered = lock_of(&at_work()).answered("done", &succeeded());
-    assert!(takes_turn(&next_after(&mut operation, Some(answered), 1)), "another delivery may still be building");
+    assert!(takes_turn(&next_after(&mut operation, Some(answered), 1)));
+    assert!(takes_turn(&next(&mut operation, None, 0)));
+    let own = operation.clone();
     operation.memory.lock_version = Some(2);
-    assert_eq!(next(&mut operation, Some(&metadata), 2), Decision::Act(vec![Step::ReleaseLock]));
-    operation.memory.lock_version = None;
-    assert!(matches!(next(&mut operation, None, 0), Decision::Respond(_)));
+    assert!(matches!(next(&mut operation, Some(&own), 2), Decision::Respond(_)));
 }
 
 #[test]
-fn after_an_interrupted_request_the_record_stays_as_long_as_its_event_may_come_again() {
-    let metadata = later(delete(&spec()), "delete", 60);
-    let mut operation = metadata.clone();
-    assert!(takes_turn(&next(&mut operation, Some(&at_work()), 1)));
-    assert!(operation.memory.interrupted_at.is_some(), "a Create was not answered yet");
-    operation.memory.lock_version = Some(2);
-    let Decision::Wait { why, .. } = next(&mut operation, Some(&metadata), 2) else { panic!("no wait") };
-    assert_eq!(why, WaitReason::EventRedelivery);
-    // The event comes again, and finds the record.
-    let mut again = converge(spec());
-    assert_eq!(next(&mut again, Some(&metadata), 2), Decision::Stop(Superseded::ByNewerRequest));
-    operation.memory.interrupted_at = Some(T0 - SECOND * 600);
-    assert_eq!(next(&mut operation, Some(&metadata), 2), Decision::Act(vec![Step::ReleaseLock]));
+fn the_lock_of_a_deleted_pool_is_a_tombstone_for_a_day() {
+    let key = resource_lock_key(&stack_resource());
+    let delete = later(delete(&spec()), "delete", 60);
+    let lock = lock_of(&delete);
+    assert_eq!(lock.expires_at(&key, T0), None, "at work");
+    assert_eq!(lock.clone().answered("no", &Outcome::failed("no")).expires_at(&key, T0), None);
+    let tombstone = lock.answered("done", &succeeded());
+    assert_eq!(tombstone.expires_at(&key, T0), Some(T0 + SECOND * 86_400));
+    assert!(OperationLock::from_record(&tombstone.to_record()).is_tombstone());
+
+    // Its Create, which Lambda delivers late, builds nothing; a newer one does.
+    let found = Some(tombstone.clone());
+    assert_eq!(next_after(&mut converge(spec()), found.clone(), 3), Decision::Stop(Superseded::ByNewerRequest));
+    let mut newer = later(converge(spec()), "newer", 120);
+    assert!(takes_turn(&next_after(&mut newer, found, 3)));
+    assert_eq!(newer.lock(Some(&tombstone)).expires_at(&key, T0), None);
+}
+
+#[test]
+fn the_lock_of_a_resource_with_another_live_pool_does_not_expire() {
+    let key = resource_lock_key(&stack_resource());
+    let done = lock_of(&at_work()).answered("done", &succeeded());
+    let mut elsewhere = spec();
+    elsewhere.github.scope = Scope::Organization("another".to_owned());
+    let other = delete(&elsewhere).lock(Some(&done)).answered("gone", &succeeded());
+    assert_eq!(other.expires_at(&key, T0), None);
+    assert!(other.clone().without_pools().expires_at(&key, T0).is_some());
+    assert!(other.expires_at(&pool_lock_key(&key, "0a1b2c3d4e"), T0).is_some(), "a Delete's own lock always expires");
+}
+
+#[test]
+fn a_delete_that_finds_nothing_leaves_a_tombstone_that_supersedes_a_create_without_a_lock() {
+    let empty = later(delete(&spec()), "delete", 60);
+    let (request, signed_at) = (empty.request.clone(), empty.signed_at);
+    let lock = OperationLock::of_empty_deletion(&request, "ci-Runners-1XK4Q2ZJ8PLMN", signed_at);
+    let tombstone = lock.answered("done", &succeeded());
+    assert!(tombstone.is_tombstone() && tombstone.is_of(&request));
+    assert_eq!(next_after(&mut converge(spec()), Some(tombstone), 1), Decision::Stop(Superseded::ByNewerRequest));
 }
 
 #[test]
@@ -202,7 +225,7 @@ fn a_request_that_wants_something_takes_its_turn_before_it_has_looked_at_anythin
     let at = DecisionTime { now: T0 + SECOND, poll: SECOND * 10 };
     assert!(takes_turn(&decide_on(&mut converge(spec()), &Observed::default(), at)));
     assert!(must_lock(&converge(spec())) && !must_lock(&at_work()));
-    assert!(!must_lock(&delete(&spec())), "a Delete that finds nothing leaves no trace");
+    assert!(!must_lock(&delete(&spec())), "a Delete observes first");
 }
 
 #[test]
@@ -214,10 +237,10 @@ fn a_delete_and_a_request_for_another_pool_of_the_resource_do_not_mind_each_othe
     let mut clean_up = later(delete(&spec()), "clean-up", 120);
     assert!(is_for_other_pool(&lock_of(&replacement), clean_up.id.as_str()), "so it has a record of its own");
     let observed = Observed { has_pool_lock: true, is_complete: true, ..super::support::Model::empty().observed };
-    let own = lock_name(&clean_up, &observed);
-    assert_eq!(own, format!("{}/{}", resource_lock_name(&stack_resource()), clean_up.id.hash()));
+    let own = lock_key(&clean_up, &observed);
+    assert_eq!(own, format!("{}/{}", resource_lock_key(&stack_resource()), clean_up.id.hash()));
     let at = DecisionTime { now: clean_up.signed_at + SECOND, poll: SECOND * 10 };
-    assert!(matches!(decide_on(&mut clean_up, &observed, at), Decision::Respond(_)), "nothing is left of it");
+    assert!(takes_turn(&decide_on(&mut clean_up, &observed, at)), "its own lock");
 
     let mut update = locked(later(converge(replaced.clone()), "update", 180), 1);
     assert!(takes_turn(&next(&mut update, Some(&clean_up), 2)), "the record is the other pool's");
@@ -314,10 +337,6 @@ fn a_delete_of_a_failed_replacement_leaves_the_record_that_the_old_pool_is_in_us
     operation.memory.lock_version = Some(2);
     let metadata = operation.lock(Some(&done));
     assert!(matches!(next_after(&mut operation, Some(metadata), 2), Decision::Respond(_)));
-    let mut own = later(delete(&spec()), "own", 60);
-    own.memory.lock_version = Some(2);
-    let metadata = own.lock(Some(&done));
-    assert_eq!(next_after(&mut own, Some(metadata), 2), Decision::Act(vec![Step::ReleaseLock]));
 }
 
 #[test]
@@ -338,7 +357,6 @@ fn a_record_says_the_same_after_its_journey_and_holds_no_secret() {
     assert_eq!(OperationLock::from_record(&lock.to_record()), lock);
     let answered = lock.answered(r#"{"Status":"FAILED","Reason":"use {{resolve}}"}"#, &Outcome::failed("no"));
     let text = answered.to_record();
-    assert!(!text.contains("{{"), "Parameter Store would look for another parameter: {text}");
     assert!(!text.contains("planted"), "{text}");
     let body: serde_json::Value = serde_json::from_str(OperationLock::from_record(&text).answer().unwrap()).unwrap();
     assert_eq!(body["Reason"], "use {{resolve}}");
@@ -355,15 +373,12 @@ fn a_record_that_nobody_can_read_is_taken_over() {
 }
 
 #[test]
-fn a_records_name_is_one_that_parameter_store_takes() {
-    assert_eq!(
-        resource_lock_name(&stack_resource()),
-        "/github-runner-pool-requests/ci/5f2a0000-0000-0000-0000-000000000001/Runners"
-    );
+fn the_key_of_a_lock_has_the_stack_and_the_resource() {
+    assert_eq!(resource_lock_key(&stack_resource()), "ci/5f2a0000-0000-0000-0000-000000000001/Runners");
     let mut strange = stack_resource();
     strange.stack_id = "no arn: ümlaut".to_owned();
-    let name = resource_lock_name(&strange);
-    assert!(name.chars().all(|c| c.is_ascii_alphanumeric() || "/_.-".contains(c)), "{name}");
+    let key = resource_lock_key(&strange);
+    assert!(key.chars().all(|c| c.is_ascii_alphanumeric() || "/_.-".contains(c)), "{key}");
 }
 
 #[test]
@@ -373,20 +388,6 @@ fn an_expired_request_begins_nothing() {
     let at = DecisionTime { now: operation.respond_by, poll: SECOND };
     let decision = decide_on(&mut operation, &observed, at);
     assert!(matches!(decision, Decision::Respond(_)), "{decision:?}");
-}
-
-#[test]
-fn the_head_of_a_record_leaves_room_for_the_longest_answer() {
-    let mut operation = later(delete(&spec()), "0b8f2a9e-5d0e-4f8a-9f3c-2b1a7c6d5e4f", 60);
-    operation.id = PhysicalId::try_from(format!("ghr-{}-{}-0123456789", "s".repeat(48), "l".repeat(48))).unwrap();
-    operation.continuation_count = u32::MAX;
-    let mut lock = lock_of(&operation).delivered(false);
-    lock.is_of_create = true;
-    lock.live_pool = Some("0".repeat(10));
-    (lock.content, lock.live_content) = (Some("0".repeat(16)), Some("0".repeat(16)));
-    lock.replaced_pools = vec!["0".repeat(10); REPLACED_POOLS_MAX];
-    let n_bytes = lock.to_record().len();
-    assert!(n_bytes <= RECORD_HEAD_BYTES_MAX, "{n_bytes}");
 }
 
 #[test]

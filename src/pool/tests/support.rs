@@ -217,10 +217,6 @@ impl Model {
                     self.observed.lock = Some(ObservedLock { lock: lock.clone(), version: 1 });
                     operation.memory.record_step(StepResult::LockAcquired { version: 1 }, self.now);
                 }
-                [Step::ReleaseLock] => {
-                    self.observed.lock = None;
-                    operation.memory.record_step(StepResult::LockReleased, self.now);
-                }
                 _ => return decision,
             }
         }
@@ -301,7 +297,7 @@ impl Model {
         self.taken.push(step.clone());
         let id = operation.id.clone();
         match step {
-            lock @ (Step::AcquireLock(_) | Step::ReleaseLock) => panic!("taken while deciding: {lock:?}"),
+            lock @ Step::AcquireLock(_) => panic!("taken while deciding: {lock:?}"),
             Step::CreateGroup { config, tags } => {
                 self.observed.group = Some(Group {
                     arn: format!(

@@ -1,0 +1,105 @@
+//! The port [`StateStore`] on DynamoDB: one item for each key, written only over what was read.
+//!
+//! A write names the version that it replaces, so that of two writers one loses and knows it.
+//!
+//! <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.ConditionExpressions.html>
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+
+use super::config::{AwsSettings, sdk_config};
+use super::errors::{Row, Service, THROTTLED, row};
+use crate::pool::model::remote_error::{ErrorKind, RemoteService};
+use crate::pool::model::time::Timestamp;
+use crate::reconcile::ports::{RemoteResult, StateItem, StateStore, StateWrite};
+
+const DYNAMODB: Service = Service { remote: RemoteService::DynamoDb, table: TABLE };
+
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html>
+const TABLE: &[Row] = &[
+    // The table: the provider stack is older than the function.
+    row("ResourceNotFoundException", "", ErrorKind::NotFound),
+    row("ProvisionedThroughputExceededException", "", THROTTLED),
+    row("ReplicatedWriteConflictException", "", ErrorKind::Conflict),
+    row("TransactionConflictException", "", ErrorKind::Conflict),
+];
+
+/// The attributes of an item. Each is named through a placeholder, since `key`, `ttl` and more are reserved words.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ReservedWords.html>
+const KEY: &str = "key";
+const VERSION: &str = "version";
+const RECORD: &str = "record";
+const TTL: &str = "ttl";
+
+/// DynamoDB does not delete an expired item at once, so one counts as none.
+const OVER_NONE: &str = "attribute_not_exists(#key) OR #ttl <= :now";
+const OVER_VERSION: &str = "#version = :version";
+
+/// The state table.
+#[derive(Clone, Debug)]
+pub struct StateStoreClient {
+    sdk: Client,
+    table: String,
+}
+
+impl StateStoreClient {
+    pub(super) fn new(settings: &AwsSettings, http: &SharedHttpClient) -> Self {
+        let endpoint = settings.endpoints.choose(settings.endpoints.dynamodb.as_ref());
+        Self { sdk: Client::new(&sdk_config(settings, http, endpoint)), table: settings.state_table.clone() }
+    }
+}
+
+impl StateStore for StateStoreClient {
+    async fn read_item(&self, key: &str) -> RemoteResult<Option<StateItem>> {
+        let call = self.sdk.get_item().table_name(&self.table).key(KEY, AttributeValue::S(key.to_owned()));
+        let response = call.consistent_read(true).send().await.map_err(|error| DYNAMODB.refused("GetItem", error))?;
+        Ok(response.item.map(|item| state_item(|name| item.get(name))))
+    }
+
+    async fn write_item(&self, key: &str, item: &StateItem, now: Timestamp) -> RemoteResult<StateWrite> {
+        let number = |number: u64| AttributeValue::N(number.to_string());
+        let call = self
+            .sdk
+            .put_item()
+            .table_name(&self.table)
+            .item(KEY, AttributeValue::S(key.to_owned()))
+            .item(VERSION, number(item.version))
+            .item(RECORD, AttributeValue::S(item.text.clone()));
+        let call = match item.expires_at {
+            Some(at) => call.item(TTL, number(at.epoch_millis() / 1_000)),
+            None => call,
+        };
+        let call = match item.version.checked_sub(1).filter(|replaced| *replaced > 0) {
+            Some(replaced) => call
+                .condition_expression(OVER_VERSION)
+                .expression_attribute_names("#version", VERSION)
+                .expression_attribute_values(":version", number(replaced)),
+            None => call
+                .condition_expression(OVER_NONE)
+                .expression_attribute_names("#key", KEY)
+                .expression_attribute_names("#ttl", TTL)
+                .expression_attribute_values(":now", number(now.epoch_millis() / 1_000)),
+        };
+        match call.send().await {
+            Ok(_) => Ok(StateWrite::Stored),
+            Err(error) if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) => {
+                Ok(StateWrite::Conflict)
+            }
+            Err(error) => Err(DYNAMODB.refused("PutItem", error)),
+        }
+    }
+}
+
+fn state_item<'item>(attribute: impl Fn(&str) -> Option<&'item AttributeValue>) -> StateItem {
+    let number = |name: &str| attribute(name).and_then(|value| value.as_n().ok()).and_then(|text| text.parse().ok());
+    StateItem {
+        version: number(VERSION).unwrap_or(0),
+        text: attribute(RECORD).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default(),
+        expires_at: number(TTL).map(|secs: u64| Timestamp::from_epoch_millis(secs.saturating_mul(1_000))),
+    }
+}
+
+#[cfg(test)]
+mod tests;
