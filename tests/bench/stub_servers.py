@@ -41,9 +41,6 @@ RUNNERS = [
 
 # The response of each operation in an empty account.
 NOTHING = {
-    "GetParameter": (400, {"__type": "ParameterNotFound"}),
-    "PutParameter": (200, {"Version": 1, "Tier": "Standard"}),
-    "DeleteParameter": (200, {}),
     "DescribeTaskDefinition": (400, {"__type": "ClientException", "message": "Unable to describe task definition."}),
     "DescribeCapacityProviders": (200, {"capacityProviders": [], "failures": [{"arn": POOL, "reason": "MISSING"}]}),
     "DescribeClusters": (200, {"clusters": [], "failures": [{"arn": "build", "reason": "MISSING"}]}),
@@ -67,8 +64,8 @@ class StubServers(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     wbufsize = -1
-    # Of the current request; its response clears them.
-    parameters: ClassVar[dict[str, str]] = {}
+    # The items of the state table, by their keys. Of the current request; its response clears them.
+    items: ClassVar[dict[str, object]] = {}
     removed: ClassVar[set[int]] = set()
     printing: ClassVar[Lock] = Lock()
 
@@ -83,22 +80,19 @@ class StubServers(BaseHTTPRequestHandler):
         self.respond("aws", operation, status, response)
 
     def aws(self, operation: str, body: str) -> tuple[int, object]:
-        """Parameters are kept, since the lock is one; nothing else exists."""
-        if operation.endswith("Parameter"):
-            request = json.loads(body)
+        """Items are kept, since the lock is one, and no other writer is there; apart from the token nothing exists."""
+        request = json.loads(body) if body.startswith("{") else {}
+        if operation == "GetParameter":
             name = request["Name"]
-            if name == "/github-runner-pool/token":
-                value = TOKEN
-            elif operation == "PutParameter":
-                self.parameters[name] = request["Value"]
-                return 200, {"Version": 1, "Tier": "Standard"}
-            elif operation == "DeleteParameter":
-                return (200, {}) if self.parameters.pop(name, None) else NOTHING["GetParameter"]
-            elif name in self.parameters:
-                value = self.parameters[name]
-            else:
-                return NOTHING["GetParameter"]
-            return 200, {"Parameter": {"Name": name, "Type": "SecureString", "Value": value, "Version": 1}}
+            if name != "/github-runner-pool/token":
+                return 400, {"__type": "ParameterNotFound"}
+            return 200, {"Parameter": {"Name": name, "Type": "SecureString", "Value": TOKEN, "Version": 1}}
+        if operation == "PutItem":
+            self.items[request["Item"]["key"]["S"]] = request["Item"]
+            return 200, {}
+        if operation == "GetItem":
+            item = self.items.get(request["Key"]["key"]["S"])
+            return 200, {"Item": item} if item else {}
         return NOTHING[operation]
 
     def do_GET(self) -> None:
@@ -112,7 +106,7 @@ class StubServers(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.removed.clear()
-        self.parameters.clear()
+        self.items.clear()
         self.respond("response", body["Status"], 200, "", body.get("Reason", ""))
 
     def respond(self, remote: str, what: str, status: int, response: object, reason: str = "") -> None:

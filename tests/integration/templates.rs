@@ -126,6 +126,23 @@ fn what_was_given_up_is_kept_from_others_and_comes_back_to_the_function() {
 }
 
 #[test]
+fn the_state_table_has_the_name_and_the_attributes_that_the_function_uses() {
+    let (template, adapter) = (text("cfn/provider.yaml"), text("src/aws/state_store.rs"));
+    let stack_table = template.split("\n  StateTable:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    assert!(stack_table.contains("      TableName: !Sub ${FunctionName}-state\n"));
+    assert!(text("src/settings.rs").contains(r#"owned("STATE_TABLE").unwrap_or_else(|| format!("{function}-state"))"#));
+    for (constant, in_template) in [
+        ("KEY", "KeySchema:\n        - AttributeName: "),
+        ("KEY", "AttributeDefinitions:\n        - AttributeName: "),
+        ("TTL", "TimeToLiveSpecification:\n        AttributeName: "),
+    ] {
+        let declared = adapter.split(&format!("const {constant}: &str = \"")).nth(1).unwrap();
+        let attribute = declared.split('"').next().unwrap();
+        assert!(stack_table.contains(&format!("{in_template}{attribute}\n")), "{constant}: {attribute}");
+    }
+}
+
+#[test]
 fn a_function_from_a_bucket_has_the_settings_of_a_deployed_one() {
     let (template, deployed) = (text("cfn/provider.yaml"), text("cfn/deploy/provider.py"));
     for (property, constant) in [("Timeout", "TIMEOUT_SECS"), ("MemorySize", "MEMORY_MIB")] {
