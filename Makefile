@@ -160,7 +160,7 @@ test: ## Run the Rust tests
 .PHONY: simulate
 simulate: ## Run the simulation with SEEDS=10000, from FROM= on, or tell one run: SEED=7, or SCRIPT= a file that a failure has written
 ifneq ($(SEED)$(SCRIPT),)
-	SIMULATION_SEED=$(SEED) SIMULATION_SCRIPT=$(SCRIPT) cargo test --locked --test simulation -- --nocapture one_run_told
+	SIMULATION_SEED=$(SEED) SIMULATION_SCRIPT=$(SCRIPT) cargo test --locked --test simulation -- --nocapture trace_of_one_seed
 else
 	SIMULATION_SEEDS=$(SEEDS) SIMULATION_FROM=$(FROM) cargo test --locked --test simulation -- --nocapture whatever_happens
 endif

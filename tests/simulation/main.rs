@@ -144,9 +144,9 @@ fn a_seed_is_the_same_run_every_time_and_a_script_is_its_seed() {
     assert_eq!(first, trace_of(serde_json::from_str(&written).unwrap()));
 }
 
-/// For people: tells one run. Without a seed or a script it has nothing to tell.
+/// For people: prints the trace of one run. Does nothing without a seed or a script.
 #[test]
-fn one_run_told() {
+fn trace_of_one_seed() {
     let script = match (asked("SIMULATION_SEED"), asked("SIMULATION_SCRIPT")) {
         (Some(seed), _) => Author::write(seed.parse().unwrap()),
         (None, Some(path)) => serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap(),
