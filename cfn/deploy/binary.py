@@ -1,4 +1,4 @@
-"""The function's code: an executable in a zip, and for which processor it is."""
+"""The function's code: an executable in a zip, and its architecture."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from refusal import Refused
+from .errors import DeployError
 
 # The machine in an ELF header, and Lambda's name for it.
 ARCHITECTURES = {0x3E: "x86_64", 0xB7: "arm64"}
@@ -22,7 +22,7 @@ SMALLEST = 9
 
 @dataclass(frozen=True)
 class Code:
-    """What Lambda takes, and for which processor."""
+    """A deployment package, and its architecture."""
 
     zip: bytes
     architecture: str
@@ -30,11 +30,15 @@ class Code:
     @classmethod
     def of(cls, binary: Path) -> Code:
         if not binary.is_file():
-            raise Refused(f"There is no file {binary}. BINARY is a Linux executable; without it, it is built first.")
+            raise DeployError(
+                f"BINARY: there is no file {binary}. Name a Linux executable, or leave BINARY out to build one."
+            )
         executable = binary.read_bytes()
         machine = int.from_bytes(executable[18:20], "little") if executable.startswith(b"\x7fELF") else None
         if machine not in ARCHITECTURES:
-            raise Refused(f"{binary} is no Linux executable for arm64 or x86-64, so Lambda cannot run it.")
+            raise DeployError(
+                f"BINARY: {binary} is not a Linux executable for arm64 or x86-64. Name one that Lambda can run."
+            )
         entry = zipfile.ZipInfo("bootstrap", ZIP_EPOCH)
         entry.create_system, entry.external_attr = UNIX, 0o755 << 16
         buffer = io.BytesIO()
@@ -48,14 +52,14 @@ class Code:
 
 
 def package(binary: Path) -> tuple[Path, Code]:
-    """Writes the zip beside the binary."""
+    """Writes the zip next to the binary."""
     path, code = binary.with_suffix(".zip"), Code.of(binary)
     path.write_bytes(code.zip)
     return path, code
 
 
 def how_to_upload(binary: Path, function: str) -> None:
-    """Says what to do with the zip where only CloudFormation deploys."""
+    """Prints the commands for accounts in which only CloudFormation deploys."""
     path, code = package(binary)
     # A name for each build, so that CloudFormation sees a change.
     key = f"{function}/{code.architecture}-{code.sha256.hex()[:12]}.zip"

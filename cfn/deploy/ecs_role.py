@@ -1,7 +1,7 @@
 """ECS's service-linked role, without which the first cluster of an account may fail.
 
-CreateCluster makes a missing one and uses it at once, when IAM may not have it everywhere yet: "Unable to assume the
-service linked role". A template cannot make it, since `AWS::IAM::ServiceLinkedRole` fails where the role is there.
+CreateCluster creates a missing role and uses it at once, before IAM has propagated it: "Unable to assume the service
+linked role". A template cannot create it, since `AWS::IAM::ServiceLinkedRole` fails if the role exists.
 https://docs.aws.amazon.com/AmazonECS/latest/developerguide/using-service-linked-roles.html
 https://github.com/aws/containers-roadmap/issues/2614
 """
@@ -10,20 +10,20 @@ from __future__ import annotations
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from account import Account
+from .account import Account
 
 ROLE = "AWSServiceRoleForECS"
 SERVICE = "ecs.amazonaws.com"
 
 
-def make_ecs_role(account: Account) -> bool:
-    """Makes the role if it is not there; whether it did. A refusal is a warning: the function itself needs no role."""
+def create_ecs_role(account: Account) -> bool:
+    """Creates the role if it does not exist, and returns whether it did. An error is a warning: not every user may."""
     iam = account.client("iam")
     try:
         iam.get_role(RoleName=ROLE)
         return False
     except iam.exceptions.NoSuchEntityException:
-        state = "is not there"
+        state = "does not exist"
     except (BotoCoreError, ClientError):
         state = "could not be looked up"
     try:
@@ -32,10 +32,10 @@ def make_ecs_role(account: Account) -> bool:
         # The code, InvalidInput, is that of other mistakes as well.
         if "has been taken in this account" not in str(error):
             print(
-                f"warning: ECS's role {ROLE} {state}, and could not be made: {error}\n"
-                "  Without it the first cluster of an account may fail. An administrator makes it, once per account:\n"
+                f"warning: service-linked role {ROLE} {state} and could not be created: {error}\n"
+                "  Without it the first cluster of an account may fail. An administrator creates it once per account:\n"
                 f"  aws iam create-service-linked-role --aws-service-name {SERVICE}"
             )
         return False
-    print(f"role {ROLE}: made, for the first ECS cluster of this account")
+    print(f"role {ROLE}: created, for the first ECS cluster of this account")
     return True

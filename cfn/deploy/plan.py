@@ -1,7 +1,7 @@
-"""`make plan`: what a deployment would do to the pools of a stack, asked of the function and told for reviewers.
+"""`make plan`: what a deployment would do to the pools of a stack, for reviewers.
 
-A change set shows nothing of a custom resource's inside. Here CloudFormation, and whatever else is needed to know a
-pool's properties, is read; the function looks at AWS and GitHub and says what it would do. Nothing is written.
+A change set shows nothing inside a custom resource. This reads from CloudFormation what a pool's properties would be,
+and has the function read AWS and GitHub and return what it would do. Nothing is written.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from typing import Any
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from account import Account
-from deployed import Deployed, Wish
-from refusal import Refused
-from resolution import Coming, Resolver, wire
-from template import POOL
+from .account import Account
+from .errors import DeployError
+from .intrinsics import Predicted, Resolver, to_json
+from .stack_state import DesiredStack, StackState
+from .template import POOL
 
-# As long as Lambda lets the function work. A second try would be a second look.
-PATIENCE = Config(read_timeout=900, retries={"max_attempts": 0})
-# May hold what is nobody's business; the function repeats these nowhere either.
-NEVER_SHOWN = ("Environment", "Secrets", "AccessTokenParameter", "AppPrivateKeyParameter", "RunnerTokenParameter")
-# How the pool is reached, and how long CloudFormation waits: neither changes the pool.
-HOUSEKEEPING = ("ServiceToken", "ServiceTimeout")
-WORDS = {
+# As long as Lambda runs the function, and no retry, since that would run it a second time.
+ONE_LONG_CALL = Config(read_timeout=900, retries={"max_attempts": 0})
+# May contain secrets. The function prints none of these either.
+REDACTED = ("Environment", "Secrets", "AccessTokenParameter", "AppPrivateKeyParameter", "RunnerTokenParameter")
+# The function and how long CloudFormation waits for it: neither changes the pool.
+NOT_OF_THE_POOL = ("ServiceToken", "ServiceTimeout")
+ACTION_TEXTS = {
     "Create": "is created",
     "Update": "is updated in place",
     "Replacement": "is replaced",
@@ -36,8 +36,7 @@ WORDS = {
     "Nothing": "stays as it is",
     "Unknown": "cannot be planned",
 }
-# The same of several, at the end.
-COUNTED = {
+SUMMARY_TEXTS = {
     "Create": "to create",
     "Update": "to update in place",
     "Replacement": "to replace",
@@ -45,38 +44,38 @@ COUNTED = {
     "Nothing": "to leave as it is",
     "Unknown": "that cannot be planned",
 }
-# What a runner does now, so that the eye finds those that have a job.
-DOING = {"idle": "idle", "busy": "BUSY", "unknown": "perhaps busy"}
+# Capitals, so that the runners with a job stand out.
+RUNNER_STATE_TEXTS = {"idle": "idle", "busy": "BUSY", "unknown": "perhaps busy"}
 
 
 @dataclass
 class PoolPlan:
-    """What would become of one pool."""
+    """What a deployment would do to one pool."""
 
     name: str
-    told: dict[str, Any]
+    answer: dict[str, Any]
     differences: list[str]
     notes: list[str] = field(default_factory=list)
 
     @property
     def action(self) -> str:
-        return str(self.told["Action"])
+        return str(self.answer["Action"])
 
     @property
     def obstacles(self) -> list[str]:
-        return list(self.told["Obstacles"])
+        return list(self.answer["Obstacles"])
 
-    def show(self) -> None:
-        pool = self.told.get("Pool")
-        print(f"\n{self.name}{f' ({pool})' if pool else ''} {WORDS.get(self.action, self.action)}")
-        retires = self.told["Retires"].items()
-        leaving = [f"- {name}  {DOING.get(doing, doing)}" for name, doing in retires]
+    def print_plan(self) -> None:
+        pool = self.answer.get("Pool")
+        print(f"\n{self.name}{f' ({pool})' if pool else ''} {ACTION_TEXTS.get(self.action, self.action)}")
+        retires = self.answer["Retires"].items()
+        leaving = [f"- {name}  {RUNNER_STATE_TEXTS.get(doing, doing)}" for name, doing in retires]
         parts = {
             "properties": self.differences,
-            "what is done": self.told["Changes"],
-            "runners that leave": leaving,
-            "to know": [*self.notes, *self.told["Notes"]],
-            "what stands in the way": [f"! {obstacle}" for obstacle in self.obstacles],
+            "changes": self.answer["Changes"],
+            "runners to retire": leaving,
+            "notes": [*self.notes, *self.answer["Notes"]],
+            "errors": [f"! {obstacle}" for obstacle in self.obstacles],
         }
         for heading, lines in parts.items():
             if lines:
@@ -84,111 +83,115 @@ class PoolPlan:
 
 
 def plan(account: Account) -> None:
-    """Prints the plan; refuses at the end if the deployment would fail."""
-    given = account.given
-    if not given.stack or bool(given.template) == bool(given.change_set):
-        raise Refused(
-            "Say which stack, whether it is there yet or not, and what is to be deployed: STACK=runners with "
-            "TEMPLATE=cfn/pool.yaml, or with CHANGE_SET=name."
+    """Prints the plan, and raises at the end if the deployment would fail."""
+    options = account.options
+    if not options.stack or bool(options.template) == bool(options.change_set):
+        raise DeployError(
+            "STACK: a plan needs the stack, whether it exists or not, and either a template or a change set. Set "
+            "STACK=runners with TEMPLATE=cfn/pool.yaml, or with CHANGE_SET=name."
         )
-    account_id = account.introduce()
-    stack = Deployed(account, account_id, given.stack)
-    if given.change_set:
-        wish = Wish.of_change_set(account, given.stack, given.change_set)
+    account_id = account.print_identity()
+    stack = StackState(account, account_id, options.stack)
+    if options.change_set:
+        desired = DesiredStack.of_change_set(account, options.stack, options.change_set)
     else:
-        wish = Wish.of_file(Path(given.template), dict(given.parameters))
-    plans = plans_of(account, stack, wish)
+        desired = DesiredStack.of_file(Path(options.template), dict(options.parameters))
+    plans = plan_pools(account, stack, desired)
     if not plans:
-        raise Refused(f"Neither the template nor the stack {given.stack} has a {POOL}.")
+        raise DeployError(
+            f"TEMPLATE: neither the template nor the stack {options.stack} has a {POOL}. Name another one."
+        )
     if stack.status and not re.fullmatch(r"(CREATE|UPDATE|UPDATE_ROLLBACK|IMPORT)_COMPLETE", stack.status):
-        print(f"The stack {stack.name} is {stack.status}.")
-    for one in plans:
-        one.show()
-    summarize(plans)
+        print(f"Stack {stack.name}: its status is {stack.status}.")
+    for pool_plan in plans:
+        pool_plan.print_plan()
+    print_summary(plans)
 
 
-def plans_of(account: Account, stack: Deployed, wish: Wish) -> list[PoolPlan]:
-    """A plan for each pool of the template, and for each that it has no more."""
+def plan_pools(account: Account, stack: StackState, desired: DesiredStack) -> list[PoolPlan]:
+    """A plan for each pool of the template, and for each that it no longer has."""
     resolver_notes: list[str] = []
-    after, before = stack.after(wish, resolver_notes), stack.before
+    after, before = stack.after(desired, resolver_notes), stack.before
     there = [name for name in (before.resources(POOL) if before else {}) if name in stack.resources]
     plans = []
     for name in after.resources(POOL):
         resolver_notes.clear()
         properties = after.properties(name)
         now = before.properties(name) if before and name in there else None
-        event = {"Plan": wire(properties), "LogicalResourceId": name}
+        event = {"Plan": to_json(properties), "LogicalResourceId": name}
         event |= {"StackId": stack.id} if stack.id else {}
-        event |= {"Before": wire(now)} if now is not None else {}
-        event |= {"Coming": coming} if (coming := expected(properties)) else {}
-        told = ask(account, properties.get("ServiceToken"), event)
+        event |= {"Before": to_json(now)} if now is not None else {}
+        event |= {"Coming": coming} if (coming := predicted_places(properties)) else {}
+        answer = invoke_plan(account, properties.get("ServiceToken"), event)
         differences = compare(now, properties) if now is not None else []
-        plans.append(PoolPlan(name, told, differences, list(resolver_notes)))
+        plans.append(PoolPlan(name, answer, differences, list(resolver_notes)))
     for name in sorted(set(there) - after.resources(POOL).keys()):
-        plans.append(deletion_of(account, stack, before, name))
+        plans.append(plan_deletion(account, stack, before, name))
     return plans
 
 
-def expected(properties: dict[str, Any]) -> list[str]:
-    """The places that hold what the deployment is expected to make."""
+def predicted_places(properties: dict[str, Any]) -> list[str]:
+    """The paths of the properties whose values are predicted."""
     template = properties.get("LaunchTemplate")
-    is_coming = isinstance(template, dict) and isinstance(template.get("Version"), Coming)
+    is_coming = isinstance(template, dict) and isinstance(template.get("Version"), Predicted)
     return ["LaunchTemplate.Version"] if is_coming else []
 
 
-def deletion_of(account: Account, stack: Deployed, before: Resolver | None, name: str) -> PoolPlan:
+def plan_deletion(account: Account, stack: StackState, before: Resolver | None, name: str) -> PoolPlan:
     properties = before.properties(name) if before else {}
-    event = {"Plan": wire(properties), "LogicalResourceId": name, "StackId": stack.id, "RequestType": "Delete"}
-    return PoolPlan(name, ask(account, properties.get("ServiceToken"), event), [])
+    event = {"Plan": to_json(properties), "LogicalResourceId": name, "StackId": stack.id, "RequestType": "Delete"}
+    return PoolPlan(name, invoke_plan(account, properties.get("ServiceToken"), event), [])
 
 
-def ask(account: Account, token: Any, event: dict[str, Any]) -> dict[str, Any]:
-    """The function's answer: that of the function that the template names, where it does."""
+def invoke_plan(account: Account, token: Any, event: dict[str, Any]) -> dict[str, Any]:
+    """Invokes the function that the template names, or else the one of FUNCTION_NAME."""
     function = token if isinstance(token, str) and token else account.function
-    client = account.client("lambda", config=PATIENCE)
+    client = account.client("lambda", config=ONE_LONG_CALL)
     try:
-        answer = client.invoke(FunctionName=function, Payload=json.dumps(event).encode())
+        response = client.invoke(FunctionName=function, Payload=json.dumps(event).encode())
     except client.exceptions.ResourceNotFoundException:
-        raise Refused(
-            f"There is no function {function}, and it makes the plan. `make deploy` makes it; another name of it is a "
-            "parameter of the template, such as FunctionName."
+        raise DeployError(
+            f"Function {function}: it does not exist, and it computes the plan. Run `make deploy`; if it has another "
+            "name, set the parameter of the template for it, such as FunctionName."
         ) from None
     except ClientError as error:
         if "AccessDenied" in error.response["Error"]["Code"]:
-            raise Refused(f"A plan needs lambda:InvokeFunction on the function: {error}") from error
+            raise DeployError(
+                f"Function {function}: a plan needs lambda:InvokeFunction on it. Grant it to the caller. {error}"
+            ) from error
         raise
-    told = json.loads(answer["Payload"].read() or b"null")
-    if "FunctionError" in answer or not isinstance(told, dict) or "Obstacles" not in told.get("Plan", {}):
-        raise Refused(f"The function {function} gave no plan; is it of this version? `make deploy`. It said: {told}")
-    return dict(told["Plan"])
-
-
-# The properties, side by side.
+    answer = json.loads(response["Payload"].read() or b"null")
+    if "FunctionError" in response or not isinstance(answer, dict) or "Obstacles" not in answer.get("Plan", {}):
+        raise DeployError(
+            f"Function {function}: it returned no plan. Run `make deploy` if it is of an older version. "
+            f"It returned: {answer}"
+        )
+    return dict(answer["Plan"])
 
 
 def compare(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    one, other = flat(before), flat(after)
+    old_values, new_values = flatten(before), flatten(after)
     lines = []
-    for place in sorted(one.keys() | other.keys(), key=lambda place: place.split(".")[0]):
-        old, new = one.get(place), other.get(place)
-        if old == new or place in HOUSEKEEPING:
+    for place in sorted(old_values.keys() | new_values.keys(), key=lambda place: place.split(".")[0]):
+        old, new = old_values.get(place), new_values.get(place)
+        if old == new or place in NOT_OF_THE_POOL:
             continue
         sign = "+" if old is None else "-" if new is None else "~"
-        if place.split(".")[0] in NEVER_SHOWN:
+        if place.split(".")[0] in REDACTED:
             lines.append(f"{sign} {place} (not shown)")
         else:
             lines.append(f"{sign} {place}: {' -> '.join(text for text in (old, new) if text is not None)}")
     return lines
 
 
-def flat(properties: dict[str, Any], path: str = "") -> dict[str, str]:
-    """Each value as a text, by its place; tags by their keys."""
+def flatten(properties: dict[str, Any], path: str = "") -> dict[str, str]:
+    """Each value as text, by its path; tags by their keys."""
     found: dict[str, str] = {}
     for name, value in properties.items():
         if name == "Tags" and isinstance(value, list) and all(isinstance(tag, dict) for tag in value):
             value = {str(tag.get("Key")): tag.get("Value") for tag in value}
         if isinstance(value, dict):
-            found |= flat(value, f"{path}{name}.")
+            found |= flatten(value, f"{path}{name}.")
         elif isinstance(value, list):
             found[path + name] = ", ".join(map(str, value))
         elif value is not None:
@@ -196,16 +199,16 @@ def flat(properties: dict[str, Any], path: str = "") -> dict[str, str]:
     return found
 
 
-def summarize(plans: list[PoolPlan]) -> None:
-    count = Counter(COUNTED.get(one.action, one.action) for one in plans)
-    told = "Pools: " + ", ".join(f"{n} {words}" for words, n in count.items())
-    doing = Counter(state for one in plans for state in one.told["Retires"].values())
-    leaving, working = doing.total(), doing.total() - doing["idle"]
+def print_summary(plans: list[PoolPlan]) -> None:
+    counts = Counter(SUMMARY_TEXTS.get(pool_plan.action, pool_plan.action) for pool_plan in plans)
+    summary = "Pools: " + ", ".join(f"{count} {text}" for text, count in counts.items())
+    states = Counter(state for pool_plan in plans for state in pool_plan.answer["Retires"].values())
+    leaving, working = states.total(), states.total() - states["idle"]
     if leaving:
-        told += f"; {leaving} {'runner leaves' if leaving == 1 else 'runners leave'}"
+        summary += f"; {leaving} {'runner leaves' if leaving == 1 else 'runners leave'}"
     if working:
-        told += f", {working} of them busy or perhaps so"
-    print(f"\n{told}. Nothing was written.", flush=True)
-    failing = [one.name for one in plans if one.obstacles]
+        summary += f", {working} of them busy or perhaps busy"
+    print(f"\n{summary}. Nothing was written.", flush=True)
+    failing = [pool_plan.name for pool_plan in plans if pool_plan.obstacles]
     if failing:
-        raise Refused(f"The deployment would fail: {', '.join(failing)}. See what stands in the way.")
+        raise DeployError(f"{', '.join(failing)}: the deployment would fail. Correct the errors above first.")

@@ -1,6 +1,6 @@
-"""Deploying: the stack of provider.yaml, and the function by `cargo lambda deploy`.
+"""Deploys the stack of provider.yaml, and the function by `cargo lambda deploy`.
 
-Everything is looked at first and written only where it differs, so a second deployment writes nothing.
+Everything is read first and written only if it differs, so a second deployment writes nothing.
 """
 
 from __future__ import annotations
@@ -15,68 +15,73 @@ from pathlib import Path
 
 from botocore.exceptions import ClientError
 
-from account import POLL_SECS, Account, parameters_of
-from binary import Code
-from ecs_role import make_ecs_role
-from refusal import Refused
+from .account import POLL_SECS, Account, parameters_of
+from .binary import Code
+from .ecs_role import create_ecs_role
+from .errors import DeployError
 
 TEMPLATE = Path(__file__).parents[1] / "provider.yaml"
 CARGO_LAMBDA = Path(sys.executable).with_name("cargo-lambda")
 # The same as in provider.yaml, which says why.
 TIMEOUT_SECS = 900
 MEMORY_MIB = 128
-# How long IAM may take to tell Lambda of a role that it has just made.
-ROLE_PATIENCE_SECS = 90
+# How long IAM may take to propagate a new role to Lambda.
+ROLE_PROPAGATION_SECS = 90
 
 
 def deploy(account: Account, binary: Path) -> None:
-    """Makes the stack and the function what they should be, and says what was changed."""
+    """Creates or updates what differs, and prints it."""
     stack = account.stack()
     bucket = parameters_of(stack).get("CodeBucket") if stack else None
-    if bucket or "CodeBucket" in dict(account.given.parameters):
-        raise Refused(
-            "CodeBucket is for CloudFormation alone: "
-            + (f"the function {account.function} comes from the bucket {bucket}. " if bucket else "")
-            + "`make package` builds the zip and says how to deploy it."
+    if bucket or "CodeBucket" in dict(account.options.parameters):
+        raise DeployError(
+            "CodeBucket: `make deploy` does not deploy from a bucket"
+            + (f", and the function {account.function} comes from the bucket {bucket}" if bucket else "")
+            + ". `make package` builds the zip and prints the commands for it."
         )
     code = Code.of(binary)
-    exists = account.found() is not None
-    # First, so that IAM has it everywhere by the time of the first pool.
-    changed = make_ecs_role(account)
+    exists = account.function_configuration() is not None
+    # First, so that IAM has propagated it by the time of the first pool.
+    changed = create_ecs_role(account)
     changed |= deploy_stack(account, exists)
     changed |= deploy_function(account, code)
     if not exists:
         deploy_stack(account, exists=True)
     if account.lambda_.get_function_recursion_config(FunctionName=account.function)["RecursiveLoop"] != "Allow":
         account.lambda_.put_function_recursion_config(FunctionName=account.function, RecursiveLoop="Allow")
-        print("recursion: allowed, since the function counts its own invocations")
+        print("recursive loop detection: off, since the function limits its own invocations")
         changed = True
     if not changed:
-        print("Nothing has changed: the stack, the code and the settings are as they should be.")
+        print("No changes: the stack, the code and the settings are up to date.")
     next_steps(account)
 
 
 def deploy_stack(account: Account, exists: bool) -> bool:
-    """Creates or updates the stack; whether there was anything to do."""
-    given = {**dict(account.given.parameters), "FunctionName": account.function, "FunctionExists": str(exists).lower()}
+    """Creates or updates the stack, and returns whether it did."""
+    given = {
+        **dict(account.options.parameters),
+        "FunctionName": account.function,
+        "FunctionExists": str(exists).lower(),
+    }
     body, stack = TEMPLATE.read_text(), account.stack()
     wanted = [{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()]
     request = {"TemplateBody": body, "Capabilities": ["CAPABILITY_IAM"]}
     if stack is None:
         print(f"stack {account.function}: creating the role, the log group and the queue")
         made = account.cloudformation.create_stack(
-            # A failed creation leaves nothing behind that the next one would trip over.
+            # A stack that failed to create would block the next attempt.
             StackName=account.function,
             Parameters=wanted,
             OnFailure="DELETE",
             **request,
         )
-        account.settled(made["StackId"], "stack_create_complete", set())
+        account.wait_for_stack(made["StackId"], "stack_create_complete", set())
         return True
     if not re.fullmatch(r"(CREATE|UPDATE|UPDATE_ROLLBACK|IMPORT)_COMPLETE", stack["StackStatus"]):
-        raise Refused(
-            f"The stack {account.function} is {stack['StackStatus']}: wait for its end, or see to it in the console; "
-            "its events say why. One that was never created whole can be deleted there."
+        raise DeployError(
+            f"Stack {account.function}: its status is {stack['StackStatus']}, so it cannot be updated. Wait for the "
+            "end of an operation in progress; otherwise its events in the console say why. A stack that was never "
+            "created completely can be deleted there."
         )
     has = parameters_of(stack)
     current = account.cloudformation.get_template(StackName=stack["StackId"], TemplateStage="Original")["TemplateBody"]
@@ -93,14 +98,14 @@ def deploy_stack(account: Account, exists: bool) -> bool:
         if "No updates are to be performed" in str(error):
             return False
         raise
-    account.settled(stack["StackId"], "stack_update_complete", before)
+    account.wait_for_stack(stack["StackId"], "stack_update_complete", before)
     return True
 
 
 def deploy_function(account: Account, code: Code) -> bool:
-    """Creates or updates the function; whether there was anything to do."""
+    """Creates or updates the function, and returns whether it did."""
     outputs = {item["OutputKey"]: item["OutputValue"] for item in (account.stack() or {}).get("Outputs", [])}
-    role, settings, now = outputs["RoleArn"], dict(account.given.settings), account.found()
+    role, settings, now = outputs["RoleArn"], dict(account.options.settings), account.function_configuration()
     if now is not None:
         variables = now.get("Environment", {}).get("Variables", {})
         differs = {
@@ -115,7 +120,7 @@ def deploy_function(account: Account, code: Code) -> bool:
         if not changes:
             return False
         print(f"function {account.function}: updating {', '.join(changes)}")
-        # cargo-lambda leaves these two as they are in a function that exists.
+        # cargo-lambda does not change these two in an existing function.
         if differs["role"]:
             account.lambda_.update_function_configuration(FunctionName=account.function, Role=role)
             account.wait_until_ready()
@@ -133,7 +138,7 @@ def deploy_function(account: Account, code: Code) -> bool:
 
 def cargo_lambda_deploy(account: Account, code: Code, role: str, settings: dict[str, str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        # It takes a zip as it is where it finds no binary beside it.
+        # It deploys a zip unchanged if there is no binary in its folder.
         path = Path(folder, "bootstrap", "bootstrap.zip")
         path.parent.mkdir()
         path.write_bytes(code.zip)
@@ -141,23 +146,23 @@ def cargo_lambda_deploy(account: Account, code: Code, role: str, settings: dict[
         command += ["--lambda-dir", folder, "--iam-role", role, *account.flags, "--output-format", "json"]
         command += ["--timeout", str(TIMEOUT_SECS), "--memory", str(MEMORY_MIB)]
         command += [flag for name, value in settings.items() for flag in ("--env-var", f"{name}={value}")]
-        deadline = time.monotonic() + ROLE_PATIENCE_SECS
-        while refusal := refusal_of(command):
-            if "cannot be assumed" not in refusal or time.monotonic() > deadline:
-                raise Refused(f"cargo lambda deploy failed: {refusal}")
-            print("  IAM has not told Lambda of the role yet: once more")
+        deadline = time.monotonic() + ROLE_PROPAGATION_SECS
+        while error := run_and_return_error(command):
+            if "cannot be assumed" not in error or time.monotonic() > deadline:
+                raise DeployError(f"cargo lambda deploy: failed. Correct the cause and try again. {error}")
+            print("  Lambda cannot assume the new role yet: trying again")
             time.sleep(POLL_SECS)
 
 
-def refusal_of(command: list[str | Path]) -> str:
-    """What a command says when it fails, without the frame that it draws around; nothing when it succeeds."""
+def run_and_return_error(command: list[str | Path]) -> str:
+    """The output of a failed command, without the frame that it draws around it; empty if the command succeeds."""
     run = subprocess.run(command, cwd=TEMPLATE.parents[1], capture_output=True, text=True, check=False)
-    said = " ".join(re.sub(r"[^ -~]+", " ", run.stderr or run.stdout).split())
-    return (said or f"exit status {run.returncode}") if run.returncode else ""
+    output = " ".join(re.sub(r"[^ -~]+", " ", run.stderr or run.stdout).split())
+    return (output or f"exit status {run.returncode}") if run.returncode else ""
 
 
 def next_steps(account: Account) -> None:
-    given = " ".join(account.flags)
+    flags = " ".join(account.flags)
     named = "" if account.function == "github-runner-pool" else f"FunctionName={account.function} "
     token = account.lambda_.get_function_configuration(FunctionName=account.function)["FunctionArn"]
     print(f"""
@@ -165,6 +170,6 @@ ServiceToken: {token}
 
 Next, a token that may administer the organization's runners, and a pool:
 
-  aws ssm put-parameter {given} --name /github-runner-pool/token --type SecureString --value file://token.txt
-  aws cloudformation deploy {given} --stack-name runners --template-file cfn/pool.yaml \\
+  aws ssm put-parameter {flags} --name /github-runner-pool/token --type SecureString --value file://token.txt
+  aws cloudformation deploy {flags} --stack-name runners --template-file cfn/pool.yaml \\
     --capabilities CAPABILITY_IAM --parameter-overrides {named}OrgName=… VpcId=vpc-… Subnets=subnet-…,subnet-…""")

@@ -26,9 +26,10 @@ pub(super) const SELF_INVOKE_RETRY_DELAY: Duration = Duration::from_secs(5);
 /// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html>
 pub(super) const EVENT_RETRY_WINDOW: Duration = Duration::from_secs(180);
 
-/// Between the two attempts to record a response.
+/// Between the first two attempts to record a response; each further delay is twice as long.
 pub(super) const RECORDING_RETRY_DELAY: Duration = Duration::from_millis(500);
-/// How long recording a response may delay sending it: within [`RESPONSE_MARGIN`].
+/// How long recording a response may delay sending it, and the end of the invocation after that: within
+/// [`RESPONSE_MARGIN`].
 pub(super) const RECORDING_MAX: Duration = Duration::from_secs(5);
 /// How long recording that a response was or was not accepted may take: within [`DEADLINE_MARGIN`].
 pub(super) const DELIVERY_RECORDING_MAX: Duration = Duration::from_secs(1);

@@ -1,7 +1,8 @@
 //! The response to CloudFormation: sent once, and the same to every delivery of its request.
 //!
 //! A response is recorded before it is sent: another delivery of the same request repeats it, also if this invocation ends
-//! in between. If it cannot be recorded, it is sent nevertheless.
+//! in between. If it cannot be recorded, it is sent nevertheless, and recorded afterwards: a SUCCESS that is sent and not
+//! recorded does not exist for the next request, and another delivery at work would go on.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -75,7 +76,7 @@ pub(super) enum Recording {
 
 /// The response that every delivery of a request has to give.
 enum ResponseToSend {
-    /// This one, recorded now.
+    /// This one.
     Send(Vec<u8>),
     /// The one that another delivery recorded.
     Repeat(String),
@@ -92,15 +93,18 @@ pub(super) async fn respond<W: World>(
     recording: Recording,
 ) -> Result<(), DeliveryError> {
     let body = response(context.settings, requester, physical_id, outcome).to_body();
-    let to_send = match recording {
-        Recording::Record => response_to_send(context.world, requester, outcome, body).await,
-        Recording::Skip => ResponseToSend::Send(body),
+    let recorded = match recording {
+        Recording::Record => recorded_response(context.world, requester, outcome, &body).await,
+        Recording::Skip => None,
     };
-    match to_send {
+    let is_missing = recording == Recording::Record && recorded.is_none();
+    match recorded.unwrap_or_else(|| ResponseToSend::Send(body.clone())) {
         ResponseToSend::Send(body) => {
-            let delivered = deliver(context, requester, body).await;
+            let delivered = deliver(context, requester, body.clone()).await;
             if delivered.is_err() {
                 record_delivery(context.world, requester, false).await;
+            } else if is_missing && context.world.clock().now() + RECORDING_MAX < context.budget.last_attempt_by() {
+                recorded_response(context.world, requester, outcome, &body).await;
             }
             delivered
         }
@@ -163,35 +167,38 @@ async fn deliver<W: World>(
     delivered
 }
 
-/// The response that every delivery of the request gives: the recorded one, or else this one.
-async fn response_to_send<W: World>(
+/// The response that every delivery of the request gives: the recorded one, or else this one, which is recorded now.
+/// `None` if it could not be recorded, whatever the error.
+async fn recorded_response<W: World>(
     world: &W,
     requester: &Requester,
     outcome: &Outcome,
-    body: Vec<u8>,
-) -> ResponseToSend {
-    let Ok(text) = std::str::from_utf8(&body) else { return ResponseToSend::Send(body) };
+    body: &[u8],
+) -> Option<ResponseToSend> {
+    let text = std::str::from_utf8(body).ok()?;
     let time_is_up = world.clock().sleep_until(world.clock().now() + RECORDING_MAX);
     let attempts = async {
-        match record_response(world, requester, outcome, text).await {
-            // Whatever the error: a SUCCESS that is sent and not recorded does not exist for the next request.
-            Err(_) => {
-                world.clock().sleep_until(world.clock().now() + RECORDING_RETRY_DELAY).await;
-                record_response(world, requester, outcome, text).await
+        let mut pause = RECORDING_RETRY_DELAY;
+        loop {
+            match record_response(world, requester, outcome, text).await {
+                Ok(response_to_send) => break response_to_send,
+                Err(error) => {
+                    tracing::warn!(step = "record_response", kind = error.kind().name(), error = %chain(&error));
+                }
             }
-            recorded => recorded,
+            world.clock().sleep_until(world.clock().now() + pause).await;
+            pause = pause.saturating_mul(2);
         }
     };
-    let record_response = AssertUnwindSafe(attempts).catch_unwind();
-    match select(std::pin::pin!(record_response), std::pin::pin!(time_is_up)).await {
-        Either::Left((Ok(Ok(response_to_send)), _)) => return response_to_send,
-        Either::Left((Err(_panic), _)) => {}
-        Either::Left((Ok(Err(error)), _)) => {
-            tracing::warn!(step = "record_response", kind = error.kind().name(), error = %chain(&error));
+    let attempts = AssertUnwindSafe(attempts).catch_unwind();
+    match select(std::pin::pin!(attempts), std::pin::pin!(time_is_up)).await {
+        Either::Left((Ok(response_to_send), _)) => Some(response_to_send),
+        Either::Left((Err(_panic), _)) => None,
+        Either::Right(((), _)) => {
+            tracing::warn!(step = "record_response", "the response could not be recorded in time");
+            None
         }
-        Either::Right(((), _)) => tracing::warn!(step = "record_response", "Parameter Store does not respond"),
     }
-    ResponseToSend::Send(body)
 }
 
 /// The recorded response, or else this one, which is recorded now. For a request without a lock nothing is recorded

@@ -172,6 +172,19 @@ async fn response_that_put_parameter_has_overwritten_is_restored_and_sent_again(
 }
 
 #[tokio::test(start_paused = true)]
+async fn response_that_put_parameter_denies_is_recorded_before_it_is_sent_or_after() {
+    // The first write acquires the lock. Four attempts fit in before the response has to be sent.
+    for (denied_writes, took_secs) in [(2..5, 3), (2..7, 5)] {
+        let world = StubWorld { denied_writes: denied_writes.clone(), ..StubWorld::new(Manner::IsEmpty) };
+        let answer = run(&world, &event("Create")).await;
+        let record = world.record.take().unwrap().text;
+        let recorded: Value = serde_json::from_str(record.split_once('\n').unwrap().1).unwrap();
+        assert_eq!(recorded, answer, "{denied_writes:?}");
+        assert_eq!(world.now().since(NOW).as_secs(), took_secs, "{denied_writes:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn redelivered_request_gets_the_same_response_to_the_byte() {
     let world = StubWorld::new(Manner::IsEmpty);
     let first = run(&world, &event("Create")).await;

@@ -75,7 +75,7 @@ pub trait World {
     fn response_sender(&self) -> &Self::ResponseSender;
 }
 
-/// A call that was failed: the observation for the pool, and the chain of causes for the log.
+/// A call that failed: the observation for the pool, and the chain of causes for the log.
 #[derive(Debug)]
 pub struct RemoteCallError {
     /// What the pool sees.

@@ -16,11 +16,11 @@ EXAMPLES = REPOSITORY / "cfn/examples.md"
 FENCED_SHELL = re.compile(r"^```(?:sh|bash|shell)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
-class _EditorsLoader(yaml.SafeLoader):
+class _TaglessLoader(yaml.SafeLoader):
     """`!Ref Name` is the text `Name`, and `!If [...]` a list: the tag is gone."""
 
 
-def _without_tag(loader: _EditorsLoader, _: str, node: yaml.Node) -> Any:
+def _without_tag(loader: _TaglessLoader, _: str, node: yaml.Node) -> Any:
     if isinstance(node, yaml.MappingNode):
         return loader.construct_mapping(node, deep=True)
     if isinstance(node, yaml.SequenceNode):
@@ -28,12 +28,12 @@ def _without_tag(loader: _EditorsLoader, _: str, node: yaml.Node) -> Any:
     return node.value
 
 
-_EditorsLoader.add_multi_constructor("!", _without_tag)
+_TaglessLoader.add_multi_constructor("!", _without_tag)
 
 
-def as_an_editor_reads(template: str) -> Any:
-    """A template in which a short intrinsic function is what stands behind its tag."""
-    return yaml.load(template, _EditorsLoader)
+def without_tags(template: str) -> Any:
+    """A template in which a short intrinsic function is replaced by its argument."""
+    return yaml.load(template, _TaglessLoader)
 
 
 def section(document: Path, heading: str) -> str:
@@ -48,7 +48,7 @@ def block(document: Path, heading: str, language: str = "yaml") -> str:
     return found
 
 
-def tracked(pattern: str) -> list[Path]:
+def tracked_files(pattern: str) -> list[Path]:
     """The files of the repository whose path or name is like that, without what is ignored."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", pattern]
     run = subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True)

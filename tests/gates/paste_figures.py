@@ -30,7 +30,7 @@ def main() -> None:
     wanted = [found["file"] for found in PLACE.finditer(document)]
     written = {name: (TARGET / name).read_text() for name in wanted if (TARGET / name).exists()}
     if not written:
-        sys.exit(f"There are no figures in {TARGET}: run `make simulate SEEDS=10000` or `make storm` first.")
+        sys.exit(f"There are no figures in {TARGET}: run `make simulate SEEDS=10000` or `make stress` first.")
     DOCUMENT.write_text(pasted(document, written))
     for name in wanted:
         print(f"{name}: {'pasted' if name in written else 'no newer figures'}")

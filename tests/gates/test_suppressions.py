@@ -1,4 +1,4 @@
-"""What checkov is told to skip, it is told where the resource stands, and why."""
+"""A suppression of checkov is at its resource, with a reason."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from documents import REPOSITORY, as_an_editor_reads
+from gates.documents import REPOSITORY, without_tags
 
 TEMPLATES = sorted((REPOSITORY / "cfn").glob("*.yaml"))
 
@@ -23,8 +23,8 @@ def skips(template: dict[str, Any]) -> list[tuple[str, dict[str, str]]]:
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
-def test_a_suppression_has_a_reason(path: Path) -> None:
-    template = as_an_editor_reads(path.read_text())
+def test_checkov_suppression_has_a_reason(path: Path) -> None:
+    template = without_tags(path.read_text())
     assert "checkov" not in template.get("Metadata", {}), "a whole template cannot be exempt"
     for name, skip in skips(template):
         assert len(skip.get("comment", "")) > 20, f"{name}: {skip}"

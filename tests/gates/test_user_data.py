@@ -1,6 +1,6 @@
 """The user data of the templates, run by bash: as an instance runs it, and then the scripts that it leaves there.
 
-Its folders are put below a temporary one; `docker`, `systemctl`, `df` and `sleep` are stand-ins.
+Its folders are put below a temporary one; `docker`, `systemctl`, `df` and `sleep` are fakes.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from documents import REPOSITORY, as_an_editor_reads
-from test_scripts import findings
+from gates.documents import REPOSITORY, without_tags
+from gates.test_scripts import findings
 
 CLUSTER = "ci"
 HEAD = "# From here on the same in all templates."
@@ -40,7 +40,9 @@ command = " ".join(asked[:2]) if asked[0] in ("image", "system", "volume") else 
 answer = answers.get(command, "")
 if isinstance(answer, list):
     answer = answer.pop(0) if len(answer) > 1 else answer[0]
-    (here / "answers").write_text(json.dumps({**answers, command: answers[command]}))
+    # Atomically: `docker events` runs at the same time and reads it.
+    (here / "answers.new").write_text(json.dumps({**answers, command: answers[command]}))
+    (here / "answers.new").replace(here / "answers")
 if isinstance(answer, int):
     sys.exit(answer)
 if isinstance(answer, dict):
@@ -61,7 +63,7 @@ cat "$(dirname "$0")/$(basename "$0").says" 2> /dev/null || true
 
 
 def user_data(path: Path) -> str:
-    resources = as_an_editor_reads(path.read_text())["Resources"]
+    resources = without_tags(path.read_text())["Resources"]
     (found,) = [resource for resource in resources.values() if resource["Type"] == "AWS::EC2::LaunchTemplate"]
     text: str = found["Properties"]["LaunchTemplateData"]["UserData"]["Fn::Base64"]
     return text
@@ -69,7 +71,7 @@ def user_data(path: Path) -> str:
 
 @dataclass
 class Instance:
-    """An instance that has run its user data, with a Docker that does as it is told."""
+    """An instance that has run its user data, with a fake Docker."""
 
     root: Path
 
@@ -96,7 +98,7 @@ class Instance:
         return self.run(self.script("runner-externals"))
 
     def docker(self, **answers: object) -> None:
-        """What Docker answers; the commands' names with an underscore."""
+        """Docker's outputs; the commands' names with an underscore."""
         given = {name.replace("_", " "): answer for name, answer in answers.items()}
         (self.bin / "answers").write_text(json.dumps(given))
 
@@ -152,7 +154,7 @@ def instance(tmp_path: Path) -> Instance:
     return started(TEMPLATES[0], tmp_path)
 
 
-def test_the_templates_share_what_is_no_template_s_own() -> None:
+def test_templates_share_user_data() -> None:
     shared = [user_data(path).partition(HEAD)[2] for path in TEMPLATES]
     assert len(shared) == 3
     assert shared[0] != ""
@@ -173,7 +175,7 @@ def test_user_data_has_no_findings(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
-def test_an_instance_joins_the_cluster_and_has_its_units_without_waiting_for_them(path: Path, tmp_path: Path) -> None:
+def test_user_data_joins_the_cluster_and_starts_units_without_waiting(path: Path, tmp_path: Path) -> None:
     instance = started(path, tmp_path)
     assert f"ECS_CLUSTER={CLUSTER}\n" in (instance.root / "etc/ecs/ecs.config").read_text()
     assert instance.others() == [
@@ -202,7 +204,7 @@ LISTED = f"{AGENT} \n{RUNNING} {TASK_ARN.replace(TASK, '0' * 12)}\nffffffffffff 
 
 def test_cleanup_removes_the_work_folders_of_containers_that_are_gone_and_no_others(instance: Instance) -> None:
     kept = [instance.work(f"{POOL}-{owner}") for owner in (RUNNING, TASK)]
-    # A fixed RunnerName, one that only looks like a container's, and what no runner has made.
+    # A fixed RunnerName, one that only resembles a container's, and what no runner has created.
     kept += [instance.work(name) for name in ("build", f"build-{GONE}", "_tool")]
     gone = instance.work(f"{POOL}-{GONE}")
     elsewhere = instance.root / "elsewhere"
@@ -251,7 +253,7 @@ def test_cleanup_removes_old_images_when_the_disk_gets_full(instance: Instance) 
     listed = f"amazon/amazon-ecs-pause:0.1.0\n<none>:<none>\n{old}\n{built_now}\n"
     created = {old: "2026-01-02T03:04:05Z\n", built_now: "2999-01-02T03:04:05Z\n"}
     assert instance.clean_up(ps=LISTED, image_ls=listed, image_inspect=created) == 0
-    # Without --force: Docker then refuses an image that a container was made from.
+    # Without --force: Docker then keeps an image that a container was made from.
     assert instance.asked("image", "rm") == [["image", "rm", old]]
 
 

@@ -1,4 +1,4 @@
-"""The workflow of cfn/examples.md: clean for actionlint, and its jobs find the runners of the README's template."""
+"""The workflow of cfn/examples.md: clean for actionlint, with the labels of the runners of the README's template."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from documents import EXAMPLES, README, REPOSITORY, as_an_editor_reads, block
+from gates.documents import EXAMPLES, README, REPOSITORY, block, without_tags
 
 WORKFLOW = block(EXAMPLES, "Use it in a workflow")
 # The last release of actionlint that a package registry has as a program that needs nothing from elsewhere.
@@ -20,7 +20,7 @@ PRINTER = Path(__file__).with_name("actionlint.cjs")
 
 def labels_of_the_template() -> set[str]:
     """The labels of the runners of the README's template, including GitHub's own."""
-    (pool,) = as_an_editor_reads(block(README, "Usage")).values()
+    (pool,) = without_tags(block(README, "Usage")).values()
     return {"self-hosted", "Linux", "X64", *pool["Properties"].get("Labels", ["default"])}
 
 
@@ -34,7 +34,7 @@ def findings(workflow: str) -> list[str]:
     return [f"{one['line']}: {one['message']}" for one in found if one["kind"] != "runner-label"]
 
 
-def test_the_workflow_has_no_findings() -> None:
+def test_readme_workflow_has_no_actionlint_findings() -> None:
     assert findings(WORKFLOW) == []
 
 
@@ -42,12 +42,12 @@ def test_the_workflow_has_no_findings() -> None:
     ("right", "wrong"),
     [("runs-on", "run-on"), ("docker build .", "echo ${{ github.event.issue.title }}"), ("contents: read", "x: read")],
 )
-def test_a_mistake_is_found(right: str, wrong: str) -> None:
+def test_actionlint_finds_a_mistake(right: str, wrong: str) -> None:
     assert right in WORKFLOW
     assert findings(WORKFLOW.replace(right, wrong)) != []
 
 
-def test_the_templates_runners_have_the_labels_that_the_jobs_ask_for() -> None:
+def test_pool_template_labels_match_the_workflows_runs_on() -> None:
     jobs = yaml.safe_load(WORKFLOW)["jobs"].values()
     assert jobs
     for job in jobs:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from pool_by_hand import PoolByHand
-from scenario import BROKEN_IMAGE, OWN_KEY, TEMPLATES, Sink, Stage
-from world import World
-
-ROLE_MODULE = "test_role"
+from sandbox.ecs_pool import EcsPool
+from sandbox.iam_checks import unlisted, unused
+from sandbox.response_recorder import ResponseRecorder
+from sandbox.scenario import BROKEN_IMAGE, OWN_KEY, TEMPLATES, DeployedWorld
+from sandbox.world import World
 
 
 @pytest.fixture(scope="module")
@@ -26,43 +24,41 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 @pytest.fixture
-def pool(world: World) -> Iterator[PoolByHand]:
-    """A pool's parts, made by hand; gone after the test."""
-    made = PoolByHand(world)
+def pool(world: World) -> Iterator[EcsPool]:
+    """A pool's resources without the product; removed after the test."""
+    made = EcsPool(world)
     yield made
     made.tear_down()
 
 
 @pytest.fixture(scope="session")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def deployed_world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployedWorld]:
     """A world with the real function in it, for all scenarios of a run. Each has stacks of its own: they do not meet.
 
     The function has the role that people give it, and every call is checked against its policies.
-    Several pools look at GitHub with one token, five times a second each: its limits are not what is tried here.
+    Several pools poll GitHub with one token, five times a second each, so its rate limits are lifted.
     """
-    folder = tmp_path_factory.mktemp("stage")
-    limits = {"points_per_minute": 1_000_000, "hourly_requests": 1_000_000}
+    folder = tmp_path_factory.mktemp("deployed")
+    limits: dict[str, Any] = {"points_per_minute": 1_000_000, "hourly_requests": 1_000_000}
     with World.start(folder, time_scale=0.3, authorize="true", **limits) as started:
         started.prepare()
         started.post("/faults", images=[BROKEN_IMAGE])
-        sink = Sink()
+        recorder = ResponseRecorder()
         token = started.deploy_provider(TEMPLATES / "provider.yaml", parameters={"CredentialKeyArn": OWN_KEY})
-        yield Stage(started, token, sink)
-        sink.close()
+        yield DeployedWorld(started, token, recorder)
+        recorder.close()
+        checks = started.checks()
+    assert unlisted(checks) == set(), "iam_checks.json lacks these calls of the function"
+    if _has_every_scenario(request):
+        assert unused(checks) == set(), "iam_checks.json has calls that the function no longer makes"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The role is judged by what all scenarios did, so it comes last."""
-    items.sort(key=lambda item: item.path.stem == ROLE_MODULE)
-
-
-@pytest.fixture(scope="session")
-def every_scenario_ran(request: pytest.FixtureRequest) -> bool:
+def _has_every_scenario(request: pytest.FixtureRequest) -> bool:
     """Whether this run has all files with scenarios, and every test of them."""
-    chosen = request.config.getoption("keyword") or request.config.getoption("markexpr")
-    named = any("::" in argument for argument in request.config.args)
-    there = {path.stem for path in Path(__file__).parent.glob("test_pool_*.py")}
-    return not chosen and not named and there <= {item.path.stem for item in request.session.items}
+    is_filtered = request.config.getoption("keyword") or request.config.getoption("markexpr")
+    is_named = any("::" in argument for argument in request.config.args)
+    files = {path.stem for path in Path(__file__).parent.glob("test_pool_*.py")}
+    return not is_filtered and not is_named and files <= {item.path.stem for item in request.session.items}
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -71,6 +67,6 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     outcome = yield
     report = outcome.get_result()  # type: ignore[attr-defined]
     given = getattr(item, "funcargs", {})
-    used = given["stage"].world if "stage" in given else given.get("world")
+    used = given["deployed_world"].world if "deployed_world" in given else given.get("world")
     if report.when == "call" and report.failed and isinstance(used, World):
         report.sections.append(("last events of the world", used.recent(60)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from world import World
+    from sandbox.world import World
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FUNCTION_NAME = "github-runner-pool"
@@ -27,8 +28,8 @@ CARGO_LAMBDA = Path(sys.executable).parent / "cargo-lambda"
 def build() -> Path:
     """The development binary, by plain `cargo build`.
 
-    `cargo lambda build` always passes `--target`, which compiles everything a second time beside the build that
-    everybody has already. `cargo lambda deploy --binary-path` takes the first one.
+    `cargo lambda build` always passes `--target`, which compiles everything a second time, although there is a
+    build already. `cargo lambda deploy --binary-path` takes the first one.
     """
     if given := os.environ.get("SANDBOX_FUNCTION_BINARY"):
         return Path(given)
@@ -40,6 +41,8 @@ def build() -> Path:
 def deploy(world: World, binary: Path | None, role: str | None, environment: dict[str, str]) -> str:
     """Deploys or redeploys, and waits for nothing: the local Lambda is ready at once."""
     settings = {**DEFAULT_ENVIRONMENT, "AWS_ENDPOINT_URL": world.aws, **environment}
+    # `cargo lambda deploy` writes its zip next to the binary, so each world has its own: another may deploy meanwhile.
+    own_binary = shutil.copy(binary or build(), world.folder / BINARY)
     command = [
         str(CARGO_LAMBDA),
         "lambda",
@@ -50,7 +53,7 @@ def deploy(world: World, binary: Path | None, role: str | None, environment: dic
         "--region",
         world.region,
         "--binary-path",
-        str(binary or build()),
+        str(own_binary),
         "--iam-role",
         role or _role(world),
         "--timeout",
@@ -91,7 +94,7 @@ def deploy_script(world: World, script: Path, name: str = FUNCTION_NAME, **envir
 
 
 def _role(world: World) -> str:
-    """A role without permissions: the local AWS wants one to be named, and checks it only when told to authorize."""
+    """A role without permissions. The local AWS checks it only with SANDBOX_AUTHORIZE."""
     iam = world.client("iam")
     try:
         return str(iam.get_role(RoleName=ROLE_NAME)["Role"]["Arn"])

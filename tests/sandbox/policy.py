@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ministack.core.iam_evaluator import EvalContext, ParsedStatement, evaluate, parse_policy_document
+from ministack.core.iam_evaluator import EvalContext, evaluate, parse_policy_document
 
 if TYPE_CHECKING:
-    from world import Entry, World
+    from sandbox.world import Entry, World
 
 # What all inline policies of a role may have together, white space not counted.
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
@@ -41,7 +41,7 @@ class Policies:
 
     @classmethod
     def of_role(cls, world: World, role: str) -> Policies:
-        """Those that stand in a role, resolved as CloudFormation has resolved them."""
+        """A role's inline policies, as CloudFormation resolved them."""
         iam = world.client("iam")
         found = [
             (name, statement)
@@ -51,7 +51,7 @@ class Policies:
         return cls(world.region, world.account, tuple(found))
 
     def allow(self, check: Entry) -> bool:
-        """Whether IAM would answer the question with yes."""
+        """Whether IAM would allow it."""
         context = EvalContext(
             principal_arn=f"arn:aws:sts::{self.account}:assumed-role/role/function",
             principal_type="AssumedRole",
@@ -64,12 +64,12 @@ class Policies:
         return evaluate(context, [self._parsed]).decision == "Allow"
 
     @cached_property
-    def _parsed(self) -> list[ParsedStatement]:
+    def _parsed(self) -> list[Any]:
         document = {"Version": "2012-10-17", "Statement": [statement for _, statement in self.statements]}
         return parse_policy_document(document)
 
-    def refused(self, checks: list[Entry]) -> list[str]:
-        """The questions that are answered with no, for people."""
+    def denied(self, checks: list[Entry]) -> list[str]:
+        """The denied checks, as text."""
         return [
             f"{check['action']} on {check['resource']} {check.get('keys') or ''} for {check.get('operation')}"
             for check in checks
@@ -77,13 +77,13 @@ class Policies:
         ]
 
     def needing(self, piece: Piece, checks: list[Entry]) -> list[str]:
-        """The questions, of those that are answered with yes, that are answered with no without the piece."""
+        """The checks that are allowed, and denied without the piece."""
         actions = {piece.text} if piece.kind == "Action" else self.actions(piece)
         asked = [check for check in checks if check["action"] in actions and self.allow(check)]
-        return self.without(piece).refused(asked)
+        return self.without(piece).denied(asked)
 
     def actions(self, piece: Piece) -> set[str]:
-        """Those of the statement that it stands in."""
+        """The actions of its statement."""
         mine = [one for policy, one in self.statements if (policy, one.get("Sid") or "") == (piece.policy, piece.sid)]
         return {action for statement in mine for action in _listed(statement["Action"])}
 

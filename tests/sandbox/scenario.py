@@ -1,39 +1,39 @@
-"""What the scenarios share: a world with the deployed function, pools in stacks, and a look at what is left of one.
+"""What the scenarios share: a world with the deployed function, pools in stacks, and what is left of a pool.
 
     pool = stage.start("jobs", DesiredCount=2).up()
     pool.update(Image="myoung34/github-runner:ubuntu-jammy")
     pool.delete()
     assert pool.leftovers() == []
 
-Properties that every pool needs are filled in; `None` takes one out. Everything is impatient: an idle runner is one
-that was idle for a second.
+Properties that every pool needs are filled in; `None` takes one out. Timeouts are short: a
+runner counts as idle after a second.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from function import FUNCTION_NAME
-from stacks import Stack
-from world import TOKEN_PARAMETER, Entry, World
+from sandbox.function import FUNCTION_NAME
+from sandbox.leftovers import leftovers
+from sandbox.response_recorder import ResponseRecorder
+from sandbox.stacks import Stack
+from sandbox.world import TOKEN_PARAMETER, Entry, World
 
 IMAGE = "myoung34/github-runner:ubuntu-noble"
 OTHER_IMAGE = "myoung34/github-runner:ubuntu-jammy"
 BROKEN_IMAGE = "myoung34/github-runner:not-to-be-pulled"
 ORGANIZATION = "orgs/acme"
 LOGICAL_ID = "Runners"
-# A key of one's own, which cfn/provider.yaml is told of.
+# A customer managed key, which is a parameter of cfn/provider.yaml.
 OWN_KEY = "arn:aws:kms:us-east-1:000000000000:key/0a1b2c3d-1111-2222-3333-444455556666"
-# A role that it may give to nobody.
+# A role that it may not pass.
 FOREIGN_ROLE = "arn:aws:iam::000000000000:role/admin"
 # The roles that cfn/provider.yaml lets the function give to others.
 ROLE_PATH = "/github-runner-pool/"
@@ -53,22 +53,22 @@ ATTRIBUTES = (
     "DesiredCount",
     "OnlineRunners",
 )
-# In every response URL that a test makes, so that it can be looked for.
+# In every response URL of a test, so that logs can be searched for it.
 PLANTED_SIGNATURE = "5a9db0ffplantedresponsesignature"
 _numbers = itertools.count(1)
 Properties = dict[str, Any]
 
 
 @dataclass
-class Stage:
+class DeployedWorld:
     """A world in which the function is deployed."""
 
     world: World
     token: str
-    sink: Sink
+    recorder: ResponseRecorder
     stacks: list[Stack] = field(default_factory=list)
     planted: list[str] = field(default_factory=list)
-    """Secrets that tests made, beside those that the world knows of."""
+    """Secrets of tests, in addition to the world's."""
 
     def start_template(self, name: str, template: str | Path, **parameters: str) -> Stack:
         """Begins to create a stack from a template of the repository."""
@@ -92,7 +92,7 @@ class Stage:
         return Pool(self, stack, properties, launch_template or {})
 
     def template(self, launch_template: Properties, properties: Properties, description: str = "A pool") -> str:
-        merged = {**self.usual, **properties}
+        merged = {**self.default_properties, **properties}
         given = {key: value for key, value in merged.items() if value is not None}
         resources: Properties = {
             LOGICAL_ID: {"Type": "Custom::GitHubRunnerPool", "Properties": given},
@@ -106,12 +106,12 @@ class Stage:
         }
         if merged["Cluster"] == {"Ref": "Cluster"}:
             resources["Cluster"] = {"Type": "AWS::ECS::Cluster"}
-        if merged["LaunchTemplate"] == self.usual["LaunchTemplate"]:
+        if merged["LaunchTemplate"] == self.default_properties["LaunchTemplate"]:
             cluster = merged["Cluster"]
             user_data = {
                 "Fn::Join": ["", ["#!/bin/bash\necho ECS_CLUSTER=", cluster or "", " >> /etc/ecs/ecs.config\n"]]
             }
-            data = {
+            data: Properties = {
                 "ImageId": "ami-12345678",
                 "InstanceType": "t3.large",
                 "UserData": {"Fn::Base64": user_data},
@@ -121,12 +121,12 @@ class Stage:
                 "Type": "AWS::EC2::LaunchTemplate",
                 "Properties": {"LaunchTemplateData": data},
             }
-        outputs = {name: {"Value": {"Fn::GetAtt": [LOGICAL_ID, name]}} for name in ATTRIBUTES}
+        outputs: Properties = {name: {"Value": {"Fn::GetAtt": [LOGICAL_ID, name]}} for name in ATTRIBUTES}
         outputs["Ref"] = {"Value": {"Ref": LOGICAL_ID}}
         return json.dumps({"Description": description, "Resources": resources, "Outputs": outputs})
 
     @property
-    def usual(self) -> Properties:
+    def default_properties(self) -> Properties:
         return {
             "ServiceToken": self.token,
             "OrgName": "acme",
@@ -147,27 +147,27 @@ class Stage:
 
     # The function, called without CloudFormation.
 
-    def send(self, event: Properties, kind: str = "Event", signed_ago: int = 0, folder: str = "") -> Letter:
-        """Hands the function an event as it is, signed so many seconds ago, and waits for nothing.
+    def send(self, event: Properties, kind: str = "Event", signed_ago: int = 0, folder: str = "") -> SentRequest:
+        """Sends the function an event whose response URL was signed so many seconds ago.
 
-        In the folder `Sink.REFUSED` its answers are not taken.
+        In the folder `ResponseRecorder.REJECTED` its responses are rejected.
         """
         number = f"{folder}{next(_numbers)}"
         signed = datetime.now(UTC) - timedelta(seconds=signed_ago)
-        url = f"{self.sink.url}/{number}?X-Amz-Date={signed:%Y%m%dT%H%M%SZ}&X-Amz-Signature={PLANTED_SIGNATURE}"
+        url = f"{self.recorder.url}/{number}?X-Amz-Date={signed:%Y%m%dT%H%M%SZ}&X-Amz-Signature={PLANTED_SIGNATURE}"
         event = {
             "RequestId": str(uuid.uuid4()),
             "ResourceType": "Custom::GitHubRunnerPool",
             **event,
             "ResponseURL": url,
         }
-        letter = Letter(self, event, f"/{number}?")
-        letter.deliver(kind)
-        return letter
+        request = SentRequest(self, event, f"/{number}?")
+        request.deliver(kind)
+        return request
 
     def invoke(self, event: Properties) -> Properties:
-        """The same, and returns the one answer that it has given by the time it ends."""
-        return self.send(event, "RequestResponse").answer(0)
+        """Sends an event, waits for the invocation's end, and returns its response."""
+        return self.send(event, "RequestResponse").response(0)
 
     def calls_since(self, sequence: int) -> list[Entry]:
         """What the function asked of AWS and GitHub. Only in a quiet world are they all of one pool."""
@@ -202,50 +202,52 @@ class Stage:
 
 
 @dataclass
-class Letter:
-    """An event on its way to the function."""
+class SentRequest:
+    """An event that was sent to the function."""
 
-    stage: Stage
+    deployed_world: DeployedWorld
     event: Properties
     path: str
 
     def deliver(self, kind: str = "Event") -> None:
-        """Hands it over; once more, as Lambda may do with every event, if it has been before."""
-        result = self.stage.world.client("lambda").invoke(
+        """Delivers it, for the first time or again, as Lambda may with every event."""
+        result = self.deployed_world.world.client("lambda").invoke(
             FunctionName=FUNCTION_NAME, InvocationType=kind, Payload=json.dumps(self.event).encode()
         )
         assert "FunctionError" not in result, result["Payload"].read()
 
-    def is_taken_over(self) -> None:
-        """It ends without an answer, since a newer request is at work and nobody waits for this one."""
+    def expect_superseded(self) -> None:
+        """Waits until it ends without a response, because a newer request superseded it."""
 
         def has_yielded() -> bool:
-            lines = [json.loads(line) for line in self.stage.log_lines() if '"superseded"' in line]
+            lines = [json.loads(line) for line in self.deployed_world.log_lines() if '"superseded"' in line]
             return any(line.get("request_id") == self.event["RequestId"] for line in lines)
 
-        self.stage.world.wait_for("the end of the older request", has_yielded, 60)
-        assert self.stage.sink.answers(self.path) == []
+        self.deployed_world.world.wait_for("the end of the older request", has_yielded, 60)
+        assert self.deployed_world.recorder.responses(self.path) == []
 
-    def answer(self, timeout: float) -> Properties:
-        """The one answer to it, however often it was given."""
-        answers = self.stage.world.wait_for("the answer", lambda: self.stage.sink.answers(self.path), timeout)
-        assert all(answer == answers[0] for answer in answers), answers
-        assert answers[0]["RequestId"] == self.event["RequestId"]
-        return answers[0]
+    def response(self, timeout: float) -> Properties:
+        """Its response, which is the same each time it is sent."""
+        responses = self.deployed_world.world.wait_for(
+            "the response", lambda: self.deployed_world.recorder.responses(self.path), timeout
+        )
+        assert all(response == responses[0] for response in responses), responses
+        assert responses[0]["RequestId"] == self.event["RequestId"]
+        return responses[0]
 
 
 @dataclass
 class Pool:
     """A stack with one pool in it."""
 
-    stage: Stage
+    deployed_world: DeployedWorld
     stack: Stack
     properties: Properties
     launch_template: Properties
 
     @property
     def world(self) -> World:
-        return self.stage.world
+        return self.deployed_world.world
 
     @property
     def id(self) -> str:
@@ -254,8 +256,8 @@ class Pool:
 
     @property
     def ids(self) -> set[str]:
-        """Every physical id that the function ever answered for it."""
-        return {answer["physical_id"] for answer in self.answers()}
+        """Every physical id in the function's responses."""
+        return {response["physical_id"] for response in self.responses()}
 
     # Changes.
 
@@ -264,7 +266,7 @@ class Pool:
         self.stack.settled().expect("CREATE_COMPLETE")
         return self
 
-    def fail(self) -> str:
+    def failure_reason(self) -> str:
         """Waits until its creation has failed and was undone; the Reason."""
         self.stack.settled().expect("ROLLBACK_COMPLETE")
         reasons = self.stack.reasons(LOGICAL_ID)
@@ -276,7 +278,7 @@ class Pool:
     ) -> Stack:
         self.properties = {**self.properties, **changes}
         self.launch_template = {**self.launch_template, **(launch_template or {})}
-        return self.stack.update(self.stage.template(self.launch_template, self.properties, description))
+        return self.stack.update(self.deployed_world.template(self.launch_template, self.properties, description))
 
     def update(self, launch_template: Properties | None = None, description: str = "A pool", **changes: Any) -> Pool:
         """Updates the stack and waits until that went well."""
@@ -305,7 +307,7 @@ class Pool:
     def sent_properties(self) -> Properties:
         """The properties as CloudFormation would send them: resolved, every scalar a string."""
         found: Properties = {
-            **self.stage.usual,
+            **self.deployed_world.default_properties,
             "ExecutionRoleArn": self.task_definition["executionRoleArn"],
             "Cluster": self.cluster,
             **self.properties,
@@ -314,12 +316,12 @@ class Pool:
         found["LaunchTemplate"] = {"LaunchTemplateId": group["LaunchTemplateId"], "Version": group["Version"]}
         return dict(as_strings({key: value for key, value in found.items() if value is not None}))
 
-    def answers(self) -> list[Entry]:
-        """What the function answered, in order."""
+    def responses(self) -> list[Entry]:
+        """The function's responses, in order."""
         ids = {event["request_id"] for event in self.world.events("request") if event["stack_id"] == self.stack.id}
         return [
             event
-            for event in self.world.events("answer")
+            for event in self.world.events("response")
             if event["what"] in ("SUCCESS", "FAILED") and event["request_id"] in ids
         ]
 
@@ -358,7 +360,7 @@ class Pool:
         return {**found["taskDefinition"], "tags": found.get("tags", [])}
 
     def tasks(self) -> list[Entry]:
-        """Those that are meant to run."""
+        """Those whose desired status is RUNNING."""
         ecs = self.world.client("ecs")
         arns = ecs.list_tasks(cluster=self.cluster, serviceName=self.id, desiredStatus="RUNNING")["taskArns"]
         return list(ecs.describe_tasks(cluster=self.cluster, tasks=arns)["tasks"]) if arns else []
@@ -397,49 +399,6 @@ class Pool:
         return [f"{thing} of {pool_id}" for pool_id in self.ids for thing in leftovers(self.world, pool_id)]
 
 
-def leftovers(world: World, pool_id: str) -> list[str]:
-    """What is there of a pool, wherever it is: the account has no other things of this name."""
-    ecs, scaling = world.client("ecs"), world.client("autoscaling")
-    left = [
-        f"runner {runner['name']}"
-        for target in world.get("/github")["targets"].values()
-        for runner in target["runners"]
-        if pool_id in runner["labels"]
-    ]
-    groups = scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[pool_id])["AutoScalingGroups"]
-    left += [f"group {group['AutoScalingGroupName']}" for group in groups]
-    if groups:
-        hooks = scaling.describe_lifecycle_hooks(AutoScalingGroupName=pool_id)["LifecycleHooks"]
-        left += [f"hook {hook['LifecycleHookName']}" for hook in hooks]
-    providers = ecs.describe_capacity_providers()["capacityProviders"]
-    left += [f"provider {p['name']}" for p in providers if p["name"] == pool_id and p["status"] != "INACTIVE"]
-    definitions = ecs.list_task_definitions(familyPrefix=pool_id, status="ACTIVE")["taskDefinitionArns"]
-    left += [f"task definition {arn}" for arn in definitions if arn.split("/")[1].rsplit(":", 1)[0] == pool_id]
-    for cluster in ecs.list_clusters()["clusterArns"]:
-        left += _left_in(ecs, cluster, pool_id)
-    return left
-
-
-def _left_in(ecs: Any, cluster: str, pool_id: str) -> list[str]:
-    left = []
-    described = ecs.describe_clusters(clusters=[cluster])["clusters"]
-    if not described:
-        # Deleted since it was listed, by another stack that goes at the same time.
-        return []
-    if pool_id in described[0]["capacityProviders"]:
-        left.append(f"association with {cluster}")
-    services = ecs.describe_services(cluster=cluster, services=[pool_id])["services"]
-    left += [f"service {s['serviceName']} {s['status']}" for s in services if s["status"] != "INACTIVE"]
-    tasks = ecs.list_tasks(cluster=cluster, family=pool_id)["taskArns"]
-    left += [f"task {arn}" for arn in tasks]
-    instances = ecs.list_container_instances(cluster=cluster)["containerInstanceArns"]
-    if instances:
-        found = ecs.describe_container_instances(cluster=cluster, containerInstances=instances)["containerInstances"]
-        mine = [instance for instance in found if instance.get("capacityProviderName") == pool_id]
-        left += [f"container instance {instance['ec2InstanceId']}" for instance in mine]
-    return left
-
-
 def as_strings(value: Any) -> Any:
     """What CloudFormation makes of properties: scalars are strings at any depth."""
     if isinstance(value, dict):
@@ -447,55 +406,3 @@ def as_strings(value: Any) -> Any:
     if isinstance(value, list):
         return [as_strings(item) for item in value]
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def tags_of(resource: Entry) -> dict[str, str]:
-    """Tags as a map, whichever way the service spells them."""
-    listed = resource.get("tags") or resource.get("Tags") or []
-    return {tag.get("key") or tag["Key"]: tag.get("value") or tag.get("Value") or "" for tag in listed}
-
-
-def told(calls: list[Entry]) -> str:
-    """Calls, for people."""
-    return "\n".join(f"  {call['service']} {call['operation']} {call['status']}" for call in calls)
-
-
-class Sink:
-    """Takes answers on a loopback port, as CloudFormation's bucket does."""
-
-    REFUSED = "refused/"
-
-    def __init__(self) -> None:
-        taken: list[tuple[str, bytes]] = []
-        refused: list[str] = []
-        self._taken, self._refused = taken, refused
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_PUT(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                is_refused = self.path.startswith(f"/{Sink.REFUSED}")
-                refused.append(self.path) if is_refused else taken.append((self.path, body))
-                self.send_response(403 if is_refused else 200)
-                self.send_header("content-length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def answers(self, path_start: str = "/") -> list[Properties]:
-        return [json.loads(body) for path, body in self._taken if path.startswith(path_start)]
-
-    def refusals(self, path_start: str) -> int:
-        """How many answers were not taken."""
-        return sum(path.startswith(path_start) for path in self._refused)
-
-    def bodies(self) -> list[str]:
-        return [body.decode() for _, body in self._taken]
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()

@@ -21,10 +21,10 @@ class Stacks:
 
     def create(self, name: str, template: str | Path, parameters: dict[str, str]) -> Stack:
         """Starts the creation."""
-        answer = self.cloudformation.create_stack(
+        response = self.cloudformation.create_stack(
             StackName=name, TemplateBody=_text(template), Parameters=_listed(parameters), Capabilities=_CAPABILITIES
         )
-        return Stack(self.cloudformation, name, answer["StackId"], template, dict(parameters))
+        return Stack(self.cloudformation, name, response["StackId"], template, dict(parameters))
 
     def get(self, name: str) -> Stack:
         """A stack that exists already, with the parameters it has now."""
@@ -112,8 +112,8 @@ class Stack:
     def expect(self, status: str) -> Stack:
         """Fails with the reasons when the stack ended otherwise."""
         if self.status != status:
-            told = "\n".join(self.reasons())
-            raise AssertionError(f"stack {self.name} is {self.status}, not {status}:\n{told}")
+            reasons = "\n".join(self.reasons())
+            raise AssertionError(f"stack {self.name} is {self.status}, not {status}:\n{reasons}")
         return self
 
     def _describe(self) -> dict[str, Any]:

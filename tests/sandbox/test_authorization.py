@@ -1,4 +1,4 @@
-"""What IAM is asked for a call, and what a policy that binds it makes of the answer.
+"""What IAM checks for a call, and what a policy with conditions decides.
 
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html
 """
@@ -12,8 +12,8 @@ from typing import Any
 import boto3
 import pytest
 
-from pool_by_hand import PoolByHand, refused
-from world import World
+from sandbox.ecs_pool import EcsPool, client_error
+from sandbox.world import World
 
 Statement = dict[str, Any]
 TAG = "github-runner-pool:id"
@@ -30,14 +30,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 @pytest.fixture
-def pool(world: World) -> Iterator[PoolByHand]:
-    made = PoolByHand(world)
+def pool(world: World) -> Iterator[EcsPool]:
+    made = EcsPool(world)
     yield made
     made.tear_down()
 
 
 def client(world: World, service: str, name: str, *statements: Statement) -> Any:
-    """A client in a role with these statements alone."""
+    """A client in a role with these statements only."""
     iam = world.client("iam")
     trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
@@ -60,14 +60,14 @@ def in_cluster(name: str) -> Statement:
     return {"Action": TASK_ACTIONS, "Resource": "*", "Condition": condition}
 
 
-def test_a_task_is_bound_by_its_cluster(world: World, pool: PoolByHand) -> None:
+def test_ecs_cluster_condition_key_restricts_task_actions(world: World, pool: EcsPool) -> None:
     pool.make_capacity().make_service(1)
     pool.wait_online(1)
     task = pool.tasks()[0]["taskArn"]
     elsewhere = client(world, "ecs", "elsewhere", in_cluster("another"))
     for call, more in (("stop_task", {"task": task}), ("update_task_protection", {"tasks": [task]})):
         asked = {"cluster": pool.cluster, **more, **({"protectionEnabled": False} if "tasks" in more else {})}
-        with refused("AccessDeniedException", "not authorized"):
+        with client_error("AccessDeniedException", "not authorized"):
             getattr(elsewhere, call)(**asked)
     here = client(world, "ecs", "here", in_cluster(pool.cluster))
     find = {"cluster": pool.cluster, "tasks": [task]}
@@ -77,7 +77,7 @@ def test_a_task_is_bound_by_its_cluster(world: World, pool: PoolByHand) -> None:
     here.stop_task(cluster=pool.cluster, task=task)
 
 
-def test_a_task_that_was_stopped_is_no_longer_bound_by_its_tags(world: World, pool: PoolByHand) -> None:
+def test_stop_task_removes_the_resource_tag_condition_key(world: World, pool: EcsPool) -> None:
     tags = [{"key": TAG, "value": "ghr-mine"}]
     pool.make_capacity().make_service(1, tags=tags, propagateTags="SERVICE")
     pool.wait_online(1)
@@ -85,14 +85,14 @@ def test_a_task_that_was_stopped_is_no_longer_bound_by_its_tags(world: World, po
     condition = {"StringLike": {f"aws:ResourceTag/{TAG}": "ghr-*"}}
     tagged = client(world, "ecs", "tagged", {"Action": TASK_ACTIONS, "Resource": "*", "Condition": condition})
     tagged.stop_task(cluster=pool.cluster, task=task)
-    with refused("AccessDeniedException", "ecs:StopTask"):
+    with client_error("AccessDeniedException", "ecs:StopTask"):
         tagged.stop_task(cluster=pool.cluster, task=task)
-    with refused("AccessDeniedException", "ecs:UpdateTaskProtection"):
+    with client_error("AccessDeniedException", "ecs:UpdateTaskProtection"):
         tagged.update_task_protection(cluster=pool.cluster, tasks=[task], protectionEnabled=False)
 
 
 @pytest.mark.parametrize("name", ["/ci/token", "ci-token"])
-def test_a_parameter_is_the_same_resource_by_its_name_its_arn_and_its_version(world: World, name: str) -> None:
+def test_get_parameter_authorizes_name_arn_and_version_alike(world: World, name: str) -> None:
     world.put_parameter(name, "secret")
     arn = f"arn:aws:ssm:{world.region}:{world.account}:parameter/{name.removeprefix('/')}"
     role = "reader" + name.replace("/", "-")
@@ -102,40 +102,40 @@ def test_a_parameter_is_the_same_resource_by_its_name_its_arn_and_its_version(wo
         assert found["Value"] == "secret"
     other = client(world, "ssm", f"{role}-other", {"Action": "ssm:GetParameter", "Resource": f"{arn}-other"})
     for reference in (name, arn):
-        with refused("AccessDeniedException", arn):
+        with client_error("AccessDeniedException", arn):
             other.get_parameter(Name=reference)
 
 
-def test_a_parameter_by_its_arn_needs_the_key_that_it_is_encrypted_with(world: World) -> None:
+def test_get_parameter_by_arn_needs_kms_decrypt(world: World) -> None:
     key = f"arn:aws:kms:{world.region}:{world.account}:key/0a1b2c3d-1111-2222-3333-444455556666"
     ssm = world.client("ssm")
     ssm.put_parameter(Name="/ci/own-key", Value="secret", Type="SecureString", KeyId=key)
     arn = ssm.get_parameter(Name="/ci/own-key")["Parameter"]["ARN"]
     keyless = client(world, "ssm", "keyless", {"Action": "ssm:GetParameter", "Resource": arn})
     for reference in ("/ci/own-key", arn):
-        with refused("AccessDeniedException", "kms:Decrypt"):
+        with client_error("AccessDeniedException", "kms:Decrypt"):
             keyless.get_parameter(Name=reference, WithDecryption=True)
 
 
-def test_a_stack_is_described_by_its_arn_in_the_state_that_a_test_gives_it(world: World) -> None:
+def test_describe_stacks_by_arn_returns_the_status_set_by_a_test(world: World) -> None:
     statement = {"Action": "cloudformation:DescribeStacks", "Resource": f"{STACK.rsplit('/', 1)[0]}/*"}
     allowed = client(world, "cloudformation", "describes", statement)
-    with refused("ValidationError", "does not exist"):
+    with client_error("ValidationError", "does not exist"):
         allowed.describe_stacks(StackName=STACK)
     for status in ("UPDATE_ROLLBACK_FAILED", "DELETE_IN_PROGRESS"):
         world.post("/stacks", stack_id=STACK, status=status)
         (found,) = allowed.describe_stacks(StackName=STACK)["Stacks"]
         assert (found["StackId"], found["StackName"], found["StackStatus"]) == (STACK, "made-up", status)
-    refusing = client(world, "cloudformation", "describes-not", {**statement, "Resource": "arn:aws:x:::stack/y"})
+    denied_client = client(world, "cloudformation", "describes-not", {**statement, "Resource": "arn:aws:x:::stack/y"})
     for given in ({"StackName": STACK}, {"StackName": "made-up"}, {}):
-        with refused("AccessDenied", "cloudformation:DescribeStacks"):
-            refusing.describe_stacks(**given)
+        with client_error("AccessDenied", "cloudformation:DescribeStacks"):
+            denied_client.describe_stacks(**given)
     world.post("/stacks", stack_id=STACK, status=None)
-    with refused("ValidationError", "does not exist"):
+    with client_error("ValidationError", "does not exist"):
         allowed.describe_stacks(StackName=STACK)
 
 
-def test_a_stack_of_the_engine_is_described_in_another_state_and_then_in_its_own(world: World) -> None:
+def test_describe_stacks_status_can_be_overridden_and_restored(world: World) -> None:
     body = json.dumps({"Resources": {"Cluster": {"Type": "AWS::ECS::Cluster"}}})
     stack = world.create_stack("real", body).expect("CREATE_COMPLETE")
     world.post("/stacks", stack_id=stack.id, status="DELETE_IN_PROGRESS")

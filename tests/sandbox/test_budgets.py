@@ -4,37 +4,37 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from scenario import Entry, Stage
+from sandbox.scenario import DeployedWorld, Entry
 
-# A look at runners that are waited for: the service, its tasks (which are meant to run, and what all known ones are),
+# One poll while runners are waited for: the service, its tasks (which are meant to run, and what all known ones are),
 # and who works for the resource.
-AWS_CALLS_OF_A_LOOK = 4
+AWS_CALLS_MAX = 4
 # Few runners are one page.
-GITHUB_CALLS_OF_A_LOOK = 1
-LOOKS = 6
+GITHUB_CALLS_MAX = 1
+OBSERVATIONS = 6
 
 
-def test_a_look_while_jobs_are_waited_for_costs_few_calls(stage: Stage) -> None:
-    pool = stage.start("looking").up()
+def test_drain_poll_costs_few_calls(deployed_world: DeployedWorld) -> None:
+    pool = deployed_world.start("polling").up()
     job = pool.run(6, pool.online()[0]["name"])
-    before = stage.sequence
+    before = deployed_world.sequence
     pool.stack.delete()
 
-    def looks() -> list[list[Entry]]:
-        """The calls between two lists of runners, of looks that found nothing to do."""
-        calls = stage.calls_since(before)
+    def observations() -> list[list[Entry]]:
+        """The calls between two lists of runners, of polls that found nothing to do."""
+        calls = deployed_world.calls_since(before)
         lists = [
             at for at, call in enumerate(calls) if call["service"] == "github" and call["operation"].startswith("GET")
         ]
         between = [calls[start:end] for start, end in pairwise(lists)]
-        return [look for look in between if not any(call["write"] for call in look)]
+        return [observation for observation in between if not any(call["write"] for call in observation)]
 
-    found = stage.world.wait_for("some looks", lambda: len(seen := looks()) >= LOOKS and seen)
+    found = deployed_world.world.wait_for("some polls", lambda: len(found := observations()) >= OBSERVATIONS and found)
     assert pool.world.job(job)["state"] == "running"
-    for look in found[1:]:
-        of_github = [call for call in look if call["service"] == "github"]
-        names = [f"{call['service']} {call['operation']}" for call in look]
-        assert len(of_github) <= GITHUB_CALLS_OF_A_LOOK, names
-        assert len(look) - len(of_github) <= AWS_CALLS_OF_A_LOOK, names
+    for observation in found[1:]:
+        of_github = [call for call in observation if call["service"] == "github"]
+        names = [f"{call['service']} {call['operation']}" for call in observation]
+        assert len(of_github) <= GITHUB_CALLS_MAX, names
+        assert len(observation) - len(of_github) <= AWS_CALLS_MAX, names
     pool.stack.settled().expect("DELETE_COMPLETE")
     assert pool.world.job(job)["state"] == "succeeded"

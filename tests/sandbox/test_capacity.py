@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from pool_by_hand import PoolByHand, refused
-from world import World
+from sandbox.ecs_pool import EcsPool, client_error
+from sandbox.world import World
 
 
-def test_a_service_scales_its_group_out_from_zero_and_its_runners_come_online(pool: PoolByHand) -> None:
+def test_managed_scaling_scales_out_from_zero(pool: EcsPool) -> None:
     pool.make_capacity().make_service(2)
     runners = pool.wait_online(2)
     assert all(runner["labels"] == ["self-hosted", "Linux", "X64", pool.label] for runner in runners)
@@ -21,7 +21,7 @@ def test_a_service_scales_its_group_out_from_zero_and_its_runners_come_online(po
     assert {pool.runner_of(task) for task in pool.tasks()} == {runner["name"] for runner in runners}
 
 
-def test_the_group_never_grows_past_its_largest_size(world: World, pool: PoolByHand) -> None:
+def test_managed_scaling_stays_within_max_size(world: World, pool: EcsPool) -> None:
     pool.make_capacity(max_size=1).make_service(3, pool.define(memory=7000))
     pool.wait_online(1)
     world.wait_for("a complaint", lambda: "unable to place a task" in str(pool.service["events"]))
@@ -29,9 +29,7 @@ def test_the_group_never_grows_past_its_largest_size(world: World, pool: PoolByH
     assert [t["lastStatus"] for t in pool.tasks()].count("PROVISIONING") == 2
 
 
-def test_a_task_does_not_wait_for_capacity_for_ever_and_the_circuit_breaker_counts_it(
-    world: World, pool: PoolByHand
-) -> None:
+def test_provisioning_task_times_out_and_counts_for_the_circuit_breaker(world: World, pool: EcsPool) -> None:
     with world.faults(agents="silent"):
         pool.make_capacity().make_service(4)
         world.wait_for("the failure", lambda: pool.service["deployments"][0]["rolloutState"] == "FAILED", 60)
@@ -46,8 +44,8 @@ def test_a_task_does_not_wait_for_capacity_for_ever_and_the_circuit_breaker_coun
 
 
 @pytest.mark.parametrize(("memory", "reason"), [(7000, "RESOURCE:MEMORY"), (700, "RESOURCE:CPU")])
-def test_a_task_that_has_waited_in_a_full_group_is_told_what_it_lacked(
-    world: World, pool: PoolByHand, memory: int, reason: str
+def test_stopped_reason_in_a_full_group_names_the_missing_resource(
+    world: World, pool: EcsPool, memory: int, reason: str
 ) -> None:
     pool.make_capacity(max_size=1)
     cpu = 2000 if reason == "RESOURCE:CPU" else 0
@@ -63,7 +61,7 @@ def test_a_task_that_has_waited_in_a_full_group_is_told_what_it_lacked(
     assert found == {f"TaskFailedToStart: {reason}"}
 
 
-def test_a_task_that_waits_while_all_instances_drain_is_told_so(world: World, pool: PoolByHand) -> None:
+def test_stopped_reason_while_all_instances_drain(world: World, pool: EcsPool) -> None:
     pool.make_capacity(max_size=1).make_service(1)
     pool.wait_online(1)
     arns = [instance["containerInstanceArn"] for instance in pool.instances()]
@@ -78,13 +76,13 @@ def test_a_task_that_waits_while_all_instances_drain_is_told_so(world: World, po
     assert world.wait_for("the stop", reason, 60) == "TaskFailedToStart: NO ACTIVE INSTANCES"
 
 
-def test_distinct_instances_spread_the_tasks(pool: PoolByHand) -> None:
+def test_distinct_instance_constraint_spreads_tasks(pool: EcsPool) -> None:
     pool.make_capacity().make_service(3, placementConstraints=[{"type": "distinctInstance"}])
     pool.wait_online(3)
     assert len({task["containerInstanceArn"] for task in pool.tasks()}) == 3
 
 
-def test_idle_instances_are_unprotected_by_ecs_and_leave(world: World, pool: PoolByHand) -> None:
+def test_managed_scaling_unprotects_and_terminates_idle_instances(world: World, pool: EcsPool) -> None:
     pool.make_capacity().make_service(1)
     pool.wait_online(1)
     pool.update(desiredCount=0)
@@ -93,10 +91,10 @@ def test_idle_instances_are_unprotected_by_ecs_and_leave(world: World, pool: Poo
     assert pool.group["DesiredCapacity"] == 0
 
 
-def test_a_busy_association_refuses_the_next_one(pool: PoolByHand) -> None:
+def test_put_cluster_capacity_providers_conflicts_while_an_update_is_in_progress(pool: EcsPool) -> None:
     pool.make_capacity()
     pool.associate([pool.name])
-    with refused("UpdateInProgressException", "busy state"):
+    with client_error("UpdateInProgressException", "busy state"):
         pool.associate([pool.name])
     pool.wait_associated()
     hooks = pool.auto_scaling.describe_lifecycle_hooks(AutoScalingGroupName=pool.name)["LifecycleHooks"]
@@ -104,54 +102,50 @@ def test_a_busy_association_refuses_the_next_one(pool: PoolByHand) -> None:
     assert "AmazonECSManaged" in [tag["Key"] for tag in pool.group["Tags"]]
 
 
-def test_a_used_provider_cannot_leave_its_cluster(pool: PoolByHand) -> None:
+def test_put_cluster_capacity_providers_rejects_removing_a_provider_in_use(pool: EcsPool) -> None:
     pool.make_capacity().make_service(0)
-    with refused("ResourceInUseException", "in use"):
+    with client_error("ResourceInUseException", "in use"):
         pool.associate([])
 
 
-def test_an_associated_provider_fails_its_deletion_later(world: World, pool: PoolByHand) -> None:
+def test_delete_capacity_provider_fails_while_associated(world: World, pool: EcsPool) -> None:
     pool.make_capacity()
-    answer = pool.ecs.delete_capacity_provider(capacityProvider=pool.name)
-    assert answer["capacityProvider"]["status"] == "ACTIVE"
+    response = pool.ecs.delete_capacity_provider(capacityProvider=pool.name)
+    assert response["capacityProvider"]["status"] == "ACTIVE"
     world.wait_for("the failure", lambda: pool.provider["updateStatus"] == "DELETE_FAILED")
     assert pool.cluster in pool.provider["updateStatusReason"]
     pool.associate([])
     pool.wait_associated()
     pool.ecs.delete_capacity_provider(capacityProvider=pool.name)
     world.wait_for("the deletion", lambda: pool.provider["status"] == "INACTIVE")
-    with refused("ClientException", "does not exist"):
+    with client_error("ClientException", "does not exist"):
         pool.ecs.delete_capacity_provider(capacityProvider=pool.name)
 
 
-def test_only_an_active_provider_is_associated_and_nothing_changes_one_that_is_changing(
-    world: World, pool: PoolByHand
-) -> None:
+def test_capacity_provider_must_be_active_and_not_updating(world: World, pool: EcsPool) -> None:
     made = {"autoScalingGroupArn": pool.make_group(), "managedScaling": {"status": "ENABLED"}}
     pool.ecs.create_capacity_provider(name=pool.name, autoScalingGroupProvider=made)
     assert (pool.provider["status"], pool.provider["updateStatus"]) == ("PROVISIONING", "CREATE_IN_PROGRESS")
-    with refused("InvalidParameterException", f"'{pool.name}' is not in an ACTIVE state"):
+    with client_error("InvalidParameterException", f"'{pool.name}' is not in an ACTIVE state"):
         pool.associate([pool.name])
-    with refused("UpdateInProgressException", "busy state"):
+    with client_error("UpdateInProgressException", "busy state"):
         pool.ecs.delete_capacity_provider(capacityProvider=pool.name)
     pool.wait_active()
     change = {"managedScaling": {"targetCapacity": 90}}
     pool.ecs.update_capacity_provider(name=pool.name, autoScalingGroupProvider=change)
-    with refused("UpdateInProgressException", "busy state"):
+    with client_error("UpdateInProgressException", "busy state"):
         pool.ecs.update_capacity_provider(name=pool.name, autoScalingGroupProvider=change)
-    with refused("UpdateInProgressException", "busy state"):
+    with client_error("UpdateInProgressException", "busy state"):
         pool.ecs.delete_capacity_provider(capacityProvider=pool.name)
     world.wait_for("the update", lambda: pool.provider["updateStatus"] == "UPDATE_COMPLETE")
     pool.ecs.delete_capacity_provider(capacityProvider=pool.name)
-    with refused("InvalidParameterException", "is not in an ACTIVE state"):
+    with client_error("InvalidParameterException", "is not in an ACTIVE state"):
         pool.associate([pool.name])
-    with refused("InvalidParameterException", "was not found"):
+    with client_error("InvalidParameterException", "was not found"):
         pool.associate([f"{pool.name}-x"])
 
 
-def test_a_failed_update_leaves_a_provider_active_and_as_it_was_until_one_goes_well(
-    world: World, pool: PoolByHand
-) -> None:
+def test_update_capacity_provider_failure_keeps_the_provider_active(world: World, pool: EcsPool) -> None:
     pool.make_capacity()
     world.post("/faults", provider_updates=[{"provider": pool.name, "times": 1, "reason": "no scaling plan"}])
     change = {"managedScaling": {"targetCapacity": 90}}
@@ -166,7 +160,7 @@ def test_a_failed_update_leaves_a_provider_active_and_as_it_was_until_one_goes_w
     assert pool.provider["autoScalingGroupProvider"]["managedScaling"]["targetCapacity"] == 90
 
 
-def test_termination_protection_needs_a_protected_group(pool: PoolByHand) -> None:
+def test_managed_termination_protection_needs_scale_in_protection(pool: EcsPool) -> None:
     arn = pool.make_group()
     pool.auto_scaling.update_auto_scaling_group(AutoScalingGroupName=pool.name, NewInstancesProtectedFromScaleIn=False)
     provider = {
@@ -174,21 +168,19 @@ def test_termination_protection_needs_a_protected_group(pool: PoolByHand) -> Non
         "managedScaling": {"status": "ENABLED"},
         "managedTerminationProtection": "ENABLED",
     }
-    with refused("ClientException", "managed termination protection"):
+    with client_error("ClientException", "managed termination protection"):
         pool.ecs.create_capacity_provider(name=pool.name, autoScalingGroupProvider=provider)
-    with refused("ClientException", "name is invalid"):
+    with client_error("ClientException", "name is invalid"):
         pool.ecs.create_capacity_provider(name="ecs-x", autoScalingGroupProvider={"autoScalingGroupArn": arn})
     pool.ecs.create_capacity_provider(name=pool.name, autoScalingGroupProvider={"autoScalingGroupArn": arn})
-    with refused("ClientException", "already being used"):
+    with client_error("ClientException", "already being used"):
         pool.ecs.create_capacity_provider(name="other", autoScalingGroupProvider={"autoScalingGroupArn": arn})
 
 
-def test_a_group_with_instances_is_deleted_only_by_force_and_leaves_registrations(
-    world: World, pool: PoolByHand
-) -> None:
+def test_delete_auto_scaling_group_with_instances_needs_force_delete(world: World, pool: EcsPool) -> None:
     pool.make_capacity().make_service(1)
     pool.wait_online(1)
-    with refused("ResourceInUse"):
+    with client_error("ResourceInUse"):
         pool.auto_scaling.delete_auto_scaling_group(AutoScalingGroupName=pool.name)
     pool.ecs.delete_service(cluster=pool.cluster, service=pool.name, force=True)
     world.wait_for("the drained service", lambda: pool.service["status"] == "INACTIVE")
@@ -199,7 +191,7 @@ def test_a_group_with_instances_is_deleted_only_by_force_and_leaves_registration
     strays = pool.instances()
     assert strays
     assert not any(stray["agentConnected"] for stray in strays)
-    with refused("ClusterContainsContainerInstancesException"):
+    with client_error("ClusterContainsContainerInstancesException"):
         pool.ecs.delete_cluster(cluster=pool.cluster)
     for stray in strays:
         pool.ecs.deregister_container_instance(
@@ -208,7 +200,7 @@ def test_a_group_with_instances_is_deleted_only_by_force_and_leaves_registration
     pool.ecs.delete_cluster(cluster=pool.cluster)
 
 
-def test_protected_machines_stay_until_somebody_lifts_the_protection(world: World, pool: PoolByHand) -> None:
+def test_scale_in_protection_keeps_instances_until_it_is_removed(world: World, pool: EcsPool) -> None:
     pool.make_group()
     group = {"AutoScalingGroupName": pool.name}
     pool.auto_scaling.set_desired_capacity(**group, DesiredCapacity=1)
@@ -221,7 +213,7 @@ def test_protected_machines_stay_until_somebody_lifts_the_protection(world: Worl
     world.wait_for("an empty group", lambda: not pool.group["Instances"])
 
 
-def test_a_terminating_hook_holds_a_machine_until_it_is_deleted(world: World, pool: PoolByHand) -> None:
+def test_terminating_lifecycle_hook_keeps_an_instance_until_the_hook_is_deleted(world: World, pool: EcsPool) -> None:
     pool.make_group()
     group = {"AutoScalingGroupName": pool.name}
     pool.auto_scaling.put_lifecycle_hook(
@@ -236,7 +228,7 @@ def test_a_terminating_hook_holds_a_machine_until_it_is_deleted(world: World, po
     world.wait_for("an empty group", lambda: not pool.group["Instances"])
 
 
-def test_failed_launches_show_in_the_activities(world: World, pool: PoolByHand) -> None:
+def test_describe_scaling_activities_shows_failed_launches(world: World, pool: EcsPool) -> None:
     pool.make_capacity()
     with world.faults(launches="fail"):
         pool.make_service(1)
@@ -248,7 +240,7 @@ def test_failed_launches_show_in_the_activities(world: World, pool: PoolByHand) 
     pool.wait_online(1)
 
 
-def test_a_launch_template_for_another_cluster_joins_that_one(world: World, pool: PoolByHand) -> None:
+def test_ecs_cluster_in_user_data_decides_the_cluster(world: World, pool: EcsPool) -> None:
     other = f"{pool.cluster}-other"
     pool.ecs.create_cluster(clusterName=other)
     pool.make_capacity(pool.make_template(other, f"{pool.name}-other")).make_service(1)
@@ -258,23 +250,23 @@ def test_a_launch_template_for_another_cluster_joins_that_one(world: World, pool
     assert {task["lastStatus"] for task in pool.tasks()} == {"PROVISIONING"}
 
 
-def test_a_launch_template_names_its_cluster_by_arn(world: World, pool: PoolByHand) -> None:
+def test_ecs_cluster_in_user_data_may_be_an_arn(world: World, pool: EcsPool) -> None:
     arn = pool.ecs.describe_clusters(clusters=[pool.cluster])["clusters"][0]["clusterArn"]
     pool.make_capacity(pool.make_template(arn, f"{pool.name}-arn")).make_service(1)
     pool.wait_online(1)
     elsewhere = arn.replace("us-east-1", "eu-west-1")
-    other = PoolByHand(world)
+    other = EcsPool(world)
     other.make_group(other.make_template(elsewhere, f"{other.name}-elsewhere"))
     world.client("autoscaling").set_desired_capacity(AutoScalingGroupName=other.name, DesiredCapacity=1)
 
-    def refusals() -> list[str]:
+    def failed_agents() -> list[str]:
         return [event["cluster"] for event in world.events("instance") if event["what"] == "cannot register"]
 
-    world.wait_for("the agent that joins nothing", lambda: elsewhere in refusals())
+    world.wait_for("the agent that joins nothing", lambda: elsewhere in failed_agents())
     other.tear_down()
 
 
-def test_overrides_of_a_policy_stay_unless_the_policy_goes(pool: PoolByHand) -> None:
+def test_mixed_instances_policy_keeps_overrides_until_removed(pool: EcsPool) -> None:
     pool.make_group()
     update = pool.auto_scaling.update_auto_scaling_group
     template = {"LaunchTemplateId": pool.template, "Version": "1"}
@@ -297,9 +289,9 @@ def test_overrides_of_a_policy_stay_unless_the_policy_goes(pool: PoolByHand) -> 
     assert put(Overrides=[]) == []
 
 
-def test_a_group_is_described_as_it_was_made(pool: PoolByHand) -> None:
+def test_describe_auto_scaling_groups_returns_what_was_created(pool: EcsPool) -> None:
     arn = pool.make_group()
-    with refused("AlreadyExists"):
+    with client_error("AlreadyExists"):
         pool.make_group()
     pool.auto_scaling.update_auto_scaling_group(
         AutoScalingGroupName=pool.name,
@@ -318,5 +310,5 @@ def test_a_group_is_described_as_it_was_made(pool: PoolByHand) -> None:
     assert [o["InstanceType"] for o in policy["LaunchTemplate"]["Overrides"]] == ["m6i.large", "m5.large"]
     assert policy["InstancesDistribution"]["OnDemandPercentageAboveBaseCapacity"] == 50
     assert {"owner": "a&b"}.items() <= {tag["Key"]: tag["Value"] for tag in group["Tags"]}.items()
-    with refused("ValidationError", "must be between"):
+    with client_error("ValidationError", "must be between"):
         pool.auto_scaling.update_auto_scaling_group(AutoScalingGroupName=pool.name, DesiredCapacity=9)

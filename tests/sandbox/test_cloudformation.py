@@ -12,17 +12,17 @@ from typing import Any
 
 import pytest
 
-from function import deploy_script
-from stacks import Stack
-from world import World
+from sandbox.function import deploy_script
+from sandbox.stacks import Stack
+from sandbox.world import World
 
-PROVIDER = Path(__file__).parent / "stand_in" / "provider.py"
+PROVIDER = Path(__file__).parent / "echo_provider" / "provider.py"
 _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
 def token(world: World) -> str:
-    return deploy_script(world, PROVIDER, "stand-in")
+    return deploy_script(world, PROVIDER, "echo-provider")
 
 
 def template(token: str, **resources: dict[str, Any]) -> str:
@@ -53,23 +53,23 @@ def requests(world: World, stack: Stack) -> list[tuple[str, str, str | None]]:
     ]
 
 
-def test_scalars_arrive_as_strings_and_attributes_come_back(world: World, token: str) -> None:
+def test_custom_resource_scalars_are_strings_and_get_att_returns_data(world: World, token: str) -> None:
     stack = start(world, template(token, A={"Id": "a-1", "Size": 4, "Deep": {"Flag": True}})).settled()
     stack.expect("CREATE_COMPLETE")
     assert stack.physical_id("A") == "a-1"
-    assert [e["data"] for e in world.events("answer") if e["what"] == "SUCCESS"][-1] == {"Size": "4"}
+    assert [e["data"] for e in world.events("response") if e["what"] == "SUCCESS"][-1] == {"Size": "4"}
     stack.delete().settled().expect("DELETE_COMPLETE")
     assert requests(world, stack) == [("Create", "A", None), ("Delete", "A", "a-1")]
 
 
-def test_a_failed_create_is_deleted_by_the_id_it_answered(world: World, token: str) -> None:
-    stack = start(world, template(token, A={"Id": "half-made", "Answer": "FAILED"})).settled()
+def test_failed_create_is_deleted_by_the_physical_id_in_its_response(world: World, token: str) -> None:
+    stack = start(world, template(token, A={"Id": "half-made", "Response": "FAILED"})).settled()
     stack.expect("ROLLBACK_COMPLETE")
     assert requests(world, stack) == [("Create", "A", None), ("Delete", "A", "half-made")]
-    assert "as told" in stack.reasons("A")[0]
+    assert "as requested" in stack.reasons("A")[0]
 
 
-def test_siblings_are_created_and_deleted_together(world: World, token: str) -> None:
+def test_independent_resources_are_created_and_deleted_concurrently(world: World, token: str) -> None:
     slow = {"Seconds": 1.5}
     stack = start(world, template(token, A=dict(slow), B=dict(slow), C=dict(slow)))
     began = time.monotonic()
@@ -79,8 +79,8 @@ def test_siblings_are_created_and_deleted_together(world: World, token: str) -> 
     assert [what for what, _, _ in requests(world, stack)] == ["Create"] * 3 + ["Delete"] * 3
 
 
-def test_a_failed_sibling_cancels_creations_that_still_run(world: World, token: str) -> None:
-    body = template(token, A={"Answer": "FAILED", "Id": "a"}, B={"Seconds": 4, "Id": "b"})
+def test_failed_resource_cancels_creates_in_progress(world: World, token: str) -> None:
+    body = template(token, A={"Response": "FAILED", "Id": "a"}, B={"Seconds": 4, "Id": "b"})
     stack = start(world, body).settled()
     stack.expect("ROLLBACK_COMPLETE")
     asked = requests(world, stack)
@@ -91,7 +91,7 @@ def test_a_failed_sibling_cancels_creations_that_still_run(world: World, token: 
     assert deletes["B"] != "b"
 
 
-def test_a_dependent_waits_for_what_it_depends_on(world: World, token: str) -> None:
+def test_depends_on_orders_creation(world: World, token: str) -> None:
     stack = start(world, template(token, A={"Seconds": 0.3}, B={"DependsOn": "A"})).settled()
     stack.expect("CREATE_COMPLETE").delete().settled()
     assert [entry[:2] for entry in requests(world, stack)] == [
@@ -102,20 +102,20 @@ def test_a_dependent_waits_for_what_it_depends_on(world: World, token: str) -> N
     ]
 
 
-def test_a_new_id_on_update_is_a_replacement(world: World, token: str) -> None:
+def test_new_physical_id_on_update_is_a_replacement(world: World, token: str) -> None:
     stack = start(world, template(token, A={"Id": "one"})).settled()
     stack.update(template(token, A={"Id": "two"})).settled().expect("UPDATE_COMPLETE")
     assert requests(world, stack)[1:] == [("Update", "A", "one"), ("Delete", "A", "one")]
     assert stack.physical_id("A") == "two"
 
 
-def test_a_failed_update_is_rolled_back_by_another_update(world: World, token: str) -> None:
+def test_failed_update_is_rolled_back_by_an_update(world: World, token: str) -> None:
     stack = start(world, template(token, A={"Id": "same"})).settled()
     stack.update(template(token, A={"Id": "same", "OnUpdate": "FAILED"})).settled().expect("UPDATE_ROLLBACK_COMPLETE")
     assert requests(world, stack)[1:] == [("Update", "A", "same"), ("Update", "A", "same")]
 
 
-def test_a_failed_replacement_is_cleaned_up_after_the_way_back(world: World, token: str) -> None:
+def test_failed_replacement_is_deleted_after_the_rollback(world: World, token: str) -> None:
     stack = start(world, template(token, A={"Id": "old"})).settled()
     stack.update(template(token, A={"Id": "new", "OnUpdate": "FAILED"})).settled().expect("UPDATE_ROLLBACK_COMPLETE")
     assert requests(world, stack)[1:] == [("Update", "A", "old"), ("Update", "A", "new"), ("Delete", "A", "new")]
@@ -124,19 +124,19 @@ def test_a_failed_replacement_is_cleaned_up_after_the_way_back(world: World, tok
     assert requests(world, stack)[-1] == ("Delete", "A", "old")
 
 
-def test_silence_ends_with_the_service_timeout(world: World, token: str) -> None:
-    stack = start(world, template(token, A={"Answer": "nothing", "ServiceTimeout": 1})).settled()
+def test_service_timeout_ends_a_request_without_a_response(world: World, token: str) -> None:
+    stack = start(world, template(token, A={"Response": "nothing", "ServiceTimeout": 1})).settled()
     stack.expect("ROLLBACK_COMPLETE")
     assert "did not receive a response" in stack.reasons("A")[0]
 
 
-def test_a_crashed_invocation_is_delivered_again(world: World, token: str) -> None:
+def test_lambda_retries_a_crashed_asynchronous_invocation(world: World, token: str) -> None:
     stack = start(world, template(token, A={"Crash": 2})).settled()
     stack.expect("CREATE_COMPLETE")
     assert len(requests(world, stack)) == 1
 
 
-def test_the_response_url_takes_only_what_was_signed(world: World, token: str) -> None:
+def test_response_url_rejects_a_request_that_was_not_signed(world: World, token: str) -> None:
     stack = start(world, template(token, A={"Seconds": 2}))
     signature = world.wait_for("a signature", lambda: world.get("/secrets")["signatures"])[-1]
     world.wait_for("the request", lambda: requests(world, stack))
@@ -146,14 +146,14 @@ def test_the_response_url_takes_only_what_was_signed(world: World, token: str) -
     stack.settled().expect("CREATE_COMPLETE")
 
 
-def test_a_response_url_that_is_down_for_a_moment_can_be_tried(world: World, token: str) -> None:
+def test_response_url_can_be_retried_after_503(world: World, token: str) -> None:
     with world.faults(responses={"status": 503, "times": 1}):
         stack = start(world, template(token, A={"ServiceTimeout": 20})).settled()
     stack.expect("CREATE_COMPLETE")
-    assert [e["status"] for e in world.events("answer") if e["what"] == "put"][-2:] == [503, 200]
+    assert [e["status"] for e in world.events("response") if e["what"] == "put"][-2:] == [503, 200]
 
 
-def test_a_change_set_has_a_resource_that_a_parameter_brings(world: World) -> None:
+def test_change_set_lists_a_resource_added_by_a_parameter(world: World) -> None:
     body = {
         "Parameters": {"More": {"Type": "String", "Default": "no"}},
         "Conditions": {"More": {"Fn::Equals": [{"Ref": "More"}, "yes"]}},
@@ -177,6 +177,6 @@ def test_a_change_set_has_a_resource_that_a_parameter_brings(world: World) -> No
 
 def test_function_logs_and_calls_can_be_read(world: World, token: str) -> None:
     start(world, template(token, A={})).settled()
-    lines = world.wait_for("logs", lambda: world.function_logs("stand-in"))
+    lines = world.wait_for("logs", lambda: world.function_logs("echo-provider"))
     assert any('"request": "Create"' in line for line in lines)
     assert any(call["operation"] == "CreateStack" for call in world.calls(caller="client", writes=True))

@@ -1,4 +1,4 @@
-"""The stand-in's API refuses, pages and throttles as GitHub documents it."""
+"""The local GitHub's errors, pages and rate limits are as GitHub documents them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import time
 import jwt
 import pytest
 
-from world import ACCESS_TOKEN, World
+from sandbox.world import ACCESS_TOKEN, World
 
 RUNNERS = "/orgs/acme/actions/runners"
 
 
-def test_runners_come_in_pages_with_links(world: World) -> None:
+def test_list_runners_paginates_with_link_headers(world: World) -> None:
     world.put_token("ghp_pages", {"orgs/pages": "write"})
     for number in range(7):
         world.post("/github/runners", target="orgs/pages", name=f"foreign-{number}", labels=["x"])
@@ -39,7 +39,7 @@ def test_runners_come_in_pages_with_links(world: World) -> None:
         ({"orgs/acme": "read"}, "POST", 403, "Resource not accessible by personal access token"),
     ],
 )
-def test_tokens_open_what_they_were_granted(
+def test_token_permissions_decide_200_403_and_404(
     world: World, grants: dict[str, str] | None, method: str, status: int, message: str | None
 ) -> None:
     token = f"ghp_{method}_{status}"
@@ -51,29 +51,29 @@ def test_tokens_open_what_they_were_granted(
     assert message is None or body["message"] == message
 
 
-def test_a_busy_runner_cannot_be_deleted(world: World) -> None:
+def test_delete_runner_returns_422_for_a_busy_runner(world: World) -> None:
     made = world.post("/github/runners", target="orgs/acme", name="at-work", labels=[], busy=True)
     status, body = world.github_call("DELETE", f"{RUNNERS}/{made['id']}")
     assert (status, body["message"]) == (422, 'Runner "at-work" is currently running a job and cannot be deleted.')
     assert world.github_call("DELETE", f"{RUNNERS}/999999")[0] == 404
 
 
-def test_more_than_900_points_in_a_minute_are_throttled(world: World) -> None:
+def test_secondary_rate_limit_of_900_points_per_minute(world: World) -> None:
     world.put_token("ghp_hasty", {"orgs/acme": "write"})
     statuses = [world.github_call("DELETE", f"{RUNNERS}/999999", token="ghp_hasty")[0] for _ in range(181)]
     assert statuses == [404] * 180 + [403]
-    refusal = world.exchanges()[-1]
-    assert int(refusal["response_headers"]["retry-after"]) > 0
-    assert "secondary rate limit" in refusal["response_body"]["message"]
+    error = world.exchanges()[-1]
+    assert int(error["response_headers"]["retry-after"]) > 0
+    assert "secondary rate limit" in error["response_body"]["message"]
     assert world.events("github")[-1]["what"] == "throttled"
 
 
-def test_a_call_without_a_user_agent_or_of_an_unknown_version_is_refused(world: World) -> None:
+def test_user_agent_and_api_version_headers_are_checked(world: World) -> None:
     assert world.github_call("GET", RUNNERS, headers={"user-agent": ""})[0] == 403
     assert world.github_call("GET", RUNNERS, headers={"x-github-api-version": "1999-01-01"})[0] == 410
 
 
-def test_an_app_signs_in_with_its_key(world: World) -> None:
+def test_app_jwt_gets_an_installation_token(world: World) -> None:
     private = world.put_app("5", {9: "orgs/acme"})
     now = int(time.time())
 
@@ -92,7 +92,7 @@ def test_an_app_signs_in_with_its_key(world: World) -> None:
 
 
 @pytest.mark.parametrize("path", ["orgs/ACME", "repos/acme/App", "users/ACME", "enterprises/acme"])
-def test_an_installation_is_found_in_any_spelling_and_answers_the_accounts_own(world: World, path: str) -> None:
+def test_installation_lookup_ignores_case_and_returns_the_accounts_spelling(world: World, path: str) -> None:
     own = {"orgs": "orgs/Acme", "repos": "orgs/Acme", "users": "users/Acme", "enterprises": "enterprises/Acme"}
     private = world.put_app("6", {3: own[path.split("/")[0]]})
     now = int(time.time())
@@ -102,7 +102,7 @@ def test_an_installation_is_found_in_any_spelling_and_answers_the_accounts_own(w
     assert (found["account"].get("login") or found["account"]["slug"]) == "Acme"
 
 
-def test_installations_come_in_pages_of_thirty(world: World) -> None:
+def test_list_installations_paginates_by_thirty(world: World) -> None:
     private = world.put_app("8", {number: f"orgs/customer-{number}" for number in range(40)})
     now = int(time.time())
     signed = jwt.encode({"iat": now - 60, "exp": now + 540, "iss": "8"}, private, algorithm="RS256")
@@ -112,7 +112,7 @@ def test_installations_come_in_pages_of_thirty(world: World) -> None:
     assert 'rel="prev"' in world.exchanges()[-1]["response_headers"]["link"]
 
 
-def test_an_organization_lists_the_groups_that_it_has_from_its_enterprise(world: World) -> None:
+def test_runner_groups_include_those_inherited_from_the_enterprise(world: World) -> None:
     world.put_token("ghp_groups", {"orgs/groups": "read"})
     made = world.post("/github/runner-groups", target="orgs/groups", name="from-above", inherited=True)
     _, listed = world.github_call("GET", "/orgs/groups/actions/runner-groups", token="ghp_groups")
@@ -122,13 +122,13 @@ def test_an_organization_lists_the_groups_that_it_has_from_its_enterprise(world:
     assert one["inherited"] is True
 
 
-def test_a_planted_fault_strikes_as_often_as_it_says(world: World) -> None:
+def test_github_fault_applies_the_given_number_of_times(world: World) -> None:
     fault = {"status": 503, "times": 2, "path": "/runners", "method": "GET"}
     with world.faults(github=fault):
         assert [world.github_call("GET", RUNNERS)[0] for _ in range(3)] == [503, 503, 200]
 
 
-def test_no_exchange_holds_a_credential(world: World) -> None:
+def test_exchanges_contain_no_credential(world: World) -> None:
     world.github_call("GET", RUNNERS)
     assert ACCESS_TOKEN not in str(world.exchanges())
     assert world.exchanges()[-1]["headers"]["authorization"] == "Bearer <redacted>"

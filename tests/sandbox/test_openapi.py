@@ -1,4 +1,4 @@
-"""What the stand-in answers, and what it is asked, is what GitHub describes."""
+"""The local GitHub's requests and responses match GitHub's OpenAPI description."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import time
 import jwt
 import pytest
 
-from description import Description
-from pool_by_hand import PoolByHand
-from world import DEFAULT_TARGETS, World
+from sandbox.ecs_pool import EcsPool
+from sandbox.github_openapi import Description
+from sandbox.world import DEFAULT_TARGETS, World
 
 
 @pytest.fixture(scope="module")
@@ -18,9 +18,7 @@ def description() -> Description:
     return Description()
 
 
-def test_every_answer_of_the_stand_in_keeps_to_the_description(
-    world: World, pool: PoolByHand, description: Description
-) -> None:
+def test_github_exchanges_match_the_openapi_description(world: World, pool: EcsPool, description: Description) -> None:
     pool.make_capacity().make_service(2)
     pool.wait_online(2)
     for target in DEFAULT_TARGETS:
@@ -51,7 +49,7 @@ def test_every_answer_of_the_stand_in_keeps_to_the_description(
     assert [problem for exchange in exchanges for problem in description.problems(exchange)] == []
 
 
-def test_a_wrong_exchange_is_noticed(world: World, description: Description) -> None:
+def test_openapi_mismatch_is_detected(world: World, description: Description) -> None:
     world.github_call("GET", "/orgs/acme/actions/runners")
     good = world.exchanges()[-1]
     assert description.problems(good) == []

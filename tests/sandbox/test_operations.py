@@ -1,4 +1,4 @@
-"""The dashboard, the alarms and the survey: deployed, fed by the function, gone without a trace."""
+"""The dashboard, the alarms and the inventory: deployed, fed by the function, gone without a trace."""
 
 from __future__ import annotations
 
@@ -8,42 +8,42 @@ from typing import Any
 
 import pytest
 
-from function import FUNCTION_NAME
-from scenario import TEMPLATES, Pool, Stage
-from stacks import Stack
+from sandbox.function import FUNCTION_NAME
+from sandbox.scenario import TEMPLATES, DeployedWorld, Pool
+from sandbox.stacks import Stack
 
-QUEUE = "given-up-queue-of-the-provider"
+QUEUE = "on-failure-queue-of-the-provider"
 TOPIC = "arn:aws:sns:us-east-1:000000000000:oncall"
 
 
 @pytest.fixture(scope="module")
-def operations(stage: Stage) -> Iterator[Stack]:
-    stack = stage.world.create_stack(
+def operations(deployed_world: DeployedWorld) -> Iterator[Stack]:
+    stack = deployed_world.world.create_stack(
         "operations", TEMPLATES / "operations.yaml", {"OnFailureQueueName": QUEUE, "TopicArn": TOPIC}
     )
     yield stack.expect("CREATE_COMPLETE")
     stack.delete()
     stack.settled().expect("DELETE_COMPLETE")
-    assert alarms(stage) == []
-    assert stage.world.client("cloudwatch").list_dashboards()["DashboardEntries"] == []
-    assert stage.world.client("events").list_rules()["Rules"] == []
+    assert alarms(deployed_world) == []
+    assert deployed_world.world.client("cloudwatch").list_dashboards()["DashboardEntries"] == []
+    assert deployed_world.world.client("events").list_rules()["Rules"] == []
 
 
 @pytest.fixture(scope="module")
-def pool(stage: Stage) -> Iterator[Pool]:
-    pool = stage.start("surveyed", DesiredCount=2).up()
+def pool(deployed_world: DeployedWorld) -> Iterator[Pool]:
+    pool = deployed_world.start("inventoried", DesiredCount=2).up()
     yield pool
     pool.stack.delete()
     pool.stack.settled().expect("DELETE_COMPLETE")
 
 
-def alarms(stage: Stage) -> list[dict[str, Any]]:
-    found = stage.world.client("cloudwatch").describe_alarms(AlarmNamePrefix=f"{FUNCTION_NAME}-")
+def alarms(deployed_world: DeployedWorld) -> list[dict[str, Any]]:
+    found = deployed_world.world.client("cloudwatch").describe_alarms(AlarmNamePrefix=f"{FUNCTION_NAME}-")
     return list(found["MetricAlarms"])
 
 
-def metric_lines(stage: Stage) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in stage.world.function_logs() if line.startswith("{")]
+def metric_lines(deployed_world: DeployedWorld) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in deployed_world.world.function_logs() if line.startswith("{")]
     return [line for line in lines if "_aws" in line]
 
 
@@ -59,33 +59,35 @@ def written(lines: list[dict[str, Any]]) -> set[tuple[str, tuple[tuple[str, str]
     return found
 
 
-def survey(stage: Stage) -> dict[str, Any]:
-    answer = stage.world.client("lambda").invoke(FunctionName=FUNCTION_NAME, Payload=json.dumps({"Inventory": {}}))
-    assert "FunctionError" not in answer
-    return dict(json.loads(answer["Payload"].read()))
+def inventory(deployed_world: DeployedWorld) -> dict[str, Any]:
+    response = deployed_world.world.client("lambda").invoke(
+        FunctionName=FUNCTION_NAME, Payload=json.dumps({"Inventory": {}})
+    )
+    assert "FunctionError" not in response
+    return dict(json.loads(response["Payload"].read()))
 
 
-def test_every_alarm_tells_the_topic_and_is_on_the_dashboard(stage: Stage, operations: Stack) -> None:
-    made = alarms(stage)
+def test_alarms_notify_the_topic_and_are_on_the_dashboard(deployed_world: DeployedWorld, operations: Stack) -> None:
+    made = alarms(deployed_world)
     assert len(made) == 8
     assert all(alarm["AlarmActions"] == [TOPIC] for alarm in made)
-    body = stage.world.client("cloudwatch").get_dashboard(DashboardName=operations.outputs["DashboardName"])
+    body = deployed_world.world.client("cloudwatch").get_dashboard(DashboardName=operations.outputs["DashboardName"])
     widgets = json.loads(body["DashboardBody"])["widgets"]
     shown = next(widget["properties"]["alarms"] for widget in widgets if widget["type"] == "alarm")
     assert sorted(shown) == sorted(alarm["AlarmArn"] for alarm in made)
 
 
 @pytest.mark.usefixtures("operations")
-def test_the_alarms_of_ours_watch_what_the_function_writes(stage: Stage, pool: Pool) -> None:
-    survey(stage)
-    bad = pool.stage.start("failed", RunnerGroup="no-such-group")
+def test_alarms_watch_metrics_that_the_function_writes(deployed_world: DeployedWorld, pool: Pool) -> None:
+    inventory(deployed_world)
+    bad = pool.deployed_world.start("failed", RunnerGroup="no-such-group")
     bad.stack.settled()
     bad.stack.delete()
     bad.stack.settled().expect("DELETE_COMPLETE")
-    found = stage.world.wait_for(
-        "metric lines of all kinds", lambda: watched_in(stage) and written(metric_lines(stage))
+    found = deployed_world.world.wait_for(
+        "metric lines of all kinds", lambda: watched_in(deployed_world) and written(metric_lines(deployed_world))
     )
-    for alarm in alarms(stage):
+    for alarm in alarms(deployed_world):
         if alarm["Namespace"] == "GitHubRunnerPool":
             dimensions = {dimension["Name"]: dimension["Value"] for dimension in alarm["Dimensions"]}
             if dimensions.get("RequestType") == "Delete":
@@ -94,23 +96,23 @@ def test_the_alarms_of_ours_watch_what_the_function_writes(stage: Stage, pool: P
             assert (alarm["MetricName"], tuple(sorted(dimensions.items()))) in found, alarm["AlarmName"]
 
 
-def watched_in(stage: Stage) -> bool:
+def watched_in(deployed_world: DeployedWorld) -> bool:
     """Whether the log has reached the end of the Delete: a stream is written when its invocation ends."""
-    lines = metric_lines(stage)
+    lines = metric_lines(deployed_world)
     return any(line.get("RequestType") == "Delete" for line in lines) and any("Pools" in line for line in lines)
 
 
-def test_a_survey_finds_the_pool_with_its_runners_and_writes_nothing(stage: Stage, pool: Pool) -> None:
-    stage.world.reset_calls()
-    found = survey(stage)["Inventory"]
+def test_inventory_finds_the_pool_and_writes_nothing(deployed_world: DeployedWorld, pool: Pool) -> None:
+    deployed_world.world.reset_calls()
+    found = inventory(deployed_world)["Inventory"]
     assert found[pool.id] == {"TasksRunning": 2, "OldestRunnerDays": 0}
-    assert stage.world.calls(writes=True) == []
-    assert stage.world.calls(service="github") == []
+    assert deployed_world.world.calls(writes=True) == []
+    assert deployed_world.world.calls(service="github") == []
 
 
 @pytest.mark.usefixtures("operations")
-def test_the_rule_asks_for_a_survey(stage: Stage) -> None:
-    events = stage.world.client("events")
+def test_schedule_rule_sends_the_inventory_event(deployed_world: DeployedWorld) -> None:
+    events = deployed_world.world.client("events")
     (rule,) = events.list_rules()["Rules"]
     (target,) = events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
     assert json.loads(target["Input"]) == {"Inventory": {}}

@@ -1,4 +1,4 @@
-"""Mistakes of capacity and of EC2's names: told in the first sentence, with the property, before anything is built."""
+"""Invalid capacity and EC2 names are in the failure reason's first sentence, before anything is built."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from scenario import BROKEN_IMAGE, LOGICAL_ID, OTHER_IMAGE, Entry, Pool, Properties, Stage
+from sandbox.scenario import BROKEN_IMAGE, LOGICAL_ID, OTHER_IMAGE, DeployedWorld, Entry, Pool, Properties
 
-# What nobody wants to wait for: the default is three times as long again.
+# Shorter than the default, and still long enough to notice a check that waits.
 ONLINE_TIMEOUT = 300
-# From the request to its answer. Most of it is the local AWS's own time.
+# From the request to its response. Most of it is the local AWS's own time.
 AT_ONCE = 20.0
 NOT_THERE = "lt-0123456789abcdef0"
 
@@ -54,10 +54,10 @@ MISTAKES = {
 
 
 @pytest.fixture(scope="module")
-def mistaken(stage: Stage) -> dict[str, Pool]:
+def invalid_pools(deployed_world: DeployedWorld) -> dict[str, Pool]:
     """All of them at the same time."""
     return {
-        name: stage.start(
+        name: deployed_world.start(
             f"mistake{name.replace(' ', '')}",
             it.launch_template,
             OnlineTimeout=ONLINE_TIMEOUT,
@@ -68,10 +68,10 @@ def mistaken(stage: Stage) -> dict[str, Pool]:
 
 
 def took(pool: Pool, kind: str) -> float:
-    """Seconds from the newest request of this kind to its answer."""
+    """Seconds from the newest request of this kind to its response."""
     asked = [e for e in pool.world.events("request") if e["stack_id"] == pool.stack.id and e["what"] == kind][-1]
-    answered = next(e for e in pool.answers() if e["request_id"] == asked["request_id"])
-    return float(answered["at"]) - float(asked["at"])
+    responded = next(e for e in pool.responses() if e["request_id"] == asked["request_id"])
+    return float(responded["at"]) - float(asked["at"])
 
 
 def writes_about(pool: Pool, pool_id: str, after: int = 0) -> list[Entry]:
@@ -83,21 +83,23 @@ def writes_about(pool: Pool, pool_id: str, after: int = 0) -> list[Entry]:
 
 
 @pytest.mark.parametrize("name", list(MISTAKES))
-def test_a_mistake_is_told_first_with_its_property_and_nothing_is_built(mistaken: dict[str, Pool], name: str) -> None:
-    pool = mistaken[name]
-    reason = pool.fail()
+def test_invalid_capacity_is_named_by_property_before_anything_is_built(
+    invalid_pools: dict[str, Pool], name: str
+) -> None:
+    pool = invalid_pools[name]
+    reason = pool.failure_reason()
     seconds = took(pool, "Create")
     print(f"{name}: after {seconds:.1f} s: {reason}")
     assert f"Message returned: {MISTAKES[name].reason}" in reason
     assert seconds < AT_ONCE
-    assert writes_about(pool, pool.answers()[0]["physical_id"]) == []
+    assert writes_about(pool, pool.responses()[0]["physical_id"]) == []
     assert pool.leftovers() == []
 
 
 @pytest.fixture(scope="module")
-def small(stage: Stage) -> Pool:
+def small(deployed_world: DeployedWorld) -> Pool:
     """Two runners, which fill the one instance that there may be."""
-    return stage.start(
+    return deployed_world.start(
         "small", MemoryReservation=3500, DesiredCount=2, MaxInstances=1, OnlineTimeout=ONLINE_TIMEOUT
     ).up()
 
@@ -109,12 +111,12 @@ def small(stage: Stage) -> Pool:
             {"MemoryReservation": 30000},
             "MemoryReservation: 30000 MiB is more than an instance of t3.large registers (7,700 MiB).",
         ),
-        ({"Image": OTHER_IMAGE}, "MaxInstances: 1 instance has no room for a new runner beside the 2 there now"),
+        ({"Image": OTHER_IMAGE}, "MaxInstances: 1 instance has no room for a new runner in addition to the 2 there"),
         ({"DesiredCount": 3}, "MaxInstances: 1 instance has room for 2 of the 3 runners"),
     ],
     ids=["memory", "no room", "count"],
 )
-def test_an_update_that_cannot_work_fails_at_once_and_its_rollback_keeps_the_same_runners(
+def test_invalid_capacity_update_fails_at_once_and_rolls_back_without_touching_runners(
     small: Pool, changes: Properties, wanted: str
 ) -> None:
     before, kept = small.runner_ids(), dict(small.properties)
@@ -128,21 +130,21 @@ def test_an_update_that_cannot_work_fails_at_once_and_its_rollback_keeps_the_sam
     assert small.runner_ids() == before
 
 
-def test_an_update_that_makes_its_own_room_goes_through(small: Pool) -> None:
+def test_max_instances_raised_in_the_same_update_is_enough(small: Pool) -> None:
     small.update(Image=OTHER_IMAGE, DesiredCount=1)
     assert len(small.online()) == 1
     small.delete()
     assert small.leftovers() == []
 
 
-def test_what_stopped_before_an_update_is_not_its_cause(stage: Stage) -> None:
+def test_failure_reason_ignores_tasks_stopped_before_the_update(deployed_world: DeployedWorld) -> None:
     """Runners that the pool retired a moment ago end with exit code 0, and say nothing about the next failure."""
-    pool = stage.start("retired", DesiredCount=2).up()
+    pool = deployed_world.start("retired", DesiredCount=2).up()
     pool.update(Image=OTHER_IMAGE)
     pool.begin_update(Image=BROKEN_IMAGE).settled().expect("UPDATE_ROLLBACK_COMPLETE")
     reason = next(text for text in pool.stack.reasons(LOGICAL_ID) if "came online" in text)
     print(reason)
-    assert f"Message returned: Image: {BROKEN_IMAGE} does not work, " in reason
+    assert f"Message returned: Image: {BROKEN_IMAGE} failed, " in reason
     assert "CannotPullContainerError" in reason
     assert "exit code 0" not in reason
     assert "0 of 2 runners came online. The 2 old runners still accept jobs." in reason

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from resource_by_hand import PATIENCE, Alive, ResourceByHand
-from scenario import BROKEN_IMAGE, Letter, Properties, Sink, Stage
+from sandbox.response_recorder import ResponseRecorder
+from sandbox.scenario import BROKEN_IMAGE, DeployedWorld, Properties, SentRequest
+from sandbox.scripted_resource import RESPONSE_TIMEOUT_SECS, PoolSnapshot, ScriptedResource
 
 # The ids of resources that other code served before.
 FOREIGN_IDS = ["2021/01/01/[$LATEST]0123abcd", "i-0a1b2c3d4e5f60718", "foreign-Runners-1XK4Q2ZJ8PLMN"]
@@ -26,52 +27,52 @@ REDELIVERY = 300.0
 
 
 @dataclass
-class Unanswered:
+class LostResponse:
     """A Create that the Delete of a made-up id has interrupted."""
 
-    resource: ResourceByHand
+    resource: ScriptedResource
     properties: Properties
     pool_id: str
-    create: Letter
-    delete: Letter
+    create: SentRequest
+    delete: SentRequest
 
 
 @pytest.fixture(scope="module", autouse=True)
-def unanswered(stage: Stage) -> Unanswered:
+def lost_response(deployed_world: DeployedWorld) -> LostResponse:
     """Such a Delete may wait for as long as Lambda delivers the Create again. Meanwhile the other tests go on."""
-    resource = ResourceByHand(stage, "unanswered")
+    resource = ScriptedResource(deployed_world, "unanswered")
     properties = resource.properties()
     create = resource.send("Create", properties)
     pool_id = resource.group_of()
     resource.stack_is("UPDATE_ROLLBACK_IN_PROGRESS")
     delete = resource.send("Delete", properties, PhysicalResourceId=MADE_UP)
-    return Unanswered(resource, properties, pool_id, create, delete)
+    return LostResponse(resource, properties, pool_id, create, delete)
 
 
 @dataclass
 class FailedReplacement:
     """Pool `a` with two runners, and `b` whose runners never came online."""
 
-    resource: ResourceByHand
+    resource: ScriptedResource
     a: str
     b: str
     before: Properties
     after: Properties
-    untouched: Alive
+    untouched: PoolSnapshot
 
     @classmethod
-    def of(cls, stage: Stage) -> FailedReplacement:
-        resource = ResourceByHand(stage, "replaced")
+    def of(cls, deployed_world: DeployedWorld) -> FailedReplacement:
+        resource = ScriptedResource(deployed_world, "replaced")
         before = resource.properties(DesiredCount=2)
         after = {**before, "OrgName": "globex", "Image": BROKEN_IMAGE}
         resource.stack_is("CREATE_IN_PROGRESS")
         a = resource.create(before)
-        untouched = resource.alive(a)
+        untouched = resource.snapshot(a)
         assert len(untouched.runners) == len(untouched.tasks) == 2
         resource.stack_is("UPDATE_IN_PROGRESS")
-        answer = resource.update(a, after, before)
-        b = answer["PhysicalResourceId"]
-        assert answer["Status"] == "FAILED", answer
+        response = resource.update(a, after, before)
+        b = response["PhysicalResourceId"]
+        assert response["Status"] == "FAILED", response
         assert b != a
         resource.stack_is("UPDATE_ROLLBACK_IN_PROGRESS")
         return cls(resource, a, b, before, after, untouched)
@@ -89,21 +90,21 @@ class FailedReplacement:
         self.back(self.b)
 
     def back(self, physical_id: str) -> None:
-        answer = self.resource.update(physical_id, self.before, self.after)
-        assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", self.a), answer
-        assert answer["Data"]["OnlineRunners"] == "2"
+        response = self.resource.update(physical_id, self.before, self.after)
+        assert (response["Status"], response["PhysicalResourceId"]) == ("SUCCESS", self.a), response
+        assert response["Data"]["OnlineRunners"] == "2"
 
     def back_fails(self) -> None:
-        """The Update back comes upon a refusal that does not pass.
+        """The rollback's Update gets an error that is not retryable.
 
-        Only of this pool's requests: the Delete of `unanswered` asks about its own group at the same time.
+        The error is only for requests about this pool: the Delete of `unanswered` describes its own group meanwhile.
         """
-        refusal = {"service": "autoscaling", "operation": "DescribeAutoScalingGroups", "code": "AccessDenied"}
-        world = self.resource.stage.world
-        world.post("/faults", aws=[{**refusal, "about": self.a, "message": "not now", "status": 403, "times": 1}])
-        answer = self.resource.update(self.b, self.before, self.after)
+        error = {"service": "autoscaling", "operation": "DescribeAutoScalingGroups", "code": "AccessDenied"}
+        world = self.resource.deployed_world.world
+        world.post("/faults", aws=[{**error, "about": self.a, "message": "not now", "status": 403, "times": 1}])
+        response = self.resource.update(self.b, self.before, self.after)
         world.post("/faults", aws=[])
-        assert answer["Status"] == "FAILED", answer
+        assert response["Status"] == "FAILED", response
 
     def skipped(self) -> None:
         """ContinueUpdateRollback with the resource among ResourcesToSkip: nothing is sent."""
@@ -111,8 +112,8 @@ class FailedReplacement:
 
     def next_update(self) -> None:
         """The stack's next Update, which takes up the old id again."""
-        answer = self.resource.update(self.a, self.before, self.before)
-        assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", self.a), answer
+        response = self.resource.update(self.a, self.before, self.before)
+        assert (response["Status"], response["PhysicalResourceId"]) == ("SUCCESS", self.a), response
 
 
 ORDERS = [
@@ -129,83 +130,81 @@ ORDERS = [
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_the_clean_up_of_a_failed_replacement_leaves_the_pool_alone_that_it_was_to_replace(
-    stage: Stage, order: str
+def test_clean_up_delete_of_a_failed_replacement_keeps_the_current_pool(
+    deployed_world: DeployedWorld, order: str
 ) -> None:
-    replacement = FailedReplacement.of(stage)
+    replacement = FailedReplacement.of(deployed_world)
     resource = replacement.resource
     for step in order.split(", "):
         getattr(replacement, step)()
-        assert resource.alive(replacement.a) == replacement.untouched, step
+        assert resource.snapshot(replacement.a) == replacement.untouched, step
     resource.stack_is(DELETION)
     resource.delete(replacement.a, replacement.before)
     assert resource.left(replacement.a, replacement.b) == []
-    resource.hand.tear_down()
+    resource.ecs_pool.tear_down()
 
 
 @pytest.mark.parametrize(("status", "named"), [(DELETION, "a"), (DELETION, "b"), ("ROLLBACK_IN_PROGRESS", "b")])
-def test_a_delete_while_the_stack_goes_takes_down_every_pool_of_the_resource(
-    stage: Stage, status: str, named: str
+def test_delete_during_stack_deletion_removes_every_pool_of_the_resource(
+    deployed_world: DeployedWorld, status: str, named: str
 ) -> None:
-    replacement = FailedReplacement.of(stage)
+    replacement = FailedReplacement.of(deployed_world)
     resource = replacement.resource
     resource.stack_is(status)
     properties = {"a": replacement.before, "b": replacement.after}[named]
     resource.delete({"a": replacement.a, "b": replacement.b}[named], properties)
     assert resource.left(replacement.a, replacement.b) == []
-    resource.hand.tear_down()
+    resource.ecs_pool.tear_down()
 
 
-def test_a_clean_up_says_nothing_of_the_pool_that_the_stack_has(stage: Stage) -> None:
-    replacement = FailedReplacement.of(stage)
+def test_clean_up_delete_does_not_mention_the_current_pool(deployed_world: DeployedWorld) -> None:
+    replacement = FailedReplacement.of(deployed_world)
     resource = replacement.resource
-    answer = resource.delete(replacement.b, replacement.after)
-    assert replacement.a not in answer.get("Reason", "")
+    response = resource.delete(replacement.b, replacement.after)
+    assert replacement.a not in response.get("Reason", "")
     resource.delete(replacement.a, replacement.before)
     assert resource.left(replacement.a, replacement.b) == []
-    resource.hand.tear_down()
+    resource.ecs_pool.tear_down()
 
 
-def test_a_pool_that_a_delete_does_not_name_stays_and_is_named_in_the_reason(stage: Stage) -> None:
-    replacement = FailedReplacement.of(stage)
+def test_delete_names_an_orphaned_pool_and_keeps_it(deployed_world: DeployedWorld) -> None:
+    replacement = FailedReplacement.of(deployed_world)
     resource = replacement.resource
-    # The resource is taken out of the template after the clean-up was given up.
+    # The resource is removed from the template after CloudFormation gave up the clean-up.
     resource.stack_is("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
-    answer = resource.delete(replacement.a, replacement.before)
+    response = resource.delete(replacement.a, replacement.before)
     assert resource.left(replacement.a) == []
-    assert f"the pool {replacement.b} of this resource stays" in answer["Reason"]
+    assert f"the pool {replacement.b} of this resource stays" in response["Reason"]
     assert resource.left(replacement.b) != []
     replacement.delete_b()
-    resource.hand.tear_down()
+    resource.ecs_pool.tear_down()
 
 
 @pytest.mark.parametrize("foreign", FOREIGN_IDS)
-def test_the_clean_up_of_a_resource_that_other_code_served_leaves_its_successor_alone(
-    stage: Stage, foreign: str
-) -> None:
-    resource = ResourceByHand(stage, "taken-over")
+def test_clean_up_delete_of_a_foreign_physical_id_keeps_the_pool(deployed_world: DeployedWorld, foreign: str) -> None:
+    resource = ScriptedResource(deployed_world, "taken-over")
     first = resource.properties()
     resource.stack_is("UPDATE_IN_PROGRESS")
-    answer = resource.update(foreign, first, FOREIGN_PROPERTIES)
-    a = answer["PhysicalResourceId"]
-    assert answer["Status"] == "SUCCESS", answer
+    response = resource.update(foreign, first, FOREIGN_PROPERTIES)
+    a = response["PhysicalResourceId"]
+    assert response["Status"] == "SUCCESS", response
     assert a.startswith("ghr-")
-    untouched = resource.alive(a)
+    untouched = resource.snapshot(a)
     for status in ("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_COMPLETE", None):
         resource.stack_is(status)
-        answer = resource.delete(foreign, FOREIGN_PROPERTIES)
-        assert "nothing was deleted" in answer["Reason"]
-        assert resource.alive(a) == untouched
+        response = resource.delete(foreign, FOREIGN_PROPERTIES)
+        assert "nothing was deleted" in response["Reason"]
+        assert resource.snapshot(a) == untouched
 
-    # It is replaced in its turn, and the Delete of the foreign id is delivered late.
+    # It is replaced as well, and the Delete of the foreign id is delivered late.
     second = {**first, "OrgName": "globex"}
     resource.stack_is("UPDATE_IN_PROGRESS")
-    answer = resource.update(a, second, first)
-    b = answer["PhysicalResourceId"]
-    assert (answer["Status"], answer["Data"]["OnlineRunners"]) == ("SUCCESS", "1"), answer
+    response = resource.update(a, second, first)
+    b = response["PhysicalResourceId"]
+    assert (response["Status"], response["Data"]["OnlineRunners"]) == ("SUCCESS", "1"), response
     resource.stack_is("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
     resource.delete(foreign, FOREIGN_PROPERTIES)
-    assert resource.alive(a) == untouched
+    assert resource.snapshot(a) == untouched
     runners = resource.online(b, "orgs/globex")
     resource.delete(a, first)
     resource.delete(foreign, FOREIGN_PROPERTIES)
@@ -214,85 +213,93 @@ def test_the_clean_up_of_a_resource_that_other_code_served_leaves_its_successor_
     resource.stack_is(DELETION)
     resource.delete(b, second)
     assert resource.left(a, b) == []
-    resource.hand.tear_down()
+    resource.ecs_pool.tear_down()
 
 
-def test_a_resource_of_other_code_that_cannot_be_taken_over_goes_back_and_leaves_nothing(stage: Stage) -> None:
-    resource = ResourceByHand(stage, "given-back")
+def test_failed_update_from_a_foreign_physical_id_rolls_back(
+    deployed_world: DeployedWorld,
+) -> None:
+    resource = ScriptedResource(deployed_world, "given-back")
     broken = resource.properties(Image=BROKEN_IMAGE)
-    answer = resource.update(FOREIGN_IDS[0], broken, FOREIGN_PROPERTIES)
-    b = answer["PhysicalResourceId"]
-    assert answer["Status"] == "FAILED", answer
+    response = resource.update(FOREIGN_IDS[0], broken, FOREIGN_PROPERTIES)
+    b = response["PhysicalResourceId"]
+    assert response["Status"] == "FAILED", response
     resource.stack_is("UPDATE_ROLLBACK_IN_PROGRESS")
     assert resource.update(b, FOREIGN_PROPERTIES, broken)["Status"] == "FAILED"
     resource.delete(b, broken)
     resource.delete(FOREIGN_IDS[0], FOREIGN_PROPERTIES)
     assert resource.left(b) == []
-    resource.hand.tear_down()
+    resource.ecs_pool.tear_down()
 
 
-def test_a_made_up_id_is_no_pools_once_the_resource_has_had_a_success(stage: Stage) -> None:
-    resource = ResourceByHand(stage, "answered")
+def test_generated_physical_id_matches_no_pool_after_a_success(deployed_world: DeployedWorld) -> None:
+    resource = ScriptedResource(deployed_world, "answered")
     properties = resource.properties()
     first = resource.send("Create", properties, signed_ago=60)
     resource.group_of()
     resource.stack_is("CREATE_IN_PROGRESS")
     a = resource.create(properties)
-    first.is_taken_over()
-    untouched = resource.alive(a)
+    first.expect_superseded()
+    untouched = resource.snapshot(a)
     for status in ("CREATE_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS", None):
         resource.stack_is(status)
-        answer = resource.delete(MADE_UP, properties)
-        assert "nothing was deleted" in answer["Reason"]
-        assert resource.alive(a) == untouched
-    answer = resource.update(a, {**properties, "DrainTimeout": "119"}, properties)
-    assert answer["Status"] == "SUCCESS", answer
+        response = resource.delete(MADE_UP, properties)
+        assert "nothing was deleted" in response["Reason"]
+        assert resource.snapshot(a) == untouched
+    response = resource.update(a, {**properties, "DrainTimeout": "119"}, properties)
+    assert response["Status"] == "SUCCESS", response
     resource.delete(MADE_UP, properties)
-    assert resource.alive(a) == untouched
+    assert resource.snapshot(a) == untouched
     resource.stack_is(DELETION)
     resource.delete(a, properties)
     assert resource.left(a) == []
-    resource.hand.tear_down()
+    resource.ecs_pool.tear_down()
 
 
 @pytest.mark.parametrize("status", ["ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS"])
-def test_a_create_whose_response_never_arrived_is_deleted_by_a_made_up_id(stage: Stage, status: str) -> None:
-    resource = ResourceByHand(stage, "unheard")
+def test_create_with_a_lost_response_is_deleted_by_a_generated_physical_id(
+    deployed_world: DeployedWorld, status: str
+) -> None:
+    resource = ScriptedResource(deployed_world, "unheard")
     properties = resource.properties()
-    first = resource.send("Create", properties, folder=Sink.REFUSED)
+    first = resource.send("Create", properties, folder=ResponseRecorder.REJECTED)
     a = resource.group_of()
     # Lambda delivers the event three times, since no response was taken.
-    stage.world.wait_for("responses that are not taken", lambda: stage.sink.refusals(first.path) >= 3, PATIENCE)
+    deployed_world.world.wait_for(
+        "responses that are not taken",
+        lambda: deployed_world.recorder.rejections(first.path) >= 3,
+        RESPONSE_TIMEOUT_SECS,
+    )
     assert resource.online(a)
     resource.stack_is(status)
     resource.delete(MADE_UP, properties)
     assert resource.left(a) == []
-    resource.hand.tear_down()
+    resource.ecs_pool.tear_down()
 
 
-def test_a_failed_create_is_deleted_by_the_id_that_it_answered(stage: Stage) -> None:
-    resource = ResourceByHand(stage, "failed")
+def test_failed_create_is_deleted_by_its_physical_id(deployed_world: DeployedWorld) -> None:
+    resource = ScriptedResource(deployed_world, "failed")
     properties = resource.properties(Image=BROKEN_IMAGE)
-    answer = resource.send("Create", properties).answer(PATIENCE)
-    assert answer["Status"] == "FAILED", answer
+    response = resource.send("Create", properties).response(RESPONSE_TIMEOUT_SECS)
+    assert response["Status"] == "FAILED", response
     resource.stack_is("ROLLBACK_IN_PROGRESS")
-    resource.delete(answer["PhysicalResourceId"], properties)
-    assert resource.left(answer["PhysicalResourceId"]) == []
-    resource.hand.tear_down()
+    resource.delete(response["PhysicalResourceId"], properties)
+    assert resource.left(response["PhysicalResourceId"]) == []
+    resource.ecs_pool.tear_down()
 
 
-def test_a_create_that_had_no_response_is_deleted_by_a_made_up_id_and_its_successor_is_not(
-    unanswered: Unanswered,
+def test_generated_physical_id_delete_keeps_the_next_create(
+    lost_response: LostResponse,
 ) -> None:
-    resource, properties = unanswered.resource, unanswered.properties
-    unanswered.create.is_taken_over()
-    answer = unanswered.delete.answer(REDELIVERY)
-    assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", MADE_UP), answer
-    assert resource.left(unanswered.pool_id) == []
-    assert resource.create(properties) == unanswered.pool_id
-    untouched = resource.alive(unanswered.pool_id)
+    resource, properties = lost_response.resource, lost_response.properties
+    lost_response.create.expect_superseded()
+    response = lost_response.delete.response(REDELIVERY)
+    assert (response["Status"], response["PhysicalResourceId"]) == ("SUCCESS", MADE_UP), response
+    assert resource.left(lost_response.pool_id) == []
+    assert resource.create(properties) == lost_response.pool_id
+    untouched = resource.snapshot(lost_response.pool_id)
     resource.delete(MADE_UP, properties)
-    assert resource.alive(unanswered.pool_id) == untouched
-    resource.delete(unanswered.pool_id, properties)
-    assert resource.left(unanswered.pool_id) == []
-    resource.hand.tear_down()
+    assert resource.snapshot(lost_response.pool_id) == untouched
+    resource.delete(lost_response.pool_id, properties)
+    assert resource.left(lost_response.pool_id) == []
+    resource.ecs_pool.tear_down()

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from pool_by_hand import PoolByHand
-from scenario import EVENTS, LOGICAL_ID, Letter, Pool, Properties, Stage, leftovers
-from world import TOKEN_PARAMETER
+from sandbox.ecs_pool import EcsPool
+from sandbox.leftovers import leftovers
+from sandbox.scenario import EVENTS, LOGICAL_ID, DeployedWorld, Pool, Properties, SentRequest
+from sandbox.world import TOKEN_PARAMETER
 
 # Without properties a Delete is as patient as a pool is by default: an idle runner is one that was idle for a minute.
-DEFAULT_PATIENCE = 100
+RESPONSE_TIMEOUT_SECS = 100
 SAMPLES = [
     "delete",
     "delete-foreign-id",
@@ -42,72 +43,72 @@ def delete_event(pool: Pool, **more: Any) -> Properties:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def bare(stage: Stage) -> Iterator[list[tuple[Pool, Letter]]]:
+def bare(deployed_world: DeployedWorld) -> Iterator[list[tuple[Pool, SentRequest]]]:
     """Two pools whose Delete says nothing of use. It takes a minute, in which the other tests go on."""
-    pools = [stage.start("bare"), stage.start("garbled", DesiredCount=2)]
+    pools = [deployed_world.start("bare"), deployed_world.start("garbled", DesiredCount=2)]
     events = [
         delete_event(pools[0].up()),
         delete_event(pools[1].up(), ResourceProperties=sample("delete-wrong-types")["ResourceProperties"]),
     ]
-    yield [(pool, stage.send(event)) for pool, event in zip(pools, events, strict=True)]
+    yield [(pool, deployed_world.send(event)) for pool, event in zip(pools, events, strict=True)]
     for pool in pools:
         pool.delete()
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_a_delete_of_what_is_not_there_succeeds_every_time(stage: Stage, name: str) -> None:
+def test_delete_of_an_absent_pool_succeeds_every_time(deployed_world: DeployedWorld, name: str) -> None:
     event = sample(name)
     for _ in range(2):
-        answer = stage.invoke(event)
-        assert answer["Status"] == "SUCCESS", answer
-        assert answer["PhysicalResourceId"] == event["PhysicalResourceId"]
-        assert answer["StackId"] == event["StackId"]
+        response = deployed_world.invoke(event)
+        assert response["Status"] == "SUCCESS", response
+        assert response["PhysicalResourceId"] == event["PhysicalResourceId"]
+        assert response["StackId"] == event["StackId"]
 
 
 @pytest.mark.parametrize("physical_id", ["", "ghr-was-not-created", "ghr-other-Runners-0123456789", None])
-def test_a_delete_with_an_id_that_is_none_of_ours_succeeds(stage: Stage, physical_id: str | None) -> None:
+def test_delete_with_a_foreign_physical_id_succeeds(deployed_world: DeployedWorld, physical_id: str | None) -> None:
     event = {**sample("delete-without-properties"), "PhysicalResourceId": physical_id}
     if physical_id is None:
         del event["PhysicalResourceId"]
-    answer = stage.invoke(event)
-    assert answer["Status"] == "SUCCESS", answer
+    response = deployed_world.invoke(event)
+    assert response["Status"] == "SUCCESS", response
 
 
-def test_a_delete_of_another_stacks_pool_leaves_it_alone(stage: Stage) -> None:
-    pool = stage.start("mine").up()
+def test_delete_from_another_stack_leaves_the_pool_untouched(deployed_world: DeployedWorld) -> None:
+    pool = deployed_world.start("mine").up()
     before = pool.runner_ids()
-    answer = stage.invoke({**sample("delete-without-properties"), "PhysicalResourceId": pool.id})
-    assert answer["Status"] == "SUCCESS", answer
+    response = deployed_world.invoke({**sample("delete-without-properties"), "PhysicalResourceId": pool.id})
+    assert response["Status"] == "SUCCESS", response
     assert pool.runner_ids() == before
     assert pool.service["desiredCount"] == 1
     pool.delete()
     assert pool.leftovers() == []
 
 
-def test_a_delete_that_is_delivered_twice_has_one_answer(stage: Stage) -> None:
-    pool = stage.start("twice").up()
-    letter = stage.send(delete_event(pool, ResourceProperties=pool.sent_properties()))
-    letter.deliver()
-    assert letter.answer(60)["Status"] == "SUCCESS"
-    assert leftovers(stage.world, pool.id) == []
-    letter.deliver("RequestResponse")
-    assert letter.answer(0)["Status"] == "SUCCESS"
+def test_delete_delivered_twice_has_one_response(deployed_world: DeployedWorld) -> None:
+    pool = deployed_world.start("twice").up()
+    request = deployed_world.send(delete_event(pool, ResourceProperties=pool.sent_properties()))
+    request.deliver()
+    assert request.response(60)["Status"] == "SUCCESS"
+    assert leftovers(deployed_world.world, pool.id) == []
+    request.deliver("RequestResponse")
+    assert request.response(0)["Status"] == "SUCCESS"
     pool.delete()
 
 
-def test_of_two_deletes_at_once_the_newer_one_does_the_work(stage: Stage) -> None:
-    pool = stage.start("double").up()
+def test_newer_delete_supersedes_the_older_one(deployed_world: DeployedWorld) -> None:
+    pool = deployed_world.start("double").up()
     event = delete_event(pool, ResourceProperties=pool.sent_properties())
-    older, newer = stage.send(event, signed_ago=60), stage.send(event)
-    assert newer.answer(60)["Status"] == "SUCCESS"
-    assert leftovers(stage.world, pool.id) == []
-    older.is_taken_over()
+    older, newer = deployed_world.send(event, signed_ago=60), deployed_world.send(event)
+    assert newer.response(60)["Status"] == "SUCCESS"
+    assert leftovers(deployed_world.world, pool.id) == []
+    older.expect_superseded()
     pool.delete()
 
 
-def test_foreign_runners_survive_however_similar_they_are(stage: Stage) -> None:
-    world = stage.world
-    pool = stage.start("neighbour").up()
+def test_delete_leaves_foreign_runners_with_similar_names_and_labels(deployed_world: DeployedWorld) -> None:
+    world = deployed_world.world
+    pool = deployed_world.start("neighbour").up()
     prefix = pool.outputs["RunnerNamePrefix"]
     ours = pool.online()[0]["name"]
     foreign = {
@@ -132,9 +133,9 @@ def test_foreign_runners_survive_however_similar_they_are(stage: Stage) -> None:
         world._request("DELETE", "/github/runners", {"name": name})
 
 
-def test_foreign_resources_of_nearly_the_same_name_survive(stage: Stage) -> None:
-    world, hand = stage.world, PoolByHand(stage.world)
-    pool = stage.start("similar", Cluster=hand.cluster).up()
+def test_delete_leaves_foreign_resources_with_similar_names(deployed_world: DeployedWorld) -> None:
+    world, ecs_pool = deployed_world.world, EcsPool(deployed_world.world)
+    pool = deployed_world.start("similar", Cluster=ecs_pool.cluster).up()
     pool_id = pool.id
     other = pool_id[:-1] + ("0" if pool_id[-1] != "0" else "1")
     ecs, scaling = world.client("ecs"), world.client("autoscaling")
@@ -144,7 +145,7 @@ def test_foreign_resources_of_nearly_the_same_name_survive(stage: Stage) -> None
             MinSize=0,
             MaxSize=1,
             VPCZoneIdentifier="subnet-1",
-            LaunchTemplate={"LaunchTemplateId": hand.template, "Version": "1"},
+            LaunchTemplate={"LaunchTemplateId": ecs_pool.template, "Version": "1"},
         )
         group = scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"][0]
         ecs.create_capacity_provider(
@@ -163,27 +164,27 @@ def test_foreign_resources_of_nearly_the_same_name_survive(stage: Stage) -> None
         return all(provider["status"] == "ACTIVE" for provider in found)
 
     world.wait_for("the foreign providers", active)
-    hand.associate([pool_id, f"{pool_id}-2", other])
-    hand.wait_associated()
+    ecs_pool.associate([pool_id, f"{pool_id}-2", other])
+    ecs_pool.wait_associated()
     strategy = [{"capacityProvider": other, "weight": 1}]
     for name in (f"{pool_id}-2", other):
         ecs.create_service(
-            cluster=hand.cluster,
+            cluster=ecs_pool.cluster,
             serviceName=name,
             taskDefinition=name,
             desiredCount=1,
             capacityProviderStrategy=strategy,
         )
-    running = world.wait_for("the foreign services", lambda: _running(ecs, hand.cluster, [f"{pool_id}-2", other]))
+    running = world.wait_for("the foreign services", lambda: _running(ecs, ecs_pool.cluster, [f"{pool_id}-2", other]))
 
     pool.delete()
     assert pool.leftovers() == []
-    assert _running(ecs, hand.cluster, [f"{pool_id}-2", other]) == running
+    assert _running(ecs, ecs_pool.cluster, [f"{pool_id}-2", other]) == running
     for name in (f"{pool_id}-2", other):
         left = leftovers(world, name)
         for kind in ("group", "provider", "association", "service", "task definition", "task"):
             assert any(thing.startswith(kind) for thing in left), (kind, left)
-    hand.tear_down()
+    ecs_pool.tear_down()
 
 
 def _running(ecs: Any, cluster: str, names: list[str]) -> list[str]:
@@ -198,21 +199,21 @@ def _running(ecs: Any, cluster: str, names: list[str]) -> list[str]:
     return sorted(found) if is_up else []
 
 
-def test_a_group_of_the_pools_own_name_that_is_not_its_own_is_left_alone(stage: Stage) -> None:
-    world, hand = stage.world, PoolByHand(stage.world)
+def test_auto_scaling_group_of_the_same_name_without_our_tags_is_never_changed(deployed_world: DeployedWorld) -> None:
+    world, ecs_pool = deployed_world.world, EcsPool(deployed_world.world)
     origin = {
         "StackId": f"arn:aws:cloudformation:{world.region}:{world.account}:stack/namesake/{uuid.uuid4()}",
         "LogicalResourceId": LOGICAL_ID,
     }
     properties = {
-        **{key: str(value) for key, value in stage.usual.items()},
+        **{key: str(value) for key, value in deployed_world.default_properties.items()},
         "Cluster": "not-made-yet",
         "ExecutionRoleArn": f"arn:aws:iam::{world.account}:role/github-runner-pool/execution",
-        "LaunchTemplate": {"LaunchTemplateId": hand.template, "Version": "1"},
+        "LaunchTemplate": {"LaunchTemplateId": ecs_pool.template, "Version": "1"},
         "AccessTokenParameter": TOKEN_PARAMETER,
     }
     create = {"RequestType": "Create", "ResourceProperties": properties, **origin}
-    pool_id = stage.invoke(create)["PhysicalResourceId"]
+    pool_id = deployed_world.invoke(create)["PhysicalResourceId"]
     assert pool_id.startswith("ghr-namesake-Runners-")
     world.client("ecs").create_cluster(clusterName="not-made-yet")
     scaling = world.client("autoscaling")
@@ -221,25 +222,25 @@ def test_a_group_of_the_pools_own_name_that_is_not_its_own_is_left_alone(stage: 
         MinSize=0,
         MaxSize=1,
         VPCZoneIdentifier="subnet-1",
-        LaunchTemplate={"LaunchTemplateId": hand.template, "Version": "1"},
+        LaunchTemplate={"LaunchTemplateId": ecs_pool.template, "Version": "1"},
     )
-    answer = stage.invoke(create)
-    assert answer["Status"] == "FAILED"
-    assert answer["PhysicalResourceId"] == pool_id
-    assert f"An Auto Scaling group named {pool_id} exists already" in answer["Reason"]
+    response = deployed_world.invoke(create)
+    assert response["Status"] == "FAILED"
+    assert response["PhysicalResourceId"] == pool_id
+    assert f"An Auto Scaling group named {pool_id} exists already" in response["Reason"]
     delete = {"RequestType": "Delete", "PhysicalResourceId": pool_id, "ResourceProperties": properties, **origin}
-    assert stage.invoke(delete)["Status"] == "SUCCESS"
+    assert deployed_world.invoke(delete)["Status"] == "SUCCESS"
     assert leftovers(world, pool_id) == [f"group {pool_id}"]
     scaling.delete_auto_scaling_group(AutoScalingGroupName=pool_id, ForceDelete=True)
-    hand.tear_down()
+    ecs_pool.tear_down()
 
 
-def test_a_pool_whose_cluster_and_group_were_removed_by_hand_is_still_deleted(stage: Stage) -> None:
-    world, hand = stage.world, PoolByHand(stage.world)
-    pool = stage.start("torn", Cluster=hand.cluster).up()
+def test_delete_succeeds_after_cluster_and_group_were_removed_by_hand(deployed_world: DeployedWorld) -> None:
+    world, ecs_pool = deployed_world.world, EcsPool(deployed_world.world)
+    pool = deployed_world.start("torn", Cluster=ecs_pool.cluster).up()
     pool_id = pool.id
     ecs, scaling = world.client("ecs"), world.client("autoscaling")
-    ecs.delete_service(cluster=hand.cluster, service=pool_id, force=True)
+    ecs.delete_service(cluster=ecs_pool.cluster, service=pool_id, force=True)
     scaling.delete_auto_scaling_group(AutoScalingGroupName=pool_id, ForceDelete=True)
     world.wait_for(
         "the group to be gone",
@@ -247,28 +248,28 @@ def test_a_pool_whose_cluster_and_group_were_removed_by_hand_is_still_deleted(st
     )
     pool.delete()
     assert pool.leftovers() == []
-    hand.tear_down()
+    ecs_pool.tear_down()
 
 
-def test_a_token_that_was_revoked_does_not_hold_up_a_deletion(stage: Stage) -> None:
-    world, token = stage.world, "ghp_SandboxPlantedSoonRevoked0123456789ab"
+def test_on_deregister_failure_warn_deletes_with_a_revoked_token(deployed_world: DeployedWorld) -> None:
+    world, token = deployed_world.world, "ghp_SandboxPlantedSoonRevoked0123456789ab"
     world.put_token(token, {"orgs/acme": "write"})
     world.put_parameter("/github-runner-pool/revoked", token)
-    pool = stage.start("revoked", AccessTokenParameter="/github-runner-pool/revoked", DrainTimeout=2).up()
+    pool = deployed_world.start("revoked", AccessTokenParameter="/github-runner-pool/revoked", DrainTimeout=2).up()
     world.revoke_token(token)
     pool_id = pool.id
     pool.delete()
-    answer = pool.answers()[-1]
-    assert answer["what"] == "SUCCESS"
-    assert "GitHub may still list the runners …-" in answer["reason"]
-    assert f"(label {pool_id})" in answer["reason"]
+    response = pool.responses()[-1]
+    assert response["what"] == "SUCCESS"
+    assert "GitHub may still list the runners …-" in response["reason"]
+    assert f"(label {pool_id})" in response["reason"]
     assert [thing for thing in pool.leftovers() if not thing.startswith("runner ")] == []
 
 
-def test_a_delete_without_usable_properties_removes_the_whole_pool(bare: list[tuple[Pool, Letter]]) -> None:
-    for pool, letter in bare:
-        answer = letter.answer(DEFAULT_PATIENCE)
-        assert answer["Status"] == "SUCCESS", answer
+def test_delete_without_valid_properties_removes_the_whole_pool(bare: list[tuple[Pool, SentRequest]]) -> None:
+    for pool, request in bare:
+        response = request.response(RESPONSE_TIMEOUT_SECS)
+        assert response["Status"] == "SUCCESS", response
         assert leftovers(pool.world, pool.id) == []
         with pytest.raises((ClientError, IndexError)):
             print(pool.group)

@@ -1,18 +1,18 @@
-"""Pools that stand on more than the usual: keys of one's own, and a launch template that asks much of its user."""
+"""Pools with a customer managed key, and with a launch template that needs more permissions."""
 
 from __future__ import annotations
 
 import json
 
-from scenario import FOREIGN_ROLE, OTHER_IMAGE, OWN_KEY, ROLE_PATH, Stage
-from world import ACCESS_TOKEN
+from sandbox.scenario import FOREIGN_ROLE, OTHER_IMAGE, OWN_KEY, ROLE_PATH, DeployedWorld
+from sandbox.world import ACCESS_TOKEN
 
 AMI_BY_PARAMETER = "resolve:ssm:/aws/service/ecs/optimized-ami/amazon-linux-2023/recommended/image_id"
 
 
-def instance_profile(stage: Stage, name: str) -> str:
+def instance_profile(deployed_world: DeployedWorld, name: str) -> str:
     """The ARN of a profile with a role that may be given to instances."""
-    iam = stage.world.client("iam")
+    iam = deployed_world.world.client("iam")
     trust = json.dumps({"Version": "2012-10-17", "Statement": []})
     iam.create_role(RoleName=name, Path=ROLE_PATH, AssumeRolePolicyDocument=trust)
     iam.add_role_to_instance_profile(
@@ -24,15 +24,15 @@ def instance_profile(stage: Stage, name: str) -> str:
     return str(iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"]["Arn"])
 
 
-def test_a_launch_template_with_role_tags_and_an_image_by_parameter_is_used(stage: Stage) -> None:
-    secret = stage.world.client("secretsmanager").create_secret(
+def test_launch_template_with_instance_profile_tags_and_ssm_image(deployed_world: DeployedWorld) -> None:
+    secret = deployed_world.world.client("secretsmanager").create_secret(
         Name="github-runner-pool/token", SecretString=ACCESS_TOKEN, KmsKeyId=OWN_KEY
     )
-    pool = stage.start(
+    pool = deployed_world.start(
         "demanding",
         {
             "ImageId": AMI_BY_PARAMETER,
-            "IamInstanceProfile": {"Arn": instance_profile(stage, "demanding")},
+            "IamInstanceProfile": {"Arn": instance_profile(deployed_world, "demanding")},
             "TagSpecifications": [{"ResourceType": "instance", "Tags": [{"Key": "team", "Value": "ci"}]}],
         },
         AccessTokenParameter=secret["ARN"],
@@ -46,21 +46,23 @@ def test_a_launch_template_with_role_tags_and_an_image_by_parameter_is_used(stag
     assert pool.leftovers() == []
 
 
-def test_a_parameter_with_a_key_of_ones_own_and_a_template_by_its_newest_version_are_read(stage: Stage) -> None:
+def test_customer_managed_kms_key_and_launch_template_latest_version(
+    deployed_world: DeployedWorld,
+) -> None:
     name = "/github-runner-pool/own-key"
-    stage.world.client("ssm").put_parameter(Name=name, Value=ACCESS_TOKEN, Type="SecureString", KeyId=OWN_KEY)
-    stage.world.client("ec2").create_launch_template(
+    deployed_world.world.client("ssm").put_parameter(Name=name, Value=ACCESS_TOKEN, Type="SecureString", KeyId=OWN_KEY)
+    deployed_world.world.client("ec2").create_launch_template(
         LaunchTemplateName="newest", LaunchTemplateData={"ImageId": "ami-12345678", "InstanceType": "t3.large"}
     )
     newest = {"LaunchTemplateName": "newest", "Version": "$Latest"}
-    pool = stage.start("ownkey", AccessTokenParameter=name, LaunchTemplate=newest, DesiredCount=0).up()
+    pool = deployed_world.start("ownkey", AccessTokenParameter=name, LaunchTemplate=newest, DesiredCount=0).up()
     pool.update(Image=OTHER_IMAGE).delete()
     assert pool.leftovers() == []
 
 
-def test_a_role_that_the_function_may_not_pass_is_told_of_and_nothing_is_left(stage: Stage) -> None:
-    pool = stage.start("foreignrole", TaskRoleArn=FOREIGN_ROLE)
-    reason = pool.fail()
+def test_pass_role_denied_fails_the_create_and_leaves_nothing(deployed_world: DeployedWorld) -> None:
+    pool = deployed_world.start("foreignrole", TaskRoleArn=FOREIGN_ROLE)
+    reason = pool.failure_reason()
     assert "iam:PassRole" in reason
     assert "Allow it in the function's role, then retry." in reason
     assert pool.leftovers() == []

@@ -7,21 +7,21 @@ from collections.abc import Iterator
 
 import pytest
 
-from scenario import LOGICAL_ID, OTHER_IMAGE, Pool, Stage
+from sandbox.scenario import LOGICAL_ID, OTHER_IMAGE, DeployedWorld, Pool
 
 DRAIN_SECONDS = 3
 RUNNER_LOG_GROUP = "/ci/runners"
 
 
 @pytest.fixture(scope="module")
-def pools(stage: Stage) -> dict[str, Pool]:
-    stage.world.client("logs").create_log_group(logGroupName=RUNNER_LOG_GROUP)
+def pools(deployed_world: DeployedWorld) -> dict[str, Pool]:
+    deployed_world.world.client("logs").create_log_group(logGroupName=RUNNER_LOG_GROUP)
     made = {
-        "patient": stage.start("patient", DesiredCount=2),
-        "cancel": stage.start("cancel", DrainTimeout=DRAIN_SECONDS, OnDrainTimeout="Cancel"),
-        "fail": stage.start("fail", DrainTimeout=DRAIN_SECONDS, OnDrainTimeout="Fail"),
-        "logged": stage.start("logged", LogGroup=RUNNER_LOG_GROUP),
-        "unlogged": stage.start("unlogged"),
+        "patient": deployed_world.start("patient", DesiredCount=2),
+        "cancel": deployed_world.start("cancel", DrainTimeout=DRAIN_SECONDS, OnDrainTimeout="Cancel"),
+        "fail": deployed_world.start("fail", DrainTimeout=DRAIN_SECONDS, OnDrainTimeout="Fail"),
+        "logged": deployed_world.start("logged", LogGroup=RUNNER_LOG_GROUP),
+        "unlogged": deployed_world.start("unlogged"),
     }
     return {name: pool.up() for name, pool in made.items()}
 
@@ -30,7 +30,7 @@ def job_events(pool: Pool, job: int) -> list[str]:
     return [event["what"] for event in pool.world.events("job") if event["job"] == job]
 
 
-def test_a_job_outlasts_an_update_of_the_image(pools: dict[str, Pool]) -> None:
+def test_image_update_waits_for_a_running_job(pools: dict[str, Pool]) -> None:
     pool = pools["patient"]
     busy = pool.online()[0]
     job = pool.run(5, busy["name"])
@@ -42,7 +42,7 @@ def test_a_job_outlasts_an_update_of_the_image(pools: dict[str, Pool]) -> None:
     assert len(pool.online()) == 2
 
 
-def test_jobs_that_begin_while_old_runners_leave_succeed(pools: dict[str, Pool]) -> None:
+def test_jobs_that_begin_during_retirement_succeed(pools: dict[str, Pool]) -> None:
     pool = pools["patient"]
     world, old = pool.world, pool.runner_ids()
     stack = pool.begin_update(Labels=["late"])
@@ -57,7 +57,7 @@ def test_jobs_that_begin_while_old_runners_leave_succeed(pools: dict[str, Pool])
     assert len(pool.online()) == 2
 
 
-def test_jobs_outlast_a_smaller_count_even_if_every_runner_is_busy(pools: dict[str, Pool]) -> None:
+def test_smaller_desired_count_waits_for_jobs_when_every_runner_is_busy(pools: dict[str, Pool]) -> None:
     pool = pools["patient"]
     first, second = (pool.run(seconds, runner["name"]) for seconds, runner in zip((3, 7), pool.online(), strict=True))
     longer = pool.online()[1]["id"]
@@ -68,7 +68,7 @@ def test_jobs_outlast_a_smaller_count_even_if_every_runner_is_busy(pools: dict[s
     assert pool.runner_ids() == {longer}
 
 
-def test_a_job_that_github_does_not_call_busy_yet_outlasts_the_deletion_of_its_pool(pools: dict[str, Pool]) -> None:
+def test_idle_confirmation_covers_githubs_busy_lag(pools: dict[str, Pool]) -> None:
     pool = pools["patient"]
     # Shorter than the confirmation window, which is there for this.
     pool.world.post("/faults", busy_lag=0.6)
@@ -79,10 +79,10 @@ def test_a_job_that_github_does_not_call_busy_yet_outlasts_the_deletion_of_its_p
     assert pool.world.job(job)["state"] == "succeeded"
     assert job_events(pool, job) == ["queued", "running", "succeeded"]
     assert pool.leftovers() == []
-    assert pool.answers()[-1]["reason"] is None
+    assert pool.responses()[-1]["reason"] is None
 
 
-def test_with_cancel_a_job_is_lost_only_after_the_time_for_draining_and_the_answer_says_so(
+def test_on_drain_timeout_cancel_stops_a_job_only_after_drain_timeout_and_says_so(
     pools: dict[str, Pool],
 ) -> None:
     pool = pools["cancel"]
@@ -91,15 +91,17 @@ def test_with_cancel_a_job_is_lost_only_after_the_time_for_draining_and_the_answ
     asked = [event["at"] for event in pool.world.events("request") if event["stack_id"] == pool.stack.id][-1]
     lost = next(event for event in pool.world.events("job") if event["job"] == job and event["what"] == "LOST")
     assert lost["at"] - asked >= DRAIN_SECONDS
-    answer = pool.answers()[-1]
-    print(answer["reason"])
-    assert answer["what"] == "SUCCESS"
-    told = r"1 tasks? (was|were) stopped with a job that may have been running, because DrainTimeout \(3 s\) had passed"
-    assert re.search(told, answer["reason"] or "")
+    response = pool.responses()[-1]
+    print(response["reason"])
+    assert response["what"] == "SUCCESS"
+    expected = (
+        r"1 tasks? (was|were) stopped with a job that may have been running, because DrainTimeout \(3 s\) had passed"
+    )
+    assert re.search(expected, response["reason"] or "")
     assert pool.leftovers() == []
 
 
-def test_with_fail_the_answer_is_failed_and_the_job_survives(pools: dict[str, Pool]) -> None:
+def test_on_drain_timeout_fail_responds_failed_and_keeps_the_job(pools: dict[str, Pool]) -> None:
     pool = pools["fail"]
     job = pool.run(9)
     busy = pool.online()[0]
@@ -116,15 +118,15 @@ def test_with_fail_the_answer_is_failed_and_the_job_survives(pools: dict[str, Po
 
 
 @pytest.fixture
-def lies(stage: Stage) -> Iterator[Stage]:
+def github_says_idle(deployed_world: DeployedWorld) -> Iterator[DeployedWorld]:
     """GitHub calls every runner idle for the whole of its job, and deletes it when asked."""
-    stage.world.post("/faults", busy_lag=3600)
-    yield stage
-    stage.world.post("/faults", busy_lag=0, jobs_of_deleted_runners="cancelled")
+    deployed_world.world.post("/faults", busy_lag=3600)
+    yield deployed_world
+    deployed_world.world.post("/faults", busy_lag=0, jobs_of_deleted_runners="cancelled")
 
 
-@pytest.mark.usefixtures("lies")
-def test_a_job_whose_runner_github_calls_idle_is_saved_by_its_own_log(pools: dict[str, Pool]) -> None:
+@pytest.mark.usefixtures("github_says_idle")
+def test_log_group_keeps_a_job_whose_runner_github_calls_idle(pools: dict[str, Pool]) -> None:
     pool = pools["logged"]
     job = pool.run(8)
     assert not any(runner["busy"] for runner in pool.runners())
@@ -134,11 +136,11 @@ def test_a_job_whose_runner_github_calls_idle_is_saved_by_its_own_log(pools: dic
     assert pool.leftovers() == []
 
 
-def test_a_job_without_a_log_whose_runner_github_deletes_runs_to_its_end_where_github_lets_it(
-    pools: dict[str, Pool], lies: Stage
+def test_job_without_log_group_on_a_deleted_runner_runs_to_its_end(
+    pools: dict[str, Pool], github_says_idle: DeployedWorld
 ) -> None:
     pool = pools["unlogged"]
-    lies.world.post("/faults", jobs_of_deleted_runners="live on")
+    github_says_idle.world.post("/faults", jobs_of_deleted_runners="live on")
     job = pool.run(8)
     pool.delete()
     assert pool.world.job(job)["state"] == "succeeded"

@@ -1,4 +1,4 @@
-"""Pools of other kinds: a GitHub App, somebody else's capacity provider, one job per runner, a runner with a name."""
+"""Pools with AppId, CapacityProvider, Ephemeral and RunnerName, and several at once."""
 
 from __future__ import annotations
 
@@ -7,40 +7,41 @@ from typing import Any
 
 import pytest
 
-from pool_by_hand import PoolByHand
-from scenario import LOGICAL_ID, OTHER_IMAGE, TEMPLATES, Pool, Stage, leftovers
+from sandbox.ecs_pool import EcsPool
+from sandbox.leftovers import leftovers
+from sandbox.scenario import LOGICAL_ID, OTHER_IMAGE, TEMPLATES, DeployedWorld, Pool
 
 APP_KEY = "/github-runner-pool/app-key"
 
 
 @pytest.fixture(scope="module")
-def hand(stage: Stage) -> Iterator[PoolByHand]:
+def ecs_pool(deployed_world: DeployedWorld) -> Iterator[EcsPool]:
     """A cluster with a capacity provider that is none of the pool's."""
-    made = PoolByHand(stage.world).make_capacity()
+    made = EcsPool(deployed_world.world).make_capacity()
     yield made
     made.tear_down()
 
 
 @pytest.fixture(scope="module")
-def pools(stage: Stage, hand: PoolByHand) -> dict[str, Pool]:
-    world = stage.world
+def pools(deployed_world: DeployedWorld, ecs_pool: EcsPool) -> dict[str, Pool]:
+    world = deployed_world.world
     key = world.put_app("4711", {99: "orgs/acme"})
-    stage.planted += [line for line in key.splitlines() if len(line) > 40 and "-----" not in line]
+    deployed_world.planted += [line for line in key.splitlines() if len(line) > 40 and "-----" not in line]
     world.put_parameter(APP_KEY, key)
     world.post("/github/runner-groups", target="orgs/acme", name="silver")
     own = dict.fromkeys(("LaunchTemplate", "Subnets"))
     made = {
-        "app": stage.start(
+        "app": deployed_world.start(
             "app", AccessTokenParameter=None, AppId="4711", AppPrivateKeyParameter=APP_KEY, RunnerGroup="silver"
         ),
-        "named": stage.start("named", Cluster=hand.cluster, CapacityProvider=hand.name, **own),
-        "ephemeral": stage.start("ephemeral", DesiredCount=2, Ephemeral=True),
-        "fixed": stage.start("fixed", RunnerName="the-only-one"),
+        "named": deployed_world.start("named", Cluster=ecs_pool.cluster, CapacityProvider=ecs_pool.name, **own),
+        "ephemeral": deployed_world.start("ephemeral", DesiredCount=2, Ephemeral=True),
+        "fixed": deployed_world.start("fixed", RunnerName="the-only-one"),
     }
     return {name: pool.up() for name, pool in made.items()}
 
 
-def test_an_app_signs_in_for_everything_and_its_runners_join_their_group(pools: dict[str, Pool]) -> None:
+def test_app_id_pool_registers_runners_in_runner_group(pools: dict[str, Pool]) -> None:
     pool = pools["app"]
     container = pool.task_definition["containerDefinitions"][0]
     assert [secret["name"] for secret in container["secrets"]] == ["APP_PRIVATE_KEY"]
@@ -55,20 +56,20 @@ def test_an_app_signs_in_for_everything_and_its_runners_join_their_group(pools: 
     assert pool.leftovers() == []
 
 
-def test_a_named_provider_is_used_and_never_changed(pools: dict[str, Pool], hand: PoolByHand) -> None:
+def test_capacity_provider_property_is_used_and_never_changed(pools: dict[str, Pool], ecs_pool: EcsPool) -> None:
     pool, world = pools["named"], pools["named"].world
-    before, began = described(hand), pool.stage.sequence
-    assert pool.outputs["CapacityProviderName"] == hand.name
+    before, began = described(ecs_pool), pool.deployed_world.sequence
+    assert pool.outputs["CapacityProviderName"] == ecs_pool.name
     assert pool.outputs["AutoScalingGroupName"] == pool.outputs["AutoScalingGroupArn"] == ""
-    assert {task["capacityProviderName"] for task in pool.tasks()} == {hand.name}
+    assert {task["capacityProviderName"] for task in pool.tasks()} == {ecs_pool.name}
     pool.update(Image=OTHER_IMAGE)
     pool_id = pool.id
     pool.delete()
     assert pool.leftovers() == []
-    assert described(hand) == before
-    cluster = world.client("ecs").describe_clusters(clusters=[hand.cluster])["clusters"][0]
-    assert cluster["capacityProviders"] == [hand.name]
-    about = [call for call in world.calls(writes=True) if hand.name in str(call.get("request"))]
+    assert described(ecs_pool) == before
+    cluster = world.client("ecs").describe_clusters(clusters=[ecs_pool.cluster])["clusters"][0]
+    assert cluster["capacityProviders"] == [ecs_pool.name]
+    about = [call for call in world.calls(writes=True) if ecs_pool.name in str(call.get("request"))]
     written = {call["operation"] for call in about if call["seq"] > began or pool_id in str(call.get("request"))}
     assert not written & {
         "PutClusterCapacityProviders",
@@ -80,20 +81,23 @@ def test_a_named_provider_is_used_and_never_changed(pools: dict[str, Pool], hand
     assert [call for call in about if call["service"] == "autoscaling"] == []
 
 
-def described(hand: PoolByHand) -> list[dict[str, Any]]:
+def described(ecs_pool: EcsPool) -> list[dict[str, Any]]:
     """The provider and its group, without what managed scaling moves."""
     moving = ("Instances", "DesiredCapacity", "updateStatus", "updateStatusReason")
-    return [{key: value for key, value in found.items() if key not in moving} for found in (hand.provider, hand.group)]
+    return [
+        {key: value for key, value in found.items() if key not in moving}
+        for found in (ecs_pool.provider, ecs_pool.group)
+    ]
 
 
-def test_an_ephemeral_pool_has_a_new_runner_after_every_job(pools: dict[str, Pool]) -> None:
+def test_ephemeral_pool_has_a_new_runner_after_every_job(pools: dict[str, Pool]) -> None:
     pool = pools["ephemeral"]
-    seen = pool.runner_ids()
+    previous = pool.runner_ids()
     jobs = [pool.queue(0.5) for _ in range(5)]
     for job in jobs:
         assert pool.job_ends(job) == "succeeded"
     assert len({pool.world.job(job)["runner"] for job in jobs}) == len(jobs)
-    pool.world.wait_for("fresh runners", lambda: len(pool.online()) == 2 and not seen & pool.runner_ids())
+    pool.world.wait_for("fresh runners", lambda: len(pool.online()) == 2 and not previous & pool.runner_ids())
     job = pool.run(4)
     pool.update(Image=OTHER_IMAGE)
     assert pool.job_ends(job) == "succeeded"
@@ -104,7 +108,7 @@ def test_an_ephemeral_pool_has_a_new_runner_after_every_job(pools: dict[str, Poo
     assert pool.leftovers() == []
 
 
-def test_a_runner_with_a_name_keeps_it_through_an_update_of_the_image(pools: dict[str, Pool]) -> None:
+def test_runner_name_survives_an_image_update(pools: dict[str, Pool]) -> None:
     pool = pools["fixed"]
     [before] = pool.online()
     assert before["name"] == pool.outputs["RunnerNamePrefix"] == "the-only-one"
@@ -119,9 +123,9 @@ def test_a_runner_with_a_name_keeps_it_through_an_update_of_the_image(pools: dic
     assert pool.leftovers() == []
 
 
-def test_four_pools_share_a_cluster_and_are_made_and_deleted_at_the_same_time(stage: Stage) -> None:
-    world = stage.world
-    stack = stage.start_template(
+def test_four_pools_template_creates_and_deletes_concurrently(deployed_world: DeployedWorld) -> None:
+    world = deployed_world.world
+    stack = deployed_world.start_template(
         "four", TEMPLATES / "four-pools.yaml", IdleConfirmation="1", OnlineTimeout="120", DrainTimeout="60"
     )
     stack.settled().expect("CREATE_COMPLETE")
@@ -138,23 +142,23 @@ def test_four_pools_share_a_cluster_and_are_made_and_deleted_at_the_same_time(st
     assert [event["what"] for event in asked] == ["Create"] * 4 + ["Delete"] * 4
     for request in ("Create", "Delete"):
         times = [event["at"] for event in asked if event["what"] == request]
-        answered = [
+        responded = [
             event["at"]
-            for event in world.events("answer")
+            for event in world.events("response")
             if event.get("request_type") == request and event["request_id"] in {one["request_id"] for one in asked}
         ]
-        assert len(answered) == 4
-        assert max(times) < min(answered)
+        assert len(responded) == 4
+        assert max(times) < min(responded)
     assert [world.job(job)["state"] for job in jobs] == ["succeeded"] * 4
     assert [thing for pool_id in ids.values() for thing in leftovers(world, pool_id)] == []
 
 
-def test_the_complete_template_works_as_it_is(stage: Stage) -> None:
-    stack = stage.start_template("complete", TEMPLATES / "pool.yaml", IdleConfirmation="1", DesiredCount="2")
+def test_pool_template_works_unchanged(deployed_world: DeployedWorld) -> None:
+    stack = deployed_world.start_template("complete", TEMPLATES / "pool.yaml", IdleConfirmation="1", DesiredCount="2")
     stack.settled().expect("CREATE_COMPLETE")
     pool_id = stack.physical_id(LOGICAL_ID)
     assert stack.outputs["OnlineRunners"] == "2"
     stack.update(Image=OTHER_IMAGE, DesiredCount="1").settled().expect("UPDATE_COMPLETE")
-    assert len([r for r in stage.world.online_runners() if pool_id in r["labels"]]) == 1
+    assert len([r for r in deployed_world.world.online_runners() if pool_id in r["labels"]]) == 1
     stack.delete().settled().expect("DELETE_COMPLETE")
-    assert leftovers(stage.world, pool_id) == []
+    assert leftovers(deployed_world.world, pool_id) == []

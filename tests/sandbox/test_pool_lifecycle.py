@@ -6,7 +6,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from scenario import ATTRIBUTES, BROKEN_IMAGE, IMAGE, LOGICAL_ID, OTHER_IMAGE, Pool, Stage, leftovers, tags_of, told
+from sandbox.leftovers import leftovers
+from sandbox.scenario import (
+    ATTRIBUTES,
+    BROKEN_IMAGE,
+    IMAGE,
+    LOGICAL_ID,
+    OTHER_IMAGE,
+    DeployedWorld,
+    Entry,
+    Pool,
+)
 
 # What an Update without a change may cost, AWS and GitHub together.
 CALLS_WITHOUT_A_CHANGE = 12
@@ -15,14 +25,14 @@ WHOLE_INSTANCE = 7000
 
 
 @pytest.fixture(scope="module")
-def made(stage: Stage) -> Iterator[dict[str, Pool]]:
+def made(deployed_world: DeployedWorld) -> Iterator[dict[str, Pool]]:
     """Several stacks, created at the same time to save the wait; all of them are up when the first test begins."""
     pools = {
-        "changed": stage.start("changed", DesiredCount=2, Tags=[{"Key": "team", "Value": "platform"}]),
-        "replaced": stage.start("replaced"),
-        "broken": stage.start("broken", DesiredCount=2),
-        "gone": stage.start("gone", DesiredCount=2),
-        "moved": stage.start("moved", MemoryReservation=WHOLE_INSTANCE),
+        "changed": deployed_world.start("changed", DesiredCount=2, Tags=[{"Key": "team", "Value": "platform"}]),
+        "replaced": deployed_world.start("replaced"),
+        "broken": deployed_world.start("broken", DesiredCount=2),
+        "gone": deployed_world.start("gone", DesiredCount=2),
+        "moved": deployed_world.start("moved", MemoryReservation=WHOLE_INSTANCE),
     }
     yield {name: pool.up() for name, pool in pools.items()}
     for pool in pools.values():
@@ -34,11 +44,22 @@ def made(stage: Stage) -> Iterator[dict[str, Pool]]:
 
 @pytest.fixture(scope="module")
 def pool(made: dict[str, Pool]) -> Pool:
-    """One that the tests of this module change one after the other; each looks first at what is there."""
+    """A pool that the tests of this module change one after the other."""
     return made["changed"]
 
 
-def test_a_new_pool_has_its_runners_online_and_all_its_attributes(pool: Pool) -> None:
+def tags_of(resource: Entry) -> dict[str, str]:
+    """Tags as a map, whichever way the service spells them."""
+    listed = resource.get("tags") or resource.get("Tags") or []
+    return {tag.get("key") or tag["Key"]: tag.get("value") or tag.get("Value") or "" for tag in listed}
+
+
+def format_calls(calls: list[Entry]) -> str:
+    """Calls as text."""
+    return "\n".join(f"  {call['service']} {call['operation']} {call['status']}" for call in calls)
+
+
+def test_create_waits_for_online_runners_and_returns_all_attributes(pool: Pool) -> None:
     assert len(pool.online()) == 2
     found = pool.outputs
     assert set(found) == {*ATTRIBUTES, "Ref"}
@@ -61,7 +82,7 @@ def test_a_new_pool_has_its_runners_online_and_all_its_attributes(pool: Pool) ->
     assert pool.id.startswith(f"ghr-{pool.stack.name}-{LOGICAL_ID}-")
 
 
-def test_everything_of_a_pool_carries_its_ownership_tags(pool: Pool) -> None:
+def test_ownership_tags_are_on_every_resource(pool: Pool) -> None:
     owned = {
         "github-runner-pool:id": pool.id,
         "github-runner-pool:stack-id": pool.stack.id,
@@ -72,11 +93,11 @@ def test_everything_of_a_pool_carries_its_ownership_tags(pool: Pool) -> None:
         assert owned.items() <= tags_of(resource).items()
 
 
-def test_a_change_of_the_service_timeout_alone_writes_nothing(pool: Pool) -> None:
-    before, runners, asked = pool.stage.sequence, pool.runner_ids(), pool.requests()
+def test_service_timeout_change_writes_nothing(pool: Pool) -> None:
+    before, runners, asked = pool.deployed_world.sequence, pool.runner_ids(), pool.requests()
     pool.update(ServiceTimeout=3000)
-    calls = pool.stage.calls_since(before)
-    print(f"{len(calls)} calls:\n{told(calls)}")
+    calls = pool.deployed_world.calls_since(before)
+    print(f"{len(calls)} calls:\n{format_calls(calls)}")
     assert pool.requests() == [*asked, "Update"]
     assert [call for call in calls if call["write"]] == []
     assert 0 < len(calls) <= CALLS_WITHOUT_A_CHANGE
@@ -84,17 +105,17 @@ def test_a_change_of_the_service_timeout_alone_writes_nothing(pool: Pool) -> Non
     assert pool.outputs["OnlineRunners"] == "2"
 
 
-def test_a_change_elsewhere_in_the_template_does_not_reach_the_function(pool: Pool) -> None:
-    before, asked = pool.stage.sequence, pool.requests()
+def test_unrelated_template_change_does_not_invoke_the_function(pool: Pool) -> None:
+    before, asked = pool.deployed_world.sequence, pool.requests()
     pool.update(description="Something else")
     assert pool.requests() == asked
-    assert pool.stage.calls_since(before) == []
+    assert pool.deployed_world.calls_since(before) == []
 
 
-def test_an_update_without_any_change_writes_nothing(pool: Pool) -> None:
+def test_update_without_change_writes_nothing(pool: Pool) -> None:
     properties = pool.sent_properties()
-    before, runners = pool.stage.sequence, pool.runner_ids()
-    answer = pool.stage.invoke(
+    before, runners = pool.deployed_world.sequence, pool.runner_ids()
+    response = pool.deployed_world.invoke(
         {
             "RequestType": "Update",
             "StackId": pool.stack.id,
@@ -104,17 +125,17 @@ def test_an_update_without_any_change_writes_nothing(pool: Pool) -> None:
             "OldResourceProperties": properties,
         }
     )
-    calls = pool.stage.calls_since(before)
-    print(f"{len(calls)} calls:\n{told(calls)}")
-    assert answer["Status"] == "SUCCESS", answer
-    assert answer["PhysicalResourceId"] == pool.id
-    assert answer["Data"] == {name: value for name, value in pool.outputs.items() if name != "Ref"}
+    calls = pool.deployed_world.calls_since(before)
+    print(f"{len(calls)} calls:\n{format_calls(calls)}")
+    assert response["Status"] == "SUCCESS", response
+    assert response["PhysicalResourceId"] == pool.id
+    assert response["Data"] == {name: value for name, value in pool.outputs.items() if name != "Ref"}
     assert [call for call in calls if call["write"]] == []
     assert 0 < len(calls) <= CALLS_WITHOUT_A_CHANGE
     assert pool.runner_ids() == runners
 
 
-def test_a_larger_count_adds_runners_and_keeps_those_that_are_there(pool: Pool) -> None:
+def test_larger_desired_count_adds_runners_and_keeps_existing_ones(pool: Pool) -> None:
     before, definition = pool.runner_ids(), pool.service["taskDefinition"]
     pool.update(DesiredCount=3)
     assert before < pool.runner_ids()
@@ -123,7 +144,7 @@ def test_a_larger_count_adds_runners_and_keeps_those_that_are_there(pool: Pool) 
     assert pool.service["taskDefinition"] == definition
 
 
-def test_a_smaller_count_lets_idle_runners_leave_and_keeps_the_busy_one(pool: Pool) -> None:
+def test_smaller_desired_count_retires_idle_runners_first(pool: Pool) -> None:
     before = pool.runner_ids()
     busy = max(pool.online(), key=lambda runner: runner["id"])
     job = pool.run(5, busy["name"])
@@ -136,7 +157,7 @@ def test_a_smaller_count_lets_idle_runners_leave_and_keeps_the_busy_one(pool: Po
     pool.update(DesiredCount=2)
 
 
-def test_another_image_replaces_every_runner(pool: Pool) -> None:
+def test_image_change_replaces_every_runner(pool: Pool) -> None:
     before, definition = pool.runner_ids(), pool.service["taskDefinition"]
     pool.update(Image=OTHER_IMAGE)
     assert pool.task_definition["containerDefinitions"][0]["image"] == OTHER_IMAGE
@@ -146,7 +167,7 @@ def test_another_image_replaces_every_runner(pool: Pool) -> None:
     assert not before & pool.runner_ids()
 
 
-def test_other_labels_reach_the_runners_and_the_pools_own_stays(pool: Pool) -> None:
+def test_labels_change_keeps_the_pools_own_label(pool: Pool) -> None:
     pool.update(Labels=["gpu", "nightly"])
     assert len(pool.online()) == len(pool.runners()) == 2
     for runner in pool.runners():
@@ -154,7 +175,7 @@ def test_other_labels_reach_the_runners_and_the_pools_own_stays(pool: Pool) -> N
         assert "default" not in runner["labels"]
 
 
-def test_other_tags_are_set_without_touching_a_runner(pool: Pool) -> None:
+def test_tags_change_keeps_every_runner(pool: Pool) -> None:
     before, definition = pool.runner_ids(), pool.service["taskDefinition"]
     pool.update(Tags=[{"Key": "cost-centre", "Value": "42"}])
     for resource in (pool.group, pool.provider, pool.service, pool.task_definition):
@@ -166,7 +187,7 @@ def test_other_tags_are_set_without_touching_a_runner(pool: Pool) -> None:
     assert pool.service["taskDefinition"] == definition
 
 
-def test_no_runner_at_all_is_a_pool_too(pool: Pool) -> None:
+def test_desired_count_zero(pool: Pool) -> None:
     pool.update(DesiredCount=0)
     assert pool.runners() == []
     assert pool.tasks() == []
@@ -175,7 +196,7 @@ def test_no_runner_at_all_is_a_pool_too(pool: Pool) -> None:
     assert len(pool.online()) == 1
 
 
-def test_a_new_version_of_the_launch_template_takes_over_as_runners_go(made: dict[str, Pool]) -> None:
+def test_launch_template_version_change_drains_instances_as_they_empty(made: dict[str, Pool]) -> None:
     pool = made["moved"]
     before = pool.runner_ids()
     old_instance = pool.tasks()[0]["containerInstanceArn"]
@@ -199,9 +220,9 @@ def test_a_new_version_of_the_launch_template_takes_over_as_runners_go(made: dic
     assert len(pool.online()) == 1
 
 
-def test_an_image_that_cannot_start_leaves_the_old_runners_whole_and_is_rolled_back(made: dict[str, Pool]) -> None:
+def test_image_that_cannot_start_rolls_back_and_keeps_old_runners(made: dict[str, Pool]) -> None:
     pool = made["broken"]
-    world, began = pool.world, pool.stage.sequence
+    world, began = pool.world, pool.deployed_world.sequence
     before = pool.online()
     job = pool.run(6, before[0]["name"])
     pool.begin_update(Image=BROKEN_IMAGE).settled().expect("UPDATE_ROLLBACK_COMPLETE")
@@ -209,7 +230,7 @@ def test_an_image_that_cannot_start_leaves_the_old_runners_whole_and_is_rolled_b
     print(reason)
     assert "CannotPullContainerError" in reason
     assert "circuit breaker" in reason
-    failed = next(answer for answer in pool.answers() if answer["what"] == "FAILED")
+    failed = next(response for response in pool.responses() if response["what"] == "FAILED")
     names = {runner["name"] for runner in before}
     gone = [e for e in world.events("runner", began) if e["what"] not in ("busy", "idle") and e["runner"] in names]
     assert all(event["seq"] > failed["seq"] for event in gone)
@@ -220,7 +241,7 @@ def test_an_image_that_cannot_start_leaves_the_old_runners_whole_and_is_rolled_b
     pool.properties["Image"] = IMAGE
 
 
-def test_a_second_rollback_ends_with_a_full_pool_and_the_job_done(made: dict[str, Pool]) -> None:
+def test_second_rollback_ends_with_a_full_pool_and_the_job_done(made: dict[str, Pool]) -> None:
     # ECS here starts a new deployment for the old revision, so idle runners may be replaced by the same kind.
     pool = made["broken"]
     job = pool.run(3, pool.online()[0]["name"])
@@ -231,7 +252,7 @@ def test_a_second_rollback_ends_with_a_full_pool_and_the_job_done(made: dict[str
     pool.properties["Image"] = IMAGE
 
 
-def test_another_organization_builds_a_new_pool_and_then_removes_the_old_one(made: dict[str, Pool]) -> None:
+def test_org_name_change_replaces_the_pool(made: dict[str, Pool]) -> None:
     pool = made["replaced"]
     old = pool.id
     cluster = pool.cluster
@@ -250,7 +271,7 @@ def test_another_organization_builds_a_new_pool_and_then_removes_the_old_one(mad
     assert online[-1] < min(gone)
 
 
-def test_a_deleted_pool_leaves_nothing_behind(made: dict[str, Pool]) -> None:
+def test_delete_leaves_nothing_behind(made: dict[str, Pool]) -> None:
     pool = made["gone"]
     world, cluster, pool_id = pool.world, pool.cluster, pool.id
     there = leftovers(world, pool_id)
@@ -260,7 +281,7 @@ def test_a_deleted_pool_leaves_nothing_behind(made: dict[str, Pool]) -> None:
     assert pool.leftovers() == []
     clusters = world.client("ecs").describe_clusters(clusters=[cluster])["clusters"]
     assert [found["status"] for found in clusters if found["status"] != "INACTIVE"] == []
-    # Nobody was torn from GitHub: each registration was taken back, none outlived its machine.
+    # Each runner was deregistered; none outlived its machine.
     digits = pool_id.rsplit("-", 1)[1]
     behind = [event for event in world.events("runner") if event["what"] == "left behind"]
     assert [event for event in behind if digits in event["runner"]] == []

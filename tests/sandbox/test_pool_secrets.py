@@ -1,6 +1,6 @@
-"""What must never be seen is never seen: in the log at its most talkative, in answers, in events, in attributes.
+"""No secret is in the log at LOG_LEVEL=debug, in responses, stack events or attributes.
 
-The name puts this file behind the others: it looks at all that they left behind, and works alone, too.
+It searches what the scenarios of the same run have written, and its own.
 """
 
 from __future__ import annotations
@@ -9,30 +9,32 @@ import json
 
 import pytest
 
-from scenario import PLANTED_SIGNATURE, Stage
-from world import ACCESS_TOKEN
+from sandbox.scenario import PLANTED_SIGNATURE, DeployedWorld, Properties
+from sandbox.world import ACCESS_TOKEN
 
 REVOKED = "ghp_SandboxPlantedUnknownToken0123456789a"
 
 
 @pytest.fixture(scope="module")
-def spoken(stage: Stage) -> dict[str, str]:
-    """Everything that was said, by place, after scenarios in which secrets are at hand."""
-    world = stage.world
+def published(deployed_world: DeployedWorld) -> dict[str, str]:
+    """Every published text, by place, after scenarios with secrets."""
+    world = deployed_world.world
     key = world.put_app("815", {7: "orgs/acme"})
-    stage.planted += [line for line in key.splitlines() if len(line) > 40 and "-----" not in line]
+    deployed_world.planted += [line for line in key.splitlines() if len(line) > 40 and "-----" not in line]
     world.put_parameter("/github-runner-pool/key", key)
     world.put_parameter("/github-runner-pool/unknown", REVOKED)
     world.put_parameter("/github-runner-pool/no-key", key.replace("RSA PRIVATE", "RSA PRIVAT"))
-    app = {"AccessTokenParameter": None, "AppId": "815"}
+    app: Properties = {"AccessTokenParameter": None, "AppId": "815"}
     pools = [
-        stage.start("withtoken"),
-        stage.start("withapp", **app, AppPrivateKeyParameter="/github-runner-pool/key"),
-        stage.start("withbadkey", **app, AppPrivateKeyParameter="/github-runner-pool/no-key"),
-        stage.start("withbadtoken", AccessTokenParameter="/github-runner-pool/unknown"),
+        deployed_world.start("withtoken"),
+        deployed_world.start("withapp", **app, AppPrivateKeyParameter="/github-runner-pool/key"),
+        deployed_world.start("withbadkey", **app, AppPrivateKeyParameter="/github-runner-pool/no-key"),
+        deployed_world.start("withbadtoken", AccessTokenParameter="/github-runner-pool/unknown"),
         # A token where its parameter's name belongs, which is how people give theirs away.
-        stage.start("withtokenitself", AccessTokenParameter=ACCESS_TOKEN),
-        stage.start("withsecrets", Environment={"ACCESS_TOKEN": ACCESS_TOKEN}, Secrets={"bad name": ACCESS_TOKEN}),
+        deployed_world.start("withtokenitself", AccessTokenParameter=ACCESS_TOKEN),
+        deployed_world.start(
+            "withsecrets", Environment={"ACCESS_TOKEN": ACCESS_TOKEN}, Secrets={"bad name": ACCESS_TOKEN}
+        ),
     ]
     for pool in pools:
         pool.stack.settled()
@@ -41,34 +43,34 @@ def spoken(stage: Stage) -> dict[str, str]:
         pool.delete()
     for pool in pools[2:]:
         pool.stack.expect("ROLLBACK_COMPLETE")
-    stage.invoke({"RequestType": "Delete", "StackId": "arn:::stack/a/b", "LogicalResourceId": "A"})
-    stage.invoke({"RequestType": "Explode", "StackId": "arn:::stack/a/b", "LogicalResourceId": "A"})
+    deployed_world.invoke({"RequestType": "Delete", "StackId": "arn:::stack/a/b", "LogicalResourceId": "A"})
+    deployed_world.invoke({"RequestType": "Explode", "StackId": "arn:::stack/a/b", "LogicalResourceId": "A"})
     return {
-        "log": "\n".join(stage.log_lines()),
-        "answers": json.dumps(world.events("answer")) + "\n".join(stage.sink.bodies()),
-        "stack events": json.dumps([stack.events() for stack in stage.stacks], default=str),
+        "log": "\n".join(deployed_world.log_lines()),
+        "responses": json.dumps(world.events("response")) + "\n".join(deployed_world.recorder.bodies()),
+        "stack events": json.dumps([stack.events() for stack in deployed_world.stacks], default=str),
     }
 
 
-def test_the_log_is_at_its_most_talkative_and_names_request_and_pool(spoken: dict[str, str]) -> None:
-    lines = [json.loads(line) for line in spoken["log"].splitlines() if line.startswith("{")]
+def test_log_level_debug_names_request_and_pool(published: dict[str, str]) -> None:
+    lines = [json.loads(line) for line in published["log"].splitlines() if line.startswith("{")]
     assert {"DEBUG", "INFO", "ERROR"} <= {line["level"] for line in lines if "level" in line}
-    # A survey is about every pool, and about no request.
+    # An inventory is about every pool, and about no request.
     inside = [line for line in lines if line.get("physical_id") and line.get("step") != "inventory"]
     assert inside
     assert all({"request_id", "logical_id", "physical_id"} <= set(line) for line in inside)
 
 
-@pytest.mark.parametrize("place", ["log", "answers", "stack events"])
-def test_no_secret_is_seen_anywhere(stage: Stage, spoken: dict[str, str], place: str) -> None:
-    secrets = {*stage.world.secrets(), *stage.planted, ACCESS_TOKEN, REVOKED, PLANTED_SIGNATURE}
+@pytest.mark.parametrize("place", ["log", "responses", "stack events"])
+def test_no_secret_is_published(deployed_world: DeployedWorld, published: dict[str, str], place: str) -> None:
+    secrets = {*deployed_world.world.secrets(), *deployed_world.planted, ACCESS_TOKEN, REVOKED, PLANTED_SIGNATURE}
     assert len(secrets) > 20
-    text = spoken[place]
+    text = published[place]
     assert len(text) > 1000
     assert [secret[:12] + "…" for secret in secrets if secret in text] == []
 
 
-@pytest.mark.parametrize("place", ["log", "answers", "stack events"])
-def test_no_response_url_is_seen_anywhere(stage: Stage, spoken: dict[str, str], place: str) -> None:
-    for mark in ("X-Amz-Signature", "cloudformation-custom-resource-response", stage.sink.url):
-        assert mark not in spoken[place]
+@pytest.mark.parametrize("place", ["log", "responses", "stack events"])
+def test_no_response_url_is_published(deployed_world: DeployedWorld, published: dict[str, str], place: str) -> None:
+    for mark in ("X-Amz-Signature", "cloudformation-custom-resource-response", deployed_world.recorder.url):
+        assert mark not in published[place]

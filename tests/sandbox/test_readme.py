@@ -1,6 +1,6 @@
-"""Every command that the documents show: run here as it stands, against the local AWS, or elsewhere in CI.
+"""Every command of the documents is run here against the local AWS, or elsewhere in CI.
 
-The blocks of the documents in `TYPED` are run in their order, by an engineer with an empty account and a profile named
+The blocks of the documents in `TYPED` are run in their order, by a user with an empty account and a profile named
 `ci`. What is not run here is in `ELSEWHERE`, with what runs it, or why nothing can.
 """
 
@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from engineer import environment
-from function import FUNCTION_NAME, build
-from scenario import leftovers
-from world import ACCESS_TOKEN, REPOSITORY, World
+from sandbox.cli_user import environment
+from sandbox.function import FUNCTION_NAME, build
+from sandbox.leftovers import leftovers
+from sandbox.world import ACCESS_TOKEN, REPOSITORY, World
 
 TYPED = ("README.md", "cfn/README.md", "cfn/examples.md")
 OTHERS = tuple(
@@ -48,7 +48,7 @@ ELSEWHERE = {
         "takes minutes; make check builds for x86-64 the same way, and what follows deploys the development build"
     ),
     "aws logs tail /aws/lambda/github-runner-pool --since 1h --filter-pattern '{ $.logical_id = \"Runners\" }'": (
-        "AWS CLI 2 alone has `logs tail`, and is in no package registry"
+        "only AWS CLI 2 has `logs tail`, and is in no package registry"
     ),
 }
 
@@ -86,7 +86,7 @@ def in_turn() -> list[Block]:
 
 @dataclass
 class Reader:
-    """An engineer who types what the documents show, in a checkout."""
+    """A user who types the documents' commands in a checkout."""
 
     world: World
     checkout: Path
@@ -124,7 +124,7 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
 
 
 def checkout(folder: Path) -> Path:
-    """The repository with what the reader has put beside it: a token and a key."""
+    """The repository with the reader's files: a token and a key."""
     made = folder / "checkout"
     made.mkdir()
     for path in REPOSITORY.iterdir():
@@ -161,7 +161,7 @@ def settings(world: World, folder: Path) -> dict[str, str]:
 
 
 def quick_waiters(folder: Path) -> Path:
-    """The AWS CLI's own description of what `wait` looks at, every second instead of every half minute."""
+    """The AWS CLI's own waiters, which poll every second instead of every half minute."""
     place = "cloudformation/2010-05-15/waiters-2.json"
     waiters = json.loads(resources.files("awscli").joinpath("botocore/data", place).read_text())
     for waiter in waiters["waiters"].values():
@@ -172,18 +172,18 @@ def quick_waiters(folder: Path) -> Path:
     return folder / "models"
 
 
-def test_every_command_of_the_documents_does_what_it_says(reader: Reader) -> None:
-    world, told = reader.world, {}
+def test_documented_commands_do_what_they_say(reader: Reader) -> None:
+    world, output, pool_id = reader.world, {}, ""
     for block in in_turn():
-        told[re.split(r" --| AWS_REGION", block.here[0])[0]] = reader.types(block)
+        output[re.split(r" --| AWS_REGION", block.here[0])[0]] = reader.types(block)
         if "--stack-name runners" in block.here[-1] and "deploy" in block.here[-1]:
             pool_id = world.stacks.get("runners").physical_id("Runners")
             job = world.queue_job(["self-hosted", "default"], 1)
             world.wait_for("the job's end", lambda job=job: world.job(job)["state"] == "succeeded")
 
-    assert f"function:{FUNCTION_NAME}\n" in told["make deploy"]
-    assert "2 runners leave" in told["make plan"]
-    assert told["aws cloudformation describe-stack-events"].split("\t")[0] == "CREATE_COMPLETE"
+    assert f"function:{FUNCTION_NAME}\n" in output["make deploy"]
+    assert "2 runners leave" in output["make plan"]
+    assert output["aws cloudformation describe-stack-events"].split("\t")[0] == "CREATE_COMPLETE"
     assert not world.stacks.exists("runners")
     assert leftovers(world, pool_id) == []
     # Deploying by hand came after `make undeploy`, and operations.yaml after it.
@@ -193,11 +193,11 @@ def test_every_command_of_the_documents_does_what_it_says(reader: Reader) -> Non
     assert world.client("ssm").get_parameter(Name="/github-runner-pool/app-key")["Parameter"]["Type"] == "SecureString"
 
 
-def test_the_other_documents_show_commands_that_ci_runs_elsewhere() -> None:
+def test_other_documents_show_only_commands_that_ci_runs_elsewhere() -> None:
     assert [block.place for name in OTHERS for block in blocks(name) if block.here] == []
 
 
-def test_what_is_run_elsewhere_is_shown_and_is_run() -> None:
+def test_commands_run_elsewhere_are_shown_and_are_in_make_check() -> None:
     assert ".github/TROUBLESHOOTING.md" in OTHERS
     shown = {command for name in (*TYPED, *OTHERS) for block in blocks(name) for command in block.commands}
     assert ELSEWHERE.keys() <= shown

@@ -1,26 +1,27 @@
-"""The role of cfn/provider.yaml against what IAM was asked for the calls of all scenarios: enough, and no more.
+"""The role of cfn/provider.yaml against the calls of the function: it allows all of them, and nothing else.
 
-The stage has evaluated the same policies at every call. Here the same is asked of policies that lack a piece.
+`iam_checks.json` lists what IAM checks for these calls. The scenarios run in this role, and conftest.py fails a run in
+which the function makes a call of another kind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from policy import CHARACTERS_MAX, Piece, Policies
-from scenario import FOREIGN_ROLE, ROLE_PATH, TEMPLATES, Stage
-from world import PROVIDER_STACK, Entry
+from sandbox.iam_checks import CHECKS
+from sandbox.policy import CHARACTERS_MAX, Piece, Policies
+from sandbox.scenario import FOREIGN_ROLE, OWN_KEY, ROLE_PATH, TEMPLATES
+from sandbox.world import PROVIDER_STACK, World
 
 LAMBDA_DESTINATIONS = "https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html"
 LAMBDA_QUEUES = "https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html"
 LAMBDA_LOGS = "https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html"
 LAMBDA_VERSIONS = "https://docs.aws.amazon.com/lambda/latest/dg/access-control-resources.html"
 
-# What no call of the function needs: who does it in the function's name, and where AWS says so. The local AWS does all
-# of these without asking.
+# What no call of the function needs: who does it in the function's name, and where AWS documents it. The local AWS does
+# not check these.
 ON_ITS_BEHALF = {
     "logs:CreateLogStream": ("Lambda, for the function's log", LAMBDA_LOGS),
     "logs:PutLogEvents": ("Lambda, for the function's log", LAMBDA_LOGS),
@@ -29,7 +30,7 @@ ON_ITS_BEHALF = {
     "sqs:DeleteMessage": ("Lambda, which has the queue invoke the function", LAMBDA_QUEUES),
     "sqs:GetQueueAttributes": ("Lambda, which has the queue invoke the function", LAMBDA_QUEUES),
 }
-# Resources of which the scenarios use another one of the same statement.
+# Resources of which the function's calls use another one of the same statement.
 OTHER_FORMS = {
     ":function:github-runner-pool:*": ("the continuation of a function with an alias or a version", LAMBDA_VERSIONS),
 }
@@ -52,53 +53,41 @@ def group(name: str) -> str:
     return arn("autoscaling", f"autoScalingGroup:0a1b2c3d:autoScalingGroupName/{name}")
 
 
-@pytest.fixture(scope="module")
-def policies(stage: Stage) -> Policies:
-    found = stage.world.client("cloudformation").describe_stack_resource(
-        StackName=PROVIDER_STACK, LogicalResourceId="Role"
-    )
-    return Policies.of_role(stage.world, found["StackResourceDetail"]["PhysicalResourceId"])
+def policies_of_a_provider(world: World, name: str, **parameters: str) -> Policies:
+    stack = world.create_stack(name, TEMPLATES / "provider.yaml", parameters).expect("CREATE_COMPLETE")
+    return Policies.of_role(world, stack.physical_id("Role"))
 
 
 @pytest.fixture(scope="module")
-def policies_of_one_cluster(stage: Stage) -> Iterator[Policies]:
-    """The policies of a role with `ClusterName`, which lets its function into that cluster alone."""
-    given = {"FunctionName": "of-one-cluster", "ClusterName": "ci"}
-    stack = stage.world.create_stack("of-one-cluster", TEMPLATES / "provider.yaml", given).expect("CREATE_COMPLETE")
-    yield Policies.of_role(stage.world, stack.physical_id("Role"))
-    stack.delete().settled().expect("DELETE_COMPLETE")
+def policies(world: World) -> Policies:
+    return policies_of_a_provider(world, PROVIDER_STACK, CredentialKeyArn=OWN_KEY)
 
 
 @pytest.fixture(scope="module")
-def checks(stage: Stage, every_scenario_ran: bool) -> list[Entry]:
-    """What IAM was asked in the whole run, but for the one call that a scenario has refused."""
-    if not every_scenario_ran:
-        pytest.skip("shows what all scenarios need: run the whole folder, as `make sandbox-test` does")
-    return [check for check in stage.world.checks() if check["resource"] != FOREIGN_ROLE]
+def policies_of_one_cluster(world: World) -> Policies:
+    """The policies of a role with `ClusterName`, which restricts the function to that cluster."""
+    return policies_of_a_provider(world, "of-one-cluster", FunctionName="of-one-cluster", ClusterName="ci")
 
 
-def test_every_call_is_allowed(policies: Policies, checks: list[Entry]) -> None:
-    assert len({check["action"] for check in checks}) > 35
-    assert policies.refused(checks) == []
+def test_role_allows_every_call_of_the_function(policies: Policies) -> None:
+    assert policies.denied(CHECKS) == []
 
 
-def test_no_piece_of_a_statement_can_be_taken_out(policies: Policies, checks: list[Entry]) -> None:
-    """For each action and each resource of each statement there is a call that is refused without it."""
+def test_role_has_no_action_or_resource_that_no_call_needs(policies: Policies) -> None:
+    """For each action and each resource of each statement there is a call that is denied without it."""
     surplus = [
         str(piece)
         for piece in policies.pieces()
-        if not explained(policies, piece) and policies.needing(piece, checks) == []
+        if not explained(policies, piece) and policies.needing(piece, CHECKS) == []
     ]
     assert surplus == []
 
 
-def test_what_is_done_on_the_functions_behalf_is_in_the_policy_and_nothing_that_a_call_needs(
-    policies: Policies, checks: list[Entry]
-) -> None:
+def test_role_actions_of_lambda_itself_are_needed_by_no_call(policies: Policies) -> None:
     pieces = [piece for piece in policies.pieces() if explained(policies, piece)]
     assert {piece.text for piece in pieces} >= set(ON_ITS_BEHALF)
     for piece in pieces:
-        assert policies.needing(piece, checks) == [], f"{piece} is needed by a call: take it out of the table"
+        assert policies.needing(piece, CHECKS) == [], f"{piece} is needed by a call: take it out of the table"
 
 
 def explained(policies: Policies, piece: Piece) -> bool:
@@ -108,7 +97,7 @@ def explained(policies: Policies, piece: Piece) -> bool:
     return policies.actions(piece) <= set(ON_ITS_BEHALF) or piece.text.endswith(tuple(OTHER_FORMS))
 
 
-def test_the_policies_fit_into_a_role(policies: Policies) -> None:
+def test_role_policies_fit_the_iam_size_quota(policies: Policies) -> None:
     # The sandbox's Region and stack have short names.
     assert policies.n_characters < CHARACTERS_MAX - 1_000
 
@@ -125,8 +114,8 @@ ALLOWED: list[tuple[str, str, dict[str, str]]] = [
     ("ssm:GetParameter", arn("ssm", "parameter/github-runner-pool/token"), {}),
     ("logs:GetLogEvents", arn("logs", f"log-group:/ci/runners:log-stream:{OWN_ID}/runner/0a1b2c3d"), {}),
 ]
-# Nothing calls these. Should the code begin to, then its call is refused like each of these.
-REFUSED: list[tuple[str, str, dict[str, str]]] = [
+# The function makes none of these calls, and they would be denied.
+REJECTED: list[tuple[str, str, dict[str, str]]] = [
     # An operation that the function has no use for.
     ("ecs:RunTask", arn("ecs", f"task-definition/{OWN_ID}:1"), MADE),
     ("ecs:DeleteCluster", arn("ecs", "cluster/ci"), {}),
@@ -134,12 +123,12 @@ REFUSED: list[tuple[str, str, dict[str, str]]] = [
     ("autoscaling:TerminateInstanceInAutoScalingGroup", group(OWN_ID), OWN),
     ("ec2:TerminateInstances", arn("ec2", "instance/i-0a1b2c3d"), {}),
     ("iam:CreateRole", role(f"{ROLE_PATH}more"), {}),
-    # Of somebody else, by its name.
+    # Foreign resources, by their names.
     ("ecs:UpdateService", arn("ecs", "service/ci/web"), OWN),
     ("ecs:DeleteCapacityProvider", arn("ecs", "capacity-provider/web"), OWN),
     ("autoscaling:DeleteAutoScalingGroup", group("web"), OWN),
     ("ecs:RegisterTaskDefinition", arn("ecs", "task-definition/web:*"), MADE),
-    # Of somebody else, by its tags.
+    # Foreign resources, by their tags.
     ("ecs:UpdateService", arn("ecs", f"service/ci/{OWN_ID}"), {}),
     ("autoscaling:UpdateAutoScalingGroup", group(OWN_ID), {}),
     # Made without the tag, or made one's own by a tag.
@@ -149,7 +138,7 @@ REFUSED: list[tuple[str, str, dict[str, str]]] = [
     ("ec2:CreateTags", arn("ec2", "instance/i-0a1b2c3d"), {}),
     # Without the launch template, whose choices are its owner's.
     ("ec2:RunInstances", arn("ec2", "instance/*"), {}),
-    # Roles and functions of somebody else, or for somebody else.
+    # Foreign roles and functions, or roles for foreign services.
     ("iam:PassRole", FOREIGN_ROLE, {"iam:PassedToService": "ecs-tasks.amazonaws.com"}),
     ("iam:PassRole", role(f"{ROLE_PATH}execution"), {"iam:PassedToService": "lambda.amazonaws.com"}),
     ("iam:CreateServiceLinkedRole", role("/aws-service-role/x.amazonaws.com/X"), {}),
@@ -157,7 +146,7 @@ REFUSED: list[tuple[str, str, dict[str, str]]] = [
     # Logs that are no runner's, and whatever else can be done with one.
     ("logs:GetLogEvents", arn("logs", "log-group:/aws/lambda/web:log-stream:2026/11/01/[$LATEST]0a1b2c3d"), {}),
     ("logs:DeleteLogStream", arn("logs", f"log-group:/ci/runners:log-stream:{OWN_ID}/runner/0a1b2c3d"), {}),
-    # Parameters and secrets of somebody else, and credentials that only their owner writes.
+    # Foreign parameters and secrets, and credentials that only their owner writes.
     ("ssm:GetParameter", arn("ssm", "parameter/database/password"), {}),
     ("ssm:GetParameter", arn("ssm", "parameter/github-runner-pool-2/token"), {}),
     ("ssm:PutParameter", arn("ssm", "parameter/github-runner-pool/token"), {}),
@@ -167,18 +156,18 @@ REFUSED: list[tuple[str, str, dict[str, str]]] = [
 
 
 @pytest.mark.parametrize(("action", "resource", "keys"), ALLOWED, ids=lambda value: str(value)[-40:])
-def test_a_call_of_its_kind_is_allowed(policies: Policies, action: str, resource: str, keys: dict[str, str]) -> None:
+def test_role_allows(policies: Policies, action: str, resource: str, keys: dict[str, str]) -> None:
     assert policies.allow({"action": action, "resource": resource, "keys": keys})
 
 
-@pytest.mark.parametrize(("action", "resource", "keys"), REFUSED, ids=lambda value: str(value)[-40:])
-def test_one_more_call_is_refused(policies: Policies, action: str, resource: str, keys: dict[str, str]) -> None:
+@pytest.mark.parametrize(("action", "resource", "keys"), REJECTED, ids=lambda value: str(value)[-40:])
+def test_role_denies(policies: Policies, action: str, resource: str, keys: dict[str, str]) -> None:
     more: dict[str, Any] = {"action": action, "resource": resource, "keys": keys, "operation": "made up"}
-    assert len(policies.refused([more])) == 1
+    assert len(policies.denied([more])) == 1
 
 
 @pytest.mark.parametrize("action", ["DescribeTasks", "GetTaskProtection", "StopTask", "UpdateTaskProtection"])
-def test_a_task_is_bound_by_its_cluster(policies_of_one_cluster: Policies, action: str) -> None:
+def test_cluster_name_parameter_restricts_task_actions(policies_of_one_cluster: Policies, action: str) -> None:
     def check(cluster: str) -> dict[str, Any]:
         return {"action": f"ecs:{action}", "resource": arn("ecs", f"task/{cluster}/0a1b2c3d"), "keys": OWN}
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pool_by_hand import refused
-from world import World
+from sandbox.ecs_pool import client_error
+from sandbox.world import World
 
 CLUSTER = "Resources: {Cluster: {Type: AWS::ECS::Cluster}}"
 ROLE = "AWSServiceRoleForECS"
 
 
-def test_the_first_cluster_of_an_account_fails_and_leaves_the_role_for_the_next_one(world: World) -> None:
+def test_first_create_cluster_fails_and_creates_the_service_linked_role(world: World) -> None:
     iam = world.client("iam")
     iam.delete_service_linked_role(RoleName=ROLE)
     first = world.create_stack("first", CLUSTER).expect("ROLLBACK_COMPLETE")
@@ -20,6 +20,6 @@ def test_the_first_cluster_of_an_account_fails_and_leaves_the_role_for_the_next_
         stack.delete().settled().expect("DELETE_COMPLETE")
 
 
-def test_create_service_linked_role_refuses_one_that_is_there(world: World) -> None:
-    with refused("InvalidInput", f"Service role name {ROLE} has been taken in this account"):
+def test_create_service_linked_role_fails_if_it_exists(world: World) -> None:
+    with client_error("InvalidInput", f"Service role name {ROLE} has been taken in this account"):
         world.client("iam").create_service_linked_role(AWSServiceName="ecs.amazonaws.com")

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from pool_by_hand import ROLE, PoolByHand, refused
-from world import World
+from sandbox.ecs_pool import ROLE, EcsPool, client_error
+from sandbox.world import World
 
 
-def running(pool: PoolByHand) -> list[dict[str, Any]]:
+def running(pool: EcsPool) -> list[dict[str, Any]]:
     return [task for task in pool.tasks() if task["lastStatus"] == "RUNNING"]
 
 
-def settled(world: World, pool: PoolByHand, count: int) -> list[dict[str, Any]]:
+def settled(world: World, pool: EcsPool, count: int) -> list[dict[str, Any]]:
     def steady() -> bool:
         service = pool.service
         primary = service["deployments"][0]
@@ -24,13 +24,13 @@ def settled(world: World, pool: PoolByHand, count: int) -> list[dict[str, Any]]:
     return running(pool)
 
 
-def test_protected_tasks_survive_a_smaller_count(world: World, pool: PoolByHand) -> None:
+def test_protected_tasks_survive_a_smaller_desired_count(world: World, pool: EcsPool) -> None:
     pool.make_capacity().make_service(3)
     pool.wait_online(3)
     kept = pool.tasks()[0]
-    answer = pool.protect([kept])
-    assert answer["failures"] == []
-    assert answer["protectedTasks"][0]["protectionEnabled"]
+    response = pool.protect([kept])
+    assert response["failures"] == []
+    assert response["protectedTasks"][0]["protectionEnabled"]
     job = pool.busy_job(pool.runner_of(kept))
     pool.update(desiredCount=0)
     world.wait_for("one task left", lambda: [t["taskArn"] for t in pool.tasks()] == [kept["taskArn"]])
@@ -41,7 +41,7 @@ def test_protected_tasks_survive_a_smaller_count(world: World, pool: PoolByHand)
     assert world.job(job)["state"] == "lost"
 
 
-def test_protected_tasks_survive_a_deployment(world: World, pool: PoolByHand) -> None:
+def test_protected_tasks_survive_a_deployment(world: World, pool: EcsPool) -> None:
     pool.make_capacity().make_service(2)
     pool.wait_online(2)
     old = pool.tasks()
@@ -58,7 +58,7 @@ def test_protected_tasks_survive_a_deployment(world: World, pool: PoolByHand) ->
     assert {t["taskArn"] for t in left} == {t["taskArn"] for t in new}
 
 
-def test_after_the_count_is_zero_protection_can_only_be_lifted(world: World, pool: PoolByHand) -> None:
+def test_update_task_protection_is_blocked_above_the_desired_count(world: World, pool: EcsPool) -> None:
     pool.make_capacity().make_service(1)
     pool.wait_online(1)
     task = pool.tasks()
@@ -69,16 +69,16 @@ def test_after_the_count_is_zero_protection_can_only_be_lifted(world: World, poo
     world.wait_for("no task left", lambda: not pool.tasks())
 
 
-def test_protection_reports_what_it_cannot_do(pool: PoolByHand) -> None:
+def test_update_task_protection_reports_failures(pool: EcsPool) -> None:
     pool.make_capacity().make_service(1)
     pool.wait_online(1)
     task = pool.tasks()[0]["taskArn"]
     absent = task[:-4] + "0000"
-    answer = pool.ecs.update_task_protection(cluster=pool.cluster, tasks=[absent], protectionEnabled=True)
-    assert answer["failures"][0]["reason"] == "MISSING"
-    with refused("InvalidParameterException"):
+    response = pool.ecs.update_task_protection(cluster=pool.cluster, tasks=[absent], protectionEnabled=True)
+    assert response["failures"][0]["reason"] == "MISSING"
+    with client_error("InvalidParameterException"):
         pool.ecs.update_task_protection(cluster=pool.cluster, tasks=[task] * 11, protectionEnabled=True)
-    with refused("InvalidParameterException"):
+    with client_error("InvalidParameterException"):
         pool.ecs.update_task_protection(
             cluster=pool.cluster, tasks=[task], protectionEnabled=True, expiresInMinutes=2881
         )
@@ -87,9 +87,7 @@ def test_protection_reports_what_it_cannot_do(pool: PoolByHand) -> None:
 
 
 @pytest.mark.parametrize("enabled", [True, False])
-def test_a_task_that_has_ended_cannot_be_protected_or_unprotected(
-    world: World, pool: PoolByHand, enabled: bool
-) -> None:
+def test_update_task_protection_fails_for_a_stopped_task(world: World, pool: EcsPool, enabled: bool) -> None:
     pool.make_capacity().make_service(1)
     runner = pool.wait_online(1)[0]
     task = pool.tasks()[0]
@@ -99,23 +97,23 @@ def test_a_task_that_has_ended_cannot_be_protected_or_unprotected(
     assert (failure["arn"], failure["reason"]) == (task["taskArn"], "TASK_NOT_VALID")
 
 
-def test_a_stopped_task_is_forgotten_after_a_while() -> None:
+def test_describe_tasks_reports_an_old_stopped_task_missing() -> None:
     with World.start(time_scale=0.3, stopped_task_kept=2) as world:
         world.prepare()
-        pool = PoolByHand(world)
+        pool = EcsPool(world)
         pool.make_capacity().make_service(1)
         pool.wait_online(1)
         task = pool.tasks()[0]
         pool.ecs.stop_task(cluster=pool.cluster, task=task["taskArn"])
         find = {"cluster": pool.cluster, "tasks": [task["taskArn"]]}
         world.wait_for("a task that ECS has forgotten", lambda: not pool.ecs.describe_tasks(**find)["tasks"])
-        answers = [pool.ecs.describe_tasks(**find), pool.protect([task]), pool.protect([task], enabled=False)]
-        assert [answer["failures"][0]["reason"] for answer in answers] == ["MISSING"] * 3
-        with refused("InvalidParameterException", "was not found"):
+        responses = [pool.ecs.describe_tasks(**find), pool.protect([task]), pool.protect([task], enabled=False)]
+        assert [response["failures"][0]["reason"] for response in responses] == ["MISSING"] * 3
+        with client_error("InvalidParameterException", "was not found"):
             pool.ecs.stop_task(cluster=pool.cluster, task=task["taskArn"])
 
 
-def test_stopping_a_task_deletes_its_tags(pool: PoolByHand) -> None:
+def test_stop_task_deletes_tags(pool: EcsPool) -> None:
     tags = [{"key": "owner", "value": "me"}]
     pool.make_capacity().make_service(1, tags=tags, propagateTags="SERVICE")
     pool.wait_online(1)
@@ -126,7 +124,7 @@ def test_stopping_a_task_deletes_its_tags(pool: PoolByHand) -> None:
     assert pool.ecs.list_tags_for_resource(resourceArn=find["tasks"][0])["tags"] == []
 
 
-def test_stopping_a_task_honours_no_protection_and_loses_its_job(world: World, pool: PoolByHand) -> None:
+def test_stop_task_ignores_protection(world: World, pool: EcsPool) -> None:
     pool.make_capacity().make_service(1)
     pool.wait_online(1)
     task = pool.tasks()[0]
@@ -141,22 +139,22 @@ def test_stopping_a_task_honours_no_protection_and_loses_its_job(world: World, p
     assert pool.wait_online(1)[0]["name"] != pool.runner_of(task)
 
 
-def test_an_unprotected_rollout_never_falls_below_its_minimum(world: World, pool: PoolByHand) -> None:
+def test_minimum_healthy_percent_holds_during_a_deployment(world: World, pool: EcsPool) -> None:
     pool.make_capacity().make_service(2)
     old = {t["taskArn"] for t in settled(world, pool, 2)}
     start = world.events()[-1]["seq"]
     pool.update(taskDefinition=pool.define(memory=600))
     new = settled(world, pool, 2)
     assert old.isdisjoint(t["taskArn"] for t in new)
-    alive, least = len(old), 2
+    snapshot, least = len(old), 2
     for event in world.events("task", after=start):
         if event["service"] == pool.name:
-            alive += {"RUNNING": 1, "STOPPING": -1}.get(event["what"], 0)
-            least = min(least, alive)
+            snapshot += {"RUNNING": 1, "STOPPING": -1}.get(event["what"], 0)
+            least = min(least, snapshot)
     assert least == 2
 
 
-def test_the_circuit_breaker_gives_up_on_an_image_that_cannot_be_pulled(world: World, pool: PoolByHand) -> None:
+def test_deployment_circuit_breaker_fails_on_an_image_that_cannot_be_pulled(world: World, pool: EcsPool) -> None:
     image = f"registry.invalid/{pool.name}/github-runner:none"
     with world.faults(images=[image]):
         pool.make_capacity().make_service(1, pool.define(image))
@@ -169,7 +167,7 @@ def test_the_circuit_breaker_gives_up_on_an_image_that_cannot_be_pulled(world: W
     assert "CannotPullContainerError" in stopped["stoppedReason"]
 
 
-def test_a_missing_secret_stops_the_task_before_it_starts(world: World, pool: PoolByHand) -> None:
+def test_missing_secret_stops_the_task_before_it_starts(world: World, pool: EcsPool) -> None:
     pool.make_capacity()
     made = pool.ecs.register_task_definition(
         family=pool.name,
@@ -188,7 +186,7 @@ def test_a_missing_secret_stops_the_task_before_it_starts(world: World, pool: Po
     assert "ResourceInitializationError" in pool.tasks("STOPPED")[0]["stoppedReason"]
 
 
-def test_a_log_group_that_does_not_exist_stops_the_task_before_it_starts(world: World, pool: PoolByHand) -> None:
+def test_missing_log_group_stops_the_task_before_it_starts(world: World, pool: EcsPool) -> None:
     group = f"/{pool.name}/runners"
     pool.make_capacity().make_service(1, pool.define(log_group=group))
     world.wait_for("the stop", lambda: pool.tasks("STOPPED"))
@@ -202,17 +200,17 @@ def test_a_log_group_that_does_not_exist_stops_the_task_before_it_starts(world: 
     pool.wait_online(1)
 
 
-def test_percentages_that_block_deployments_are_refused_and_change_nothing(pool: PoolByHand) -> None:
+def test_deployment_configuration_100_100_is_rejected(pool: EcsPool) -> None:
     blocking = {"maximumPercent": 100, "minimumHealthyPercent": 100}
     words = "Both maximumPercent and minimumHealthyPercent cannot be 100 as this will block deployments"
     pool.make_capacity()
-    with refused("InvalidParameterException", words):
+    with client_error("InvalidParameterException", words):
         pool.make_service(1, deploymentConfiguration=blocking)
     pool.make_service(1)
     before = pool.service["deploymentConfiguration"]
-    with refused("InvalidParameterException", words):
+    with client_error("InvalidParameterException", words):
         pool.update(deploymentConfiguration=blocking)
-    with refused("InvalidParameterException", words):
+    with client_error("InvalidParameterException", words):
         # What is left out is 100 for the minimum of a service.
         pool.update(deploymentConfiguration={"maximumPercent": 100})
     assert pool.service["deploymentConfiguration"] == before
@@ -221,15 +219,15 @@ def test_percentages_that_block_deployments_are_refused_and_change_nothing(pool:
         assert pool.service["deploymentConfiguration"] == accepted
 
 
-def test_a_maximum_percent_is_rounded_down(world: World, pool: PoolByHand) -> None:
+def test_maximum_percent_is_rounded_down(world: World, pool: EcsPool) -> None:
     shape = {"maximumPercent": 101, "minimumHealthyPercent": 100}
     pool.make_capacity().make_service(2, deploymentConfiguration=shape)
     old = {task["taskArn"] for task in settled(world, pool, 2)}
     pool.update(taskDefinition=pool.define(memory=600))
-    # By the time that another task runs, the scheduler has looked at the service several times.
+    # By the time that another task runs, the scheduler has had several rounds.
     strategy = [{"capacityProvider": pool.name, "weight": 1}]
-    alone = {"cluster": pool.cluster, "taskDefinition": pool.define()}
-    other = pool.ecs.run_task(**alone, capacityProviderStrategy=strategy)["tasks"][0]["taskArn"]
+    standalone = {"cluster": pool.cluster, "taskDefinition": pool.define()}
+    other = pool.ecs.run_task(**standalone, capacityProviderStrategy=strategy)["tasks"][0]["taskArn"]
     find = {"cluster": pool.cluster, "tasks": [other]}
     world.wait_for("the other task", lambda: pool.ecs.describe_tasks(**find)["tasks"][0]["lastStatus"] == "RUNNING")
     assert {task["taskArn"] for task in pool.tasks()} == old
@@ -237,17 +235,17 @@ def test_a_maximum_percent_is_rounded_down(world: World, pool: PoolByHand) -> No
     assert old.isdisjoint(task["taskArn"] for task in settled(world, pool, 2))
 
 
-def test_a_deregistered_definition_starts_nothing_new(pool: PoolByHand) -> None:
+def test_deregister_task_definition_prevents_new_tasks(pool: EcsPool) -> None:
     pool.make_capacity()
     first, second = pool.define(), pool.define(memory=600)
     pool.ecs.deregister_task_definition(taskDefinition=second)
-    with refused("ClientException", "TaskDefinition is inactive"):
+    with client_error("ClientException", "TaskDefinition is inactive"):
         pool.make_service(1, second)
     pool.make_service(1, first)
-    with refused("ClientException", "TaskDefinition is inactive"):
+    with client_error("ClientException", "TaskDefinition is inactive"):
         pool.update(taskDefinition=second)
     strategy = [{"capacityProvider": pool.name, "weight": 1}]
-    with refused("InvalidParameterException", "TaskDefinition is inactive"):
+    with client_error("InvalidParameterException", "TaskDefinition is inactive"):
         pool.ecs.run_task(cluster=pool.cluster, taskDefinition=second, capacityProviderStrategy=strategy)
     # A service that has one goes on with it.
     pool.ecs.deregister_task_definition(taskDefinition=first)
@@ -265,48 +263,46 @@ def test_a_deregistered_definition_starts_nothing_new(pool: PoolByHand) -> None:
         ({"memoryReservation": 500}, None),
     ],
 )
-def test_the_memory_of_a_container_is_more_than_its_reservation(
-    pool: PoolByHand, limits: dict[str, int], words: str | None
-) -> None:
+def test_memory_must_exceed_memory_reservation(pool: EcsPool, limits: dict[str, int], words: str | None) -> None:
     container = {"name": "app", "image": "nginx", **limits}
     if words is None:
         pool.ecs.register_task_definition(family=pool.name, containerDefinitions=[container])
         return
-    with refused("ClientException", words):
+    with client_error("ClientException", words):
         pool.ecs.register_task_definition(family=pool.name, containerDefinitions=[container])
 
 
-def test_a_service_goes_in_order(world: World, pool: PoolByHand) -> None:
+def test_create_service_client_token_and_delete_service_order(world: World, pool: EcsPool) -> None:
     definition = pool.define()
     strategy = [{"capacityProvider": pool.name, "weight": 1}]
     same = {"cluster": pool.cluster, "serviceName": pool.name, "taskDefinition": definition, "desiredCount": 1}
-    with refused("InvalidParameterException", "not associated"):
+    with client_error("InvalidParameterException", "not associated"):
         pool.ecs.create_service(**same, capacityProviderStrategy=strategy)
     pool.make_capacity()
-    with refused("InvalidParameterException", "weight"):
+    with client_error("InvalidParameterException", "weight"):
         pool.ecs.create_service(**same, capacityProviderStrategy=[{"capacityProvider": pool.name}])
     pool.ecs.create_service(**same, capacityProviderStrategy=strategy, clientToken="once")
     pool.ecs.create_service(**same, capacityProviderStrategy=strategy, clientToken="once")
-    with refused("InvalidParameterException", "not idempotent"):
+    with client_error("InvalidParameterException", "not idempotent"):
         pool.ecs.create_service(**same, capacityProviderStrategy=strategy, clientToken="twice")
     assert pool.service["availabilityZoneRebalancing"] == "ENABLED"
     pool.wait_online(1)
-    with refused("InvalidParameterException", "scaled above 0"):
+    with client_error("InvalidParameterException", "scaled above 0"):
         pool.ecs.delete_service(cluster=pool.cluster, service=pool.name)
     pool.update(desiredCount=0)
     pool.ecs.delete_service(cluster=pool.cluster, service=pool.name)
     assert pool.service["status"] == "DRAINING"
     assert not pool.ecs.list_services(cluster=pool.cluster)["serviceArns"]
-    with refused("InvalidParameterException", "still Draining"):
+    with client_error("InvalidParameterException", "still Draining"):
         pool.ecs.create_service(**same, capacityProviderStrategy=strategy)
     world.wait_for("the end", lambda: pool.service["status"] == "INACTIVE")
-    with refused("ServiceNotActiveException"):
+    with client_error("ServiceNotActiveException"):
         pool.update(desiredCount=1)
     pool.ecs.create_service(**same, capacityProviderStrategy=strategy)
     pool.wait_online(1)
 
 
-def test_draining_an_instance_moves_its_tasks(world: World, pool: PoolByHand) -> None:
+def test_draining_container_instance_moves_its_tasks(world: World, pool: EcsPool) -> None:
     pool.make_capacity().make_service(1)
     pool.wait_online(1)
     task = pool.tasks()[0]
@@ -318,7 +314,7 @@ def test_draining_an_instance_moves_its_tasks(world: World, pool: PoolByHand) ->
     assert pool.tasks()[0]["containerInstanceArn"] != task["containerInstanceArn"]
 
 
-def test_only_an_active_or_draining_instance_changes_its_state(pool: PoolByHand) -> None:
+def test_update_container_instances_state_needs_active_or_draining(pool: EcsPool) -> None:
     pool.make_capacity().make_service(1)
     pool.wait_online(1)
     instance = {"cluster": pool.cluster, "containerInstances": [pool.tasks()[0]["containerInstanceArn"]]}
@@ -328,14 +324,14 @@ def test_only_an_active_or_draining_instance_changes_its_state(pool: PoolByHand)
     pool.ecs.deregister_container_instance(**gone)
     found = pool.ecs.describe_container_instances(**instance)["containerInstances"]
     assert [one["status"] for one in found] == ["INACTIVE"]
-    with refused("InvalidParameterException", "its state cannot be changed"):
+    with client_error("InvalidParameterException", "its state cannot be changed"):
         pool.ecs.update_container_instances_state(**instance, status="DRAINING")
-    with refused("InvalidParameterException", "not found"):
+    with client_error("InvalidParameterException", "not found"):
         pool.ecs.deregister_container_instance(**gone)
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_deregistering_a_held_instance_needs_force(pool: PoolByHand, force: bool) -> None:
+def test_deregister_container_instance_with_tasks_needs_force(pool: EcsPool, force: bool) -> None:
     pool.make_capacity().make_service(1)
     pool.wait_online(1)
     instance = pool.tasks()[0]["containerInstanceArn"]
@@ -344,11 +340,11 @@ def test_deregistering_a_held_instance_needs_force(pool: PoolByHand, force: bool
         pool.ecs.deregister_container_instance(**ask)
         assert instance not in [i["containerInstanceArn"] for i in pool.instances()]
     else:
-        with refused("InvalidParameterException", "running tasks"):
+        with client_error("InvalidParameterException", "running tasks"):
             pool.ecs.deregister_container_instance(**ask)
 
 
-def test_definitions_are_listed_by_their_whole_family_and_deleted_when_unused(world: World, pool: PoolByHand) -> None:
+def test_delete_task_definitions_needs_deregistered_and_unused(world: World, pool: EcsPool) -> None:
     first = pool.define()
     pool.ecs.register_task_definition(
         family=f"{pool.name}-x", containerDefinitions=[{"name": "a", "image": "b", "memory": 64}]

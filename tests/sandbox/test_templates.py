@@ -1,4 +1,4 @@
-"""Every pool template of `cfn/`, as it stands: it deploys, its runners work, and what it made is gone in good order."""
+"""Every pool template of `cfn/` deploys unchanged, its runners work, and its deletion leaves nothing."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from scenario import TEMPLATES, Stage, leftovers
-from stacks import Stack
-from template import Template
-from world import World
+from sandbox.leftovers import leftovers
+from sandbox.scenario import TEMPLATES, DeployedWorld
+from sandbox.stacks import Stack
+from sandbox.template import Template
+from sandbox.world import World
 
 POOL_TEMPLATES = [path for path in sorted(TEMPLATES.glob("*.yaml")) if Template.read(path).pools]
 APP_ID = "815"
@@ -33,12 +34,14 @@ Resources:
 
 
 @pytest.fixture(scope="module")
-def base(stage: Stage) -> Iterator[Stack]:
-    """The complete pool: some templates stand on the cluster and the instances of another."""
-    key = stage.world.put_app(APP_ID, {1: "orgs/acme"})
-    stage.planted += [line for line in key.splitlines() if len(line) > 40 and "-----" not in line]
-    stage.world.put_parameter(APP_KEY_PARAMETER, key)
-    stack = stage.world.stacks.create("base", TEMPLATES / "pool.yaml", given(stage.world, TEMPLATES / "pool.yaml"))
+def base(deployed_world: DeployedWorld) -> Iterator[Stack]:
+    """The complete pool: some templates need the cluster and the instances of another."""
+    key = deployed_world.world.put_app(APP_ID, {1: "orgs/acme"})
+    deployed_world.planted += [line for line in key.splitlines() if len(line) > 40 and "-----" not in line]
+    deployed_world.world.put_parameter(APP_KEY_PARAMETER, key)
+    stack = deployed_world.world.stacks.create(
+        "base", TEMPLATES / "pool.yaml", given(deployed_world.world, TEMPLATES / "pool.yaml")
+    )
     yield stack.settled().expect("CREATE_COMPLETE")
     stack.delete().settled().expect("DELETE_COMPLETE")
 
@@ -60,8 +63,8 @@ def given(world: World, template: Path, base: dict[str, str] | None = None) -> d
 
 
 @pytest.mark.parametrize("path", POOL_TEMPLATES, ids=lambda path: path.stem)
-def test_a_template_deploys_as_it_stands_and_leaves_nothing(stage: Stage, base: Stack, path: Path) -> None:
-    world = stage.world
+def test_template_deploys_unchanged_and_leaves_nothing(deployed_world: DeployedWorld, base: Stack, path: Path) -> None:
+    world = deployed_world.world
     before = inventory(world)
     stack = world.stacks.create(path.stem, path, given(world, path, base.outputs)).settled().expect("CREATE_COMPLETE")
     ids = [stack.physical_id(name) for name in Template.read(path).pools]
@@ -74,7 +77,7 @@ def test_a_template_deploys_as_it_stands_and_leaves_nothing(stage: Stage, base: 
 
 
 def inventory(world: World) -> set[str]:
-    """What templates make, by name; the pools' own things are looked for by `leftovers`."""
+    """What templates create, by name; `leftovers` finds the pools' own resources."""
     iam, ec2 = world.client("iam"), world.client("ec2")
     made = [f"cluster {arn}" for arn in world.client("ecs").list_clusters()["clusterArns"]]
     made += [
@@ -88,13 +91,13 @@ def inventory(world: World) -> set[str]:
 
 
 @pytest.mark.parametrize("path", POOL_TEMPLATES, ids=lambda path: path.stem)
-def test_a_pool_goes_before_everything_that_its_template_makes(path: Path) -> None:
+def test_template_deletes_the_pool_before_what_it_depends_on(path: Path) -> None:
     template = Template.read(path)
     for pool in template.pools:
         assert template.outlives(pool) == template.resources.keys() - set(template.pools), pool
 
 
-def test_a_policy_that_the_pool_does_not_wait_for_is_noticed() -> None:
+def test_missing_depends_on_of_a_policy_is_detected() -> None:
     loose = Template.read(LOOSE_POLICY)
     assert loose.outlives("Runners") == {"ExecutionRole", "LogGroup"}
     loose.resources["Runners"]["DependsOn"] = "Policy"

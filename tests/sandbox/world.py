@@ -1,4 +1,4 @@
-"""A sandbox as tests and the demo see it: start one, deploy the function and stacks, queue jobs, look, break things.
+"""A sandbox for tests and the demo: start one, deploy the function and stacks, queue jobs, inject faults.
 
 with World.start() as world:
     world.prepare()
@@ -20,11 +20,11 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import urlencode
 
 import boto3
@@ -32,25 +32,25 @@ from botocore.config import Config
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from function import FUNCTION_NAME, deploy
-from stacks import Stack, Stacks
+from sandbox.function import FUNCTION_NAME, deploy
+from sandbox.stacks import Stack, Stacks
 
-HERE = Path(__file__).resolve().parent
-REPOSITORY = HERE.parents[1]
+TESTS = Path(__file__).resolve().parents[1]
+REPOSITORY = TESTS.parent
 FOLDER = REPOSITORY / ".sandbox"
 START_TIMEOUT = 30.0
 Entry = dict[str, Any]
 T = TypeVar("T")
 
-# Planted, so that a test can look for them where they must not be.
+# Planted, so that a test can search for them where they must not be.
 ACCESS_TOKEN = "ghp_SandboxPlantedAccessToken0123456789ab"
 TOKEN_PARAMETER = "/github-runner-pool/token"
 PROVIDER_STACK = "github-runner-pool"
 DEFAULT_TARGETS = ("orgs/acme", "orgs/globex", "repos/acme/app", "enterprises/umbrella")
 
 
-class TimedOut(AssertionError):
-    """Something did not come about in time."""
+class WaitTimeoutError(AssertionError):
+    """A condition did not hold in time."""
 
 
 @dataclass
@@ -82,7 +82,7 @@ class World:
         log = (folder / "sandbox.log").open("wb")
         process = subprocess.Popen(
             [sys.executable, "-m", "sandbox", "serve", "--state-file", str(state_file), *_flags(ports or {})],
-            cwd=HERE,
+            cwd=TESTS,
             env={**os.environ, **{f"SANDBOX_{name.upper()}": str(value) for name, value in settings.items()}},
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -93,7 +93,9 @@ class World:
         try:
             while not state_file.exists():
                 if process.poll() is not None or time.monotonic() > deadline:
-                    raise TimedOut(f"the sandbox did not start:\n{(folder / 'sandbox.log').read_text()[-4000:]}")
+                    raise WaitTimeoutError(
+                        f"the sandbox did not start:\n{(folder / 'sandbox.log').read_text()[-4000:]}"
+                    )
                 time.sleep(0.05)
         except BaseException:
             # It has a session of its own, so an interrupt of ours would leave it behind.
@@ -105,7 +107,7 @@ class World:
 
     @classmethod
     def attach(cls, state_file: Path = FOLDER / "state.json") -> World:
-        """A sandbox that somebody left running."""
+        """A running sandbox."""
         state = json.loads(state_file.read_text())
         return cls(folder=state_file.parent, **state)
 
@@ -189,7 +191,7 @@ class World:
         parameters: dict[str, str] | None = None,
         **environment: str,
     ) -> str:
-        """As the README tells people to: the provider's stack, the function in its role, the stack once more."""
+        """As the README documents it: the provider's stack, the function in its role, the stack once more."""
         stack = self.create_stack(PROVIDER_STACK, template, parameters).expect("CREATE_COMPLETE")
         token = self.deploy_function(binary, stack.outputs["RoleArn"], **environment)
         stack.update(FunctionExists="true").settled().expect("UPDATE_COMPLETE")
@@ -245,13 +247,13 @@ class World:
     def github_call(
         self, method: str, path: str, token: str = ACCESS_TOKEN, headers: dict[str, str] | None = None, **query: Any
     ) -> tuple[int, Any]:
-        """A call of the test's own to the stand-in: status and body."""
+        """A call of the test's own to the local GitHub: status and body."""
         url = f"{self.github}/api/v3{path}" + (f"?{urlencode(query)}" if query else "")
         sent = {"authorization": f"Bearer {token}", "user-agent": "sandbox-tests", **(headers or {})}
         request = urllib.request.Request(url, headers=sent, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                return answer.status, json.loads(answer.read() or b"null")
+            with urllib.request.urlopen(request, timeout=30) as response:
+                return response.status, json.loads(response.read() or b"null")
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read() or b"null")
 
@@ -291,13 +293,13 @@ class World:
         return list(self.get("/exchanges"))
 
     def secrets(self) -> list[str]:
-        """Every planted credential and signature, to be looked for in logs and reasons."""
+        """Every planted credential and signature, to search logs and reasons for."""
         return [value for values in self.get("/secrets").values() for value in values]
 
     # What is broken.
 
     @contextmanager
-    def faults(self, **faults: Any) -> Iterator[None]:
+    def faults(self, **faults: Any) -> Generator[None]:
         """Faults for as long as the block lasts: `with world.faults(launches="fail")`."""
         self.post("/faults", **faults)
         try:
@@ -307,14 +309,14 @@ class World:
 
     # Waiting.
 
-    def wait_for(self, what: str, look: Callable[[], T], timeout: float = 30) -> T:
-        """Looks again and again until it sees something, and returns that."""
+    def wait_for(self, what: str, poll: Callable[[], T | Literal[False] | None], timeout: float = 30) -> T:
+        """Polls until there is a result, and returns it."""
         deadline = time.monotonic() + timeout
-        while not (seen := look()):
+        while not (found := poll()):
             if time.monotonic() > deadline:
-                raise TimedOut(f"{what}: not within {timeout} s\n{self.recent()}")
+                raise WaitTimeoutError(f"{what}: not within {timeout} s\n{self.recent()}")
             time.sleep(0.15)
-        return seen
+        return found
 
     def recent(self, count: int = 25) -> str:
         """The last events, for messages."""
@@ -332,8 +334,8 @@ class World:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.control + path, data, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                return json.loads(answer.read() or b"null")
+            with urllib.request.urlopen(request, timeout=30) as response:
+                return json.loads(response.read() or b"null")
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{method} {path}: {error.code} {error.read().decode()}") from error
 

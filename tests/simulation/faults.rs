@@ -171,7 +171,12 @@ impl Fault {
             Self::Missing => (ErrorKind::NotFound, "ServiceNotFoundException"),
             Self::KillBefore | Self::KillAfter | Self::Panic | Self::Hang | Self::Stale => return None,
         };
-        Some(refuse(remote, operation, kind, code, "The simulation says no."))
+        // The client's messages about GitHub's errors say what to do; those of AWS do not.
+        let message = match remote {
+            RemoteService::GitHub => "The simulation says no. Grant the permission",
+            _ => "The simulation says no.",
+        };
+        Some(refuse(remote, operation, kind, code, message))
     }
 }
 

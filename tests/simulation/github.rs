@@ -202,7 +202,13 @@ impl World {
         }
         self.figures.fault("TokenRevoked");
         self.occur("fault", "TokenRevoked");
-        Err(refuse(RemoteService::GitHub, operation, ErrorKind::Unauthenticated, "401", "Bad credentials"))
+        Err(refuse(
+            RemoteService::GitHub,
+            operation,
+            ErrorKind::Unauthenticated,
+            "401",
+            "Bad credentials. Store a valid token",
+        ))
     }
 
     /// The same, at a target that has to have its present name.

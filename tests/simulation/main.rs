@@ -8,7 +8,7 @@
 //! What stands here is a model, with AWS's and GitHub's pages as its source and the harsher reading where they are silent.
 //! It knows nothing of HTTP: the adapters have tests of their own.
 //!
-//! `make simulate SEEDS=10000` runs many, `FROM=` says from where, `make simulate SEED=7` tells one, `make simulate SCRIPT=FILE` replays a file.
+//! `make simulate SEEDS=10000` runs many, `FROM=` says from where, `make simulate SEED=7` prints one, `make simulate SCRIPT=FILE` replays a file.
 
 #![expect(
     clippy::as_conversions,
@@ -24,6 +24,7 @@
 
 mod auto_scaling;
 mod cloudformation;
+mod conformance;
 mod containers;
 mod coverage;
 mod ears;
@@ -144,13 +145,14 @@ fn a_seed_is_the_same_run_every_time_and_a_script_is_its_seed() {
     assert_eq!(first, trace_of(serde_json::from_str(&written).unwrap()));
 }
 
-/// For people: prints the trace of one run. Does nothing without a seed or a script.
+/// For people: prints one run, event by event.
 #[test]
-fn trace_of_one_seed() {
+#[ignore = "a tool: `make simulate SEED=7` runs it"]
+fn one_run() {
     let script = match (asked("SIMULATION_SEED"), asked("SIMULATION_SCRIPT")) {
         (Some(seed), _) => Author::write(seed.parse().unwrap()),
         (None, Some(path)) => serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap(),
-        (None, None) => return,
+        (None, None) => panic!("set SIMULATION_SEED or SIMULATION_SCRIPT"),
     };
     let report = run::run(script, None, true);
     for line in &report.trace {

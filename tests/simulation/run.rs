@@ -37,7 +37,7 @@ const PAUSE: Duration = Duration::from_secs(600);
 /// What the function says of what it makes of the runners' logs.
 const TOLD_OF_LOGS: &[(&str, &str)] = &[
     ("busy by their own log", "log vetoed a deletion"),
-    ("did not end once deregistered", "container without a log presumed busy"),
+    ("did not stop after deregistration", "container without a log presumed busy"),
     ("shows no job", "log agreed to a deletion"),
     ("so give the pool one", "log not configured"),
     ("may not read its log", "log denied"),

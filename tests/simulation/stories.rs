@@ -104,7 +104,7 @@ fn a_delete_that_describe_stacks_is_denied_fails_as_long_as_the_resource_has_ano
     holds(&report);
     assert!(report.trace.iter().any(|line| line.contains("Denied at DescribeStacks")));
     assert_eq!(answers(&report), ["SUCCESS", "FAILED", "SUCCESS"], "the next Delete takes the other one down");
-    let says = |line: &String| line.contains("CloudFormation did not tell whether the stack is being deleted");
+    let says = |line: &String| line.contains("it is unknown whether the stack is being deleted");
     assert!(report.trace.iter().any(says));
 }
 

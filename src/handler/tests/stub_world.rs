@@ -1,8 +1,9 @@
 //! A world in which nothing works or nothing exists, and events to send into it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
+use std::ops::Range;
 
 use serde_json::{Value, json};
 
@@ -50,6 +51,9 @@ pub(super) struct StubWorld {
     pub(super) history: RefCell<Vec<String>>,
     /// What another invocation writes just before this one does, by the version that it makes.
     pub(super) written_meanwhile: RefCell<BTreeMap<u64, String>>,
+    /// Writes of the record that are denied, counted over all.
+    pub(super) denied_writes: Range<u32>,
+    pub(super) n_writes: Cell<u32>,
 }
 
 impl StubWorld {
@@ -64,6 +68,8 @@ impl StubWorld {
             record: RefCell::default(),
             history: RefCell::default(),
             written_meanwhile: RefCell::default(),
+            denied_writes: 0..0,
+            n_writes: Cell::default(),
         }
     }
 
@@ -193,6 +199,10 @@ impl LockStore for StubWorld {
     }
 
     async fn write_lock(&self, _: &str, text: &str) -> RemoteResult<u64> {
+        self.n_writes.set(self.n_writes.get() + 1);
+        if self.denied_writes.contains(&self.n_writes.get()) {
+            return Err(remote_error(ErrorKind::Denied));
+        }
         let next = self.record.borrow().as_ref().map_or(1, |record| record.version + 1);
         if let Some(text) = self.written_meanwhile.borrow_mut().remove(&next) {
             self.write(&text);

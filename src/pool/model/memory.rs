@@ -162,6 +162,15 @@ pub enum StepResult {
 }
 
 impl Memory {
+    /// Whether a job may go on in a task without a runner on GitHub's list. Its protection stays, and tells the next
+    /// request that it had one.
+    #[must_use]
+    pub fn may_work_unregistered(&self, task: &Task, now: Timestamp) -> bool {
+        let is_deregistered = task.short_container_id().is_some_and(|id| self.deregistered_at.contains_key(id));
+        let unregistered_since = self.unregistered_since.get(&task.arn);
+        is_deregistered || unregistered_since.is_some_and(|since| now.since(*since) >= REGISTRATION_GRACE)
+    }
+
     /// Takes in an observation: since when is each runner idle or offline, each task without one.
     pub fn record_observation(&mut self, observed: &Observed, at: DecisionTime) {
         let now = at.now;
@@ -211,14 +220,11 @@ impl Memory {
 
         let live: BTreeSet<&str> =
             observed.tasks.iter().filter(|task| task.is_live()).map(|task| task.arn.as_str()).collect();
-        // A job may go on in a task whose runner is deleted: its protection is not lifted by a request that fails.
-        let is_deregistered =
-            |task: &Task| task.short_container_id().is_some_and(|id| self.deregistered_at.contains_key(id));
-        let is_unregistered_for_long = |task: &Task| {
-            self.unregistered_since.get(&task.arn).is_some_and(|since| at.now.since(*since) >= REGISTRATION_GRACE)
-        };
-        for task in observed.tasks.iter().filter(|task| is_deregistered(task) || is_unregistered_for_long(task)) {
-            self.protected.remove(&task.arn);
+        // The protection of such a task is not lifted by a request that fails either.
+        for task in &observed.tasks {
+            if self.may_work_unregistered(task, at.now) {
+                self.protected.remove(&task.arn);
+            }
         }
         self.protected.retain(|arn| live.contains(arn.as_str()));
         self.unprotectable.retain(|arn, _| live.contains(arn.as_str()));

@@ -88,7 +88,10 @@ fn causes(operation: &Operation, memory: &Memory, goal: &ConvergeGoal, observed:
                 .to_owned(),
         );
     }
-    causes.extend(failed_rollout(observed).map(|why| format!("ECS deployment failed: {why}")));
+    causes.extend(
+        failed_rollout(observed)
+            .map(|why| format!("ECS deployment failed: {why}. Check the service's events and the containers' log")),
+    );
     causes
 }
 

@@ -118,7 +118,7 @@ fn may_concern_ended_task(memory: &Memory, remote_error: &RemoteError, at: Decis
         && denied_since.values().all(|since| at.now.since(*since) < DENIED_RETRY_MAX)
 }
 
-/// A call was failed: retry what may succeed, and fail with what will not.
+/// A call was refused: retry what may succeed, and fail with what will not.
 fn handle_error(
     operation: &Operation,
     memory: &Memory,

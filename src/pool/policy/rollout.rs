@@ -285,6 +285,7 @@ fn clean_up(
         .tasks
         .iter()
         .filter(|task| task.is_live() && matches!(task.protection, Protection::Until(_)))
+        .filter(|task| !memory.may_work_unregistered(task, at.now))
         .filter_map(|task| OwnedTask::of(&operation.id, task))
         .collect();
     if !protected.is_empty() {

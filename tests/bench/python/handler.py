@@ -1,4 +1,4 @@
-"""The same work by crhelper and boto3: refuse a bad property, or delete what GitHub still lists of a pool."""
+"""The same work by crhelper and boto3: reject an invalid property, or delete what GitHub still lists of a pool."""
 
 import json
 import os

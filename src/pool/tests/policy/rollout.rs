@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::pool::model::decision::{Decision, ObserveScope, WaitReason};
-use crate::pool::model::ecs::{Deployment, Protection, TaskPhase};
+use crate::pool::model::ecs::{Deployment, Protection, Task, TaskPhase};
 use crate::pool::model::memory::StepResult;
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::spec::{Capacity, PoolSpec, TaskSpec};
@@ -234,4 +234,19 @@ fn service_is_not_scaled_down_by_an_incomplete_observation() {
         panic!("by an old look")
     };
     assert_eq!((until, scope), (model.now, ObserveScope::Full));
+}
+
+#[test]
+fn update_task_protection_keeps_a_task_protected_whose_runner_this_request_deregistered() {
+    let mut model = built(&spec());
+    let until = Protection::Until(model.now + Duration::from_secs(48 * 3600));
+    for task in &mut model.observed.tasks {
+        task.protection = until;
+    }
+    let mut operation = converge(spec());
+    let id = model.observed.tasks[0].short_container_id().unwrap().to_owned();
+    operation.memory.deregistered_at.insert(id, model.now);
+    model.run(&mut operation);
+    let is_protected = |task: &Task| task.protection == until;
+    assert_eq!(model.observed.tasks.iter().map(is_protected).collect::<Vec<_>>(), [true, false]);
 }

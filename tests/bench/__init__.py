@@ -1,0 +1,1 @@
+"""Speed and size of the function compared with other implementations: `make bench`."""

@@ -1,0 +1,1 @@
+"""`make demo`: the whole life of a pool on a local AWS."""

@@ -1,5 +1,0 @@
-"""A local AWS with a real CloudFormation engine, ECS on EC2 with its real manners, and GitHub with runners.
-
-MiniStack is the AWS; this package is loaded into its process and replaces what it lacks. Nothing here is part of the
-product: it is the world that the product is tried in.
-"""
