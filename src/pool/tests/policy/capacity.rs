@@ -12,9 +12,7 @@ use crate::pool::policy::warnings;
 use crate::pool::tests::support::{Model, converge, instance, names, own_capacity, spec};
 
 const LARGE: Room = Room { memory_mib: 8192, cpu_units: 2048 };
-
 const REGISTERED: Room = Room { memory_mib: 7600, cpu_units: 2048 };
-
 const NONE: Room = Room { memory_mib: 0, cpu_units: 0 };
 
 fn template(instance_type: &str, room: Option<Room>) -> Ec2View {
