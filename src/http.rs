@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ca_bundle_that_is_missing_or_empty_is_told_by_its_path() {
+    fn missing_or_empty_ca_bundle_names_its_path() {
         let missing = client(Some(Path::new("/nonexistent/ca.pem"))).unwrap_err();
         assert_eq!(missing.to_string(), "the CA bundle /nonexistent/ca.pem cannot be read");
         let empty = client(Some(Path::new("/dev/null"))).unwrap_err();

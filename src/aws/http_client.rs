@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn an_operation_is_told_in_every_protocol() {
+    fn api_operation_name_is_read_in_every_protocol() {
         let mut json = request("https://ecs.eu-west-1.amazonaws.com/", "{}");
         json.headers_mut().insert("x-amz-target", "AmazonEC2ContainerServiceV20141113.ListTasks");
         let query = request("https://autoscaling.eu-west-1.amazonaws.com/", "Action=DeleteTags&Version=2011-01-01");

@@ -16,7 +16,7 @@ use crate::reconcile::ports::Clock as _;
 use self::stub_world::{Manner, NOW, StubWorld, event, invocation, remote_error, run, settings};
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_becomes_a_failed_answer_with_the_pools_id() {
+async fn panic_becomes_a_failed_response_with_the_physical_id() {
     let answer = run(&StubWorld::new(Manner::Panics), &event("Create")).await;
     assert_eq!(answer["Status"], "FAILED");
     assert!(answer["PhysicalResourceId"].as_str().unwrap().starts_with("ghr-ci-Runners-"));
@@ -24,7 +24,7 @@ async fn a_panic_becomes_a_failed_answer_with_the_pools_id() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_never_comes_back_becomes_a_failed_answer_in_time() {
+async fn call_that_never_returns_becomes_a_failed_response_in_time() {
     let world = StubWorld::new(Manner::Hangs);
     let answer = run(&world, &event("Delete")).await;
     assert_eq!(answer["Status"], "FAILED");
@@ -33,7 +33,7 @@ async fn a_call_that_never_comes_back_becomes_a_failed_answer_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_will_never_be_allowed_is_told_at_once_and_says_what_to_do() {
+async fn denied_call_fails_at_once_and_says_what_to_do() {
     let world = StubWorld::new(Manner::Refuses(ErrorKind::Denied));
     let answer = run(&world, &event("Create")).await;
     assert_eq!(answer["Status"], "FAILED");
@@ -43,7 +43,7 @@ async fn what_will_never_be_allowed_is_told_at_once_and_says_what_to_do() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_may_pass_is_handed_on_until_the_answer_is_due_and_then_told() {
+async fn retryable_error_is_continued_until_the_response_deadline_and_then_fails() {
     let world = StubWorld::new(Manner::Refuses(ErrorKind::Unavailable));
     handle(&world, &settings(), &event("Create"), &invocation()).await.unwrap();
     let mut continuation_count = 0;
@@ -62,7 +62,7 @@ async fn what_may_pass_is_handed_on_until_the_answer_is_due_and_then_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_continuation_of_a_newer_version_becomes_a_failed_answer() {
+async fn continuation_of_a_newer_format_becomes_a_failed_response() {
     let world = StubWorld::new(Manner::Refuses(ErrorKind::Unavailable));
     handle(&world, &settings(), &event("Create"), &invocation()).await.unwrap();
     let mut next = world.handed_on.borrow_mut().pop().unwrap();
@@ -75,7 +75,7 @@ async fn a_continuation_of_a_newer_version_becomes_a_failed_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_continuation_says_the_same_after_its_journey() {
+async fn continuation_round_trips() {
     let world = StubWorld::new(Manner::Refuses(ErrorKind::Unavailable));
     handle(&world, &settings(), &event("Create"), &invocation()).await.unwrap();
     let event = world.handed_on.borrow_mut().pop().unwrap();
@@ -88,7 +88,7 @@ async fn a_continuation_says_the_same_after_its_journey() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delete_of_nothing_succeeds_whatever_its_id() {
+async fn delete_of_nothing_succeeds_whatever_its_physical_id() {
     for id in ["made-up-by-cloudformation", "ghr-was-not-created", "ghr-other-Pool-0123456789", ""] {
         let mut event = event("Delete");
         event["PhysicalResourceId"] = json!(id);
@@ -101,14 +101,14 @@ async fn a_delete_of_nothing_succeeds_whatever_its_id() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_nobody_takes_makes_the_invocation_fail_without_its_url() {
+async fn response_that_cannot_be_sent_fails_the_invocation_without_its_url() {
     let world = StubWorld { takes_answers: false, ..StubWorld::new(Manner::IsEmpty) };
     let error = handle(&world, &settings(), &event("Delete"), &invocation()).await.unwrap_err();
     assert!(!format!("{error} {error:?}").contains("planted"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_that_is_no_request_is_over() {
+async fn event_that_is_no_request_is_ignored() {
     let world = StubWorld::new(Manner::Panics);
     for event in [json!({"hello": "world"}), sns(&json!("a notification of another kind"))] {
         handle(&world, &settings(), &event, &invocation()).await.unwrap();
@@ -122,7 +122,7 @@ fn sns(message: &Value) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_comes_by_sns_or_sqs_is_answered_like_any_other() {
+async fn request_by_sns_or_sqs_gets_its_response() {
     let bare = event("Delete");
     let expected = run(&StubWorld::new(Manner::IsEmpty), &bare).await;
     let notification = json!({ "Type": "Notification", "TopicArn": "arn:aws:sns:x", "Message": bare.to_string() });
@@ -133,7 +133,7 @@ async fn a_request_that_comes_by_sns_or_sqs_is_answered_like_any_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_cannot_be_answered_fails_the_invocation_and_keeps_no_other_from_its_answer() {
+async fn sqs_batch_with_an_unanswerable_request_fails_the_invocation_and_responds_to_the_others() {
     let unanswerable = |url: Value| {
         let mut event = event("Create");
         event["ResponseURL"] = url;
@@ -154,7 +154,7 @@ async fn a_request_that_cannot_be_answered_fails_the_invocation_and_keeps_no_oth
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_response_that_another_delivery_records_in_between_is_repeated() {
+async fn response_that_another_delivery_records_in_between_is_repeated() {
     let world = StubWorld::new(Manner::IsEmpty);
     let first = run(&world, &event("Create")).await;
     let recorded = world.record.take().unwrap().text;
@@ -172,7 +172,7 @@ async fn a_response_that_another_delivery_records_in_between_is_repeated() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_response_that_put_item_denies_is_recorded_before_it_is_sent_or_after() {
+async fn response_that_put_item_denies_is_recorded_before_it_is_sent_or_after() {
     // The first write acquires the lock. Four attempts fit in before the response has to be sent.
     for (denied_writes, took_secs) in [(2..5, 3), (2..7, 5)] {
         let world = StubWorld { denied_writes: denied_writes.clone(), ..StubWorld::new(Manner::IsEmpty) };
@@ -185,7 +185,7 @@ async fn a_response_that_put_item_denies_is_recorded_before_it_is_sent_or_after(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delivery_of_a_request_that_was_answered_repeats_the_answer_to_the_byte() {
+async fn redelivered_request_gets_the_same_response_to_the_byte() {
     let world = StubWorld::new(Manner::IsEmpty);
     let first = run(&world, &event("Create")).await;
     assert_eq!(first["Status"], "FAILED");
@@ -197,7 +197,7 @@ async fn a_delivery_of_a_request_that_was_answered_repeats_the_answer_to_the_byt
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_handed_on_for_now_fails_the_invocation_so_that_lambda_delivers_it_again() {
+async fn retryable_error_of_lambda_invoke_fails_the_invocation_so_that_lambda_retries() {
     let takes_events = Err(remote_error(ErrorKind::Throttled { retry_after: None }));
     let world = StubWorld { takes_events, ..StubWorld::new(Manner::Refuses(ErrorKind::Unavailable)) };
     let error = handle(&world, &settings(), &event("Create"), &invocation()).await.unwrap_err();
@@ -207,7 +207,7 @@ async fn what_cannot_be_handed_on_for_now_fails_the_invocation_so_that_lambda_de
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_will_never_be_handed_on_is_told() {
+async fn denied_lambda_invoke_becomes_a_failed_response() {
     let takes_events = Err(remote_error(ErrorKind::Denied));
     let world = StubWorld { takes_events, ..StubWorld::new(Manner::Refuses(ErrorKind::Unavailable)) };
     let answer = run(&world, &event("Create")).await;

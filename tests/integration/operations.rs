@@ -149,7 +149,7 @@ fn every_metric_is_written() {
 }
 
 #[test]
-fn the_dashboard_shows_every_alarm_and_every_alarm_has_somebody_to_tell() {
+fn dashboard_shows_every_alarm_and_every_alarm_has_an_action() {
     let on_dashboard: BTreeSet<String> = widgets()
         .iter()
         .filter(|widget| widget["type"] == "alarm")

@@ -113,7 +113,7 @@ fn an_instance_guards_its_credentials_and_its_disk_and_joins_the_cluster() {
 }
 
 #[test]
-fn what_was_given_up_is_kept_from_others_and_comes_back_to_the_function() {
+fn on_failure_queue_is_encrypted_and_its_records_come_back_to_the_function() {
     let template = text("cfn/provider.yaml");
     // A record holds a response URL.
     for wanted in ["SqsManagedSseEnabled: true", "aws:PrincipalArn: !GetAtt Role.Arn", "aws:SecureTransport: \"false\""]

@@ -56,10 +56,10 @@ pub(crate) const OF_FACTS: &[Invariant] = &[
     ("a_failed_update_leaves_the_old_pool_whole", a_failed_update_leaves_the_old_pool_whole),
     ("a_deleted_pool_leaves_nothing", a_deleted_pool_leaves_nothing),
     ("a_live_pool_stays", a_live_pool_stays),
-    ("an_older_request_stops_at_its_next_look", an_older_request_stops_at_its_next_look),
+    ("older_request_stops_at_its_next_read_of_the_lock", older_request_stops_at_its_next_read_of_the_lock),
     ("a_panic_becomes_an_answer", a_panic_becomes_an_answer),
     ("calls_and_hops_are_bounded", calls_and_hops_are_bounded),
-    ("no_secret_is_told", no_secret_is_told),
+    ("no_secret_is_logged_or_sent", no_secret_is_logged_or_sent),
 ];
 
 /// An answer that somebody waits for, or waited for.
@@ -282,7 +282,7 @@ pub(crate) fn left_of(world: &World, name: &str) -> Vec<String> {
 }
 
 /// Whoever has read that a newer request is at work changes nothing any more.
-fn an_older_request_stops_at_its_next_look(world: &World, fact: &Fact) -> Result<(), String> {
+fn older_request_stops_at_its_next_read_of_the_lock(world: &World, fact: &Fact) -> Result<(), String> {
     let Fact::Wrote { invocation, operation, target, .. } = fact else { return Ok(()) };
     let saw_newer = world.lambda.invocations.get(invocation).is_some_and(|it| it.saw_newer);
     check(!saw_newer, || format!("{operation} of {target}, with a newer request at work"))
@@ -311,7 +311,7 @@ fn calls_and_hops_are_bounded(world: &World, fact: &Fact) -> Result<(), String> 
 }
 
 /// Neither the token nor the signature of a response URL is in an answer, a record or a line of the log.
-fn no_secret_is_told(_: &World, fact: &Fact) -> Result<(), String> {
+fn no_secret_is_logged_or_sent(_: &World, fact: &Fact) -> Result<(), String> {
     let told = match fact {
         Fact::Answered { body, .. } => String::from_utf8_lossy(body).into_owned(),
         Fact::Logged { line } => return check(!line.contains("PLANTED"), || line.clone()),

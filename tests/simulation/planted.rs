@@ -72,7 +72,7 @@ pub(crate) const BUGS: &[(Bug, &str)] = &[
     (Bug::AnswersTooLong, "every_answer_is_within_bounds"),
     (Bug::EchoesNoId, "every_answer_is_within_bounds"),
     (Bug::MakesUpAnId, "the_physical_id_changes_only_by_the_table"),
-    (Bug::TellsTheToken, "no_secret_is_told"),
+    (Bug::TellsTheToken, "no_secret_is_logged_or_sent"),
     (Bug::FailsWithoutAWord, "a_failure_says_what_to_do"),
     (Bug::SucceedsTooSoon, "success_means_online"),
     (Bug::DropsTheContinuation, "every_request_is_answered_in_time"),
@@ -83,7 +83,7 @@ pub(crate) const BUGS: &[(Bug, &str)] = &[
     (Bug::BelievesEveryStackGoes, "a_live_pool_stays"),
     (Bug::ForgetsTheSuccess, "a_live_pool_stays"),
     (Bug::WritesLocksUnconditionally, "a_lock_is_written_over_the_version_before"),
-    (Bug::IgnoresNewerRequests, "an_older_request_stops_at_its_next_look"),
+    (Bug::IgnoresNewerRequests, "older_request_stops_at_its_next_read_of_the_lock"),
 ];
 
 impl Bug {

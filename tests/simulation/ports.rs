@@ -1,12 +1,10 @@
 //! The world as one invocation of the function reaches it. Every call takes time, and may go wrong.
 
+mod call;
 mod compute;
 
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::future::pending;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use github_runner_pool::pool::model::remote_error::{ErrorKind, RemoteService};
@@ -20,18 +18,14 @@ use github_runner_pool::reconcile::ports::{
     ResponseSender, RunnerLogs, SecretStore, SelfInvoker, StateItem, StateStore, StateWrite, World as Ports,
 };
 
-use crate::faults::{Fault, Trouble};
+use crate::faults::Trouble;
 use crate::history::Fact;
-use crate::planted::Bug;
-use crate::world::{Due, Shared, World};
+use crate::world::{Shared, World};
 
 /// How a planted panic begins.
 pub(crate) const PLANTED_PANIC: &str = "a planted panic";
-/// How old the answer of a stale read may be. ECS says that it is eventually consistent, and no more.
-/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html>
-const STALE_MAX: Duration = Duration::from_secs(12);
 
-/// What reads told before.
+/// What reads returned before.
 pub(crate) type Earlier = BTreeMap<String, (Timestamp, Box<dyn Any>)>;
 
 /// One invocation's way into the world.
@@ -39,180 +33,6 @@ pub(crate) struct Port {
     pub(crate) world: Shared,
     pub(crate) invocation: u64,
     pub(crate) earlier: std::cell::RefCell<Earlier>,
-}
-
-/// Passes when its moment has come.
-struct Wait<'port> {
-    port: &'port Port,
-    until: Timestamp,
-    is_known: bool,
-}
-
-impl Future for Wait<'_> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-        let mut world = self.port.world.borrow_mut();
-        if world.now >= self.until {
-            return Poll::Ready(());
-        }
-        if !self.is_known {
-            world.schedule(self.until, Due::Wake(self.port.invocation));
-            drop(world);
-            self.is_known = true;
-        }
-        Poll::Pending
-    }
-}
-
-impl Port {
-    fn pass(&self, span: Duration) -> Wait<'_> {
-        let until = self.world.borrow().now + span;
-        Wait { port: self, until, is_known: false }
-    }
-
-    /// The process dies: by fate, or by a bug of its own.
-    async fn die(&self, is_fate: bool) {
-        {
-            let mut world = self.world.borrow_mut();
-            let now = world.now;
-            if let Some(invocation) = world.lambda.invocations.get_mut(&self.invocation) {
-                invocation.is_killed = true;
-                invocation.has_panicked &= !is_fate;
-            }
-            world.schedule(now, Due::Wake(self.invocation));
-        }
-        pending().await
-    }
-
-    /// One call: it takes time, it may be refused, and the process may die at either end of it.
-    async fn call<T>(
-        &self,
-        remote: RemoteService,
-        operation: &'static str,
-        effect: impl FnOnce(&mut World) -> RemoteResult<T>,
-    ) -> RemoteResult<T> {
-        let (fault, there, back) = {
-            let mut world = self.world.borrow_mut();
-            let fault = world.fault_of_call();
-            let is_hammering = world.bug == Some(Bug::Hammers);
-            world.figures.calls += 1;
-            if let Some(invocation) = world.lambda.invocations.get_mut(&self.invocation) {
-                invocation.n_calls += if is_hammering { 100 } else { 1 };
-                // An answer that cannot be sent is sent by another delivery.
-                invocation.has_panicked |= fault == Some(Fault::Panic);
-                invocation.has_panicked &= fault != Some(Fault::Panic) || operation != "PUT";
-            }
-            if let Some(fault) = fault.filter(|fault| *fault != Fault::Stale) {
-                let name = format!("{fault:?}");
-                world.figures.fault(&name);
-                world.occur("fault", &name);
-                world.trace(|| format!("{name} at {operation}"));
-            }
-            (fault, world.between(10, 300), world.between(10, 300))
-        };
-        self.pass(there).await;
-        match fault {
-            Some(Fault::KillBefore) => self.die(true).await,
-            Some(Fault::Panic) if self.world.borrow().bug == Some(Bug::AbortsOnPanic) => self.die(false).await,
-            Some(Fault::Panic) => panic!("{PLANTED_PANIC} at {operation}"),
-            Some(Fault::Hang) => pending().await,
-            Some(Fault::KillAfter | Fault::LostAnswer | Fault::Stale) | None => {}
-            Some(refused) => {
-                self.pass(back).await;
-                return Err(refused.remote_error(remote, operation).unwrap());
-            }
-        }
-        let outcome = {
-            let mut world = self.world.borrow_mut();
-            match world.trouble_of(remote, operation) {
-                Some(remote_error) => Err(remote_error),
-                None => effect(&mut world),
-            }
-        };
-        match fault {
-            Some(Fault::KillAfter) => self.die(true).await,
-            Some(lost @ Fault::LostAnswer) => {
-                self.pass(back).await;
-                return Err(lost.remote_error(remote, operation).unwrap());
-            }
-            Some(_) | None => self.pass(back).await,
-        }
-        outcome
-    }
-
-    /// A read, which may tell what an earlier one told.
-    async fn read<T: Clone + 'static>(
-        &self,
-        remote: RemoteService,
-        operation: &'static str,
-        target: &str,
-        look: impl FnOnce(&mut World) -> T,
-    ) -> RemoteResult<T> {
-        let is_stale = {
-            let world = self.world.borrow();
-            world.script.faults.get(&(world.n_calls + 1)) == Some(&Fault::Stale)
-        };
-        let key = format!("{operation} {target}");
-        let value = self.call(remote, operation, |world| Ok(look(world))).await?;
-        let now = self.world.borrow().now;
-        let mut earlier = self.earlier.borrow_mut();
-        if is_stale
-            && let Some((at, value)) = earlier.get(&key)
-            && now.since(*at) <= STALE_MAX
-            && let Some(value) = value.downcast_ref::<T>()
-        {
-            let mut world = self.world.borrow_mut();
-            world.figures.fault("Stale");
-            world.occur("fault", "Stale");
-            world.trace(|| format!("stale {key}"));
-            return Ok(value.clone());
-        }
-        earlier.insert(key, (now, Box::new(value.clone())));
-        Ok(value)
-    }
-
-    /// A write to something of this name.
-    async fn write<T>(
-        &self,
-        remote: RemoteService,
-        operation: &'static str,
-        target: &str,
-        effect: impl FnOnce(&mut World) -> RemoteResult<T>,
-    ) -> RemoteResult<T> {
-        let invocation = self.invocation;
-        let target = target.to_owned();
-        self.call(remote, operation, move |world| {
-            let is_foreign = !world.is_of(invocation, &target);
-            world.note(&Fact::Wrote { invocation, operation, target, is_foreign });
-            effect(world)
-        })
-        .await
-    }
-}
-
-impl World {
-    /// Whether something of this name may be written by this invocation: it is of the pool that its request is about.
-    fn is_of(&self, invocation: u64, target: &str) -> bool {
-        let ask = self.lambda.invocations.get(&invocation).and_then(|it| it.ask);
-        let Some(stack) = ask.map(|ask| &self.stacks.all[self.stacks.asks[ask].stack]) else { return false };
-        let (stem, id) = (stack.stem(), stack.id());
-        if let Some(task) = self.ecs.tasks.get(target) {
-            return task.service.starts_with(&stem);
-        }
-        if let Some(instance) = self.ecs.instances.get(target) {
-            return instance.provider.starts_with(&stem);
-        }
-        if let Some(runner) = target.strip_prefix("runner ") {
-            let runner = runner.parse().ok().and_then(|id: u64| self.github.runners.get(&id));
-            return runner.is_none_or(|runner| runner.pool.as_ref().is_some_and(|pool| pool.starts_with(&stem)));
-        }
-        // By name or ARN; what exists must carry the tags.
-        let name = target.rsplit(['/', ' ']).next().unwrap().split(':').next().unwrap();
-        let group = self.groups.all.get(name).filter(|_| target.starts_with("group "));
-        let is_tagged = group.is_none_or(|group| group.tags.get("github-runner-pool:stack-id") == Some(&id));
-        is_tagged && (name.starts_with(&stem) || target.contains(":container-instance/") || target.contains(":task/"))
-    }
 }
 
 impl Ports for Port {
@@ -265,7 +85,7 @@ impl Clock for Port {
     }
 
     async fn sleep_until(&self, moment: Timestamp) {
-        Wait { port: self, until: moment, is_known: false }.await;
+        self.pass_until(moment).await;
     }
 }
 

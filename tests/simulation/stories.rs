@@ -340,7 +340,7 @@ fn a_job_runs_on_when_the_invocation_that_deleted_its_runner_was_killed_and_the_
 }
 
 #[test]
-fn a_job_that_prints_the_listeners_words_fools_nobody_but_itself() {
+fn job_that_prints_the_listeners_lines_affects_only_itself() {
     for prints in [Prints::Mentions, Prints::Start] {
         let loud = What::Job { label: "pool-0".to_owned(), secs: 900, prints };
         let lie = What::Trouble { trouble: Trouble::CallsIdle, secs: 2500 };

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn an_observed_template_is_named_by_its_id_and_its_name_is_told_beside() {
+    fn observed_launch_template_has_its_id_and_its_name() {
         let template = LaunchTemplateSpecification::builder()
             .launch_template_id("lt-1")
             .launch_template_name("runners")

@@ -233,7 +233,7 @@ async fn groups_are_found_by_both_tags_on_every_page() {
 }
 
 #[tokio::test]
-async fn a_failed_activity_is_told_and_a_missing_group_has_none() {
+async fn describe_scaling_activities_reads_a_failed_activity_and_none_of_a_missing_group() {
     let failed = "<Activities><member><ActivityId>a</ActivityId><StatusCode>Failed</StatusCode><Progress>100</Progress>
         <StatusMessage>We currently do not have sufficient capacity</StatusMessage></member></Activities>";
     let replay = Replay::default()

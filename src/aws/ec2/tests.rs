@@ -21,7 +21,7 @@ fn listed(names: &[&str]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn describe_instance_types_tells_memory_and_cpu_and_leaves_out_what_is_not_offered() {
+async fn describe_instance_types_reads_memory_and_cpu_and_omits_types_not_offered() {
     let replay = Replay::default().http(200, &types(&["m7i.large"]));
     let asked = listed(&["m7i.large", "x9.huge"]);
     let found = replay.auto_scaling().instance_types(&asked).await.unwrap().unwrap();
@@ -34,7 +34,7 @@ async fn describe_instance_types_tells_memory_and_cpu_and_leaves_out_what_is_not
 }
 
 #[tokio::test]
-async fn describe_subnets_tells_those_that_there_are() {
+async fn describe_subnets_reads_those_that_exist() {
     let answer = "<DescribeSubnetsResponse><subnetSet><item><subnetId>subnet-a</subnetId><tagSet><item/></tagSet></item>\
                   </subnetSet></DescribeSubnetsResponse>";
     let replay = Replay::default().http(200, answer);
@@ -48,7 +48,7 @@ async fn describe_subnets_tells_those_that_there_are() {
 }
 
 #[tokio::test]
-async fn an_answer_about_other_things_tells_nothing() {
+async fn response_about_other_names_is_ignored() {
     let subnets = "<DescribeSubnetsResponse><subnetSet><item><subnetId>subnet-z</subnetId></item></subnetSet>\
                    </DescribeSubnetsResponse>";
     let replay = Replay::default().http(200, &types(&["t2.micro", "m7i.large"])).http(200, subnets);
@@ -58,7 +58,7 @@ async fn an_answer_about_other_things_tells_nothing() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_an_error_and_never_an_empty_list() {
+async fn unreadable_response_of_ec2_is_an_error_and_never_an_empty_list() {
     let denied = "<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>no</Message></Error></Errors>\
                   </Response>";
     let replay = Replay::default()

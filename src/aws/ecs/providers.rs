@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_provider_without_a_group_is_seen_as_such() {
+    fn capacity_provider_without_a_group_has_no_group_arn() {
         let fargate = observed(&Sdk::builder().name("FARGATE").status("ACTIVE".into()).build()).unwrap();
         assert_eq!(
             (fargate.group_arn, fargate.config.target_capacity_percent, fargate.config.drains),

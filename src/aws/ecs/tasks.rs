@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stopped_task_tells_why_in_both_voices() {
+    fn stopped_task_has_the_reasons_of_task_and_container() {
         let container = Container::builder().name(CONTAINER).exit_code(137).reason("OutOfMemoryError").build();
         let task = Task::builder()
             .task_arn("arn")

@@ -73,7 +73,7 @@ fn spoken(error: &RemoteCallError) -> String {
 }
 
 #[test]
-fn every_kind_of_failure_is_told_in_a_sentence() {
+fn every_error_kind_is_displayed_as_a_sentence() {
     let said = ErrorMetadata::builder().code("ServerException").message("oops").build();
     let cases: [(Sdk, &str); 6] = [
         (

@@ -64,7 +64,7 @@ async fn latest_and_default_are_read_by_id_or_by_name() {
 }
 
 #[tokio::test]
-async fn the_call_is_signed_with_the_session_and_shows_no_secret() {
+async fn describe_launch_template_versions_is_signed_with_the_session_token_and_shows_no_secret() {
     let replay = Replay::default().http(200, FOUND);
     let client = replay.auto_scaling();
     client.template_version(&id(), "$Latest").await.unwrap();
@@ -96,7 +96,7 @@ async fn a_template_that_does_not_exist_is_none() {
 }
 
 #[tokio::test]
-async fn refusals_are_told_with_code_message_and_cause() {
+async fn error_of_ec2_has_code_message_and_cause() {
     let replay = Replay::default()
         .http(403, &error("UnauthorizedOperation", "You are not authorized"))
         .http(503, "not XML")
@@ -139,7 +139,7 @@ fn versions(user_data: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_version_tells_the_clusters_of_its_user_data_its_type_and_its_image() {
+async fn describe_launch_template_versions_reads_clusters_instance_type_and_image() {
     let encoded = |bytes: &[u8]| versions(&format!("<userData>{}</userData>", BASE64.encode(bytes)));
     let replay = Replay::default()
         .http(200, &encoded(b"#!/bin/bash\necho ECS_CLUSTER=build >> /etc/ecs/ecs.config\n"))
@@ -169,7 +169,7 @@ async fn a_version_tells_the_clusters_of_its_user_data_its_type_and_its_image() 
 }
 
 #[tokio::test]
-async fn a_version_that_does_not_exist_is_told_from_a_launch_template_that_does_not() {
+async fn missing_launch_template_version_differs_from_a_missing_launch_template() {
     let replay = Replay::default()
         .http(400, &error("InvalidLaunchTemplateId.VersionNotFound", "Could not find the version"))
         .http(200, "<DescribeLaunchTemplateVersionsResponse><launchTemplateVersionSet/></DescribeLaunchTemplateVersionsResponse>")

@@ -28,7 +28,7 @@ fn every_error_of_get_log_events_has_its_class() {
 }
 
 #[tokio::test]
-async fn get_log_events_is_asked_for_the_end_of_a_stream_and_goes_backward_until_its_token_comes_back() {
+async fn get_log_events_reads_a_stream_backward_until_its_token_repeats() {
     let newest = json!({
         "events": [
             { "timestamp": 7, "message": "b", "ingestionTime": 9 },
@@ -68,7 +68,7 @@ async fn get_log_events_is_asked_for_the_end_of_a_stream_and_goes_backward_until
 }
 
 #[tokio::test]
-async fn a_stream_or_group_that_is_not_there_is_absent_and_a_refusal_has_its_class_and_no_line() {
+async fn missing_log_stream_or_group_is_absent_and_an_error_has_its_class_without_log_lines() {
     let replay = Replay::default()
         .json_error("ResourceNotFoundException", "The specified log group does not exist.")
         .json_error("com.amazonaws.logs#AccessDeniedException", "not authorized to perform: logs:GetLogEvents")

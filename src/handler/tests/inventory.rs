@@ -7,7 +7,7 @@ use crate::handler::handle;
 use crate::pool::model::remote_error::ErrorKind;
 
 #[tokio::test(start_paused = true)]
-async fn an_inventory_without_pools_finds_none_and_answers_nobody() {
+async fn inventory_without_pools_is_empty_and_sends_no_response() {
     let world = StubWorld::new(Manner::IsEmpty);
     let response = handle(&world, &settings(), &json!({ "Inventory": {} }), &invocation()).await.unwrap();
     assert_eq!(response, json!({ "Inventory": {} }));
@@ -15,7 +15,7 @@ async fn an_inventory_without_pools_finds_none_and_answers_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_inventory_that_cannot_look_says_why() {
+async fn inventory_that_cannot_list_says_why() {
     let world = StubWorld::new(Manner::Refuses(ErrorKind::Denied));
     let response = handle(&world, &settings(), &json!({ "Inventory": {} }), &invocation()).await.unwrap();
     assert!(response["Obstacle"].as_str().unwrap().contains("DescribeServices failed"), "{response}");

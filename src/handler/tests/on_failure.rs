@@ -25,7 +25,7 @@ fn invocation_record(event: &Value) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_lambda_gave_up_becomes_a_failed_answer_even_where_the_look_for_its_record_panics() {
+async fn on_failure_destination_responds_failed_even_if_reading_the_lock_panics() {
     let answer = run(&StubWorld::new(Manner::Panics), &invocation_record(&event("Create"))).await;
     assert_eq!(answer["Status"], "FAILED");
     assert!(answer["PhysicalResourceId"].as_str().unwrap().starts_with("ghr-ci-Runners-"));
@@ -38,7 +38,7 @@ async fn what_lambda_gave_up_becomes_a_failed_answer_even_where_the_look_for_its
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_continuation_that_lambda_gave_up_becomes_a_failed_answer_with_the_id_that_was_sent() {
+async fn on_failure_destination_responds_to_a_continuation_with_its_physical_id() {
     let world = StubWorld::new(Manner::Refuses(ErrorKind::Unavailable));
     let id = "ghr-ci-Runners-0123456789";
     let mut delete = event("Delete");
@@ -50,14 +50,14 @@ async fn a_continuation_that_lambda_gave_up_becomes_a_failed_answer_with_the_id_
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_answered_before_lambda_gave_it_up_is_answered_the_same() {
+async fn on_failure_destination_repeats_a_recorded_response() {
     let world = StubWorld::new(Manner::IsEmpty);
     let first = run(&world, &event("Create")).await;
     assert_eq!(run(&world, &invocation_record(&event("Create"))).await, first);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_came_by_sns_is_answered_when_lambda_gives_it_up() {
+async fn on_failure_destination_responds_to_a_request_by_sns() {
     let bare = event("Create");
     let sns = json!({ "Records": [{ "EventSource": "aws:sns", "Sns": { "Message": bare.to_string() } }] });
     let answer = run(&StubWorld::new(Manner::IsEmpty), &invocation_record(&sns)).await;
@@ -65,7 +65,7 @@ async fn a_request_that_came_by_sns_is_answered_when_lambda_gives_it_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_lambda_gave_up_and_cannot_be_answered_stays_in_the_queue() {
+async fn on_failure_record_that_cannot_be_answered_stays_in_the_queue() {
     let world = StubWorld::new(Manner::IsEmpty);
     let mut nowhere = event("Create");
     nowhere["ResponseURL"] = json!("...");
@@ -75,7 +75,7 @@ async fn what_lambda_gave_up_and_cannot_be_answered_stays_in_the_queue() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_is_told_when_nobody_waits_any_more() {
+async fn on_failure_destination_sends_nothing_after_the_response_url_has_expired() {
     let world = StubWorld::new(Manner::IsEmpty);
     let mut old = event("Create");
     old["ResponseURL"] = json!("https://answers.example/planted?X-Amz-Date=20270115T060000Z&X-Amz-Signature=planted");

@@ -7,7 +7,7 @@ use crate::handler::handle;
 use crate::pool::model::remote_error::ErrorKind;
 
 #[tokio::test(start_paused = true)]
-async fn a_plan_is_told_to_the_caller_and_answers_nobody() {
+async fn preview_returns_its_plan_and_sends_no_response() {
     let world = StubWorld::new(Manner::IsEmpty);
     let properties = event("Create")["ResourceProperties"].clone();
     let response = handle(&world, &settings(), &json!({ "Plan": properties }), &invocation()).await.unwrap();
@@ -18,7 +18,7 @@ async fn a_plan_is_told_to_the_caller_and_answers_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_plan_of_a_known_resource_names_its_pool() {
+async fn preview_of_a_known_resource_names_its_pool() {
     let world = StubWorld::new(Manner::IsEmpty);
     let create = event("Create");
     let asked = json!({
@@ -31,7 +31,7 @@ async fn a_plan_of_a_known_resource_names_its_pool() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_plan_tells_every_problem_of_its_properties() {
+async fn preview_lists_every_invalid_property() {
     let world = StubWorld::new(Manner::Panics);
     let asked = json!({ "Plan": {"OrgNme": "acme", "DesiredCount": "many"} });
     let response = handle(&world, &settings(), &asked, &invocation()).await.unwrap();
@@ -43,7 +43,7 @@ async fn a_plan_tells_every_problem_of_its_properties() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_plan_that_cannot_look_says_why() {
+async fn preview_that_cannot_observe_says_why() {
     let world = StubWorld::new(Manner::Refuses(ErrorKind::Denied));
     let asked = json!({ "Plan": event("Create")["ResourceProperties"] });
     let response = handle(&world, &settings(), &asked, &invocation()).await.unwrap();
@@ -52,7 +52,7 @@ async fn a_plan_that_cannot_look_says_why() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_stack_is_to_make_is_no_obstacle() {
+async fn preview_ignores_resources_that_the_stack_will_create() {
     let response =
         handle(&StubWorld::new(Manner::IsEmpty), &settings(), &unmade(json!({})), &invocation()).await.unwrap();
     assert_eq!(response["Plan"]["Action"], "Create");
@@ -68,7 +68,7 @@ async fn what_the_stack_is_to_make_is_no_obstacle() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_credential_goes_to_a_host_that_is_not_known() {
+async fn preview_sends_no_credential_to_an_unknown_host() {
     let open = json!({ "GitHubUrl": {"Fn::ImportValue": "github"} });
     let response = handle(&StubWorld::new(Manner::IsEmpty), &settings(), &unmade(open), &invocation()).await.unwrap();
     assert_eq!(obstacles(&response), "");
@@ -76,7 +76,7 @@ async fn no_credential_goes_to_a_host_that_is_not_known() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_deletion_of_nothing_is_nothing() {
+async fn preview_of_a_delete_of_nothing_is_empty() {
     let create = event("Create");
     let asked = json!({
         "Plan": create["ResourceProperties"],

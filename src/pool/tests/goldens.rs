@@ -18,7 +18,7 @@ fn event_of(continuation: &Continuation) -> String {
 fn assert_read_back(continuation: &Continuation) {
     let event = serde_json::from_slice(&continuation.to_event()).unwrap();
     let read = ParsedContinuation::read(&event);
-    // The lock's version is never handed on.
+    // A continuation does not carry the version of the lock.
     let mut expected = continuation.clone();
     expected.memory.lock_version = None;
     assert_eq!(read, Some(ParsedContinuation::Supported(Box::new(expected))));

@@ -37,7 +37,7 @@ async fn a_cluster_that_is_gone_has_no_tasks_instances_or_protections() {
 }
 
 #[tokio::test]
-async fn a_failure_that_is_not_absence_is_a_refusal() {
+async fn describe_failure_other_than_missing_is_an_error() {
     let answer = json!({ "services": [], "failures": [{ "arn": "arn", "reason": "SOMETHING", "detail": "else" }] });
     let error = Replay::default().json(&answer).ecs().service("c", &id()).await.unwrap_err();
     assert_eq!(error.to_string(), "Amazon ECS DescribeServices failed (SOMETHING): arn: else");
@@ -160,7 +160,7 @@ async fn a_service_is_read_with_tags_deployments_and_its_newest_events() {
 }
 
 #[tokio::test]
-async fn tasks_that_were_told_to_stop_are_read_too_and_none_twice() {
+async fn list_tasks_reads_desired_status_stopped_too_and_no_task_twice() {
     let all = arns("task", 150);
     let task = |arn: &String| {
         json!({
@@ -191,7 +191,7 @@ async fn tasks_that_were_told_to_stop_are_read_too_and_none_twice() {
 }
 
 #[tokio::test]
-async fn a_look_that_follows_another_reads_one_list_and_what_became_of_the_known() {
+async fn narrow_observation_lists_tasks_once_and_describes_the_known_ones() {
     let task = |arn: &str, desired: &str| json!({ "taskArn": arn, "group": "service:s", "lastStatus": "RUNNING", "desiredStatus": desired });
     let replay = Replay::default()
         .json(&json!({ "taskArns": ["arn:new"] }))
@@ -246,7 +246,7 @@ async fn instances_are_ours_by_provider_or_by_ec2_instance() {
 }
 
 #[tokio::test]
-async fn a_revision_tells_where_its_container_writes_also_once_it_is_inactive() {
+async fn log_configuration_is_read_from_an_inactive_task_definition_too() {
     let revision = |driver: &str| {
         json!({ "taskDefinition": { "taskDefinitionArn": "td:1", "status": "INACTIVE", "containerDefinitions": [
             { "name": "sidecar" },

@@ -75,7 +75,7 @@ async fn an_update_sends_the_whole_shape_and_forces_nothing() {
 }
 
 #[tokio::test]
-async fn lowering_a_service_changes_its_count_and_rebalancing_only() {
+async fn scaling_a_service_to_zero_changes_desired_count_and_az_rebalancing_only() {
     let replay = Replay::default().json(&json!({}));
     replay.ecs().scale_service_to_zero("c", &id()).await.unwrap();
     let expected = json!({
@@ -109,7 +109,7 @@ async fn deleting_what_is_gone_is_done() {
 }
 
 #[tokio::test]
-async fn an_instance_that_update_container_instances_state_refuses_is_passed_over() {
+async fn update_container_instances_state_ignores_an_instance_that_ecs_rejects() {
     let replay = Replay::default()
         .json(&json!({ "failures": [{ "arn": "arn:ci", "reason": "INACTIVE" }] }))
         .json(&json!({ "failures": [{ "arn": "arn:ci", "reason": "SOMETHING_NEW", "detail": "it is DEREGISTERING" }] }))
@@ -225,7 +225,7 @@ async fn a_capacity_provider_is_made_and_changed_with_managed_scaling() {
 }
 
 #[tokio::test]
-async fn tasks_are_protected_by_the_ten_and_those_that_ecs_passed_over_are_told() {
+async fn update_task_protection_goes_in_batches_of_ten_and_returns_the_failures() {
     let tasks = arns("task", 12);
     let replay = Replay::default()
         .json(&json!({ "protectedTasks": [], "failures": [
@@ -246,14 +246,14 @@ async fn tasks_are_protected_by_the_ten_and_those_that_ecs_passed_over_are_told(
 }
 
 #[tokio::test]
-async fn a_protection_that_was_refused_as_a_whole_never_passes_for_done() {
+async fn update_task_protection_that_fails_as_a_whole_is_an_error() {
     let replay = Replay::default().json_error("ClusterNotFoundException", "Cluster not found.");
     let error = replay.ecs().protect("c", &arns("task", 1)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
 }
 
 #[tokio::test]
-async fn lifting_protection_is_done_whichever_tasks_ecs_passes_over() {
+async fn lifting_task_protection_ignores_tasks_that_ecs_reports_as_failures() {
     let tasks = arns("task", 11);
     let missing = json!({ "failures": [{ "arn": tasks[0], "reason": "MISSING" }] });
     let replay = Replay::default().json(&missing).json(&json!({}));
@@ -321,7 +321,7 @@ async fn a_read_is_repeated_after_any_passing_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_throttle_that_does_not_end_is_told_as_one() {
+async fn throttling_that_does_not_end_keeps_its_class() {
     let mut replay = Replay::default();
     for _ in 0..3 {
         replay = replay.json_error("ThrottlingException", "Rate exceeded");

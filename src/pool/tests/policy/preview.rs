@@ -1,22 +1,16 @@
 //! A preview lists what the request then does.
 
-use super::support::{Model, converge, names, spec};
 use crate::pool::model::continuation::Continuation;
 use crate::pool::model::observed::Observed;
 use crate::pool::model::operation::Goal;
 use crate::pool::model::spec::PoolSpec;
+use crate::pool::model::spec::Scope::Organization;
 use crate::pool::policy::preview::{Action, Preview, RunnerActivity, deletion, preview};
+use crate::pool::tests::support::{Model, built, converge, delete, names, spec};
 
 fn preview_of(operation: &Continuation, observed: &Observed) -> Preview {
     let Goal::Converge(goal) = operation.goal.clone() else { panic!("a Delete") };
     preview(operation, &operation.memory, &goal, observed, &[])
-}
-
-/// A pool that lives, and its world.
-fn living() -> Model {
-    let mut world = Model::empty();
-    world.run(&mut converge(spec()));
-    world
 }
 
 fn changed(change: impl FnOnce(&mut PoolSpec)) -> Continuation {
@@ -26,7 +20,7 @@ fn changed(change: impl FnOnce(&mut PoolSpec)) -> Continuation {
 }
 
 #[test]
-fn a_pool_that_is_not_there_is_made() {
+fn preview_of_a_missing_pool_creates_it() {
     let found = preview_of(&converge(spec()), &Model::empty().observed);
     assert_eq!(found.action, Action::Create);
     insta::assert_snapshot!(found.changes.join("\n"), @r"
@@ -40,8 +34,8 @@ fn a_pool_that_is_not_there_is_made() {
 }
 
 #[test]
-fn of_an_unchanged_pool_nothing_is_told_and_nothing_done() {
-    let mut world = living();
+fn preview_of_an_unchanged_pool_is_empty() {
+    let mut world = built(&spec());
     let mut operation = converge(spec());
     assert_eq!(preview_of(&operation, &world.observed).action, Action::Nothing);
     world.run(&mut operation);
@@ -49,8 +43,8 @@ fn of_an_unchanged_pool_nothing_is_told_and_nothing_done() {
 }
 
 #[test]
-fn another_image_retires_every_runner_and_says_which_have_a_job() {
-    let mut world = living();
+fn preview_of_another_image_retires_every_runner_and_marks_busy_ones() {
+    let mut world = built(&spec());
     world.runners()[0].is_busy = true;
     let operation = changed(|spec| spec.task.image = "myoung34/github-runner:ubuntu-jammy".to_owned());
     let found = preview_of(&operation, &world.observed);
@@ -65,8 +59,8 @@ fn another_image_retires_every_runner_and_says_which_have_a_job() {
 }
 
 #[test]
-fn a_smaller_pool_lets_the_idle_one_go() {
-    let mut world = living();
+fn preview_of_a_smaller_desired_count_retires_the_idle_runner() {
+    let mut world = built(&spec());
     world.runners()[0].is_busy = true;
     let operation = changed(|spec| spec.desired_count = 1);
     let found = preview_of(&operation, &world.observed);
@@ -75,8 +69,8 @@ fn a_smaller_pool_lets_the_idle_one_go() {
 }
 
 #[test]
-fn a_newer_launch_template_drains_the_old_instances() {
-    let mut world = living();
+fn preview_of_a_newer_launch_template_version_drains_the_old_instances() {
+    let mut world = built(&spec());
     world.observed.template_version = Some(2);
     let found = preview_of(&converge(spec()), &world.observed);
     insta::assert_snapshot!(found.changes.join("\n"), @r"
@@ -86,7 +80,7 @@ fn a_newer_launch_template_drains_the_old_instances() {
 }
 
 #[test]
-fn what_would_fail_the_request_is_told() {
+fn preview_of_a_missing_cluster_names_the_obstacle() {
     let mut world = Model::empty();
     world.observed.cluster = None;
     let found = preview_of(&converge(spec()), &world.observed);
@@ -94,12 +88,11 @@ fn what_would_fail_the_request_is_told() {
 }
 
 #[test]
-fn another_pool_of_the_resource_is_replaced() {
-    let world = living();
-    let operation =
-        changed(|spec| spec.github.scope = crate::pool::model::spec::Scope::Organization("globex".to_owned()));
+fn preview_of_another_organization_is_a_replacement() {
+    let world = built(&spec());
+    let operation = changed(|spec| spec.github.scope = Organization("globex".to_owned()));
     let Goal::Converge(goal) = operation.goal.clone() else { panic!("a Delete") };
-    let other = (super::support::delete(&spec()).operation, world.observed);
+    let other = (delete(&spec()).operation, world.observed);
     let found = preview(&operation, &operation.memory, &goal, &Model::empty().observed, &[other]);
     assert_eq!(found.action, Action::Replacement);
     assert_eq!(found.retires.len(), 2);
@@ -111,10 +104,10 @@ fn another_pool_of_the_resource_is_replaced() {
 }
 
 #[test]
-fn a_deletion_takes_every_runner() {
-    let mut world = living();
+fn preview_of_a_delete_retires_every_runner() {
+    let mut world = built(&spec());
     world.runners()[0].is_busy = true;
-    let found = deletion(&[(super::support::delete(&spec()).operation, world.observed)]);
+    let found = deletion(&[(delete(&spec()).operation, world.observed)]);
     let patience = found.drain_note(&spec().wait_policy);
     assert_eq!(
         patience.unwrap(),

@@ -1,26 +1,19 @@
 //! Capacity that cannot be enough fails a request before anything is built, and only where it is certain.
 
-use super::support::{Model, converge, instance, names, spec};
 use crate::pool::model::decision::Decision;
 use crate::pool::model::ec2::{Ec2View, Room, TemplateVersion, TemplateView};
 use crate::pool::model::ecs::ContainerInstance;
 use crate::pool::model::memory::Memory;
 use crate::pool::model::operation::Goal;
 use crate::pool::model::outcome::Outcome;
-use crate::pool::model::spec::{Capacity, MixedInstances, OwnCapacity, PoolSpec};
+use crate::pool::model::spec::{MixedInstances, PoolSpec};
 use crate::pool::policy::preview::preview;
 use crate::pool::policy::warnings;
+use crate::pool::tests::support::{Model, converge, instance, names, own_capacity, spec};
 
 const LARGE: Room = Room { memory_mib: 8192, cpu_units: 2048 };
 const REGISTERED: Room = Room { memory_mib: 7600, cpu_units: 2048 };
 const NONE: Room = Room { memory_mib: 0, cpu_units: 0 };
-
-fn own(spec: &mut PoolSpec) -> &mut OwnCapacity {
-    match &mut spec.capacity {
-        Capacity::Own(own) => own,
-        Capacity::Existing(name) => panic!("runs on {name}"),
-    }
-}
 
 fn template(instance_type: &str, room: Option<Room>) -> Ec2View {
     let version = TemplateVersion {
@@ -44,33 +37,26 @@ fn world(ec2: Ec2View) -> Model {
 
 /// What the first observation shows to be impossible, if anything.
 fn obstacle(world: &mut Model, spec: PoolSpec) -> Option<String> {
-    let mut operation = converge(spec);
+    let mut operation = converge(spec.clone());
     let found = match world.decide(&mut operation) {
         Decision::Respond(Outcome::Failed { reason }) => Some(reason),
         Decision::Act(_) | Decision::Wait { .. } | Decision::Respond(_) | Decision::Stop(_) => None,
     };
     // The plan says the same.
-    let Goal::Converge(goal) = converge(held_spec(&operation)).operation.goal else { panic!("a Delete") };
+    let Goal::Converge(goal) = converge(spec).operation.goal else { panic!("a Delete") };
     assert_eq!(preview(&operation, &operation.memory, &goal, &world.observed, &[]).obstacle, found);
     found
-}
-
-fn held_spec(operation: &crate::pool::model::operation::Operation) -> PoolSpec {
-    match &operation.goal {
-        Goal::Converge(goal) => goal.spec.clone(),
-        Goal::Delete(_) => panic!("a Delete"),
-    }
 }
 
 fn sized(memory: u32, cpu: u32, desired: u32, max: u32) -> PoolSpec {
     let mut spec = PoolSpec { desired_count: desired, ..spec() };
     (spec.task.memory_reservation_mib, spec.task.cpu_units) = (memory, cpu);
-    own(&mut spec).max_instances = max;
+    own_capacity(&mut spec).max_instances = max;
     spec
 }
 
 #[test]
-fn a_runner_that_no_instance_can_hold_names_memory_reservation_or_cpu() {
+fn runner_that_no_instance_has_room_for_names_memory_reservation_or_cpu() {
     let large = || world(template("t3.large", Some(LARGE)));
     insta::assert_snapshot!(obstacle(&mut large(), sized(30_000, 0, 2, 4)).unwrap(), @"MemoryReservation: 30000 MiB is more than an instance of t3.large has (8,192 MiB). Lower it, or take a larger InstanceType.");
     insta::assert_snapshot!(obstacle(&mut large(), sized(500, 4096, 2, 4)).unwrap(), @"Cpu: 4096 units with 500 MiB of memory are more than an instance of t3.large has (2,048 units, 8,192 MiB). Lower it, or take a larger InstanceType.");
@@ -83,7 +69,7 @@ fn a_runner_that_no_instance_can_hold_names_memory_reservation_or_cpu() {
 }
 
 #[test]
-fn more_runners_than_max_instances_can_hold_say_how_many_fit() {
+fn desired_count_beyond_max_instances_says_how_many_fit() {
     let large = || world(template("t3.large", Some(LARGE)));
     insta::assert_snapshot!(obstacle(&mut large(), sized(3500, 0, 5, 2)).unwrap(), @"MaxInstances: 2 instances have room for 4 of the 5 runners: 2 with 3500 MiB each (MemoryReservation) fit on an instance of t3.large (8,192 MiB). Raise MaxInstances to 3, lower DesiredCount, or let more runners fit on an instance.");
     assert_eq!(obstacle(&mut large(), sized(3500, 0, 4, 2)), None);
@@ -94,11 +80,11 @@ fn more_runners_than_max_instances_can_hold_say_how_many_fit() {
 }
 
 #[test]
-fn the_type_with_the_most_room_decides_and_a_smaller_one_is_a_warning() {
+fn largest_of_instance_types_decides_and_a_smaller_one_is_a_warning() {
     let mut two = template("t3.large", Some(LARGE));
     two.instance_types.insert("r7i.large".to_owned(), Some(Room { memory_mib: 16_384, cpu_units: 2048 }));
     let mut spec = sized(10_000, 0, 2, 2);
-    own(&mut spec).mixed_instances_policy = Some(MixedInstances {
+    own_capacity(&mut spec).mixed_instances_policy = Some(MixedInstances {
         instance_types: vec!["t3.large".to_owned(), "r7i.large".to_owned()],
         on_demand_base_capacity: 0,
         on_demand_percentage_above_base: 100,
@@ -116,7 +102,7 @@ fn the_type_with_the_most_room_decides_and_a_smaller_one_is_a_warning() {
 }
 
 #[test]
-fn what_nearly_fills_an_instance_is_a_warning() {
+fn memory_reservation_that_nearly_fills_an_instance_is_a_warning() {
     let world = world(template("t3.large", Some(LARGE)));
     let warned = warnings::collect(&converge(sized(8100, 0, 2, 4)), &Memory::default(), &world.observed).join("\n");
     assert!(warned.starts_with("MemoryReservation: 8100 MiB is more than an instance of t3.large has"), "{warned}");
@@ -152,7 +138,7 @@ fn newer(spec: &PoolSpec) -> PoolSpec {
 }
 
 #[test]
-fn an_update_without_room_for_its_first_new_runner_is_told_at_once_and_the_old_ones_stay() {
+fn max_instances_without_room_for_the_first_new_runner_fails_an_update_at_once() {
     let (mut world, spec) = filled();
     world.taken.clear();
     insta::assert_snapshot!(obstacle(&mut world, newer(&spec)).unwrap(), @"MaxInstances: 1 instance has no room for a new runner in addition to the 2 there now, and an Update retires an old runner only once a new one is online. Raise MaxInstances by one, or lower DesiredCount by one with this Update. The 2 old runners still accept jobs.");
@@ -160,10 +146,10 @@ fn an_update_without_room_for_its_first_new_runner_is_told_at_once_and_the_old_o
 }
 
 #[test]
-fn an_update_goes_on_where_something_may_make_room() {
+fn update_proceeds_where_something_may_make_room() {
     type Change = fn(&mut Model, &mut PoolSpec);
     let rooms: &[(&str, Change)] = &[
-        ("another instance may start", |_, spec| own(spec).max_instances = 2),
+        ("another instance may start", |_, spec| own_capacity(spec).max_instances = 2),
         ("fewer runners: a surplus one leaves first", |_, spec| spec.desired_count = 1),
         ("a job ends an ephemeral runner", |_, spec| spec.runner.ephemeral = true),
         ("room beside the old ones", |world, _| world.observed.instances[0].remaining = Some(REGISTERED)),
@@ -184,7 +170,7 @@ fn an_update_goes_on_where_something_may_make_room() {
 }
 
 #[test]
-fn a_registered_instance_says_more_than_its_type() {
+fn registered_memory_of_an_instance_takes_precedence_over_that_of_its_type() {
     let (mut world, spec) = filled();
     world.observed.ec2 = template("t3.large", Some(LARGE));
     let larger = PoolSpec { desired_count: 1, ..spec };
@@ -198,47 +184,8 @@ fn a_registered_instance_says_more_than_its_type() {
 }
 
 #[test]
-fn what_runs_already_is_no_mistake_whatever_the_bounds_say() {
+fn running_pool_is_never_an_obstacle() {
     let (mut world, spec) = filled();
     world.observed.ec2 = template("t3.small", Some(NONE));
     assert_eq!(obstacle(&mut world, spec), None);
-}
-
-#[test]
-fn what_ec2_does_not_know_is_told_before_anything_is_built() {
-    let nothing = || Ec2View { template: TemplateView::Version(TemplateVersion::default()), ..Ec2View::default() };
-    let cases: &[(Ec2View, &str)] = &[
-        (
-            Ec2View { template: TemplateView::NoTemplate, ..Ec2View::default() },
-            "LaunchTemplate: there is no launch template lt-0a1b2c3d in this Region and account.",
-        ),
-        (
-            Ec2View { template: TemplateView::NoVersion, ..Ec2View::default() },
-            "LaunchTemplate.Version: the launch template lt-0a1b2c3d has no version 1.",
-        ),
-        (nothing(), "LaunchTemplate: version 1 of lt-0a1b2c3d has no image (ImageId)."),
-        (
-            Ec2View {
-                template: TemplateView::Version(TemplateVersion { has_image: true, ..TemplateVersion::default() }),
-                ..Ec2View::default()
-            },
-            "LaunchTemplate: version 1 of lt-0a1b2c3d has no InstanceType, and the pool specifies no InstanceTypes.",
-        ),
-        (template("x99.large", None), "LaunchTemplate: EC2 offers no x99.large in this Region (InstanceType of"),
-        (
-            Ec2View { missing_subnets: ["subnet-0a1b2c3d".to_owned()].into(), ..Ec2View::default() },
-            "Subnets: there is no subnet-0a1b2c3d in this Region and account.",
-        ),
-    ];
-    for (ec2, wanted) in cases {
-        let reason = obstacle(&mut world(ec2.clone()), spec()).unwrap();
-        assert!(reason.starts_with(wanted), "{reason}");
-    }
-}
-
-#[test]
-fn a_version_that_the_group_has_already_is_not_questioned() {
-    let (mut world, spec) = filled();
-    world.observed.ec2.template = TemplateView::NoVersion;
-    assert_eq!(obstacle(&mut world, PoolSpec { desired_count: 1, ..spec }), None);
 }

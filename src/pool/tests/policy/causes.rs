@@ -1,15 +1,16 @@
-//! What a failure names as its cause, and what it must not.
+//! What a failure reason names as the cause of missing runners, and what it does not.
 
 use std::time::Duration;
 
-use super::support::{Model, T0, converge, spec};
 use crate::pool::model::continuation::Continuation;
+use crate::pool::model::decision::Decision;
 use crate::pool::model::ecs::{ServiceEvent, StopInfo, TaskPhase};
 use crate::pool::model::observed::LogReading;
 use crate::pool::model::operation::{Goal, Operation};
 use crate::pool::model::runner_log::{LogLine, read};
 use crate::pool::model::spec::{Capacity, LogSpec, PoolSpec};
 use crate::pool::policy::causes::not_online;
+use crate::pool::tests::support::{Model, T0, built, converge, reason_of, spec};
 
 const REQUEST: Duration = Duration::from_secs(1000);
 
@@ -19,7 +20,7 @@ fn failure_reason(operation: &Continuation, world: &Model) -> String {
 }
 
 /// A pool of two runners, and a request that begins a thousand seconds later.
-fn later(spec: PoolSpec) -> (Model, Continuation) {
+fn request_after(spec: PoolSpec) -> (Model, Continuation) {
     let mut world = Model::empty();
     world.run(&mut converge(spec.clone()));
     let operation = Continuation::new(Operation { signed_at: T0 + REQUEST, ..converge(spec).operation });
@@ -39,8 +40,8 @@ fn end(world: &mut Model, secs: u64, reason: &str, exit_code: Option<i32>) {
 const EXITED: &str = "Essential container in task exited";
 
 #[test]
-fn a_task_of_this_deployment_that_ended_since_the_request_began_is_the_first_cause() {
-    let (mut world, operation) = later(spec());
+fn stopped_task_of_this_deployment_is_the_first_cause() {
+    let (mut world, operation) = request_after(spec());
     end(&mut world, 1100, EXITED, Some(1));
     let reason = failure_reason(&operation, &world);
     assert!(
@@ -54,7 +55,7 @@ fn a_task_of_this_deployment_that_ended_since_the_request_began_is_the_first_cau
 
 #[test]
 fn log_group_that_shows_a_job_of_an_idle_runner_names_the_task_to_stop() {
-    let (mut world, mut operation) = later(spec());
+    let (mut world, mut operation) = request_after(spec());
     let running = "2027-01-15 08:00:00Z: Running job: build".to_owned();
     let state = read(&[LogLine { at: T0, text: running }]).unwrap();
     let (task, busy) = (world.observed.tasks[0].arn.clone(), world.observed.tasks[1].arn.clone());
@@ -77,9 +78,9 @@ fn log_group_that_shows_a_job_of_an_idle_runner_names_the_task_to_stop() {
 }
 
 #[test]
-fn a_task_that_the_pool_or_ecs_let_go_is_never_a_cause() {
-    let told_after = |secs: u64, text: &str, exit_code: Option<i32>, change: fn(&mut Model, &mut Continuation)| {
-        let (mut world, mut operation) = later(spec());
+fn task_that_the_pool_or_ecs_stopped_is_no_cause() {
+    let reason_after = |secs: u64, text: &str, exit_code: Option<i32>, change: fn(&mut Model, &mut Continuation)| {
+        let (mut world, mut operation) = request_after(spec());
         let digits = world.observed.tasks[0].short_container_id().unwrap().to_owned();
         assert_eq!(digits.len(), 12);
         end(&mut world, secs, text, exit_code);
@@ -88,20 +89,20 @@ fn a_task_that_the_pool_or_ecs_let_go_is_never_a_cause() {
     };
     let nothing: fn(&mut Model, &mut Continuation) = |_, _| {};
     let cases = [
-        told_after(900, EXITED, Some(0), nothing),
-        told_after(1100, "github-runner-pool: the runner was deregistered while idle", Some(0), nothing),
-        told_after(1100, "Scaling activity initiated by (deployment ecs-svc/1)", Some(143), nothing),
-        told_after(1100, EXITED, Some(0), |world, operation| {
+        reason_after(900, EXITED, Some(0), nothing),
+        reason_after(1100, "github-runner-pool: the runner was deregistered while idle", Some(0), nothing),
+        reason_after(1100, "Scaling activity initiated by (deployment ecs-svc/1)", Some(143), nothing),
+        reason_after(1100, EXITED, Some(0), |world, operation| {
             for task in &world.observed.tasks {
                 operation.memory.deregistered_at.insert(task.short_container_id().unwrap().to_owned(), T0 + REQUEST);
             }
         }),
-        told_after(1100, EXITED, Some(0), |world, _| {
+        reason_after(1100, EXITED, Some(0), |world, _| {
             for task in &mut world.observed.tasks {
                 task.started_by = Some("ecs-svc/earlier".to_owned());
             }
         }),
-        told_after(1100, EXITED, Some(0), |_, operation| {
+        reason_after(1100, EXITED, Some(0), |_, operation| {
             if let Goal::Converge(goal) = &mut operation.goal {
                 goal.spec.runner.ephemeral = true;
             }
@@ -113,7 +114,7 @@ fn a_task_that_the_pool_or_ecs_let_go_is_never_a_cause() {
 }
 
 #[test]
-fn each_way_in_which_a_container_fails_names_its_property() {
+fn stop_reason_of_a_container_names_its_property() {
     let cases = [
         (
             "CannotPullContainerError: pull access denied for nobody/nothing",
@@ -131,7 +132,7 @@ fn each_way_in_which_a_container_fails_names_its_property() {
     for (words, wanted) in cases {
         let mut spec = spec();
         spec.task.log = Some(LogSpec { group: "/ci".to_owned(), stream_prefix: None });
-        let (mut world, operation) = later(spec);
+        let (mut world, operation) = request_after(spec);
         end(&mut world, 1100, words, None);
         let reason = failure_reason(&operation, &world);
         assert!(reason.starts_with(wanted) && reason.contains(words), "{reason}");
@@ -139,12 +140,12 @@ fn each_way_in_which_a_container_fails_names_its_property() {
 }
 
 #[test]
-fn runners_without_an_instance_name_max_instances_and_an_event_of_before_is_left_out() {
+fn runners_without_an_instance_name_max_instances_and_only_service_events_since_the_request() {
     let mut spec = spec();
     if let Capacity::Own(own) = &mut spec.capacity {
         own.max_instances = 1;
     }
-    let (mut world, operation) = later(spec);
+    let (mut world, operation) = request_after(spec);
     world.observed.group.as_mut().unwrap().desired = 1;
     world.observed.group.as_mut().unwrap().instances.clear();
     world.observed.tasks[1].phase = TaskPhase::Starting;
@@ -164,13 +165,28 @@ fn runners_without_an_instance_name_max_instances_and_an_event_of_before_is_left
 }
 
 #[test]
-fn a_task_that_ecs_stopped_for_want_of_an_instance_is_one_without_room() {
+fn task_that_ecs_failed_to_place_names_max_instances() {
     for words in ["RESOURCE:MEMORY", "EMPTY CAPACITY PROVIDER", "MemberOf placement constraint unsatisfied"] {
-        let (mut world, operation) = later(spec());
+        let (mut world, operation) = request_after(spec());
         world.observed.group.as_mut().unwrap().desired = 4;
         world.observed.group.as_mut().unwrap().instances.clear();
         end(&mut world, 1100, &format!("TaskFailedToStart: {words}"), None);
         let reason = failure_reason(&operation, &world);
         assert!(reason.starts_with("MaxInstances: the group is at 4 and has no room for 2 more runners."), "{reason}");
     }
+}
+
+#[test]
+fn failed_attachment_of_the_own_capacity_provider_is_a_cause() {
+    let mut model = built(&spec());
+    let mut operation = converge(spec());
+    let cluster = model.observed.cluster.as_mut().unwrap();
+    let of = |provider: &str| format!("as_policy (capacityProviderName {provider})");
+    cluster.failed_attachments = vec![of("theirs"), of(operation.id.as_str())];
+    model.runners().clear();
+    model.observed.tasks.clear();
+    operation.memory.online_awaited_since = Some(model.now - spec().wait_policy.online_timeout);
+    let Decision::Respond(outcome) = model.decide(&mut operation) else { panic!("no response") };
+    let text = reason_of(outcome);
+    assert!(text.contains("ECS could not attach the capacity provider") && !text.contains("theirs"), "{text}");
 }

@@ -1,20 +1,20 @@
-//! Retirement with GitHub's word against that of the runner's own log.
+//! Retirement where GitHub's list and the log of the runner disagree, or where there is no log.
 
 use std::time::Duration;
 
-use super::support::{Model, converge, delete, names, spec};
 use crate::pool::model::continuation::Continuation;
 use crate::pool::model::decision::{Decision, WaitReason};
 use crate::pool::model::ecs::Protection;
-use crate::pool::model::memory::REGISTRATION_GRACE;
-use crate::pool::model::memory::StepResult;
+use crate::pool::model::memory::{REGISTRATION_GRACE, StepResult};
 use crate::pool::model::observed::LogReading;
+use crate::pool::model::operation::Goal;
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
 use crate::pool::model::runner_log::{LogLine, NoLog, read};
 use crate::pool::model::spec::OnDrainTimeout;
 use crate::pool::model::time::Timestamp;
 use crate::pool::policy::retirement::{SECOND_READING, SELF_EXIT};
+use crate::pool::tests::support::{Model, converge, delete, names, spec};
 
 const LISTENS: &str = "2026-09-16 15:14:46Z: Listening for Jobs";
 const RUNS: &str = "2026-09-16 15:15:02Z: Running job: build";
@@ -31,7 +31,7 @@ fn log(texts: &[&str]) -> LogReading {
     log_at(texts, Timestamp::from_epoch_millis(0))
 }
 
-fn refused(kind: ErrorKind) -> LogReading {
+fn failed_reading(kind: ErrorKind) -> LogReading {
     LogReading::Failed(RemoteError {
         remote: RemoteService::Logs,
         kind,
@@ -41,8 +41,8 @@ fn refused(kind: ErrorKind) -> LogReading {
     })
 }
 
-/// A pool of one runner whose service was lowered, watched for the whole window; and its task.
-fn watched(reading: LogReading) -> (Model, Continuation, String) {
+/// A pool of one runner whose service was lowered, idle for the whole confirmation window; and its task.
+fn confirmed_idle(reading: LogReading) -> (Model, Continuation, String) {
     let mut model = Model::empty();
     let spec = {
         let mut spec = spec();
@@ -91,16 +91,16 @@ fn deregister(model: &mut Model, operation: &mut Continuation) {
 }
 
 #[test]
-fn a_runner_that_github_calls_idle_goes_if_its_log_agrees() {
+fn idle_runner_is_deregistered_if_its_log_shows_no_job() {
     for texts in [&[LISTENS][..], &[LISTENS, RUNS, ENDED]] {
-        let (mut model, mut operation, _) = watched(log(texts));
+        let (mut model, mut operation, _) = confirmed_idle(log(texts));
         assert_eq!(act(&mut model, &mut operation), ["deregister_runner"]);
     }
 }
 
 #[test]
-fn a_runner_whose_log_shows_a_job_is_busy_whatever_github_says_and_watched_again_from_the_start() {
-    let (mut model, mut operation, task) = watched(log(&[LISTENS, RUNS]));
+fn log_group_that_shows_a_job_vetoes_deregister_runner_and_restarts_idle_confirmation() {
+    let (mut model, mut operation, task) = confirmed_idle(log(&[LISTENS, RUNS]));
     let why = wait(&mut model, &mut operation);
     let WaitReason::RunnersDraining { busy_by_log, unconfirmed: 0, .. } = &why else { panic!("{why:?}") };
     assert_eq!(busy_by_log.len(), 1);
@@ -116,10 +116,10 @@ fn a_runner_whose_log_shows_a_job_is_busy_whatever_github_says_and_watched_again
 }
 
 #[test]
-fn the_veto_of_a_log_ends_with_drain_timeout_as_on_drain_timeout_says() {
+fn on_drain_timeout_decides_about_a_job_that_only_the_log_shows() {
     for (on_drain_timeout, is_cut_off) in [(OnDrainTimeout::Cancel, true), (OnDrainTimeout::Fail, false)] {
-        let (mut model, mut operation, _) = watched(log(&[LISTENS, RUNS]));
-        if let crate::pool::model::operation::Goal::Delete(absent) = &mut operation.goal {
+        let (mut model, mut operation, _) = confirmed_idle(log(&[LISTENS, RUNS]));
+        if let Goal::Delete(absent) = &mut operation.goal {
             absent.wait_policy.on_drain_timeout = on_drain_timeout;
         }
         let left = operation.wait_policy().drain_timeout - WINDOW;
@@ -136,8 +136,8 @@ fn the_veto_of_a_log_ends_with_drain_timeout_as_on_drain_timeout_says() {
 }
 
 #[test]
-fn a_runner_without_a_log_goes_by_githubs_word_and_its_container_is_presumed_busy_once_it_should_have_ended() {
-    let (mut model, mut operation, _) = watched(LogReading::NotConfigured);
+fn deregistered_runner_without_log_group_is_presumed_busy_until_drain_timeout() {
+    let (mut model, mut operation, _) = confirmed_idle(LogReading::NotConfigured);
     deregister(&mut model, &mut operation);
     pass(&mut model, &mut operation, SELF_EXIT);
     let why = wait(&mut model, &mut operation);
@@ -154,16 +154,16 @@ fn a_runner_without_a_log_goes_by_githubs_word_and_its_container_is_presumed_bus
 }
 
 #[test]
-fn a_container_that_does_not_end_is_stopped_when_its_log_shows_no_job_after_the_deletion() {
-    let (mut model, mut operation, _) = watched(log(&[LISTENS]));
+fn stop_task_after_a_second_log_reading_without_a_job() {
+    let (mut model, mut operation, _) = confirmed_idle(log(&[LISTENS]));
     deregister(&mut model, &mut operation);
     pass(&mut model, &mut operation, SECOND_READING);
     assert_eq!(act(&mut model, &mut operation), ["unprotect_tasks", "stop_task"]);
 }
 
 #[test]
-fn a_job_that_slipped_in_before_the_deletion_is_let_end() {
-    let (mut model, mut operation, task) = watched(log(&[LISTENS]));
+fn job_that_began_before_deregister_runner_runs_to_its_end() {
+    let (mut model, mut operation, task) = confirmed_idle(log(&[LISTENS]));
     deregister(&mut model, &mut operation);
     model.logs.insert(task.clone(), log(&[LISTENS, RUNS]));
     pass(&mut model, &mut operation, SECOND_READING + Duration::from_secs(600));
@@ -182,18 +182,18 @@ fn a_job_that_slipped_in_before_the_deletion_is_let_end() {
 }
 
 #[test]
-fn a_log_that_cannot_be_read_is_tried_again_and_then_the_runner_counts_as_one_without() {
+fn unreadable_log_is_retried_and_then_counts_as_absent() {
     let slack = Duration::from_secs(10);
     for (reading, patience, why) in [
-        (refused(ErrorKind::Denied), 60, NoLog::Denied),
-        (refused(ErrorKind::Invalid), 60, NoLog::Unreadable),
-        (refused(ErrorKind::Throttled { retry_after: None }), 300, NoLog::Unreadable),
-        (refused(ErrorKind::Unavailable), 300, NoLog::Unreadable),
+        (failed_reading(ErrorKind::Denied), 60, NoLog::Denied),
+        (failed_reading(ErrorKind::Invalid), 60, NoLog::Unreadable),
+        (failed_reading(ErrorKind::Throttled { retry_after: None }), 300, NoLog::Unreadable),
+        (failed_reading(ErrorKind::Unavailable), 300, NoLog::Unreadable),
         (LogReading::Missing, 60, NoLog::Missing),
         (LogReading::Silent { is_whole: false }, 60, NoLog::Silent),
         (LogReading::Silent { is_whole: true }, 60, NoLog::NeverListened),
     ] {
-        let (mut model, mut operation, task) = watched(reading.clone());
+        let (mut model, mut operation, task) = confirmed_idle(reading.clone());
         pass(&mut model, &mut operation, Duration::from_secs(patience) - slack);
         assert!(
             matches!(wait(&mut model, &mut operation), WaitReason::RunnersDraining { unconfirmed: 1, .. }),
@@ -212,8 +212,8 @@ fn a_log_that_cannot_be_read_is_tried_again_and_then_the_runner_counts_as_one_wi
 }
 
 #[test]
-fn a_log_that_is_late_is_believed_once_it_is_there() {
-    let (mut model, mut operation, task) = watched(LogReading::Silent { is_whole: false });
+fn late_log_that_shows_a_job_vetoes_deregister_runner() {
+    let (mut model, mut operation, task) = confirmed_idle(LogReading::Silent { is_whole: false });
     assert!(matches!(wait(&mut model, &mut operation), WaitReason::RunnersDraining { unconfirmed: 1, .. }));
     model.logs.insert(task, log(&[LISTENS, RUNS]));
     model.now = model.now + Duration::from_secs(10);
@@ -223,7 +223,7 @@ fn a_log_that_is_late_is_believed_once_it_is_there() {
 
 /// The same pool, its runner gone from GitHub's list before this request began.
 fn forgotten(reading: LogReading, protection: Protection) -> (Model, Continuation) {
-    let (mut model, _, _) = watched(reading);
+    let (mut model, _, _) = confirmed_idle(reading);
     model.runners().clear();
     model.observed.tasks[0].protection = protection;
     let mut operation = delete(&{
@@ -237,7 +237,7 @@ fn forgotten(reading: LogReading, protection: Protection) -> (Model, Continuatio
 }
 
 #[test]
-fn a_deletion_that_was_forgotten_ends_no_job() {
+fn unregistered_task_with_a_job_in_its_log_is_not_stopped() {
     let protected = Protection::Until(Timestamp::from_epoch_millis(u64::MAX));
     let (mut model, mut operation) = forgotten(log(&[LISTENS, RUNS]), Protection::Off);
     let why = wait(&mut model, &mut operation);
@@ -250,7 +250,7 @@ fn a_deletion_that_was_forgotten_ends_no_job() {
 }
 
 #[test]
-fn a_container_that_never_registered_is_stopped_after_its_grace() {
+fn stop_task_of_a_never_registered_task_after_registration_grace() {
     let (mut model, mut operation) = forgotten(LogReading::NotConfigured, Protection::Off);
     assert_eq!(act(&mut model, &mut operation), ["unprotect_tasks", "stop_task"]);
     let protected = Protection::Until(Timestamp::from_epoch_millis(u64::MAX));
@@ -261,18 +261,7 @@ fn a_container_that_never_registered_is_stopped_after_its_grace() {
 }
 
 #[test]
-fn what_the_logs_said_is_carried_along() {
-    let (mut model, mut operation, _) = watched(log(&[LISTENS, RUNS]));
-    wait(&mut model, &mut operation);
-    let carried = serde_json::to_value(&operation.memory.logs).unwrap();
-    let kept: crate::pool::model::log_memory::LogMemory = serde_json::from_value(carried).unwrap();
-    assert!(kept.busy(&model.observed.tasks[0].arn).is_some());
-    let of_older: crate::pool::model::memory::Memory = serde_json::from_str("{}").unwrap();
-    assert_eq!(of_older, crate::pool::model::memory::Memory::default());
-}
-
-#[test]
-fn a_runner_whose_deletion_was_forgotten_counts_as_the_one_that_was_to_leave() {
+fn unregistered_task_counts_as_the_one_that_leaves() {
     let mut model = Model::empty();
     assert!(matches!(model.run(&mut converge(spec())), Outcome::Succeeded { .. }));
     let mut smaller = spec();

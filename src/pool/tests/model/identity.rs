@@ -1,10 +1,9 @@
-use super::support::{foreign, spec, stack_resource};
 use crate::pool::model::identity::{PhysicalId, StackResource, cluster_name};
-use crate::pool::model::runner_matching::RunnerMatcher;
 use crate::pool::model::spec::{Capacity, GitHubHost, PoolSpec, Scheme, Scope};
+use crate::pool::tests::support::{spec, stack_resource};
 
 #[test]
-fn the_id_is_readable_and_the_same_on_every_delivery() {
+fn physical_id_is_readable_and_the_same_on_every_delivery() {
     let id = PhysicalId::of(&stack_resource(), &spec());
     assert_eq!(id, PhysicalId::of(&stack_resource(), &spec()));
     assert!(id.as_str().starts_with("ghr-ci-Runners-"), "{id}");
@@ -13,7 +12,7 @@ fn the_id_is_readable_and_the_same_on_every_delivery() {
 
 /// The replacement table: each row says whether a change of it makes another pool.
 #[test]
-fn the_id_changes_with_exactly_what_cannot_change_in_place() {
+fn physical_id_changes_with_exactly_the_properties_that_require_replacement() {
     type Row = (&'static str, fn(&mut PoolSpec), bool);
     let rows: [Row; 12] = [
         ("Cluster", |spec| spec.cluster = "other".to_owned(), true),
@@ -44,13 +43,13 @@ fn the_id_changes_with_exactly_what_cannot_change_in_place() {
 }
 
 #[test]
-fn another_stack_of_the_same_name_is_another_pool() {
+fn physical_id_differs_between_stacks_of_one_name() {
     let again = StackResource { stack_id: stack_resource().stack_id.replace("0001", "0002"), ..stack_resource() };
     assert_ne!(PhysicalId::of(&stack_resource(), &spec()), PhysicalId::of(&again, &spec()));
 }
 
 #[test]
-fn the_longest_names_still_give_an_id_that_every_service_takes() {
+fn physical_id_of_the_longest_names_fits_every_service() {
     let long = StackResource {
         stack_id: format!("arn:aws:cloudformation:eu-central-1:1:stack/{}/guid", "s".repeat(128)),
         logical_id: "L".repeat(255),
@@ -61,7 +60,7 @@ fn the_longest_names_still_give_an_id_that_every_service_takes() {
 }
 
 #[test]
-fn an_id_that_is_not_this_resources_is_not_taken_for_one() {
+fn parse_for_rejects_a_physical_id_of_another_resource() {
     let id = PhysicalId::of(&stack_resource(), &spec()).as_str().to_owned();
     for text in [
         String::new(),
@@ -78,21 +77,7 @@ fn an_id_that_is_not_this_resources_is_not_taken_for_one() {
 }
 
 #[test]
-fn a_runner_is_ours_by_label_and_by_name() {
-    let id = PhysicalId::of(&stack_resource(), &spec());
-    let matcher = RunnerMatcher::of(&id, &spec());
-    let prefix = format!("github-runner-{}", id.hash());
-    let owns = |name: &str, label: &str| matcher.owns(&foreign(1, name, label));
-    assert!(owns(&format!("{prefix}-0123456789ab"), id.as_str()));
-    assert!(owns(&format!("{prefix}-0123456789ab"), &id.as_str().to_uppercase()));
-    assert!(!owns(&format!("{prefix}-0123456789ab"), "default"));
-    assert!(!owns(&format!("{prefix}-x"), id.as_str()));
-    assert!(!owns(&format!("{prefix}-0123456789abc"), id.as_str()));
-    assert!(!owns("foreign-0123456789ab", id.as_str()));
-}
-
-#[test]
-fn a_cluster_is_known_by_name_and_by_arn() {
+fn cluster_name_from_name_or_arn() {
     assert_eq!(cluster_name("arn:aws:ecs:eu-central-1:111122223333:cluster/build"), "build");
     assert_eq!(cluster_name("build"), "build");
 }

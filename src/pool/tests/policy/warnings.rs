@@ -1,18 +1,13 @@
-//! What may soon stand in the way, by image, version and number; and how a pool's age is taken.
+//! Warnings by image, version and number.
 
-use std::time::Duration;
-
-use super::support::{T0, converge, foreign, spec};
 use crate::pool::model::ec2::{Ec2View, TemplateVersion, TemplateView};
-use crate::pool::model::ecs::{Protection, Task, TaskPhase};
 use crate::pool::model::memory::Memory;
 use crate::pool::model::observed::{GitHubRunners, Observed};
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::runner::{Runner, RunnerGroup};
 use crate::pool::model::spec::{GitHubHost, PoolSpec, Scheme};
-use crate::pool::model::user_data::clusters;
-use crate::pool::policy::inventory::Inventory;
 use crate::pool::policy::warnings::{append_to, collect};
+use crate::pool::tests::support::{converge, foreign, spec};
 
 const DIGEST: &str = "sha256:0123";
 
@@ -40,7 +35,7 @@ fn with_image(image: &str) -> PoolSpec {
 type Case<'a> = (&'a str, &'a [&'a str], &'a [&'a str], Option<&'a str>);
 
 #[test]
-fn a_version_is_too_old_old_or_as_new_as_any() {
+fn runner_version_older_than_github_accepts_or_than_others_is_warned_of() {
     let pinned = |version: &str| format!("myoung34/github-runner:{version}-ubuntu-noble");
     let cases: &[Case<'_>] = &[
         // Pinned by the image's tag, before any runner is there.
@@ -74,7 +69,7 @@ fn a_version_is_too_old_old_or_as_new_as_any() {
 }
 
 #[test]
-fn a_property_that_a_pinned_image_does_not_know_is_warned_of_with_the_oldest_that_does() {
+fn image_too_old_for_runner_workdir_or_github_url_is_warned_of() {
     let workdir = |image: &str, workdir: &str| {
         let mut with_workdir = with_image(image);
         with_workdir.runner.workdir = workdir.to_owned();
@@ -119,14 +114,14 @@ fn a_property_that_a_pinned_image_does_not_know_is_warned_of_with_the_oldest_tha
 }
 
 #[test]
-fn a_runner_that_updates_itself_is_not_warned_of() {
+fn disable_auto_update_false_has_no_version_warning() {
     let mut updating = with_image("myoung34/github-runner:2.330.0");
     updating.runner.disable_auto_update = false;
     assert_eq!(warned(updating, &[], &["2.336.0"]), Vec::<String>::new());
 }
 
 #[test]
-fn an_enterprise_server_has_its_own_oldest_version() {
+fn enterprise_server_has_no_minimum_runner_version() {
     let mut server = with_image("myoung34/github-runner:2.320.0");
     server.github.host = GitHubHost { scheme: Scheme::Https, authority: "github.example".to_owned() };
     assert_eq!(warned(server.clone(), &[], &[]), Vec::<String>::new());
@@ -136,7 +131,7 @@ fn an_enterprise_server_has_its_own_oldest_version() {
 }
 
 #[test]
-fn a_group_is_nearly_full_from_nine_thousand_runners_on() {
+fn runner_group_of_nine_thousand_runners_is_warned_of() {
     let mut large = spec();
     large.desired_count = 100;
     let others = |n: usize| vec!["2.336.0"; n];
@@ -148,39 +143,7 @@ fn a_group_is_nearly_full_from_nine_thousand_runners_on() {
 }
 
 #[test]
-fn the_clusters_that_user_data_names_are_found_where_they_stand_as_they_are() {
-    let cases: &[(&str, &[&str])] = &[
-        ("#!/bin/bash\necho ECS_CLUSTER=build >> /etc/ecs/ecs.config\n", &["build"]),
-        ("cat <<'EOF' >> /etc/ecs/ecs.config\nECS_CLUSTER=a_b-1\nECS_ENABLE_TASK_IAM_ROLE=true\nEOF", &["a_b-1"]),
-        ("ECS_CLUSTER=\"quoted\"\nexport ECS_CLUSTER='other'", &["other", "quoted"]),
-        ("if x; then echo ECS_CLUSTER=one; else echo ECS_CLUSTER=two; fi", &["one", "two"]),
-        ("[settings.host]\ncluster = \"no\"\n[settings.ecs]\ncluster = \"rocket\"\n[x]\ncluster = \"no\"", &["rocket"]),
-        // What is filled in later is unknown, and a comment is no setting.
-        ("echo ECS_CLUSTER=$NAME >> f; echo ECS_CLUSTER=${NAME}; echo ECS_CLUSTER=ci-$STAGE; ECS_CLUSTER=`name`", &[]),
-        ("# ECS_CLUSTER=example\nECS_CLUSTER=\n", &[]),
-        // By its ARN, as the agent takes it.
-        ("echo ECS_CLUSTER=arn:aws:ecs:us-east-1:012345678901:cluster/ci >> /etc/ecs/ecs.config", &["ci"]),
-        ("ECS_CLUSTER='arn:aws-cn:ecs:cn-north-1:1:cluster/a_b'", &["a_b"]),
-        ("[settings.ecs]\ncluster = \"arn:aws:ecs:us-east-1:1:cluster/rocket\"", &["rocket"]),
-        ("ECS_CLUSTER=arn:aws:ecs:us-east-1:1:cluster/$NAME\nECS_CLUSTER=arn:aws:ecs:$REGION:1:cluster/x", &[]),
-        // A line that only looks for the setting, or edits a text, sets nothing.
-        ("grep -q ECS_CLUSTER=default /etc/ecs/ecs.config || echo ECS_CLUSTER=ci >> /etc/ecs/ecs.config", &["ci"]),
-        ("if ! grep -q '^ECS_CLUSTER=default' /etc/ecs/ecs.config; then exit 1; fi", &[]),
-        ("if [ \"$LINE\" = ECS_CLUSTER=default ]; then true; fi; [[ $X == *ECS_CLUSTER=a* ]] && exit", &[]),
-        ("/usr/bin/test x = ECS_CLUSTER=a; while grep -c 'ECS_CLUSTER=b' f; do sleep 1; done", &[]),
-        ("sudo sed -i 's|ECS_CLUSTER=default|ECS_CLUSTER=build|' f", &[]),
-        ("cat f | awk '/ECS_CLUSTER=default/ { print; }'; (grep ECS_CLUSTER=c f)", &[]),
-        ("MY_ECS_CLUSTER=other; echo $ECS_CLUSTER=x; echo ECS_CLUSTER=ci # was ECS_CLUSTER=default", &["ci"]),
-        ("echo \"ECS_CLUSTER=ci; for x in grep\" > f", &["ci"]),
-        ("yum install -y docker", &[]),
-    ];
-    for (text, wanted) in cases {
-        assert_eq!(clusters(text).iter().map(String::as_str).collect::<Vec<_>>(), *wanted, "{text}");
-    }
-}
-
-#[test]
-fn a_launch_template_that_names_another_cluster_and_not_the_pools_is_warned_of() {
+fn launch_template_user_data_with_another_cluster_is_warned_of() {
     let warned = |clusters: &[&str]| {
         let mut named = spec();
         named.cluster = "arn:aws:ecs:eu-central-1:111122223333:cluster/build".to_owned();
@@ -200,7 +163,7 @@ fn a_launch_template_that_names_another_cluster_and_not_the_pools_is_warned_of()
 }
 
 #[test]
-fn a_warning_stands_behind_the_reason_of_a_failure_and_among_the_notes_of_a_success() {
+fn warnings_follow_a_failure_reason_and_join_the_notes_of_a_success() {
     let warning = || vec!["one thing".to_owned(), "another".to_owned()];
     let failed = append_to(Outcome::failed("Nothing came."), warning());
     assert_eq!(failed, Outcome::failed("Nothing came. Warnings: one thing; another."));
@@ -210,47 +173,8 @@ fn a_warning_stands_behind_the_reason_of_a_failure_and_among_the_notes_of_a_succ
     assert_eq!(notes, ["a note", "one thing", "another"]);
 }
 
-fn a_task() -> Task {
-    Task {
-        arn: "arn:aws:ecs:eu-central-1:111122223333:task/build/1".to_owned(),
-        task_definition: String::new(),
-        group: String::new(),
-        started_by: None,
-        phase: TaskPhase::Running,
-        desired_stopped: false,
-        protection: Protection::Off,
-        runtime_id: None,
-        container_instance_arn: None,
-        started_at: None,
-        ending: None,
-    }
-}
-
 #[test]
-fn a_pool_is_as_old_as_its_oldest_running_task() {
-    let day = Duration::from_secs(86_400);
-    let now = T0 + day * 40;
-    let task = |phase: TaskPhase, started_days_ago: Option<u32>| Task {
-        phase,
-        started_at: started_days_ago.map(|days| now - day * days),
-        ..a_task()
-    };
-    let tasks: Vec<Task> = vec![
-        task(TaskPhase::Running, Some(3)),
-        task(TaskPhase::Running, Some(31)),
-        task(TaskPhase::Running, None),
-        task(TaskPhase::Stopped, Some(39)),
-        task(TaskPhase::Starting, None),
-    ];
-    let found = Inventory::of(&tasks, now);
-    assert_eq!(found, Inventory { n_pools: 1, n_running: 3, oldest_days: 31 });
-    assert_eq!(Inventory::of(&[], now), Inventory { n_pools: 1, n_running: 0, oldest_days: 0 });
-    let both = found.and(Inventory { n_pools: 1, n_running: 2, oldest_days: 7 });
-    assert_eq!(both, Inventory { n_pools: 2, n_running: 5, oldest_days: 31 });
-}
-
-#[test]
-fn a_runner_group_that_the_organization_inherits_is_warned_of() {
+fn runner_group_that_the_organization_inherits_is_warned_of() {
     let mut spec = spec();
     spec.runner.group = Some("shared".to_owned());
     let operation = converge(spec);

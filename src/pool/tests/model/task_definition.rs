@@ -1,8 +1,7 @@
-use super::support::{spec, stack_resource};
 use crate::pool::model::identity::PhysicalId;
-use crate::pool::model::pool_metadata::PoolMetadata;
 use crate::pool::model::spec::{GitHubCredential, GitHubHost, LogSpec, ParameterRef, PoolSpec, Scheme, Scope};
-use crate::pool::model::task_definition::{METADATA_LABEL, RESERVED_VARIABLES, TaskDefinitionContent, Volume};
+use crate::pool::model::task_definition::{RESERVED_VARIABLES, TaskDefinitionContent, Volume};
+use crate::pool::tests::support::{spec, stack_resource};
 
 fn content(change: impl FnOnce(&mut PoolSpec)) -> TaskDefinitionContent {
     let mut spec = spec();
@@ -11,7 +10,7 @@ fn content(change: impl FnOnce(&mut PoolSpec)) -> TaskDefinitionContent {
 }
 
 #[test]
-fn the_defaults_say_what_the_table_says() {
+fn defaults_of_the_container_definition() {
     let content = content(|_| {});
     let id = PhysicalId::of(&stack_resource(), &spec());
     let variable = |name: &str| content.environment.get(name).map(String::as_str);
@@ -36,7 +35,7 @@ fn the_defaults_say_what_the_table_says() {
 }
 
 #[test]
-fn a_repository_an_enterprise_and_their_hosts_are_told_as_the_image_wants_them() {
+fn github_url_and_scope_become_the_variables_of_the_image() {
     let repository = content(|spec| {
         spec.github.scope = Scope::Repository { owner: "acme".to_owned(), name: "web".to_owned() };
     });
@@ -61,7 +60,7 @@ fn a_repository_an_enterprise_and_their_hosts_are_told_as_the_image_wants_them()
 }
 
 #[test]
-fn everything_set_says_what_the_table_says() {
+fn container_definition_with_every_property_set() {
     let content = content(|spec| {
         spec.runner.group = Some("builders".to_owned());
         spec.runner.workdir = "/mnt/work".to_owned();
@@ -88,7 +87,7 @@ fn everything_set_says_what_the_table_says() {
 }
 
 #[test]
-fn an_app_signs_in_by_itself_unless_a_registration_token_keeps_its_key_out() {
+fn app_private_key_stays_out_of_the_container_with_runner_token_parameter() {
     let app = GitHubCredential::App {
         id: "1234".to_owned(),
         private_key: ParameterRef("/ci/key".to_owned()),
@@ -108,7 +107,7 @@ fn an_app_signs_in_by_itself_unless_a_registration_token_keeps_its_key_out() {
 }
 
 #[test]
-fn every_variable_that_is_set_is_reserved() {
+fn reserved_variables_cover_every_variable_that_is_set() {
     let content = content(|spec| {
         spec.github.host = GitHubHost { scheme: Scheme::Https, authority: "git.acme.example".to_owned() };
         spec.runner.group = Some("builders".to_owned());
@@ -120,16 +119,8 @@ fn every_variable_that_is_set_is_reserved() {
 }
 
 #[test]
-fn the_hash_changes_with_the_content_and_with_nothing_else() {
+fn fingerprint_changes_with_the_content_only() {
     assert_eq!(content(|_| {}).fingerprint(), content(|spec| spec.desired_count = 7).fingerprint());
     assert_eq!(content(|_| {}).fingerprint(), content(|spec| spec.wait_policy.drain_timeout *= 2).fingerprint());
     assert_ne!(content(|_| {}).fingerprint(), content(|spec| spec.task.image.push('x')).fingerprint());
-}
-
-#[test]
-fn the_record_leads_back_to_the_pool() {
-    let id = PhysicalId::of(&stack_resource(), &spec());
-    let label = content(|_| {}).docker_labels[METADATA_LABEL].clone();
-    assert_eq!(PoolMetadata::from_label(&label), Some(PoolMetadata::of(&id, &spec())));
-    assert_eq!(PoolMetadata::from_label("{}"), None);
 }

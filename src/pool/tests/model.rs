@@ -1,0 +1,12 @@
+//! Tests of `pool::model`, a file per source file.
+
+mod evidence;
+mod identity;
+mod log_memory;
+mod operation;
+mod operation_lock;
+mod pool_metadata;
+mod remote_error;
+mod runner_matching;
+mod task_definition;
+mod user_data;

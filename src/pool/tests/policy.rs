@@ -1,0 +1,20 @@
+//! Tests of `pool::policy`, a file per source file.
+
+mod capacity;
+mod causes;
+mod convergence;
+mod decide;
+mod deletion;
+mod deployments;
+mod infrastructure;
+mod inventory;
+mod locking;
+mod orphaned_pools;
+mod preconditions;
+mod preview;
+mod purchasing;
+mod reasons;
+mod retirement;
+mod rollout;
+mod task_protection;
+mod warnings;
