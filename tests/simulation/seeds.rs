@@ -6,7 +6,7 @@
 use std::process::Command;
 
 /// Seeds of every run, beside the fresh ones: enough for everything to occur that has to.
-const STEADY: u64 = 250;
+const STEADY: u64 = 260;
 /// Fresh seeds begin above those that were run before there were any; just here where there is no git to tell the commit.
 const FRESH_MIN: u64 = 10_000_000;
 /// From one commit's start to another's: more than any run takes.

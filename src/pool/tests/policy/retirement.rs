@@ -1,5 +1,6 @@
 //! Which runners are deregistered, and when; the witness of a log is in `drain_state`.
 
+mod drain_set;
 mod drain_state;
 
 use std::time::Duration;
