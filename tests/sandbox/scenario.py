@@ -24,6 +24,7 @@ from sandbox.function import FUNCTION_NAME
 from sandbox.leftovers import leftovers
 from sandbox.response_recorder import ResponseRecorder
 from sandbox.stacks import Stack
+from sandbox.state_table import live_records
 from sandbox.world import TOKEN_PARAMETER, Entry, World
 
 IMAGE = "myoung34/github-runner:ubuntu-noble"
@@ -395,8 +396,10 @@ class Pool:
     # What is left.
 
     def leftovers(self) -> list[str]:
-        """Everything in AWS and GitHub that still goes by one of its ids."""
-        return [f"{thing} of {pool_id}" for pool_id in self.ids for thing in leftovers(self.world, pool_id)]
+        """Everything in AWS and GitHub that still goes by one of its ids, and its lock record if it is no tombstone."""
+        left = [f"{thing} of {pool_id}" for pool_id in self.ids for thing in leftovers(self.world, pool_id)]
+        below = self.stack.id.split(":stack/")[1]
+        return left + [f"lock record {key}" for key in live_records(self.world) if key.startswith(f"{below}/")]
 
 
 def as_strings(value: Any) -> Any:

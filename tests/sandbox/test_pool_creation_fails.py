@@ -173,3 +173,12 @@ def test_create_event_without_properties_gets_a_response(deployed_world: Deploye
         assert name in response["Reason"]
     assert PLANTED_SIGNATURE not in json.dumps(response)
     assert TOKEN_PARAMETER not in response["Reason"]
+
+
+def test_missing_state_table(deployed_world: DeployedWorld) -> None:
+    """Without its lock record a request changes nothing."""
+    fault = {"service": "dynamodb", "operation": "GetItem", "about": "stateless", "times": 1}
+    error = {"code": "ResourceNotFoundException", "message": "Requested resource not found"}
+    deployed_world.world.post("/faults", aws=[{**fault, **error}])
+    reason = failed(deployed_world.start("stateless"))
+    assert "Amazon DynamoDB GetItem failed (ResourceNotFoundException): Requested resource not found." in reason
