@@ -1,5 +1,5 @@
-//! The ports on AWS: ECS, EC2 Auto Scaling with its launch templates, Parameter Store, CloudFormation's stacks, and the
-//! runners' logs in CloudWatch.
+//! The ports on AWS: ECS, EC2 Auto Scaling with its launch templates, Parameter Store, the state table in
+//! DynamoDB, CloudFormation's stacks, and the runners' logs in CloudWatch.
 //!
 //! Only this module names `aws_sdk_*`. It turns steps into calls, responses into observed values, and each error into an
 //! [`ErrorKind`](crate::pool::model::remote_error::ErrorKind), once. It decides nothing: whether to retry a conflict, to

@@ -1,5 +1,4 @@
-//! A response, within the limits of CloudFormation (4096 bytes, a physical id of 1 to 1024 bytes) and of the lock record
-//! in which it is stored before it is sent.
+//! A response, within the limits of CloudFormation: 4096 bytes, a physical id of 1 to 1024 bytes.
 //!
 //! CloudFormation replaces the reason of a body that is too long with a text of its own. So a long reason is cut: its
 //! beginning and the place of the log at its end are kept.

@@ -110,9 +110,9 @@ fn no_sample_shows_its_response_url_or_a_planted_secret() {
 fn the_full_sample_has_every_property_that_goes_with_the_others() {
     let full = samples().remove("create-full.json").unwrap();
     let given = full["ResourceProperties"].as_object().unwrap();
-    let failures: Vec<&&str> = property_names().iter().filter(|name| !given.contains_key(**name)).collect();
+    let left_out: Vec<&&str> = property_names().iter().filter(|name| !given.contains_key(**name)).collect();
     assert_eq!(
-        failures,
+        left_out,
         [&"RepoUrl", &"EnterpriseName", &"AppId", &"AppPrivateKeyParameter", &"AppLogin", &"CapacityProvider"]
     );
 }

@@ -139,7 +139,7 @@ pub(super) async fn siblings<W: World>(world: &W, operation: &Operation, outcome
     let at_work = lock.and_then(OperationLock::pool_at_work).filter(is_other);
     if pools.is_empty() && at_work.is_none() {
         let is_left = lock.is_some_and(|lock| lock.answer().is_some() || lock.is_of(&operation.request));
-        bury(world, stack_resource, found.filter(|_| is_left)).await?;
+        write_tombstone(world, stack_resource, found.filter(|_| is_left)).await?;
         return Ok(Siblings::Done(None));
     }
     let (stack_deletion, unknown) = stack_deletion(world, stack_resource).await?;
@@ -161,7 +161,11 @@ pub(super) async fn siblings<W: World>(world: &W, operation: &Operation, outcome
 /// Makes the lock of a resource without a pool a tombstone: it is about a pool that another request, which has its
 /// response, did not build, or says that another pool is in use, which was deleted by other means. A lock that another
 /// request has written since is left to that one.
-async fn bury<W: World>(world: &W, stack_resource: &StackResource, left: Option<ObservedLock>) -> RemoteResult<()> {
+async fn write_tombstone<W: World>(
+    world: &W,
+    stack_resource: &StackResource,
+    left: Option<ObservedLock>,
+) -> RemoteResult<()> {
     let Some(left) = left.filter(|left| !left.lock.is_tombstone()) else { return Ok(()) };
     let lock = left.lock.clone().without_pools();
     write_lock(world, &resource_lock_key(stack_resource), Some(&left), &lock).await.map(drop)

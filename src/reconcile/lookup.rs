@@ -1,7 +1,7 @@
-//! Which pool a Delete means, when its physical id is none of ours, and which record a request works by.
+//! The pools of a resource, and the lock that a request works by.
 //!
-//! A Create that CloudFormation cancelled never got our answer, so its Delete carries an id that CloudFormation made
-//! up. The pool is still known by its stack and logical id, in the tags of its task definition and of its group.
+//! A Create that CloudFormation cancelled has not had its response, so its Delete has an id that CloudFormation made up.
+//! The pool is still known by its stack and logical id, in the tags of its task definition and of its group.
 
 use std::collections::BTreeSet;
 
@@ -25,13 +25,13 @@ pub struct FoundLock {
 pub struct DeletedPool<'operation> {
     /// The pool that is taken down.
     pub id: &'operation PhysicalId,
-    /// The pool that the stack holds meanwhile: this one, or another where this is no one's any more.
+    /// The pool that the stack refers to: this one, or another that has replaced it.
     pub current_pool: &'operation str,
-    /// Whether the Delete has worked by a record of its own, which it goes on with when the resource's is gone.
+    /// Whether the Delete has a lock of its own already, with which it goes on when the resource's is gone.
     pub has_pool_lock: bool,
 }
 
-/// Looks for the record of this resource, or of the pool that is `deleted`.
+/// Looks for the lock of this resource, or of the pool that is `deleted`.
 ///
 /// # Errors
 /// The first call that was refused.
@@ -50,7 +50,7 @@ pub async fn lock_of<W: World>(
     };
     let key = pool_lock_key(&of_resource, deleted.id.hash());
     let own = read_lock(world, &key).await?;
-    // An earlier invocation of this Delete may have left its record, when the resource's has gone with another pool.
+    // An earlier invocation of this Delete may have left a lock of its own.
     if lock.is_some() || own.is_some() || deleted.has_pool_lock {
         return Ok(FoundLock { key, is_own: true, lock: own });
     }

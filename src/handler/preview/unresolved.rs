@@ -46,7 +46,7 @@ const ROOM: &[&str] =
 pub(super) struct Unresolved {
     places: BTreeMap<String, String>,
     /// Those for which nothing can stand in, so that their defaults do.
-    failures: BTreeSet<String>,
+    defaulted: BTreeSet<String>,
     /// Those that hold what the deployment is expected to make, such as the next version of a launch template.
     coming: BTreeSet<String>,
 }
@@ -55,8 +55,8 @@ impl Unresolved {
     /// The properties with a stand-in in each open place.
     pub(super) fn settle(properties: &Map<String, Value>) -> (Map<String, Value>, Self) {
         let mut open = Self::default();
-        let combined_outcome = open.map("", properties);
-        (combined_outcome, open)
+        let settled = open.map("", properties);
+        (settled, open)
     }
 
     /// Takes in the places whose values are yet to come.
@@ -109,7 +109,7 @@ impl Unresolved {
             _ if path.starts_with("Environment.") => json!(TEXT),
             _ if path.starts_with("Secrets.") => json!(PARAMETER),
             _ => {
-                self.failures.insert(path.to_owned());
+                self.defaulted.insert(path.to_owned());
                 return None;
             }
         };
@@ -183,9 +183,9 @@ impl Unresolved {
                 self.places.iter().map(|(place, function)| format!("{place} ({function})")).collect();
             notes.push(format!("Known only after the deployment: {}", places.join(", ")));
         }
-        if !self.failures.is_empty() {
-            let failures: Vec<&str> = self.failures.iter().map(String::as_str).collect();
-            notes.push(format!("Of these the defaults stand in: {}", failures.join(", ")));
+        if !self.defaulted.is_empty() {
+            let defaulted: Vec<&str> = self.defaulted.iter().map(String::as_str).collect();
+            notes.push(format!("Of these the defaults stand in: {}", defaulted.join(", ")));
         }
         if self.hides_github() {
             notes.push("GitHub was not asked, since it is open how: what runners do is not known".to_owned());

@@ -105,12 +105,12 @@ pub struct Memory {
 pub enum StepResult {
     /// Nothing to remember.
     Done,
-    /// This invocation has the lock, by this version of the record.
+    /// This invocation has the lock.
     LockAcquired {
-        /// What Parameter Store counts.
+        /// The fencing token.
         version: u64,
     },
-    /// The request, or a newer one, was responded to before the lock could be taken.
+    /// Another invocation wrote the lock first.
     LockLost,
     /// GitHub deleted the registration, or had none.
     Deregistered {

@@ -226,10 +226,10 @@ fn too_many(spec: &PoolSpec, hosts: &[Host], n_instances: u32) -> Option<String>
         if spec.distinct_instances { slots.min(1) } else { slots }
     };
     let best = hosts.iter().max_by_key(|host| slots(host)).filter(|host| slots(host) > 0)?;
-    let operation = n_instances.saturating_mul(slots(best));
-    (spec.desired_count > operation).then(|| {
+    let n_placeable = n_instances.saturating_mul(slots(best));
+    (spec.desired_count > n_placeable).then(|| {
         format!(
-            "MaxInstances: {} {operation} of the {} runners: {} with {} MiB each (MemoryReservation){} fit on {} ({} \
+            "MaxInstances: {} {n_placeable} of the {} runners: {} with {} MiB each (MemoryReservation){} fit on {} ({} \
              MiB). Raise MaxInstances to {}, lower DesiredCount, or let more runners fit on an instance",
             pluralize(size(n_instances), "1 instance has room for", "instances have room for"),
             spec.desired_count,

@@ -76,14 +76,14 @@ impl fmt::Display for Version {
 #[must_use]
 pub fn collect(operation: &Operation, memory: &Memory, observed: &Observed) -> Vec<String> {
     let Goal::Converge(goal) = &operation.goal else { return Vec::new() };
-    let abbreviated_list: &[Runner] = match &observed.github {
+    let listed: &[Runner] = match &observed.github {
         GitHubRunners::Listed(runners) => runners,
         GitHubRunners::NotQueried | GitHubRunners::NoCredential | GitHubRunners::Failed(_) => &[],
     };
     let matcher = RunnerMatcher::of(&operation.id, &goal.spec);
-    let (own, others): (Vec<&Runner>, Vec<&Runner>) = abbreviated_list.iter().partition(|runner| matcher.owns(runner));
+    let (own, others): (Vec<&Runner>, Vec<&Runner>) = listed.iter().partition(|runner| matcher.owns(runner));
     let found = [
-        version(goal, &own, abbreviated_list),
+        version(goal, &own, listed),
         workdir(goal),
         api_host(goal),
         runner_group_size(goal, others.len()),
@@ -110,7 +110,7 @@ pub fn append_to(outcome: Outcome, warnings: Vec<String>) -> Outcome {
 }
 
 /// The version that the pool runs: what its image pins, or else the oldest that GitHub lists of its runners.
-fn version(goal: &ConvergeGoal, own: &[&Runner], abbreviated_list: &[Runner]) -> Option<String> {
+fn version(goal: &ConvergeGoal, own: &[&Runner], listed: &[Runner]) -> Option<String> {
     let version = |runner: &Runner| runner.version.as_deref().and_then(Version::parse);
     let ours =
         Version::pinned_by(&goal.spec.task.image).or_else(|| own.iter().filter_map(|runner| version(runner)).min())?;
@@ -121,7 +121,7 @@ fn version(goal: &ConvergeGoal, own: &[&Runner], abbreviated_list: &[Runner]) ->
              newer image"
         ));
     }
-    let newest = abbreviated_list.iter().filter_map(version).max().filter(|newest| ours < *newest)?;
+    let newest = listed.iter().filter_map(version).max().filter(|newest| ours < *newest)?;
     goal.spec.runner.disable_auto_update.then(|| {
         format!(
             "Image: this pool's runners have version {ours} and DisableAutoUpdate, while GitHub lists one of \
