@@ -17,8 +17,9 @@ use crate::pool::model::remote_error::RemoteError;
 use crate::pool::model::time::Timestamp;
 use crate::pool::policy::orphaned_pools::{delete_next_pool_of_stack, delete_previous_pool};
 use crate::pool::policy::reasons;
+use crate::reconcile::apply::write_lock;
 use crate::reconcile::chain;
-use crate::reconcile::lookup::{pools_of, read_lock, write_lock};
+use crate::reconcile::lookup::{pools_of, read_lock};
 use crate::reconcile::ports::{Clock, CloudFormation, RemoteResult, World};
 
 /// Tries of what has to be known before there is a pool to work on.

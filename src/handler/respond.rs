@@ -18,8 +18,9 @@ use crate::pool::model::outcome::Outcome;
 use crate::pool::model::request::RequestInfo;
 use crate::pool::model::request::RequestType;
 use crate::pool::model::time::Timestamp;
+use crate::reconcile::apply::write_lock;
 use crate::reconcile::chain;
-use crate::reconcile::lookup::{self, DeletedPool, write_lock};
+use crate::reconcile::lookup::{self, DeletedPool};
 use crate::reconcile::ports::{Clock, DeliveryError, RemoteResult, ResponseSender, World};
 use crate::settings::Settings;
 

@@ -1,13 +1,17 @@
-//! Effects: one call per step, and nothing decided here.
+//! Effects: the only module that writes to AWS or GitHub. One call per step, and nothing decided here; and the one write
+//! that is no step, since it may follow the last one: of a lock, with or without the recorded response.
 
 use futures_util::future::join_all;
 
-use super::lookup::write_lock;
-use super::ports::{AutoScaling, Credential, Deregistration, Ecs, GitHub, RemoteCallError, RemoteResult, World};
+use super::ports::{
+    AutoScaling, Clock, Credential, Deregistration, Ecs, GitHub, RemoteCallError, RemoteResult, StateItem, StateStore,
+    StateWrite, World,
+};
 use super::session::Session;
 use crate::pool::model::continuation::Continuation;
 use crate::pool::model::evidence::{OwnedTask, StopReason};
 use crate::pool::model::memory::StepResult;
+use crate::pool::model::operation_lock::{ObservedLock, OperationLock};
 use crate::pool::model::pool_metadata::PoolMetadata;
 use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
 use crate::pool::model::step::{Step, Steps, TaggedResource};
@@ -43,6 +47,26 @@ pub async fn apply<W: World>(
         }
     }
     (applied, Ok(()))
+}
+
+/// Writes a lock over the one that was found. Returns its version; `None` if another one has been written since.
+///
+/// # Errors
+/// When the call was refused.
+pub async fn write_lock<W: World>(
+    world: &W,
+    key: &str,
+    found: Option<&ObservedLock>,
+    lock: &OperationLock,
+) -> RemoteResult<Option<u64>> {
+    let now = world.clock().now();
+    let item = StateItem {
+        text: lock.to_record(),
+        version: found.map_or(0, |found| found.version).saturating_add(1),
+        expires_at: lock.expires_at(key, now),
+    };
+    let write = world.state_store().write_item(key, &item, now).await?;
+    Ok((write == StateWrite::Stored).then_some(item.version))
 }
 
 /// Takes in what came of steps that were taken together, each with the tasks that it is about. A deletion at GitHub is

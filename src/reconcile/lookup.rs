@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::ports::{AutoScaling, Clock, Ecs, RemoteResult, StateItem, StateStore, StateWrite, World};
+use super::ports::{AutoScaling, Clock, Ecs, RemoteResult, StateStore, World};
 use crate::pool::model::identity::{PhysicalId, StackResource};
 use crate::pool::model::operation_lock::{
     ObservedLock, OperationLock, is_for_other_pool, pool_lock_key, resource_lock_key,
@@ -65,26 +65,6 @@ pub async fn read_lock<W: World>(world: &W, key: &str) -> RemoteResult<Option<Ob
     let now = world.clock().now();
     let item = world.state_store().read_item(key).await?.filter(|item| item.expires_at.is_none_or(|at| at > now));
     Ok(item.map(|item| ObservedLock { lock: OperationLock::from_record(&item.text), version: item.version }))
-}
-
-/// Writes a lock over the one that was found. Returns its version; `None` if another one has been written since.
-///
-/// # Errors
-/// When the call was refused.
-pub async fn write_lock<W: World>(
-    world: &W,
-    key: &str,
-    found: Option<&ObservedLock>,
-    lock: &OperationLock,
-) -> RemoteResult<Option<u64>> {
-    let now = world.clock().now();
-    let item = StateItem {
-        text: lock.to_record(),
-        version: found.map_or(0, |found| found.version).saturating_add(1),
-        expires_at: lock.expires_at(key, now),
-    };
-    let write = world.state_store().write_item(key, &item, now).await?;
-    Ok((write == StateWrite::Stored).then_some(item.version))
 }
 
 /// Every pool of this resource that exists.

@@ -146,6 +146,8 @@ pub fn remote_error(operation: &Operation, remote_error: &RemoteError) -> String
         (ErrorKind::Denied, _) => "Allow it in the function's role, then retry. ",
         (ErrorKind::Unauthenticated, _) => "AWS did not accept the function's own credentials; retry. ",
         (ErrorKind::Invalid, _) => "Correct the named value, then retry. ",
+        // The table has the name that the function's own stack gives it.
+        (ErrorKind::NotFound, RemoteService::DynamoDb) => "Deploy the provider stack of this version, then retry. ",
         (ErrorKind::NotFound, _) => "Create the named resource, or correct the name, then retry. ",
         (ErrorKind::Throttled { .. } | ErrorKind::Unavailable | ErrorKind::Conflict | ErrorKind::Unexpected, _) => {
             "Retry. "
