@@ -37,6 +37,7 @@ const REMEDIES: &[&str] = &[
     "Store ",
     "Update ",
     "Wait ",
+    " must ",
     "again",
     "retry",
 ];

@@ -71,7 +71,8 @@ fn causes(operation: &Operation, memory: &Memory, goal: &ConvergeGoal, observed:
     if causes.is_empty()
         && let GitHubRunners::Failed(remote_error) = &observed.github
     {
-        causes.push(remote_error.to_string());
+        let remote_error = remote_error.to_string();
+        causes.push(format!("{}. Retry once GitHub responds", remote_error.trim_end_matches('.')));
     }
     // Seconds after its start a failed deployment says nothing against instances that are still starting.
     let had_time = failed_rollout(observed).is_none() || !unplaced.is_empty();
