@@ -181,20 +181,20 @@ async fn recorded_response<W: World>(
     let attempts = async {
         let mut pause = RECORDING_RETRY_DELAY;
         loop {
-            match record_response(world, requester, outcome, text).await {
-                Ok(response_to_send) => break response_to_send,
-                Err(error) => {
+            let attempt = AssertUnwindSafe(record_response(world, requester, outcome, text)).catch_unwind();
+            match attempt.await {
+                Ok(Ok(response_to_send)) => break response_to_send,
+                Ok(Err(error)) => {
                     tracing::warn!(step = "record_response", kind = error.kind().name(), error = %chain(&error));
                 }
+                Err(_panic) => tracing::error!(step = "record_response", "panicked"),
             }
             world.clock().sleep_until(world.clock().now() + pause).await;
             pause = pause.saturating_mul(2);
         }
     };
-    let attempts = AssertUnwindSafe(attempts).catch_unwind();
     match select(std::pin::pin!(attempts), std::pin::pin!(time_is_up)).await {
-        Either::Left((Ok(response_to_send), _)) => Some(response_to_send),
-        Either::Left((Err(_panic), _)) => None,
+        Either::Left((response_to_send, _)) => Some(response_to_send),
         Either::Right(((), _)) => {
             tracing::warn!(step = "record_response", "the response could not be recorded in time");
             None
