@@ -2,7 +2,7 @@
 
 Each program is started anew for each measurement, in rounds, against a stub of Lambda's Runtime API in this
 process and of everything else in another (stub_servers.py). Two events: a Create with an invalid property, which is
-responded to at once, and a Delete of a pool of which GitHub still lists a hundred runners.
+responded to at once, and a Delete of a pool of which GitHub still lists eight runners.
 
 Measured: the time from the process's start to its first poll; the process's CPU time from an event to the end of its
 invocation, by the process's own clock; the peak of its memory (VmHWM). CPU carries to other machines better than
@@ -34,7 +34,7 @@ STACK = "arn:aws:cloudformation:eu-central-1:111122223333:stack/ci/0a1b2c3d-4e5f
 
 
 def events(stubs: str, number: int) -> dict[str, Event]:
-    """One event with an invalid property, one with a hundred runners to remove."""
+    """One event with an invalid property, one with eight runners to remove."""
     properties = {
         "ServiceToken": "arn:aws:lambda:eu-central-1:111122223333:function:bench",
         "OrgName": "acme",

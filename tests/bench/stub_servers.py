@@ -23,7 +23,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 POOL = "ghr-ci-Runners-0a1b2c3d4e"
-N_RUNNERS = 100
+# As many as the function deletes at once: beyond that it waits between deletions, as GitHub asks for.
+N_RUNNERS = 8
 TOKEN = "ghp_bench"
 
 RUNNERS = [
@@ -49,6 +50,7 @@ NOTHING = {
     "ListTasks": (200, {"taskArns": []}),
     "ListContainerInstances": (200, {"containerInstanceArns": []}),
     "ListTaskDefinitions": (200, {"taskDefinitionArns": []}),
+    "ListTaskDefinitionFamilies": (200, {"families": []}),
     "DescribeAutoScalingGroups": (
         200,
         "<DescribeAutoScalingGroupsResponse xmlns='http://autoscaling.amazonaws.com/doc/2011-01-01/'>"
