@@ -164,7 +164,7 @@ test: $(VENV)/made ## Run the Rust tests, and the unit tests of cfn/deploy
 .PHONY: simulate
 simulate: ## Run the simulation with SEEDS=10000, from FROM= on, or tell one run: SEED=7, or SCRIPT= a file that a failure has written
 ifneq ($(SEED)$(SCRIPT),)
-	SIMULATION_SEED=$(SEED) SIMULATION_SCRIPT=$(SCRIPT) cargo test --locked --test simulation -- --nocapture --ignored one_run
+	SIMULATION_SEED=$(SEED) SIMULATION_SCRIPT=$(SCRIPT) cargo test --locked --test simulation -- --nocapture one_run
 else
 	SIMULATION_SEEDS=$(SEEDS) SIMULATION_FROM=$(FROM) cargo test --locked --test simulation -- --nocapture whatever_happens
 endif

@@ -238,7 +238,7 @@ fn lock_to_answer(requester: &Requester, outcome: &Outcome, found: Option<&Opera
         (found, Outcome::Succeeded { .. })
             if request.request_type == RequestType::Delete && found.is_none_or(|lock| lock.answer().is_some()) =>
         {
-            Some(OperationLock::of_empty_deletion(request, physical_id, signed_at))
+            OperationLock::of_empty_deletion(request, physical_id, signed_at)
         }
         (Some(_) | None, _) => None,
     }

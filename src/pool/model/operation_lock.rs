@@ -159,10 +159,11 @@ impl OperationLock {
         Self { live_pool: None, live_content: None, is_tombstone: true, ..self }
     }
 
-    /// The lock of a Delete that found nothing to delete, written over an older lock without a pool or over none.
+    /// The lock of a Delete that found nothing to delete, written over an older lock without a pool or over none; `None`
+    /// without a time of signing, since every later request would then give way to it.
     #[must_use]
-    pub fn of_empty_deletion(request: &RequestInfo, pool: &str, signed_at: Timestamp) -> Self {
-        Self {
+    pub fn of_empty_deletion(request: &RequestInfo, pool: &str, signed_at: Timestamp) -> Option<Self> {
+        (signed_at < Timestamp::from_epoch_millis(u64::MAX)).then(|| Self {
             format: FORMAT,
             request_id: request.request_id.clone(),
             is_of_create: false,
@@ -178,7 +179,7 @@ impl OperationLock {
             continuation_count: 0,
             undelivered: false,
             answer: None,
-        }
+        })
     }
 
     /// When an item with this key and lock counts as deleted; `None` for that of a resource with a pool. A Delete's own

@@ -54,7 +54,7 @@ use crate::pool::model::step::Step;
 /// Whether a request has the lock.
 enum LockState {
     /// It has it.
-    Held,
+    Acquired,
     /// It has to acquire it before its first write.
     Available,
     /// It may not.
@@ -72,7 +72,7 @@ pub(super) enum LockAction {
 pub(super) fn superseded_by(operation: &Operation, memory: &Memory, observed: &Observed) -> Option<Superseded> {
     match lock_state(operation, memory, observed.lock.as_ref()) {
         LockState::Lost(why) => Some(why),
-        LockState::Held | LockState::Available => None,
+        LockState::Acquired | LockState::Available => None,
     }
 }
 
@@ -91,7 +91,7 @@ pub(super) fn before_write(operation: &Operation, memory: &Memory, observed: &Ob
         LockState::Available => LockAction::Acquire(Step::AcquireLock(
             operation.lock(observed.lock.as_ref().map(|observed| &observed.lock)),
         )),
-        LockState::Held => LockAction::Proceed,
+        LockState::Acquired => LockAction::Proceed,
     }
 }
 
@@ -167,12 +167,12 @@ fn own_lock_state(operation: &Operation, memory: &Memory, lock: &OperationLock, 
             LockState::Lost(Superseded::ByOtherInvocation)
         }
         Some(mine) if version > mine => LockState::Lost(Superseded::ByOtherInvocation),
-        Some(_) => LockState::Held,
+        Some(_) => LockState::Acquired,
         None => LockState::Available,
     }
 }
 
 /// The lock belongs to a request that does not preempt this one: it was written over ours, or what was read is older than ours.
 fn foreign_lock_state(memory: &Memory, version: u64) -> LockState {
-    if memory.lock_version.is_some_and(|mine| version < mine) { LockState::Held } else { LockState::Available }
+    if memory.lock_version.is_some_and(|mine| version < mine) { LockState::Acquired } else { LockState::Available }
 }

@@ -1,7 +1,7 @@
 //! Capacity that cannot be enough fails a request before anything is built, and only where it is certain.
 
 use crate::pool::model::decision::Decision;
-use crate::pool::model::ec2::{Ec2View, Room, TemplateVersion, TemplateView};
+use crate::pool::model::ec2::{Ec2View, Room};
 use crate::pool::model::ecs::ContainerInstance;
 use crate::pool::model::memory::Memory;
 use crate::pool::model::operation::Goal;
@@ -9,24 +9,11 @@ use crate::pool::model::outcome::Outcome;
 use crate::pool::model::spec::{MixedInstances, PoolSpec};
 use crate::pool::policy::preview::preview;
 use crate::pool::policy::warnings;
-use crate::pool::tests::support::{Model, converge, instance, names, own_capacity, spec};
+use crate::pool::tests::support::{Model, converge, ec2_view_of, instance, names, own_capacity, spec};
 
 const LARGE: Room = Room { memory_mib: 8192, cpu_units: 2048 };
 const REGISTERED: Room = Room { memory_mib: 7600, cpu_units: 2048 };
 const NONE: Room = Room { memory_mib: 0, cpu_units: 0 };
-
-fn template(instance_type: &str, room: Option<Room>) -> Ec2View {
-    let version = TemplateVersion {
-        instance_type: Some(instance_type.to_owned()),
-        has_image: true,
-        ..TemplateVersion::default()
-    };
-    Ec2View {
-        template: TemplateView::Version(version),
-        instance_types: [(instance_type.to_owned(), room)].into(),
-        ..Ec2View::default()
-    }
-}
 
 /// A world with nothing of ours in it, in which EC2 says this.
 fn world(ec2: Ec2View) -> Model {
@@ -57,7 +44,7 @@ fn sized(memory: u32, cpu: u32, desired: u32, max: u32) -> PoolSpec {
 
 #[test]
 fn runner_that_no_instance_has_room_for_names_memory_reservation_or_cpu() {
-    let large = || world(template("t3.large", Some(LARGE)));
+    let large = || world(ec2_view_of("t3.large", Some(LARGE)));
     insta::assert_snapshot!(obstacle(&mut large(), sized(30_000, 0, 2, 4)).unwrap(), @"MemoryReservation: 30000 MiB is more than an instance of t3.large has (8,192 MiB). Lower it, or take a larger InstanceType.");
     insta::assert_snapshot!(obstacle(&mut large(), sized(500, 4096, 2, 4)).unwrap(), @"Cpu: 4096 units with 500 MiB of memory are more than an instance of t3.large has (2,048 units, 8,192 MiB). Lower it, or take a larger InstanceType.");
     assert_eq!(obstacle(&mut large(), sized(8192, 2048, 2, 4)), None, "what just fits is no certain mistake");
@@ -70,7 +57,7 @@ fn runner_that_no_instance_has_room_for_names_memory_reservation_or_cpu() {
 
 #[test]
 fn desired_count_beyond_max_instances_says_how_many_fit() {
-    let large = || world(template("t3.large", Some(LARGE)));
+    let large = || world(ec2_view_of("t3.large", Some(LARGE)));
     insta::assert_snapshot!(obstacle(&mut large(), sized(3500, 0, 5, 2)).unwrap(), @"MaxInstances: 2 instances have room for 4 of the 5 runners: 2 with 3500 MiB each (MemoryReservation) fit on an instance of t3.large (8,192 MiB). Raise MaxInstances to 3, lower DesiredCount, or let more runners fit on an instance.");
     assert_eq!(obstacle(&mut large(), sized(3500, 0, 4, 2)), None);
     let distinct = PoolSpec { distinct_instances: true, ..sized(500, 0, 3, 2) };
@@ -81,7 +68,7 @@ fn desired_count_beyond_max_instances_says_how_many_fit() {
 
 #[test]
 fn largest_of_instance_types_decides_and_a_smaller_one_is_a_warning() {
-    let mut two = template("t3.large", Some(LARGE));
+    let mut two = ec2_view_of("t3.large", Some(LARGE));
     two.instance_types.insert("r7i.large".to_owned(), Some(Room { memory_mib: 16_384, cpu_units: 2048 }));
     let mut spec = sized(10_000, 0, 2, 2);
     own_capacity(&mut spec).mixed_instances_policy = Some(MixedInstances {
@@ -103,7 +90,7 @@ fn largest_of_instance_types_decides_and_a_smaller_one_is_a_warning() {
 
 #[test]
 fn memory_reservation_that_nearly_fills_an_instance_is_a_warning() {
-    let world = world(template("t3.large", Some(LARGE)));
+    let world = world(ec2_view_of("t3.large", Some(LARGE)));
     let warned = warnings::collect(&converge(sized(8100, 0, 2, 4)), &Memory::default(), &world.observed).join("\n");
     assert!(warned.starts_with("MemoryReservation: 8100 MiB is more than an instance of t3.large has"), "{warned}");
     assert_eq!(
@@ -172,7 +159,7 @@ fn update_proceeds_where_something_may_make_room() {
 #[test]
 fn registered_memory_of_an_instance_takes_precedence_over_that_of_its_type() {
     let (mut world, spec) = filled();
-    world.observed.ec2 = template("t3.large", Some(LARGE));
+    world.observed.ec2 = ec2_view_of("t3.large", Some(LARGE));
     let larger = PoolSpec { desired_count: 1, ..spec };
     let mut larger = newer(&larger);
     larger.task.memory_reservation_mib = 7700;
@@ -186,6 +173,6 @@ fn registered_memory_of_an_instance_takes_precedence_over_that_of_its_type() {
 #[test]
 fn running_pool_is_never_an_obstacle() {
     let (mut world, spec) = filled();
-    world.observed.ec2 = template("t3.small", Some(NONE));
+    world.observed.ec2 = ec2_view_of("t3.small", Some(NONE));
     assert_eq!(obstacle(&mut world, spec), None);
 }

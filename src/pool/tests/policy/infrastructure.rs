@@ -6,8 +6,8 @@ use crate::pool::model::decision::{Decision, WaitReason};
 use crate::pool::model::ecs::ProviderState;
 use crate::pool::model::memory::StepResult;
 use crate::pool::model::outcome::Outcome;
-use crate::pool::model::spec::{Capacity, MixedInstances, PoolSpec};
-use crate::pool::tests::support::{Model, built, converge, is_success, names, reason_of, spec};
+use crate::pool::model::spec::Capacity;
+use crate::pool::tests::support::{Model, built, converge, is_success, mixed_instances_spec, names, reason_of, spec};
 
 #[test]
 fn create_builds_the_infrastructure_before_the_service() {
@@ -71,23 +71,10 @@ fn capacity_provider_in_update_failed_is_used_or_updated() {
     assert!(reason_of_decision(model.decide(&mut operation)).contains("could not set up the capacity provider"));
 }
 
-/// On a mixed-instances policy of these types and this On-Demand share.
-fn mixed_instances_policy(types: &[&str], on_demand_percentage_above_base: u32) -> PoolSpec {
-    let mut spec = spec();
-    let Capacity::Own(own) = &mut spec.capacity else { panic!("own capacity") };
-    own.mixed_instances_policy = Some(MixedInstances {
-        instance_types: types.iter().map(|name| (*name).to_owned()).collect(),
-        on_demand_base_capacity: 0,
-        on_demand_percentage_above_base,
-        spot_allocation_strategy: "price-capacity-optimized".to_owned(),
-    });
-    spec
-}
-
 #[test]
 fn instance_types_that_update_auto_scaling_group_does_not_remove_fail_after_a_wait() {
-    let mut model = built(&mixed_instances_policy(&["m7i.large"], 100));
-    let mut operation = converge(mixed_instances_policy(&[], 100));
+    let mut model = built(&mixed_instances_spec(&["m7i.large"], 100));
+    let mut operation = converge(mixed_instances_spec(&[], 100));
     let Decision::Act(plan) = model.decide(&mut operation) else { panic!("no step") };
     assert_eq!(names(&plan), ["update_group"]);
     operation.memory.record_step(StepResult::GroupUpdated, model.now);

@@ -13,7 +13,7 @@ use crate::pool::model::operation_lock::{
 };
 use crate::pool::model::spec::Scope;
 use crate::pool::model::step::Step;
-use crate::pool::model::time::DecisionTime;
+use crate::pool::model::time::{DecisionTime, Timestamp};
 use crate::pool::policy::locking::{lock_key, must_lock_before_observing};
 use crate::pool::tests::support::{
     Model, T0, continued, converge, decide_on, delete, later, lock_of, locked, locked_create, spec, stack_resource,
@@ -170,9 +170,11 @@ fn tombstone_supersedes_an_older_create_and_not_a_newer_one() {
 fn tombstone_of_a_delete_that_found_nothing_supersedes_a_create_that_has_no_lock() {
     let empty = later(delete(&spec()), "delete", 60);
     let lock = OperationLock::of_empty_deletion(&empty.request, "ci-Runners-1XK4Q2ZJ8PLMN", empty.signed_at);
-    let tombstone = lock.answered("done", &succeeded());
+    let tombstone = lock.unwrap().answered("done", &succeeded());
     assert!(tombstone.is_tombstone() && tombstone.is_of(&empty.request));
     assert_eq!(next_after(&mut converge(spec()), Some(tombstone), 1), Decision::Stop(Superseded::ByNewerRequest));
+    let undated = Timestamp::from_epoch_millis(u64::MAX);
+    assert_eq!(OperationLock::of_empty_deletion(&empty.request, "x", undated), None, "every later request would stop");
 }
 
 #[test]

@@ -1,24 +1,11 @@
 //! What fails a request before anything is built.
 
 use crate::pool::model::decision::Decision;
-use crate::pool::model::ec2::{Ec2View, Room, TemplateVersion, TemplateView};
+use crate::pool::model::ec2::{Ec2View, TemplateVersion, TemplateView};
 use crate::pool::model::observed::{GitHubRunners, PreflightResult};
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::spec::{GitHubCredential, ParameterRef, PoolSpec};
-use crate::pool::tests::support::{Model, bad_credentials, built, converge, names, reason_of, spec};
-
-fn template(instance_type: &str, room: Option<Room>) -> Ec2View {
-    let version = TemplateVersion {
-        instance_type: Some(instance_type.to_owned()),
-        has_image: true,
-        ..TemplateVersion::default()
-    };
-    Ec2View {
-        template: TemplateView::Version(version),
-        instance_types: [(instance_type.to_owned(), room)].into(),
-        ..Ec2View::default()
-    }
-}
+use crate::pool::tests::support::{Model, bad_credentials, built, converge, ec2_view_of, names, reason_of, spec};
 
 #[test]
 fn launch_template_subnets_and_instance_types_that_ec2_does_not_have_fail_at_once() {
@@ -40,7 +27,7 @@ fn launch_template_subnets_and_instance_types_that_ec2_does_not_have_fail_at_onc
             },
             "LaunchTemplate: version 1 of lt-0a1b2c3d has no InstanceType, and the pool specifies no InstanceTypes.",
         ),
-        (template("x99.large", None), "LaunchTemplate: EC2 offers no x99.large in this Region (InstanceType of"),
+        (ec2_view_of("x99.large", None), "LaunchTemplate: EC2 offers no x99.large in this Region (InstanceType of"),
         (
             Ec2View { missing_subnets: ["subnet-0a1b2c3d".to_owned()].into(), ..Ec2View::default() },
             "Subnets: there is no subnet-0a1b2c3d in this Region and account.",

@@ -3,28 +3,15 @@
 use std::time::Duration;
 
 use crate::pool::model::outcome::Outcome;
-use crate::pool::model::spec::{Capacity, MixedInstances, OnDrainTimeout, PoolSpec};
-use crate::pool::tests::support::{built, converge, names, spec};
-
-/// On a mixed-instances policy of these types and this On-Demand share.
-fn mixed_instances_policy(types: &[&str], on_demand_percentage_above_base: u32) -> PoolSpec {
-    let mut spec = spec();
-    let Capacity::Own(own) = &mut spec.capacity else { panic!("own capacity") };
-    own.mixed_instances_policy = Some(MixedInstances {
-        instance_types: types.iter().map(|name| (*name).to_owned()).collect(),
-        on_demand_base_capacity: 0,
-        on_demand_percentage_above_base,
-        spot_allocation_strategy: "price-capacity-optimized".to_owned(),
-    });
-    spec
-}
+use crate::pool::model::spec::OnDrainTimeout;
+use crate::pool::tests::support::{built, converge, mixed_instances_spec, names, spec};
 
 #[test]
 fn purchase_options_change_on_a_group_without_runners_and_instances() {
     for (before, after) in [
-        (spec(), mixed_instances_policy(&["m7i.large"], 100)),
-        (mixed_instances_policy(&["m7i.large"], 100), spec()),
-        (mixed_instances_policy(&["m7i.large"], 100), mixed_instances_policy(&["m7i.large"], 0)),
+        (spec(), mixed_instances_spec(&["m7i.large"], 100)),
+        (mixed_instances_spec(&["m7i.large"], 100), spec()),
+        (mixed_instances_spec(&["m7i.large"], 100), mixed_instances_spec(&["m7i.large"], 0)),
     ] {
         let mut model = built(&before);
         let job_ends = model.now + Duration::from_secs(600);
@@ -60,9 +47,9 @@ fn purchase_options_change_on_a_group_without_runners_and_instances() {
 
 #[test]
 fn instance_types_without_other_purchase_options_change_at_once() {
-    let mut model = built(&mixed_instances_policy(&["m7i.large"], 0));
+    let mut model = built(&mixed_instances_spec(&["m7i.large"], 0));
     assert!(matches!(
-        model.run(&mut converge(mixed_instances_policy(&["m7i.large", "m7a.large"], 0))),
+        model.run(&mut converge(mixed_instances_spec(&["m7i.large", "m7a.large"], 0))),
         Outcome::Succeeded { .. }
     ));
     assert_eq!(names(&model.taken), ["update_group"]);
@@ -72,7 +59,7 @@ fn instance_types_without_other_purchase_options_change_at_once() {
 fn purchase_options_do_not_change_while_a_job_outlasts_drain_timeout() {
     let mut model = built(&spec());
     model.runners()[0].is_busy = true;
-    let mut after = mixed_instances_policy(&[], 0);
+    let mut after = mixed_instances_spec(&[], 0);
     after.wait_policy.on_drain_timeout = OnDrainTimeout::Fail;
     assert!(matches!(model.run(&mut converge(after)), Outcome::Failed { .. }));
     assert_eq!(model.lost_jobs, 0);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::pool::model::continuation::Continuation;
 use crate::pool::model::decision::Decision;
+use crate::pool::model::ec2::{Ec2View, Room, TemplateVersion, TemplateView};
 use crate::pool::model::ecs::{ContainerInstance, Protection, Task, TaskPhase};
 use crate::pool::model::evidence::DeletionEvidence;
 use crate::pool::model::identity::{PhysicalId, StackResource};
@@ -18,7 +19,7 @@ use crate::pool::model::request::{RequestInfo, RequestType};
 use crate::pool::model::runner::Runner;
 use crate::pool::model::secret::Secret;
 use crate::pool::model::spec::fixtures::minimal_spec;
-use crate::pool::model::spec::{Capacity, OwnCapacity, PoolSpec};
+use crate::pool::model::spec::{Capacity, MixedInstances, OwnCapacity, PoolSpec};
 use crate::pool::model::step::Step;
 use crate::pool::model::time::{DecisionTime, Timestamp};
 use crate::pool::policy::decide::decide;
@@ -221,4 +222,30 @@ pub(crate) fn bad_credentials() -> RemoteError {
         code: Some("401".to_owned()),
         message: "Bad credentials".to_owned(),
     }
+}
+
+/// What EC2 knows of a launch template with this instance type, and of the type.
+pub(crate) fn ec2_view_of(instance_type: &str, room: Option<Room>) -> Ec2View {
+    let version = TemplateVersion {
+        instance_type: Some(instance_type.to_owned()),
+        has_image: true,
+        ..TemplateVersion::default()
+    };
+    Ec2View {
+        template: TemplateView::Version(version),
+        instance_types: [(instance_type.to_owned(), room)].into(),
+        ..Ec2View::default()
+    }
+}
+
+/// On a mixed-instances policy of these types and this On-Demand share.
+pub(crate) fn mixed_instances_spec(types: &[&str], on_demand_percentage_above_base: u32) -> PoolSpec {
+    let mut spec = spec();
+    own_capacity(&mut spec).mixed_instances_policy = Some(MixedInstances {
+        instance_types: types.iter().map(|name| (*name).to_owned()).collect(),
+        on_demand_base_capacity: 0,
+        on_demand_percentage_above_base,
+        spot_allocation_strategy: "price-capacity-optimized".to_owned(),
+    });
+    spec
 }
