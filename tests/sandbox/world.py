@@ -193,7 +193,8 @@ class World:
     ) -> str:
         """As the README documents it: the provider's stack, the function in its role, the stack once more."""
         stack = self.create_stack(PROVIDER_STACK, template, parameters).expect("CREATE_COMPLETE")
-        token = self.deploy_function(binary, stack.outputs["RoleArn"], **environment)
+        runner_role = {"RUNNER_ROLE_ARN": stack.outputs["RunnerRoleArn"]}
+        token = self.deploy_function(binary, stack.outputs["RoleArn"], **{**runner_role, **environment})
         stack.update(FunctionExists="true").settled().expect("UPDATE_COMPLETE")
         return token
 
