@@ -276,7 +276,7 @@ class World:
     def calls(
         self, *, caller: str | None = "function", service: str | None = None, writes: bool = False
     ) -> list[Entry]:
-        """Calls to AWS and GitHub: `caller` is function, client, runner or None for all."""
+        """Calls to AWS and GitHub: `caller` is function, task, client, runner or None for all."""
         return [
             call
             for call in self.get("/calls")

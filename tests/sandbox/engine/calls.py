@@ -14,6 +14,7 @@ from ministack.core.responses import error_response_json, request_scope
 from .authorization import Authorization
 from .core import Core, consume_fault
 from .handlers import Json
+from .task_sessions import is_of_a_task
 
 _CREDENTIAL = re.compile(r"Credential=([^/]+)/[^/]+/[^/]+/([^/]+)/")
 _ERROR_CODE = re.compile(rb'<Code>([^<]+)</Code>|"__type":\s*"(?:[^"#]*#)?([^"]+)"')
@@ -38,7 +39,7 @@ def install(core: Core, authorization: Authorization) -> None:
         if service is None:
             return await dispatch(method, path, headers, body, query, request_id)
         operation, request = _operation(method, path, headers, body, query)
-        caller = "function" if _FUNCTION_KEY.fullmatch(key) else "client"
+        caller = "task" if is_of_a_task(key) else "function" if _FUNCTION_KEY.fullmatch(key) else "client"
         if caller == "function":
             with core.lock, request_scope(core.settings.account, core.settings.region):
                 checks = authorization.checks(service, operation, request or {}, *core.settings.place)

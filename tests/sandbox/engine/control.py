@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, unquote
 from .cloudformation.stack_status import StackStatuses
 from .core import Core, Faults
 from .github.model import App, Runner, RunnerGroup, Token
-from .github.server import GitHub
+from .github.server import REGISTRATION_LIFE, GitHub
 from .handlers import Json
 from .invocations import Invocations
 from .job_generator import JobGenerator
@@ -146,7 +146,9 @@ class Control:
         return {"id": app.id}
 
     def new_registration_token(self, given: Json) -> Json:
-        return {"token": self.github.new_registration_token(self.github.target(given["target"]))}
+        """`{"target": "orgs/acme", "life": 0}`: one that is good for so many seconds, an hour unless said otherwise."""
+        life = float(given.get("life", REGISTRATION_LIFE))
+        return {"token": self.github.new_registration_token(self.github.target(given["target"]), life)}
 
     def add_group(self, given: Json) -> Json:
         """`{"target": "orgs/acme", "name": "...", "inherited": true}`."""
