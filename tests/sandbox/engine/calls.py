@@ -45,6 +45,9 @@ def install(core: Core, authorization: Authorization) -> None:
                 checks = authorization.checks(service, operation, request or {}, *core.settings.place)
             for check in checks:
                 core.journal.checked(check.to_json)
+            if service == "dynamodb":
+                # MiniStack's own checks go by the items of a transaction and the statements of PartiQL.
+                checks = None
         else:
             checks = None
         response = _fault(core, service, operation, request, caller)

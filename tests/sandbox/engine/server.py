@@ -65,7 +65,14 @@ class SandboxServer:
         invocations = Invocations(self.core)
         stack_status = StackStatuses()
         self.control = Control(
-            self.core, self.github, self.jobs, self.traffic, invocations, stack_status, lambda: list(bucket.signatures)
+            self.core,
+            engine,
+            self.github,
+            self.jobs,
+            self.traffic,
+            invocations,
+            stack_status,
+            lambda: list(bucket.signatures),
         )
 
         functions.install()
