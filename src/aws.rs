@@ -1,5 +1,5 @@
-//! The ports on AWS: ECS, EC2 Auto Scaling with its launch templates, Parameter Store, the state table in
-//! DynamoDB, CloudFormation's stacks, and the runners' logs in CloudWatch.
+//! The ports on AWS: ECS, EC2 Auto Scaling with its launch templates, Parameter Store, the state table and the
+//! registrations table in DynamoDB, CloudFormation's stacks, and the runners' logs in CloudWatch.
 //!
 //! Only this module names `aws_sdk_*`. It turns steps into calls, responses into observed values, and each error into an
 //! [`ErrorKind`](crate::pool::model::remote_error::ErrorKind), once. It decides nothing: whether to retry a conflict, to
@@ -7,13 +7,14 @@
 //! effect.
 //!
 //! Reading order: [`config`] and [`http_client`] (how calls are sent), `errors` and `retries` (what an error means), then
-//! one module per port: [`ecs`], [`auto_scaling`], [`parameters`], [`state_store`], [`cloudformation`], [`runner_logs`],
-//! [`self_invoke`].
+//! one module per port: [`ecs`], [`auto_scaling`], [`parameters`], [`state_store`], [`registrations`], [`cloudformation`],
+//! [`runner_logs`], [`self_invoke`].
 
 pub mod auto_scaling;
 pub mod cloudformation;
 pub mod config;
 mod convert;
+mod dynamo_db;
 mod ec2;
 pub mod ecs;
 mod errors;
@@ -21,6 +22,7 @@ pub mod http_client;
 mod launch_templates;
 pub mod parameters;
 mod query;
+pub mod registrations;
 mod retries;
 pub mod runner_logs;
 pub mod self_invoke;
@@ -37,6 +39,7 @@ use self::config::AwsSettings;
 use self::ecs::EcsClient;
 use self::http_client::{CallCounter, SharedClient};
 use self::parameters::ParametersClient;
+use self::registrations::RegistrationsClient;
 use self::runner_logs::RunnerLogsClient;
 use self::self_invoke::SelfInvokeClient;
 use self::state_store::StateStoreClient;
@@ -52,6 +55,8 @@ pub struct Aws {
     pub parameters: ParametersClient,
     /// DynamoDB, where the operation locks are.
     pub state_store: StateStoreClient,
+    /// DynamoDB, where tasks ask for the registrations of their runners.
+    pub registrations: RegistrationsClient,
     /// CloudFormation, asked about stacks.
     pub cloudformation: CloudFormationClient,
     /// CloudWatch Logs, where runners write.
@@ -73,6 +78,7 @@ impl Aws {
             auto_scaling: AutoScalingClient::new(settings, &http, SharedClient::new(client.clone(), calls.clone())),
             parameters: ParametersClient::new(settings, &http),
             state_store: StateStoreClient::new(settings, &http),
+            registrations: RegistrationsClient::new(settings, &http),
             cloudformation: CloudFormationClient::new(settings, SharedClient::new(client.clone(), calls.clone())),
             runner_logs: RunnerLogsClient::new(settings, SharedClient::new(client, calls.clone())),
             self_invoker: SelfInvokeClient::new(settings, &http),

@@ -8,6 +8,7 @@ use crate::aws::auto_scaling::AutoScalingClient;
 use crate::aws::cloudformation::CloudFormationClient;
 use crate::aws::ecs::EcsClient;
 use crate::aws::parameters::ParametersClient;
+use crate::aws::registrations::RegistrationsClient;
 use crate::aws::runner_logs::RunnerLogsClient;
 use crate::aws::self_invoke::SelfInvokeClient;
 use crate::aws::state_store::StateStoreClient;
@@ -60,6 +61,7 @@ impl World for Clients {
     type AutoScaling = AutoScalingClient;
     type SecretStore = ParametersClient;
     type StateStore = StateStoreClient;
+    type Registrations = RegistrationsClient;
     type CloudFormation = CloudFormationClient;
     type RunnerLogs = RunnerLogsClient;
     type GitHub = GitHubClient<SystemClock>;
@@ -84,6 +86,10 @@ impl World for Clients {
 
     fn state_store(&self) -> &StateStoreClient {
         &self.aws.state_store
+    }
+
+    fn registrations(&self) -> &RegistrationsClient {
+        &self.aws.registrations
     }
 
     fn cloudformation(&self) -> &CloudFormationClient {

@@ -156,6 +156,7 @@ pub(super) fn settings() -> AwsSettings {
         use_fips: false,
         use_dual_stack: false,
         state_table: "github-runner-pool-state".to_owned(),
+        registrations_table: "github-runner-pool-registrations".to_owned(),
         max_attempts: 3,
     }
 }

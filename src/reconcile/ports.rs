@@ -19,6 +19,7 @@ use crate::pool::model::ecs::{
     TaskDefinition,
 };
 use crate::pool::model::identity::{PhysicalId, StackResource};
+use crate::pool::model::registration::{RegistrationAnswer, RegistrationRequest, TaskArn};
 use crate::pool::model::remote_error::{ErrorKind, RemoteError};
 use crate::pool::model::runner::{Runner, RunnerGroup};
 use crate::pool::model::runner_log::{LogLine, LogPlace, LogStream};
@@ -42,6 +43,8 @@ pub trait World {
     type SecretStore: SecretStore;
     /// DynamoDB, where the operation locks are.
     type StateStore: StateStore;
+    /// DynamoDB, where tasks ask for the registrations of their runners.
+    type Registrations: Registrations;
     /// CloudFormation, asked about a stack.
     type CloudFormation: CloudFormation;
     /// CloudWatch Logs, where runners write.
@@ -63,6 +66,8 @@ pub trait World {
     fn secret_store(&self) -> &Self::SecretStore;
     /// DynamoDB, where the operation locks are.
     fn state_store(&self) -> &Self::StateStore;
+    /// DynamoDB, where tasks ask for the registrations of their runners.
+    fn registrations(&self) -> &Self::Registrations;
     /// CloudFormation, asked about a stack.
     fn cloudformation(&self) -> &Self::CloudFormation;
     /// CloudWatch Logs, where runners write.
@@ -136,6 +141,8 @@ pub trait Ecs {
     /// Every task of the family that ECS still knows: those meant to run and those meant to stop, STOPPED included.
     /// [`Task::protection`] is left unknown. A cluster that does not exist has none.
     async fn tasks(&self, cluster: &str, id: &PhysicalId) -> RemoteResult<Vec<Task>>;
+    /// One task of any family, without [`Task::protection`]; `None` if ECS does not know it.
+    async fn task(&self, task: &TaskArn) -> RemoteResult<Option<Task>>;
     /// The tasks of the family that are meant to run, and those of `known`, by ARN, whatever has become of them: a call
     /// less than all of them, for an observation that follows another.
     async fn tasks_incremental(&self, cluster: &str, id: &PhysicalId, known: Vec<String>) -> RemoteResult<Vec<Task>>;
@@ -273,6 +280,23 @@ pub enum StateWrite {
     Conflict,
 }
 
+/// The registrations table: one item for each task that asks for the registration of its runner.
+pub trait Registrations {
+    /// The request under this key; `None` if there is none that waits for an answer.
+    async fn request(&self, key: &str) -> RemoteResult<Option<RegistrationRequest>>;
+    /// Answers a request, if its container still waits.
+    async fn answer(&self, request: &RegistrationRequest, answer: &RegistrationAnswer) -> RemoteResult<AnswerWrite>;
+}
+
+/// What became of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnswerWrite {
+    /// The container finds it.
+    Stored,
+    /// Nothing was written: the container ended, or has an answer.
+    Withdrawn,
+}
+
 /// CloudFormation, asked about a stack.
 pub trait CloudFormation {
     /// The status of the stack with this ARN, such as `DELETE_IN_PROGRESS`; `None` if there is no such stack.
@@ -338,6 +362,22 @@ pub trait GitHub {
         credential: &Credential,
         name: &str,
     ) -> RemoteResult<Option<RunnerGroup>>;
+    /// The runner of this name there.
+    async fn runner_named(
+        &self,
+        target: &GitHubTarget,
+        credential: &Credential,
+        name: &str,
+    ) -> RemoteResult<Option<Runner>>;
+    /// Registers a runner for one job.
+    async fn create_jit_runner(
+        &self,
+        target: &GitHubTarget,
+        credential: &Credential,
+        runner: &JitRunnerRequest,
+    ) -> RemoteResult<JitRunner>;
+    /// A token with which runners register there, for an hour.
+    async fn create_registration_token(&self, target: &GitHubTarget, credential: &Credential) -> RemoteResult<Secret>;
     /// Deletes a runner's registration.
     async fn deregister(
         &self,
@@ -345,6 +385,37 @@ pub trait GitHub {
         credential: &Credential,
         runner: u64,
     ) -> RemoteResult<Deregistration>;
+}
+
+/// A runner that is to be registered with a just-in-time configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JitRunnerRequest {
+    /// Its name.
+    pub name: String,
+    /// Its runner group; `None` for the default one.
+    pub group: Option<String>,
+    /// All of its labels.
+    pub labels: Vec<String>,
+    /// Its work folder.
+    pub workdir: String,
+    /// Whether it leaves updates of itself to its image.
+    pub disable_auto_update: bool,
+}
+
+/// What became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JitRunner {
+    /// It is registered.
+    Registered {
+        /// GitHub's id of it.
+        id: u64,
+        /// The files that configure it: name to content, base64.
+        files: BTreeMap<String, Secret>,
+    },
+    /// A runner has this name already.
+    NameTaken,
+    /// This GitHub has no such call: an Enterprise Server from before there was one.
+    Unsupported,
 }
 
 /// This function itself, later: where the rest of a long request goes.

@@ -121,6 +121,8 @@ fn container(region: &str, content: &TaskDefinitionContent) -> RemoteResult<Cont
         .privileged(content.privileged)
         .readonly_root_filesystem(content.readonly_root_filesystem)
         .stop_timeout(i32::try_from(content.stop_timeout_secs).unwrap_or(i32::MAX))
+        .set_entry_point(content.start.as_ref().map(|start| start.entry_point.clone()))
+        .set_command(content.start.as_ref().map(|start| start.command.clone()))
         .set_environment(Some(content.environment.iter().map(variable).collect()))
         .set_secrets(Some(content.secrets.iter().map(secret).collect::<RemoteResult<_>>()?))
         .set_mount_points(Some(content.volumes.iter().map(mount).collect()));

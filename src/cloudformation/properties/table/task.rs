@@ -156,14 +156,19 @@ pub(in super::super) static EXECUTION_ROLE_ARN: Property<Text> = Property {
             `/github-runner-pool/`.",
 };
 
-pub(in super::super) static TASK_ROLE_ARN: Property<Text> = Property {
+pub(in super::super) static TASK_ROLE_ARN: Property<WithDerivedDefault<Text>> = Property {
     name: "TaskRoleArn",
-    accepts: Text { expected: ROLE_ARN, is_valid: is_role_arn },
+    accepts: WithDerivedDefault(
+        Text { expected: ROLE_ARN, is_valid: is_role_arn },
+        "the provider stack's `RunnerRole`; none with `RegisterBy: Container`",
+    ),
     required: Required::No,
     update: Update::SomeInterruptions,
     description: "The ARN of the IAM role whose permissions the jobs have in AWS.",
     notes: "Every job of the pool has the role's credentials. The function passes only roles whose IAM path the \
-            provider's template allows, by default `/github-runner-pool/`.",
+            provider's template allows, by default `/github-runner-pool/`. With `RegisterBy: Function`, the task asks \
+            for its registration with this role: attach the provider stack's `RunnerPolicy` to it. The default, the \
+            provider stack's `RunnerRole`, has that permission and no other.",
 };
 
 pub(super) static TASK: &[&dyn Row] = &[

@@ -1,0 +1,2 @@
+# Replaced by the script itself.
+exit 1
