@@ -37,3 +37,23 @@ pub(super) fn number(number: u64) -> AttributeValue {
 pub(super) fn as_number(value: &AttributeValue) -> Option<u64> {
     value.as_n().ok()?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::errors::tests::check;
+    use super::*;
+
+    #[test]
+    fn every_error_of_dynamodb_has_its_class() {
+        check(
+            &DYNAMODB,
+            ERRORS,
+            &[
+                ("ResourceNotFoundException", "Requested resource not found", ErrorKind::NotFound),
+                ("ProvisionedThroughputExceededException", "", THROTTLED),
+                ("ReplicatedWriteConflictException", "", ErrorKind::Conflict),
+                ("TransactionConflictException", "", ErrorKind::Conflict),
+            ],
+        );
+    }
+}

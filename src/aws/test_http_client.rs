@@ -18,6 +18,7 @@ use super::config::{AwsCredentials, AwsEndpoints, AwsSettings};
 use super::ecs::EcsClient;
 use super::http_client::{NeverSent, operation};
 use super::parameters::ParametersClient;
+use super::registrations::RegistrationsClient;
 use super::state_store::StateStoreClient;
 use crate::pool::model::secret::Secret;
 
@@ -136,6 +137,10 @@ impl Replay {
 
     pub(super) fn parameters(&self) -> ParametersClient {
         ParametersClient::new(&settings(), &SharedHttpClient::new(self.clone()))
+    }
+
+    pub(super) fn registrations(&self) -> RegistrationsClient {
+        RegistrationsClient::new(&settings(), &SharedHttpClient::new(self.clone()))
     }
 
     pub(super) fn state_store(&self) -> StateStoreClient {

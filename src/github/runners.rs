@@ -104,8 +104,10 @@ impl<C: Clock> GitHub for GitHubClient<C> {
         target: &GitHubTarget,
         credential: &Credential,
     ) -> RemoteResult<Option<String>> {
-        // The token is not used.
-        registration::create_token(self, target, credential).await?;
+        let path = ["actions", "runners", "registration-token"];
+        let request = ApiRequest::in_scope(Endpoint::CreateRegistrationToken, target, &path)?;
+        // The token in the body is not read.
+        errors::require_success(&request, self.call(credential, &request).await?)?;
         Ok(self.installed_on(target, credential))
     }
 

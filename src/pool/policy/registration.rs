@@ -63,8 +63,8 @@ impl Rejection {
 pub fn pool_of_task(arn: &TaskArn, task: Option<&Task>, now: Timestamp) -> Result<PhysicalId, Rejection> {
     let Some(task) = task else {
         let message = format!(
-            "Task {}: Amazon ECS does not list it in the cluster {}. This is asked again; if it stays, specify the \
-             Cluster in which the task runs.",
+            "Task {}: Amazon ECS does not know it in the cluster {}. The container asks again; if this persists, stop \
+             the task, and the service starts another one.",
             arn.id(),
             arn.cluster()
         );

@@ -35,8 +35,8 @@ pub(super) fn task(given: &Given<'_>, problems: &mut Problems) -> TaskSpec {
     // The problem of a combination is one of the credentials.
     let register_by = register_by(given, &mut Problems::default());
     if register_by == RegisterBy::Function && given.get_or_default(&READONLY_ROOT_FILESYSTEM) {
-        let remedy = "Specify false, or RegisterBy: Container with an image that configures its runner elsewhere.";
-        let problem = "the files that configure the runner are written below /actions-runner";
+        let remedy = "Specify false, or RegisterBy: Container with an image that needs no writable root.";
+        let problem = "true requires RegisterBy: Container, because the function's way writes below /actions-runner";
         problems.add(READONLY_ROOT_FILESYSTEM.name, problem, remedy);
     }
     let stream_prefix = given.get(&LOG_STREAM_PREFIX);
