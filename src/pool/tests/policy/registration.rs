@@ -1,5 +1,6 @@
 //! Which task gets a registration, and what each of the others reads in its container's log.
 
+use std::slice::from_ref;
 use std::time::Duration;
 
 use crate::pool::model::ecs::{Task, TaskDefinition, TaskPhase};
@@ -152,10 +153,10 @@ fn sweep_removes_offline_runners_without_a_task() {
     let living = task(&id(), DIGITS);
     let own = living.short_task_id().unwrap().to_owned();
     let found = |runner: Runner, tasks: &[Task]| abandoned(&metadata, &[runner], tasks).len();
-    assert_eq!(found(by_task("ffffffffffff"), &[living.clone()]), 1);
-    assert_eq!(found(by_task(&own), &[living.clone()]), 0, "its task lives");
-    assert_eq!(found(by_task(DIGITS), &[living.clone()]), 0, "its container named it");
-    assert_eq!(found(runner(&id(), 1, "ffffffffffff"), &[living.clone()]), 0, "it is online");
+    assert_eq!(found(by_task("ffffffffffff"), from_ref(&living)), 1);
+    assert_eq!(found(by_task(&own), from_ref(&living)), 0, "its task lives");
+    assert_eq!(found(by_task(DIGITS), from_ref(&living)), 0, "its container named it");
+    assert_eq!(found(runner(&id(), 1, "ffffffffffff"), from_ref(&living)), 0, "it is online");
     assert_eq!(found(Runner { is_busy: true, ..by_task("ffffffffffff") }, &[]), 0, "it has a job");
     assert_eq!(found(foreign(1, "ffffffffffff", "default"), &[]), 0, "it is another's");
     let ended = Task { phase: TaskPhase::Stopped, ..living };
