@@ -262,7 +262,8 @@ pub trait Registrations {
 pub enum AnswerWrite {
     /// The container finds it.
     Stored,
-    /// Nothing was written: the container ended, or has an answer.
+    /// Nothing was written: the container ended, or has an answer, which may be this one from a try whose response was
+    /// lost.
     Withdrawn,
 }
 

@@ -136,6 +136,7 @@ async fn register<W: World>(
     let minted = match mint(world, asker, grant.earlier).await {
         Ok(minted) => minted,
         Err(refusal) => {
+            // Without a retry, the task's runner exists.
             let state = if refusal.retry { ClaimState::Released } else { ClaimState::Made };
             write(state, next).await?;
             return reject(world, asker.request, Rejection::Refuse(refusal)).await;
@@ -154,11 +155,8 @@ async fn register<W: World>(
     }
     match world.registrations().answer(asker.request, &minted.answer).await? {
         AnswerWrite::Stored => Ok(RequestResult::Registered { runner: minted.runner }),
-        AnswerWrite::Withdrawn => {
-            remove(world, asker, &minted).await;
-            write(ClaimState::Released, next.saturating_add(1)).await?;
-            Ok(RequestResult::Ignored("the container no longer waits"))
-        }
+        // Or it has taken the answer already, and only DynamoDB's response was lost: so the registration stays.
+        AnswerWrite::Withdrawn => Ok(RequestResult::Ignored("the container no longer waits")),
     }
 }
 
