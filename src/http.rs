@@ -46,11 +46,8 @@ pub enum HttpSetupError {
         path: PathBuf,
     },
     /// A proxy's URL is none.
-    #[error("environment variable {variable}: its value is not the URL of a proxy")]
-    Proxy {
-        /// The variable.
-        variable: &'static str,
-    },
+    #[error(transparent)]
+    Proxy(#[from] proxy::InvalidProxy),
     /// rustls refused a certificate of the file, or its own configuration.
     #[error("TLS cannot be set up")]
     Tls(#[from] rustls::Error),

@@ -6,7 +6,6 @@
 
 use reqwest::{NoProxy, Proxy};
 
-use super::HttpSetupError;
 use crate::pool::model::secret::Secret;
 
 /// Hosts that are this machine, or the link to it: the metadata and credentials endpoints of AWS are link-local.
@@ -23,12 +22,19 @@ pub struct ProxySettings {
     pub exceptions: Option<String>,
 }
 
+/// A variable whose value is not the URL of a proxy. The value may hold a password and is not repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("environment variable {variable}: its value is not the URL of a proxy")]
+pub struct InvalidProxy {
+    variable: &'static str,
+}
+
 impl ProxySettings {
     /// The proxies as reqwest takes them.
     ///
     /// # Errors
     /// When a URL is none. The error does not repeat it.
-    pub(super) fn proxies(&self) -> Result<Vec<Proxy>, HttpSetupError> {
+    pub(super) fn proxies(&self) -> Result<Vec<Proxy>, InvalidProxy> {
         let exceptions = [NEVER, self.exceptions.as_deref().unwrap_or_default()].join(",");
         let all: [(&'static str, &Option<Secret>, fn(&str) -> reqwest::Result<Proxy>); 2] =
             [("HTTPS_PROXY", &self.https, |url| Proxy::https(url)), ("HTTP_PROXY", &self.http, |url| Proxy::http(url))];
@@ -36,7 +42,7 @@ impl ProxySettings {
         for (variable, url, proxy) in all {
             let Some(url) = url else { continue };
             // The source would repeat the URL.
-            let proxy = proxy(url.expose()).map_err(|_| HttpSetupError::Proxy { variable })?;
+            let proxy = proxy(url.expose()).map_err(|_| InvalidProxy { variable })?;
             proxies.push(proxy.no_proxy(NoProxy::from_string(&exceptions)));
         }
         Ok(proxies)
