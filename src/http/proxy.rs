@@ -36,13 +36,13 @@ impl ProxySettings {
     /// When a URL is none. The error does not repeat it.
     pub(super) fn proxies(&self) -> Result<Vec<Proxy>, InvalidProxy> {
         let exceptions = [NEVER, self.exceptions.as_deref().unwrap_or_default()].join(",");
-        let all: [(&'static str, &Option<Secret>, fn(&str) -> reqwest::Result<Proxy>); 2] =
-            [("HTTPS_PROXY", &self.https, |url| Proxy::https(url)), ("HTTP_PROXY", &self.http, |url| Proxy::http(url))];
+        let https = self.https.as_ref().map(|url| Proxy::https(url.expose()));
+        let http = self.http.as_ref().map(|url| Proxy::http(url.expose()));
         let mut proxies = Vec::new();
-        for (variable, url, proxy) in all {
-            let Some(url) = url else { continue };
+        for (variable, proxy) in [("HTTPS_PROXY", https), ("HTTP_PROXY", http)] {
+            let Some(proxy) = proxy else { continue };
             // The source would repeat the URL.
-            let proxy = proxy(url.expose()).map_err(|_| InvalidProxy { variable })?;
+            let proxy = proxy.map_err(|_| InvalidProxy { variable })?;
             proxies.push(proxy.no_proxy(NoProxy::from_string(&exceptions)));
         }
         Ok(proxies)
