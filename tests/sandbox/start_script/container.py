@@ -15,7 +15,7 @@ SCRIPT = Path(__file__).resolve().parents[3] / "src/pool/model/start_runner.sh"
 IMAGE = Path(__file__).parent / "image"
 TOOLS = Path(sys.executable).parent
 COMMAND = ["./bin/Runner.Listener", "run", "--startuptype", "service"]
-WAIT_SECS = 20.0
+WAIT_SECS = 60.0
 
 
 class Container:

@@ -75,17 +75,20 @@ class Function:
         if answer is None:
             return
         with contextlib.suppress(self._dynamodb.exceptions.ConditionalCheckFailedException):
-            self._dynamodb.update_item(
-                TableName=self.table,
-                Key={"key": {"S": key}},
-                UpdateExpression="SET #answer = :answer",
-                ConditionExpression=UNANSWERED,
-                ExpressionAttributeNames=KEY,
-                ExpressionAttributeValues={
-                    ":answer": {"S": json.dumps(answer, ensure_ascii=False)},
-                    ":attempt": request["attempt"],
-                },
-            )
+            self.answer(request, answer)
+
+    def answer(self, request: dict[str, Any], answer: Answer) -> None:
+        self._dynamodb.update_item(
+            TableName=self.table,
+            Key={"key": request["key"]},
+            UpdateExpression="SET #answer = :answer",
+            ConditionExpression=UNANSWERED,
+            ExpressionAttributeNames=KEY,
+            ExpressionAttributeValues={
+                ":answer": {"S": json.dumps(answer, ensure_ascii=False)},
+                ":attempt": request["attempt"],
+            },
+        )
 
     def _decide(self, request: dict[str, Any]) -> Answer | None:
         task = request["task"]["S"].rpartition("/")[2]

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 from urllib.parse import urlsplit
 
-WAIT_SECS = 30.0
+WAIT_SECS = 60.0
 
 
 @dataclass
@@ -26,12 +26,19 @@ class Fault:
 
 @dataclass
 class Gate:
-    """Stops the first call of an operation that gets there, before or after AWS has done it."""
+    """Stops the next call of an operation that gets there, before or after AWS has done it."""
 
     operation: str
     when: Literal["before", "after"]
     reached: threading.Event = field(default_factory=threading.Event)
     opened: threading.Event = field(default_factory=threading.Event)
+
+    def wait(self) -> None:
+        """Until a call has got there."""
+        assert self.reached.wait(WAIT_SECS), f"{self.operation} was not called"
+
+    def open(self) -> None:
+        self.opened.set()
 
 
 class Network:
@@ -50,7 +57,7 @@ class Network:
 
     def close(self) -> None:
         for gate in self.gates:
-            gate.opened.set()
+            gate.open()
         self._server.shutdown()
         self._server.server_close()
 
@@ -75,6 +82,7 @@ class Network:
             if gate.operation == operation and gate.when == when and not gate.reached.is_set():
                 gate.reached.set()
                 gate.opened.wait(WAIT_SECS)
+                return
 
     def _forward(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
         connection = http.client.HTTPConnection(str(self.aws.hostname), self.aws.port, timeout=WAIT_SECS)
