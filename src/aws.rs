@@ -1,5 +1,5 @@
-//! The ports on AWS: ECS, EC2 Auto Scaling with its launch templates, Parameter Store, the state table in
-//! DynamoDB, CloudFormation's stacks, and the runners' logs in CloudWatch.
+//! The ports on AWS: ECS, EC2 Auto Scaling with its launch templates, Parameter Store, the state table and the
+//! registrations table in DynamoDB, CloudFormation's stacks, and the runners' logs in CloudWatch.
 //!
 //! Only this module names `aws_sdk_*`. It turns steps into calls, responses into observed values, and each error into an
 //! [`ErrorKind`](crate::pool::model::remote_error::ErrorKind), once. It decides nothing: whether to retry a conflict, to
@@ -7,13 +7,14 @@
 //! effect.
 //!
 //! Reading order: [`config`] and [`http_client`] (how calls are sent), `errors` and `retries` (what an error means), then
-//! one module per port: [`ecs`], [`auto_scaling`], [`parameters`], [`state_store`], [`cloudformation`], [`runner_logs`],
-//! [`self_invoke`].
+//! one module per port: [`ecs`], [`auto_scaling`], [`parameters`], [`state_store`], [`registrations`], [`cloudformation`],
+//! [`runner_logs`], [`self_invoke`].
 
 pub mod auto_scaling;
 pub mod cloudformation;
 pub mod config;
 mod convert;
+mod dynamo_db;
 mod ec2;
 pub mod ecs;
 mod errors;
@@ -21,6 +22,7 @@ pub mod http_client;
 mod launch_templates;
 pub mod parameters;
 mod query;
+pub mod registrations;
 mod retries;
 pub mod runner_logs;
 pub mod self_invoke;
@@ -28,6 +30,9 @@ mod signed_request;
 pub mod state_store;
 #[cfg(test)]
 mod test_http_client;
+
+use std::cell::OnceCell;
+use std::fmt;
 
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
@@ -37,47 +42,100 @@ use self::config::AwsSettings;
 use self::ecs::EcsClient;
 use self::http_client::{CallCounter, SharedClient};
 use self::parameters::ParametersClient;
+use self::registrations::RegistrationsClient;
 use self::runner_logs::RunnerLogsClient;
 use self::self_invoke::SelfInvokeClient;
 use self::state_store::StateStoreClient;
 
-/// The clients of one function, made once at start. They share connections, and count their calls together.
-#[derive(Clone, Debug)]
+/// The clients of one function. Each is built at first use, since building all of them would delay every cold start. They
+/// share connections, and count their calls together.
 pub struct Aws {
-    /// Amazon ECS.
-    pub ecs: EcsClient,
-    /// EC2 Auto Scaling, and launch templates.
-    pub auto_scaling: AutoScalingClient,
-    /// Parameter Store, where credentials are.
-    pub parameters: ParametersClient,
-    /// DynamoDB, where the operation locks are.
-    pub state_store: StateStoreClient,
-    /// CloudFormation, asked about stacks.
-    pub cloudformation: CloudFormationClient,
-    /// CloudWatch Logs, where runners write.
-    pub runner_logs: RunnerLogsClient,
-    /// This function, later.
-    pub self_invoker: SelfInvokeClient,
-    /// What they have asked of AWS so far.
-    pub calls: CallCounter,
+    settings: AwsSettings,
+    client: SharedClient,
+    http: SharedHttpClient,
+    calls: CallCounter,
+    ecs: OnceCell<EcsClient>,
+    auto_scaling: OnceCell<AutoScalingClient>,
+    parameters: OnceCell<ParametersClient>,
+    state_store: OnceCell<StateStoreClient>,
+    registrations: OnceCell<RegistrationsClient>,
+    cloudformation: OnceCell<CloudFormationClient>,
+    runner_logs: OnceCell<RunnerLogsClient>,
+    self_invoker: OnceCell<SelfInvokeClient>,
+}
+
+impl fmt::Debug for Aws {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Aws").field("settings", &self.settings).finish_non_exhaustive()
+    }
 }
 
 impl Aws {
     /// The clients, all on this HTTP client. Connects to nothing yet.
     #[must_use]
-    pub fn connect(settings: &AwsSettings, client: reqwest::Client) -> Self {
+    pub fn connect(settings: AwsSettings, client: reqwest::Client) -> Self {
         let calls = CallCounter::default();
-        let http = SharedHttpClient::new(SharedClient::new(client.clone(), calls.clone()));
+        let client = SharedClient::new(client, calls.clone());
         Self {
-            ecs: EcsClient::new(settings, &http),
-            auto_scaling: AutoScalingClient::new(settings, &http, SharedClient::new(client.clone(), calls.clone())),
-            parameters: ParametersClient::new(settings, &http),
-            state_store: StateStoreClient::new(settings, &http),
-            cloudformation: CloudFormationClient::new(settings, SharedClient::new(client.clone(), calls.clone())),
-            runner_logs: RunnerLogsClient::new(settings, SharedClient::new(client, calls.clone())),
-            self_invoker: SelfInvokeClient::new(settings, &http),
+            settings,
+            http: SharedHttpClient::new(client.clone()),
+            client,
             calls,
+            ecs: OnceCell::new(),
+            auto_scaling: OnceCell::new(),
+            parameters: OnceCell::new(),
+            state_store: OnceCell::new(),
+            registrations: OnceCell::new(),
+            cloudformation: OnceCell::new(),
+            runner_logs: OnceCell::new(),
+            self_invoker: OnceCell::new(),
         }
+    }
+
+    /// What they have asked of AWS since this was last asked: reads, and all others.
+    #[must_use]
+    pub fn take_calls(&self) -> (u64, u64) {
+        self.calls.take()
+    }
+
+    /// Amazon ECS.
+    pub fn ecs(&self) -> &EcsClient {
+        self.ecs.get_or_init(|| EcsClient::new(&self.settings, &self.http))
+    }
+
+    /// EC2 Auto Scaling, and launch templates.
+    pub fn auto_scaling(&self) -> &AutoScalingClient {
+        self.auto_scaling.get_or_init(|| AutoScalingClient::new(&self.settings, &self.http, self.client.clone()))
+    }
+
+    /// Parameter Store, where credentials are.
+    pub fn parameters(&self) -> &ParametersClient {
+        self.parameters.get_or_init(|| ParametersClient::new(&self.settings, &self.http))
+    }
+
+    /// DynamoDB, where the operation locks are.
+    pub fn state_store(&self) -> &StateStoreClient {
+        self.state_store.get_or_init(|| StateStoreClient::new(&self.settings, &self.http))
+    }
+
+    /// DynamoDB, where tasks ask for the registrations of their runners.
+    pub fn registrations(&self) -> &RegistrationsClient {
+        self.registrations.get_or_init(|| RegistrationsClient::new(&self.settings, &self.http))
+    }
+
+    /// CloudFormation, asked about stacks.
+    pub fn cloudformation(&self) -> &CloudFormationClient {
+        self.cloudformation.get_or_init(|| CloudFormationClient::new(&self.settings, self.client.clone()))
+    }
+
+    /// CloudWatch Logs, where runners write.
+    pub fn runner_logs(&self) -> &RunnerLogsClient {
+        self.runner_logs.get_or_init(|| RunnerLogsClient::new(&self.settings, self.client.clone()))
+    }
+
+    /// This function, later.
+    pub fn self_invoker(&self) -> &SelfInvokeClient {
+        self.self_invoker.get_or_init(|| SelfInvokeClient::new(&self.settings, &self.http))
     }
 }
 
@@ -116,9 +174,9 @@ mod tests {
         let all = Some(format!("http://{}", listener.local_addr().unwrap()));
         let endpoints = AwsEndpoints { all, ..AwsEndpoints::default() };
         let settings = AwsSettings { endpoints, ..test_http_client::settings() };
-        let aws = Aws::connect(&settings, crate::http::client(None).unwrap());
+        let aws = Aws::connect(settings, crate::http::client(None, &crate::http::ProxySettings::default()).unwrap());
 
-        let (got, cluster) = tokio::join!(answer(&listener, "{\"clusters\": []}"), aws.ecs.cluster("c"));
+        let (got, cluster) = tokio::join!(answer(&listener, "{\"clusters\": []}"), aws.ecs().cluster("c"));
         assert_eq!(cluster.unwrap(), None);
         assert!(got.contains("x-amz-target: amazonec2containerservicev20141113.describeclusters"), "{got}");
         assert!(got.contains("/eu-west-1/ecs/aws4_request"), "{got}");
@@ -126,23 +184,23 @@ mod tests {
 
         let parameter = crate::pool::model::spec::ParameterRef("/ci/token".to_owned());
         let value = "{\"Parameter\": {\"Value\": \"planted\"}}";
-        let (got, read) = tokio::join!(answer(&listener, value), aws.parameters.read(&parameter));
+        let (got, read) = tokio::join!(answer(&listener, value), aws.parameters().read(&parameter));
         assert_eq!(read.unwrap().unwrap().expose(), "planted");
         assert!(got.contains("/eu-west-1/ssm/aws4_request"), "{got}");
 
         let deleted = "<DeleteLifecycleHookResponse><DeleteLifecycleHookResult/></DeleteLifecycleHookResponse>";
-        let (got, done) = tokio::join!(answer(&listener, deleted), aws.auto_scaling.delete_draining_hook("g"));
+        let (got, done) = tokio::join!(answer(&listener, deleted), aws.auto_scaling().delete_draining_hook("g"));
         done.unwrap();
         assert!(got.contains("action=deletelifecyclehook"), "{got}");
 
         let template = crate::pool::model::spec::LaunchTemplateId::Id("lt-1".to_owned());
         let none = "<DescribeLaunchTemplatesResponse><launchTemplates/></DescribeLaunchTemplatesResponse>";
-        let asked = aws.auto_scaling.template_version(&template, "$Latest");
+        let asked = aws.auto_scaling().template_version(&template, "$Latest");
         let (got, version) = tokio::join!(answer(&listener, none), asked);
         assert_eq!(version.unwrap(), None);
         assert!(got.contains("user-agent: github-runner-pool/"), "{got}");
 
-        assert_eq!(aws.calls.take(), (3, 1));
+        assert_eq!(aws.take_calls(), (3, 1));
         assert!(!format!("{aws:?}").contains("planted"));
     }
 }

@@ -8,6 +8,7 @@ use crate::aws::auto_scaling::AutoScalingClient;
 use crate::aws::cloudformation::CloudFormationClient;
 use crate::aws::ecs::EcsClient;
 use crate::aws::parameters::ParametersClient;
+use crate::aws::registrations::RegistrationsClient;
 use crate::aws::runner_logs::RunnerLogsClient;
 use crate::aws::self_invoke::SelfInvokeClient;
 use crate::aws::state_store::StateStoreClient;
@@ -31,11 +32,11 @@ impl Clients {
     /// Makes the clients. Connects to nothing yet.
     ///
     /// # Errors
-    /// When the file of certificates that the environment names cannot be used.
+    /// When the file of certificates or a proxy that the environment names cannot be used.
     pub fn connect(settings: &Settings) -> Result<Self, HttpSetupError> {
-        let client = client(settings.ca_bundle.as_deref().map(Path::new))?;
+        let client = client(settings.ca_bundle.as_deref().map(Path::new), &settings.proxies)?;
         Ok(Self {
-            aws: Aws::connect(&settings.aws, client.clone()),
+            aws: Aws::connect(settings.aws.clone(), client.clone()),
             github: GitHubClient::new(client.clone(), SystemClock),
             response_sender: HttpResponseSender(ResponseClient::new(client)),
         })
@@ -44,7 +45,7 @@ impl Clients {
     /// What AWS has been asked since this was last asked: reads, and all others.
     #[must_use]
     pub fn take_aws_calls(&self) -> (u64, u64) {
-        self.aws.calls.take()
+        self.aws.take_calls()
     }
 
     /// The same of GitHub, and what it last said to be left of the credential's hour.
@@ -60,6 +61,7 @@ impl World for Clients {
     type AutoScaling = AutoScalingClient;
     type SecretStore = ParametersClient;
     type StateStore = StateStoreClient;
+    type Registrations = RegistrationsClient;
     type CloudFormation = CloudFormationClient;
     type RunnerLogs = RunnerLogsClient;
     type GitHub = GitHubClient<SystemClock>;
@@ -71,27 +73,31 @@ impl World for Clients {
     }
 
     fn ecs(&self) -> &EcsClient {
-        &self.aws.ecs
+        self.aws.ecs()
     }
 
     fn auto_scaling(&self) -> &AutoScalingClient {
-        &self.aws.auto_scaling
+        self.aws.auto_scaling()
     }
 
     fn secret_store(&self) -> &ParametersClient {
-        &self.aws.parameters
+        self.aws.parameters()
     }
 
     fn state_store(&self) -> &StateStoreClient {
-        &self.aws.state_store
+        self.aws.state_store()
+    }
+
+    fn registrations(&self) -> &RegistrationsClient {
+        self.aws.registrations()
     }
 
     fn cloudformation(&self) -> &CloudFormationClient {
-        &self.aws.cloudformation
+        self.aws.cloudformation()
     }
 
     fn runner_logs(&self) -> &RunnerLogsClient {
-        &self.aws.runner_logs
+        self.aws.runner_logs()
     }
 
     fn github(&self) -> &GitHubClient<SystemClock> {
@@ -99,7 +105,7 @@ impl World for Clients {
     }
 
     fn self_invoker(&self) -> &SelfInvokeClient {
-        &self.aws.self_invoker
+        self.aws.self_invoker()
     }
 
     fn response_sender(&self) -> &HttpResponseSender {

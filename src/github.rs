@@ -18,6 +18,7 @@ mod errors;
 mod jwt;
 mod messages;
 mod rate_limit;
+mod registration;
 mod request;
 mod response;
 mod runners;

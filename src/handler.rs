@@ -7,7 +7,8 @@
 //! response (`on_failure`).
 //!
 //! In reading order: `event`, `budget`, `operation` and `deletion` from a request to its end, `guard`,
-//! `respond`, `on_failure`; `preview` and `inventory` answer the caller and not CloudFormation.
+//! `respond`, `on_failure`; `preview` and `inventory` answer the caller and not CloudFormation; `registration` answers
+//! the tasks that ask for their runners' registrations, and `tick` does what is due by the clock.
 
 mod budget;
 mod completion;
@@ -21,7 +22,9 @@ mod inventory;
 mod on_failure;
 mod operation;
 mod preview;
+mod registration;
 mod respond;
+mod tick;
 
 use serde_json::Value;
 use tracing::Instrument as _;
@@ -84,8 +87,10 @@ async fn handle_event<W: World>(context: &Context<'_, W>, event: Event) -> Resul
             response.instrument(requester.span()).await?;
         }
         Event::OnFailure(record) => on_failure::respond_to_all(context, &record).await?,
-        Event::Preview(request) => return Ok(preview::preview(context.world, &request).await),
+        Event::Preview(request) => return Ok(preview::preview(context, &request).await),
         Event::Inventory => return Ok(inventory::inventory(context.world).await),
+        Event::Tick => tick::tick(context.world).await,
+        Event::Registrations(records) => return Ok(registration::answer_all(context, &records).await),
         Event::Unanswerable(why) => {
             tracing::error!(step = "decode", "no response can be sent: {why}");
             return Err(HandleError::Unanswerable(why));

@@ -7,9 +7,11 @@ pub mod apply;
 pub mod lookup;
 pub mod observe;
 pub mod ports;
+pub mod registration;
 pub mod run;
 pub mod runner_logs;
 pub mod session;
+pub mod sweep;
 
 use std::error::Error;
 use std::fmt::Write;

@@ -1,7 +1,8 @@
 //! The environment, read once.
 //!
 //! Beside the SDK's own variables: `POLL_INTERVAL_SECS` (`10`, fractions allowed), `INVOCATION_BUDGET_SECS` (unset: the
-//! Lambda deadline), `LOG_LEVEL` (`info`), `STATE_TABLE` (the name of the function with `-state` after it).
+//! Lambda deadline), `LOG_LEVEL` (`info`), `STATE_TABLE` (the name of the function with `-state` after it),
+//! `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` (none), `REGISTRATIONS_TABLE` (the same with `-registrations`), `RUNNER_ROLE_ARN` (the default `TaskRoleArn`).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,7 +10,9 @@ use std::time::Duration;
 use tracing::level_filters::LevelFilter;
 
 use crate::aws::config::{AwsCredentials, AwsEndpoints, AwsSettings};
+use crate::http::ProxySettings;
 use crate::pool::model::secret::Secret;
+use crate::pool::model::spec::RegistrationDefaults;
 
 /// Between two looks. Ten seconds keep a fifteen-minute wait below a hundred looks of four calls each.
 const POLL_INTERVAL: Duration = Duration::from_secs(10);
@@ -27,8 +30,12 @@ pub struct Settings {
     pub function: String,
     /// Where the log is, for the end of every Reason: the log group and stream that Lambda names.
     pub log: Option<(String, String)>,
+    /// What tasks need to ask for their registration.
+    pub registration: RegistrationDefaults,
     /// How AWS is reached.
     pub aws: AwsSettings,
+    /// `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`, in capitals or not.
+    pub proxies: ProxySettings,
     /// A file of certificates, PEM, to trust in addition to the public ones: `AWS_CA_BUNDLE` or `SSL_CERT_FILE`.
     pub ca_bundle: Option<String>,
 }
@@ -63,6 +70,7 @@ impl Settings {
         };
         let log_level = text("LOG_LEVEL").unwrap_or("info");
         let function = text("AWS_LAMBDA_FUNCTION_NAME").unwrap_or("github-runner-pool");
+        let aws = aws(&text, function)?;
         Ok(Self {
             poll_interval: seconds("POLL_INTERVAL_SECS")?.unwrap_or(POLL_INTERVAL),
             invocation_budget: seconds("INVOCATION_BUDGET_SECS")?,
@@ -75,7 +83,16 @@ impl Settings {
             log: text("AWS_LAMBDA_LOG_GROUP_NAME")
                 .zip(text("AWS_LAMBDA_LOG_STREAM_NAME"))
                 .map(|(group, stream)| (group.to_owned(), stream.to_owned())),
-            aws: aws(&text, function)?,
+            registration: RegistrationDefaults {
+                table: aws.registrations_table.clone(),
+                runner_role_arn: text("RUNNER_ROLE_ARN").map(str::to_owned),
+            },
+            aws,
+            proxies: ProxySettings {
+                https: text("HTTPS_PROXY").or_else(|| text("https_proxy")).map(Secret::new),
+                http: text("HTTP_PROXY").or_else(|| text("http_proxy")).map(Secret::new),
+                exceptions: text("NO_PROXY").or_else(|| text("no_proxy")).map(str::to_owned),
+            },
             ca_bundle: text("AWS_CA_BUNDLE").or_else(|| text("SSL_CERT_FILE")).map(str::to_owned),
         })
     }
@@ -115,6 +132,7 @@ fn aws<'a>(text: &impl Fn(&str) -> Option<&'a str>, function: &str) -> Result<Aw
         use_fips: switch("AWS_USE_FIPS_ENDPOINT"),
         use_dual_stack: switch("AWS_USE_DUALSTACK_ENDPOINT"),
         state_table: owned("STATE_TABLE").unwrap_or_else(|| format!("{function}-state")),
+        registrations_table: owned("REGISTRATIONS_TABLE").unwrap_or_else(|| format!("{function}-registrations")),
         max_attempts: max_attempts.unwrap_or(AwsSettings::MAX_ATTEMPTS),
     })
 }

@@ -39,6 +39,8 @@ pub struct AwsSettings {
     pub use_dual_stack: bool,
     /// `STATE_TABLE`: the name of the state table.
     pub state_table: String,
+    /// `REGISTRATIONS_TABLE`: the name of the registrations table.
+    pub registrations_table: String,
     /// `AWS_MAX_ATTEMPTS`: tries of one call, the first included; see [`AwsSettings::MAX_ATTEMPTS`].
     pub max_attempts: u32,
 }

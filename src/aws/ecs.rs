@@ -28,6 +28,7 @@ use crate::pool::model::ecs::{
     TaskDefinition,
 };
 use crate::pool::model::identity::PhysicalId;
+use crate::pool::model::registration::TaskArn;
 use crate::pool::model::remote_error::ErrorKind;
 use crate::pool::model::runner_log::LogPlace;
 use crate::pool::model::task_definition::TaskDefinitionContent;
@@ -83,6 +84,10 @@ impl Ecs for EcsClient {
 
     async fn tasks(&self, cluster: &str, id: &PhysicalId) -> RemoteResult<Vec<Task>> {
         Ok(found(tasks::all(&self.sdk, cluster, id).await)?.unwrap_or_default())
+    }
+
+    async fn task(&self, task: &TaskArn) -> RemoteResult<Option<Task>> {
+        tasks::one(&self.sdk, task).await
     }
 
     async fn tasks_incremental(&self, cluster: &str, id: &PhysicalId, known: Vec<String>) -> RemoteResult<Vec<Task>> {

@@ -9,26 +9,11 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
-use super::config::{AwsSettings, sdk_config};
-use super::errors::{Row, Service, THROTTLED, row};
-use crate::pool::model::remote_error::{ErrorKind, RemoteService};
+use super::config::AwsSettings;
+use super::dynamo_db::{DYNAMODB, KEY, as_number, client, number};
 use crate::pool::model::time::Timestamp;
 use crate::reconcile::ports::{RemoteResult, StateItem, StateStore, StateWrite};
 
-const DYNAMODB: Service = Service { remote: RemoteService::DynamoDb, table: TABLE };
-
-/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html>
-const TABLE: &[Row] = &[
-    // The table: the provider stack is older than the function.
-    row("ResourceNotFoundException", "", ErrorKind::NotFound),
-    row("ProvisionedThroughputExceededException", "", THROTTLED),
-    row("ReplicatedWriteConflictException", "", ErrorKind::Conflict),
-    row("TransactionConflictException", "", ErrorKind::Conflict),
-];
-
-/// The attributes of an item. Each is named through a placeholder, since `key`, `ttl` and more are reserved words.
-/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ReservedWords.html>
-const KEY: &str = "key";
 const VERSION: &str = "version";
 const RECORD: &str = "record";
 const TTL: &str = "ttl";
@@ -46,8 +31,7 @@ pub struct StateStoreClient {
 
 impl StateStoreClient {
     pub(super) fn new(settings: &AwsSettings, http: &SharedHttpClient) -> Self {
-        let endpoint = settings.endpoints.choose(settings.endpoints.dynamodb.as_ref());
-        Self { sdk: Client::new(&sdk_config(settings, http, endpoint)), table: settings.state_table.clone() }
+        Self { sdk: client(settings, http), table: settings.state_table.clone() }
     }
 }
 
@@ -59,7 +43,6 @@ impl StateStore for StateStoreClient {
     }
 
     async fn write_item(&self, key: &str, item: &StateItem, now: Timestamp) -> RemoteResult<StateWrite> {
-        let number = |number: u64| AttributeValue::N(number.to_string());
         let call = self
             .sdk
             .put_item()
@@ -93,11 +76,12 @@ impl StateStore for StateStoreClient {
 }
 
 fn state_item<'item>(attribute: impl Fn(&str) -> Option<&'item AttributeValue>) -> StateItem {
-    let number = |name: &str| attribute(name).and_then(|value| value.as_n().ok()).and_then(|text| text.parse().ok());
     StateItem {
-        version: number(VERSION).unwrap_or(0),
+        version: attribute(VERSION).and_then(as_number).unwrap_or(0),
         text: attribute(RECORD).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default(),
-        expires_at: number(TTL).map(|secs: u64| Timestamp::from_epoch_millis(secs.saturating_mul(1_000))),
+        expires_at: attribute(TTL)
+            .and_then(as_number)
+            .map(|secs| Timestamp::from_epoch_millis(secs.saturating_mul(1_000))),
     }
 }
 

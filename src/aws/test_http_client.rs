@@ -18,6 +18,7 @@ use super::config::{AwsCredentials, AwsEndpoints, AwsSettings};
 use super::ecs::EcsClient;
 use super::http_client::{NeverSent, operation};
 use super::parameters::ParametersClient;
+use super::registrations::RegistrationsClient;
 use super::state_store::StateStoreClient;
 use crate::pool::model::secret::Secret;
 
@@ -138,6 +139,10 @@ impl Replay {
         ParametersClient::new(&settings(), &SharedHttpClient::new(self.clone()))
     }
 
+    pub(super) fn registrations(&self) -> RegistrationsClient {
+        RegistrationsClient::new(&settings(), &SharedHttpClient::new(self.clone()))
+    }
+
     pub(super) fn state_store(&self) -> StateStoreClient {
         StateStoreClient::new(&settings(), &SharedHttpClient::new(self.clone()))
     }
@@ -156,6 +161,7 @@ pub(super) fn settings() -> AwsSettings {
         use_fips: false,
         use_dual_stack: false,
         state_table: "github-runner-pool-state".to_owned(),
+        registrations_table: "github-runner-pool-registrations".to_owned(),
         max_attempts: 3,
     }
 }

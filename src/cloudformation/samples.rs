@@ -113,7 +113,16 @@ fn the_full_sample_has_every_property_that_goes_with_the_others() {
     let left_out: Vec<&&str> = property_names().iter().filter(|name| !given.contains_key(**name)).collect();
     assert_eq!(
         left_out,
-        [&"RepoUrl", &"EnterpriseName", &"AppId", &"AppPrivateKeyParameter", &"AppLogin", &"CapacityProvider"]
+        [
+            &"RepoUrl",
+            &"EnterpriseName",
+            &"AppId",
+            &"AppPrivateKeyParameter",
+            &"AppLogin",
+            // RunnerTokenParameter implies it.
+            &"RegisterBy",
+            &"CapacityProvider"
+        ]
     );
 }
 

@@ -80,6 +80,16 @@ pub(super) fn too_many_redirects(request: &ApiRequest<'_>) -> RemoteCallError {
     call_error(request, ErrorKind::Invalid, None, messages::too_many_redirects(&request.target.host), None)
 }
 
+/// The runner group of a runner that was to be registered is gone.
+pub(super) fn no_such_group(request: &ApiRequest<'_>, name: &str) -> RemoteCallError {
+    call_error(request, ErrorKind::NotFound, None, messages::no_such_group(&request.target.scope, name), None)
+}
+
+/// A response of success whose content cannot be used.
+pub(super) fn unreadable(request: &ApiRequest<'_>, message: &str) -> RemoteCallError {
+    call_error(request, ErrorKind::Unexpected, None, message.to_owned(), None)
+}
+
 /// More pages than are read.
 pub(super) fn too_many_pages(request: &ApiRequest<'_>, pages_max: usize) -> RemoteCallError {
     call_error(request, ErrorKind::Invalid, None, messages::too_many_pages(&request.target.scope, pages_max), None)

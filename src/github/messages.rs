@@ -22,6 +22,13 @@ pub(super) const NO_APP_FOR_ENTERPRISES: &str = "AppId: a GitHub App cannot admi
 pub(super) const INVALID_BEARER: &str = "the access token contains a character that no token has, such as a line break \
     at its end. Store it in its parameter without that, and update the stack";
 
+pub(super) const UNREADABLE_JIT_CONFIG: &str = "GitHub's just-in-time configuration is not in the form that this \
+    version of github-runner-pool reads. Deploy a newer version, or specify RegisterBy: Container";
+
+pub(super) fn no_such_group(scope: &Scope, name: &str) -> String {
+    format!("RunnerGroup: {scope} has no runner group {name} any more. Create it, or update the stack with another one")
+}
+
 pub(super) fn api_error(kind: ApiErrorKind, request: &ApiRequest<'_>, response: &ApiResponse) -> String {
     let (scope, credential) = (&request.target.scope, credential_name(response.credential));
     match kind {

@@ -18,6 +18,8 @@ pub(super) enum Endpoint {
     DeleteRunner,
     /// `POST …/actions/runners/registration-token`.
     CreateRegistrationToken,
+    /// `POST …/actions/runners/generate-jitconfig`.
+    GenerateJitConfig,
     /// `GET …/actions/runner-groups`.
     ListRunnerGroups,
     /// `GET …/installation`.
@@ -30,7 +32,7 @@ impl Endpoint {
     pub(super) const fn method(self) -> Method {
         match self {
             Self::ListRunners | Self::ListRunnerGroups | Self::GetInstallation => Method::GET,
-            Self::CreateRegistrationToken | Self::CreateInstallationToken => Method::POST,
+            Self::CreateRegistrationToken | Self::GenerateJitConfig | Self::CreateInstallationToken => Method::POST,
             Self::DeleteRunner => Method::DELETE,
         }
     }
@@ -40,28 +42,29 @@ impl Endpoint {
     pub(super) const fn follows_redirects(self) -> bool {
         match self {
             Self::ListRunners | Self::ListRunnerGroups | Self::GetInstallation | Self::DeleteRunner => true,
-            Self::CreateRegistrationToken | Self::CreateInstallationToken => false,
+            Self::CreateRegistrationToken | Self::GenerateJitConfig | Self::CreateInstallationToken => false,
         }
     }
 
     pub(super) const fn pacing(self) -> Pacing {
         match self {
             Self::DeleteRunner => Pacing::Deletion,
-            // One registration token a request, and one installation token an hour.
+            // One registration a container, and one installation token an hour.
             Self::ListRunners
             | Self::ListRunnerGroups
             | Self::GetInstallation
             | Self::CreateRegistrationToken
+            | Self::GenerateJitConfig
             | Self::CreateInstallationToken => Pacing::Unpaced,
         }
     }
 
     /// How long a request may wait in the client, all pauses together. What takes longer is for the pool to decide. A
     /// deletion rests on a list and a log that were read just before: rather than to wait longer it is not sent, and the
-    /// pool reads them again.
+    /// pool reads them again. A container that waits for its registration asks again by itself.
     pub(super) const fn wait_max(self) -> Duration {
         match self {
-            Self::DeleteRunner => Duration::from_secs(5),
+            Self::DeleteRunner | Self::GenerateJitConfig => Duration::from_secs(5),
             Self::ListRunners
             | Self::ListRunnerGroups
             | Self::GetInstallation
@@ -71,7 +74,8 @@ impl Endpoint {
     }
 
     /// Whether a request may be sent again when the outcome of the first try is unknown. A token too many does no harm.
-    /// A deletion would answer 404 where the first try had deleted, and the difference is evidence.
+    /// A deletion would answer 404 where the first try had deleted, and the difference is evidence; a runner would be
+    /// registered under a name that is taken by then.
     pub(super) const fn may_repeat_ambiguous(self) -> bool {
         match self {
             Self::ListRunners
@@ -79,7 +83,7 @@ impl Endpoint {
             | Self::GetInstallation
             | Self::CreateRegistrationToken
             | Self::CreateInstallationToken => true,
-            Self::DeleteRunner => false,
+            Self::DeleteRunner | Self::GenerateJitConfig => false,
         }
     }
 }

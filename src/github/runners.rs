@@ -12,12 +12,14 @@ use url::Url;
 
 use super::client::GitHubClient;
 use super::errors;
+use super::registration;
 use super::request::{ApiRequest, Endpoint, is_same_origin};
 use super::response::next_page;
 use super::session::SessionKey;
 use crate::pool::model::runner::{Runner, RunnerGroup};
+use crate::pool::model::secret::Secret;
 use crate::pool::model::spec::{GitHubTarget, Scope};
-use crate::reconcile::ports::{Clock, Credential, Deregistration, GitHub, RemoteResult};
+use crate::reconcile::ports::{Clock, Credential, Deregistration, GitHub, JitRunner, JitRunnerRequest, RemoteResult};
 
 /// GitHub's maximum.
 const PER_PAGE: &str = "100";
@@ -59,6 +61,7 @@ struct GroupsPage {
 
 #[derive(Deserialize)]
 struct GroupEntry {
+    id: u64,
     name: Option<String>,
     inherited: Option<bool>,
 }
@@ -114,22 +117,36 @@ impl<C: Clock> GitHub for GitHubClient<C> {
         credential: &Credential,
         name: &str,
     ) -> RemoteResult<Option<RunnerGroup>> {
-        if matches!(target.scope, Scope::Repository { .. }) {
-            return Ok(None);
-        }
-        let request = ApiRequest::in_scope(Endpoint::ListRunnerGroups, target, &["actions", "runner-groups"])?;
-        let pages: Vec<GroupsPage> = self.pages(credential, request).await?;
-        // The runner that registers compares the names in the same way:
-        // https://github.com/actions/runner/blob/main/src/Runner.Listener/Configuration/ConfigurationManager.cs
-        let name = name.to_lowercase();
-        let named = pages
-            .into_iter()
-            .flat_map(|page| page.runner_groups)
-            .filter(|group| group.name.as_ref().is_some_and(|group| group.to_lowercase() == name));
-        // One of its own comes before one of the same name that the enterprise shares.
-        let of =
-            |group: GroupEntry| if group.inherited == Some(true) { RunnerGroup::Inherited } else { RunnerGroup::Own };
-        Ok(named.map(of).min_by_key(|group| *group == RunnerGroup::Inherited))
+        let group = self.group_named(target, credential, name).await?;
+        Ok(group.map(|(_, group)| group))
+    }
+
+    async fn runner_named(
+        &self,
+        target: &GitHubTarget,
+        credential: &Credential,
+        name: &str,
+    ) -> RemoteResult<Option<Runner>> {
+        let mut request = ApiRequest::in_scope(Endpoint::ListRunners, target, &["actions", "runners"])?;
+        // A server from before this filter returns the whole list.
+        request.url.query_pairs_mut().append_pair("name", name);
+        let pages: Vec<RunnersPage> = self.pages(credential, request).await?;
+        self.mark_visible(target, credential);
+        let mut runners = pages.into_iter().flat_map(|page| page.runners).map(RunnerEntry::into_runner);
+        Ok(runners.find(|runner| runner.name.eq_ignore_ascii_case(name)))
+    }
+
+    async fn create_jit_runner(
+        &self,
+        target: &GitHubTarget,
+        credential: &Credential,
+        runner: &JitRunnerRequest,
+    ) -> RemoteResult<JitRunner> {
+        registration::create_jit_runner(self, target, credential, runner).await
+    }
+
+    async fn create_registration_token(&self, target: &GitHubTarget, credential: &Credential) -> RemoteResult<Secret> {
+        registration::create_token(self, target, credential).await
     }
 
     async fn deregister(
@@ -167,9 +184,40 @@ impl<C: Clock> GitHubClient<C> {
         Ok(Reading { runners, is_consistent })
     }
 
+    /// The runner group of this name and its id; a repository has none.
+    pub(super) async fn group_named(
+        &self,
+        target: &GitHubTarget,
+        credential: &Credential,
+        name: &str,
+    ) -> RemoteResult<Option<(u64, RunnerGroup)>> {
+        if matches!(target.scope, Scope::Repository { .. }) {
+            return Ok(None);
+        }
+        let request = ApiRequest::in_scope(Endpoint::ListRunnerGroups, target, &["actions", "runner-groups"])?;
+        let pages: Vec<GroupsPage> = self.pages(credential, request).await?;
+        // The runner that registers compares the names in the same way:
+        // https://github.com/actions/runner/blob/main/src/Runner.Listener/Configuration/ConfigurationManager.cs
+        let name = name.to_lowercase();
+        let named = pages
+            .into_iter()
+            .flat_map(|page| page.runner_groups)
+            .filter(|group| group.name.as_ref().is_some_and(|group| group.to_lowercase() == name));
+        // One of its own comes before one of the same name that the enterprise shares.
+        let of = |group: GroupEntry| {
+            let kind = if group.inherited == Some(true) { RunnerGroup::Inherited } else { RunnerGroup::Own };
+            (group.id, kind)
+        };
+        Ok(named.map(of).min_by_key(|(_, group)| *group == RunnerGroup::Inherited))
+    }
+
     /// A 404 on a deletion means that the runner is deleted, or that GitHub hides the target from a credential that has
     /// lost its permission. Only a list distinguishes the two: it fails in the second case.
-    async fn confirm_target_visible(&self, target: &GitHubTarget, credential: &Credential) -> RemoteResult<()> {
+    pub(super) async fn confirm_target_visible(
+        &self,
+        target: &GitHubTarget,
+        credential: &Credential,
+    ) -> RemoteResult<()> {
         let (now, key) = (self.clock.now(), SessionKey::of(target, credential));
         let visible_at = self.sessions.with_target(&key, now, |target| target.visible_at);
         if visible_at.is_some_and(|visible_at| now.since(visible_at) < VISIBLE_FOR) {

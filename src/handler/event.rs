@@ -27,6 +27,10 @@ pub(super) enum Event {
     Preview(Box<PreviewRequest>),
     /// `{"Inventory": {}}`: all pools of this account and Region.
     Inventory,
+    /// `{"Tick": {}}`: a minute has passed.
+    Tick,
+    /// Changes of the registrations table, in order.
+    Registrations(Vec<RegistrationRecord>),
     /// A request without a usable response URL, for this reason.
     Unanswerable(&'static str),
     /// Nothing that this function knows.
@@ -63,9 +67,58 @@ pub(super) struct ResponsePayload {
     pub(super) error_message: Option<String>,
 }
 
+/// A change of the registrations table: its stream carries keys only.
+///
+/// <https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html>
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RegistrationRecord {
+    /// `INSERT`, `MODIFY` or `REMOVE`.
+    pub(super) event_name: String,
+    /// What changed.
+    pub(super) dynamodb: StreamRecord,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct StreamRecord {
+    keys: RecordKeys,
+    /// Names the record in a response about a part of the batch.
+    pub(super) sequence_number: String,
+}
+
+#[derive(Deserialize)]
+struct RecordKeys {
+    key: StringAttribute,
+}
+
+#[derive(Deserialize)]
+struct StringAttribute {
+    #[serde(rename = "S")]
+    text: String,
+}
+
+impl RegistrationRecord {
+    /// The item's key.
+    pub(super) fn key(&self) -> &str {
+        &self.dynamodb.keys.key.text
+    }
+}
+
+#[derive(Deserialize)]
+struct StreamBatch {
+    #[serde(rename = "Records")]
+    records: Vec<RegistrationRecord>,
+}
+
 impl Event {
     /// The events of a payload: several if it is a batch of SNS or SQS.
     pub(super) fn parse_all(payload: &Value) -> Vec<Self> {
+        if let Ok(batch) = StreamBatch::deserialize(payload)
+            && !batch.records.is_empty()
+        {
+            return vec![Self::Registrations(batch.records)];
+        }
         envelope::unwrap(payload).iter().map(Self::parse).collect()
     }
 
@@ -75,6 +128,9 @@ impl Event {
         }
         if event.get("Inventory").is_some_and(Value::is_object) {
             return Self::Inventory;
+        }
+        if event.get("Tick").is_some_and(Value::is_object) {
+            return Self::Tick;
         }
         if let Ok(record) = InvocationRecord::deserialize(event) {
             return Self::OnFailure(Box::new(record));

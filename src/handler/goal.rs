@@ -8,11 +8,19 @@ use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::operation::{ConvergeGoal, DeleteGoal, Goal, Operation, Preflight, PreviousPool, SpecChange};
 use crate::pool::model::request::RequestInfo;
 use crate::pool::model::request::RequestType;
-use crate::pool::model::spec::PoolSpec;
+use crate::pool::model::spec::{NoTaskRole, PoolSpec, RegistrationDefaults};
 use crate::pool::model::time::Timestamp;
 
 /// The goal of a Create or an Update.
-pub(super) fn converge_operation(request: &CustomResourceRequest, spec: PoolSpec, signed_at: Timestamp) -> Operation {
+///
+/// # Errors
+/// When the pool's tasks would have no role with which to ask for their registration.
+pub(super) fn converge_operation(
+    request: &CustomResourceRequest,
+    spec: PoolSpec,
+    defaults: &RegistrationDefaults,
+    signed_at: Timestamp,
+) -> Result<Operation, NoTaskRole> {
     let former = match &request.kind {
         RequestKind::Update { previous, .. } => Some(&**previous),
         RequestKind::Create | RequestKind::Delete { .. } | RequestKind::Unknown { .. } => None,
@@ -31,14 +39,14 @@ pub(super) fn converge_operation(request: &CustomResourceRequest, spec: PoolSpec
         .is_some_and(|before| PoolSpec { wait_policy: spec.wait_policy.clone(), ..before } == spec);
     let change = if is_unchanged { SpecChange::Unchanged } else { SpecChange::Changed };
     let goal = Goal::Converge(Box::new(ConvergeGoal {
-        spec,
+        spec: spec.with_defaults(defaults)?,
         previous_tags,
         previous_runner_name: former.and_then(|former| former.runner_name.clone()),
         preflight: if is_trusted { Preflight::Skip } else { Preflight::Run },
         change,
         previous_pool,
     }));
-    operation(request, id, goal, signed_at)
+    Ok(operation(request, id, goal, signed_at))
 }
 
 /// The pool that an Update leaves behind, whose physical id is already that of the pool it asks for.

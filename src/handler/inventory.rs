@@ -1,6 +1,6 @@
 //! `{"Inventory": {}}`: how all pools of this account and Region are, for the caller and as metrics.
 //!
-//! For a schedule (cfn/operations.yaml): a pool that no one changes sends no request, and grows old unseen. AWS is
+//! The tick makes one each hour: a pool that no one changes sends no request, and grows old unseen. AWS is
 //! read, GitHub is not asked, nothing is written.
 
 use std::collections::BTreeMap;
@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::metrics;
-use crate::pool::model::identity::{PREFIX, PhysicalId};
-use crate::pool::model::pool_metadata::PoolMetadata;
+use crate::pool::model::identity::PhysicalId;
 use crate::pool::policy::inventory::Inventory;
 use crate::reconcile::chain;
+use crate::reconcile::lookup::every_pool;
 use crate::reconcile::ports::{Clock, Ecs, RemoteResult, World};
 
 /// The inventory, as the response of the invocation.
@@ -36,15 +36,9 @@ pub(super) async fn inventory<W: World>(world: &W) -> Value {
     }
 }
 
-/// Every pool whose task definition names its cluster.
 async fn pools<W: World>(world: &W) -> RemoteResult<BTreeMap<PhysicalId, Inventory>> {
     let mut pools = BTreeMap::new();
-    let families = world.ecs().families_with_prefix(&format!("{PREFIX}-")).await?;
-    for id in families.into_iter().filter_map(|name| PhysicalId::try_from(name).ok()) {
-        let newest = world.ecs().task_definition(&id).await?.filter(|revision| id.owns(&revision.tags));
-        let Some(metadata) = newest.and_then(|revision| PoolMetadata::from_label(revision.metadata.as_deref()?)) else {
-            continue;
-        };
+    for (id, metadata) in every_pool(world).await? {
         let tasks = world.ecs().tasks(&metadata.cluster, &id).await?;
         let found = Inventory::of(&tasks, world.clock().now());
         tracing::info!(

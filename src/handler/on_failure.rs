@@ -60,6 +60,11 @@ async fn respond_to<W: World>(
         tracing::error!(step = "on_failure", "no response can be sent: {why}");
         return Err(HandleError::Unanswerable(why));
     }
+    if matches!(event, Event::Tick) {
+        // The next minute does what this one did not.
+        tracing::warn!(step = "on_failure", "a tick was not handled");
+        return Ok(());
+    }
     let Some(pending) = PendingRequest::of(event, context.world.clock().now()) else {
         tracing::error!(step = "on_failure", "the event is no request, so there is nothing to respond to");
         return Ok(());
@@ -124,9 +129,13 @@ impl PendingRequest {
                 until: now + RESPONSE_MARGIN,
                 requester: Requester::of_unsupported_continuation(request, physical_id),
             }),
-            Event::OnFailure(_) | Event::Preview(_) | Event::Inventory | Event::Unanswerable(_) | Event::Unknown => {
-                None
-            }
+            Event::OnFailure(_)
+            | Event::Preview(_)
+            | Event::Inventory
+            | Event::Tick
+            | Event::Registrations(_)
+            | Event::Unanswerable(_)
+            | Event::Unknown => None,
         }
     }
 }

@@ -52,7 +52,13 @@ pub(super) async fn work<W: World>(context: &Context<'_, W>, request: &CustomRes
     let requested_id = || request.physical_id().unwrap_or(NO_PHYSICAL_ID).to_owned();
     let operation = match &request.kind {
         RequestKind::Create | RequestKind::Update { .. } => match request.properties.spec() {
-            Ok(spec) => converge_operation(request, spec.clone(), signed_at),
+            Ok(spec) => match converge_operation(request, spec.clone(), &context.settings.registration, signed_at) {
+                Ok(operation) => operation,
+                Err(error) => {
+                    let outcome = Outcome::failed(error.to_string());
+                    return Completion::respond(requested_id(), outcome, Recording::Skip);
+                }
+            },
             Err(problems) => {
                 return Completion::respond(requested_id(), Outcome::failed(problems.to_string()), Recording::Skip);
             }

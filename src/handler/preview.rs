@@ -19,6 +19,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use self::unresolved::Unresolved;
+use super::context::Context;
 use super::goal;
 use crate::cloudformation::request::{self, CustomResourceRequest, ParsedEvent};
 use crate::pool::model::continuation::Continuation;
@@ -126,9 +127,10 @@ impl PreviewRequest {
 }
 
 /// The plan, as the response of the invocation.
-pub(super) async fn preview<W: World>(world: &W, asked: &PreviewRequest) -> Value {
+pub(super) async fn preview<W: World>(context: &Context<'_, W>, asked: &PreviewRequest) -> Value {
+    let world = context.world;
     let found = match asked.deployment {
-        Deployment::Present => preview_convergence(world, asked).await,
+        Deployment::Present => preview_convergence(context, asked).await,
         Deployment::Deleted => preview_deletion(world, asked).await,
     };
     let response = found.unwrap_or_else(|obstacles| PreviewResponse {
@@ -140,7 +142,11 @@ pub(super) async fn preview<W: World>(world: &W, asked: &PreviewRequest) -> Valu
     json!({ "Plan": response })
 }
 
-async fn preview_convergence<W: World>(world: &W, asked: &PreviewRequest) -> Result<PreviewResponse, Vec<String>> {
+async fn preview_convergence<W: World>(
+    context: &Context<'_, W>,
+    asked: &PreviewRequest,
+) -> Result<PreviewResponse, Vec<String>> {
+    let world = context.world;
     let kind = if asked.before.is_some() { "Update" } else { "Create" };
     let request =
         asked.request(kind, asked.before.as_ref().map(|_| "plan"), &asked.properties).map_err(|why| vec![why])?;
@@ -148,7 +154,9 @@ async fn preview_convergence<W: World>(world: &W, asked: &PreviewRequest) -> Res
         .properties
         .spec()
         .map_err(|problems| problems.as_slice().iter().map(ToString::to_string).collect::<Vec<_>>())?;
-    let mut operation = goal::converge_operation(&request, spec.clone(), world.clock().now());
+    let defaults = &context.settings.registration;
+    let mut operation = goal::converge_operation(&request, spec.clone(), defaults, world.clock().now())
+        .map_err(|error| vec![error.to_string()])?;
     if let Goal::Converge(goal) = &mut operation.goal {
         goal.preflight = Preflight::Skip;
         if asked.open.hides_github() {

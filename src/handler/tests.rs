@@ -3,6 +3,7 @@
 mod inventory;
 mod on_failure;
 mod preview;
+mod registration;
 mod stub_world;
 
 use serde_json::{Value, json};

@@ -17,6 +17,7 @@ pub mod preconditions;
 pub mod preview;
 pub mod purchasing;
 pub mod reasons;
+pub mod registration;
 pub mod retirement;
 pub mod rollout;
 pub mod runner_counts;

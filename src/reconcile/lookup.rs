@@ -6,10 +6,11 @@
 use std::collections::BTreeSet;
 
 use super::ports::{AutoScaling, Clock, Ecs, RemoteResult, StateStore, World};
-use crate::pool::model::identity::{PhysicalId, StackResource};
+use crate::pool::model::identity::{PREFIX, PhysicalId, StackResource};
 use crate::pool::model::operation_lock::{
     ObservedLock, OperationLock, is_for_other_pool, pool_lock_key, resource_lock_key,
 };
+use crate::pool::model::pool_metadata::PoolMetadata;
 
 /// The lock that a request works by.
 pub struct FoundLock {
@@ -65,6 +66,21 @@ pub async fn read_lock<W: World>(world: &W, key: &str) -> RemoteResult<Option<Ob
     let now = world.clock().now();
     let item = world.state_store().read_item(key).await?.filter(|item| item.expires_at.is_none_or(|at| at > now));
     Ok(item.map(|item| ObservedLock { lock: OperationLock::from_record(&item.text), version: item.version }))
+}
+
+/// Every pool of this account and Region whose task definition names its cluster.
+///
+/// # Errors
+/// The first call that was refused.
+pub async fn every_pool<W: World>(world: &W) -> RemoteResult<Vec<(PhysicalId, PoolMetadata)>> {
+    let mut pools = Vec::new();
+    let families = world.ecs().families_with_prefix(&format!("{PREFIX}-")).await?;
+    for id in families.into_iter().filter_map(|name| PhysicalId::try_from(name).ok()) {
+        let newest = world.ecs().task_definition(&id).await?.filter(|revision| id.owns(&revision.tags));
+        let metadata = newest.and_then(|revision| PoolMetadata::from_label(revision.metadata.as_deref()?));
+        pools.extend(metadata.map(|metadata| (id, metadata)));
+    }
+    Ok(pools)
 }
 
 /// Every pool of this resource that exists.

@@ -3,6 +3,8 @@
 mod github;
 mod newer_github_access;
 
+pub use self::github::credential;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{join, try_join};

@@ -8,10 +8,13 @@
 
 #![expect(async_fn_in_trait, reason = "no caller needs `Send`: the Lambda runtime here is single-threaded")]
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::error::Error;
-use std::fmt;
+mod call_error;
+mod github;
 
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use self::call_error::{RemoteCallError, RemoteResult};
+pub use self::github::{Credential, Deregistration, GitHub, JitRunner, JitRunnerRequest};
 use crate::pool::model::auto_scaling::{Group, GroupConfig};
 use crate::pool::model::ec2::{Room, TemplateView};
 use crate::pool::model::ecs::{
@@ -19,11 +22,10 @@ use crate::pool::model::ecs::{
     TaskDefinition,
 };
 use crate::pool::model::identity::{PhysicalId, StackResource};
-use crate::pool::model::remote_error::{ErrorKind, RemoteError};
-use crate::pool::model::runner::{Runner, RunnerGroup};
+use crate::pool::model::registration::{RegistrationAnswer, RegistrationRequest, TaskArn};
 use crate::pool::model::runner_log::{LogLine, LogPlace, LogStream};
 use crate::pool::model::secret::Secret;
-use crate::pool::model::spec::{GitHubTarget, LaunchTemplateId, ParameterRef};
+use crate::pool::model::spec::{LaunchTemplateId, ParameterRef};
 use crate::pool::model::task_definition::TaskDefinitionContent;
 use crate::pool::model::time::Timestamp;
 
@@ -42,6 +44,8 @@ pub trait World {
     type SecretStore: SecretStore;
     /// DynamoDB, where the operation locks are.
     type StateStore: StateStore;
+    /// DynamoDB, where tasks ask for the registrations of their runners.
+    type Registrations: Registrations;
     /// CloudFormation, asked about a stack.
     type CloudFormation: CloudFormation;
     /// CloudWatch Logs, where runners write.
@@ -63,6 +67,8 @@ pub trait World {
     fn secret_store(&self) -> &Self::SecretStore;
     /// DynamoDB, where the operation locks are.
     fn state_store(&self) -> &Self::StateStore;
+    /// DynamoDB, where tasks ask for the registrations of their runners.
+    fn registrations(&self) -> &Self::Registrations;
     /// CloudFormation, asked about a stack.
     fn cloudformation(&self) -> &Self::CloudFormation;
     /// CloudWatch Logs, where runners write.
@@ -74,38 +80,6 @@ pub trait World {
     /// CloudFormation's ear.
     fn response_sender(&self) -> &Self::ResponseSender;
 }
-
-/// A call that failed: the observation for the pool, and the chain of causes for the log.
-#[derive(Debug)]
-pub struct RemoteCallError {
-    /// What the pool sees.
-    pub remote_error: RemoteError,
-    /// What lies below it. Never holds a credential or the response URL.
-    pub source: Option<Box<dyn Error + Send + Sync>>,
-}
-
-impl RemoteCallError {
-    /// Its class.
-    #[must_use]
-    pub const fn kind(&self) -> ErrorKind {
-        self.remote_error.kind
-    }
-}
-
-impl fmt::Display for RemoteCallError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.remote_error.fmt(f)
-    }
-}
-
-impl Error for RemoteCallError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.as_ref().map(|source| -> &(dyn Error + 'static) { source.as_ref() })
-    }
-}
-
-/// The outcome of a call.
-pub type RemoteResult<T> = Result<T, RemoteCallError>;
 
 /// Time, the only way to read it and the only way to let it pass.
 pub trait Clock {
@@ -136,6 +110,8 @@ pub trait Ecs {
     /// Every task of the family that ECS still knows: those meant to run and those meant to stop, STOPPED included.
     /// [`Task::protection`] is left unknown. A cluster that does not exist has none.
     async fn tasks(&self, cluster: &str, id: &PhysicalId) -> RemoteResult<Vec<Task>>;
+    /// One task of any family, without [`Task::protection`]; `None` if ECS does not know it.
+    async fn task(&self, task: &TaskArn) -> RemoteResult<Option<Task>>;
     /// The tasks of the family that are meant to run, and those of `known`, by ARN, whatever has become of them: a call
     /// less than all of them, for an observation that follows another.
     async fn tasks_incremental(&self, cluster: &str, id: &PhysicalId, known: Vec<String>) -> RemoteResult<Vec<Task>>;
@@ -273,6 +249,24 @@ pub enum StateWrite {
     Conflict,
 }
 
+/// The registrations table: one item for each task that asks for the registration of its runner.
+pub trait Registrations {
+    /// The request under this key; `None` if there is none that waits for an answer.
+    async fn request(&self, key: &str) -> RemoteResult<Option<RegistrationRequest>>;
+    /// Answers a request, if its container still waits.
+    async fn answer(&self, request: &RegistrationRequest, answer: &RegistrationAnswer) -> RemoteResult<AnswerWrite>;
+}
+
+/// What became of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnswerWrite {
+    /// The container finds it.
+    Stored,
+    /// Nothing was written: the container ended, or has an answer, which may be this one from a try whose response was
+    /// lost.
+    Withdrawn,
+}
+
 /// CloudFormation, asked about a stack.
 pub trait CloudFormation {
     /// The status of the stack with this ARN, such as `DELETE_IN_PROGRESS`; `None` if there is no such stack.
@@ -293,58 +287,6 @@ pub struct LogPage {
     pub lines: Vec<LogLine>,
     /// What names the page before it; `None` at the stream's beginning.
     pub earlier: Option<String>,
-}
-
-/// A credential with its value, for the length of an invocation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Credential {
-    /// A personal access token.
-    AccessToken(Secret),
-    /// A GitHub App, to be signed in as its installation on the target.
-    App {
-        /// The App's id.
-        id: String,
-        /// Its private key, PEM, `\n` escapes allowed.
-        private_key: Secret,
-    },
-}
-
-/// What became of a deregistration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deregistration {
-    /// GitHub deleted it: it was idle, and no job will come to it any more.
-    Deleted,
-    /// GitHub did not know it any more.
-    Missing,
-    /// GitHub failed: it has a job.
-    Busy,
-}
-
-/// GitHub's REST API for self-hosted runners. Every refusal is classed and begins with the sentence that helps.
-pub trait GitHub {
-    /// Every runner of the target, foreign ones included.
-    async fn runners(&self, target: &GitHubTarget, credential: &Credential) -> RemoteResult<Vec<Runner>>;
-    /// Whether the credential may *administer* runners there, not only list them: makes a registration token and
-    /// throws it away. Returns the account on which an App is installed, as GitHub spells it.
-    async fn check_administration(
-        &self,
-        target: &GitHubTarget,
-        credential: &Credential,
-    ) -> RemoteResult<Option<String>>;
-    /// The runner group of this name there; a repository has none.
-    async fn runner_group(
-        &self,
-        target: &GitHubTarget,
-        credential: &Credential,
-        name: &str,
-    ) -> RemoteResult<Option<RunnerGroup>>;
-    /// Deletes a runner's registration.
-    async fn deregister(
-        &self,
-        target: &GitHubTarget,
-        credential: &Credential,
-        runner: u64,
-    ) -> RemoteResult<Deregistration>;
 }
 
 /// This function itself, later: where the rest of a long request goes.

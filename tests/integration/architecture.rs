@@ -17,8 +17,8 @@ const MODULES: &[(&str, &[&str])] = &[
     ("cloudformation", &["pool", "reconcile"]),
     ("aws", &["http", "pool", "reconcile"]),
     ("github", &["http", "pool", "reconcile"]),
-    // Reads how AWS is reached into the adapter's own type.
-    ("settings", &["aws", "pool"]),
+    // Reads how AWS is reached, and by which proxies, into types of those that use them.
+    ("settings", &["aws", "http", "pool"]),
     // Generic over the world: it names no adapter.
     ("handler", &["cloudformation", "metrics", "pool", "reconcile", "settings"]),
     // Puts the real world together.
@@ -85,6 +85,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "ecs",
             "runner",
             "runner_matching",
+            "registration",
             "pool_metadata",
             "observed",
             "evidence",
@@ -95,6 +96,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "decision",
             "operation",
             "continuation",
+            "tick_record",
         ],
     ),
     (
@@ -106,6 +108,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "locking",
             "orphaned_pools",
             "reasons",
+            "registration",
             "task_protection",
             "retirement",
             "purchasing",
@@ -135,6 +138,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "session",
             "client",
             "auth",
+            "registration",
             "runners",
         ],
     ),
@@ -153,6 +157,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "preview",
             "inventory",
             "event",
+            "registration",
+            "tick",
             "on_failure",
         ],
     ),

@@ -15,6 +15,7 @@ const SERVICES: &[(&str, &str)] = &[
     ("src/aws/cloudformation", "cloudformation"),
     ("src/aws/parameters", "ssm"),
     ("src/aws/state_store", "dynamodb"),
+    ("src/aws/registrations", "dynamodb"),
     ("src/aws/runner_logs", "logs"),
 ];
 

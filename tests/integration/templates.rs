@@ -127,7 +127,8 @@ fn on_failure_queue_is_encrypted_and_its_records_come_back_to_the_function() {
 
 #[test]
 fn the_state_table_has_the_name_and_the_attributes_that_the_function_uses() {
-    let (template, adapter) = (text("cfn/provider.yaml"), text("src/aws/state_store.rs"));
+    let template = text("cfn/provider.yaml");
+    let adapter = [text("src/aws/dynamo_db.rs"), text("src/aws/state_store.rs")].concat();
     let stack_table = template.split("\n  StateTable:\n").nth(1).unwrap().split("\n\n").next().unwrap();
     assert!(stack_table.contains("      TableName: !Sub ${FunctionName}-state\n"));
     assert!(text("src/settings.rs").contains(r#"owned("STATE_TABLE").unwrap_or_else(|| format!("{function}-state"))"#));

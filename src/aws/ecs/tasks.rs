@@ -13,6 +13,7 @@ use super::{ECS, once, only_missing};
 use crate::pool::model::ecs;
 use crate::pool::model::ecs::{Protection, StopInfo, TaskPhase};
 use crate::pool::model::identity::PhysicalId;
+use crate::pool::model::registration::TaskArn;
 use crate::pool::model::task_definition::CONTAINER;
 use crate::pool::model::time::Timestamp;
 use crate::reconcile::ports::RemoteResult;
@@ -45,6 +46,12 @@ pub(super) async fn beside(
 ) -> RemoteResult<Vec<ecs::Task>> {
     let running = list(sdk, cluster, id, DesiredStatus::Running).await?;
     describe(sdk, cluster, [running, known].concat()).await
+}
+
+/// One task, whatever has become of it. A cluster that does not exist has none.
+pub(super) async fn one(sdk: &Client, task: &TaskArn) -> RemoteResult<Option<ecs::Task>> {
+    let tasks = found(describe(sdk, task.cluster(), vec![task.as_str().to_owned()]).await)?;
+    Ok(tasks.unwrap_or_default().into_iter().next())
 }
 
 async fn describe(sdk: &Client, cluster: &str, mut arns: Vec<String>) -> RemoteResult<Vec<ecs::Task>> {

@@ -1,7 +1,6 @@
 use serde_json::json;
 
 use super::*;
-use crate::aws::errors::tests::check;
 use crate::aws::test_http_client::Replay;
 
 const ITEM_KEY: &str = "ci/5f2a/Runners";
@@ -10,20 +9,6 @@ const CONFLICT: &str = "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedE
 
 fn item(version: u64) -> StateItem {
     StateItem { text: "text".to_owned(), version, expires_at: None }
-}
-
-#[test]
-fn every_error_of_dynamodb_has_its_class() {
-    check(
-        &DYNAMODB,
-        TABLE,
-        &[
-            ("ResourceNotFoundException", "Requested resource not found", ErrorKind::NotFound),
-            ("ProvisionedThroughputExceededException", "", THROTTLED),
-            ("ReplicatedWriteConflictException", "", ErrorKind::Conflict),
-            ("TransactionConflictException", "", ErrorKind::Conflict),
-        ],
-    );
 }
 
 #[tokio::test]

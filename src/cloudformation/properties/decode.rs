@@ -105,6 +105,7 @@ impl DecodedProperties {
                 pool_hash: id.hash().to_owned(),
                 fixed_names: self.runner_name.iter().cloned().collect(),
             },
+            registration: None,
             external_capacity_provider: self.capacity_provider.clone(),
         })
     }

@@ -15,6 +15,7 @@ use crate::pool::model::ecs::{
     TaskDefinition,
 };
 use crate::pool::model::identity::{PhysicalId, StackResource};
+use crate::pool::model::registration::{RegistrationAnswer, RegistrationRequest, TaskArn};
 use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
 use crate::pool::model::runner::{Runner, RunnerGroup};
 use crate::pool::model::runner_log::{LogPlace, LogStream};
@@ -23,9 +24,9 @@ use crate::pool::model::spec::{GitHubTarget, LaunchTemplateId, ParameterRef};
 use crate::pool::model::task_definition::TaskDefinitionContent;
 use crate::pool::model::time::Timestamp;
 use crate::reconcile::ports::{
-    AutoScaling, Clock, CloudFormation, Credential, DeliveryError, Deregistration, Ecs, GitHub, LogPage,
-    RemoteCallError, RemoteResult, ResponseSender, RunnerLogs, SecretStore, SelfInvoker, StateItem, StateStore,
-    StateWrite, Tags, World,
+    AnswerWrite, AutoScaling, Clock, CloudFormation, Credential, DeliveryError, Deregistration, Ecs, GitHub, JitRunner,
+    JitRunnerRequest, LogPage, Registrations, RemoteCallError, RemoteResult, ResponseSender, RunnerLogs, SecretStore,
+    SelfInvoker, StateItem, StateStore, StateWrite, Tags, World,
 };
 use crate::settings::Settings;
 
@@ -106,6 +107,7 @@ impl World for StubWorld {
     type AutoScaling = Self;
     type SecretStore = Self;
     type StateStore = Self;
+    type Registrations = Self;
     type CloudFormation = Self;
     type RunnerLogs = Self;
     type GitHub = Self;
@@ -125,6 +127,9 @@ impl World for StubWorld {
         self
     }
     fn state_store(&self) -> &Self {
+        self
+    }
+    fn registrations(&self) -> &Self {
         self
     }
     fn cloudformation(&self) -> &Self {
@@ -223,6 +228,7 @@ stub_world!(Ecs {
     families_with_prefix(&str) -> Vec<String> = Vec::new();
     service(&str, &PhysicalId) -> Option<Service> = None;
     tasks(&str, &PhysicalId) -> Vec<Task> = Vec::new();
+    task(&TaskArn) -> Option<Task> = None;
     tasks_incremental(&str, &PhysicalId, Vec<String>) -> Vec<Task> = Vec::new();
     protections(&str, &[String]) -> BTreeMap<String, Protection> = BTreeMap::new();
     container_instances(&str, &str, &[String]) -> Vec<ContainerInstance> = Vec::new();
@@ -264,12 +270,20 @@ stub_world!(AutoScaling {
 
 stub_world!(CloudFormation { stack_status(&str) -> Option<String> = None; });
 
+stub_world!(Registrations {
+    request(&str) -> Option<RegistrationRequest> = None;
+    answer(&RegistrationRequest, &RegistrationAnswer) -> AnswerWrite = AnswerWrite::Withdrawn;
+});
+
 stub_world!(SecretStore { read(&ParameterRef) -> Option<Secret> = None; });
 
 stub_world!(GitHub {
     runners(&GitHubTarget, &Credential) -> Vec<Runner> = Vec::new();
     check_administration(&GitHubTarget, &Credential) -> Option<String> = None;
     runner_group(&GitHubTarget, &Credential, &str) -> Option<RunnerGroup> = None;
+    runner_named(&GitHubTarget, &Credential, &str) -> Option<Runner> = None;
+    create_jit_runner(&GitHubTarget, &Credential, &JitRunnerRequest) -> JitRunner = JitRunner::Unsupported;
+    create_registration_token(&GitHubTarget, &Credential) -> Secret = Secret::new("planted");
     deregister(&GitHubTarget, &Credential, u64) -> Deregistration = Deregistration::Missing;
 });
 
@@ -301,7 +315,8 @@ pub(super) fn invocation() -> Invocation {
 }
 
 pub(super) fn settings() -> Settings {
-    Settings::from_variables(&BTreeMap::new()).unwrap()
+    let role = ("RUNNER_ROLE_ARN".to_owned(), "arn:aws:iam::111122223333:role/github-runner-pool/runner".to_owned());
+    Settings::from_variables(&BTreeMap::from([role])).unwrap()
 }
 
 pub(super) async fn run(world: &StubWorld, event: &Value) -> Value {

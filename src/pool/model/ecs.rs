@@ -202,6 +202,8 @@ pub struct Task {
 
 /// Digits of a container's id that Docker makes its host name, and the image the end of its runner's name.
 pub const SHORT_CONTAINER_ID_DIGITS: usize = 12;
+/// Digits of a task's id that the function makes the end of its runner's name.
+pub const SHORT_TASK_ID_DIGITS: usize = SHORT_CONTAINER_ID_DIGITS;
 
 impl Task {
     /// Whether anything of it may still be working.
@@ -216,10 +218,27 @@ impl Task {
         self.phase == TaskPhase::Running && !self.desired_stopped
     }
 
-    /// The digits with which its runner's name ends.
+    /// The digits with which the name of a runner ends that its container registered.
     #[must_use]
     pub fn short_container_id(&self) -> Option<&str> {
         self.runtime_id.as_deref()?.get(..SHORT_CONTAINER_ID_DIGITS)
+    }
+
+    /// The digits with which the name of a runner ends that the function registered.
+    #[must_use]
+    pub fn short_task_id(&self) -> Option<&str> {
+        self.arn.rsplit('/').next()?.get(..SHORT_TASK_ID_DIGITS)
+    }
+
+    /// Either digits with which its runner's name may end.
+    pub fn short_ids(&self) -> impl Iterator<Item = &str> {
+        self.short_task_id().into_iter().chain(self.short_container_id())
+    }
+
+    /// Whether these digits at the end of a runner's name lead to this task.
+    #[must_use]
+    pub fn has_short_id(&self, digits: &str) -> bool {
+        self.short_ids().any(|id| id == digits)
     }
 }
 

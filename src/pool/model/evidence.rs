@@ -100,12 +100,13 @@ pub struct OrphanedRunner {
 
 impl OrphanedRunner {
     /// The evidence, if the runner is the pool's, this reading calls it idle, and none of `tasks` that is still alive
-    /// can be the one behind it: each of those has reported its container's id, and it is another.
+    /// can be the one behind it: the runner's name ends with the id of another task, and each of `tasks` has reported its
+    /// container's id, which is another as well.
     #[must_use]
     pub fn of(matcher: &RunnerMatcher, runner: &Runner, tasks: &[Task]) -> Option<Self> {
-        let name = matcher.short_container_id(&runner.name);
+        let name = matcher.short_id(&runner.name);
         let may_be_behind = |task: &Task| match (task.short_container_id(), name) {
-            (Some(digits), Some(name)) => digits == name,
+            (Some(_), Some(name)) => task.has_short_id(name),
             // A container whose id is not known, or a runner whose name leads nowhere, may be this one.
             (None, _) | (_, None) => true,
         };

@@ -162,7 +162,7 @@ impl Memory {
     /// request that it had one.
     #[must_use]
     pub fn may_work_unregistered(&self, task: &Task, now: Timestamp) -> bool {
-        let is_deregistered = task.short_container_id().is_some_and(|id| self.deregistered_at.contains_key(id));
+        let is_deregistered = task.short_ids().any(|id| self.deregistered_at.contains_key(id));
         let unregistered_since = self.unregistered_since.get(&task.arn);
         is_deregistered || unregistered_since.is_some_and(|since| now.since(*since) >= REGISTRATION_GRACE)
     }
@@ -251,8 +251,7 @@ impl Memory {
         }
         let is_new = |task: &&&Task| {
             let had_runner = |name: &String| {
-                metadata.matcher.fixed_names.contains(name)
-                    || task.short_container_id().is_some_and(|id| name.ends_with(id))
+                metadata.matcher.fixed_names.contains(name) || task.short_ids().any(|id| name.ends_with(id))
             };
             task.protection == Protection::Off
                 && !self.unregistered_since.contains_key(&task.arn)
@@ -272,15 +271,19 @@ impl Memory {
         }
     }
 
-    /// Without a list, every runner with a task counts as registered, by the end of the name that its container gives it.
+    /// Without a list, every runner with a task counts as registered, by the end of the name that it has by its task or
+    /// its container.
     fn record_without_github(&mut self, metadata: &PoolMetadata, observed: &Observed) {
         let fixed = metadata.matcher.fixed_names.iter().next();
-        for short_container_id in
-            observed.tasks.iter().filter(|task| task.is_live()).filter_map(Task::short_container_id)
-        {
-            if !self.registered.iter().any(|name| name.ends_with(short_container_id)) {
-                let name =
-                    fixed.cloned().unwrap_or_else(|| format!("…-{}-{short_container_id}", metadata.matcher.pool_hash));
+        for task in observed.tasks.iter().filter(|task| task.is_live()) {
+            let by_function = metadata.registration.is_some();
+            let Some(id) =
+                task.short_container_id().and_then(|id| if by_function { task.short_task_id() } else { Some(id) })
+            else {
+                continue;
+            };
+            if !self.registered.iter().any(|name| task.short_ids().any(|id| name.ends_with(id))) {
+                let name = fixed.cloned().unwrap_or_else(|| format!("…-{}-{id}", metadata.matcher.pool_hash));
                 self.registered.insert(name);
             }
         }

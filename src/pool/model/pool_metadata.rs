@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::pool::model::github_access::GitHubAccess;
 use crate::pool::model::identity::PhysicalId;
+use crate::pool::model::registration::RegistrationSettings;
 use crate::pool::model::runner_matching::RunnerMatcher;
 use crate::pool::model::spec::{Capacity, GitHubCredential, GitHubTarget, PoolSpec};
 
@@ -32,6 +33,8 @@ pub struct PoolMetadata {
     pub github_credential: Option<GitHubCredential>,
     /// How they are recognized.
     pub matcher: RunnerMatcher,
+    /// What the function registers them with; `None` where their containers do.
+    pub registration: Option<RegistrationSettings>,
     /// The capacity provider of another owner that it runs on; `None` for one of its own.
     pub external_capacity_provider: Option<String>,
 }
@@ -57,6 +60,7 @@ impl PoolMetadata {
             github: spec.github.clone(),
             github_credential: spec.credentials.github_credential.clone(),
             matcher: RunnerMatcher::of(id, spec),
+            registration: RegistrationSettings::of(id, spec),
             external_capacity_provider: match &spec.capacity {
                 Capacity::Own(_) => None,
                 Capacity::Existing(name) => Some(name.clone()),

@@ -11,13 +11,13 @@ use crate::pool::model::spec::PoolSpec;
 
 /// What distinguishes this pool's runners from all others: label **and** name.
 ///
-/// A name is the pool's if it ends in the pool's digits and a container's short id, whatever stands before: the
+/// A name is the pool's if it ends in the pool's digits and the short id of a task or a container, whatever stands before: the
 /// template's prefix may change in place while runners of the old one still work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunnerMatcher {
     /// The pool's own label, which is its physical id.
     pub label: String,
-    /// The ten digits that stand before the container's in a runner's name.
+    /// The ten digits that stand before the task's or the container's in a runner's name.
     pub pool_hash: String,
     /// Names that the template gives, or gave, by `RunnerName`.
     pub fixed_names: BTreeSet<String>,
@@ -37,8 +37,7 @@ impl RunnerMatcher {
     /// Whether this runner is the pool's.
     #[must_use]
     pub fn owns(&self, runner: &Runner) -> bool {
-        self.has_label(runner)
-            && (self.fixed_names.contains(&runner.name) || self.short_container_id(&runner.name).is_some())
+        self.has_label(runner) && (self.fixed_names.contains(&runner.name) || self.short_id(&runner.name).is_some())
     }
 
     /// Whether this runner carries the pool's label. Case is ignored, as GitHub does.
@@ -49,18 +48,18 @@ impl RunnerMatcher {
 
     /// The digits with which a runner's name leads to its task; `None` for a fixed name or a foreign one.
     #[must_use]
-    pub fn short_container_id<'name>(&self, name: &'name str) -> Option<&'name str> {
-        let (before, short_container_id) = name.rsplit_once('-')?;
+    pub fn short_id<'name>(&self, name: &'name str) -> Option<&'name str> {
+        let (before, short_id) = name.rsplit_once('-')?;
         let (_, digits) = before.rsplit_once('-')?;
-        let is_short_id = short_container_id.len() == SHORT_CONTAINER_ID_DIGITS
-            && short_container_id.chars().all(|c| c.is_ascii_hexdigit());
-        (digits == self.pool_hash && is_short_id).then_some(short_container_id)
+        let is_short_id =
+            short_id.len() == SHORT_CONTAINER_ID_DIGITS && short_id.chars().all(|c| c.is_ascii_hexdigit());
+        (digits == self.pool_hash && is_short_id).then_some(short_id)
     }
 
     /// What distinguishes one runner of the pool from another: its short id, or its fixed name.
     #[must_use]
     pub fn runner_key<'name>(&self, name: &'name str) -> &'name str {
-        self.short_container_id(name).unwrap_or(name)
+        self.short_id(name).unwrap_or(name)
     }
 }
 
@@ -83,19 +82,19 @@ pub fn runner_for_task<'observed>(
     tasks: &[Task],
     task: &Task,
 ) -> RunnerLookup<'observed> {
-    let Some(digits) = task.short_container_id() else { return RunnerLookup::Ambiguous };
-    if let Some(runner) =
-        runners.iter().find(|runner| matcher.owns(runner) && matcher.short_container_id(&runner.name) == Some(digits))
-    {
+    let leads_to =
+        |runner: &Runner, task: &Task| matcher.short_id(&runner.name).is_some_and(|id| task.has_short_id(id));
+    if let Some(runner) = runners.iter().find(|runner| matcher.owns(runner) && leads_to(runner, task)) {
         return RunnerLookup::Found(runner);
+    }
+    if task.short_container_id().is_none() {
+        return RunnerLookup::Ambiguous;
     }
     // A runner with our label that works, and whose name leads to no living task, may be the one behind any of them.
     let leads_nowhere = |runner: &&Runner| {
         matcher.has_label(runner)
             && (runner.is_online || runner.is_busy)
-            && matcher
-                .short_container_id(&runner.name)
-                .is_none_or(|name| !tasks.iter().any(|task| task.is_live() && task.short_container_id() == Some(name)))
+            && !tasks.iter().any(|task| task.is_live() && leads_to(runner, task))
     };
     let mut lost = runners.iter().filter(leads_nowhere);
     match (lost.next(), lost.next()) {

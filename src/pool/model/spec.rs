@@ -41,6 +41,39 @@ pub struct PoolSpec {
     pub tags: BTreeMap<String, String>,
 }
 
+/// What a pool has from the function's own settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistrationDefaults {
+    /// The registrations table.
+    pub table: String,
+    /// The role of tasks for which the template has none.
+    pub runner_role_arn: Option<String>,
+}
+
+/// A pool whose tasks cannot ask for their registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "TaskRoleArn: missing, and the function has no default for it, because its environment has no RUNNER_ROLE_ARN. \
+     Deploy the provider stack again, which sets it, or specify a role with the provider stack's RunnerPolicy."
+)]
+pub struct NoTaskRole;
+
+impl PoolSpec {
+    /// The pool with what its tasks need to ask for their registration.
+    ///
+    /// # Errors
+    /// When neither the template nor the function has a task role.
+    pub fn with_defaults(mut self, defaults: &RegistrationDefaults) -> Result<Self, NoTaskRole> {
+        if self.credentials.register_by == RegisterBy::Container {
+            return Ok(self);
+        }
+        let task_role_arn = self.task.task_role_arn.take().or_else(|| defaults.runner_role_arn.clone());
+        self.task.task_role_arn = Some(task_role_arn.ok_or(NoTaskRole)?);
+        self.task.registrations_table = Some(defaults.table.clone());
+        Ok(self)
+    }
+}
+
 /// Where a value lies: an SSM parameter's name or ARN, or a Secrets Manager ARN. Never the value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -67,6 +100,17 @@ pub struct Credentials {
     pub github_credential: Option<GitHubCredential>,
     /// A registration token for the container. With it the administrator's credential stays out of the container.
     pub runner_token: Option<ParameterRef>,
+    /// Who registers a runner.
+    pub register_by: RegisterBy,
+}
+
+/// Who registers a runner at GitHub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RegisterBy {
+    /// The function, for each task once; the container gets no credential.
+    Function,
+    /// The container, with the credential.
+    Container,
 }
 
 impl Credentials {
@@ -74,7 +118,9 @@ impl Credentials {
     #[must_use]
     pub fn app_login(&self) -> Option<&String> {
         match (&self.github_credential, &self.runner_token) {
-            (Some(GitHubCredential::App { login, .. }), None) => Some(login),
+            (Some(GitHubCredential::App { login, .. }), None) if self.register_by == RegisterBy::Container => {
+                Some(login)
+            }
             (Some(GitHubCredential::App { .. } | GitHubCredential::AccessToken(_)) | None, _) => None,
         }
     }
@@ -134,6 +180,8 @@ pub struct TaskSpec {
     pub memory_mib: Option<u32>,
     /// CPU units; 1024 are one vCPU. 0 sets no share.
     pub cpu_units: u32,
+    /// GPUs of the instance.
+    pub gpus: u32,
     /// The container's `privileged`.
     pub privileged: bool,
     /// Whether the host's Docker socket is mounted.
@@ -146,8 +194,10 @@ pub struct TaskSpec {
     pub log: Option<LogSpec>,
     /// Reads secrets and writes logs for the task.
     pub execution_role_arn: Option<String>,
-    /// What jobs may do in AWS.
+    /// What jobs may do in AWS, and with which a task asks for its registration.
     pub task_role_arn: Option<String>,
+    /// The table in which it asks; `None` where the container registers itself.
+    pub registrations_table: Option<String>,
 }
 
 /// The `awslogs` driver's settings.

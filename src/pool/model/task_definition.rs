@@ -11,12 +11,16 @@ use sha2::{Digest, Sha256};
 use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::pool_metadata::PoolMetadata;
 use crate::pool::model::secret::Variables;
-use crate::pool::model::spec::{GitHubCredential, HostKind, PoolSpec, Scope};
+use crate::pool::model::spec::{GitHubCredential, HostKind, PoolSpec, RegisterBy, Scope};
 
 /// The container's name in every revision.
 pub const CONTAINER: &str = "runner";
 /// The Docker label under which a revision keeps its [`PoolMetadata`].
 pub const METADATA_LABEL: &str = "github-runner-pool.metadata";
+/// Names the table in which the container asks for its registration.
+pub const REGISTRATIONS_TABLE: &str = "REGISTRATIONS_TABLE";
+/// What a container does first whose runner the function registers.
+const START_RUNNER: &str = include_str!("start_runner.sh");
 /// The host's Docker socket, and the path at which a container finds it.
 const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 
@@ -27,6 +31,8 @@ pub const RESERVED_VARIABLES: &[&str] = &[
     "APP_ID",
     "APP_LOGIN",
     "APP_PRIVATE_KEY",
+    "CONFIGURED_ACTIONS_RUNNER_FILES_DIR",
+    "DISABLE_AUTOMATIC_DEREGISTRATION",
     "DISABLE_AUTO_UPDATE",
     "ENTERPRISE_NAME",
     "EPHEMERAL",
@@ -38,6 +44,7 @@ pub const RESERVED_VARIABLES: &[&str] = &[
     "ORG_NAME",
     "ORG_RUNNER",
     "RANDOM_RUNNER_SUFFIX",
+    "REGISTRATIONS_TABLE",
     "REPO_URL",
     "RUNNER_GROUP",
     "RUNNER_LABELS",
@@ -62,6 +69,8 @@ pub struct TaskDefinitionContent {
     pub repository_credentials: Option<String>,
     /// CPU units.
     pub cpu_units: u32,
+    /// GPUs.
+    pub gpus: u32,
     /// Hard limit, MiB.
     pub memory_mib: Option<u32>,
     /// Soft limit, MiB.
@@ -72,6 +81,8 @@ pub struct TaskDefinitionContent {
     pub readonly_root_filesystem: bool,
     /// Seconds between SIGTERM and SIGKILL.
     pub stop_timeout_secs: u64,
+    /// What runs in the place of the image's entry point and command; `None` leaves both.
+    pub start: Option<StartCommand>,
     /// Plain variables.
     pub environment: Variables,
     /// Container secrets: name to `valueFrom`.
@@ -86,6 +97,27 @@ pub struct TaskDefinitionContent {
     pub execution_role_arn: Option<String>,
     /// The task role.
     pub task_role_arn: Option<String>,
+}
+
+/// An entry point and its arguments.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StartCommand {
+    /// `entryPoint`.
+    pub entry_point: Vec<String>,
+    /// `command`.
+    pub command: Vec<String>,
+}
+
+impl StartCommand {
+    /// The script that asks for the registration, and then runs the image's own entry point with its own command.
+    /// <https://github.com/myoung34/docker-github-actions-runner/blob/master/Dockerfile>
+    fn start_runner() -> Self {
+        let owned = |parts: &[&str]| parts.iter().map(|part| (*part).to_owned()).collect();
+        Self {
+            entry_point: owned(&["/usr/bin/dumb-init", "--", "/bin/bash", "-c"]),
+            command: owned(&[START_RUNNER, "start-runner", "./bin/Runner.Listener", "run", "--startuptype", "service"]),
+        }
+    }
 }
 
 /// A host path in the container.
@@ -108,11 +140,13 @@ impl TaskDefinitionContent {
             resolves_image_once: task.image.contains('@'),
             repository_credentials: task.repository_credentials.clone(),
             cpu_units: task.cpu_units,
+            gpus: task.gpus,
             memory_mib: task.memory_mib,
             memory_reservation_mib: task.memory_reservation_mib,
             privileged: task.privileged,
             readonly_root_filesystem: task.readonly_root_filesystem,
             stop_timeout_secs: task.stop_timeout.as_secs(),
+            start: task.registrations_table.is_some().then(StartCommand::start_runner),
             environment: environment(id, spec),
             secrets: secrets(spec),
             docker_labels: BTreeMap::from([(METADATA_LABEL.to_owned(), PoolMetadata::of(id, spec).to_label())]),
@@ -179,6 +213,9 @@ fn environment(id: &PhysicalId, spec: &PoolSpec) -> Variables {
         set("RUNNER_GROUP", group.clone());
     }
     set("RUNNER_WORKDIR_ROOT", runner.workdir.clone());
+    if let Some(table) = &spec.task.registrations_table {
+        set(REGISTRATIONS_TABLE, table.clone());
+    }
     for (name, is_on) in [
         ("EPHEMERAL", runner.ephemeral),
         ("DISABLE_AUTO_UPDATE", runner.disable_auto_update),
@@ -194,6 +231,9 @@ fn environment(id: &PhysicalId, spec: &PoolSpec) -> Variables {
 fn secrets(spec: &PoolSpec) -> BTreeMap<String, String> {
     let mut secrets: BTreeMap<String, String> =
         spec.runner.secrets.iter().map(|(name, from)| (name.clone(), from.0.clone())).collect();
+    if spec.credentials.register_by == RegisterBy::Function {
+        return secrets;
+    }
     // With a registration token of its own, the container never sees the administrator's credential.
     let (name, from) = match (&spec.credentials.runner_token, &spec.credentials.github_credential) {
         (Some(token), _) => ("RUNNER_TOKEN", token),

@@ -191,8 +191,8 @@ fn offline_runners(operation: &Operation, goal: &ConvergeGoal, observed: &Observ
     let GitHubRunners::Listed(runners) = &observed.github else { return None };
     let matcher = RunnerMatcher::of(&operation.id, &goal.spec);
     let has_task = |name: &str| {
-        let digits = matcher.short_container_id(name);
-        observed.tasks.iter().any(|task| task.is_live() && task.short_container_id() == digits && digits.is_some())
+        let leads_to = |task: &Task| matcher.short_id(name).is_some_and(|id| task.has_short_id(id));
+        observed.tasks.iter().any(|task| task.is_live() && leads_to(task))
     };
     let offline = runners.iter().filter(|runner| matcher.owns(runner) && !runner.is_online && has_task(&runner.name));
     let names: Vec<&str> = offline.map(|runner| runner.name.as_str()).collect();

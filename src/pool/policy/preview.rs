@@ -292,7 +292,7 @@ fn deploys(operation: &Operation, goal: &ConvergeGoal, service: &Service, revisi
 }
 
 fn runner(matcher: &RunnerMatcher, observed: &Observed, task: &Task) -> (String, RunnerActivity) {
-    let unknown = || (task.short_container_id().unwrap_or(&task.arn).to_owned(), RunnerActivity::Unknown);
+    let unknown = || (task.short_ids().next().unwrap_or(&task.arn).to_owned(), RunnerActivity::Unknown);
     let GitHubRunners::Listed(runners) = &observed.github else { return unknown() };
     match runner_for_task(matcher, runners, &observed.tasks, task) {
         RunnerLookup::Found(runner) if runner.is_busy => (runner.name.clone(), RunnerActivity::Busy),

@@ -15,6 +15,7 @@ mod preconditions;
 mod preview;
 mod purchasing;
 mod reasons;
+mod registration;
 mod retirement;
 mod rollout;
 mod runner_counts;

@@ -54,10 +54,10 @@ pub(super) async fn observe<W: World>(
 }
 
 /// The credential with its value.
-pub(super) async fn credential<W: World>(
-    world: &W,
-    github_credential: &GitHubCredential,
-) -> Result<Credential, RemoteError> {
+///
+/// # Errors
+/// When it could not be read, or there is none.
+pub async fn credential<W: World>(world: &W, github_credential: &GitHubCredential) -> Result<Credential, RemoteError> {
     let parameter = match github_credential {
         GitHubCredential::AccessToken(parameter) | GitHubCredential::App { private_key: parameter, .. } => parameter,
     };

@@ -10,8 +10,8 @@ use crate::aws::test_http_client::Replay;
 use crate::pool::model::secret::Variables;
 use crate::pool::model::spec::fixtures::minimal_spec;
 use crate::pool::model::spec::{
-    Credentials, GitHubCredential, GitHubHost, GitHubTarget, LogSpec, ParameterRef, PoolSpec, RunnerSpec, Scheme,
-    Scope, TaskSpec,
+    Credentials, GitHubCredential, GitHubHost, GitHubTarget, LogSpec, ParameterRef, PoolSpec, RegisterBy, RunnerSpec,
+    Scheme, Scope, TaskSpec,
 };
 use crate::pool::model::task_definition::{METADATA_LABEL, TaskDefinitionContent};
 use crate::reconcile::ports::Ecs;
@@ -29,6 +29,7 @@ fn with_everything() -> PoolSpec {
                 login: "acme".to_owned(),
             }),
             runner_token: None,
+            register_by: RegisterBy::Container,
         },
         runner: RunnerSpec {
             name: Some("builder".to_owned()),
@@ -48,6 +49,7 @@ fn with_everything() -> PoolSpec {
             memory_reservation_mib: 2048,
             memory_mib: Some(4096),
             cpu_units: 1024,
+            gpus: 2,
             privileged: false,
             docker_socket: false,
             readonly_root_filesystem: true,
@@ -55,6 +57,7 @@ fn with_everything() -> PoolSpec {
             log: Some(LogSpec { group: "/ci/runners".to_owned(), stream_prefix: None }),
             execution_role_arn: Some("arn:aws:iam::1:role/execution".to_owned()),
             task_role_arn: Some("arn:aws:iam::1:role/task".to_owned()),
+            registrations_table: None,
         },
         ..minimal_spec()
     }
@@ -85,7 +88,9 @@ fn pairs(name: &str, value: &str, of: &[(&str, &str)]) -> Value {
 
 #[tokio::test]
 async fn the_defaults_become_what_the_table_says() {
-    let (definition, container) = sent(&minimal_spec()).await;
+    let mut by_container = minimal_spec();
+    by_container.credentials.register_by = RegisterBy::Container;
+    let (definition, container) = sent(&by_container).await;
     assert_eq!(
         definition,
         json!({
@@ -146,6 +151,7 @@ async fn everything_that_can_be_set_becomes_what_the_table_says() {
                 "credentialsParameter": "arn:aws:secretsmanager:eu-west-1:1:secret:registry-AbC123",
             },
             "cpu": 1024,
+            "resourceRequirements": [{ "type": "GPU", "value": "2" }],
             "memory": 4096,
             "memoryReservation": 2048,
             "privileged": false,

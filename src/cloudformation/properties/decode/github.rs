@@ -5,10 +5,10 @@ use super::super::given::Given;
 use super::super::problems::Problems;
 use super::super::table::registration::{
     ACCESS_TOKEN_PARAMETER, APP_ID, APP_LOGIN, APP_PRIVATE_KEY_PARAMETER, ENTERPRISE_NAME, GITHUB_URL, ORG_NAME,
-    ORG_RUNNER, REPO_URL, RUNNER_TOKEN_PARAMETER,
+    ORG_RUNNER, REGISTER_BY, REPO_URL, RUNNER_TOKEN_PARAMETER,
 };
 use crate::cloudformation::properties::github_urls::github_host;
-use crate::pool::model::spec::{Credentials, GitHubCredential, GitHubHost, GitHubTarget, Scope};
+use crate::pool::model::spec::{Credentials, GitHubCredential, GitHubHost, GitHubTarget, RegisterBy, Scope};
 
 /// `None` if it is unknown, and then there is a problem.
 pub(super) fn target(given: &Given<'_>, problems: &mut Problems) -> Option<GitHubTarget> {
@@ -87,9 +87,24 @@ pub(super) fn credentials(
     }
     let github_credential = github_credential(given, target, problems);
     let runner_token = given.get(&RUNNER_TOKEN_PARAMETER);
+    let register_by = register_by(given, problems);
     let has_all = github_credential.is_some() == (has_access_token || has_app)
         && runner_token.is_some() == given.has(&RUNNER_TOKEN_PARAMETER);
-    has_all.then_some(Credentials { github_credential, runner_token })
+    has_all.then_some(Credentials { github_credential, runner_token, register_by })
+}
+
+/// Who registers the runners: with a registration token of the template's, their containers.
+pub(super) fn register_by(given: &Given<'_>, problems: &mut Problems) -> RegisterBy {
+    match (given.get(&REGISTER_BY), given.has(&RUNNER_TOKEN_PARAMETER)) {
+        (Some(RegisterBy::Function), true) => {
+            let remedy = "Remove RunnerTokenParameter, or specify RegisterBy: Container.";
+            problems.add(REGISTER_BY.name, "Function cannot be combined with RunnerTokenParameter", remedy);
+            RegisterBy::Function
+        }
+        (Some(register_by), _) => register_by,
+        (None, true) => RegisterBy::Container,
+        (None, false) => RegisterBy::Function,
+    }
 }
 
 /// The credential that administers the runners, if it can be read.

@@ -3,7 +3,8 @@
 use super::super::defaults::{WithDefault, WithDerivedDefault};
 use super::super::github_urls::{github_host, is_account_name, repository};
 use super::super::property::{Property, Required, Row, Update};
-use super::super::scalars::{Boolean, Parameter, Text};
+use super::super::scalars::{Boolean, Choice, Parameter, Text};
+use crate::pool::model::spec::RegisterBy;
 
 const ONE_TARGET: Required = Required::Conditional("Specify exactly one of `OrgName`, `RepoUrl` and `EnterpriseName`.");
 const ONE_CREDENTIAL: Required = Required::Conditional(
@@ -131,7 +132,22 @@ pub(in super::super) static RUNNER_TOKEN_PARAMETER: Property<Parameter> = Proper
             a secret may end as that of `AccessTokenParameter`.",
 };
 
+pub(in super::super) static REGISTER_BY: Property<WithDerivedDefault<Choice<RegisterBy>>> = Property {
+    name: "RegisterBy",
+    accepts: WithDerivedDefault(
+        Choice { names: &["Function", "Container"], values: &[RegisterBy::Function, RegisterBy::Container] },
+        "`Function`; with `RunnerTokenParameter`, `Container`",
+    ),
+    required: Required::No,
+    update: Update::SomeInterruptions,
+    description: "Who registers a runner at GitHub: the function, or the runner's own container.",
+    notes: "With `Function`, the container gets no credential: its task asks through the provider stack's \
+            registrations table, and the function registers one runner for it, once. With `Container`, the image \
+            registers itself with the credential, which every job can read; that is the way for an image without \
+            `bash`, `curl`, `jq` and the AWS CLI.",
+};
+
 pub(super) static TARGET: &[&dyn Row] = &[&ORG_NAME, &REPO_URL, &ENTERPRISE_NAME, &ORG_RUNNER, &GITHUB_URL];
 
 pub(super) static CREDENTIALS: &[&dyn Row] =
-    &[&ACCESS_TOKEN_PARAMETER, &APP_ID, &APP_PRIVATE_KEY_PARAMETER, &APP_LOGIN, &RUNNER_TOKEN_PARAMETER];
+    &[&ACCESS_TOKEN_PARAMETER, &APP_ID, &APP_PRIVATE_KEY_PARAMETER, &APP_LOGIN, &RUNNER_TOKEN_PARAMETER, &REGISTER_BY];

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::pool::model::secret::Variables;
 use crate::pool::model::spec::{
     Capacity, Credentials, GitHubCredential, GitHubHost, GitHubTarget, LaunchTemplate, LaunchTemplateId, OwnCapacity,
-    ParameterRef, PoolSpec, RunnerSpec, Scope, TaskSpec, WaitPolicy,
+    ParameterRef, PoolSpec, RegisterBy, RunnerSpec, Scope, TaskSpec, WaitPolicy,
 };
 
 /// The pool.
@@ -16,6 +16,7 @@ pub(crate) fn minimal_spec() -> PoolSpec {
         credentials: Credentials {
             github_credential: Some(GitHubCredential::AccessToken(ParameterRef("/ci/token".to_owned()))),
             runner_token: None,
+            register_by: RegisterBy::Function,
         },
         runner: RunnerSpec {
             name: None,
@@ -35,6 +36,7 @@ pub(crate) fn minimal_spec() -> PoolSpec {
             memory_reservation_mib: 500,
             memory_mib: None,
             cpu_units: 0,
+            gpus: 0,
             privileged: true,
             docker_socket: true,
             readonly_root_filesystem: false,
@@ -42,6 +44,7 @@ pub(crate) fn minimal_spec() -> PoolSpec {
             log: None,
             execution_role_arn: Some("arn:aws:iam::111122223333:role/execution".to_owned()),
             task_role_arn: None,
+            registrations_table: None,
         },
         cluster: "build".to_owned(),
         capacity: Capacity::Own(Box::new(OwnCapacity {

@@ -13,6 +13,18 @@ pub struct GitHubTarget {
     pub scope: Scope,
 }
 
+impl GitHubTarget {
+    /// The URL of the organization, repository or enterprise on GitHub's web site, by which runners register.
+    #[must_use]
+    pub fn url(&self) -> String {
+        match &self.scope {
+            Scope::Organization(name) => format!("{}/{name}", self.host),
+            Scope::Repository { owner, name } => format!("{}/{owner}/{name}", self.host),
+            Scope::Enterprise(name) => format!("{}/enterprises/{name}", self.host),
+        }
+    }
+}
+
 /// Which GitHub: github.com, a tenant of ghe.com, or an Enterprise Server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GitHubHost {

@@ -47,7 +47,7 @@ pub(super) fn endings<'observed>(
 ) -> Vec<&'observed StopInfo> {
     let Some(primary) = newest_deployment(observed) else { return Vec::new() };
     let was_let_go = |task: &Task| {
-        let names = task.short_container_id().into_iter().chain(goal.spec.runner.name.as_deref());
+        let names = task.short_ids().chain(goal.spec.runner.name.as_deref());
         names.into_iter().any(|name| memory.deregistered_at.contains_key(name))
     };
     let is_wanted = |ending: &StopInfo| {

@@ -141,7 +141,7 @@ pub(super) fn drain_state(
         return registered_state(operation, memory, metadata, task, runner, log, read_at);
     }
     // What GitHub has let go is gone, whatever other name leads nowhere.
-    let names = task.short_container_id().into_iter().chain(metadata.matcher.fixed_names.iter().map(String::as_str));
+    let names = task.short_ids().chain(metadata.matcher.fixed_names.iter().map(String::as_str));
     let deregistered_at = names.filter_map(|name| memory.deregistered_at.get(name)).max().copied();
     match (deregistered_at, behind) {
         (Some(since), _) => deregistered_state(since, log, now),

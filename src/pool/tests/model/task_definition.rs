@@ -1,5 +1,7 @@
 use crate::pool::model::identity::PhysicalId;
-use crate::pool::model::spec::{GitHubCredential, GitHubHost, LogSpec, ParameterRef, PoolSpec, Scheme, Scope};
+use crate::pool::model::spec::{
+    GitHubCredential, GitHubHost, LogSpec, ParameterRef, PoolSpec, RegisterBy, RegistrationDefaults, Scheme, Scope,
+};
 use crate::pool::model::task_definition::{RESERVED_VARIABLES, TaskDefinitionContent, Volume};
 use crate::pool::tests::support::{spec, stack_resource};
 
@@ -24,8 +26,7 @@ fn defaults_of_the_container_definition() {
     for absent in ["EPHEMERAL", "NO_DEFAULT_LABELS", "GITHUB_HOST", "RUNNER_GROUP", "RUNNER_NAME", "ORG_RUNNER"] {
         assert_eq!(variable(absent), None, "{absent}");
     }
-    assert_eq!(content.secrets.get("ACCESS_TOKEN").map(String::as_str), Some("/ci/token"));
-    assert_eq!(content.secrets.len(), 1);
+    assert!(content.secrets.is_empty());
     assert!(content.privileged && !content.readonly_root_filesystem && !content.resolves_image_once);
     assert_eq!((content.memory_reservation_mib, content.memory_mib, content.cpu_units), (500, None, 0));
     assert_eq!(content.stop_timeout_secs, 120);
@@ -93,17 +94,51 @@ fn app_private_key_stays_out_of_the_container_with_runner_token_parameter() {
         private_key: ParameterRef("/ci/key".to_owned()),
         login: "acme".to_owned(),
     };
-    let with_app = content(|spec| spec.credentials.github_credential = Some(app.clone()));
+    let with_app = content(|spec| {
+        spec.credentials.github_credential = Some(app.clone());
+        spec.credentials.register_by = RegisterBy::Container;
+    });
     assert_eq!(with_app.environment["APP_ID"], "1234");
     assert_eq!(with_app.environment["APP_LOGIN"], "acme");
     assert_eq!(with_app.secrets.keys().collect::<Vec<_>>(), ["APP_PRIVATE_KEY"]);
 
+    let by_function = content(|spec| spec.credentials.github_credential = Some(app.clone()));
+    assert!(by_function.secrets.is_empty() && !by_function.environment.contains_key("APP_ID"));
+
     let with_both = content(|spec| {
+        spec.credentials.register_by = RegisterBy::Container;
         spec.credentials.github_credential = Some(app);
         spec.credentials.runner_token = Some(ParameterRef("/ci/registration".to_owned()));
     });
     assert!(!with_both.environment.contains_key("APP_ID"));
     assert_eq!(with_both.secrets.keys().collect::<Vec<_>>(), ["RUNNER_TOKEN"]);
+}
+
+#[test]
+fn register_by_function_starts_the_container_with_the_script_and_the_table() {
+    let defaults = RegistrationDefaults {
+        table: "github-runner-pool-registrations".to_owned(),
+        runner_role_arn: Some("arn:aws:iam::111122223333:role/github-runner-pool/runner".to_owned()),
+    };
+    let of = |spec: PoolSpec| TaskDefinitionContent::of(&PhysicalId::of(&stack_resource(), &spec), &spec);
+    let content = of(spec().with_defaults(&defaults).unwrap());
+    let start = content.start.unwrap();
+    assert_eq!(start.entry_point, ["/usr/bin/dumb-init", "--", "/bin/bash", "-c"]);
+    assert_eq!(start.command[1..], ["start-runner", "./bin/Runner.Listener", "run", "--startuptype", "service"]);
+    assert_eq!(content.environment["REGISTRATIONS_TABLE"], "github-runner-pool-registrations");
+    assert_eq!(content.task_role_arn, defaults.runner_role_arn);
+
+    let mut own_role = spec();
+    own_role.task.task_role_arn = Some("arn:aws:iam::111122223333:role/ci/jobs".to_owned());
+    let content = of(own_role.clone().with_defaults(&defaults).unwrap());
+    assert_eq!(content.task_role_arn, own_role.task.task_role_arn);
+
+    let no_default = RegistrationDefaults { runner_role_arn: None, ..defaults };
+    let error = spec().with_defaults(&no_default).unwrap_err().to_string();
+    assert!(error.starts_with("TaskRoleArn: missing") && error.contains("Deploy the provider stack again"), "{error}");
+    let mut by_container = spec();
+    by_container.credentials.register_by = RegisterBy::Container;
+    assert_eq!(of(by_container.with_defaults(&no_default).unwrap()).start, None);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::pool::model::observed::GitHubRunners;
 use crate::pool::model::operation::Goal;
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::pool_metadata::PoolMetadata;
-use crate::pool::model::spec::{OnDeregisterFailure, OnDrainTimeout};
+use crate::pool::model::spec::{OnDeregisterFailure, OnDrainTimeout, RegisterBy};
 use crate::pool::model::step::Step;
 use crate::pool::tests::support::{Model, bad_credentials, built, delete, foreign, instance, names, prefix, spec};
 
@@ -123,13 +123,15 @@ fn delete_spares_an_auto_scaling_group_without_the_pool_s_tags() {
 
 #[test]
 fn on_deregister_failure_warn_deletes_the_pool_and_names_what_may_remain() {
-    let mut model = built(&spec());
+    let mut spec = spec();
+    spec.credentials.register_by = RegisterBy::Container;
+    let mut model = built(&spec);
     model.observed.github = revoked();
-    let mut operation = delete(&spec());
+    let mut operation = delete(&spec);
     let began = model.now;
     let Outcome::Succeeded { notes, .. } = model.run(&mut operation) else { panic!("failed") };
     // Without GitHub's word a runner is presumed busy until its task ends or the drain's time is over.
-    assert!(model.now.since(began) >= spec().wait_policy.drain_timeout);
+    assert!(model.now.since(began) >= spec.wait_policy.drain_timeout);
     assert!(notes.iter().any(|note| note.contains("GitHub may still list the runners …-")), "{notes:?}");
     assert!(model.observed.group.is_none());
 }

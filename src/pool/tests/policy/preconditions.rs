@@ -4,7 +4,7 @@ use crate::pool::model::decision::Decision;
 use crate::pool::model::ec2::{Ec2View, TemplateVersion, TemplateView};
 use crate::pool::model::observed::{GitHubRunners, PreflightResult};
 use crate::pool::model::outcome::Outcome;
-use crate::pool::model::spec::{GitHubCredential, ParameterRef, PoolSpec};
+use crate::pool::model::spec::{GitHubCredential, ParameterRef, PoolSpec, RegisterBy};
 use crate::pool::tests::support::{Model, bad_credentials, built, converge, ec2_view_of, names, reason_of, spec};
 
 #[test]
@@ -80,6 +80,7 @@ fn app_login_of_another_capitalization_fails_before_anything_is_built() {
     let mut model = Model::empty();
     model.observed.preflight_result = Some(PreflightResult::AppLoginMismatch("acme".to_owned()));
     let mut spec = spec();
+    spec.credentials.register_by = RegisterBy::Container;
     spec.credentials.github_credential = Some(GitHubCredential::App {
         id: "1234".to_owned(),
         private_key: ParameterRef("/ci/key".to_owned()),

@@ -156,10 +156,15 @@ pub(crate) fn own_capacity(spec: &mut PoolSpec) -> &mut OwnCapacity {
     }
 }
 
+/// The id of a task whose container has these digits.
+pub(crate) fn task_id(digits: &str) -> String {
+    format!("{}{:020x}", digits.chars().rev().collect::<String>(), 0)
+}
+
 /// A running task of the pool's service, with the digits of its container.
 pub(crate) fn task(id: &PhysicalId, digits: &str) -> Task {
     Task {
-        arn: format!("arn:aws:ecs:eu-central-1:111122223333:task/build/{digits}"),
+        arn: format!("arn:aws:ecs:eu-central-1:111122223333:task/build/{}", task_id(digits)),
         task_definition: format!("arn:aws:ecs:eu-central-1:111122223333:task-definition/{id}:1"),
         group: format!("service:{id}"),
         started_by: Some("ecs-svc/1".to_owned()),

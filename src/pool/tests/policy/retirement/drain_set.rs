@@ -104,7 +104,10 @@ impl Pool {
     fn steps(&mut self, count: usize) -> Vec<(&'static str, u64)> {
         let progress = self.retire(count);
         let DrainProgress::Pending(Decision::Act(steps)) = progress else { panic!("no step: {progress:?}") };
-        let number = |arn: &str| u64::from_str_radix(arn.rsplit('/').next().unwrap(), 16).unwrap();
+        let number = |arn: &str| {
+            let task = self.observed.tasks.iter().find(|task| task.arn == arn).unwrap();
+            u64::from_str_radix(task.short_container_id().unwrap(), 16).unwrap()
+        };
         let mut found = Vec::new();
         for step in &steps {
             if let Step::DeregisterRunner(runner) = step {

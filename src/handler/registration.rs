@@ -1,0 +1,55 @@
+//! Tasks that ask for the registrations of their runners: a batch of the registrations table's stream.
+//!
+//! A record whose call of AWS failed is delivered again, and those after it. What the function cannot answer at all, the
+//! container asks again, and says so in its log when it gives up.
+//!
+//! <https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html>
+
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt as _;
+use serde_json::{Value, json};
+
+use super::context::Context;
+use super::event::RegistrationRecord;
+use crate::reconcile::ports::{Clock, World};
+use crate::reconcile::registration::{RequestResult, answer_request};
+use crate::reconcile::{chain, log_error};
+
+/// The removal of an item: its container took it, or it expired.
+const REMOVE: &str = "REMOVE";
+
+/// Answers every request of a batch, one after the other, as GitHub asks of those who create.
+/// <https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api>
+pub(super) async fn answer_all<W: World>(context: &Context<'_, W>, records: &[RegistrationRecord]) -> Value {
+    let until = context.budget.reconcile_until(context.world.clock().now(), None);
+    let mut failures = Vec::new();
+    for record in records.iter().filter(|record| record.event_name != REMOVE) {
+        if context.world.clock().now() >= until || !answer(context.world, record).await {
+            failures.push(json!({ "itemIdentifier": record.dynamodb.sequence_number }));
+        }
+    }
+    json!({ "batchItemFailures": failures })
+}
+
+/// Whether the record is done with.
+async fn answer<W: World>(world: &W, record: &RegistrationRecord) -> bool {
+    match AssertUnwindSafe(answer_request(world, record.key())).catch_unwind().await {
+        Ok(Ok(RequestResult::Registered { runner })) => {
+            tracing::info!(step = "registration", runner, "registered");
+        }
+        Ok(Ok(RequestResult::Refused(refusal))) => {
+            tracing::warn!(step = "registration", retry = refusal.retry, "refused: {}", refusal.message);
+        }
+        Ok(Ok(RequestResult::Ignored(why))) => tracing::debug!(step = "registration", "ignored: {why}"),
+        Ok(Err(error)) if error.kind().is_retryable() => {
+            log_error(&error);
+            return false;
+        }
+        Ok(Err(error)) => {
+            tracing::error!(step = "registration", kind = error.kind().name(), error = %chain(&error));
+        }
+        Err(_panic) => tracing::error!(step = "registration", "a panic; the container asks again"),
+    }
+    true
+}

@@ -1,0 +1,164 @@
+//! Which task gets a registration, and what each of the others reads in its container's log.
+
+use std::slice::from_ref;
+use std::time::Duration;
+
+use crate::pool::model::ecs::{Task, TaskDefinition, TaskPhase};
+use crate::pool::model::identity::PhysicalId;
+use crate::pool::model::pool_metadata::PoolMetadata;
+use crate::pool::model::registration::{
+    ClaimState, ObservedClaim, RegistrationClaim, RegistrationRequest, RegistrationSettings, TaskArn,
+};
+use crate::pool::model::runner::Runner;
+use crate::pool::model::spec::{PoolSpec, RegisterBy};
+use crate::pool::policy::registration::{
+    ASKING_PERIOD, ClaimGrant, EarlierMint, MINT_MAX, NameHolder, Rejection, abandoned, foreign_task, pool_of_revision,
+    pool_of_task, take_claim,
+};
+use crate::pool::tests::support::{T0, foreign, runner, spec, stack_resource, task, task_id};
+
+const DIGITS: &str = "0123456789ab";
+
+fn id() -> PhysicalId {
+    PhysicalId::of(&stack_resource(), &spec())
+}
+
+fn arn() -> TaskArn {
+    TaskArn::parse(&task(&id(), DIGITS).arn).unwrap()
+}
+
+fn message(rejection: Rejection) -> String {
+    match rejection {
+        Rejection::Refuse(refusal) => format!("{} (retry: {})", refusal.message, refusal.retry),
+        Rejection::Ignore(why) => format!("ignored: {why}"),
+    }
+}
+
+/// What becomes of a request of the task, ten seconds after its start.
+fn pool_of(change: impl FnOnce(&mut Task)) -> Result<PhysicalId, String> {
+    let mut task = task(&id(), DIGITS);
+    change(&mut task);
+    pool_of_task(&arn(), Some(&task), T0 + Duration::from_secs(10)).map_err(message)
+}
+
+#[test]
+fn describe_tasks_decides_which_task_may_ask() {
+    assert_eq!(pool_of(|_| ()), Ok(id()));
+    assert_eq!(pool_of(|task| (task.phase, task.started_at) = (TaskPhase::Starting, None)), Ok(id()));
+    for ends in [TaskPhase::Stopped, TaskPhase::Running] {
+        let ended = pool_of(|task| (task.phase, task.desired_stopped) = (ends, true));
+        assert_eq!(ended.unwrap_err(), "ignored: the task ends");
+    }
+    let of_nobody = |group: &str| pool_of(|task| task.group = group.to_owned()).unwrap_err();
+    insta::assert_snapshot!(of_nobody("service:web"), @"Task ba987654321000000000000000000000: it belongs to no service of a Custom::GitHubRunnerPool. Declare the runners in a template. (retry: false)");
+    assert_eq!(of_nobody("family:adhoc"), of_nobody("service:web"));
+    let unknown = pool_of_task(&arn(), None, T0).map_err(message).unwrap_err();
+    insta::assert_snapshot!(unknown, @"Task ba987654321000000000000000000000: Amazon ECS does not know it in the cluster build. The container asks again; if this persists, stop the task, and the service starts another one. (retry: true)");
+}
+
+#[test]
+fn task_may_ask_only_in_its_first_half_hour() {
+    let at = |secs: u64| pool_of_task(&arn(), Some(&task(&id(), DIGITS)), T0 + Duration::from_secs(secs));
+    assert!(at(ASKING_PERIOD.as_secs()).is_ok());
+    insta::assert_snapshot!(message(at(ASKING_PERIOD.as_secs() + 1).unwrap_err()), @"Task ba987654321000000000000000000000: it started 30 min ago, and a task may ask for its registration only in the first 30 min. Stop the task; the service starts another one. (retry: false)");
+}
+
+#[test]
+fn request_is_of_the_task_whose_role_session_wrote_it() {
+    let request = |key: &str| RegistrationRequest {
+        key: key.to_owned(),
+        task_arn: arn().as_str().to_owned(),
+        attempt: 1,
+        architecture: None,
+    };
+    assert_eq!(request(&format!("AROAEXAMPLE:{}", task_id(DIGITS))).task(), Some(arn()));
+    for other in [format!("AROAEXAMPLE:{}", task_id("ba9876543210")), "AROAEXAMPLE".to_owned(), String::new()] {
+        assert_eq!(request(&other).task(), None, "{other}");
+    }
+    insta::assert_snapshot!(message(foreign_task(&request("AROAEXAMPLE:other"))), @"Task arn:aws:ecs:eu-central-1:111122223333:task/build/ba987654321000000000000000000000: the request was made with the credentials of another task. Ask with the task's own. (retry: false)");
+}
+
+fn revision(spec: &PoolSpec) -> TaskDefinition {
+    TaskDefinition {
+        arn: format!("arn:aws:ecs:eu-central-1:111122223333:task-definition/{}:1", id()),
+        tags: id().ownership_tags(&stack_resource()),
+        metadata: Some(PoolMetadata::of(&id(), spec).to_label()),
+    }
+}
+
+#[test]
+fn task_definition_says_with_what_a_runner_is_registered() {
+    let (metadata, settings, credential) = pool_of_revision(&id(), Some(&revision(&spec()))).unwrap();
+    assert_eq!(metadata, PoolMetadata::of(&id(), &spec()));
+    assert_eq!(Some(settings), RegistrationSettings::of(&id(), &spec()));
+    assert_eq!(Some(credential), spec().credentials.github_credential);
+
+    let mut by_container = spec();
+    by_container.credentials.register_by = RegisterBy::Container;
+    let refused = |revision: Option<&TaskDefinition>| message(pool_of_revision(&id(), revision).unwrap_err());
+    insta::assert_snapshot!(refused(Some(&revision(&by_container))), @"RegisterBy: the task definition of ghr-ci-Runners-5b73e4ffa9 does not let the function register its runners. Update the stack. (retry: false)");
+    insta::assert_snapshot!(refused(None), @"Task definition: the task's revision is no active one of ghr-ci-Runners-5b73e4ffa9. Update the stack. (retry: false)");
+    let foreign = TaskDefinition { tags: [].into(), ..revision(&spec()) };
+    assert_eq!(refused(Some(&foreign)), refused(None));
+}
+
+fn claim(state: ClaimState) -> ObservedClaim {
+    ObservedClaim { claim: RegistrationClaim::new(state, 1, T0), version: 4 }
+}
+
+#[test]
+fn claim_is_taken_once_and_taken_over_after_a_minute_without_an_end() {
+    let late = T0 + MINT_MAX;
+    let soon = late - Duration::from_secs(1);
+    let grant = |version, earlier| Ok(ClaimGrant { version, earlier });
+    assert_eq!(take_claim(None, T0), grant(1, EarlierMint::None));
+    assert_eq!(take_claim(Some(&claim(ClaimState::Released)), T0), grant(5, EarlierMint::Unfinished));
+    assert_eq!(take_claim(Some(&claim(ClaimState::Minting)), late), grant(5, EarlierMint::Unfinished));
+    let busy = take_claim(Some(&claim(ClaimState::Minting)), soon).unwrap_err();
+    assert_eq!(message(busy), "ignored: another invocation registers this task's runner");
+    for at in [T0, late, T0 + Duration::from_secs(86_400)] {
+        let refusal = take_claim(Some(&claim(ClaimState::Made)), at).unwrap_err();
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(message(refusal), @"Registration: this task has had its registration, and a task gets one. If its runner is not online, stop the task; the service starts another one. (retry: false)");
+        }
+    }
+}
+
+#[test]
+fn claim_that_cannot_be_read_gives_no_second_registration() {
+    for text in ["", "{}", r#"{"format":2,"state":"Minting","attempt":1,"at":0}"#] {
+        assert_eq!(RegistrationClaim::from_record(text).state, ClaimState::Made, "{text}");
+    }
+    let written = RegistrationClaim::new(ClaimState::Minting, 3, T0);
+    assert_eq!(RegistrationClaim::from_record(&written.to_record()), written);
+}
+
+#[test]
+fn runner_of_the_same_name_is_removed_only_if_it_is_ours_and_offline() {
+    let metadata = PoolMetadata::of(&id(), &spec());
+    let ours = runner(&id(), 7, DIGITS);
+    let offline = Runner { is_online: false, ..ours.clone() };
+    let busy = Runner { is_busy: true, ..offline.clone() };
+    assert_eq!(NameHolder::of(&metadata, None), NameHolder::None);
+    assert_eq!(NameHolder::of(&metadata, Some(&ours)), NameHolder::Connected);
+    assert_eq!(NameHolder::of(&metadata, Some(&busy)), NameHolder::Connected);
+    assert_eq!(NameHolder::of(&metadata, Some(&offline)), NameHolder::Leftover(7));
+    assert_eq!(NameHolder::of(&metadata, Some(&foreign(7, &ours.name, "default"))), NameHolder::Foreign);
+}
+
+#[test]
+fn sweep_removes_offline_runners_without_a_task() {
+    let metadata = PoolMetadata::of(&id(), &spec());
+    let by_task = |digits: &str| Runner { is_online: false, ..runner(&id(), 1, digits) };
+    let living = task(&id(), DIGITS);
+    let own = living.short_task_id().unwrap().to_owned();
+    let found = |runner: Runner, tasks: &[Task]| abandoned(&metadata, &[runner], tasks).len();
+    assert_eq!(found(by_task("ffffffffffff"), from_ref(&living)), 1);
+    assert_eq!(found(by_task(&own), from_ref(&living)), 0, "its task lives");
+    assert_eq!(found(by_task(DIGITS), from_ref(&living)), 0, "its container named it");
+    assert_eq!(found(runner(&id(), 1, "ffffffffffff"), from_ref(&living)), 0, "it is online");
+    assert_eq!(found(Runner { is_busy: true, ..by_task("ffffffffffff") }, &[]), 0, "it has a job");
+    assert_eq!(found(foreign(1, "ffffffffffff", "default"), &[]), 0, "it is another's");
+    let ended = Task { phase: TaskPhase::Stopped, ..living };
+    assert_eq!(found(by_task(&own), &[ended]), 1);
+}

@@ -1,0 +1,276 @@
+//! One registration: look at what asks, let the pool decide, register, answer. The only module that writes claims and
+//! answers.
+//!
+//! The claim is written before GitHub is asked, and again before the answer: of two invocations one loses and knows it.
+
+use std::collections::BTreeMap;
+
+use super::log_error;
+use super::observe::credential;
+use super::ports::{
+    AnswerWrite, Clock, Credential, Deregistration, Ecs, GitHub, JitRunner, JitRunnerRequest, Registrations,
+    RemoteResult, StateItem, StateStore, StateWrite, World,
+};
+use crate::pool::model::pool_metadata::PoolMetadata;
+use crate::pool::model::registration::{
+    ClaimState, ObservedClaim, Refusal, RegistrationAnswer, RegistrationClaim, RegistrationRequest,
+    RegistrationSettings, TaskArn,
+};
+use crate::pool::model::remote_error::RemoteError;
+use crate::pool::model::secret::Secret;
+use crate::pool::model::spec::GitHubCredential;
+use crate::pool::policy::registration::{
+    ClaimGrant, EarlierMint, NameHolder, Rejection, already_registered, foreign_task, name_taken, pool_of_revision,
+    pool_of_task, refused_by_remote, take_claim,
+};
+
+/// A name that is taken is freed once, if a registration that was never used has it.
+const MINT_TRIES_MAX: u32 = 2;
+
+/// What became of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RequestResult {
+    /// The task has its registration.
+    Registered {
+        /// The runner's name.
+        runner: String,
+    },
+    /// The task knows why it has none.
+    Refused(Refusal),
+    /// Nothing was to be done, for this reason.
+    Ignored(&'static str),
+}
+
+/// A task that may have its registration.
+struct Asker<'request> {
+    request: &'request RegistrationRequest,
+    task: TaskArn,
+    metadata: PoolMetadata,
+    settings: RegistrationSettings,
+    github_credential: GitHubCredential,
+}
+
+/// A registration that no task has yet.
+struct Minted {
+    answer: RegistrationAnswer,
+    runner: String,
+    /// GitHub's id of the runner, if it is registered already.
+    runner_id: Option<u64>,
+    credential: Credential,
+}
+
+/// Answers the request under `key` of the registrations table, if one waits there.
+///
+/// # Errors
+/// The first call of AWS that was refused. Asked again, it goes on.
+pub async fn answer_request<W: World>(world: &W, key: &str) -> RemoteResult<RequestResult> {
+    let Some(request) = world.registrations().request(key).await? else {
+        return Ok(RequestResult::Ignored("no request waits"));
+    };
+    let asker = match look(world, &request).await? {
+        Ok(asker) => asker,
+        Err(rejection) => return reject(world, &request, rejection).await,
+    };
+    let claim_key = RegistrationClaim::key(&asker.task);
+    let found = world.state_store().read_item(&claim_key).await?;
+    let found = found
+        .filter(|item| item.expires_at.is_none_or(|at| at > world.clock().now()))
+        .map(|item| ObservedClaim { claim: RegistrationClaim::from_record(&item.text), version: item.version });
+    let grant = match take_claim(found.as_ref(), world.clock().now()) {
+        Ok(grant) => grant,
+        Err(rejection) => return reject(world, &request, rejection).await,
+    };
+    register(world, &asker, &claim_key, grant).await
+}
+
+/// The task behind a request and its pool.
+async fn look<'request, W: World>(
+    world: &W,
+    request: &'request RegistrationRequest,
+) -> RemoteResult<Result<Asker<'request>, Rejection>> {
+    let Some(arn) = request.task() else { return Ok(Err(foreign_task(request))) };
+    let task = world.ecs().task(&arn).await?;
+    let id = match pool_of_task(&arn, task.as_ref(), world.clock().now()) {
+        Ok(id) => id,
+        Err(rejection) => return Ok(Err(rejection)),
+    };
+    let revision = match &task {
+        Some(task) => world.ecs().revision(&task.task_definition).await?,
+        None => None,
+    };
+    Ok(pool_of_revision(&id, revision.as_ref()).map(|(metadata, settings, github_credential)| Asker {
+        request,
+        task: arn,
+        metadata,
+        settings,
+        github_credential,
+    }))
+}
+
+async fn reject<W: World>(
+    world: &W,
+    request: &RegistrationRequest,
+    rejection: Rejection,
+) -> RemoteResult<RequestResult> {
+    match rejection {
+        Rejection::Ignore(why) => Ok(RequestResult::Ignored(why)),
+        Rejection::Refuse(refusal) => {
+            world.registrations().answer(request, &RegistrationAnswer::Refused(refusal.clone())).await?;
+            Ok(RequestResult::Refused(refusal))
+        }
+    }
+}
+
+/// Takes the claim, has GitHub register the runner, and hands the registration over.
+async fn register<W: World>(
+    world: &W,
+    asker: &Asker<'_>,
+    claim_key: &str,
+    grant: ClaimGrant,
+) -> RemoteResult<RequestResult> {
+    let write = |state, version| write_claim(world, asker.request, claim_key, state, version);
+    if write(ClaimState::Minting, grant.version).await? == StateWrite::Conflict {
+        return Ok(RequestResult::Ignored("another invocation registers this task's runner"));
+    }
+    let next = grant.version.saturating_add(1);
+    let minted = match mint(world, asker, grant.earlier).await {
+        Ok(minted) => minted,
+        Err(refusal) => {
+            // Without a retry, the task's runner exists.
+            let state = if refusal.retry { ClaimState::Released } else { ClaimState::Made };
+            write(state, next).await?;
+            return reject(world, asker.request, Rejection::Refuse(refusal)).await;
+        }
+    };
+    // A Delete of the pool looks for registrations once its tasks have ended.
+    let task = world.ecs().task(&asker.task).await?;
+    if let Err(rejection) = pool_of_task(&asker.task, task.as_ref(), world.clock().now()) {
+        remove(world, asker, &minted).await;
+        write(ClaimState::Released, next).await?;
+        return reject(world, asker.request, rejection).await;
+    }
+    if write(ClaimState::Made, next).await? == StateWrite::Conflict {
+        remove(world, asker, &minted).await;
+        return Ok(RequestResult::Ignored("another invocation has taken over this task's claim"));
+    }
+    match world.registrations().answer(asker.request, &minted.answer).await? {
+        AnswerWrite::Stored => Ok(RequestResult::Registered { runner: minted.runner }),
+        // Or it has taken the answer already, and only DynamoDB's response was lost: so the registration stays.
+        AnswerWrite::Withdrawn => Ok(RequestResult::Ignored("the container no longer waits")),
+    }
+}
+
+async fn write_claim<W: World>(
+    world: &W,
+    request: &RegistrationRequest,
+    key: &str,
+    state: ClaimState,
+    version: u64,
+) -> RemoteResult<StateWrite> {
+    let now = world.clock().now();
+    let claim = RegistrationClaim::new(state, request.attempt, now);
+    let item = StateItem { text: claim.to_record(), version, expires_at: Some(claim.expires_at()) };
+    world.state_store().write_item(key, &item, now).await
+}
+
+/// Has GitHub register the runner, or give the token for it.
+///
+/// # Errors
+/// What the container prints.
+async fn mint<W: World>(world: &W, asker: &Asker<'_>, earlier: EarlierMint) -> Result<Minted, Refusal> {
+    let refused = |error: &RemoteError| refused_by_remote(Some(&asker.github_credential), error);
+    let credential = credential(world, &asker.github_credential).await.map_err(|error| refused(&error))?;
+    let runner = asker.settings.runner_name(&asker.task);
+    if earlier == EarlierMint::Unfinished && asker.settings.fixed_name.is_none() {
+        free_name(world, asker, &credential, &runner).await?;
+    }
+    if asker.settings.is_just_in_time() {
+        for _ in 0..MINT_TRIES_MAX {
+            match call(asker, world.github().create_jit_runner(target(asker), &credential, &jit(asker, &runner)).await)?
+            {
+                JitRunner::Registered { id, files } => {
+                    let answer = jit_answer(asker, &runner, files);
+                    return Ok(Minted { answer, runner, runner_id: Some(id), credential });
+                }
+                JitRunner::NameTaken => free_name(world, asker, &credential, &runner).await?,
+                JitRunner::Unsupported => {
+                    tracing::info!(step = "registration", "this GitHub has no just-in-time configurations");
+                    break;
+                }
+            }
+        }
+    }
+    let token = call(asker, world.github().create_registration_token(target(asker), &credential).await)?;
+    Ok(Minted { answer: token_answer(asker, &runner, token), runner, runner_id: None, credential })
+}
+
+/// Removes a registration of the runner's name that was never used.
+async fn free_name<W: World>(
+    world: &W,
+    asker: &Asker<'_>,
+    credential: &Credential,
+    runner: &str,
+) -> Result<(), Refusal> {
+    let found = call(asker, world.github().runner_named(target(asker), credential, runner).await)?;
+    match NameHolder::of(&asker.metadata, found.as_ref()) {
+        NameHolder::None => Ok(()),
+        NameHolder::Connected => Err(already_registered()),
+        NameHolder::Foreign => Err(name_taken(runner)),
+        NameHolder::Leftover(id) => {
+            match call(asker, world.github().deregister(target(asker), credential, id).await)? {
+                Deregistration::Deleted | Deregistration::Missing => Ok(()),
+                Deregistration::Busy => Err(already_registered()),
+            }
+        }
+    }
+}
+
+/// Removes a registration that no task will have. What stays is removed by the next sweep.
+async fn remove<W: World>(world: &W, asker: &Asker<'_>, minted: &Minted) {
+    let Some(id) = minted.runner_id else { return };
+    if let Err(error) = world.github().deregister(target(asker), &minted.credential, id).await {
+        log_error(&error);
+    }
+}
+
+/// The result of a call of GitHub, an error in the words that the container prints.
+fn call<T>(asker: &Asker<'_>, result: RemoteResult<T>) -> Result<T, Refusal> {
+    result.map_err(|error| {
+        log_error(&error);
+        refused_by_remote(Some(&asker.github_credential), &error.remote_error)
+    })
+}
+
+const fn target<'asker>(asker: &'asker Asker<'_>) -> &'asker crate::pool::model::spec::GitHubTarget {
+    &asker.metadata.github
+}
+
+fn jit(asker: &Asker<'_>, runner: &str) -> JitRunnerRequest {
+    let settings = &asker.settings;
+    JitRunnerRequest {
+        name: runner.to_owned(),
+        group: settings.group.clone(),
+        labels: settings.all_labels(asker.request.architecture),
+        workdir: settings.workdir(runner),
+        disable_auto_update: settings.disable_auto_update,
+    }
+}
+
+fn jit_answer(asker: &Asker<'_>, runner: &str, files: BTreeMap<String, Secret>) -> RegistrationAnswer {
+    RegistrationAnswer::Jit { name: runner.to_owned(), workdir: asker.settings.workdir(runner), files }
+}
+
+fn token_answer(asker: &Asker<'_>, runner: &str, token: Secret) -> RegistrationAnswer {
+    let settings = &asker.settings;
+    RegistrationAnswer::Token {
+        name: runner.to_owned(),
+        workdir: settings.workdir(runner),
+        url: asker.metadata.github.url(),
+        token,
+        labels: settings.labels.join(","),
+        group: settings.group.clone(),
+        ephemeral: settings.ephemeral,
+        disable_update: settings.disable_auto_update,
+        no_default_labels: settings.no_default_labels,
+    }
+}

@@ -1,0 +1,70 @@
+//! The sweep: registrations of containers that ended by themselves. No container whose runner the function registered
+//! deregisters it.
+
+use super::log_error;
+use super::lookup::every_pool;
+use super::observe::credential;
+use super::ports::{Deregistration, Ecs, GitHub, RemoteResult, World};
+use crate::pool::model::identity::PhysicalId;
+use crate::pool::model::pool_metadata::PoolMetadata;
+use crate::pool::model::runner::Runner;
+use crate::pool::model::spec::{GitHubCredential, GitHubTarget};
+use crate::pool::policy::registration::abandoned;
+
+/// The runners of a target as the sweep has listed them, for all of its pools.
+struct Listed {
+    target: GitHubTarget,
+    github_credential: GitHubCredential,
+    runners: Vec<Runner>,
+}
+
+/// Removes every registration of a pool's runner that has no task and is offline. A pool that cannot be read is left for
+/// the next sweep.
+///
+/// # Errors
+/// When the pools themselves cannot be listed.
+pub async fn sweep<W: World>(world: &W) -> RemoteResult<()> {
+    let mut listed = Vec::new();
+    for (id, metadata) in every_pool(world).await? {
+        if let (Some(_), Some(github_credential)) = (&metadata.registration, &metadata.github_credential)
+            && let Err(error) = sweep_pool(world, &id, &metadata, github_credential, &mut listed).await
+        {
+            log_error(&error);
+        }
+    }
+    Ok(())
+}
+
+async fn sweep_pool<W: World>(
+    world: &W,
+    id: &PhysicalId,
+    metadata: &PoolMetadata,
+    github_credential: &GitHubCredential,
+    listed: &mut Vec<Listed>,
+) -> RemoteResult<()> {
+    // It has been logged.
+    let Ok(credential) = credential(world, github_credential).await else { return Ok(()) };
+    let target = &metadata.github;
+    let is_of_pool = |it: &&Listed| it.target == *target && it.github_credential == *github_credential;
+    let runners = match listed.iter().find(is_of_pool) {
+        Some(listed) => listed.runners.clone(),
+        None => {
+            let runners = world.github().runners(target, &credential).await?;
+            listed.push(Listed {
+                target: target.clone(),
+                github_credential: github_credential.clone(),
+                runners: runners.clone(),
+            });
+            runners
+        }
+    };
+    // After the runners: a task that started in between is no reason to take its runner for abandoned.
+    let tasks = world.ecs().tasks(&metadata.cluster, id).await?;
+    for runner in abandoned(metadata, &runners, &tasks) {
+        let result = world.github().deregister(target, &credential, runner.id()).await?;
+        if result == Deregistration::Deleted {
+            tracing::info!(step = "sweep", physical_id = id.as_str(), runner = runner.name(), "removed");
+        }
+    }
+    Ok(())
+}
