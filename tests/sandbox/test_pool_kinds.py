@@ -1,4 +1,4 @@
-"""Pools with AppId, CapacityProvider, Ephemeral and RunnerName, and several at once."""
+"""Pools with AppId, CapacityProvider, Ephemeral, RegisterBy and RunnerName, and several at once."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from sandbox.ecs_pool import EcsPool
 from sandbox.leftovers import leftovers
 from sandbox.scenario import LOGICAL_ID, OTHER_IMAGE, TEMPLATES, DeployedWorld, Pool
+from sandbox.world import PROVIDER_STACK
 
 APP_KEY = "/github-runner-pool/app-key"
 
@@ -37,6 +38,7 @@ def pools(deployed_world: DeployedWorld, ecs_pool: EcsPool) -> dict[str, Pool]:
         "named": deployed_world.start("named", Cluster=ecs_pool.cluster, CapacityProvider=ecs_pool.name, **own),
         "ephemeral": deployed_world.start("ephemeral", DesiredCount=2, Ephemeral=True),
         "fixed": deployed_world.start("fixed", RunnerName="the-only-one"),
+        "container": deployed_world.start("container", RegisterBy="Container"),
     }
     return {name: pool.up() for name, pool in made.items()}
 
@@ -44,7 +46,7 @@ def pools(deployed_world: DeployedWorld, ecs_pool: EcsPool) -> dict[str, Pool]:
 def test_app_id_pool_registers_runners_in_runner_group(pools: dict[str, Pool]) -> None:
     pool = pools["app"]
     container = pool.task_definition["containerDefinitions"][0]
-    assert [secret["name"] for secret in container["secrets"]] == ["APP_PRIVATE_KEY"]
+    assert container["secrets"] == []
     assert {"name": "RUNNER_GROUP", "value": "silver"} in container["environment"]
     _, groups = pool.world.github_call("GET", "/orgs/acme/actions/runner-groups")
     silver = next(group["id"] for group in groups["runner_groups"] if group["name"] == "silver")
@@ -52,6 +54,27 @@ def test_app_id_pool_registers_runners_in_runner_group(pools: dict[str, Pool]) -
     assert [runner["id"] for runner in inside["runners"]] == [runner["id"] for runner in pool.online()]
     pool.update(DesiredCount=2)
     assert pool.outputs["OnlineRunners"] == "2"
+    pool.delete()
+    assert pool.leftovers() == []
+
+
+def test_register_by_container_has_the_credential_and_the_image_register(pools: dict[str, Pool]) -> None:
+    """And an Update to Function waits for the job on the old runner."""
+    pool, world = pools["container"], pools["container"].world
+    [old] = pool.online()
+    container = pool.task_definition["containerDefinitions"][0]
+    assert [secret["name"] for secret in container["secrets"]] == ["ACCESS_TOKEN"]
+    assert "entryPoint" not in container
+    assert "taskRoleArn" not in pool.task_definition
+    job = pool.run(4)
+    pool.update(RegisterBy="Function")
+    assert pool.job_ends(job) == "succeeded"
+    assert world.job(job)["runner"] == old["name"]
+    definition = pool.task_definition
+    assert definition["containerDefinitions"][0]["secrets"] == []
+    assert definition["taskRoleArn"] == world.stacks.get(PROVIDER_STACK).outputs["RunnerRoleArn"]
+    [new] = pool.online()
+    assert new["name"].endswith(pool.tasks()[0]["taskArn"].rsplit("/", 1)[-1][:12])
     pool.delete()
     assert pool.leftovers() == []
 
