@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import time
+from typing import Any
 
 import jwt
 import pytest
@@ -10,6 +13,7 @@ import pytest
 from sandbox.world import ACCESS_TOKEN, World
 
 RUNNERS = "/orgs/acme/actions/runners"
+JIT_CONFIG = f"{RUNNERS}/generate-jitconfig"
 
 
 def test_list_runners_paginates_with_link_headers(world: World) -> None:
@@ -49,6 +53,59 @@ def test_token_permissions_decide_200_403_and_404(
     found, body = world.github_call(method, path, token=token)
     assert found == status
     assert message is None or body["message"] == message
+
+
+def jit_runner(name: str, **changes: Any) -> dict[str, Any]:
+    """A request for a just-in-time configuration."""
+    return {"name": name, "runner_group_id": 1, "labels": ["self-hosted", "builds"], **changes}
+
+
+def test_generate_jitconfig_registers_an_ephemeral_runner_that_is_offline(world: World) -> None:
+    status, made = world.github_call("POST", JIT_CONFIG, body=jit_runner("just-in-time", work_folder="/_work/it"))
+    assert status == 201
+    runner = made["runner"]
+    assert (runner["status"], runner["busy"], runner["ephemeral"], runner["os"]) == ("offline", False, True, "unknown")
+    # Those that were asked for: no default label is added.
+    assert [label["name"] for label in runner["labels"]] == ["self-hosted", "builds"]
+    files = json.loads(base64.b64decode(made["encoded_jit_config"]))
+    assert set(files) == {".runner", ".credentials", ".credentials_rsaparams"}
+    settings = json.loads(base64.b64decode(files[".runner"]).decode("utf-8-sig"))
+    assert (settings["agentId"], settings["workFolder"]) == (runner["id"], "/_work/it")
+    assert {made["encoded_jit_config"], files[".credentials_rsaparams"]} <= set(world.secrets())
+    assert world.github_call("DELETE", f"{RUNNERS}/{runner['id']}")[0] == 204
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"name": ""}, 422),
+        ({"name": "n" * 65}, 422),
+        ({"labels": []}, 422),
+        ({"labels": [str(number) for number in range(101)]}, 422),
+        ({"labels": "builds"}, 422),
+        ({"runner_group_id": 99}, 422),
+        ({"runner_group_id": None}, 422),
+        ({"name": "taken"}, 409),
+    ],
+    ids=str,
+)
+def test_generate_jitconfig_rejects(world: World, changes: dict[str, Any], status: int) -> None:
+    world.post("/github/runners", target="orgs/acme", name="taken", labels=[])
+    n_runners = len(world.runners())
+    assert world.github_call("POST", JIT_CONFIG, body={**jit_runner("not-made"), **changes})[0] == status
+    assert len(world.runners()) == n_runners
+
+
+def test_generate_jitconfig_needs_the_right_to_write(world: World) -> None:
+    world.put_token("ghp_only_read", {"orgs/acme": "read"})
+    assert world.github_call("POST", JIT_CONFIG, token="ghp_only_read", body=jit_runner("not-made"))[0] == 403
+    assert world.github_call("POST", JIT_CONFIG, token="wrong", body=jit_runner("not-made"))[0] == 401
+
+
+def test_generate_jitconfig_is_404_on_an_old_enterprise_server(world: World) -> None:
+    with world.faults(just_in_time="absent"):
+        assert world.github_call("POST", JIT_CONFIG, body=jit_runner("not-made"))[0] == 404
+        assert world.github_call("GET", RUNNERS)[0] == 200
 
 
 def test_delete_runner_returns_422_for_a_busy_runner(world: World) -> None:
