@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -52,6 +53,17 @@ def lines(world: World, task_id: str) -> list[str]:
         if stream["logStreamName"].endswith(f"/runner/{task_id}")
         for event in logs.get_log_events(logGroupName=LOG_GROUP, logStreamName=stream["logStreamName"])["events"]
     ]
+
+
+@contextmanager
+def fault(world: World, **given: Any) -> Generator[None]:
+    """A fault for as long as the block lasts, beside those that the world has."""
+    before = world.get("/faults")
+    world.post("/faults", **given)
+    try:
+        yield
+    finally:
+        world.post("/faults", **{name: before[name] for name in given})
 
 
 def task_id(pool: Pool) -> str:
@@ -182,7 +194,7 @@ def test_refusal_of_github_is_in_the_log_of_the_container(
     pool, world = pools["persistent"], deployed_world.world
     [old] = pool.online()
     broken = {"status": 403, "method": "POST", "path": "/registration-token", "message": "Sandbox fault"}
-    with world.faults(github=broken, images=world.get("/faults")["images"]):
+    with fault(world, github=broken):
         pool.begin_update(DesiredCount=2)
         new = world.wait_for(
             "the second task", lambda: [t for t in pool.tasks() if task_id_of(t)[:12] not in old["name"]]
@@ -203,7 +215,7 @@ def test_server_without_just_in_time_configurations_gets_an_ephemeral_runner_by_
     deployed_world: DeployedWorld, pools: dict[str, Pool]
 ) -> None:
     pool, world = pools["justintime"], deployed_world.world
-    with world.faults(just_in_time="absent", images=world.get("/faults")["images"]):
+    with fault(world, just_in_time="absent"):
         [before] = world.wait_for("a runner", pool.online)
         assert pool.job_ends(pool.queue(0.3)) == "succeeded"
         [after] = world.wait_for("its successor", lambda: [r for r in pool.online() if r["id"] != before["id"]])
