@@ -54,7 +54,7 @@ def invocations(world: World) -> list[dict[str, Any]]:
 
 
 def batches(world: World, key: str) -> list[list[str]]:
-    """The batches that this key was in."""
+    """The batches that this key was in, in no order: each invocation's log is a stream of its own."""
     return [one["keys"] for one in invocations(world) if key in one.get("keys", [])]
 
 
@@ -79,7 +79,8 @@ def test_stream_record_of_a_put_has_the_key_alone(world: World) -> None:
 def test_report_batch_item_failures_retries_from_the_failed_record_on(world: World) -> None:
     put(world, "ok-1", "fail2-1", "ok-2")
     world.wait_for("its third try", lambda: len(batches(world, "fail2-1")) == 3)
-    assert all(batch.index("fail2-1") == 0 for batch in batches(world, "fail2-1")[1:])
+    # The first may have had others before it, which are not tried again.
+    assert len([batch for batch in batches(world, "fail2-1") if batch[0] != "fail2-1"]) <= 1
     assert len(batches(world, "ok-1")) == 1
 
 
@@ -98,8 +99,9 @@ def test_bisect_batch_on_function_error_separates_a_record_that_crashes(world: W
     put(world, "fail2-2", "good-1", "good-2", "crash-1", "good-3")
     wait_for_stream_event(world, "dropped", began)
     world.wait_for("all others", lambda: all(batches(world, f"good-{number}") for number in (1, 2, 3)))
-    assert batches(world, "crash-1")[-1] == ["crash-1"]
-    assert batches(world, "good-3")[-1] != ["crash-1"]
+    assert ["crash-1"] in batches(world, "crash-1")
+    for number in (1, 2, 3):
+        assert any("crash-1" not in batch for batch in batches(world, f"good-{number}")), number
 
 
 def test_maximum_record_age_drops_a_record_that_is_tried_for_ever(world: World, provider: Stack) -> None:

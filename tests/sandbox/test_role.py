@@ -21,8 +21,8 @@ LAMBDA_STREAMS = "https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html"
 LAMBDA_LOGS = "https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html"
 LAMBDA_VERSIONS = "https://docs.aws.amazon.com/lambda/latest/dg/access-control-resources.html"
 
-# What no call of the function needs: who does it in the function's name, and where AWS documents it. The local AWS does
-# not check these.
+# What no call of the function needs: who does it in the function's name, and where AWS documents it. The local AWS
+# checks none of these but those of the stream, when the mapping is made.
 ON_ITS_BEHALF = {
     "logs:CreateLogStream": ("Lambda, for the function's log", LAMBDA_LOGS),
     "logs:PutLogEvents": ("Lambda, for the function's log", LAMBDA_LOGS),

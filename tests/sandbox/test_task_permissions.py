@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -16,12 +17,14 @@ import pytest
 from botocore.exceptions import ClientError
 
 from sandbox.ecs_pool import EcsPool, client_error
+from sandbox.function import deploy_script
 from sandbox.registrations import FUNCTION, TABLE, Mailbox
 from sandbox.scenario import TEMPLATES
 from sandbox.template import Template
 from sandbox.world import World
 
 STATE = f"{FUNCTION}-state"
+STREAM_FUNCTION = Path(__file__).parent / "stream_provider" / "function.py"
 DENIED = "AccessDeniedException"
 # Every operation on items, and what IAM is asked for. Scan has no key, and PartiQL is four actions.
 # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html
@@ -267,6 +270,23 @@ def as_lambda(world: World, role: str) -> Any:
         aws_secret_access_key=given["SecretAccessKey"],
         aws_session_token=given["SessionToken"],
     )
+
+
+def test_event_source_mapping_needs_a_role_that_reads_the_stream(world: World, mailbox: Mailbox) -> None:
+    """Lambda asks when it makes the mapping, so a provider's stack without one of these permissions fails."""
+    assert mailbox.runner_role
+    deploy_script(world, STREAM_FUNCTION, FUNCTION)
+    stream = world.client("dynamodb").describe_table(TableName=TABLE)["Table"]["LatestStreamArn"]
+    mapping = {"FunctionName": FUNCTION, "EventSourceArn": stream, "StartingPosition": "TRIM_HORIZON"}
+    body = {"Resources": {"Mapping": {"Type": "AWS::Lambda::EventSourceMapping", "Properties": mapping}}}
+    stack = world.create_stack("mapping", json.dumps(body)).expect("ROLLBACK_COMPLETE")
+    assert "Please ensure the role can perform the GetRecords, GetShardIterator" in stack.reasons("Mapping")[0]
+    role = world.client("iam").get_role(RoleName=mailbox.stack.physical_id("Role"))["Role"]["Arn"]
+    world.client("lambda").update_function_configuration(FunctionName=FUNCTION, Role=role)
+    again = world.create_stack("mapping-again", json.dumps(body)).expect("CREATE_COMPLETE")
+    for made in (stack, again):
+        made.delete().settled().expect("DELETE_COMPLETE")
+    world.client("lambda").delete_function(FunctionName=FUNCTION)
 
 
 def arn(world: World, table: str) -> str:

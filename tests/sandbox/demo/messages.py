@@ -31,6 +31,7 @@ _RUNNERS = {
     "online": ("online", Tone.GOOD),
     "exited": ("gone: its container ended", Tone.PLAIN),
     "left behind": ("its machine ended under it", Tone.BAD),
+    "not registered": ("waits for its registration", Tone.WARN),
     "cannot configure": ("cannot register", Tone.BAD),
 }
 _GITHUB_RUNNER = re.compile(r"DELETE .*/actions/runners/(\d+)")
@@ -69,7 +70,9 @@ def _github(operation: str, status: int, runner_names: dict[int, str]) -> str:
         name = tail(runner_names.get(int(found[1]), found[1]))
         return f"deletes runner {name}" + ("" if status < 400 else f" - {_GITHUB_ERRORS.get(status, status)}")
     if operation.endswith("/registration-token"):
-        return "asks whether it may administer runners here" + ("" if status < 400 else f" - {status}")
+        return "asks for a registration token" + ("" if status < 400 else f" - {status}")
+    if operation.endswith("/generate-jitconfig"):
+        return "registers a runner just in time" + ("" if status < 400 else f" - {status}")
     return f"{operation} {status}" if status >= 400 else operation
 
 
@@ -128,7 +131,12 @@ _AWS: dict[str, Callable[[Wire], str]] = {
     "SetInstanceProtection": lambda _: "lets the instances go",
     "DeleteLifecycleHook": lambda _: "deletes the draining hook",
     "CreateOrUpdateTags": lambda _: "sets tags",
-    "PutItem": lambda _: "records the request, or its response",
+    "PutItem": lambda r: (
+        f"claims the registration of task {tail(r['key'])[:6]}"
+        if str(r.get("key")).startswith("registration#")
+        else "records the request, or its response"
+    ),
+    "UpdateItem": lambda r: f"answers task {str(r.get('key')).rsplit(':', 1)[-1][:6]}, which asks for its registration",
 }
 
 

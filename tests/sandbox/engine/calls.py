@@ -63,7 +63,7 @@ def install(core: Core, authorization: Authorization) -> None:
             status=status,
             error=_error(text) if status >= 400 else None,
             user_agent=headers.get("user-agent", ""),
-            request=request if service in _KEPT_REQUESTS else None,
+            request=request if service in _KEPT_REQUESTS else _item(request) if service == "dynamodb" else None,
         )
         return response
 
@@ -90,6 +90,13 @@ def _operation(
         flat = {name: value[0] for name, value in form.items() if name not in ("Action", "Version")}
         return action[0], flat
     return f"{method} {path}", None
+
+
+def _item(request: Json | None) -> Json:
+    """The table and the key: an item may have what no journal should."""
+    given = request or {}
+    key = (given.get("Key") or given.get("Item") or {}).get("key") or {}
+    return {"table": given.get("TableName"), "key": key.get("S")}
 
 
 def _fault(core: Core, service: str, operation: str, request: Json | None, caller: str) -> Response | None:

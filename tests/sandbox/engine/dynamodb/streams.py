@@ -9,16 +9,24 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ministack.core.responses import request_scope
+from ministack import app
+from ministack.core import iam_evaluator
+from ministack.core.responses import get_account_id, get_region, request_scope
 from ministack.services import dynamodb, lambda_svc
+from ministack.services.cloudformation import provisioners
 
 from ..core import Core
 from ..handlers import Json
 
 UNLIMITED = -1
+READS = ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")
+# IAM binds this one to no resource.
+RESOURCE_OF = {"ListStreams": "*"}
+Create = Callable[[str, Json, str], tuple[str, Json]]
 REPORTS_FAILURES = "ReportBatchItemFailures"
 
 
@@ -53,6 +61,8 @@ class StreamMappings:
     def install(self) -> None:
         """Takes the place of MiniStack's poller, which asks for this again and again on a thread of its own."""
         lambda_svc._poll_dynamodb_streams = self.poll
+        handler: dict[str, Any] = provisioners._RESOURCE_HANDLERS["AWS::Lambda::EventSourceMapping"]
+        handler["create"] = _checked(handler["create"])
 
     def poll(self) -> bool:
         """Whether a mapping went on, so that there may be more to do at once."""
@@ -128,6 +138,41 @@ class StreamMappings:
     def _go_on(self, mapping: Json, position: int) -> None:
         _set_position(mapping, position)
         self._progress[mapping["UUID"]] = Progress()
+
+
+def _checked(create: Create) -> Create:
+    """Lambda asks whether the function's role may read the stream before it makes a mapping."""
+
+    def run(logical_id: str, properties: Json, stack_name: str) -> tuple[str, Json]:
+        source = str(properties.get("EventSourceArn"))
+        if app.AUTH and ":dynamodb:" in source and not _may_read(str(properties.get("FunctionName")), source):
+            raise ValueError(
+                f"Cannot access stream {source}. Please ensure the role can perform the GetRecords, GetShardIterator, "
+                "DescribeStream, and ListStreams Actions on your stream in IAM."
+            )
+        return create(logical_id, properties, stack_name)
+
+    return run
+
+
+def _may_read(function: str, stream: str) -> bool:
+    record, _ = lambda_svc._get_func_record_for_qualifier(function.rsplit(":", 1)[-1], None)
+    role = str((record or {}).get("config", {}).get("Role")).rsplit("/", 1)[-1]
+    account, region = get_account_id(), get_region()
+    policies = iam_evaluator._gather_role_policies(role, account)
+
+    def allows(action: str) -> bool:
+        context = iam_evaluator.EvalContext(
+            principal_arn=f"arn:aws:sts::{account}:assumed-role/{role}/lambda",
+            principal_type="AssumedRole",
+            principal_account=account,
+            action=f"dynamodb:{action}",
+            resource_arn=RESOURCE_OF.get(action, stream),
+            region=region,
+        )
+        return bool(iam_evaluator.evaluate(context, policies).decision == "Allow")
+
+    return all(allows(action) for action in READS)
 
 
 def _table_of(mapping: Json) -> str | None:
