@@ -20,7 +20,8 @@ JIT_CONFIG = "/orgs/acme/actions/runners/generate-jitconfig"
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A world in which the tasks' calls are checked against policies."""
-    with World.start(tmp_path_factory.mktemp("registrations"), time_scale=0.3, authorize="true") as started:
+    pace: dict[str, Any] = {"time_scale": 0.3, "registration_wait": 40}
+    with World.start(tmp_path_factory.mktemp("registrations"), authorize="true", **pace) as started:
         started.prepare()
         started.client("logs").create_log_group(logGroupName=LOG_GROUP)
         yield started
@@ -160,6 +161,15 @@ def test_request_without_an_answer_is_put_again_with_the_next_attempt(
     last = mailbox.item(task)
     world.wait_for("another task", pool.tasks)
     assert mailbox.item(task) == last
+
+
+def test_container_without_a_registration_in_time_ends_and_says_why(
+    world: World, pool: EcsPool, mailbox: Mailbox
+) -> None:
+    task = start(pool, mailbox.runner_role)
+    mailbox.answer(mailbox.request(task), kind="refused", message="GitHub: no.", retry=True)
+    world.wait_for("its end", lambda: task in [ended["taskArn"] for ended in pool.tasks("STOPPED")])
+    assert lines(world, task)[-1].endswith("no registration in time: GitHub: no.")
 
 
 @pytest.mark.parametrize("role", [None, "arn:aws:iam::000000000000:role/execution"])

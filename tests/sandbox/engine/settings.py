@@ -64,8 +64,9 @@ class Durations:
     minute: float = 0.0
     """How often a rule with `rate(1 minute)` fires. Never at 0: a scenario that counts calls has no others then, and
     one that needs a tick sends it."""
-    registration_wait: float = 30.0
-    """How long a container waits for its registration: ten minutes on AWS."""
+    registration_wait: float = 300.0
+    """How long a container waits for its registration: ten minutes on AWS. Longer than the minute after which the
+    function takes the claim of a killed invocation over, which is not scaled."""
     registration_poll: float = 0.1
     """Between two looks of a container for its answer."""
     registration_retry: float = 1.0
