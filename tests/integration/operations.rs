@@ -27,7 +27,11 @@ fn alarm_blocks() -> Vec<(String, String)> {
     for line in resources.lines().filter(|line| !line.trim_start().starts_with('#')) {
         match line.strip_prefix("  ").filter(|rest| !rest.starts_with(' ')).and_then(|rest| rest.strip_suffix(':')) {
             Some(name) => blocks.push((name.to_owned(), String::new())),
-            None => blocks.last_mut().unwrap().1.extend([line.trim(), "\n"]),
+            None => {
+                if let Some((_, block)) = blocks.last_mut() {
+                    block.extend([line.trim(), "\n"]);
+                }
+            }
         }
     }
     blocks.into_iter().filter(|(_, block)| block.contains("Type: AWS::CloudWatch::Alarm")).collect()
