@@ -28,18 +28,19 @@ note() {
   problem=$*
 }
 
-# Sleeps for half of the seconds up to all of them, so that containers that start at once do not call at once.
+# Sleeps for at least half of the seconds and at most all, so that containers that start together spread their calls.
 pause() {
   local millis=$(($1 * 500 + RANDOM % ($1 * 500 + 1)))
   sleep "$(printf '%d.%03d' $((millis / 1000)) $((millis % 1000)))"
 }
 
-# Calls AWS. $output is the last line of the result, since warnings come first, or the whole error.
+# Calls AWS. $output is the last line of the result, since warnings may precede it, or the whole error.
 call() {
   local options=(--region "$region" --output text --cli-connect-timeout 5 --cli-read-timeout 20)
   if output=$(LC_ALL=C.UTF-8 aws "${options[@]}" "$@" 2>&1); then
     output=${output##*$'\n'}
   else
+    output=${output#$'\n'}
     output=${output//$'\n'/ }
     return 1
   fi
@@ -61,14 +62,14 @@ note_error() {
         "ecs-tasks.amazonaws.com may assume it. $error"
       ;;
     *"endpoint URL"* | *"proxy URL"* | *"onnection "*)
-      note "Subnets: the task cannot reach AWS. Give it a route to STS and DynamoDB in $region: a NAT gateway," \
+      note "Network: the task cannot reach STS or DynamoDB in $region. Give its subnet a NAT gateway," \
         "or VPC endpoints for both. $error"
       ;;
-    *) note "AWS: a call failed, and the task repeats it. Correct what the error says if it stays. $error" ;;
+    *) note "AWS: a call failed, and the task repeats it. If the error stays, correct what it says. $error" ;;
   esac
 }
 
-# IAM is eventually consistent: a new role's permissions and tables are missed for seconds. After that, they stay so.
+# For what is missing: a new role's permissions take seconds to arrive, since IAM is eventually consistent.
 note_or_fail() {
   ((SECONDS < REGISTRATION_IAM_SECS)) || fail "$*"
   note "$*"
@@ -80,7 +81,7 @@ check_container() {
     type -P "$tool" >/dev/null || missing+=" $tool"
   done
   [[ -z $missing ]] ||
-    fail "Image: it lacks$missing. Add what is missing, or set RegisterBy: Container."
+    fail "Image: these tools are missing:$missing. Add them to the image, or set RegisterBy: Container."
   [[ -w $RUNNER_HOME ]] ||
     fail "ReadonlyRootFilesystem: the task cannot write to $RUNNER_HOME, where a runner keeps its registration." \
       "Set it to false, and run the image as a user who may write there."
@@ -114,7 +115,7 @@ identify() {
   key=$(jq -nc --arg key "$output" '{key: {S: $key}}')
 }
 
-# Puts the request. Each attempt differs, since an equal item puts no record into the table's stream.
+# Puts the request. Each attempt differs, since a put that changes nothing leaves no record in the table's stream.
 ask() {
   local item
   item=$(jq -c --arg task "$task" --arg attempt "$1" --arg architecture "$(uname -m)" \
@@ -127,11 +128,12 @@ ask() {
     [[ $output == *ConditionalCheckFailed* ]]
 }
 
-# Reads the answer and deletes it, in one call.
+# Reads the answer and deletes it, in one call. The polls slow down to REGISTRATION_POLL_SECS.
 take() {
-  local end=$((SECONDS + REGISTRATION_ANSWER_SECS)) secs=1
+  local end=$((SECONDS + REGISTRATION_ANSWER_SECS)) polls=0
   while ((SECONDS < end)); do
-    pause "$secs"
+    ((polls == 5)) || ((polls += 1))
+    pause $((polls * REGISTRATION_POLL_SECS / 5))
     if call dynamodb delete-item --table-name "$REGISTRATIONS_TABLE" --key "$key" --return-values ALL_OLD \
       --condition-expression 'attribute_exists(#answer)' --expression-attribute-names '{"#answer": "answer"}' \
       --query Attributes.answer.S; then
@@ -140,7 +142,6 @@ take() {
       return
     fi
     [[ $output == *ConditionalCheckFailed* ]] || note_error
-    ((secs >= REGISTRATION_POLL_SECS)) || ((secs += 1))
   done
   note "RegisterBy: the function has not answered. Search its log for the task's id, and check that its trigger on" \
     "the stream of the table $REGISTRATIONS_TABLE is enabled."
@@ -156,7 +157,7 @@ withdraw() {
 # A part of the answer. It passes through a pipe: an argument would show it, and a here-string may be a file.
 part() { printf '%s' "$answer" | jq -er "$1"; }
 
-# Does what the answer says, and ends once the runner is registered.
+# Follows the answer. Ends the subshell once the runner is registered.
 use_answer() {
   local kind message
   kind=$(part .kind) || kind=
@@ -188,7 +189,7 @@ register_by_jit() {
     (umask 077 && part ".files[\"$file\"]" | base64 -d >"$file") ||
       fail "RegisterBy: $file of the function's answer cannot be stored in $RUNNER_HOME. Check the instance's disk."
   done
-  # The entry point copies what config.sh creates, and would complain.
+  # config.sh creates these; the entry point copies them and logs an error where they are missing.
   mkdir -p _diag
   : >>svc.sh
 }
@@ -214,12 +215,13 @@ pause_or_fail() {
 }
 
 fail_late() {
-  fail "RegisterBy: no registration in $REGISTRATION_TIMEOUT_SECS s, so the task ends. The last problem: $problem"
+  fail "RegisterBy: no registration in $REGISTRATION_TIMEOUT_SECS s, so the task ends. Correct what the line above" \
+    "says; the next task asks for a registration of its own."
 }
 
 # Prints the runner's name and its work folder.
 register() {
-  set +x # A SHELLOPTS in the environment would trace secrets.
+  set +x # SHELLOPTS in the environment may have switched on a trace, which would print secrets.
   # Not local: the EXIT trap may run when the function's variables are gone.
   problem='' asked=''
   trap 'exit 143' TERM INT QUIT
@@ -246,7 +248,7 @@ registration=$(register)
 export RUNNER_NAME=${registration%%$'\n'*} RUNNER_WORKDIR=${registration#*$'\n'}
 log "Registered as $RUNNER_NAME."
 
-# The entry point uses the registration that it finds, and copies it to a folder, which here nothing reads.
+# With these variables the entry point uses the registration that it finds. It wants a folder to keep copies in.
 CONFIGURED_ACTIONS_RUNNER_FILES_DIR=$(mktemp -d)
 export CONFIGURED_ACTIONS_RUNNER_FILES_DIR DISABLE_AUTOMATIC_DEREGISTRATION=true
 set +euo pipefail

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 SCRIPT = Path(__file__).resolve().parents[3] / "src/pool/model/start_runner.sh"
@@ -94,16 +95,17 @@ class Container:
 
     def kill(self) -> None:
         """Every process at once, as the kernel does it when a container is killed."""
-        for process in self.processes():
-            os.kill(process, signal.SIGKILL)
+        # dumb-init makes a session for its child, and no shell without a terminal makes process groups.
+        for child in _children(self.process.pid):
+            os.killpg(child, signal.SIGKILL)
+        self.process.kill()
         self.process.wait(WAIT_SECS)
 
     def processes(self) -> list[int]:
         """The first process and all below it."""
         found = [self.process.pid] if self.process.poll() is None else []
         for process in found:
-            for children in Path(f"/proc/{process}/task").glob("*/children"):
-                found.extend(int(child) for child in children.read_text().split())
+            found.extend(_children(process))
         return found
 
     def remove(self) -> None:
@@ -120,14 +122,22 @@ class Container:
         return [_command(process) for process in self.processes() if text.encode() in _memory(process)]
 
 
+def _children(process: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
+
+
 def _command(process: int) -> str:
-    return Path(f"/proc/{process}/cmdline").read_text().replace("\0", " ")[:80]
+    return Path(f"/proc/{process}/cmdline").read_text().rpartition("start-runner")[2].replace("\0", " ")
 
 
 def _memory(process: int) -> bytes:
     """Everything that the process could write to: heap, stack, and the block of its first environment."""
     parts: list[bytes] = []
-    with Path(f"/proc/{process}/mem").open("rb") as memory:
+    # Those of short life, as the listener's `sleep`, may have ended.
+    with suppress(FileNotFoundError, ProcessLookupError), Path(f"/proc/{process}/mem").open("rb") as memory:
         for line in Path(f"/proc/{process}/maps").read_text().splitlines():
             addresses, permissions = line.split()[:2]
             if permissions.startswith("rw"):
