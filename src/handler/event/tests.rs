@@ -62,8 +62,8 @@ fn every_sample_of_a_stream_batch_and_a_tick_is_parsed_as_its_name_says() {
 
 #[test]
 fn stream_record_without_the_key_of_the_table_is_no_batch_of_registrations() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("events/registrations-insert.json");
-    let event: Value = serde_json::from_slice(&fs::read(folder).unwrap()).unwrap();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("events/registrations-insert.json");
+    let event: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
     let is_batch = |event: &Value| matches!(Event::parse_all(event).as_slice(), [Event::Registrations(_)]);
     assert!(is_batch(&event));
     let mut other = event;
