@@ -148,3 +148,6 @@ impl Event {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt as _;
 use serde_json::{Value, json};
+use tracing::Instrument as _;
 
 use super::context::Context;
 use super::event::RegistrationRecord;
@@ -25,11 +26,17 @@ pub(super) async fn answer_all<W: World>(context: &Context<'_, W>, records: &[Re
     let until = context.budget.reconcile_until(context.world.clock().now(), None);
     let mut failures = Vec::new();
     for record in records.iter().filter(|record| record.event_name != REMOVE) {
-        if context.world.clock().now() >= until || !answer(context.world, record).await {
+        if context.world.clock().now() >= until || !answer(context.world, record).instrument(span(record)).await {
             failures.push(json!({ "itemIdentifier": record.dynamodb.sequence_number }));
         }
     }
     json!({ "batchItemFailures": failures })
+}
+
+/// The span of the record's log lines. A container's log says to search for the task's id.
+fn span(record: &RegistrationRecord) -> tracing::Span {
+    let key = record.key();
+    tracing::info_span!("registration", task = key.split_once(':').map_or(key, |(_, task_id)| task_id))
 }
 
 /// Whether the record is done with.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use github_runner_pool::cloudformation::properties::{SERVICE_TIMEOUT_MAX, decode, property_names};
 use serde_json::{Map, Value, json};
 
-use crate::repository::text;
+use crate::repository::{files, text};
 use crate::templates::pools;
 
 const README: &str = "README.md";
@@ -45,9 +45,11 @@ fn every_environment_variable_is_one_that_the_function_reads() {
 
 #[test]
 fn every_invariant_of_the_simulation_is_in_the_table_of_guarantees_and_no_other() {
-    let code = text("tests/simulation/invariants.rs");
+    let of_invariants = |path: &String| path.starts_with("tests/simulation/invariants");
+    let code: String =
+        files("tests/simulation", "rs").iter().filter(|path| of_invariants(path)).map(|path| text(path)).collect();
     let defined = code.lines().filter_map(|line| {
-        let signature = line.strip_prefix("pub(crate) fn ").or_else(|| line.strip_prefix("fn "))?;
+        let signature = line.trim_start_matches("pub(crate) ").trim_start_matches("pub(super) ").strip_prefix("fn ")?;
         let (name, _) = signature.split_once("(").filter(|_| signature.ends_with("-> Result<(), String> {"))?;
         Some(name.to_owned())
     });

@@ -14,6 +14,7 @@ use crate::repository::{Source, production, text};
 /// repeats neither.
 const WRITERS: &[&str] = &[
     "src/pool/model/decision.rs",
+    "src/pool/model/spec.rs",
     "src/pool/policy/capacity.rs",
     "src/pool/policy/causes.rs",
     "src/pool/policy/infrastructure.rs",
@@ -22,6 +23,7 @@ const WRITERS: &[&str] = &[
     "src/pool/policy/reasons.rs",
     "src/pool/policy/reasons/credential.rs",
     "src/pool/policy/reasons/draining.rs",
+    "src/pool/policy/registration.rs",
     "src/pool/policy/warnings.rs",
     "src/handler/deletion.rs",
     "src/handler/operation.rs",
@@ -33,6 +35,7 @@ const NO_REASONS: &[&str] = &[
     // Only in the log.
     "taking down another pool of this resource",
     "nothing to delete",
+    "another invocation registers this task's runner",
     // Words of AWS by which a denial is recognized.
     "ciphertext refers to",
     "customer master key",
@@ -43,6 +46,15 @@ const NO_REASONS: &[&str] = &[
     "unable to scale in",
     "not supported in your requested",
 ];
+
+/// What a container prints while it waits for its registration.
+const SCRIPT: &str = "src/pool/model/start_runner.sh";
+
+/// The script's functions that print a message.
+const PRINTERS: &[&str] = &["fail \"", "note \"", "note_or_fail \"", "log \""];
+
+/// Messages of the script that are no problem.
+const NO_PROBLEMS: &[&str] = &["Registered as "];
 
 /// Below this a piece of text is no sentence, but a word or two between others.
 const PIECE_CHARS_MIN: usize = 16;
@@ -63,6 +75,31 @@ fn texts(source: &Source) -> Vec<Vec<String>> {
     let literals = code.split('"').skip(1).step_by(2);
     let pieces = literals.map(|literal| literal.split(['{', '}']).step_by(2).map(str::to_owned).collect());
     pieces.collect()
+}
+
+/// The script with its messages in one piece: they go over several lines as several arguments.
+fn unwrapped_script() -> String {
+    let script = text(SCRIPT);
+    let lines = script.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+    lines.collect::<Vec<_>>().join("\n").replace("\" \\\n\"", " ")
+}
+
+/// The script's messages, each as its pieces between the variables.
+fn messages() -> Vec<Vec<String>> {
+    let script = unwrapped_script();
+    let found = PRINTERS.iter().flat_map(|printer| script.match_indices(printer));
+    let starts: BTreeSet<usize> = found.map(|(at, printer)| at + printer.len()).collect();
+    let messages = starts.iter().filter_map(|start| script.get(*start..)?.split('"').next());
+    let pieces = messages.map(|message| {
+        let (first, variables) = message.split_once('$').unwrap_or((message, ""));
+        let behind = variables.split('$').map(|rest| match rest.strip_prefix('(') {
+            Some(command) => command.split_once(')').map_or("", |(_, behind)| behind),
+            None => rest.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_'),
+        });
+        [first].into_iter().chain(behind).map(str::to_owned).collect::<Vec<_>>()
+    });
+    // `"$*"` and `"$message"` pass on what another line says.
+    pieces.filter(|pieces| pieces.iter().any(|piece| piece.contains(' '))).collect()
 }
 
 /// The texts in backticks in the first column of the page's tables.
@@ -100,8 +137,24 @@ fn every_failure_reason_is_documented() {
 }
 
 #[test]
+fn every_message_of_the_start_script_is_documented() {
+    let page = section(TROUBLESHOOTING, "Registration messages");
+    let messages = messages();
+    assert!(messages.len() > 12, "the messages are not where this looks for them: {messages:?}");
+    for message in &messages {
+        let first = message.first().unwrap();
+        let beginning: String = bare(first).chars().take(BEGINNING_CHARS).collect();
+        assert!(
+            page.contains(&beginning) || NO_PROBLEMS.contains(&first.as_str()),
+            "not in {TROUBLESHOOTING}: {message:?}"
+        );
+    }
+}
+
+#[test]
 fn every_documented_text_is_in_the_code() {
-    let code: String = production().iter().map(|source| unwrapped(&source.text)).collect();
+    let rust: String = production().iter().map(|source| unwrapped(&source.text)).collect();
+    let code = rust + &unwrapped_script();
     let documented = documented();
     assert!(documented.len() > 40, "{documented:?}");
     for text in &documented {

@@ -1,6 +1,14 @@
 //! Batches of the registrations table's stream, and ticks.
 
+use std::cell::RefCell;
+use std::fmt::Debug;
+
 use serde_json::{Value, json};
+use tracing::Subscriber;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id};
+use tracing_subscriber::layer::{Context, SubscriberExt as _};
+use tracing_subscriber::{Layer, Registry};
 
 use super::stub_world::{Manner, StubWorld, invocation, settings};
 use crate::handler::handle;
@@ -27,6 +35,27 @@ async fn answer(manner: Manner, names: &[&str]) -> Value {
     response
 }
 
+thread_local! {
+    static TASKS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Keeps the field `task` of each span.
+struct Tasks;
+
+impl<S: Subscriber> Layer<S> for Tasks {
+    fn on_new_span(&self, attributes: &Attributes<'_>, _: &Id, _: Context<'_, S>) {
+        attributes.record(&mut Self);
+    }
+}
+
+impl Visit for Tasks {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        if field.name() == "task" {
+            TASKS.with_borrow_mut(|tasks| tasks.push(format!("{value:?}")));
+        }
+    }
+}
+
 fn failed(numbers: &[&str]) -> Value {
     json!({ "batchItemFailures": numbers.iter().map(|n| json!({ "itemIdentifier": n })).collect::<Vec<_>>() })
 }
@@ -34,6 +63,13 @@ fn failed(numbers: &[&str]) -> Value {
 #[tokio::test(start_paused = true)]
 async fn stream_records_without_a_request_are_done_with() {
     assert_eq!(answer(Manner::IsEmpty, &["INSERT", "MODIFY", "REMOVE"]).await, failed(&[]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn log_lines_of_a_stream_record_have_the_id_of_the_task() {
+    let _subscriber = tracing::subscriber::set_default(Registry::default().with(Tasks));
+    answer(Manner::IsEmpty, &["INSERT", "REMOVE"]).await;
+    assert_eq!(TASKS.take(), [r#""0123456789abcdef0123456789abcdef""#], "no call is made for a removed item");
 }
 
 #[tokio::test(start_paused = true)]

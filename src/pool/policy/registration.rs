@@ -104,7 +104,7 @@ pub fn pool_of_revision(
         .and_then(|revision| PoolMetadata::from_label(revision.metadata.as_deref()?));
     let Some(metadata) = metadata else {
         return Err(Rejection::refuse(format!(
-            "Task definition: the task's revision is no active one of {id}. Update the stack."
+            "Task definition: the task's revision is not an active one of {id}. Update the stack."
         )));
     };
     match (metadata.registration.clone(), metadata.github_credential.clone()) {

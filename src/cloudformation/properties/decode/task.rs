@@ -36,7 +36,7 @@ pub(super) fn task(given: &Given<'_>, problems: &mut Problems) -> TaskSpec {
     let register_by = register_by(given, &mut Problems::default());
     if register_by == RegisterBy::Function && given.get_or_default(&READONLY_ROOT_FILESYSTEM) {
         let remedy = "Specify false, or RegisterBy: Container with an image that needs no writable root.";
-        let problem = "true requires RegisterBy: Container, because the function's way writes below /actions-runner";
+        let problem = "true requires RegisterBy: Container, because otherwise the task writes below /actions-runner";
         problems.add(READONLY_ROOT_FILESYSTEM.name, problem, remedy);
     }
     let stream_prefix = given.get(&LOG_STREAM_PREFIX);

@@ -78,9 +78,9 @@ pub(in super::super) static ACCESS_TOKEN_PARAMETER: Property<Parameter> = Proper
                   stores a GitHub personal access token.",
     notes: "Specify the parameter, never the token. The function reads only what lies below the `CredentialPrefix` of \
             the provider's template, by default parameters below `/github-runner-pool/` and secrets whose names begin \
-            with `github-runner-pool/`. The runners register with the token, and the function administers them with \
-            it. The ARN of a secret may end with `:KEY::` for a key of a JSON secret, and with `:KEY:STAGE:` or \
-            `:KEY::VERSION-ID` for a version of it. Excludes `AppId` and `AppPrivateKeyParameter`.",
+            with `github-runner-pool/`. It registers and administers the runners with the token. The ARN of a secret \
+            may end with `:KEY::` for a key of a JSON secret, and with `:KEY:STAGE:` or `:KEY::VERSION-ID` for a \
+            version of it. Excludes `AppId` and `AppPrivateKeyParameter`.",
 };
 
 pub(in super::super) static APP_ID: Property<Text> = Property {
@@ -115,8 +115,8 @@ pub(in super::super) static APP_LOGIN: Property<WithDerivedDefault<Text>> = Prop
     required: Required::No,
     update: Update::SomeInterruptions,
     description: "The account on which the GitHub App is installed, if it is not the owner of the target.",
-    notes: "Requires `AppId` and `AppPrivateKeyParameter`. The image compares the name letter by letter, case \
-            included.",
+    notes: "Requires `AppId` and `AppPrivateKeyParameter`. With `RegisterBy: Container`, the image compares the name \
+            letter by letter, case included.",
 };
 
 pub(in super::super) static RUNNER_TOKEN_PARAMETER: Property<Parameter> = Property {

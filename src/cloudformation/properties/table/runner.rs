@@ -38,10 +38,10 @@ pub(in super::super) static RUNNER_NAME_PREFIX: Property<WithDefault<Text>> = Pr
     ),
     required: Required::No,
     update: Update::SomeInterruptions,
-    description: "The prefix of the runners' names, which are PREFIX-DIGITS-CONTAINER.",
+    description: "The prefix of the runners' names, which are PREFIX-DIGITS-TASK.",
     notes: "DIGITS are the ten digits at the end of the pool's physical ID, so that two pools never share names. \
-            CONTAINER is the first twelve digits of the container's ID, which lead from a runner to its ECS task. \
-            Ignored with `RunnerName`.",
+            TASK is the first twelve digits of the ID of the runner's ECS task, or with `RegisterBy: Container` of its \
+            container. Ignored with `RunnerName`.",
 };
 
 pub(in super::super) static LABELS: Property<WithDefault<StringList>> = Property {

@@ -34,7 +34,8 @@ pub(in super::super) static IMAGE: Property<WithDefault<Text>> = Property {
     required: Required::No,
     update: Update::SomeInterruptions,
     description: "The container image of the runners: myoung34/github-runner, or an image with its entry point.",
-    notes: "Each new task uses the newest image of a tag; specify a digest for an image that never changes. \
+    notes: "With `RegisterBy: Function`, the image needs `bash`, `curl`, `jq` and the AWS CLI, as the default one has \
+            them. Each new task uses the newest image of a tag; specify a digest for an image that never changes. \
             `RunnerWorkdir` requires version 2.336.0 of the image or newer, and `https://SUB.ghe.com` version \
             2.335.0. Docker Hub limits pulls without credentials to [100 in six \
             hours](https://docs.docker.com/docker-hub/usage/) from one address, and every start of a task is one.",
@@ -118,7 +119,7 @@ pub(in super::super) static READONLY_ROOT_FILESYSTEM: Property<WithDefault<Boole
     required: Required::No,
     update: Update::SomeInterruptions,
     description: "Whether the container's root file system is read-only.",
-    notes: "",
+    notes: "Requires `RegisterBy: Container`, because otherwise the task writes below `/actions-runner`.",
 };
 
 pub(in super::super) static STOP_TIMEOUT: Property<WithDefault<Seconds>> = Property {

@@ -99,7 +99,7 @@ fn access_token_parameter_and_app_id_exclude_each_other() {
     ");
     let both = json!({ "RegisterBy": "Function", "RunnerTokenParameter": "/ci/registration" });
     insta::assert_snapshot!(each(&both), @"RegisterBy: Function cannot be combined with RunnerTokenParameter. Remove RunnerTokenParameter, or specify RegisterBy: Container.");
-    insta::assert_snapshot!(each(&json!({ "ReadonlyRootFilesystem": "true" })), @"ReadonlyRootFilesystem: true requires RegisterBy: Container, because the function's way writes below /actions-runner. Specify false, or RegisterBy: Container with an image that needs no writable root.");
+    insta::assert_snapshot!(each(&json!({ "ReadonlyRootFilesystem": "true" })), @"ReadonlyRootFilesystem: true requires RegisterBy: Container, because otherwise the task writes below /actions-runner. Specify false, or RegisterBy: Container with an image that needs no writable root.");
     assert_eq!(failure_reason(&json!({ "ExecutionRoleArn": null })), "valid", "the containers have no secret");
     insta::assert_snapshot!(each(&json!({ "AccessTokenParameter": "ci/token" })), @r"
     AccessTokenParameter: invalid value (redacted). Specify the name (from its leading slash on) or ARN of a Parameter Store parameter, or the ARN of a Secrets Manager secret.

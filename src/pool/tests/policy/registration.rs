@@ -97,7 +97,7 @@ fn task_definition_says_with_what_a_runner_is_registered() {
     by_container.credentials.register_by = RegisterBy::Container;
     let refused = |revision: Option<&TaskDefinition>| message(pool_of_revision(&id(), revision).unwrap_err());
     insta::assert_snapshot!(refused(Some(&revision(&by_container))), @"RegisterBy: the task definition of ghr-ci-Runners-5b73e4ffa9 does not let the function register its runners. Update the stack. (retry: false)");
-    insta::assert_snapshot!(refused(None), @"Task definition: the task's revision is no active one of ghr-ci-Runners-5b73e4ffa9. Update the stack. (retry: false)");
+    insta::assert_snapshot!(refused(None), @"Task definition: the task's revision is not an active one of ghr-ci-Runners-5b73e4ffa9. Update the stack. (retry: false)");
     let foreign = TaskDefinition { tags: [].into(), ..revision(&spec()) };
     assert_eq!(refused(Some(&foreign)), refused(None));
 }
