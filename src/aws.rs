@@ -174,7 +174,7 @@ mod tests {
         let all = Some(format!("http://{}", listener.local_addr().unwrap()));
         let endpoints = AwsEndpoints { all, ..AwsEndpoints::default() };
         let settings = AwsSettings { endpoints, ..test_http_client::settings() };
-        let aws = Aws::connect(settings, crate::http::client(None).unwrap());
+        let aws = Aws::connect(settings, crate::http::client(None, &crate::http::ProxySettings::default()).unwrap());
 
         let (got, cluster) = tokio::join!(answer(&listener, "{\"clusters\": []}"), aws.ecs().cluster("c"));
         assert_eq!(cluster.unwrap(), None);

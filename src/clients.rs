@@ -32,9 +32,9 @@ impl Clients {
     /// Makes the clients. Connects to nothing yet.
     ///
     /// # Errors
-    /// When the file of certificates that the environment names cannot be used.
+    /// When the file of certificates or a proxy that the environment names cannot be used.
     pub fn connect(settings: &Settings) -> Result<Self, HttpSetupError> {
-        let client = client(settings.ca_bundle.as_deref().map(Path::new))?;
+        let client = client(settings.ca_bundle.as_deref().map(Path::new), &settings.proxies)?;
         Ok(Self {
             aws: Aws::connect(settings.aws.clone(), client.clone()),
             github: GitHubClient::new(client.clone(), SystemClock),

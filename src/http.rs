@@ -3,6 +3,8 @@
 //! Built once at start, so that every caller shares its connections. ring is named explicitly: rustls would otherwise
 //! pick a provider by what else is linked, and aws-lc's gathers CPU-jitter entropy in the first handshake.
 
+mod proxy;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +12,8 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
+
+pub use self::proxy::ProxySettings;
 
 /// A TCP and TLS handshake takes three round trips, well below a second to any region; a packet lost twice in it is
 /// sent a third time after 3 s.
@@ -41,6 +45,9 @@ pub enum HttpSetupError {
         /// The file.
         path: PathBuf,
     },
+    /// A proxy's URL is none.
+    #[error(transparent)]
+    Proxy(#[from] proxy::InvalidProxy),
     /// rustls refused a certificate of the file, or its own configuration.
     #[error("TLS cannot be set up")]
     Tls(#[from] rustls::Error),
@@ -52,16 +59,19 @@ pub enum HttpSetupError {
 /// The client. Trusts Mozilla's roots, and beside them the PEM certificates in `ca_bundle`, for a GitHub Enterprise
 /// Server or an inspecting proxy with a private CA.
 ///
-/// It follows no redirect and reads no proxy variables: every host that it speaks to is meant. HTTP/1.1 only: AWS speaks
-/// no other here, GitHub is asked a few things at a time, and HTTP/2 would make the function's zip larger by a twentieth.
+/// It follows no redirect: every host that it speaks to is meant. Of proxies it knows those in `proxies` only. HTTP/1.1
+/// only: AWS speaks no other here, GitHub is asked a few things at a time, and HTTP/2 would make the function's zip larger
+/// by a twentieth.
 ///
 /// # Errors
-/// When `ca_bundle` cannot be read or holds no certificate. Without one, nothing in here depends on the environment.
-pub fn client(ca_bundle: Option<&Path>) -> Result<reqwest::Client, HttpSetupError> {
-    Ok(reqwest::Client::builder()
-        .tls_backend_preconfigured(tls(ca_bundle)?)
+/// When `ca_bundle` cannot be read or holds no certificate, or a proxy's URL is none.
+pub fn client(ca_bundle: Option<&Path>, proxies: &ProxySettings) -> Result<reqwest::Client, HttpSetupError> {
+    let mut builder = reqwest::Client::builder().tls_backend_preconfigured(tls(ca_bundle)?).no_proxy();
+    for proxy in proxies.proxies()? {
+        builder = builder.proxy(proxy);
+    }
+    Ok(builder
         .user_agent(USER_AGENT)
-        .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(READ_TIMEOUT)
@@ -103,14 +113,14 @@ mod tests {
     fn the_client_is_built_on_ring_and_offers_the_one_version_of_http_that_it_speaks() {
         let tls = tls(None).unwrap();
         assert_eq!(tls.alpn_protocols, [b"http/1.1".to_vec()]);
-        assert!(client(None).is_ok());
+        assert!(client(None, &ProxySettings::default()).is_ok());
     }
 
     #[test]
     fn missing_or_empty_ca_bundle_names_its_path() {
-        let missing = client(Some(Path::new("/nonexistent/ca.pem"))).unwrap_err();
+        let missing = client(Some(Path::new("/nonexistent/ca.pem")), &ProxySettings::default()).unwrap_err();
         assert_eq!(missing.to_string(), "the CA bundle /nonexistent/ca.pem cannot be read");
-        let empty = client(Some(Path::new("/dev/null"))).unwrap_err();
+        let empty = client(Some(Path::new("/dev/null")), &ProxySettings::default()).unwrap_err();
         assert_eq!(empty.to_string(), "the CA bundle /dev/null holds no certificate");
     }
 
@@ -120,6 +130,6 @@ mod tests {
         let mut roots = RootCertStore::empty();
         add_bundle(&mut roots, &bundle).unwrap();
         assert_eq!(roots.len(), 2);
-        assert!(client(Some(&bundle)).is_ok());
+        assert!(client(Some(&bundle), &ProxySettings::default()).is_ok());
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Beside the SDK's own variables: `POLL_INTERVAL_SECS` (`10`, fractions allowed), `INVOCATION_BUDGET_SECS` (unset: the
 //! Lambda deadline), `LOG_LEVEL` (`info`), `STATE_TABLE` (the name of the function with `-state` after it),
-//! `REGISTRATIONS_TABLE` (the same with `-registrations`), `RUNNER_ROLE_ARN` (the default `TaskRoleArn`).
+//! `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` (none), `REGISTRATIONS_TABLE` (the same with `-registrations`), `RUNNER_ROLE_ARN` (the default `TaskRoleArn`).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use tracing::level_filters::LevelFilter;
 
 use crate::aws::config::{AwsCredentials, AwsEndpoints, AwsSettings};
+use crate::http::ProxySettings;
 use crate::pool::model::secret::Secret;
 use crate::pool::model::spec::RegistrationDefaults;
 
@@ -33,6 +34,8 @@ pub struct Settings {
     pub registration: RegistrationDefaults,
     /// How AWS is reached.
     pub aws: AwsSettings,
+    /// `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`, in capitals or not.
+    pub proxies: ProxySettings,
     /// A file of certificates, PEM, to trust in addition to the public ones: `AWS_CA_BUNDLE` or `SSL_CERT_FILE`.
     pub ca_bundle: Option<String>,
 }
@@ -85,6 +88,11 @@ impl Settings {
                 runner_role_arn: text("RUNNER_ROLE_ARN").map(str::to_owned),
             },
             aws,
+            proxies: ProxySettings {
+                https: text("HTTPS_PROXY").or_else(|| text("https_proxy")).map(Secret::new),
+                http: text("HTTP_PROXY").or_else(|| text("http_proxy")).map(Secret::new),
+                exceptions: text("NO_PROXY").or_else(|| text("no_proxy")).map(str::to_owned),
+            },
             ca_bundle: text("AWS_CA_BUNDLE").or_else(|| text("SSL_CERT_FILE")).map(str::to_owned),
         })
     }

@@ -67,7 +67,7 @@ def deploy_stack(account: Account, exists: bool) -> bool:
     wanted = [{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()]
     request = {"TemplateBody": body, "Capabilities": ["CAPABILITY_IAM"]}
     if stack is None:
-        print(f"stack {account.function}: creating the role, the log group, the state table and the queue")
+        print(f"stack {account.function}: creating the roles, the log group, the tables and the queue")
         made = account.cloudformation.create_stack(
             # A stack that failed to create would block the next attempt.
             StackName=account.function,
@@ -105,24 +105,29 @@ def deploy_stack(account: Account, exists: bool) -> bool:
 def deploy_function(account: Account, code: Code) -> bool:
     """Creates or updates the function, and returns whether it did."""
     outputs = {item["OutputKey"]: item["OutputValue"] for item in (account.stack() or {}).get("Outputs", [])}
-    role, settings, now = outputs["RoleArn"], dict(account.options.settings), account.function_configuration()
+    role, now = outputs["RoleArn"], account.function_configuration()
+    current = (now or {}).get("Environment", {}).get("Variables", {})
+    # This one follows the stack, whatever SETTINGS has.
+    variables = {**(dict(account.options.settings) or current), "RUNNER_ROLE_ARN": outputs["RunnerRoleArn"]}
     if now is not None:
-        variables = now.get("Environment", {}).get("Variables", {})
         differs = {
             "code": now["CodeSha256"] != b64encode(code.sha256).decode(),
             "architecture": now["Architectures"] != [code.architecture],
             "role": now["Role"] != role,
             "timeout": now["Timeout"] != TIMEOUT_SECS,
             "memory": now["MemorySize"] != MEMORY_MIB,
-            "settings": bool(settings) and settings != variables,
+            "settings": variables != current,
         }
         changes = [name for name, is_so in differs.items() if is_so]
         if not changes:
             return False
         print(f"function {account.function}: updating {', '.join(changes)}")
-        # cargo-lambda does not change these two in an existing function.
-        if differs["role"]:
-            account.lambda_.update_function_configuration(FunctionName=account.function, Role=role)
+        # cargo-lambda does not change role and architecture in an existing function, and reads commas in a variable's
+        # value as the beginning of the next variable.
+        if differs["role"] or differs["settings"]:
+            account.lambda_.update_function_configuration(
+                FunctionName=account.function, Role=role, Environment={"Variables": variables}
+            )
             account.wait_until_ready()
         if differs["architecture"]:
             account.lambda_.update_function_code(
@@ -131,7 +136,7 @@ def deploy_function(account: Account, code: Code) -> bool:
             account.wait_until_ready()
     else:
         print(f"function {account.function}: creating, for {code.architecture}")
-    cargo_lambda_deploy(account, code, role, settings)
+    cargo_lambda_deploy(account, code, role, variables if now is None else {})
     account.wait_until_ready()
     return True
 

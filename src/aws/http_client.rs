@@ -202,7 +202,10 @@ mod tests {
             String::from_utf8(got).unwrap()
         };
         let calls = CallCounter::default();
-        let client = SharedClient::new(crate::http::client(None).unwrap(), calls.clone());
+        let client = SharedClient::new(
+            crate::http::client(None, &crate::http::ProxySettings::default()).unwrap(),
+            calls.clone(),
+        );
         let (got, answer) = tokio::join!(server, client.call(request(&uri, "hello")));
         let answer = answer.unwrap();
         assert!(got.starts_with("POST /path HTTP/1.1\r\n"), "{got}");
@@ -217,7 +220,10 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let uri = format!("http://{}/", listener.local_addr().unwrap());
         drop(listener);
-        let client = SharedClient::new(crate::http::client(None).unwrap(), CallCounter::default());
+        let client = SharedClient::new(
+            crate::http::client(None, &crate::http::ProxySettings::default()).unwrap(),
+            CallCounter::default(),
+        );
         let error = client.call(request(&uri, "secret body")).await.unwrap_err();
         assert!(error.source().unwrap().is::<NeverSent>(), "{error:?}");
         assert!(!format!("{error:?}").contains("secret body"));

@@ -45,7 +45,8 @@ enum SendError {
 }
 
 impl ResponseClient {
-    /// The client must neither follow redirects nor use a proxy: anyone who receives the URL can respond in our place.
+    /// The client must not follow redirects, nor send a URL to a proxy other than through a tunnel: anyone who receives the
+    /// URL can respond in our place.
     #[must_use]
     pub const fn new(client: Client) -> Self {
         Self { client }

@@ -17,8 +17,8 @@ const MODULES: &[(&str, &[&str])] = &[
     ("cloudformation", &["pool", "reconcile"]),
     ("aws", &["http", "pool", "reconcile"]),
     ("github", &["http", "pool", "reconcile"]),
-    // Reads how AWS is reached into the adapter's own type.
-    ("settings", &["aws", "pool"]),
+    // Reads how AWS is reached, and by which proxies, into types of those that use them.
+    ("settings", &["aws", "http", "pool"]),
     // Generic over the world: it names no adapter.
     ("handler", &["cloudformation", "metrics", "pool", "reconcile", "settings"]),
     // Puts the real world together.

@@ -27,7 +27,11 @@ fn alarm_blocks() -> Vec<(String, String)> {
     for line in resources.lines().filter(|line| !line.trim_start().starts_with('#')) {
         match line.strip_prefix("  ").filter(|rest| !rest.starts_with(' ')).and_then(|rest| rest.strip_suffix(':')) {
             Some(name) => blocks.push((name.to_owned(), String::new())),
-            None => blocks.last_mut().unwrap().1.extend([line.trim(), "\n"]),
+            None => {
+                if let Some((_, block)) = blocks.last_mut() {
+                    block.extend([line.trim(), "\n"]);
+                }
+            }
         }
     }
     blocks.into_iter().filter(|(_, block)| block.contains("Type: AWS::CloudWatch::Alarm")).collect()
@@ -198,9 +202,14 @@ fn the_queries_ask_for_fields_that_the_log_has() {
 }
 
 #[test]
-fn the_schedule_asks_for_an_inventory() {
-    assert!(text("cfn/operations.yaml").contains(r#"Input: '{"Inventory": {}}'"#));
-    assert!(text("src/handler/event.rs").contains(r#"event.get("Inventory")"#));
+fn the_minute_rule_sends_a_tick_and_is_the_only_schedule() {
+    let provider = text("cfn/provider.yaml");
+    let rule = provider.split("\n  MinuteRule:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    for wanted in ["Condition: FunctionIsThere", "ScheduleExpression: rate(1 minute)", r#"Input: '{"Tick": {}}'"#] {
+        assert!(rule.contains(wanted), "{wanted}");
+    }
+    assert_eq!(provider.matches("ScheduleExpression").count(), 1);
+    assert!(!text("cfn/operations.yaml").contains("ScheduleExpression"));
 }
 
 #[test]

@@ -36,9 +36,11 @@ const VERBS: &[&str] = &[
     "Update",
 ];
 
+/// The actions of the function's role. The tables' policies deny others by the same names.
 fn allowed() -> BTreeSet<String> {
     let template = text("cfn/provider.yaml");
-    let items = template.lines().map(|line| line.trim().trim_start_matches("- ").trim_start_matches("Action: "));
+    let role = template.split("\n  Role:\n").nth(1).unwrap().split("\n  StateTable:\n").next().unwrap();
+    let items = role.lines().map(|line| line.trim().trim_start_matches("- ").trim_start_matches("Action: "));
     let is_action = |item: &&str| {
         item.split_once(':').is_some_and(|(service, action)| {
             service.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())

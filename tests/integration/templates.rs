@@ -144,6 +144,36 @@ fn the_state_table_has_the_name_and_the_attributes_that_the_function_uses() {
 }
 
 #[test]
+fn a_registration_is_in_no_stream_and_its_table_is_named_after_the_function() {
+    let template = text("cfn/provider.yaml");
+    let resource = |name: &str| {
+        let block = template.split(&format!("\n  {name}:\n")).nth(1).unwrap();
+        block.split("\n\n").next().unwrap().to_owned()
+    };
+    let table = resource("RegistrationsTable");
+    for wanted in ["TableName: !Sub ${FunctionName}-registrations\n", "StreamViewType: KEYS_ONLY\n"] {
+        assert!(table.contains(wanted), "{wanted}");
+    }
+    let mapping = resource("RegistrationsMapping");
+    for wanted in ["StartingPosition: TRIM_HORIZON\n", "- ReportBatchItemFailures"] {
+        assert!(mapping.contains(wanted), "{wanted}");
+    }
+    assert!(!mapping.contains("DestinationConfig"), "a container asks anew");
+}
+
+#[test]
+fn a_credential_is_read_by_no_role_of_a_pools_template() {
+    for path in files("cfn", "yaml") {
+        let template = text(&path);
+        if !pools(&template).is_empty() {
+            for action in ["ssm:GetParameter", "secretsmanager:GetSecretValue", "kms:Decrypt"] {
+                assert!(!template.contains(action), "{path}: {action}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_function_from_a_bucket_has_the_settings_of_a_deployed_one() {
     let (template, deployed) = (text("cfn/provider.yaml"), text("cfn/deploy/provider.py"));
     for (property, constant) in [("Timeout", "TIMEOUT_SECS"), ("MemorySize", "MEMORY_MIB")] {
@@ -154,5 +184,7 @@ fn a_function_from_a_bucket_has_the_settings_of_a_deployed_one() {
         let (made, given) = (number(&template, &format!("{property}: ")), number(&deployed, &format!("{constant} = ")));
         assert_eq!(made, given, "{property}");
     }
+    assert!(template.contains("RUNNER_ROLE_ARN: !GetAtt RunnerRole.Arn"));
+    assert!(deployed.contains(r#""RUNNER_ROLE_ARN": outputs["RunnerRoleArn"]"#));
     assert!(template.contains("RecursiveLoop: Allow") && deployed.contains("RecursiveLoop=\"Allow\""));
 }

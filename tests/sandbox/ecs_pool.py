@@ -101,9 +101,26 @@ class EcsPool:
             "LABELS": self.label,
             **environment,
         }
+        secrets = [{"name": "ACCESS_TOKEN", "valueFrom": TOKEN_PARAMETER}]
+        return self._register(image, memory, log_group, plain, {"secrets": secrets}, {"executionRoleArn": ROLE})
+
+    def define_asking(self, table: str, role: str | None, log_group: str | None = None, **environment: str) -> str:
+        """A task definition whose container asks the function for its registration, through this table."""
+        plain = {"REGISTRATIONS_TABLE": table, "RUNNER_SCOPE": "org", "ORG_NAME": "acme", **environment}
+        start = {"entryPoint": ["/usr/bin/dumb-init", "--", "/bin/bash", "-c"], "command": ["true", "start-runner"]}
+        return self._register(IMAGE, 500, log_group, plain, start, {"taskRoleArn": role} if role else {})
+
+    def _register(
+        self,
+        image: str,
+        memory: int,
+        log_group: str | None,
+        environment: dict[str, str],
+        of_container: dict[str, Any],
+        of_task: dict[str, Any],
+    ) -> str:
         made = self.ecs.register_task_definition(
             family=self.name,
-            executionRoleArn=ROLE,
             requiresCompatibilities=["EC2"],
             networkMode="bridge",
             containerDefinitions=[
@@ -112,11 +129,12 @@ class EcsPool:
                     "image": image,
                     "memoryReservation": memory,
                     "stopTimeout": 120,
-                    "environment": [{"name": name, "value": value} for name, value in plain.items()],
-                    "secrets": [{"name": "ACCESS_TOKEN", "valueFrom": TOKEN_PARAMETER}],
+                    "environment": [{"name": name, "value": value} for name, value in environment.items()],
+                    **of_container,
                     **_logs(log_group),
                 }
             ],
+            **of_task,
         )
         return str(made["taskDefinition"]["taskDefinitionArn"])
 

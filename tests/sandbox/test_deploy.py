@@ -97,7 +97,8 @@ def test_deploy_sets_timeout_memory_retries_and_recursive_loop(cli_user: CliUser
     assert (retries["MaximumRetryAttempts"], retries["MaximumEventAgeInSeconds"]) == (2, 3600)
     queue = retries["DestinationConfig"]["OnFailure"]["Destination"]
     mappings = client.list_event_source_mappings(FunctionName=FUNCTION_NAME)["EventSourceMappings"]
-    assert [mapping["EventSourceArn"] for mapping in mappings] == [queue]
+    table = cli_user.world.client("dynamodb").describe_table(TableName=f"{FUNCTION_NAME}-registrations")["Table"]
+    assert {mapping["EventSourceArn"] for mapping in mappings} == {queue, table["LatestStreamArn"]}
 
 
 def test_second_deploy_writes_nothing(cli_user: CliUser, deployed: str) -> None:
@@ -116,7 +117,8 @@ def test_deploy_keeps_settings_and_parameters_until_others_are_given(cli_user: C
     cli_user.world.reset_calls()
     cli_user.deploy()
     assert cli_user.writes() == []
-    assert cli_user.variables() == {"LOG_LEVEL": "warn"}
+    role = cli_user.world.stacks.get(FUNCTION_NAME).outputs["RunnerRoleArn"]
+    assert cli_user.variables() == {"LOG_LEVEL": "warn", "RUNNER_ROLE_ARN": role}
     [group] = cli_user.world.client("logs").describe_log_groups(logGroupNamePrefix="/aws/lambda/")["logGroups"]
     assert group["retentionInDays"] == 7
 
@@ -139,7 +141,7 @@ def test_deploy_recreates_a_deleted_function_with_the_same_arn(cli_user: CliUser
     again = cli_user.deploy(QUICK)
     assert again[again.index("ServiceToken") :] == deployed[deployed.index("ServiceToken") :]
     found = cli_user.world.client("lambda").list_event_source_mappings(FunctionName=FUNCTION_NAME)
-    assert len(found["EventSourceMappings"]) == 1
+    assert len(found["EventSourceMappings"]) == 2
 
 
 def test_function_name_separates_functions_and_their_pools(cli_user: CliUser, deployed: str) -> None:

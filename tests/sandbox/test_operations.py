@@ -1,4 +1,4 @@
-"""The dashboard, the alarms and the inventory: deployed, fed by the function, gone without a trace."""
+"""The dashboard, the alarms, the inventory and the minute rule: deployed, fed by the function, gone without a trace."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ def operations(deployed_world: DeployedWorld) -> Iterator[Stack]:
     stack.settled().expect("DELETE_COMPLETE")
     assert alarms(deployed_world) == []
     assert deployed_world.world.client("cloudwatch").list_dashboards()["DashboardEntries"] == []
-    assert deployed_world.world.client("events").list_rules()["Rules"] == []
 
 
 @pytest.fixture(scope="module")
@@ -110,10 +109,10 @@ def test_inventory_finds_the_pool_and_writes_nothing(deployed_world: DeployedWor
     assert deployed_world.world.calls(service="github") == []
 
 
-@pytest.mark.usefixtures("operations")
-def test_schedule_rule_sends_the_inventory_event(deployed_world: DeployedWorld) -> None:
+def test_minute_rule_of_the_provider_sends_a_tick(deployed_world: DeployedWorld) -> None:
     events = deployed_world.world.client("events")
     (rule,) = events.list_rules()["Rules"]
+    assert rule["ScheduleExpression"] == "rate(1 minute)"
     (target,) = events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
-    assert json.loads(target["Input"]) == {"Inventory": {}}
+    assert json.loads(target["Input"]) == {"Tick": {}}
     assert target["Arn"].endswith(f":function:{FUNCTION_NAME}")

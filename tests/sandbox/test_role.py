@@ -17,6 +17,7 @@ from sandbox.world import PROVIDER_STACK, World
 
 LAMBDA_DESTINATIONS = "https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html"
 LAMBDA_QUEUES = "https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html"
+LAMBDA_STREAMS = "https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html"
 LAMBDA_LOGS = "https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html"
 LAMBDA_VERSIONS = "https://docs.aws.amazon.com/lambda/latest/dg/access-control-resources.html"
 
@@ -28,6 +29,10 @@ ON_ITS_BEHALF = {
     "sqs:SendMessage": ("Lambda, for an event that it gave up", LAMBDA_DESTINATIONS),
     "sqs:ReceiveMessage": ("Lambda, which has the queue invoke the function", LAMBDA_QUEUES),
     "sqs:DeleteMessage": ("Lambda, which has the queue invoke the function", LAMBDA_QUEUES),
+    "dynamodb:DescribeStream": ("Lambda, which has the table's stream invoke the function", LAMBDA_STREAMS),
+    "dynamodb:GetRecords": ("Lambda, which has the table's stream invoke the function", LAMBDA_STREAMS),
+    "dynamodb:GetShardIterator": ("Lambda, which has the table's stream invoke the function", LAMBDA_STREAMS),
+    "dynamodb:ListStreams": ("Lambda, which has the table's stream invoke the function", LAMBDA_STREAMS),
     "sqs:GetQueueAttributes": ("Lambda, which has the queue invoke the function", LAMBDA_QUEUES),
 }
 # Resources of which the function's calls use another one of the same statement.
@@ -113,6 +118,7 @@ ALLOWED: list[tuple[str, str, dict[str, str]]] = [
     ("lambda:InvokeFunction", arn("lambda", "function:github-runner-pool:live"), {}),
     ("ssm:GetParameter", arn("ssm", "parameter/github-runner-pool/token"), {}),
     ("dynamodb:PutItem", arn("dynamodb", "table/github-runner-pool-state"), {}),
+    ("dynamodb:UpdateItem", arn("dynamodb", "table/github-runner-pool-registrations"), {}),
     ("logs:GetLogEvents", arn("logs", f"log-group:/ci/runners:log-stream:{OWN_ID}/runner/0a1b2c3d"), {}),
 ]
 # The function makes none of these calls, and they would be denied.
@@ -156,6 +162,11 @@ REJECTED: list[tuple[str, str, dict[str, str]]] = [
     ("dynamodb:PutItem", arn("dynamodb", "table/github-runner-pool-2-state"), {}),
     ("dynamodb:Scan", arn("dynamodb", "table/github-runner-pool-state"), {}),
     ("dynamodb:DeleteItem", arn("dynamodb", "table/github-runner-pool-state"), {}),
+    # What only tasks do in the registrations table, and streams of other tables.
+    ("dynamodb:PutItem", arn("dynamodb", "table/github-runner-pool-registrations"), {}),
+    ("dynamodb:DeleteItem", arn("dynamodb", "table/github-runner-pool-registrations"), {}),
+    ("dynamodb:UpdateItem", arn("dynamodb", "table/github-runner-pool-2-registrations"), {}),
+    ("dynamodb:GetRecords", arn("dynamodb", "table/orders/stream/2026-11-01T00:00:00.000"), {}),
     ("dynamodb:DeleteTable", arn("dynamodb", "table/github-runner-pool-state"), {}),
     ("secretsmanager:GetSecretValue", arn("secretsmanager", "secret:database-0a1b2c"), {}),
     ("kms:Decrypt", arn("kms", "key/0a1b2c3d"), {"kms:ViaService": "s3.us-east-1.amazonaws.com"}),

@@ -193,7 +193,8 @@ class World:
     ) -> str:
         """As the README documents it: the provider's stack, the function in its role, the stack once more."""
         stack = self.create_stack(PROVIDER_STACK, template, parameters).expect("CREATE_COMPLETE")
-        token = self.deploy_function(binary, stack.outputs["RoleArn"], **environment)
+        runner_role = {"RUNNER_ROLE_ARN": stack.outputs["RunnerRoleArn"]}
+        token = self.deploy_function(binary, stack.outputs["RoleArn"], **{**runner_role, **environment})
         stack.update(FunctionExists="true").settled().expect("UPDATE_COMPLETE")
         return token
 
@@ -245,12 +246,21 @@ class World:
         return [runner for runner in self.runners(target) if runner["status"] == "online"]
 
     def github_call(
-        self, method: str, path: str, token: str = ACCESS_TOKEN, headers: dict[str, str] | None = None, **query: Any
+        self,
+        method: str,
+        path: str,
+        token: str = ACCESS_TOKEN,
+        headers: dict[str, str] | None = None,
+        body: Any = None,
+        **query: Any,
     ) -> tuple[int, Any]:
         """A call of the test's own to the local GitHub: status and body."""
         url = f"{self.github}/api/v3{path}" + (f"?{urlencode(query)}" if query else "")
         sent = {"authorization": f"Bearer {token}", "user-agent": "sandbox-tests", **(headers or {})}
-        request = urllib.request.Request(url, headers=sent, method=method)
+        data = None if body is None else json.dumps(body).encode()
+        if data is not None:
+            sent["content-type"] = "application/json"
+        request = urllib.request.Request(url, data, headers=sent, method=method)
         try:
             with urllib.request.urlopen(request, timeout=30) as response:
                 return response.status, json.loads(response.read() or b"null")
@@ -267,6 +277,19 @@ class World:
     def job(self, job_id: int) -> Entry:
         return next(job for job in self.jobs() if job["id"] == job_id)
 
+    # Tasks.
+
+    def task_client(self, service: str, task_arn: str) -> Any:
+        """A boto3 client with the credentials that the containers of a task have."""
+        given = self.post("/task-credentials", task=task_arn)
+        return boto3.client(
+            service,
+            endpoint_url=self.aws,
+            region_name=self.region,
+            config=Config(retries={"max_attempts": 1}),
+            **{f"aws_{name}": value for name, value in given.items()},
+        )
+
     # What happened.
 
     def events(self, kind: str | None = None, after: int = 0) -> list[Entry]:
@@ -275,7 +298,7 @@ class World:
     def calls(
         self, *, caller: str | None = "function", service: str | None = None, writes: bool = False
     ) -> list[Entry]:
-        """Calls to AWS and GitHub: `caller` is function, client, runner or None for all."""
+        """Calls to AWS and GitHub: `caller` is function, task, client, runner or None for all."""
         return [
             call
             for call in self.get("/calls")

@@ -3,8 +3,8 @@
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{
     Compatibility, ContainerDefinition, HostVolumeProperties, KeyValuePair, LogConfiguration, LogDriver, MountPoint,
-    NetworkMode, RepositoryCredentials, Secret, TaskDefinitionFamilyStatus, TaskDefinitionField, TaskDefinitionStatus,
-    VersionConsistency, Volume,
+    NetworkMode, RepositoryCredentials, ResourceRequirement, ResourceType, Secret, TaskDefinitionFamilyStatus,
+    TaskDefinitionField, TaskDefinitionStatus, VersionConsistency, Volume,
 };
 
 use super::super::convert::int;
@@ -118,6 +118,7 @@ fn container(region: &str, content: &TaskDefinitionContent) -> RemoteResult<Cont
         .cpu(int(content.cpu_units))
         .set_memory(content.memory_mib.map(int))
         .memory_reservation(int(content.memory_reservation_mib))
+        .set_resource_requirements(gpus(content.gpus)?)
         .privileged(content.privileged)
         .readonly_root_filesystem(content.readonly_root_filesystem)
         .stop_timeout(i32::try_from(content.stop_timeout_secs).unwrap_or(i32::MAX))
@@ -133,6 +134,15 @@ fn container(region: &str, content: &TaskDefinitionContent) -> RemoteResult<Cont
         container = container.log_configuration(log_configuration(region, group, prefix)?);
     }
     Ok(container.build())
+}
+
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-gpu.html>
+fn gpus(count: u32) -> RemoteResult<Option<Vec<ResourceRequirement>>> {
+    if count == 0 {
+        return Ok(None);
+    }
+    let gpus = ResourceRequirement::builder().r#type(ResourceType::Gpu).value(count.to_string()).build();
+    Ok(Some(vec![ECS.built("RegisterTaskDefinition", gpus)?]))
 }
 
 fn repository_credentials(parameter: &str) -> RemoteResult<RepositoryCredentials> {

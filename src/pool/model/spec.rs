@@ -180,6 +180,8 @@ pub struct TaskSpec {
     pub memory_mib: Option<u32>,
     /// CPU units; 1024 are one vCPU. 0 sets no share.
     pub cpu_units: u32,
+    /// GPUs of the instance.
+    pub gpus: u32,
     /// The container's `privileged`.
     pub privileged: bool,
     /// Whether the host's Docker socket is mounted.

@@ -69,6 +69,8 @@ pub struct TaskDefinitionContent {
     pub repository_credentials: Option<String>,
     /// CPU units.
     pub cpu_units: u32,
+    /// GPUs.
+    pub gpus: u32,
     /// Hard limit, MiB.
     pub memory_mib: Option<u32>,
     /// Soft limit, MiB.
@@ -138,6 +140,7 @@ impl TaskDefinitionContent {
             resolves_image_once: task.image.contains('@'),
             repository_credentials: task.repository_credentials.clone(),
             cpu_units: task.cpu_units,
+            gpus: task.gpus,
             memory_mib: task.memory_mib,
             memory_reservation_mib: task.memory_reservation_mib,
             privileged: task.privileged,

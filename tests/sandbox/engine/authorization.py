@@ -94,8 +94,8 @@ class Authorization:
             check = _denied.get()
             if check is not None:
                 action, more["resource_arn"] = check.action, check.resource
-                if service == "dynamodb":
-                    return _denied_by_dynamodb(check, str(rest[0]))
+            if service == "dynamodb" and not more.get("error_code"):
+                return _denied_by_dynamodb(action, str(rest[0]), more)
             return original_response(service, action, *rest, **more)
 
         iam_evaluator.enforce = enforce
@@ -188,12 +188,15 @@ class Authorization:
         return {f"{owner}:ResourceTag/{key}": value for key, value in tags.items() for owner in owners}
 
 
-def _denied_by_dynamodb(check: Check, principal: str) -> Response:
+def _denied_by_dynamodb(action: str, principal: str, details: Json) -> Response:
     """The status is 400, and the message names the table; MiniStack has 403 and no table.
 
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
     """
-    message = iam_actions.identity_denial_message(check.action, principal, check.resource, explicit_deny=False)
+    explicit = bool(details.get("explicit_deny"))
+    message = iam_actions.identity_denial_message(action, principal, str(details["resource_arn"]), explicit)
+    if explicit and details.get("resource_policy_arn"):
+        message = message.replace("an identity-based policy", "a resource-based policy")
     error = {"__type": "com.amazon.coral.service#AccessDeniedException", "Message": message}
     return 400, {"Content-Type": "application/x-amz-json-1.0"}, json.dumps(error).encode()
 

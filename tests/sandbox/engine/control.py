@@ -11,12 +11,14 @@ from urllib.parse import parse_qs, unquote
 
 from .cloudformation.stack_status import StackStatuses
 from .core import Core, Faults
+from .ecs.engine import Ecs
 from .github.model import App, Runner, RunnerGroup, Token
-from .github.server import GitHub
+from .github.server import REGISTRATION_LIFE, GitHub
 from .handlers import Json
 from .invocations import Invocations
 from .job_generator import JobGenerator
 from .jobs import Jobs
+from .task_sessions import credentials
 
 
 class NotFoundError(Exception):
@@ -29,6 +31,7 @@ class Control:
     def __init__(
         self,
         core: Core,
+        ecs: Ecs,
         github: GitHub,
         jobs: Jobs,
         traffic: JobGenerator,
@@ -37,6 +40,7 @@ class Control:
         signatures: Callable[[], list[str]],
     ) -> None:
         self.core = core
+        self.ecs = ecs
         self.github = github
         self.jobs = jobs
         self.signatures = signatures
@@ -63,6 +67,7 @@ class Control:
             ("POST", "/github/runner-groups"): self.add_group,
             ("POST", "/github/runners"): self.add_runner,
             ("DELETE", "/github/runners"): self.remove_runner,
+            ("POST", "/task-credentials"): self.task_credentials,
             ("GET", "/secrets"): self.secrets,
         }
 
@@ -146,7 +151,9 @@ class Control:
         return {"id": app.id}
 
     def new_registration_token(self, given: Json) -> Json:
-        return {"token": self.github.new_registration_token(self.github.target(given["target"]))}
+        """`{"target": "orgs/acme", "life": 0}`: one that is good for so many seconds, an hour unless said otherwise."""
+        life = float(given.get("life", REGISTRATION_LIFE))
+        return {"token": self.github.new_registration_token(self.github.target(given["target"]), life)}
 
     def add_group(self, given: Json) -> Json:
         """`{"target": "orgs/acme", "name": "...", "inherited": true}`."""
@@ -178,6 +185,13 @@ class Control:
             raise NotFoundError(f"no runner {given['name']}")
         self.github.remove(*found, "removed by hand")
         return {"removed": given["name"]}
+
+    def task_credentials(self, given: Json) -> Json:
+        """`{"task": ARN}`: another session of its role, which its containers might have as well."""
+        task = self.ecs.tasks.get(given["task"])
+        if task is None:
+            raise NotFoundError(f"no task {given['task']}")
+        return asdict(credentials(task, *self.core.settings.place))
 
     def secrets(self, _: Json) -> Json:
         """What must never appear in a log or a response."""

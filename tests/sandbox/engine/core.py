@@ -36,6 +36,8 @@ class Faults:
     with `live on`, it goes on to its end. Both are reported; the first is what the runner's source has."""
     runners: str = "ok"
     """`offline`: runners register and never connect. `crash`: the container exits before it registers."""
+    just_in_time: str = "ok"
+    """`absent`: a GitHub Enterprise Server that is too old for just-in-time configurations."""
     github: dict[str, Any] | list[dict[str, Any]] = field(default_factory=dict[str, Any])
     """`{"status": 503, "times": 2, "method": "DELETE", "path": "/runners"}`: a response forced on matching requests."""
     aws: list[dict[str, Any]] = field(default_factory=list)

@@ -2,37 +2,31 @@
 
 The image's entrypoint reads its environment, fetches a registration token, configures the runner with `--replace`,
 runs the listener and deregisters when it ends: https://github.com/myoung34/docker-github-actions-runner
+A task definition with an entry point of its own and REGISTRATIONS_TABLE has the container ask the function for its
+registration first. Then there is no credential in it, and it does not deregister.
 """
 
 from __future__ import annotations
 
-import secrets
-import string
 import time
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
-import jwt
-
+from .config_sh import Registrar, RunnerConfigError
 from .core import Core
 from .ecs import logs
 from .ecs.engine import Ecs
 from .ecs.model import Task
 from .ecs.secrets import MissingSecretError, environment
-from .github.limits import Request
 from .github.limits import now as _clock
 from .github.model import Job, Runner
 from .github.server import GitHub
 from .jobs import Jobs
+from .registration import Place, Registration
+from .task_sessions import NoTaskRoleError, credentials
 
 IMAGE_MARK = "github-runner"
-SUFFIX_LENGTH = 13
-LONGEST_NAME = 64
-SHORT_ID = 12
-
-
-class RunnerConfigError(Exception):
-    """The entrypoint's configuration fails; the text is what its log would say."""
+# The variable that names the registrations table.
+TABLE = "REGISTRATIONS_TABLE"
 
 
 @dataclass
@@ -49,16 +43,20 @@ class Container:
     job: Job | None = None
     """The job that the listener has said to run."""
     log: list[str] = field(default_factory=list)
+    registration: Registration | None = None
+    """What asks the function for its registration."""
 
 
 class Runners:
     """All containers. Implements what ECS expects of a container runtime; callers hold the core's lock."""
 
-    def __init__(self, core: Core, ecs: Ecs, github: GitHub, jobs: Jobs) -> None:
+    def __init__(self, core: Core, ecs: Ecs, github: GitHub, jobs: Jobs, endpoint: str) -> None:
         self.core = core
+        self.endpoint = endpoint
         self.ecs = ecs
         self.github = github
         self.jobs = jobs
+        self.registrar = Registrar(github)
         self.containers: dict[str, Container] = {}
         ecs.containers = self
 
@@ -75,7 +73,7 @@ class Runners:
 
     def terminate(self, task: Task, now: float) -> None:
         """SIGTERM reaches listener and job at once: the job is cancelled, then the entrypoint deregisters."""
-        container = self.containers.pop(task.arn, None)
+        container = self._forget(task.arn)
         if container is None:
             return
         task.exit_code = 1
@@ -89,7 +87,7 @@ class Runners:
 
     def kill(self, task: Task, now: float) -> None:
         """The machine is gone: the runner stays registered, and GitHub marks it offline late."""
-        container = self.containers.pop(task.arn, None)
+        container = self._forget(task.arn)
         record = container.record if container else None
         if record is None or container is None:
             return
@@ -104,6 +102,8 @@ class Runners:
         for container in list(self.containers.values()):
             if container.phase == "configuring" and now >= container.due:
                 self._configure(container, now)
+            elif container.phase == "registering":
+                self._follow_registration(container, now)
             elif container.phase == "connecting" and now >= container.due:
                 self._connect(container, now)
             elif container.phase == "listening":
@@ -113,13 +113,58 @@ class Runners:
         try:
             if self.core.faults.runners == "crash":
                 raise RunnerConfigError("a fault of the sandbox")
-            self._register(container)
+            if _asks_the_function(container):
+                container.registration = self._registration_of(container)
+                container.registration.start()
+                container.phase = "registering"
+                return
+            runner = self.registrar.by_environment(container.env, container.task.runtime_id or "")
         except RunnerConfigError as problem:
-            container.log.append(str(problem))
-            self.core.journal.event("runner", "cannot configure", task=container.task.id, reason=str(problem))
-            self._exit(container, 1)
+            self._fail(container, problem)
             return
+        self._registered(container, runner, now)
+
+    def _registered(self, container: Container, runner: Runner, now: float) -> None:
+        container.runner_id, container.record = runner.id, runner
         container.phase, container.due = "connecting", now + self.core.pace.runner_connect
+        self.core.journal.event(
+            "runner", "registered", runner=runner.name, labels=runner.all_labels, task=container.task.id
+        )
+
+    def _fail(self, container: Container, problem: RunnerConfigError) -> None:
+        container.log.append(str(problem))
+        self._print(container, str(problem))
+        self.core.journal.event("runner", "cannot configure", task=container.task.id, reason=str(problem))
+        self._exit(container, 1)
+
+    def _registration_of(self, container: Container) -> Registration:
+        """A thread that asks with the task's credentials."""
+        settings = self.core.settings
+        try:
+            given = credentials(container.task, *settings.place)
+        except NoTaskRoleError as error:
+            raise RunnerConfigError(str(error)) from error
+        place = Place(self.endpoint, settings.region, settings.durations)
+        return Registration(place, given, container.env[TABLE], container.task.arn)
+
+    def _follow_registration(self, container: Container, now: float) -> None:
+        registration = container.registration
+        if registration is None:
+            return
+        while registration.lines:
+            line = registration.lines.popleft()
+            self._print(container, line)
+            self.core.journal.event("runner", "not registered", task=container.task.id, reason=line)
+        try:
+            if registration.failure is not None:
+                raise RunnerConfigError(registration.failure)
+            if registration.answer is None:
+                return
+            runner = self.registrar.by_answer(registration.answer)
+        except RunnerConfigError as problem:
+            self._fail(container, problem)
+            return
+        self._registered(container, runner, now)
 
     def _connect(self, container: Container, now: float) -> None:
         record = self._registration(container)
@@ -173,92 +218,15 @@ class Runners:
     def _print(self, container: Container, words: str) -> None:
         logs.write(container.task, f"{time.strftime('%Y-%m-%d %H:%M:%SZ', time.gmtime())}: {words}")
 
-    def _register(self, container: Container) -> None:
-        """`config.sh --unattended --replace`."""
-        env = container.env
-        self._check_host(env)
-        target_key = _target_of(env)
-        token = self._registration_token(env, target_key)
-        key, expires_at = self.github.registration_tokens.get(token, ("", 0.0))
-        if key != target_key.lower() or expires_at < (container.task.started_at or 0):
-            raise RunnerConfigError("Invalid configuration provided for token. Terminating unattended configuration.")
-        target = self.github.targets[key]
-        group_name = env.get("RUNNER_GROUP") or "Default"
-        # Whether a runner of an organization can join a group of its enterprise no page says. The harsher reading.
-        own = [group for group in target.groups.values() if not group.inherited]
-        group = next((g for g in own if g.name.lower() == group_name.lower()), None)
-        if group is None:
-            raise RunnerConfigError(f"Could not find any self-hosted runner group named '{group_name}'.")
-        name = _name(env, container.task.runtime_id or "")
-        if len(name) > LONGEST_NAME:
-            raise RunnerConfigError(f"The runner name '{name}' is longer than {LONGEST_NAME} characters.")
-        labels = [label.strip() for label in _labels(env).split(",") if label.strip()]
-        for old in [r for r in target.runners.values() if r.name == name]:
-            self.github.remove(target, old, "replaced")
-        record = Runner(
-            id=self.github.new_id(),
-            name=name,
-            labels=labels,
-            group_id=group.id,
-            ephemeral=bool(env.get("EPHEMERAL")),
-            no_default_labels=bool(env.get("NO_DEFAULT_LABELS")),
-        )
-        target.runners[record.id] = record
-        container.runner_id, container.record = record.id, record
-        self.core.journal.event(
-            "runner", "registered", runner=name, target=target.key, labels=record.all_labels, task=container.task.id
-        )
-
-    def _check_host(self, env: dict[str, str]) -> None:
-        host = _host(env.get("GITHUB_HOST") or "github.com")
-        api_host = _host(env.get("GITHUB_API_HOST") or ("api.github.com" if host == "github.com" else host))
-        path = env.get("GITHUB_API_PATH") or ("/" if host == "github.com" else "/api/v3")
-        ours = urlsplit(self.github.base_url)
-        known = {ours.netloc, ours.netloc.replace("127.0.0.1", "localhost")}
-        if host not in known or api_host not in known:
-            raise RunnerConfigError(f"curl: (6) Could not resolve host: {api_host}")
-        if path.rstrip("/") != ours.path:
-            raise RunnerConfigError(f"curl: (22) The requested URL returned error: 404 ({path})")
-
-    def _registration_token(self, env: dict[str, str], target_key: str) -> str:
-        app = [env.get(name) for name in ("APP_ID", "APP_PRIVATE_KEY")]
-        if any(app) and (env.get("ACCESS_TOKEN") or env.get("RUNNER_TOKEN")):
-            raise RunnerConfigError("ACCESS_TOKEN or RUNNER_TOKEN provided but are mutually exclusive with APP_ID")
-        credential = env.get("ACCESS_TOKEN")
-        if all(app):
-            credential = self._installation_token(env, target_key)
-        if not credential:
-            return env.get("RUNNER_TOKEN") or ""
-        response = self._call("POST", f"/{target_key}/actions/runners/registration-token", credential)
-        return str(response.get("token") or "")
-
-    def _installation_token(self, env: dict[str, str], target_key: str) -> str:
-        login = env.get("APP_LOGIN") or ("" if target_key.startswith("enterprises/") else target_key.split("/")[1])
-        key = env["APP_PRIVATE_KEY"].replace("\\n", "\n")
-        issued = int(_clock())
-        try:
-            token = jwt.encode({"iat": issued - 60, "exp": issued + 540, "iss": env["APP_ID"]}, key, algorithm="RS256")
-        except (ValueError, jwt.PyJWTError) as error:
-            raise RunnerConfigError("Could not deserialize the App's private key") from error
-        listed = self._call("GET", "/app/installations", token)
-        found = [i["id"] for i in listed if i["account"].get("login") == login] if isinstance(listed, list) else []
-        if not found:
-            raise RunnerConfigError(f"No installation of the App for {login}")
-        response = self._call("POST", f"/app/installations/{found[0]}/access_tokens", token)
-        return str(response.get("token") or "")
-
-    def _call(self, method: str, path: str, credential: str) -> dict:  # type: ignore[type-arg]
-        headers = {"authorization": f"Bearer {credential}", "user-agent": "curl/8.5.0", "accept": "*/*"}
-        response = self.github.handle(Request(method, path, {}, headers, b"", "runner"))
-        return response.body if response.status < 300 and response.body is not None else {}
-
     def _deregisters(self, container: Container) -> bool:
         """The exit trap: one more registration token, then `config.sh remove`."""
         env = container.env
+        if _asks_the_function(container):
+            return False
         if env.get("DISABLE_AUTOMATIC_DEREGISTRATION", "false") != "false" or env.get("UNSET_CONFIG_VARS") == "true":
             return False
         try:
-            return bool(self._registration_token(env, _target_of(env)))
+            return bool(self.registrar.registration_token(env))
         except RunnerConfigError:
             return False
 
@@ -267,8 +235,14 @@ class Runners:
             self._remove(container, "deregistered on exit")
         self._exit(container, exit_code)
 
+    def _forget(self, task_arn: str) -> Container | None:
+        container = self.containers.pop(task_arn, None)
+        if container is not None and container.registration is not None:
+            container.registration.stop()
+        return container
+
     def _exit(self, container: Container, exit_code: int) -> None:
-        self.containers.pop(container.task.arn, None)
+        self._forget(container.task.arn)
         if container.record is not None:
             container.record.connected = False
             container.record.disconnected_at = _clock()
@@ -295,29 +269,7 @@ class Runners:
             self.jobs.lose(container.record, why, now)
 
 
-def _target_of(env: dict[str, str]) -> str:
-    """Where the runner registers, by `RUNNER_SCOPE`."""
-    scope = (env.get("RUNNER_SCOPE") or ("org" if env.get("ORG_RUNNER") == "true" else "repo")).lower()
-    if scope.startswith("org"):
-        return f"orgs/{env.get('ORG_NAME', '')}"
-    if scope.startswith("ent"):
-        return f"enterprises/{env.get('ENTERPRISE_NAME', '')}"
-    return "repos/" + urlsplit(env.get("REPO_URL", "")).path.strip("/")
-
-
-def _name(env: dict[str, str], runtime_id: str) -> str:
-    if env.get("RUNNER_NAME"):
-        return env["RUNNER_NAME"]
-    prefix = env.get("RUNNER_NAME_PREFIX", "github-runner")
-    if env.get("RANDOM_RUNNER_SUFFIX", "true") == "true":
-        suffix = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(SUFFIX_LENGTH))
-        return f"{prefix or 'github-runner'}-{suffix}"
-    return f"{prefix}-{runtime_id[:SHORT_ID]}" if prefix else runtime_id[:SHORT_ID]
-
-
-def _labels(env: dict[str, str]) -> str:
-    return env.get("RUNNER_LABELS") or env.get("LABELS") or "default"
-
-
-def _host(value: str) -> str:
-    return value.split("://")[-1].rstrip("/")
+def _asks_the_function(container: Container) -> bool:
+    """Whether the task definition starts something in front of the image's entry point."""
+    definition = container.task.definition["containerDefinitions"][0]
+    return bool(container.env.get(TABLE)) and bool(definition.get("entryPoint"))

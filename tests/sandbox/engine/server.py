@@ -13,7 +13,7 @@ from ministack.core import lambda_runtime
 from ministack.core.responses import request_scope
 from ministack.services.cloudformation import custom_resource
 
-from . import calls, ec2, functions, parameters, service_roles
+from . import calls, ec2, functions, parameters, schedules, service_roles
 from .authorization import Authorization
 from .auto_scaling.api import AutoScalingApi
 from .auto_scaling.groups import Groups
@@ -23,6 +23,8 @@ from .cloudformation.responses import ResponseBucket, middleware
 from .cloudformation.stack_status import StackStatuses
 from .control import Control, decoded_query
 from .core import Core
+from .dynamodb import policies, tables
+from .dynamodb.streams import StreamMappings
 from .ecs.api import EcsApi
 from .ecs.engine import Ecs
 from .github.limits import Request
@@ -56,13 +58,21 @@ class SandboxServer:
         self.github.base_url = f"http://{HOST}:{github_port}{API_PATH}"
         self.jobs = Jobs(self.core, self.github)
         self.traffic = JobGenerator(self.core, self.github, self.jobs)
-        self.runners = Runners(self.core, engine, self.github, self.jobs)
-        bucket = ResponseBucket(self.core, f"http://{HOST}:{aws_port}")
+        endpoint = f"http://{HOST}:{aws_port}"
+        self.runners = Runners(self.core, engine, self.github, self.jobs, endpoint)
+        bucket = ResponseBucket(self.core, endpoint)
         requests = Requests(self.core, bucket)
         invocations = Invocations(self.core)
         stack_status = StackStatuses()
         self.control = Control(
-            self.core, self.github, self.jobs, self.traffic, invocations, stack_status, lambda: list(bucket.signatures)
+            self.core,
+            engine,
+            self.github,
+            self.jobs,
+            self.traffic,
+            invocations,
+            stack_status,
+            lambda: list(bucket.signatures),
         )
 
         functions.install()
@@ -72,6 +82,10 @@ class SandboxServer:
         parameters.install()
         ec2.install()
         service_roles.install()
+        policies.install()
+        tables.install()
+        StreamMappings(self.core).install()
+        schedules.install(self.core)
         authorization = Authorization(engine, groups)
         authorization.install()
         calls.install(self.core, authorization)

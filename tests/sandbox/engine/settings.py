@@ -59,6 +59,17 @@ class Durations:
     """A runner that died with its job still counts as busy for a while."""
     lambda_retry: float = 1.0
     """First pause before Lambda delivers an event again that ended in an error: a minute on AWS."""
+    stream_retry: float = 0.5
+    """The pause before Lambda tries a batch of a stream again."""
+    minute: float = 0.0
+    """How often a rule with `rate(1 minute)` fires. Never at 0: a scenario that counts calls has no others then, and
+    one that needs a tick sends it."""
+    registration_wait: float = 30.0
+    """How long a container waits for its registration: ten minutes on AWS."""
+    registration_poll: float = 0.1
+    """Between two looks of a container for its answer."""
+    registration_retry: float = 1.0
+    """After a refusal, and without an answer: half a minute on AWS."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ use super::super::problems::Problems;
 use super::super::table::registration::{ACCESS_TOKEN_PARAMETER, APP_PRIVATE_KEY_PARAMETER, RUNNER_TOKEN_PARAMETER};
 use super::super::table::runner::SECRETS;
 use super::super::table::task::{
-    CPU, DOCKER_SOCKET, EXECUTION_ROLE_ARN, IMAGE, LOG_GROUP, LOG_STREAM_PREFIX, MEMORY, MEMORY_RESERVATION,
+    CPU, DOCKER_SOCKET, EXECUTION_ROLE_ARN, GPUS, IMAGE, LOG_GROUP, LOG_STREAM_PREFIX, MEMORY, MEMORY_RESERVATION,
     PRIVILEGED, READONLY_ROOT_FILESYSTEM, REPOSITORY_CREDENTIALS_PARAMETER, STOP_TIMEOUT, TASK_ROLE_ARN,
 };
 use super::github::register_by;
@@ -46,6 +46,7 @@ pub(super) fn task(given: &Given<'_>, problems: &mut Problems) -> TaskSpec {
         memory_reservation_mib,
         memory_mib,
         cpu_units: given.get_or_default(&CPU),
+        gpus: given.get_or_default(&GPUS),
         privileged: given.get_or_default(&PRIVILEGED),
         docker_socket: given.get_or_default(&DOCKER_SOCKET),
         readonly_root_filesystem: given.get_or_default(&READONLY_ROOT_FILESYSTEM),

@@ -13,6 +13,9 @@ const MEMORY_MIB_MIN: u32 = 6;
 const STOP_TIMEOUT_SECS_MAX: u32 = 172_800;
 /// Characters of an image's name that ECS accepts.
 const IMAGE_CHARS_MAX: usize = 255;
+/// As many as the largest EC2 instance has.
+/// <https://docs.aws.amazon.com/ec2/latest/instancetypes/ac.html>
+const GPUS_MAX: u32 = 16;
 const SHA256_HEX_DIGITS: usize = 64;
 /// Characters of the name of a log group, and of a log stream.
 const LOG_NAME_CHARS_MAX: usize = 512;
@@ -76,6 +79,17 @@ pub(in super::super) static CPU: Property<WithDefault<Integer>> = Property {
     update: Update::SomeInterruptions,
     description: "The CPU units reserved for a runner's container (1024 are one vCPU; 0 reserves none).",
     notes: "",
+};
+
+pub(in super::super) static GPUS: Property<WithDefault<Integer>> = Property {
+    name: "Gpus",
+    accepts: WithDefault(Integer { min: 0, max: GPUS_MAX, unit: "GPUs" }, 0),
+    required: Required::No,
+    update: Update::SomeInterruptions,
+    description: "The GPUs of the instance that are reserved for a runner's container.",
+    notes: "Requires instances with GPUs, and an image of theirs with the drivers, such as that of the public parameter \
+            `/aws/service/ecs/optimized-ami/amazon-linux-2023/gpu/recommended/image_id`. Only the runner's own container \
+            gets them: a container that a job starts needs `--gpus` and `DockerSocket`.",
 };
 
 pub(in super::super) static PRIVILEGED: Property<WithDefault<Boolean>> = Property {
@@ -177,6 +191,7 @@ pub(super) static TASK: &[&dyn Row] = &[
     &MEMORY_RESERVATION,
     &MEMORY,
     &CPU,
+    &GPUS,
     &PRIVILEGED,
     &DOCKER_SOCKET,
     &READONLY_ROOT_FILESYSTEM,

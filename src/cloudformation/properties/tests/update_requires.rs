@@ -42,6 +42,7 @@ fn changed(name: &str) -> Value {
         "MemoryReservation" => json!({ "MemoryReservation": "600" }),
         "Memory" => json!({ "Memory": "700" }),
         "Cpu" => json!({ "Cpu": "512" }),
+        "Gpus" => json!({ "Gpus": "1" }),
         "Privileged" => json!({ "Privileged": "false" }),
         "DockerSocket" => json!({ "DockerSocket": "false" }),
         "ReadonlyRootFilesystem" => json!({ "ReadonlyRootFilesystem": "true", "RegisterBy": "Container" }),

@@ -36,6 +36,7 @@ pub(crate) fn minimal_spec() -> PoolSpec {
             memory_reservation_mib: 500,
             memory_mib: None,
             cpu_units: 0,
+            gpus: 0,
             privileged: true,
             docker_socket: true,
             readonly_root_filesystem: false,

@@ -60,10 +60,16 @@ fn desired_count_beyond_max_instances_says_how_many_fit() {
     let large = || world(ec2_view_of("t3.large", Some(LARGE)));
     insta::assert_snapshot!(obstacle(&mut large(), sized(3500, 0, 5, 2)).unwrap(), @"MaxInstances: 2 instances have room for 4 of the 5 runners: 2 with 3500 MiB each (MemoryReservation) fit on an instance of t3.large (8,192 MiB). Raise MaxInstances to 3, lower DesiredCount, or let more runners fit on an instance.");
     assert_eq!(obstacle(&mut large(), sized(3500, 0, 4, 2)), None);
-    let distinct = PoolSpec { distinct_instances: true, ..sized(500, 0, 3, 2) };
+}
+
+#[test]
+fn distinct_instances_counts_one_runner_on_each_instance() {
+    let large = || world(ec2_view_of("t3.large", Some(LARGE)));
+    let distinct = |desired| PoolSpec { distinct_instances: true, ..sized(500, 0, desired, 2) };
     assert!(
-        obstacle(&mut large(), distinct).unwrap().starts_with("MaxInstances: 2 instances have room for 2 of the 3")
+        obstacle(&mut large(), distinct(3)).unwrap().starts_with("MaxInstances: 2 instances have room for 2 of the 3")
     );
+    assert_eq!(obstacle(&mut large(), distinct(2)), None);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::pool::model::decision::{Decision, WaitReason};
 use crate::pool::model::ecs::ProviderState;
 use crate::pool::model::memory::StepResult;
 use crate::pool::model::outcome::Outcome;
-use crate::pool::model::spec::Capacity;
+use crate::pool::model::spec::{Capacity, PoolSpec};
 use crate::pool::tests::support::{Model, built, converge, is_success, mixed_instances_spec, names, reason_of, spec};
 
 #[test]
@@ -28,6 +28,17 @@ fn create_builds_the_infrastructure_before_the_service() {
     assert_eq!(attributes["OnlineRunners"], "2");
     assert_eq!(attributes["DesiredCount"], "2");
     assert_eq!(attributes.len(), 11);
+}
+
+#[test]
+fn distinct_instances_is_the_placement_of_the_service_and_changes_in_place() {
+    let distinct = |distinct_instances| PoolSpec { distinct_instances, ..spec() };
+    let mut model = built(&distinct(true));
+    let is_distinct = |model: &Model| model.observed.service.as_ref().unwrap().config.distinct_instances;
+    assert!(is_distinct(&model));
+    assert!(is_success(&model.run(&mut converge(distinct(false)))));
+    assert!(!is_distinct(&model));
+    assert_eq!(names(&model.taken), ["update_service"], "no runner is replaced");
 }
 
 #[test]

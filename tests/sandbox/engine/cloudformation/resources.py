@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ministack.services import cloudwatch_logs, dynamodb, lambda_svc
+from ministack.services import cloudwatch_logs, lambda_svc
 from ministack.services.cloudformation import provisioners
 
 from ..handlers import Json
 from ..service_roles import first_cluster
 
 Create = Callable[[str, Json, str], tuple[str, Json]]
-TABLE = "AWS::DynamoDB::Table"
 
 
 def install() -> None:
@@ -21,13 +20,9 @@ def install() -> None:
         ("AWS::Logs::LogGroup", _log_group),
         ("AWS::Lambda::Function", _function),
         ("AWS::ECS::Cluster", first_cluster),
-        (TABLE, _table),
     ):
         handler: dict[str, Any] = provisioners._RESOURCE_HANDLERS[kind]
         handler["create"] = wrap(handler["create"])
-    tables: dict[str, Any] = provisioners._RESOURCE_HANDLERS[TABLE]
-    tables["update"] = _table_update(tables["update"])
-    tables["delete"] = _table_deletion(tables["delete"])
 
 
 def _log_group(create: Create) -> Create:
@@ -56,46 +51,3 @@ def _function(create: Create) -> Create:
         return name, attributes
 
     return run
-
-
-def _table(create: Create) -> Create:
-    """A name that is taken fails the resource, and TimeToLiveSpecification is kept."""
-
-    def run(logical_id: str, properties: Json, stack_name: str) -> tuple[str, Json]:
-        name = properties.get("TableName")
-        if name in dynamodb._tables:
-            raise ValueError(f"Resource of type '{TABLE}' with identifier '{name}' already exists.")
-        created = create(logical_id, properties, stack_name)
-        _set_time_to_live(created[0], properties)
-        return created
-
-    return run
-
-
-def _table_update(update: Callable[..., tuple[str, Json]]) -> Callable[..., tuple[str, Json]]:
-    def run(physical_id: str, old: Json, new: Json, *rest: Any, **more: Any) -> tuple[str, Json]:
-        updated = update(physical_id, old, new, *rest, **more)
-        _set_time_to_live(updated[0], new)
-        return updated
-
-    return run
-
-
-def _table_deletion(delete: Callable[[str, Json], None]) -> Callable[[str, Json], None]:
-    def run(physical_id: str, properties: Json) -> None:
-        delete(physical_id, properties)
-        dynamodb._ttl_settings.pop(physical_id, None)
-
-    return run
-
-
-def _set_time_to_live(table: str, properties: Json) -> None:
-    specification = properties.get("TimeToLiveSpecification")
-    if specification is None:
-        dynamodb._ttl_settings.pop(table, None)
-        return
-    enabled = str(specification["Enabled"]).lower() == "true"
-    asked = {"TableName": table, "TimeToLiveSpecification": {**specification, "Enabled": enabled}}
-    status, _, body = dynamodb._update_ttl(asked)
-    if status >= 400:
-        raise ValueError(f"{TABLE}: {body!r}")

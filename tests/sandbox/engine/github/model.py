@@ -41,6 +41,8 @@ class Runner:
     group_id: int
     ephemeral: bool
     no_default_labels: bool = False
+    just_in_time: bool = False
+    """Made by a call of the API, before there is a listener: what it runs on is unknown until it connects."""
     connected: bool = False
     disconnected_at: float | None = None
     job: Job | None = None
@@ -54,6 +56,10 @@ class Runner:
     @property
     def all_labels(self) -> list[str]:
         return ([] if self.no_default_labels else ["self-hosted", "Linux", "X64"]) + self.labels
+
+    @property
+    def has_connected(self) -> bool:
+        return self.connected or self.disconnected_at is not None
 
     def is_busy(self, now: float) -> bool:
         return self.job is not None and self.acquired_at is not None and now >= self.acquired_at
@@ -72,12 +78,12 @@ class Runner:
         return {
             "id": self.id,
             "name": self.name,
-            "os": "Linux",
+            "os": "Linux" if self.has_connected or not self.just_in_time else "unknown",
             "status": "online" if self.online(now, offline_after) else "offline",
             "busy": self.is_reported_busy(now, lag),
             "ephemeral": self.ephemeral,
             "runner_group_id": self.group_id,
-            "version": "2.336.0" if self.connected or self.disconnected_at else None,
+            "version": "2.336.0" if self.has_connected else None,
             "labels": [
                 {
                     "id": index + 1,

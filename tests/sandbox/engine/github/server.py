@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from ..core import Core, consume_fault
 from ..handlers import Json
-from . import apps
+from . import apps, just_in_time
 from .limits import GitHubError, Request, Response, bearer, check_headers, count_primary, count_secondary
 from .limits import now as clock
 from .model import App, Job, Runner, RunnerGroup, Target, Token
@@ -66,10 +66,10 @@ class GitHub:
                     return target, runner
         return None
 
-    def new_registration_token(self, target: Target) -> str:
+    def new_registration_token(self, target: Target, life: float = REGISTRATION_LIFE) -> str:
         token = "A" + secrets.token_hex(14).upper()
         self.planted.add(token)
-        self.registration_tokens[token] = (target.key.lower(), clock() + REGISTRATION_LIFE)
+        self.registration_tokens[token] = (target.key.lower(), clock() + life)
         return token
 
     def remove(self, target: Target, runner: Runner, how: str) -> None:
@@ -223,6 +223,21 @@ class GitHub:
         token = self.new_registration_token(target)
         return Response(201, {"token": token, "expires_at": apps.utc(clock() + REGISTRATION_LIFE)}, {})
 
+    def generate_jit_config(self, request: Request, match: re.Match[str]) -> Response:
+        """A runner that is registered before it runs, for one job, and what its listener needs."""
+        if self.core.faults.just_in_time == "absent":
+            raise GitHubError(404, "Not Found")
+        target = self._authorized(request, match["target"], "write")
+        asked = just_in_time.parsed(request.body, target)
+        if any(runner.name == asked.name for runner in target.runners.values()):
+            raise GitHubError(409, f"Already exists - A runner with the name {asked.name} already exists.")
+        runner = asked.runner(self.new_id())
+        target.runners[runner.id] = runner
+        encoded, secret_files = just_in_time.configuration(runner, asked.work_folder, self.base_url)
+        self.planted.update({encoded, *secret_files})
+        self.core.journal.event("runner", "configured just in time", runner=runner.name, target=target.key)
+        return Response(201, {"runner": self._to_json(runner), "encoded_jit_config": encoded}, {})
+
     def list_groups(self, request: Request, match: re.Match[str]) -> Response:
         target = self._authorized(request, match["target"], "read")
         if target.kind == "repos":
@@ -331,6 +346,7 @@ ROUTES = _routes(
     ("DELETE", rf"/{_TARGET}/actions/runners/(?P<id>\d+)", GitHub.delete_runner),
     ("POST", f"/{_TARGET}/actions/runners/registration-token", GitHub.registration_token),
     ("POST", f"/{_TARGET}/actions/runners/remove-token", GitHub.registration_token),
+    ("POST", f"/{_TARGET}/actions/runners/generate-jitconfig", GitHub.generate_jit_config),
     ("GET", f"/{_TARGET}/actions/runner-groups", GitHub.list_groups),
     ("GET", rf"/{_TARGET}/actions/runner-groups/(?P<id>\d+)", GitHub.get_group),
     ("GET", rf"/{_TARGET}/actions/runner-groups/(?P<id>\d+)/runners", GitHub.list_group_runners),
