@@ -24,6 +24,7 @@ from .binary import how_to_upload, package
 from .errors import DeployError
 from .plan import plan
 from .provider import deploy
+from .source import check_source
 from .undeploy import undeploy
 
 
@@ -42,21 +43,27 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--function-name", default="github-runner-pool")
     for name in ("region", "profile", "endpoint-url", "template", "stack", "change-set"):
         parser.add_argument(f"--{name}", type=lambda text: text or None)
-    parser.add_argument("--binary", type=Path, default=Path("bootstrap"))
+    # Where the code comes from; without any of these four it is the release of this checkout's version.
+    for name in ("zip", "binary", "build"):
+        parser.add_argument(f"--{name}", type=lambda text: Path(text) if text else None)
+    for name in ("release", "architecture", "releases-url"):
+        parser.add_argument(f"--{name}", type=lambda text: text or None)
     parser.add_argument("--parameters", nargs="*", type=named_value, default=[])
     parser.add_argument("--settings", nargs="*", type=named_value, default=[])
     return parser.parse_args()
 
 
 def run(options: argparse.Namespace) -> None:
+    binary = options.binary or Path("bootstrap")
     if options.command == "package":
-        package(options.binary)
+        package(binary)
         return None
     if options.command == "how-to-upload":
-        return how_to_upload(options.binary, options.function_name)
+        return how_to_upload(binary, options.function_name)
+    check_source(options)
     account = Account.of(options)
     if options.command == "deploy":
-        return deploy(account, options.binary)
+        return deploy(account)
     if options.command == "plan":
         return plan(account)
     account.print_identity()
