@@ -219,6 +219,19 @@ build-x86-64 build-arm64: build-%: $(DEPLOY_VENV)/zig
 	echo "$*: needs glibc $$needed (limit $(GLIBC_MAX))"; \
 	test "$$(printf '%s\n' "$$needed" $(GLIBC_MAX) | sort -V | tail -1)" = $(GLIBC_MAX)
 
+##@ Release
+
+## TAG            for release-check: v0.1.0
+
+.PHONY: release-check
+release-check: $(DEPLOY_VENV)/made ## Check that TAG, the version in Cargo.toml and the changelog agree
+	@$(DEPLOY_VENV)/bin/python -m cfn.deploy.release_assets check "$(TAG)"
+
+.PHONY: release-assets
+release-assets: build ## Build what a release has: both zips, the templates, the checksums and its text
+	@rm -rf $(CARGO_TARGET_DIR)/release-assets
+	@$(DEPLOY_VENV)/bin/python -m cfn.deploy.release_assets pack $(LAMBDA_DIR) $(CARGO_TARGET_DIR)/release-assets
+
 ##@ Measure
 
 # Not part of `check`: times depend on the machine's mood. Sizes and calls do not, and are checked there.
