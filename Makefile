@@ -85,6 +85,8 @@ sandbox-down: $(VENV)/made ## End what `make sandbox` left running
 ## ARCH           of a release or a build: arm64, or x86-64
 ## RELEASES_URL   where releases are downloaded; else those of the repository that this checkout was cloned from
 ## STACK          for plan: the stack with the pools; with TEMPLATE, a file, and PARAMETERS of it; or with CHANGE_SET
+##                for status: the stack whose pools are shown; without it, all
+## JSON           for status: 1 prints it for machines
 
 .PHONY: deploy
 # What the account has to say comes before minutes of building.
@@ -97,6 +99,10 @@ deploy: $(DEPLOY_VENV)/made ## Deploy the function with its stack, from a releas
 # Of the same variables, PARAMETERS are those of TEMPLATE here; those that the stack has stay.
 plan: $(DEPLOY_VENV)/made ## Say what a deployment would do to the pools of STACK, by TEMPLATE or CHANGE_SET; writes nothing
 	@$(call DEPLOY,plan --template "$(TEMPLATE)" --stack "$(STACK)" --change-set "$(CHANGE_SET)")
+
+.PHONY: status
+status: $(DEPLOY_VENV)/made ## Show the pools of STACK, or all: runners, instances, the request at work; writes nothing
+	@$(call DEPLOY,status --stack "$(STACK)" --json "$(JSON)")
 
 .PHONY: undeploy
 undeploy: $(DEPLOY_VENV)/made ## Remove the function and its stack, unless there are pools

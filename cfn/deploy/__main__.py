@@ -1,6 +1,6 @@
 """`make deploy`, `make undeploy`, `make package`: the function behind Custom::GitHubRunnerPool, and its stack.
 
-`make plan`: what a deployment would do to the pools of a stack.
+`make plan`: what a deployment would do to the pools of a stack. `make status`: what runs.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from .errors import DeployError
 from .plan import plan
 from .provider import deploy
 from .source import check_source
+from .status import status
 from .undeploy import undeploy
 
 
@@ -39,7 +40,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m cfn.deploy", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("command", choices=["check", "deploy", "undeploy", "package", "how-to-upload", "plan"])
+    parser.add_argument(
+        "command", choices=["check", "deploy", "undeploy", "package", "how-to-upload", "plan", "status"]
+    )
     parser.add_argument("--function-name", default="github-runner-pool")
     for name in ("region", "profile", "endpoint-url", "template", "stack", "change-set"):
         parser.add_argument(f"--{name}", type=lambda text: text or None)
@@ -50,6 +53,8 @@ def arguments() -> argparse.Namespace:
         parser.add_argument(f"--{name}", type=lambda text: text or None)
     parser.add_argument("--parameters", nargs="*", type=named_value, default=[])
     parser.add_argument("--settings", nargs="*", type=named_value, default=[])
+    # Empty for no, as `make` passes it.
+    parser.add_argument("--json", type=lambda text: text or None)
     return parser.parse_args()
 
 
@@ -66,6 +71,8 @@ def run(options: argparse.Namespace) -> None:
         return deploy(account)
     if options.command == "plan":
         return plan(account)
+    if options.command == "status":
+        return status(account)
     account.print_identity()
     if options.command == "undeploy":
         undeploy(account)
