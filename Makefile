@@ -3,7 +3,7 @@
 # Everything that a target needs installs itself into ignored folders: .sandbox (Python), .tools, target. Wanted beside
 # them: Rust with rustup, Python 3.11, Node 20 with npm, a C compiler, make.
 
-# The versions of all tools that no lock file pins. Those of Python are in cfn/deploy/requirements.txt and
+# The versions of all tools that no lock file pins. Those of Python are in cfn/deploy/requirements*.txt and
 # tests/sandbox/requirements.txt.
 CARGO_DENY_VERSION := 0.20.2
 CFN_LINT_VERSION := 1.51.0
@@ -42,9 +42,11 @@ LAMBDA_DIR := $(CARGO_TARGET_DIR)/lambda
 # What deploys: what it installs is all that it needs, without the sandbox.
 DEPLOY_VENV := .tools/deploy
 FUNCTION_NAME ?= github-runner-pool
-ARCH ?= arm64
-BUILT = $(LAMBDA_DIR)/$(ARCH)/bootstrap/bootstrap
-DEPLOY = $(DEPLOY_VENV)/bin/python -m cfn.deploy $(1) --function-name "$(FUNCTION_NAME)" --binary "$(or $(BINARY),$(BUILT))" \
+BUILD_ARCH = $(or $(ARCH),arm64)
+BUILT = $(LAMBDA_DIR)/$(BUILD_ARCH)/bootstrap/bootstrap
+CODE = --zip "$(ZIP)" --release "$(RELEASE)" --binary "$(BINARY)" --build "$(if $(BUILD),$(BUILT))" \
+	--architecture "$(ARCH)" --releases-url "$(RELEASES_URL)"
+DEPLOY = $(DEPLOY_VENV)/bin/python -m cfn.deploy $(1) --function-name "$(FUNCTION_NAME)" \
 	--region "$(AWS_REGION)" --profile "$(PROFILE)" --endpoint-url "$(ENDPOINT_URL)" \
 	--parameters $(PARAMETERS) --settings $(SETTINGS)
 
@@ -76,29 +78,39 @@ sandbox-down: $(VENV)/made ## End what `make sandbox` left running
 ## ENDPOINT_URL   of a local AWS
 ## PARAMETERS     of cfn/provider.yaml: "ClusterName=ci CredentialPrefix=ci"
 ## SETTINGS       the function's environment, the whole of it: "LOG_LEVEL=debug"; else it stays as it is
-## ARCH           arm64, or x86-64
-## BINARY         an executable that is built already
+## RELEASE        the release to deploy; without it, the one of this checkout's version
+## ZIP            instead: a zip of a release, or of `make package`
+## BUILD          instead: 1 builds this checkout, which needs Rust
+## BINARY         instead: an executable that is built already
+## ARCH           of a release or a build: arm64, or x86-64
+## RELEASES_URL   where releases are downloaded; else those of the repository that this checkout was cloned from
 ## STACK          for plan: the stack with the pools; with TEMPLATE, a file, and PARAMETERS of it; or with CHANGE_SET
+##                for status: the stack whose pools are shown; without it, all
+## JSON           for status: 1 prints it for machines
 
 .PHONY: deploy
 # What the account has to say comes before minutes of building.
-deploy: $(DEPLOY_VENV)/made ## Build the function and deploy it with its stack; the second time it changes nothing
-	@$(call DEPLOY,check)
-	@$(if $(BINARY),,$(MAKE) build-$(ARCH))
-	@$(call DEPLOY,deploy)
+deploy: $(DEPLOY_VENV)/made ## Deploy the function with its stack, from a release; the second time it changes nothing
+	@$(call DEPLOY,check $(CODE))
+	@$(if $(BUILD),$(MAKE) build-$(BUILD_ARCH))
+	@$(call DEPLOY,deploy $(CODE))
 
 .PHONY: plan
 # Of the same variables, PARAMETERS are those of TEMPLATE here; those that the stack has stay.
 plan: $(DEPLOY_VENV)/made ## Say what a deployment would do to the pools of STACK, by TEMPLATE or CHANGE_SET; writes nothing
 	@$(call DEPLOY,plan --template "$(TEMPLATE)" --stack "$(STACK)" --change-set "$(CHANGE_SET)")
 
+.PHONY: status
+status: $(DEPLOY_VENV)/made ## Show the pools of STACK, or all: runners, instances, the request at work; writes nothing
+	@$(call DEPLOY,status --stack "$(STACK)" --json "$(JSON)")
+
 .PHONY: undeploy
 undeploy: $(DEPLOY_VENV)/made ## Remove the function and its stack, unless there are pools
 	@$(call DEPLOY,undeploy)
 
 .PHONY: package
-package: build-$(ARCH) ## Build the zip for a bucket, and say how CloudFormation alone deploys it
-	@$(call DEPLOY,how-to-upload)
+package: build-$(BUILD_ARCH) ## Build the zip for a bucket, and say how CloudFormation alone deploys it
+	@$(call DEPLOY,how-to-upload --binary "$(or $(BINARY),$(BUILT))")
 
 ##@ Check
 
@@ -201,7 +213,7 @@ build: build-x86-64 build-arm64 ## Build the function for both architectures, an
 .PHONY: build-x86-64 build-arm64
 build-x86-64: TARGET := x86_64-unknown-linux-gnu
 build-arm64: TARGET := aarch64-unknown-linux-gnu
-build-x86-64 build-arm64: build-%: $(DEPLOY_VENV)/made
+build-x86-64 build-arm64: build-%: $(DEPLOY_VENV)/zig
 	@PATH="$(CURDIR)/$(DEPLOY_VENV)/bin:$$PATH" cargo lambda build --release --locked --target $(TARGET).$(GLIBC_MAX) \
 		--lambda-dir $(LAMBDA_DIR)/$*
 	@$(DEPLOY_VENV)/bin/python -m cfn.deploy package --binary $(LAMBDA_DIR)/$*/bootstrap/bootstrap
@@ -212,6 +224,19 @@ build-x86-64 build-arm64: build-%: $(DEPLOY_VENV)/made
 		| grep -o 'GLIBC_[0-9.]*' | cut -d_ -f2 | sort -Vu | tail -1); \
 	echo "$*: needs glibc $$needed (limit $(GLIBC_MAX))"; \
 	test "$$(printf '%s\n' "$$needed" $(GLIBC_MAX) | sort -V | tail -1)" = $(GLIBC_MAX)
+
+##@ Release
+
+## TAG            for release-check: v0.1.0
+
+.PHONY: release-check
+release-check: $(DEPLOY_VENV)/made ## Check that TAG, the version in Cargo.toml and the changelog agree
+	@$(DEPLOY_VENV)/bin/python -m cfn.deploy.release_assets check "$(TAG)"
+
+.PHONY: release-assets
+release-assets: build ## Build what a release has: both zips, the templates, the checksums and its text
+	@rm -rf $(CARGO_TARGET_DIR)/release-assets
+	@$(DEPLOY_VENV)/bin/python -m cfn.deploy.release_assets pack $(LAMBDA_DIR) $(CARGO_TARGET_DIR)/release-assets
 
 ##@ Measure
 
@@ -227,6 +252,11 @@ $(DEPLOY_VENV)/made: cfn/deploy/requirements.txt
 %/made:
 	@test -x $*/bin/python || python3 -m venv $*
 	$*/bin/pip install --quiet --requirement $<
+	@touch $@
+
+# Apart from the rest, because it is as large as all of that, and a deployment of a release builds nothing.
+$(DEPLOY_VENV)/zig: cfn/deploy/requirements-build.txt $(DEPLOY_VENV)/made
+	$(DEPLOY_VENV)/bin/pip install --quiet --requirement $<
 	@touch $@
 
 $(CFN_LINT):

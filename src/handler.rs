@@ -7,7 +7,7 @@
 //! response (`on_failure`).
 //!
 //! In reading order: `event`, `budget`, `operation` and `deletion` from a request to its end, `guard`,
-//! `respond`, `on_failure`; `preview` and `inventory` answer the caller and not CloudFormation; `registration` answers
+//! `respond`, `on_failure`; `preview`, `status` and `inventory` answer the caller and not CloudFormation; `registration` answers
 //! the tasks that ask for their runners' registrations, and `tick` does what is due by the clock.
 
 mod budget;
@@ -24,6 +24,7 @@ mod operation;
 mod preview;
 mod registration;
 mod respond;
+mod status;
 mod tick;
 
 use serde_json::Value;
@@ -45,6 +46,7 @@ use crate::pool::model::time::Timestamp;
 use crate::pool::policy::reasons;
 use crate::reconcile::ports::{Clock, World};
 use crate::settings::Settings;
+use crate::version::VERSION;
 
 /// What Lambda says about this invocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +90,7 @@ async fn handle_event<W: World>(context: &Context<'_, W>, event: Event) -> Resul
         }
         Event::OnFailure(record) => on_failure::respond_to_all(context, &record).await?,
         Event::Preview(request) => return Ok(preview::preview(context, &request).await),
+        Event::Status(scope) => return Ok(status::status(context.world, &scope).await),
         Event::Inventory => return Ok(inventory::inventory(context.world).await),
         Event::Tick => tick::tick(context.world).await,
         Event::Registrations(records) => return Ok(registration::answer_all(context, &records).await),
@@ -106,7 +109,7 @@ async fn handle_event<W: World>(context: &Context<'_, W>, event: Event) -> Resul
 async fn start<W: World>(context: &Context<'_, W>, request: &CustomResourceRequest) -> Result<(), HandleError> {
     let requester = requester(request);
     async {
-        tracing::info!(step = "start", request_type = ?request.kind);
+        tracing::info!(step = "start", request_type = ?request.kind, version = VERSION);
         run_guarded(context, &requester, work(context, request)).await
     }
     .instrument(requester.span())
@@ -119,7 +122,8 @@ async fn resume<W: World>(context: &Context<'_, W>, mut continuation: Continuati
     let span = requester.span();
     span.record("physical_id", continuation.operation.id.as_str());
     async {
-        tracing::info!(step = "resume", continuation_count = continuation.operation.continuation_count);
+        let continuation_count = continuation.operation.continuation_count;
+        tracing::info!(step = "resume", continuation_count, version = VERSION);
         let work = async {
             let result = run_operation(context, &mut continuation).await;
             Completion::of_run(continuation, result, context.world.clock().now())

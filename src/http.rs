@@ -14,6 +14,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
 pub use self::proxy::ProxySettings;
+use crate::version::USER_AGENT;
 
 /// A TCP and TLS handshake takes three round trips, well below a second to any region; a packet lost twice in it is
 /// sent a third time after 3 s.
@@ -25,8 +26,6 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(25);
 /// Above the poll interval, so that polls share a connection; below the 60 s after which load balancers commonly drop
 /// an idle one, so that a write never goes into a connection that is closed already.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(45);
-/// What GitHub requires of every caller, and what AWS's own header adds to.
-const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
 /// The client could not be built. Only the environment can cause it.
 #[derive(Debug, thiserror::Error)]

@@ -24,7 +24,7 @@
 //! - [`handler`]: one invocation. Parse the event, run what it asks for under guards, respond.
 //! - [`aws`] and [`github`]: the ports on the real services; [`http`] is the one client beneath them.
 //! - [`clients`] puts these together; [`settings`] reads the environment; [`log`] writes lines, some of them
-//!   [`metrics`].
+//!   [`metrics`]; [`version`] is in both.
 //!
 //! # Invariants
 //!
@@ -54,3 +54,4 @@ pub mod metrics;
 pub mod pool;
 pub mod reconcile;
 pub mod settings;
+pub mod version;

@@ -1,6 +1,6 @@
 """`make deploy`, `make undeploy`, `make package`: the function behind Custom::GitHubRunnerPool, and its stack.
 
-`make plan`: what a deployment would do to the pools of a stack.
+`make plan`: what a deployment would do to the pools of a stack. `make status`: what runs.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from .binary import how_to_upload, package
 from .errors import DeployError
 from .plan import plan
 from .provider import deploy
+from .source import check_source
+from .status import status
 from .undeploy import undeploy
 
 
@@ -38,27 +40,39 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m cfn.deploy", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("command", choices=["check", "deploy", "undeploy", "package", "how-to-upload", "plan"])
+    parser.add_argument(
+        "command", choices=["check", "deploy", "undeploy", "package", "how-to-upload", "plan", "status"]
+    )
     parser.add_argument("--function-name", default="github-runner-pool")
     for name in ("region", "profile", "endpoint-url", "template", "stack", "change-set"):
         parser.add_argument(f"--{name}", type=lambda text: text or None)
-    parser.add_argument("--binary", type=Path, default=Path("bootstrap"))
+    # Where the code comes from; without any of these four it is the release of this checkout's version.
+    for name in ("zip", "binary", "build"):
+        parser.add_argument(f"--{name}", type=lambda text: Path(text) if text else None)
+    for name in ("release", "architecture", "releases-url"):
+        parser.add_argument(f"--{name}", type=lambda text: text or None)
     parser.add_argument("--parameters", nargs="*", type=named_value, default=[])
     parser.add_argument("--settings", nargs="*", type=named_value, default=[])
+    # Empty for no, as `make` passes it.
+    parser.add_argument("--json", type=lambda text: text or None)
     return parser.parse_args()
 
 
 def run(options: argparse.Namespace) -> None:
+    binary = options.binary or Path("bootstrap")
     if options.command == "package":
-        package(options.binary)
+        package(binary)
         return None
     if options.command == "how-to-upload":
-        return how_to_upload(options.binary, options.function_name)
+        return how_to_upload(binary, options.function_name)
+    check_source(options)
     account = Account.of(options)
     if options.command == "deploy":
-        return deploy(account, options.binary)
+        return deploy(account)
     if options.command == "plan":
         return plan(account)
+    if options.command == "status":
+        return status(account)
     account.print_identity()
     if options.command == "undeploy":
         undeploy(account)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -12,6 +13,8 @@ from .errors import DeployError
 
 # The machine in an ELF header, and Lambda's name for it.
 ARCHITECTURES = {0x3E: "x86_64", 0xB7: "arm64"}
+# The part of an ELF header that ends with the machine.
+ELF_BYTES = 20
 # The year in which the calendar of zip files begins: the same binary gives the same zip, wherever it was built.
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 # Whose permissions an entry has, in a zip's own numbers.
@@ -34,8 +37,8 @@ class Code:
                 f"BINARY: there is no file {binary}. Name a Linux executable, or leave BINARY out to build one."
             )
         executable = binary.read_bytes()
-        machine = int.from_bytes(executable[18:20], "little") if executable.startswith(b"\x7fELF") else None
-        if machine not in ARCHITECTURES:
+        architecture = architecture_of(executable[:ELF_BYTES])
+        if architecture is None:
             raise DeployError(
                 f"BINARY: {binary} is not a Linux executable for arm64 or x86-64. Name one that Lambda can run."
             )
@@ -44,11 +47,32 @@ class Code:
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w") as archive:
             archive.writestr(entry, executable, zipfile.ZIP_DEFLATED, SMALLEST)
-        return cls(buffer.getvalue(), ARCHITECTURES[machine])
+        return cls(buffer.getvalue(), architecture)
+
+    @classmethod
+    def of_zip(cls, content: bytes, variable: str, name: str) -> Code:
+        """A zip that was packed before; `variable` named it."""
+        try:
+            with zipfile.ZipFile(io.BytesIO(content)) as archive, archive.open("bootstrap") as executable:
+                architecture = architecture_of(executable.read(ELF_BYTES))
+        except (zipfile.BadZipFile, zlib.error, KeyError):
+            architecture = None
+        if architecture is None:
+            raise DeployError(
+                f"{variable}: {name} is not a zip with a Linux executable bootstrap for arm64 or x86-64. Name one of a "
+                "release, or one that `make package` has built."
+            )
+        return cls(content, architecture)
 
     @property
     def sha256(self) -> bytes:
         return sha256(self.zip).digest()
+
+
+def architecture_of(header: bytes) -> str | None:
+    """Lambda's name for the architecture of an executable with this ELF header."""
+    machine = int.from_bytes(header[18:ELF_BYTES], "little") if header.startswith(b"\x7fELF") else 0
+    return ARCHITECTURES.get(machine)
 
 
 def package(binary: Path) -> tuple[Path, Code]:

@@ -6,24 +6,19 @@ and has the function read AWS and GitHub and return what it would do. Nothing is
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from botocore.config import Config
-from botocore.exceptions import ClientError
-
 from .account import Account
 from .errors import DeployError
 from .intrinsics import Predicted, Resolver, to_json
+from .invoke import invoke, no_answer
 from .stack_state import DesiredStack, StackState
 from .template import POOL
 
-# As long as Lambda runs the function, and no retry, since that would run it a second time.
-ONE_LONG_CALL = Config(read_timeout=900, retries={"max_attempts": 0})
 # May contain secrets. The function prints none of these either.
 REDACTED = ("Environment", "Secrets", "AccessTokenParameter", "AppPrivateKeyParameter", "RunnerTokenParameter")
 # The function and how long CloudFormation waits for it: neither changes the pool.
@@ -146,26 +141,9 @@ def plan_deletion(account: Account, stack: StackState, before: Resolver | None, 
 def invoke_plan(account: Account, token: Any, event: dict[str, Any]) -> dict[str, Any]:
     """Invokes the function that the template names, or else the one of FUNCTION_NAME."""
     function = token if isinstance(token, str) and token else account.function
-    client = account.client("lambda", config=ONE_LONG_CALL)
-    try:
-        response = client.invoke(FunctionName=function, Payload=json.dumps(event).encode())
-    except client.exceptions.ResourceNotFoundException:
-        raise DeployError(
-            f"Function {function}: it does not exist, and it computes the plan. Run `make deploy`; if it has another "
-            "name, set the parameter of the template for it, such as FunctionName."
-        ) from None
-    except ClientError as error:
-        if "AccessDenied" in error.response["Error"]["Code"]:
-            raise DeployError(
-                f"Function {function}: a plan needs lambda:InvokeFunction on it. Grant it to the caller. {error}"
-            ) from error
-        raise
-    answer = json.loads(response["Payload"].read() or b"null")
-    if "FunctionError" in response or not isinstance(answer, dict) or "Obstacles" not in answer.get("Plan", {}):
-        raise DeployError(
-            f"Function {function}: it returned no plan. Run `make deploy` if it is of an older version. "
-            f"It returned: {answer}"
-        )
+    answer = invoke(account, function, event, "a plan")
+    if "Obstacles" not in answer.get("Plan", {}):
+        raise no_answer(function, "a plan", answer)
     return dict(answer["Plan"])
 
 

@@ -19,6 +19,7 @@ from .account import POLL_SECS, Account, parameters_of
 from .binary import Code
 from .ecs_role import create_ecs_role
 from .errors import DeployError
+from .source import code_of
 
 TEMPLATE = Path(__file__).parents[1] / "provider.yaml"
 CARGO_LAMBDA = Path(sys.executable).with_name("cargo-lambda")
@@ -29,7 +30,7 @@ MEMORY_MIB = 128
 ROLE_PROPAGATION_SECS = 90
 
 
-def deploy(account: Account, binary: Path) -> None:
+def deploy(account: Account) -> None:
     """Creates or updates what differs, and prints it."""
     stack = account.stack()
     bucket = parameters_of(stack).get("CodeBucket") if stack else None
@@ -39,7 +40,7 @@ def deploy(account: Account, binary: Path) -> None:
             + (f", and the function {account.function} comes from the bucket {bucket}" if bucket else "")
             + ". `make package` builds the zip and prints the commands for it."
         )
-    code = Code.of(binary)
+    code = code_of(account.options)
     exists = account.function_configuration() is not None
     # First, so that IAM has propagated it by the time of the first pool.
     changed = create_ecs_role(account)

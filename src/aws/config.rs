@@ -17,6 +17,7 @@ use aws_types::region::Region;
 use aws_types::sdk_config::SdkConfig;
 
 use crate::pool::model::secret::Secret;
+use crate::version::AWS_APP_NAME;
 
 /// One call with all its retries. Of an invocation's 15 minutes a service that hangs takes so little that there is time
 /// to see it, to try again and to say so.
@@ -119,7 +120,7 @@ pub(super) fn sdk_config(settings: &AwsSettings, http: &SharedHttpClient, endpoi
         .use_fips(settings.use_fips && is_public)
         .use_dual_stack(settings.use_dual_stack && is_public);
     builder.set_endpoint_url(endpoint);
-    builder.set_app_name(AppName::new(env!("CARGO_PKG_NAME")).ok());
+    builder.set_app_name(AppName::new(AWS_APP_NAME).ok());
     builder.build()
 }
 
@@ -134,6 +135,13 @@ mod tests {
         let http = SharedHttpClient::new(Replay::default());
         let printed = format!("{settings:?} {:?} {:?}", credentials(&settings), sdk_config(&settings, &http, None));
         assert!(!printed.contains("planted"), "{printed}");
+    }
+
+    #[test]
+    fn the_app_name_has_the_version() {
+        let config = sdk_config(&settings(), &SharedHttpClient::new(Replay::default()), None);
+        let expected = format!("github-runner-pool-{}", env!("CARGO_PKG_VERSION"));
+        assert_eq!(config.app_name().map(AsRef::as_ref), Some(expected.as_str()));
     }
 
     #[test]

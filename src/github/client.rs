@@ -18,13 +18,10 @@ use super::response::{ApiResponse, ResponseHeaders};
 use super::session::{GitHubSessions, SessionKey};
 use crate::pool::model::time::Timestamp;
 use crate::reconcile::ports::{Clock, RemoteCallError, RemoteResult};
+use crate::version;
 
 /// <https://docs.github.com/en/rest/about-the-rest-api/api-versions>: understood by every supported Enterprise Server.
 const API_VERSION: &str = "2022-11-28";
-
-/// GitHub refuses requests without one.
-/// <https://docs.github.com/en/rest/using-the-rest-api/getting-started-with-the-rest-api#user-agent>
-const AGENT: &str = concat!("github-runner-pool/", env!("CARGO_PKG_VERSION"));
 
 /// For one try, body included. GitHub itself ends a request after 10 seconds; the rest is for the way.
 /// <https://docs.github.com/en/rest/using-the-rest-api/troubleshooting-the-rest-api#timeouts>
@@ -228,7 +225,7 @@ impl<C: Clock> GitHubClient<C> {
             .timeout(TRY_TIMEOUT)
             .header(ACCEPT, "application/vnd.github+json")
             .header(AUTHORIZATION, authorization)
-            .header(USER_AGENT, AGENT)
+            .header(USER_AGENT, version::USER_AGENT)
             .header("x-github-api-version", API_VERSION);
         if let Some(body) = &request.body {
             http_request = http_request.header(CONTENT_TYPE, "application/json").body(body.clone());

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::preview::PreviewRequest;
+use super::status::StatusScope;
 use crate::cloudformation::envelope;
 use crate::cloudformation::request::{self, CustomResourceRequest, ParsedEvent};
 use crate::pool::model::continuation::{Continuation, ParsedContinuation};
@@ -25,6 +26,8 @@ pub(super) enum Event {
     OnFailure(Box<InvocationRecord>),
     /// `{"Plan": {…}}`: what a deployment would do.
     Preview(Box<PreviewRequest>),
+    /// `{"Status": {}}`: what runs, in all pools or in those of one stack.
+    Status(StatusScope),
     /// `{"Inventory": {}}`: all pools of this account and Region.
     Inventory,
     /// `{"Tick": {}}`: a minute has passed.
@@ -125,6 +128,9 @@ impl Event {
     fn parse(event: &Value) -> Self {
         if let Some(preview) = PreviewRequest::parse(event) {
             return Self::Preview(Box::new(preview));
+        }
+        if let Some(scope) = StatusScope::parse(event) {
+            return Self::Status(scope);
         }
         if event.get("Inventory").is_some_and(Value::is_object) {
             return Self::Inventory;

@@ -13,6 +13,7 @@ use crate::pool::policy::inventory::Inventory;
 use crate::reconcile::chain;
 use crate::reconcile::lookup::{FoundPool, every_pool};
 use crate::reconcile::ports::{Clock, Ecs, RemoteResult, World};
+use crate::version::VERSION;
 
 /// The inventory, as the response of the invocation.
 pub(super) async fn inventory<W: World>(world: &W) -> Value {
@@ -26,12 +27,12 @@ pub(super) async fn inventory<W: World>(world: &W) -> Value {
                     (id.as_str(), json!({ "TasksRunning": pool.n_running, "OldestRunnerDays": pool.oldest_days }))
                 })
                 .collect();
-            json!({ "Inventory": summary })
+            json!({ "Inventory": summary, "Version": VERSION })
         }
         // Half an inventory would call the oldest runner younger than it is, so there is none.
         Err(error) => {
             tracing::error!(step = "inventory", kind = error.kind().name(), error = %chain(&error));
-            json!({ "Inventory": {}, "Obstacle": error.remote_error.to_string() })
+            json!({ "Inventory": {}, "Obstacle": error.remote_error.to_string(), "Version": VERSION })
         }
     }
 }

@@ -131,6 +131,7 @@ impl PendingRequest {
             }),
             Event::OnFailure(_)
             | Event::Preview(_)
+            | Event::Status(_)
             | Event::Inventory
             | Event::Tick
             | Event::Registrations(_)

@@ -4,6 +4,7 @@ mod inventory;
 mod on_failure;
 mod preview;
 mod registration;
+mod status;
 mod stub_world;
 
 use serde_json::{Value, json};

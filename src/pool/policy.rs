@@ -21,5 +21,6 @@ pub mod registration;
 pub mod retirement;
 pub mod rollout;
 pub mod runner_counts;
+pub mod status;
 pub mod task_protection;
 pub mod warnings;

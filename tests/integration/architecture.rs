@@ -11,16 +11,17 @@ use crate::repository::{Source, files, files_named, production, sources, text};
 const MODULES: &[(&str, &[&str])] = &[
     ("pool", &[]),
     ("reconcile", &["pool"]),
-    ("http", &["pool"]),
+    ("version", &[]),
+    ("http", &["pool", "version"]),
     ("log", &["metrics", "pool"]),
     ("metrics", &["pool"]),
     ("cloudformation", &["pool", "reconcile"]),
-    ("aws", &["http", "pool", "reconcile"]),
-    ("github", &["http", "pool", "reconcile"]),
+    ("aws", &["http", "pool", "reconcile", "version"]),
+    ("github", &["http", "pool", "reconcile", "version"]),
     // Reads how AWS is reached, and by which proxies, into types of those that use them.
     ("settings", &["aws", "http", "pool"]),
     // Generic over the world: it names no adapter.
-    ("handler", &["cloudformation", "metrics", "pool", "reconcile", "settings"]),
+    ("handler", &["cloudformation", "metrics", "pool", "reconcile", "settings", "version"]),
     // Puts the real world together.
     ("clients", &["aws", "cloudformation", "github", "http", "pool", "reconcile", "settings"]),
     ("main", &["clients", "handler", "log", "metrics", "pool", "reconcile", "settings"]),
@@ -103,6 +104,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "pool::policy",
         &[
             "inventory",
+            "status",
             "deployments",
             "runner_counts",
             "locking",
@@ -156,6 +158,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "guard",
             "preview",
             "inventory",
+            "status",
             "event",
             "registration",
             "tick",
@@ -312,6 +315,13 @@ fn one_place_reads_the_environment() {
     let reading = production().into_iter().filter(|source| source.code.contains("env::var"));
     let places: Vec<String> = reading.map(|source| source.path).collect();
     assert_eq!(places, ["src/main.rs"]);
+}
+
+#[test]
+fn one_place_reads_the_version_of_cargo_toml() {
+    let reading = production().into_iter().filter(|source| source.code.contains("CARGO_PKG_VERSION"));
+    let places: Vec<String> = reading.map(|source| source.path).collect();
+    assert_eq!(places, ["src/version.rs"]);
 }
 
 #[test]

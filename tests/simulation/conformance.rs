@@ -127,6 +127,7 @@ fn content(image: &str) -> TaskDefinitionContent {
         privileged: false,
         readonly_root_filesystem: false,
         stop_timeout_secs: 120,
+        gpus: 0,
         start: None,
         environment: Variables(environment.into_iter().collect()),
         secrets: BTreeMap::new(),

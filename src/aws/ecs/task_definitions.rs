@@ -42,6 +42,7 @@ pub(super) async fn describe(sdk: &Client, revision_or_family: &str) -> RemoteRe
         arn: revision.task_definition_arn().unwrap_or_default().to_owned(),
         tags: observed_tags(answer.tags()),
         metadata: labels.and_then(|labels| labels.get(METADATA_LABEL)).cloned(),
+        image: container.and_then(ContainerDefinition::image).map(str::to_owned),
     }))
 }
 

@@ -10,7 +10,7 @@ use crate::pool::model::remote_error::ErrorKind;
 async fn inventory_without_pools_is_empty_and_sends_no_response() {
     let world = StubWorld::new(Manner::IsEmpty);
     let response = handle(&world, &settings(), &json!({ "Inventory": {} }), &invocation()).await.unwrap();
-    assert_eq!(response, json!({ "Inventory": {} }));
+    assert_eq!(response, json!({ "Inventory": {}, "Version": env!("CARGO_PKG_VERSION") }));
     assert!(world.answers.borrow().is_empty() && world.record.borrow().is_none());
 }
 

@@ -76,6 +76,8 @@ pub struct TaskDefinition {
     pub tags: BTreeMap<String, String>,
     /// The text of the Docker label [`crate::pool::model::task_definition::METADATA_LABEL`] of its container.
     pub metadata: Option<String>,
+    /// The image of its container.
+    pub image: Option<String>,
 }
 
 /// A service.

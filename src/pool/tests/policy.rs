@@ -19,5 +19,6 @@ mod registration;
 mod retirement;
 mod rollout;
 mod runner_counts;
+mod status;
 mod task_protection;
 mod warnings;

@@ -163,6 +163,7 @@ fn definition(revision: &Revision) -> TaskDefinition {
         arn: revision.arn.clone(),
         tags: revision.tags.clone(),
         metadata: revision.content.docker_labels.get(METADATA_LABEL).cloned(),
+        image: Some(revision.content.image.clone()),
     }
 }
 

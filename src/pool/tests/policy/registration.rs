@@ -83,6 +83,7 @@ fn revision(spec: &PoolSpec) -> TaskDefinition {
         arn: format!("arn:aws:ecs:eu-central-1:111122223333:task-definition/{}:1", id()),
         tags: id().ownership_tags(&stack_resource()),
         metadata: Some(PoolMetadata::of(&id(), spec).to_label()),
+        image: None,
     }
 }
 

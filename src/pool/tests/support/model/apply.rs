@@ -73,6 +73,7 @@ impl Model {
                     arn: format!("arn:aws:ecs:eu-central-1:111122223333:task-definition/{id}:{}", self.n_made),
                     tags,
                     metadata: content.docker_labels.get(METADATA_LABEL).cloned(),
+                    image: Some(content.image.clone()),
                 });
             }
             Step::CreateService { config, tags } => {

@@ -1,0 +1,189 @@
+//! `{"Status": {}}`: what runs, for the caller: all pools of this account and Region, or with `"Stack"` those of one stack.
+//!
+//! AWS and GitHub are read, nothing is written. What cannot be read of a pool is an error in its own entry, beside what
+//! could.
+
+use futures_util::join;
+use serde_json::{Value, json};
+
+use crate::pool::model::ecs::TaskDefinition;
+use crate::pool::model::identity::{PREFIX, PhysicalId, StackResource, TAG_LOGICAL_ID, TAG_STACK_ID};
+use crate::pool::model::observed::{GitHubRunners, Observed};
+use crate::pool::model::pool_metadata::PoolMetadata;
+use crate::pool::model::spec::{GitHubCredential, GitHubTarget};
+use crate::pool::policy::status::PoolStatus;
+use crate::reconcile::log_error;
+use crate::reconcile::lookup::{DeletedPool, lock_of};
+use crate::reconcile::observe::credential;
+use crate::reconcile::ports::{AutoScaling, Clock, Ecs, GitHub, RemoteResult, World};
+use crate::version::VERSION;
+
+const UNREADABLE: &str = "Task definition: it does not say how the pool is reached, or a newer version of the function \
+                          wrote it. Deploy the version that the pool was last changed with.";
+
+/// Which pools.
+pub(super) struct StatusScope {
+    /// Those of the stack with this name or ARN; without one, all.
+    stack: Option<String>,
+}
+
+impl StatusScope {
+    /// `None` if the event asks for no status.
+    pub(super) fn parse(event: &Value) -> Option<Self> {
+        let status = event.get("Status")?.as_object()?;
+        Some(Self { stack: status.get("Stack").and_then(Value::as_str).map(str::to_owned) })
+    }
+
+    /// Whether it includes the pools of this resource.
+    pub(super) fn has(&self, stack_resource: &StackResource) -> bool {
+        self.stack
+            .as_ref()
+            .is_none_or(|stack| *stack == stack_resource.stack_id || stack.as_str() == stack_resource.stack_name())
+    }
+}
+
+/// The runners of a target, listed once for all of its pools.
+struct Listed {
+    target: GitHubTarget,
+    github_credential: GitHubCredential,
+    runners: GitHubRunners,
+}
+
+/// What could not be read of one pool.
+#[derive(Default)]
+struct Errors(Vec<String>);
+
+impl Errors {
+    /// What was read, or nothing in its place.
+    fn or_nothing<T: Default>(&mut self, result: RemoteResult<T>) -> T {
+        result.unwrap_or_else(|error| {
+            log_error(&error);
+            self.0.push(error.remote_error.to_string());
+            T::default()
+        })
+    }
+}
+
+/// The status, as the response of the invocation.
+pub(super) async fn status<W: World>(world: &W, scope: &StatusScope) -> Value {
+    let families = match world.ecs().families_with_prefix(&format!("{PREFIX}-")).await {
+        Ok(families) => families,
+        Err(error) => {
+            log_error(&error);
+            let errors = [error.remote_error.to_string()];
+            return json!({ "Status": { "Version": VERSION, "Pools": [], "Errors": errors } });
+        }
+    };
+    let (mut pools, mut listed) = (Vec::new(), Vec::new());
+    for id in families.into_iter().filter_map(|name| PhysicalId::try_from(name).ok()) {
+        let mut errors = Errors::default();
+        match world.ecs().task_definition(&id).await {
+            Ok(Some(revision)) if id.owns(&revision.tags) => {
+                let stack_resource = stack_resource(&revision);
+                if scope.has(&stack_resource) {
+                    let observed =
+                        Box::pin(read_pool(world, &id, revision, &stack_resource, &mut listed, &mut errors)).await;
+                    pools.push(PoolStatus::of(&id, &observed, errors.0, world.clock().now()));
+                }
+            }
+            Ok(_) => {}
+            // Which stack it belongs to is not known either.
+            Err(error) => {
+                errors.or_nothing::<()>(Err(error));
+                pools.push(PoolStatus::of(&id, &Observed::default(), errors.0, world.clock().now()));
+            }
+        }
+    }
+    tracing::info!(step = "status", n_pools = pools.len());
+    json!({ "Status": { "Version": VERSION, "Pools": pools, "Errors": [] } })
+}
+
+fn stack_resource(revision: &TaskDefinition) -> StackResource {
+    let tag = |name: &str| revision.tags.get(name).cloned().unwrap_or_default();
+    StackResource { stack_id: tag(TAG_STACK_ID), logical_id: tag(TAG_LOGICAL_ID) }
+}
+
+async fn read_pool<W: World>(
+    world: &W,
+    id: &PhysicalId,
+    revision: TaskDefinition,
+    stack_resource: &StackResource,
+    listed: &mut Vec<Listed>,
+    errors: &mut Errors,
+) -> Observed {
+    let metadata = revision.metadata.as_deref().and_then(PoolMetadata::from_label);
+    let this_pool = DeletedPool { id, current_pool: id.as_str(), has_pool_lock: false };
+    let (lock, group) = join!(
+        async { lock_of(world, stack_resource, Some(this_pool)).await.map(|found| found.lock) },
+        world.auto_scaling().group(id.as_str()),
+    );
+    let mut observed = Observed {
+        task_definition: Some(revision),
+        metadata: metadata.clone(),
+        lock: errors.or_nothing(lock),
+        group: errors.or_nothing(group),
+        ..Observed::default()
+    };
+    let Some(metadata) = metadata else {
+        errors.0.push(UNREADABLE.to_owned());
+        return observed;
+    };
+    let in_group: Vec<String> =
+        observed.group.iter().flat_map(|group| &group.instances).map(|instance| instance.id.clone()).collect();
+    let provider = metadata.external_capacity_provider.as_deref().unwrap_or(id.as_str());
+    // GitHub before the tasks: a task that starts in between is shown without its runner, not a runner without its task.
+    observed.github = github(world, &metadata, listed, errors).await;
+    let (service, tasks, instances) = join!(
+        world.ecs().service(&metadata.cluster, id),
+        world.ecs().tasks(&metadata.cluster, id),
+        world.ecs().container_instances(&metadata.cluster, provider, &in_group),
+    );
+    observed.service = errors.or_nothing(service);
+    observed.tasks = errors.or_nothing(tasks);
+    observed.instances = errors.or_nothing(instances);
+    observed
+}
+
+async fn github<W: World>(
+    world: &W,
+    metadata: &PoolMetadata,
+    listed: &mut Vec<Listed>,
+    errors: &mut Errors,
+) -> GitHubRunners {
+    let Some(github_credential) = &metadata.github_credential else { return GitHubRunners::NoCredential };
+    let is_same = |it: &&Listed| it.target == metadata.github && it.github_credential == *github_credential;
+    let runners = match listed.iter().find(is_same) {
+        Some(known) => known.runners.clone(),
+        None => {
+            let runners = list_runners(world, &metadata.github, github_credential).await;
+            listed.push(Listed {
+                target: metadata.github.clone(),
+                github_credential: github_credential.clone(),
+                runners: runners.clone(),
+            });
+            runners
+        }
+    };
+    if let GitHubRunners::Failed(error) = &runners {
+        errors.0.push(error.to_string());
+    }
+    runners
+}
+
+async fn list_runners<W: World>(
+    world: &W,
+    target: &GitHubTarget,
+    github_credential: &GitHubCredential,
+) -> GitHubRunners {
+    let credential = match credential(world, github_credential).await {
+        Ok(credential) => credential,
+        Err(error) => return GitHubRunners::Failed(error),
+    };
+    match world.github().runners(target, &credential).await {
+        Ok(runners) => GitHubRunners::Listed(runners),
+        Err(error) => {
+            log_error(&error);
+            GitHubRunners::Failed(error.remote_error)
+        }
+    }
+}
