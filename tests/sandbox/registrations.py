@@ -48,10 +48,9 @@ class Mailbox:
             TableName=TABLE,
             Key={"key": request["key"]},
             UpdateExpression="SET #answer = :answer",
-            # Whatever the attempt: the container still waits.
-            ConditionExpression="attribute_exists(#key) AND attribute_not_exists(#answer)",
-            ExpressionAttributeNames={"#answer": "answer", "#key": "key"},
-            ExpressionAttributeValues={":answer": {"S": json.dumps(answer)}},
+            ConditionExpression="attribute_exists(#key) AND #attempt = :attempt AND attribute_not_exists(#answer)",
+            ExpressionAttributeNames={"#answer": "answer", "#key": "key", "#attempt": "attempt"},
+            ExpressionAttributeValues={":answer": {"S": json.dumps(answer)}, ":attempt": request["attempt"]},
         )
 
     def delete(self) -> None:
