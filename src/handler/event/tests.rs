@@ -30,6 +30,7 @@ fn summary(payload: &Value) -> Option<Vec<String>> {
             | Event::UnsupportedContinuation { .. }
             | Event::OnFailure(_)
             | Event::Preview(_)
+            | Event::Status(_)
             | Event::Unknown => Some("unexpected".to_owned()),
         })
         .collect()
