@@ -11,7 +11,7 @@ use crate::metrics;
 use crate::pool::model::identity::PhysicalId;
 use crate::pool::policy::inventory::Inventory;
 use crate::reconcile::chain;
-use crate::reconcile::lookup::every_pool;
+use crate::reconcile::lookup::{FoundPool, every_pool};
 use crate::reconcile::ports::{Clock, Ecs, RemoteResult, World};
 
 /// The inventory, as the response of the invocation.
@@ -38,7 +38,7 @@ pub(super) async fn inventory<W: World>(world: &W) -> Value {
 
 async fn pools<W: World>(world: &W) -> RemoteResult<BTreeMap<PhysicalId, Inventory>> {
     let mut pools = BTreeMap::new();
-    for (id, metadata) in every_pool(world).await? {
+    for FoundPool { id, metadata, .. } in every_pool(world).await? {
         let tasks = world.ecs().tasks(&metadata.cluster, &id).await?;
         let found = Inventory::of(&tasks, world.clock().now());
         tracing::info!(

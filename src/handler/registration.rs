@@ -8,11 +8,13 @@
 use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt as _;
+use futures_util::future::{Either, select};
 use serde_json::{Value, json};
 use tracing::Instrument as _;
 
 use super::context::Context;
 use super::event::RegistrationRecord;
+use crate::pool::policy::registration::MINT_MAX;
 use crate::reconcile::ports::{Clock, World};
 use crate::reconcile::registration::{RequestResult, answer_request};
 use crate::reconcile::{chain, log_error};
@@ -39,9 +41,20 @@ fn span(record: &RegistrationRecord) -> tracing::Span {
     tracing::info_span!("registration", task = key.split_once(':').map_or(key, |(_, task_id)| task_id))
 }
 
-/// Whether the record is done with.
+/// Whether the record is done with. One whose calls hang must not keep the tasks behind it in the stream waiting; after
+/// [`MINT_MAX`] its claim may be taken over anyway.
 async fn answer<W: World>(world: &W, record: &RegistrationRecord) -> bool {
-    match AssertUnwindSafe(answer_request(world, record.key())).catch_unwind().await {
+    let clock = world.clock();
+    let answered = AssertUnwindSafe(answer_request(world, record.key())).catch_unwind();
+    let time_is_up = clock.sleep_until(clock.now() + MINT_MAX);
+    let result = match select(std::pin::pin!(answered), std::pin::pin!(time_is_up)).await {
+        Either::Left((result, _)) => result,
+        Either::Right(((), _)) => {
+            tracing::error!(step = "registration", "a call took longer than {} seconds", MINT_MAX.as_secs());
+            return false;
+        }
+    };
+    match result {
         Ok(Ok(RequestResult::Registered { runner })) => {
             tracing::info!(step = "registration", runner, "registered");
         }

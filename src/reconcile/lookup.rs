@@ -68,17 +68,30 @@ pub async fn read_lock<W: World>(world: &W, key: &str) -> RemoteResult<Option<Ob
     Ok(item.map(|item| ObservedLock { lock: OperationLock::from_record(&item.text), version: item.version }))
 }
 
+/// A pool by its newest revision.
+pub struct FoundPool {
+    /// Its physical id.
+    pub id: PhysicalId,
+    /// What the revision says of it.
+    pub metadata: PoolMetadata,
+    /// The revision's ARN.
+    pub revision: String,
+}
+
 /// Every pool of this account and Region whose task definition names its cluster.
 ///
 /// # Errors
 /// The first call that was refused.
-pub async fn every_pool<W: World>(world: &W) -> RemoteResult<Vec<(PhysicalId, PoolMetadata)>> {
+pub async fn every_pool<W: World>(world: &W) -> RemoteResult<Vec<FoundPool>> {
     let mut pools = Vec::new();
     let families = world.ecs().families_with_prefix(&format!("{PREFIX}-")).await?;
     for id in families.into_iter().filter_map(|name| PhysicalId::try_from(name).ok()) {
         let newest = world.ecs().task_definition(&id).await?.filter(|revision| id.owns(&revision.tags));
-        let metadata = newest.and_then(|revision| PoolMetadata::from_label(revision.metadata.as_deref()?));
-        pools.extend(metadata.map(|metadata| (id, metadata)));
+        let found = newest.and_then(|revision| {
+            let metadata = PoolMetadata::from_label(revision.metadata.as_deref()?)?;
+            Some(FoundPool { id, metadata, revision: revision.arn })
+        });
+        pools.extend(found);
     }
     Ok(pools)
 }

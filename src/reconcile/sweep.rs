@@ -1,12 +1,10 @@
-//! The sweep: registrations of containers that ended by themselves. No container whose runner the function registered
+//! The sweep: registrations of containers that have ended. No container whose runner the function registered
 //! deregisters it.
 
 use super::log_error;
-use super::lookup::every_pool;
+use super::lookup::{FoundPool, every_pool};
 use super::observe::credential;
 use super::ports::{Deregistration, Ecs, GitHub, RemoteResult, World};
-use crate::pool::model::identity::PhysicalId;
-use crate::pool::model::pool_metadata::PoolMetadata;
 use crate::pool::model::runner::Runner;
 use crate::pool::model::spec::{GitHubCredential, GitHubTarget};
 use crate::pool::policy::registration::abandoned;
@@ -25,9 +23,11 @@ struct Listed {
 /// When the pools themselves cannot be listed.
 pub async fn sweep<W: World>(world: &W) -> RemoteResult<()> {
     let mut listed = Vec::new();
-    for (id, metadata) in every_pool(world).await? {
-        if let (Some(_), Some(github_credential)) = (&metadata.registration, &metadata.github_credential)
-            && let Err(error) = sweep_pool(world, &id, &metadata, github_credential, &mut listed).await
+    for pool in every_pool(world).await? {
+        // Whoever registers the runners of its newest revision: those of an older one may have been registered by the
+        // function, and a container that is killed cannot deregister its own.
+        if let Some(github_credential) = &pool.metadata.github_credential
+            && let Err(error) = sweep_pool(world, &pool, github_credential, &mut listed).await
         {
             log_error(&error);
         }
@@ -37,11 +37,11 @@ pub async fn sweep<W: World>(world: &W) -> RemoteResult<()> {
 
 async fn sweep_pool<W: World>(
     world: &W,
-    id: &PhysicalId,
-    metadata: &PoolMetadata,
+    pool: &FoundPool,
     github_credential: &GitHubCredential,
     listed: &mut Vec<Listed>,
 ) -> RemoteResult<()> {
+    let FoundPool { id, metadata, revision } = pool;
     // It has been logged.
     let Ok(credential) = credential(world, github_credential).await else { return Ok(()) };
     let target = &metadata.github;
@@ -60,7 +60,7 @@ async fn sweep_pool<W: World>(
     };
     // After the runners: a task that started in between is no reason to take its runner for abandoned.
     let tasks = world.ecs().tasks(&metadata.cluster, id).await?;
-    for runner in abandoned(metadata, &runners, &tasks) {
+    for runner in abandoned(metadata, revision, &runners, &tasks) {
         let result = world.github().deregister(target, &credential, runner.id()).await?;
         if result == Deregistration::Deleted {
             tracing::info!(step = "sweep", physical_id = id.as_str(), runner = runner.name(), "removed");

@@ -235,6 +235,11 @@ impl World {
     pub(crate) fn update_stack(&mut self, stack: usize, pool: Pool) {
         let old = std::mem::replace(&mut self.stacks.all[stack].pool, pool.clone());
         let id = self.stacks.all[stack].physical_id.clone();
+        match (old.is_registered_by_function, pool.is_registered_by_function) {
+            (false, true) => self.occur("transition", "registration moved to the function"),
+            (true, false) => self.occur("transition", "registration moved to the containers"),
+            (_, _) => {}
+        }
         self.stacks.all[stack].state = State::Updating;
         self.ask(stack, "Update", &pool, Some(&old), id.as_deref());
         self.stacks.all[stack].before = Some(old);

@@ -127,6 +127,7 @@ fn content(image: &str) -> TaskDefinitionContent {
         privileged: false,
         readonly_root_filesystem: false,
         stop_timeout_secs: 120,
+        start: None,
         environment: Variables(environment.into_iter().collect()),
         secrets: BTreeMap::new(),
         docker_labels: BTreeMap::new(),
@@ -195,7 +196,12 @@ impl Driver {
     fn runners(&self) -> Vec<u64> {
         let listening = |task: &Task| match task.container {
             Container::Listening(runner) => Some(runner),
-            Container::None | Container::Registering(_) | Container::Exiting(..) | Container::Terminating(..) => None,
+            Container::None
+            | Container::Registering(_)
+            | Container::Asking(_)
+            | Container::Configuring(..)
+            | Container::Exiting(..)
+            | Container::Terminating(..) => None,
         };
         self.world.ecs.tasks.values().filter_map(listening).collect()
     }

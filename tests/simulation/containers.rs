@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use github_runner_pool::pool::model::time::Timestamp;
 
+use crate::asking::Asking;
 use crate::ecs::Phase;
 use crate::faults::Trouble;
 use crate::github::JobState;
@@ -18,6 +19,10 @@ pub(crate) enum Container {
     None,
     /// Signs in and registers at this moment.
     Registering(Timestamp),
+    /// Asks the function for the registration of its runner.
+    Asking(Asking),
+    /// Configures its runner at this moment, by the answer with this number.
+    Configuring(Timestamp, usize),
     /// Its runner listens for jobs.
     Listening(u64),
     /// Ends at this moment, with this exit code.
@@ -29,7 +34,8 @@ pub(crate) enum Container {
 impl World {
     pub(crate) fn start_container(&mut self, arn: &str) {
         let at = self.now + self.between(3_000, 15_000);
-        self.ecs.tasks.get_mut(arn).unwrap().container = Container::Registering(at);
+        let container = if self.asks(arn) { self.asks_from(at) } else { Container::Registering(at) };
+        self.ecs.tasks.get_mut(arn).unwrap().container = container;
     }
 
     fn image_of(&self, task: &crate::ecs::Task) -> Option<String> {
@@ -61,7 +67,12 @@ impl World {
         let why = task.told_to_stop.unwrap_or(Loss::Stopped);
         let runner = match task.container {
             Container::Listening(runner) => Some(runner),
-            Container::None | Container::Registering(_) | Container::Exiting(..) | Container::Terminating(..) => None,
+            Container::None
+            | Container::Registering(_)
+            | Container::Asking(_)
+            | Container::Configuring(..)
+            | Container::Exiting(..)
+            | Container::Terminating(..) => None,
         };
         task.container = Container::Terminating(at, runner);
         // It takes no more jobs.
@@ -84,7 +95,12 @@ impl World {
         let container = std::mem::replace(&mut task.container, Container::None);
         match container {
             Container::Listening(runner) | Container::Terminating(_, Some(runner)) => self.runner_dies(runner, why),
-            Container::None | Container::Registering(_) | Container::Exiting(..) | Container::Terminating(_, None) => {}
+            Container::None
+            | Container::Registering(_)
+            | Container::Asking(_)
+            | Container::Configuring(..)
+            | Container::Exiting(..)
+            | Container::Terminating(_, None) => {}
         }
     }
 
@@ -100,15 +116,22 @@ impl World {
         for (arn, container) in live {
             match container {
                 Container::Registering(at) if at <= self.now => self.register(&arn),
+                Container::Asking(asking) => self.ask_step(&arn, asking),
+                Container::Configuring(at, place) if at <= self.now => self.configure_step(&arn, place),
                 Container::Listening(runner) => self.listen(&arn, runner),
                 Container::Exiting(at, code) if at <= self.now => {
                     self.end_task(&arn, code, "Essential container in task exited");
                 }
                 Container::Terminating(at, runner) if at <= self.now => self.terminated(&arn, runner),
-                Container::None | Container::Registering(_) | Container::Exiting(..) | Container::Terminating(..) => {}
+                Container::None
+                | Container::Registering(_)
+                | Container::Configuring(..)
+                | Container::Exiting(..)
+                | Container::Terminating(..) => {}
             }
         }
         self.jobs_step();
+        self.asking_jobs_step();
         let now = self.now;
         for runner in self.github.runners.values_mut() {
             if runner.offline_at.is_some_and(|at| at <= now) {
@@ -165,7 +188,9 @@ impl World {
 
     fn terminated(&mut self, arn: &str, runner: Option<u64>) {
         if let Some(runner) = runner {
-            let cannot = self.troubles.has(Trouble::TokenRevoked, self.now)
+            // A container that the function registered has nothing to do so with.
+            let cannot = self.asks(arn)
+                || self.troubles.has(Trouble::TokenRevoked, self.now)
                 || self.troubles.has(Trouble::GitHubDown, self.now)
                 || self.once_in(8);
             if cannot {
@@ -226,6 +251,7 @@ impl World {
             self.figures.jobs += 1;
             self.print_start(runner, id);
             self.trace(|| format!("job {id} runs"));
+            self.job_may_ask(runner);
         }
     }
 

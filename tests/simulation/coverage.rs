@@ -7,10 +7,21 @@ use github_runner_pool::pool::model::remote_error::ErrorKind;
 use github_runner_pool::pool::model::step::Step;
 use strum::VariantNames as _;
 
-use crate::faults::{FAULTS, TROUBLES, TROUBLES_OF_WITNESSES};
+use crate::faults::{BACKGROUND_FAULTS, FAULTS, TROUBLES, TROUBLES_OF_WITNESSES};
 
 /// What goes wrong beside the calls and the troubles.
-const MISFORTUNES: &[&str] = &["MachineLost", "SpotReclaim", "AgentLost", "DuplicateDelivery", "NewToken"];
+const MISFORTUNES: &[&str] = &[
+    "MachineLost",
+    "SpotReclaim",
+    "AgentLost",
+    "DuplicateDelivery",
+    "NewToken",
+    "ContainerKilled",
+    "DuplicateBatch",
+    "StreamThrottled",
+    "TickDropped",
+    "TickLate",
+];
 
 /// How requests and invocations go from one to the next.
 const TRANSITIONS: &[&str] = &[
@@ -55,8 +66,45 @@ const TRANSITIONS: &[&str] = &[
     "log empty",
 ];
 
+/// The same of runners that the function registers.
+const REGISTRATIONS: &[&str] = &[
+    "registration moved to the function",
+    "registration moved to the containers",
+    "container asked again",
+    "container asked twice at once",
+    "container gave up asking",
+    "answer to a container's put lost",
+    "taken answer lost",
+    "answer to a container that no longer waits",
+    "request expired unanswered or untaken",
+    "registration refused for now",
+    "registration refused for good",
+    "registration of no use any more",
+    "job asked for another registration",
+    "job asked in another task's name",
+    "job was refused",
+    "claim taken over",
+    "name of a just-in-time runner taken",
+    "server without just-in-time configurations",
+    "registration removed by the function that made it",
+    "registration removed by the sweep",
+    "batch delivered again",
+    "batch retried from its first failure",
+    "batch of the stream given up",
+];
+
 /// What the function says of itself, beside its steps and waits.
-const LINES: &[&str] = &["resume", "continue", "superseded", "on_failure", "orphaned_pool", "respond"];
+const LINES: &[&str] = &[
+    "resume",
+    "continue",
+    "superseded",
+    "on_failure",
+    "orphaned_pool",
+    "respond",
+    "registration",
+    "sweep",
+    "inventory",
+];
 
 /// A wait reason that only a response names.
 const RESPONSES_ONLY: &[&str] = &["next_step"];
@@ -67,7 +115,7 @@ pub(crate) fn wanted() -> BTreeSet<String> {
     let steps = names(Step::VARIANTS);
     let waits = WaitReason::VARIANTS.iter().filter(|name| !RESPONSES_ONLY.contains(name)).copied().map(str::to_owned);
     let kinds = names(ErrorKind::VARIANTS);
-    let faults = FAULTS.iter().map(|(fault, _)| format!("{fault:?}"));
+    let faults = FAULTS.iter().chain(BACKGROUND_FAULTS).map(|(fault, _)| format!("{fault:?}"));
     let troubles = TROUBLES.iter().chain(TROUBLES_OF_WITNESSES).map(|trouble| format!("{trouble:?}"));
     let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     let faults = faults.chain(troubles).chain(owned(MISFORTUNES));
@@ -79,6 +127,7 @@ pub(crate) fn wanted() -> BTreeSet<String> {
         of("kind", kinds),
         of("fault", faults.collect()),
         of("transition", owned(TRANSITIONS)),
+        of("transition", owned(REGISTRATIONS)),
         of("line", owned(LINES)),
     ]
     .concat()

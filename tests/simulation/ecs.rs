@@ -173,6 +173,10 @@ impl Task {
         self.protected_until.is_some_and(|until| until > now)
     }
 
+    pub(crate) fn short_id(&self) -> &str {
+        &self.arn.rsplit('/').next().unwrap()[..12]
+    }
+
     pub(crate) fn short_container_id(&self) -> &str {
         &self.container_id[..12]
     }

@@ -22,6 +22,8 @@ pub(crate) enum Fault {
     Hang,
     /// It takes effect, and the answer is lost.
     LostAnswer,
+    /// It takes up to longer than the function allows a request of a container. Of background invocations only.
+    Slow,
     /// A read tells what an earlier one told.
     Stale,
     /// It is refused.
@@ -49,6 +51,24 @@ pub(crate) const FAULTS: &[(Fault, u32)] = &[
     (Fault::Denied, 1),
     (Fault::Rejected, 1),
     (Fault::Missing, 1),
+];
+
+/// Those of the calls of background invocations.
+pub(crate) const BACKGROUND_FAULTS: &[(Fault, u32)] = &[
+    (Fault::KillBefore, 12),
+    (Fault::KillAfter, 20),
+    (Fault::Panic, 3),
+    (Fault::Hang, 1),
+    (Fault::Slow, 6),
+    (Fault::LostAnswer, 20),
+    (Fault::Stale, 20),
+    (Fault::Throttled, 12),
+    (Fault::Unavailable, 12),
+    (Fault::Conflict, 3),
+    (Fault::Unexpected, 2),
+    (Fault::Denied, 2),
+    (Fault::Rejected, 1),
+    (Fault::Missing, 2),
 ];
 
 /// What goes wrong for a while.
@@ -169,7 +189,7 @@ impl Fault {
             Self::Denied => (ErrorKind::Denied, "AccessDeniedException"),
             Self::Rejected => (ErrorKind::Invalid, "ValidationException"),
             Self::Missing => (ErrorKind::NotFound, "ServiceNotFoundException"),
-            Self::KillBefore | Self::KillAfter | Self::Panic | Self::Hang | Self::Stale => return None,
+            Self::KillBefore | Self::KillAfter | Self::Panic | Self::Hang | Self::Slow | Self::Stale => return None,
         };
         // The client's messages about GitHub's errors say what to do; those of AWS do not.
         let message = match remote {

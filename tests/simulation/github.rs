@@ -3,6 +3,8 @@
 //! A job is dispatched to a runner, and a moment later acquired by it. From then on GitHub refuses to delete the
 //! runner; before, it lets it go, and the job goes back to the queue. `busy` in the list lags behind.
 
+mod registrations;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -12,6 +14,7 @@ use github_runner_pool::pool::model::spec::GitHubTarget;
 use github_runner_pool::pool::model::time::Timestamp;
 use github_runner_pool::reconcile::ports::{Credential, Deregistration, RemoteResult};
 
+pub(crate) use self::registrations::configuration_of;
 use crate::faults::{Trouble, refuse};
 use crate::history::{Fact, Loss};
 use crate::script::{AfterDeletion, Prints};
@@ -35,6 +38,8 @@ pub(crate) struct GitHub {
     pub(crate) kept: String,
     /// Former names of organizations, under which GitHub finds nothing any more.
     pub(crate) former: BTreeSet<String>,
+    /// Registration tokens: where they are good, and until when.
+    pub(crate) tokens: BTreeMap<String, (String, Timestamp)>,
     n_made: u64,
 }
 
@@ -53,6 +58,12 @@ pub(crate) struct Runner {
     /// Held to be busy though its container died.
     pub(crate) lease_until: Option<Timestamp>,
     pub(crate) is_ephemeral: bool,
+    /// The task that the function registered it for.
+    pub(crate) task: Option<String>,
+    /// Since when that task has ended while this is still listed, offline.
+    pub(crate) orphaned_since: Option<Timestamp>,
+    /// Sweeps since then that could have removed it.
+    pub(crate) n_passed_by: u32,
     /// Of somebody else's: the label, and the name, with which it would be taken for one of ours.
     pub(crate) looks_like: Option<String>,
     pub(crate) would_be_called: Option<String>,
@@ -103,6 +114,7 @@ impl GitHub {
             accepted: "ghp_PLANTEDTOKEN1".to_owned(),
             kept: "ghp_PLANTEDTOKEN1".to_owned(),
             former: BTreeSet::new(),
+            tokens: BTreeMap::new(),
             n_made: 0,
         };
         for name in ["build-box", "github-runner-0123456789-0123456789ab"] {
@@ -152,6 +164,9 @@ impl GitHub {
             polls_at: None,
             lease_until: None,
             is_ephemeral,
+            task: None,
+            orphaned_since: None,
+            n_passed_by: 0,
             looks_like: None,
             would_be_called: None,
         };

@@ -24,6 +24,18 @@ pub(crate) enum Fact {
     Logged { line: String },
     /// A runner that GitHub lists was deleted by the function, idle or not.
     Deregistered { pool: String },
+    /// GitHub lists a runner that the function, or a container by its token, has registered.
+    RunnerCreated { runner: u64 },
+    /// The function wrote an answer into the registrations table.
+    RegistrationAnswered { key: String, answer: String },
+    /// Whoever has the task's credentials took it.
+    RegistrationTaken { key: String, answer: String },
+    /// A container has asked for as long as it may.
+    GaveUpAsking { task: String, was_refused: bool },
+    /// A revision of a task definition, but for its labels.
+    RevisionRegistered { content: String },
+    /// A sweep without any failure came to its end.
+    Swept,
     /// Somebody looked at the cluster.
     ClusterChanged { providers: Vec<String> },
 }
@@ -78,6 +90,8 @@ pub(crate) struct Figures {
     pub(crate) jobs: u64,
     /// Ended before their time by the function, against the template's wish.
     pub(crate) jobs_lost: u64,
+    /// Registrations that the function has granted to tasks.
+    pub(crate) registrations: u64,
     /// Ended because the template's own `DrainTimeout` had passed.
     pub(crate) jobs_cut_off: u64,
     /// Ended by a machine that failed.
@@ -106,6 +120,7 @@ impl Figures {
         self.answers_late += other.answers_late;
         self.jobs += other.jobs;
         self.jobs_lost += other.jobs_lost;
+        self.registrations += other.registrations;
         self.jobs_cut_off += other.jobs_cut_off;
         self.jobs_of_lost_machines += other.jobs_of_lost_machines;
         self.virtual_hours += other.virtual_hours;

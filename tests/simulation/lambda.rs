@@ -9,6 +9,7 @@ use github_runner_pool::pool::model::time::Timestamp;
 use github_runner_pool::reconcile::ports::StateItem;
 use serde_json::{Value, json};
 
+use crate::event_source::Batch;
 use crate::history::{Ending, Fact};
 use crate::planted::Bug;
 use crate::world::{Due, World};
@@ -30,7 +31,27 @@ pub(crate) struct Delivery {
     pub(crate) event: Value,
     pub(crate) tries: u32,
     pub(crate) first_at: Timestamp,
-    pub(crate) is_of_failure_queue: bool,
+    pub(crate) origin: Origin,
+}
+
+/// Who invokes the function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// CloudFormation, or the function itself.
+    Request,
+    /// The queue of what Lambda has given up.
+    FailureQueue,
+    /// The registrations table's stream: a synchronous invocation.
+    Stream(Batch),
+    /// The rule of each minute.
+    Tick,
+}
+
+impl Origin {
+    /// Whether no request of CloudFormation is behind it.
+    pub(crate) const fn is_background(self) -> bool {
+        matches!(self, Self::Stream(_) | Self::Tick)
+    }
 }
 
 /// What is known of an invocation.
@@ -40,6 +61,10 @@ pub(crate) struct Invocation {
     pub(crate) ask: Option<usize>,
     pub(crate) deadline: Timestamp,
     pub(crate) n_calls: u32,
+    /// Calls that failed, or were answered with old news.
+    pub(crate) n_failed: u32,
+    /// When it wrote that it begins a sweep.
+    pub(crate) swept_at: Option<Timestamp>,
     pub(crate) is_killed: bool,
     pub(crate) has_panicked: bool,
     /// It has read that a newer request works for the resource.
@@ -60,7 +85,7 @@ pub(crate) struct Lambda {
 impl World {
     /// Takes an event, as an asynchronous Invoke does.
     pub(crate) fn send_event(&mut self, event: Value) {
-        let delivery = Delivery { event, tries: 0, first_at: self.now, is_of_failure_queue: false };
+        let delivery = Delivery { event, tries: 0, first_at: self.now, origin: Origin::Request };
         let soon = self.now + self.between(20, 800);
         if self.lambda.duplicates > 0 {
             self.lambda.duplicates -= 1;
@@ -74,7 +99,8 @@ impl World {
 
     /// Begins an invocation; its number, and the event that it gets.
     pub(crate) fn begin_invocation(&mut self, mut delivery: Delivery) -> Option<(u64, Value)> {
-        if self.now.since(delivery.first_at) > EVENT_AGE_MAX && !delivery.is_of_failure_queue {
+        let is_asynchronous = matches!(delivery.origin, Origin::Request | Origin::Tick);
+        if self.now.since(delivery.first_at) > EVENT_AGE_MAX && is_asynchronous {
             self.give_up(&delivery, "EventAgeExceeded");
             return None;
         }
@@ -90,6 +116,8 @@ impl World {
             ask,
             deadline,
             n_calls: 0,
+            n_failed: 0,
+            swept_at: None,
             is_killed: false,
             has_panicked: false,
             saw_newer: false,
@@ -102,8 +130,17 @@ impl World {
         Some((number, event))
     }
 
-    /// An invocation has ended. One that failed gets its event again.
-    pub(crate) fn end_invocation(&mut self, number: u64, how: Ending) {
+    /// The same as [`Self::end_invocation`], with the chance that the invocation drew from.
+    pub(crate) fn invocation_over(&mut self, number: u64, how: Ending, response: &Value) {
+        if self.is_background(number) {
+            self.in_background(|world| world.end_invocation(number, how, response));
+        } else {
+            self.end_invocation(number, how, response);
+        }
+    }
+
+    /// An invocation has ended, with this response if it returned. One that failed gets its event again.
+    fn end_invocation(&mut self, number: u64, how: Ending, response: &Value) {
         let Some(invocation) = self.lambda.invocations.get_mut(&number) else { return };
         if invocation.has_ended {
             return;
@@ -111,10 +148,18 @@ impl World {
         invocation.has_ended = true;
         let delivery = invocation.delivery.clone();
         self.note(&Fact::Ended { invocation: number, how });
+        if delivery.origin.is_background() && how != Ending::Returned {
+            self.call_failed(number);
+        }
+        match delivery.origin {
+            Origin::Stream(batch) => return self.batch_ended(batch, how, response),
+            Origin::Tick => self.tick_ended(number, how),
+            Origin::Request | Origin::FailureQueue => {}
+        }
         if how == Ending::Returned {
             return;
         }
-        if delivery.is_of_failure_queue {
+        if delivery.origin == Origin::FailureQueue {
             // Its message comes into sight again.
             let again = self.now + VISIBILITY;
             if again < delivery.first_at + RETENTION {
@@ -154,7 +199,7 @@ impl World {
             "eventSourceARN": "arn:aws:sqs:eu-central-1:111122223333:given-up", "awsRegion": "eu-central-1",
         });
         let event = json!({ "Records": [message] });
-        let delivery = Delivery { event, tries: 0, first_at: self.now, is_of_failure_queue: true };
+        let delivery = Delivery { event, tries: 0, first_at: self.now, origin: Origin::FailureQueue };
         let soon = self.now + self.between(500, 20_000);
         self.schedule(soon, Due::Deliver(Box::new(delivery)));
     }

@@ -22,6 +22,7 @@
     reason = "a model counts small numbers, stops where it contradicts itself, and prints what it found"
 )]
 
+mod asking;
 mod auto_scaling;
 mod cloudformation;
 mod conformance;
@@ -29,6 +30,7 @@ mod containers;
 mod coverage;
 mod ears;
 mod ecs;
+mod event_source;
 mod faults;
 mod figures;
 mod github;
@@ -39,11 +41,14 @@ mod logs;
 mod many;
 mod planted;
 mod ports;
+mod registration_stories;
+mod registrations;
 mod run;
 mod script;
 mod seeds;
 mod state_table;
 mod stories;
+mod ticks;
 mod world;
 
 use std::collections::BTreeSet;

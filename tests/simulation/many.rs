@@ -70,10 +70,11 @@ fn cut_down(script: &Script, invariant: &str) -> Script {
         |script: &Script| run(script.clone(), None, false).violations.iter().any(|it| it.invariant == invariant);
     let mut best = script.clone();
     let mut n_runs = 0;
-    let mut size = best.actions.len().max(best.faults.len()).div_ceil(2);
+    let length = |it: &Script| it.actions.len().max(it.faults.len()).max(it.background_faults.len());
+    let mut size = length(&best).div_ceil(2);
     while size > 0 && n_runs < CUTS_MAX {
         let mut from = 0;
-        while from < best.actions.len().max(best.faults.len()) && n_runs < CUTS_MAX {
+        while from < length(&best) && n_runs < CUTS_MAX {
             n_runs += 1;
             let mut shorter = best.clone();
             let kept = |place: usize| place < from || place >= from + size;
@@ -81,6 +82,8 @@ fn cut_down(script: &Script, invariant: &str) -> Script {
                 best.actions.iter().enumerate().filter(|(at, _)| kept(*at)).map(|(_, it)| it.clone()).collect();
             shorter.faults =
                 best.faults.iter().enumerate().filter(|(at, _)| kept(*at)).map(|(_, (n, it))| (*n, *it)).collect();
+            let faults = best.background_faults.iter().enumerate().filter(|(at, _)| kept(*at));
+            shorter.background_faults = faults.map(|(_, (n, it))| (*n, *it)).collect();
             if fails(&shorter) {
                 best = shorter;
             } else {

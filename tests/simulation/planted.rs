@@ -14,12 +14,13 @@ use github_runner_pool::pool::model::runner::Runner;
 use github_runner_pool::pool::model::runner_log::{LogLine, LogStream};
 use github_runner_pool::pool::model::spec::GitHubTarget;
 use github_runner_pool::pool::model::time::Timestamp;
-use github_runner_pool::reconcile::ports::{LogPage, RemoteResult, StateItem, StateWrite};
+use github_runner_pool::reconcile::ports::{AnswerWrite, LogPage, RemoteResult, StateItem, StateWrite};
 use serde_json::Value;
 
 use crate::containers::Container;
 use crate::faults::Trouble;
 use crate::history::{Fact, Loss};
+use crate::registrations::CLAIM;
 use crate::script::{Action, AfterDeletion, First, Rollback, Script, What};
 use crate::world::{BEGIN, World};
 
@@ -53,6 +54,11 @@ pub(crate) enum Bug {
     BelievesEveryStackGoes,
     ForgetsTheSuccess,
     WritesLocksUnconditionally,
+    RegistersASecondRunner,
+    AnswersUnderAnothersKey,
+    NeverTakesOverAClaim,
+    WritesClaimsUnconditionally,
+    SweepsNothing,
 }
 
 /// Every bug, and the invariant that catches it.
@@ -83,6 +89,11 @@ pub(crate) const BUGS: &[(Bug, &str)] = &[
     (Bug::BelievesEveryStackGoes, "a_live_pool_stays"),
     (Bug::ForgetsTheSuccess, "a_live_pool_stays"),
     (Bug::WritesLocksUnconditionally, "a_lock_is_written_over_the_version_before"),
+    (Bug::WritesClaimsUnconditionally, "a_lock_is_written_over_the_version_before"),
+    (Bug::RegistersASecondRunner, "a_task_gets_one_registration"),
+    (Bug::AnswersUnderAnothersKey, "an_answer_is_for_the_task_of_its_key"),
+    (Bug::NeverTakesOverAClaim, "a_container_that_asks_is_answered"),
+    (Bug::SweepsNothing, "no_orphaned_registration_outlives_two_sweeps"),
     (Bug::IgnoresNewerRequests, "older_request_stops_at_its_next_read_of_the_lock"),
 ];
 
@@ -195,7 +206,7 @@ impl World {
                 runner.name = name;
             }
         }
-        if self.bug == Some(Bug::LeavesGhosts) {
+        if matches!(self.bug, Some(Bug::LeavesGhosts | Bug::SweepsNothing)) {
             runners.retain(|runner| runner.is_online);
         }
         runners
@@ -212,6 +223,13 @@ impl World {
 
     pub(crate) fn planted_turn(&mut self, invocation: u64, name: &str) -> Option<StateItem> {
         let mut record = self.read_turn(invocation, name);
+        let is_claim = name.starts_with(CLAIM);
+        if is_claim && self.bug == Some(Bug::RegistersASecondRunner) {
+            return None;
+        }
+        if is_claim && self.bug == Some(Bug::NeverTakesOverAClaim) {
+            record = record.map(|item| StateItem { text: renewed(&item.text, self.now), ..item });
+        }
         if self.bug == Some(Bug::ForgetsTheSuccess)
             && let Some(record) = &mut record
         {
@@ -225,7 +243,12 @@ impl World {
     }
 
     pub(crate) fn planted_write(&mut self, key: &str, item: &StateItem, now: Timestamp) -> StateWrite {
-        if self.bug != Some(Bug::WritesLocksUnconditionally) {
+        let is_unconditional = match self.bug {
+            Some(Bug::WritesLocksUnconditionally) => true,
+            Some(Bug::WritesClaimsUnconditionally | Bug::RegistersASecondRunner) => key.starts_with(CLAIM),
+            Some(_) | None => false,
+        };
+        if !is_unconditional {
             return self.state_table.write(key, item, now);
         }
         let replaced = self.state_table.items.insert(key.to_owned(), item.clone());
@@ -234,6 +257,15 @@ impl World {
             self.violate("a_lock_is_written_over_the_version_before", what);
         }
         StateWrite::Stored
+    }
+
+    /// The answer of the function to what waits under this key.
+    pub(crate) fn planted_registration(&mut self, key: &str, answer: &str) -> AnswerWrite {
+        let mut others = self.waiting_keys().into_iter().filter(|other| other != key);
+        match others.next_back().filter(|_| self.bug == Some(Bug::AnswersUnderAnothersKey)) {
+            Some(other) => self.write_answer(&other, answer),
+            None => self.write_answer(key, answer),
+        }
     }
 
     pub(crate) fn planted_stack_status(&self, stack_id: &str) -> Option<String> {
@@ -292,6 +324,13 @@ impl World {
             event["ResourceProperties"]["IdleConfirmation"] = "0".into();
         }
     }
+}
+
+/// A claim that is always of this moment.
+fn renewed(text: &str, now: Timestamp) -> String {
+    let mut claim: Value = serde_json::from_str(text).unwrap();
+    claim["at"] = now.epoch_millis().into();
+    claim.to_string()
 }
 
 /// A record as code would read it that takes every request for a Create without a SUCCESS.

@@ -2,20 +2,21 @@
 
 mod call;
 mod compute;
+mod github;
+mod registrations;
 
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use github_runner_pool::pool::model::remote_error::{ErrorKind, RemoteService};
-use github_runner_pool::pool::model::runner::{Runner, RunnerGroup};
 use github_runner_pool::pool::model::runner_log::LogStream;
 use github_runner_pool::pool::model::secret::Secret;
-use github_runner_pool::pool::model::spec::{GitHubTarget, ParameterRef};
+use github_runner_pool::pool::model::spec::ParameterRef;
 use github_runner_pool::pool::model::time::Timestamp;
 use github_runner_pool::reconcile::ports::{
-    Clock, CloudFormation, Credential, DeliveryError, Deregistration, GitHub, LogPage, RemoteCallError, RemoteResult,
-    ResponseSender, RunnerLogs, SecretStore, SelfInvoker, StateItem, StateStore, StateWrite, World as Ports,
+    Clock, CloudFormation, DeliveryError, LogPage, RemoteCallError, RemoteResult, ResponseSender, RunnerLogs,
+    SecretStore, SelfInvoker, StateItem, StateStore, StateWrite, World as Ports,
 };
 
 use crate::faults::Trouble;
@@ -41,6 +42,7 @@ impl Ports for Port {
     type AutoScaling = Self;
     type SecretStore = Self;
     type StateStore = Self;
+    type Registrations = Self;
     type CloudFormation = Self;
     type RunnerLogs = Self;
     type GitHub = Self;
@@ -60,6 +62,9 @@ impl Ports for Port {
         self
     }
     fn state_store(&self) -> &Self {
+        self
+    }
+    fn registrations(&self) -> &Self {
         self
     }
     fn cloudformation(&self) -> &Self {
@@ -110,6 +115,8 @@ impl StateStore for Port {
             if written == StateWrite::Stored {
                 world.note(&Fact::Logged { line: item.text.clone() });
                 world.lock_written(invocation, item);
+                world.tick_recorded(invocation, key, &item.text);
+                world.claim_written(key, item);
             }
             Ok(written)
         };
@@ -131,53 +138,6 @@ impl CloudFormation for Port {
 impl RunnerLogs for Port {
     async fn page(&self, stream: &LogStream, _: Timestamp, earlier: Option<&str>) -> RemoteResult<Option<LogPage>> {
         self.call(RemoteService::Logs, "GetLogEvents", |world| world.planted_log(stream, earlier)).await
-    }
-}
-
-impl GitHub for Port {
-    async fn runners(&self, target: &GitHubTarget, credential: &Credential) -> RemoteResult<Vec<Runner>> {
-        let look = |world: &mut World| {
-            world.sign_in_at("GET /actions/runners", target, credential)?;
-            Ok(world.planted_runners(target))
-        };
-        self.call(RemoteService::GitHub, "GET /actions/runners", look).await
-    }
-
-    async fn check_administration(
-        &self,
-        target: &GitHubTarget,
-        credential: &Credential,
-    ) -> RemoteResult<Option<String>> {
-        const OPERATION: &str = "POST /actions/runners/registration-token";
-        self.call(RemoteService::GitHub, OPERATION, |world| {
-            world.sign_in_at(OPERATION, target, credential).map(|()| None)
-        })
-        .await
-    }
-
-    async fn runner_group(
-        &self,
-        _: &GitHubTarget,
-        credential: &Credential,
-        _: &str,
-    ) -> RemoteResult<Option<RunnerGroup>> {
-        const OPERATION: &str = "GET /actions/runner-groups";
-        let look = |world: &mut World| world.sign_in(OPERATION, credential).map(|()| Some(RunnerGroup::Own));
-        self.call(RemoteService::GitHub, OPERATION, look).await
-    }
-
-    async fn deregister(
-        &self,
-        target: &GitHubTarget,
-        credential: &Credential,
-        runner: u64,
-    ) -> RemoteResult<Deregistration> {
-        const OPERATION: &str = "DELETE /actions/runners";
-        let effect = |world: &mut World| {
-            world.sign_in_at(OPERATION, target, credential)?;
-            Ok(world.deregister(runner))
-        };
-        self.write(RemoteService::GitHub, OPERATION, &format!("runner {runner}"), effect).await
     }
 }
 
@@ -236,7 +196,7 @@ impl World {
         let record = self.state_table.items.get(name).cloned()?;
         let head: serde_json::Value = serde_json::from_str(record.text.lines().next().unwrap_or_default()).ok()?;
         let signed_at = head["signed_at"].as_u64().unwrap_or(0);
-        let ask = self.lambda.invocations.get(&invocation)?.ask?;
+        let Some(ask) = self.lambda.invocations.get(&invocation)?.ask else { return Some(record) };
         let ask = &self.stacks.asks[ask];
         // A Delete of another pool has a record of its own.
         let is_bystander = ask.kind == "Delete"

@@ -98,6 +98,7 @@ fn settings(script: &Script) -> Settings {
     let variables = [
         ("POLL_INTERVAL_SECS", Some(script.poll_secs.to_string())),
         ("INVOCATION_BUDGET_SECS", script.budget_secs.map(|secs| secs.to_string())),
+        ("RUNNER_ROLE_ARN", Some("arn:aws:iam::111122223333:role/runner".to_owned())),
         ("AWS_LAMBDA_LOG_GROUP_NAME", Some("/aws/lambda/github-runner-pool".to_owned())),
         ("AWS_LAMBDA_LOG_STREAM_NAME", Some("2027/01/15/[$LATEST]0".to_owned())),
     ];
@@ -121,7 +122,7 @@ impl Run {
                 Due::Wake(invocation) => self.poll(invocation),
                 Due::Deadline(invocation) => {
                     if self.working.remove(&invocation).is_some() {
-                        self.world.borrow_mut().end_invocation(invocation, Ending::TimedOut);
+                        self.world.borrow_mut().invocation_over(invocation, Ending::TimedOut, &Value::Null);
                     }
                 }
                 Due::Deliver(delivery) => {
@@ -158,13 +159,22 @@ impl Run {
     fn poll(&mut self, invocation: u64) {
         let Some(working) = self.working.get_mut(&invocation) else { return };
         let is_killed = self.world.borrow().lambda.invocations[&invocation].is_killed;
+        let mut response = Value::Null;
         let how = if is_killed {
             Some(Ending::Killed)
         } else {
+            let is_background = self.world.borrow().is_background(invocation);
+            let swap = || is_background.then(|| self.world.borrow_mut().swap_chance());
+            swap();
             let mut context = Context::from_waker(Waker::noop());
-            match catch_unwind(AssertUnwindSafe(|| working.as_mut().poll(&mut context))) {
+            let polled = catch_unwind(AssertUnwindSafe(|| working.as_mut().poll(&mut context)));
+            swap();
+            match polled {
                 Ok(Poll::Pending) => None,
-                Ok(Poll::Ready(Ok(_))) => Some(Ending::Returned),
+                Ok(Poll::Ready(Ok(returned))) => {
+                    response = returned;
+                    Some(Ending::Returned)
+                }
                 Ok(Poll::Ready(Err(_))) => Some(Ending::Failed),
                 Err(_panic) => Some(Ending::Crashed),
             }
@@ -182,7 +192,7 @@ impl Run {
             world.note(&Fact::Logged { line: heard.line });
         }
         if let Some(how) = how {
-            world.end_invocation(invocation, how);
+            world.invocation_over(invocation, how, &response);
             drop(world);
             self.working.remove(&invocation);
         }
@@ -328,7 +338,9 @@ impl World {
     /// From here on nothing goes wrong, and no job comes.
     fn calm_down(&mut self) {
         self.troubles.end_all();
+        self.is_calm = true;
         self.script.faults.clear();
+        self.script.background_faults.clear();
         self.lambda.duplicates = 0;
         self.github.jobs.retain(|_, job| job.state != JobState::Queued);
     }

@@ -35,6 +35,12 @@ pub(crate) struct Script {
     pub(crate) actions: Vec<Action>,
     /// By the number of the call, counted over the whole run.
     pub(crate) faults: BTreeMap<u32, Fault>,
+    /// The same of the calls of background invocations, which no request is behind.
+    #[serde(default)]
+    pub(crate) background_faults: BTreeMap<u32, Fault>,
+    /// GitHub is an Enterprise Server without just-in-time configurations.
+    #[serde(default)]
+    pub(crate) has_no_jit: bool,
     /// From here on nothing goes wrong, and every stack is deleted.
     pub(crate) calm_secs: u64,
 }
@@ -161,6 +167,9 @@ pub(crate) struct Pool {
     pub(crate) on_demand_percent: Option<u32>,
     #[serde(default)]
     pub(crate) has_log: bool,
+    /// `RegisterBy: Function`.
+    #[serde(default)]
+    pub(crate) is_registered_by_function: bool,
 }
 
 impl Pool {
@@ -187,6 +196,7 @@ impl Pool {
             team: 0,
             on_demand_percent: None,
             has_log: false,
+            is_registered_by_function: false,
         }
     }
 
@@ -213,6 +223,10 @@ impl Pool {
         });
         if self.has_log {
             properties["LogGroup"] = json!("/ci/runners");
+        }
+        // The function is the default.
+        if !self.is_registered_by_function {
+            properties["RegisterBy"] = json!("Container");
         }
         if self.has_fixed_name {
             properties["RunnerName"] = json!(format!("solo-{stack}"));

@@ -16,7 +16,7 @@ fn story_of(first: First, rollback: Rollback, pool: Pool, calm_secs: u64, action
     run(Script { first, rollback, ..script(pool, calm_secs, actions) }, None, true)
 }
 
-fn script(pool: Pool, calm_secs: u64, actions: Vec<(u64, What)>) -> Script {
+pub(crate) fn script(pool: Pool, calm_secs: u64, actions: Vec<(u64, What)>) -> Script {
     let actions = actions.into_iter().map(|(secs, what)| Action { at_millis: secs * 1000, what }).collect();
     Script {
         after_deletion: AfterDeletion::LivesOn,
@@ -30,25 +30,27 @@ fn script(pool: Pool, calm_secs: u64, actions: Vec<(u64, What)>) -> Script {
         rollback: Rollback::ByTheBook,
         actions,
         faults: BTreeMap::new(),
+        background_faults: BTreeMap::new(),
+        has_no_jit: false,
         calm_secs,
     }
 }
 
-fn create() -> (u64, What) {
+pub(crate) fn create() -> (u64, What) {
     (1, What::Create { stack: 0 })
 }
 
-fn job(secs: u64) -> What {
+pub(crate) fn job(secs: u64) -> What {
     What::Job { label: "pool-0".to_owned(), secs, prints: Prints::Nothing }
 }
 
 /// The statuses that CloudFormation heard, in order.
-fn answers(report: &Report) -> Vec<&str> {
+pub(crate) fn answers(report: &Report) -> Vec<&str> {
     let lines = report.trace.iter().filter(|line| line.contains(" answer to "));
     lines.map(|line| if line.contains(r#""Status":"SUCCESS""#) { "SUCCESS" } else { "FAILED" }).collect()
 }
 
-fn holds(report: &Report) {
+pub(crate) fn holds(report: &Report) {
     assert!(report.violations.is_empty(), "{:#?}\n{}", report.violations, report.trace.join("\n"));
 }
 

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use github_runner_pool::pool::model::time::Timestamp;
 
+use crate::asking::Askers;
 use crate::auto_scaling::Groups;
 use crate::cloudformation::Stacks;
 use crate::ecs::Ecs;
+use crate::event_source::EventSource;
 use crate::faults::{Fault, Troubles};
 use crate::github::GitHub;
 use crate::history::{Fact, Figures, Violation};
@@ -17,8 +19,10 @@ use crate::invariants;
 use crate::lambda::{Delivery, Lambda};
 use crate::logs::Logs;
 use crate::planted::Bug;
+use crate::registrations::Registrations;
 use crate::script::Script;
 use crate::state_table::StateTable;
+use crate::ticks::Ticks;
 
 /// The first moment of every run.
 pub(crate) const BEGIN: Timestamp = Timestamp::from_epoch_millis(1_800_000_000_000);
@@ -32,15 +36,23 @@ pub(crate) type Shared = Rc<RefCell<World>>;
 pub(crate) struct World {
     pub(crate) now: Timestamp,
     pub(crate) chance: fastrand::Rng,
+    /// That of background invocations, so that a request's run is the same whatever they do.
+    other_chance: fastrand::Rng,
     pub(crate) script: Script,
     pub(crate) ecs: Ecs,
     pub(crate) groups: Groups,
     pub(crate) github: GitHub,
     pub(crate) state_table: StateTable,
+    pub(crate) registrations: Registrations,
+    pub(crate) event_source: EventSource,
+    pub(crate) ticks: Ticks,
+    pub(crate) askers: Askers,
     pub(crate) logs: Logs,
     pub(crate) lambda: Lambda,
     pub(crate) stacks: Stacks,
     pub(crate) troubles: Troubles,
+    /// From here on nothing goes wrong.
+    pub(crate) is_calm: bool,
     /// The bug that this run pretends the function to have.
     pub(crate) bug: Option<Bug>,
     /// What is due, in order.
@@ -48,6 +60,8 @@ pub(crate) struct World {
     n_due: u64,
     /// Calls of the function so far, in this run.
     pub(crate) n_calls: u32,
+    /// The same of background invocations.
+    n_background_calls: u32,
     /// What happened, newest last; the whole of it only where somebody will read it.
     pub(crate) trace: Vec<String>,
     pub(crate) is_telling: bool,
@@ -76,18 +90,25 @@ impl World {
         let mut world = Self {
             now: BEGIN,
             chance: fastrand::Rng::with_seed(script.seed),
+            other_chance: fastrand::Rng::with_seed(script.seed ^ 0x2545_f491_4f6c_dd1d),
             ecs: Ecs::new(),
             groups: Groups::default(),
             github: GitHub::new(),
             state_table: StateTable::default(),
+            registrations: Registrations::default(),
+            event_source: EventSource::default(),
+            ticks: Ticks::default(),
+            askers: Askers::default(),
             logs: Logs::default(),
             lambda: Lambda::default(),
             stacks: Stacks::new(&script),
             troubles: Troubles::default(),
+            is_calm: false,
             bug,
             due: BTreeMap::new(),
             n_due: 0,
             n_calls: 0,
+            n_background_calls: 0,
             trace: Vec::new(),
             is_telling: false,
             figures: Figures::default(),
@@ -121,6 +142,9 @@ impl World {
         self.groups_step();
         self.containers_step();
         self.stacks_step();
+        self.registrations_step();
+        self.event_source_step();
+        self.ticks_step();
         let after = HEARTBEAT;
         self.schedule(self.now + after, Due::Heartbeat);
     }
@@ -207,12 +231,53 @@ impl World {
 
     /// Whether an event is still on its way.
     pub(crate) fn has_deliveries(&self) -> bool {
-        self.due.values().any(|due| matches!(due, Due::Deliver(_)))
+        let is_request = |due: &Due| matches!(due, Due::Deliver(delivery) if !delivery.origin.is_background());
+        self.due.values().any(is_request) || !self.event_source.is_empty()
+    }
+
+    /// Does this with the chance of background invocations.
+    pub(crate) fn in_background<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        self.swap_chance();
+        let done = work(self);
+        self.swap_chance();
+        done
+    }
+
+    pub(crate) fn swap_chance(&mut self) {
+        std::mem::swap(&mut self.chance, &mut self.other_chance);
+    }
+
+    /// Whether no request of CloudFormation is behind this invocation.
+    pub(crate) fn is_background(&self, invocation: u64) -> bool {
+        self.lambda.invocations.get(&invocation).is_some_and(|it| it.delivery.origin.is_background())
     }
 
     /// The fault that the script has for the call that begins now.
-    pub(crate) fn fault_of_call(&mut self) -> Option<Fault> {
-        self.n_calls += 1;
-        self.script.faults.get(&self.n_calls).copied()
+    pub(crate) fn fault_of_call(&mut self, invocation: u64) -> Option<Fault> {
+        let fault = self.next_fault(invocation);
+        if self.is_background(invocation) {
+            self.n_background_calls += 1;
+        } else {
+            self.n_calls += 1;
+        }
+        fault
+    }
+
+    pub(crate) fn next_fault(&self, invocation: u64) -> Option<Fault> {
+        if self.is_background(invocation) {
+            self.script.background_faults.get(&(self.n_background_calls + 1)).copied()
+        } else {
+            self.script.faults.get(&(self.n_calls + 1)).copied()
+        }
+    }
+
+    /// A call of this invocation has failed, or the invocation itself.
+    pub(crate) fn call_failed(&mut self, invocation: u64) {
+        if self.is_background(invocation) {
+            self.askers.undisturbed_since = Some(self.now);
+        }
+        if let Some(invocation) = self.lambda.invocations.get_mut(&invocation) {
+            invocation.n_failed += 1;
+        }
     }
 }

@@ -81,6 +81,11 @@ async fn batch_item_failures_name_the_records_whose_calls_may_succeed_later() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn batch_item_failures_name_a_record_whose_calls_hang() {
+    assert_eq!(answer(Manner::Hangs, &["INSERT"]).await, failed(&["100"]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn tick_is_written_down_before_its_work_and_done_once() {
     let world = StubWorld::new(Manner::IsEmpty);
     for _ in 0..2 {

@@ -103,14 +103,18 @@ impl OrphanedRunner {
     /// can be the one behind it: the runner's name ends with the id of another task, and each of `tasks` has reported its
     /// container's id, which is another as well.
     #[must_use]
-    pub fn of(matcher: &RunnerMatcher, runner: &Runner, tasks: &[Task]) -> Option<Self> {
+    pub fn of<'tasks>(
+        matcher: &RunnerMatcher,
+        runner: &Runner,
+        tasks: impl IntoIterator<Item = &'tasks Task>,
+    ) -> Option<Self> {
         let name = matcher.short_id(&runner.name);
         let may_be_behind = |task: &Task| match (task.short_container_id(), name) {
             (Some(_), Some(name)) => task.has_short_id(name),
             // A container whose id is not known, or a runner whose name leads nowhere, may be this one.
             (None, _) | (_, None) => true,
         };
-        let is_alone = !tasks.iter().any(|task| task.is_live() && may_be_behind(task));
+        let is_alone = !tasks.into_iter().any(|task| task.is_live() && may_be_behind(task));
         (matcher.owns(runner) && !runner.is_busy && is_alone).then(|| Self { id: runner.id, name: runner.name.clone() })
     }
 

@@ -211,9 +211,21 @@ pub fn refused_by_remote(github_credential: Option<&GitHubCredential>, remote_er
 }
 
 /// Registrations of containers that ended: offline, idle, and of no task that lives. `runners` were read before `tasks`,
-/// so that a runner's task cannot have started after the tasks were listed.
+/// so that a runner's task cannot have started after the tasks were listed. `newest` is the revision of `metadata`.
 #[must_use]
-pub fn abandoned(metadata: &PoolMetadata, runners: &[Runner], tasks: &[Task]) -> Vec<OrphanedRunner> {
+pub fn abandoned(metadata: &PoolMetadata, newest: &str, runners: &[Runner], tasks: &[Task]) -> Vec<OrphanedRunner> {
+    // A task whose runner the function registers is known by its own id. It need not have reported its container: in a
+    // pool of runners for one job there is always a task that has not.
+    let is_another = |runner: &Runner, task: &Task| {
+        let digits = metadata.matcher.short_id(&runner.name);
+        metadata.registration.is_some()
+            && task.task_definition == newest
+            && digits.is_some_and(|digits| !task.has_short_id(digits))
+    };
     let offline = runners.iter().filter(|runner| !runner.is_online);
-    offline.filter_map(|runner| OrphanedRunner::of(&metadata.matcher, runner, tasks)).collect()
+    let orphaned = offline.filter_map(|runner| {
+        let tasks = tasks.iter().filter(|task| !is_another(runner, task));
+        OrphanedRunner::of(&metadata.matcher, runner, tasks)
+    });
+    orphaned.collect()
 }

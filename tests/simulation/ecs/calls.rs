@@ -7,6 +7,7 @@ use github_runner_pool::pool::model::ecs::{
     CapacityProvider, ContainerInstance, Protection, ServiceEvent, ServiceState, StopInfo, TaskDefinition, TaskPhase,
 };
 use github_runner_pool::pool::model::identity::PhysicalId;
+use github_runner_pool::pool::model::registration::TaskArn;
 use github_runner_pool::pool::model::task_definition::METADATA_LABEL;
 use github_runner_pool::pool::model::time::Timestamp;
 
@@ -90,6 +91,11 @@ impl World {
     pub(crate) fn read_tasks(&self, cluster: &str, id: &PhysicalId) -> Vec<model::Task> {
         let is_mine = |task: &&Task| task.cluster == short(cluster) && task.family == id.as_str();
         self.ecs.tasks.values().filter(is_mine).map(|task| self.observed_task(task)).collect()
+    }
+
+    pub(crate) fn read_task(&self, arn: &TaskArn) -> Option<model::Task> {
+        let found = self.ecs.tasks.get(arn.as_str()).filter(|task| task.cluster == arn.cluster());
+        found.map(|task| self.observed_task(task))
     }
 
     fn observed_task(&self, task: &Task) -> model::Task {

@@ -155,7 +155,8 @@ impl World {
         let (service, now) = (&self.ecs.services[key], self.now);
         let deployment = &service.deployments[0];
         let task = Task {
-            arn: arn(&format!("task/{}/{number:032x}", key.0)),
+            // The name of a runner that the function registers ends in the first digits.
+            arn: arn(&format!("task/{}/{number:012x}{number:020x}", key.0)),
             cluster: key.0.clone(),
             service: key.1.clone(),
             family: key.1.clone(),

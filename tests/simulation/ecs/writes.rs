@@ -22,6 +22,12 @@ fn no(operation: &str, kind: ErrorKind, code: &str, message: &str) -> RemoteCall
     refuse(RemoteService::Ecs, operation, kind, code, message)
 }
 
+/// What anybody may read of a revision, but for its labels.
+fn text_of(content: &TaskDefinitionContent) -> String {
+    let variables: Vec<(&String, &String)> = content.environment.0.iter().collect();
+    format!("{variables:?} {:?} {:?}", content.secrets, content.start)
+}
+
 fn busy(operation: &str) -> RemoteCallError {
     no(operation, ErrorKind::Conflict, "UpdateInProgressException", "The specified cluster is in a busy state.")
 }
@@ -131,6 +137,7 @@ impl World {
         family.newest += 1;
         let arn = arn(&format!("task-definition/{id}:{}", family.newest));
         family.revisions.push(Revision { arn: arn.clone(), content: content.clone(), tags: tags.clone() });
+        self.note(&Fact::RevisionRegistered { content: text_of(content) });
         arn
     }
 

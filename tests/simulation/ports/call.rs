@@ -75,7 +75,7 @@ impl Port {
     ) -> RemoteResult<T> {
         let (fault, there, back) = {
             let mut world = self.world.borrow_mut();
-            let fault = world.fault_of_call();
+            let fault = world.fault_of_call(self.invocation);
             let is_hammering = world.bug == Some(Bug::Hammers);
             world.figures.calls += 1;
             if let Some(invocation) = world.lambda.invocations.get_mut(&self.invocation) {
@@ -83,6 +83,9 @@ impl Port {
                 // An answer that cannot be sent is sent by another delivery.
                 invocation.has_panicked |= fault == Some(Fault::Panic);
                 invocation.has_panicked &= fault != Some(Fault::Panic) || operation != "PUT";
+            }
+            if fault.is_some() {
+                world.call_failed(self.invocation);
             }
             if let Some(fault) = fault.filter(|fault| *fault != Fault::Stale) {
                 let name = format!("{fault:?}");
@@ -98,6 +101,10 @@ impl Port {
             Some(Fault::Panic) if self.world.borrow().bug == Some(Bug::AbortsOnPanic) => self.die(false).await,
             Some(Fault::Panic) => panic!("{PLANTED_PANIC} at {operation}"),
             Some(Fault::Hang) => pending().await,
+            Some(Fault::Slow) => {
+                let takes = self.world.borrow_mut().between(15_000, 100_000);
+                self.pass(takes).await;
+            }
             Some(Fault::KillAfter | Fault::LostAnswer | Fault::Stale) | None => {}
             Some(refused) => {
                 self.pass(back).await;
@@ -107,7 +114,10 @@ impl Port {
         let outcome = {
             let mut world = self.world.borrow_mut();
             match world.trouble_of(remote, operation) {
-                Some(remote_error) => Err(remote_error),
+                Some(remote_error) => {
+                    world.call_failed(self.invocation);
+                    Err(remote_error)
+                }
                 None => effect(&mut world),
             }
         };
@@ -132,7 +142,7 @@ impl Port {
     ) -> RemoteResult<T> {
         let is_stale = {
             let world = self.world.borrow();
-            world.script.faults.get(&(world.n_calls + 1)) == Some(&Fault::Stale)
+            world.next_fault(self.invocation) == Some(Fault::Stale)
         };
         let key = format!("{operation} {target}");
         let value = self.call(remote, operation, |world| Ok(look(world))).await?;
@@ -175,7 +185,13 @@ impl Port {
 impl World {
     /// Whether something of this name may be written by this invocation: it is of the pool that its request is about.
     fn is_of(&self, invocation: u64, target: &str) -> bool {
-        let ask = self.lambda.invocations.get(&invocation).and_then(|it| it.ask);
+        let invocation = self.lambda.invocations.get(&invocation);
+        if let Some(runner) = target.strip_prefix("runner ").filter(|_| invocation.is_some_and(|it| it.ask.is_none())) {
+            // No request: a registration of whichever pool.
+            let runner = runner.parse().ok().and_then(|id: u64| self.github.runners.get(&id));
+            return runner.is_none_or(|runner| runner.pool.is_some());
+        }
+        let ask = invocation.and_then(|it| it.ask);
         let Some(stack) = ask.map(|ask| &self.stacks.all[self.stacks.asks[ask].stack]) else { return false };
         let (stem, id) = (stack.stem(), stack.id());
         if let Some(task) = self.ecs.tasks.get(target) {

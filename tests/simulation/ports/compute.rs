@@ -9,6 +9,7 @@ use github_runner_pool::pool::model::ecs::{
     TaskDefinition,
 };
 use github_runner_pool::pool::model::identity::{PhysicalId, StackResource};
+use github_runner_pool::pool::model::registration::TaskArn;
 use github_runner_pool::pool::model::remote_error::RemoteService;
 use github_runner_pool::pool::model::runner_log::LogPlace;
 use github_runner_pool::pool::model::spec::LaunchTemplateId;
@@ -57,6 +58,10 @@ impl Ecs for Port {
 
     async fn tasks(&self, cluster: &str, id: &PhysicalId) -> RemoteResult<Vec<Task>> {
         self.read(RemoteService::Ecs, "DescribeTasks", id.as_str(), |world| world.read_tasks(cluster, id)).await
+    }
+
+    async fn task(&self, task: &TaskArn) -> RemoteResult<Option<Task>> {
+        self.read(RemoteService::Ecs, "DescribeTasks", task.as_str(), |world| world.read_task(task)).await
     }
 
     async fn tasks_incremental(&self, cluster: &str, id: &PhysicalId, known: Vec<String>) -> RemoteResult<Vec<Task>> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::faults::{FAULTS, Fault, TROUBLES, Trouble};
+use crate::faults::{BACKGROUND_FAULTS, FAULTS, Fault, TROUBLES, Trouble};
 use crate::script::{Action, AfterDeletion, First, Pool, Prints, Rollback, Script, What};
 
 /// Draws a script.
@@ -51,9 +51,12 @@ impl Author {
             ends_are_lost: false,
             actions: author.actions,
             faults,
+            background_faults: BTreeMap::new(),
+            has_no_jit: false,
             calm_secs,
         };
         witnesses(&mut script);
+        registrations(&mut script);
         script
     }
 
@@ -197,24 +200,48 @@ impl Author {
 
     fn faults(&mut self) -> BTreeMap<u32, Fault> {
         let mean = self.pick(&[0, 600, 200, 80, 30, 15]);
-        let mut faults = BTreeMap::new();
-        if mean == 0 {
-            return faults;
-        }
-        let all: u32 = FAULTS.iter().map(|(_, weight)| weight).sum();
-        let mut at = self.chance.u32(1..=mean);
-        while at < 20_000 {
-            let mut draw = self.chance.u32(0..all);
-            let drawn = FAULTS.iter().find(|(_, weight)| {
-                let is_it = draw < *weight;
-                draw = draw.saturating_sub(*weight);
-                is_it
-            });
-            faults.insert(at, drawn.unwrap().0);
-            at += self.chance.u32(1..=2 * mean);
-        }
-        faults
+        draw_faults(&mut self.chance, FAULTS, mean)
     }
+}
+
+/// Faults at every so many calls, on an average; none with 0.
+fn draw_faults(chance: &mut fastrand::Rng, choices: &[(Fault, u32)], mean: u32) -> BTreeMap<u32, Fault> {
+    let mut faults = BTreeMap::new();
+    if mean == 0 {
+        return faults;
+    }
+    let all: u32 = choices.iter().map(|(_, weight)| weight).sum();
+    let mut at = chance.u32(1..=mean);
+    while at < 20_000 {
+        let mut draw = chance.u32(0..all);
+        let drawn = choices.iter().find(|(_, weight)| {
+            let is_it = draw < *weight;
+            draw = draw.saturating_sub(*weight);
+            is_it
+        });
+        faults.insert(at, drawn.unwrap().0);
+        at += chance.u32(1..=2 * mean);
+    }
+    faults
+}
+
+/// Who registers the runners, and what goes wrong with that: drawn apart likewise.
+fn registrations(script: &mut Script) {
+    let mut chance = fastrand::Rng::with_seed(script.seed ^ 0x1405_7b7e_f767_814f);
+    let mut are_by_function: Vec<bool> = Vec::new();
+    for pool in &mut script.pools {
+        pool.is_registered_by_function = chance.u32(0..4) != 0;
+        are_by_function.push(pool.is_registered_by_function);
+    }
+    for action in &mut script.actions {
+        if let What::Update { stack, pool } = &mut action.what {
+            are_by_function[*stack] ^= chance.u32(0..8) == 0;
+            pool.is_registered_by_function = are_by_function[*stack];
+        }
+    }
+    script.has_no_jit = chance.u32(0..8) == 0;
+    let mean = [0, 200, 60, 25, 10][chance.usize(0..5)];
+    script.background_faults = draw_faults(&mut chance, BACKGROUND_FAULTS, mean);
 }
 
 /// Who tells of jobs, and what goes wrong with that: drawn apart, so that the rest of a seed's script stays as it was.

@@ -152,13 +152,19 @@ fn sweep_removes_offline_runners_without_a_task() {
     let by_task = |digits: &str| Runner { is_online: false, ..runner(&id(), 1, digits) };
     let living = task(&id(), DIGITS);
     let own = living.short_task_id().unwrap().to_owned();
-    let found = |runner: Runner, tasks: &[Task]| abandoned(&metadata, &[runner], tasks).len();
+    let newest = living.task_definition.clone();
+    let found = |runner: Runner, tasks: &[Task]| abandoned(&metadata, &newest, &[runner], tasks).len();
     assert_eq!(found(by_task("ffffffffffff"), from_ref(&living)), 1);
     assert_eq!(found(by_task(&own), from_ref(&living)), 0, "its task lives");
     assert_eq!(found(by_task(DIGITS), from_ref(&living)), 0, "its container named it");
     assert_eq!(found(runner(&id(), 1, "ffffffffffff"), from_ref(&living)), 0, "it is online");
     assert_eq!(found(Runner { is_busy: true, ..by_task("ffffffffffff") }, &[]), 0, "it has a job");
     assert_eq!(found(foreign(1, "ffffffffffff", "default"), &[]), 0, "it is another's");
+    let starting = Task { runtime_id: None, phase: TaskPhase::Starting, ..living.clone() };
+    assert_eq!(found(by_task("ffffffffffff"), from_ref(&starting)), 1, "its task has another id");
+    assert_eq!(found(by_task(&own), from_ref(&starting)), 0, "its task starts");
+    let older = Task { task_definition: "arn:older".to_owned(), ..starting };
+    assert_eq!(found(by_task("ffffffffffff"), &[older]), 0, "its container may name its runner");
     let ended = Task { phase: TaskPhase::Stopped, ..living };
     assert_eq!(found(by_task(&own), &[ended]), 1);
 }
