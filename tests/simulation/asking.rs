@@ -85,12 +85,20 @@ impl World {
         }
         if self.now.since(asking.began) >= ASKING_MAX {
             self.occur("transition", "container gave up asking");
+            self.withdraw(arn, asking);
             self.note(&Fact::GaveUpAsking { task: arn.to_owned(), was_refused: asking.was_refused });
             return self.set(arn, Container::Exiting(self.now + Duration::from_secs(1), 1));
         }
         match asking.asked_at {
             Some(at) if self.now.since(at) < ASK_AGAIN => self.poll_step(arn, asking),
             _ => self.put_step(arn, asking),
+        }
+    }
+
+    /// A container that ends by itself, or is told to, deletes its request.
+    pub(crate) fn withdraw(&mut self, arn: &str, asking: Asking) {
+        if asking.asked_at.is_some() && !self.call_fails() {
+            self.withdraw_request(&key_of(arn));
         }
     }
 

@@ -74,7 +74,10 @@ impl World {
             | Container::Exiting(..)
             | Container::Terminating(..) => None,
         };
-        task.container = Container::Terminating(at, runner);
+        let before = std::mem::replace(&mut task.container, Container::Terminating(at, runner));
+        if let Container::Asking(asking) = before {
+            self.withdraw(arn, asking);
+        }
         // It takes no more jobs.
         if let Some(runner) = runner.and_then(|id| self.github.runner_mut(id)) {
             runner.offline_at = Some(at + Duration::from_secs(60));

@@ -75,6 +75,8 @@ const REGISTRATIONS: &[&str] = &[
     "container gave up asking",
     "answer to a container's put lost",
     "taken answer lost",
+    "request withdrawn",
+    "answer withdrawn untaken",
     "answer to a container that no longer waits",
     "request expired unanswered or untaken",
     "registration refused for now",

@@ -76,6 +76,14 @@ impl World {
         serde_json::from_str(&answer).ok()
     }
 
+    /// `DeleteItem` by a container that ends, whatever is in the item.
+    pub(crate) fn withdraw_request(&mut self, key: &str) {
+        let Some(item) = self.registrations.items.remove(key) else { return };
+        self.stream_record(key, "REMOVE");
+        let what = if item.answer.is_some() { "answer withdrawn untaken" } else { "request withdrawn" };
+        self.occur("transition", what);
+    }
+
     pub(crate) fn read_request(&self, key: &str) -> Option<RegistrationRequest> {
         let item = self.registrations.items.get(key).filter(|item| item.answer.is_none())?;
         Some(RegistrationRequest {
