@@ -154,6 +154,11 @@ pub fn invocation(aws_calls: u64, github_calls: u64, github_remaining: Option<u6
     );
 }
 
+/// What the sweep removed.
+pub fn sweep(orphaned_runners_removed: u64) {
+    tracing::info!(target: TARGET, OrphanedRunnersRemoved = orphaned_runners_removed);
+}
+
 /// How all pools are.
 pub fn inventory(all: &Inventory) {
     tracing::info!(

@@ -4,6 +4,7 @@
 //! one does the work.
 
 use super::inventory::inventory;
+use crate::metrics;
 use crate::pool::model::tick_record::{TICK_KEY, TickRecord};
 use crate::reconcile::log_error;
 use crate::reconcile::ports::{Clock, RemoteResult, StateItem, StateStore, StateWrite, World};
@@ -30,7 +31,7 @@ async fn do_due_work<W: World>(world: &W) -> RemoteResult<()> {
         return Ok(());
     }
     if due.sweep {
-        sweep(world).await?;
+        metrics::sweep(sweep(world).await?);
     }
     if due.inventory {
         inventory(world).await;
