@@ -24,6 +24,27 @@ FRAGMENTS = {
     for section in DOCUMENT.split("\n## ")[1:]
     for block in re.findall(r"^```yaml\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
 }
+# What people search the documents for.
+QUESTIONS = [
+    "1 to 500 runners",
+    "Runners per instance",
+    "GPU",
+    "arm64",
+    "Private ECR",
+    "Docker Hub",
+    "Proxies",
+    "IPv6",
+    "GovCloud",
+    "China",
+    "Session Manager",
+    "Job hooks",
+    "Fresh images",
+    "count by the clock",
+    "Application Auto Scaling",
+    "CDK",
+    "SAM",
+    "Terraform",
+]
 
 
 def default(parameter: str) -> Any:
@@ -116,3 +137,14 @@ def test_every_hook_and_proxy_variable_of_the_document_is_plain_text() -> None:
         variables = yaml.safe_load(FRAGMENTS[name])["Resources"]["Runners"]["Properties"]["Environment"]
         assert variables
         assert all(isinstance(value, str) for value in variables.values())
+
+
+@pytest.mark.parametrize("word", QUESTIONS)
+def test_question_is_answered_under_one_heading_of_the_documents(word: str) -> None:
+    headings = [
+        heading
+        for path in (*(REPOSITORY / "cfn").glob("*.md"), REPOSITORY / "README.md")
+        for heading in re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
+        if re.search(rf"\b{word}\b", heading)
+    ]
+    assert len(headings) == 1, headings
