@@ -43,6 +43,7 @@ const REMEDIES: &[&str] = &[
     " must ",
     "again",
     "retry",
+    "stop the ECS task",
 ];
 
 type Invariant = (&'static str, fn(&World, &Fact) -> Result<(), String>);
@@ -208,8 +209,11 @@ fn a_failed_update_leaves_the_old_pool_whole(world: &World, fact: &Fact) -> Resu
         return Ok(());
     }
     let Some(before) = &stack.before else { return Ok(()) };
-    // A runner of one job ends by itself, and a fixed name has to be given up before it can be taken.
-    if before.is_ephemeral || ask.pool.is_ephemeral || before.has_fixed_name {
+    // A runner of one job ends by itself, and a fixed name has to be given up before it can be taken. Other purchase options
+    // empty the pool first: EC2 Auto Scaling may replace running instances for them.
+    // https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-mixed-instances-groups.html
+    let is_emptied = ask.pool.on_demand_percent != before.on_demand_percent;
+    if before.is_ephemeral || ask.pool.is_ephemeral || before.has_fixed_name || is_emptied {
         return Ok(());
     }
     let wanted = ask.n_working_before.min(ask.pool.count as usize).min(before.count as usize);
