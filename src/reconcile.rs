@@ -9,6 +9,7 @@ pub mod observe;
 pub mod ports;
 pub mod registration;
 pub mod run;
+pub mod runner_lists;
 pub mod runner_logs;
 pub mod session;
 pub mod sweep;

@@ -10,12 +10,11 @@ use crate::pool::model::ecs::TaskDefinition;
 use crate::pool::model::identity::{PREFIX, PhysicalId, StackResource, TAG_LOGICAL_ID, TAG_STACK_ID};
 use crate::pool::model::observed::{GitHubRunners, Observed};
 use crate::pool::model::pool_metadata::PoolMetadata;
-use crate::pool::model::spec::{GitHubCredential, GitHubTarget};
 use crate::pool::policy::status::PoolStatus;
 use crate::reconcile::log_error;
 use crate::reconcile::lookup::{DeletedPool, lock_of};
-use crate::reconcile::observe::credential;
-use crate::reconcile::ports::{AutoScaling, Clock, Ecs, GitHub, RemoteResult, World};
+use crate::reconcile::ports::{AutoScaling, Clock, Ecs, RemoteResult, World};
+use crate::reconcile::runner_lists::RunnerLists;
 use crate::version::VERSION;
 
 const UNREADABLE: &str = "Task definition: it does not say how the pool is reached, or a newer version of the function \
@@ -40,13 +39,6 @@ impl StatusScope {
             .as_ref()
             .is_none_or(|stack| *stack == stack_resource.stack_id || stack.as_str() == stack_resource.stack_name())
     }
-}
-
-/// The runners of a target, listed once for all of its pools.
-struct Listed {
-    target: GitHubTarget,
-    github_credential: GitHubCredential,
-    runners: GitHubRunners,
 }
 
 /// What could not be read of one pool.
@@ -74,7 +66,7 @@ pub(super) async fn status<W: World>(world: &W, scope: &StatusScope) -> Value {
             return json!({ "Status": { "Version": VERSION, "Pools": [], "Errors": errors } });
         }
     };
-    let (mut pools, mut listed) = (Vec::new(), Vec::new());
+    let (mut pools, mut lists) = (Vec::new(), RunnerLists::default());
     for id in families.into_iter().filter_map(|name| PhysicalId::try_from(name).ok()) {
         let mut errors = Errors::default();
         match world.ecs().task_definition(&id).await {
@@ -82,7 +74,7 @@ pub(super) async fn status<W: World>(world: &W, scope: &StatusScope) -> Value {
                 let stack_resource = stack_resource(&revision);
                 if scope.has(&stack_resource) {
                     let observed =
-                        Box::pin(read_pool(world, &id, revision, &stack_resource, &mut listed, &mut errors)).await;
+                        Box::pin(read_pool(world, &id, revision, &stack_resource, &mut lists, &mut errors)).await;
                     pools.push(PoolStatus::of(&id, &observed, errors.0, world.clock().now()));
                 }
             }
@@ -108,7 +100,7 @@ async fn read_pool<W: World>(
     id: &PhysicalId,
     revision: TaskDefinition,
     stack_resource: &StackResource,
-    listed: &mut Vec<Listed>,
+    lists: &mut RunnerLists,
     errors: &mut Errors,
 ) -> Observed {
     let metadata = revision.metadata.as_deref().and_then(PoolMetadata::from_label);
@@ -132,7 +124,10 @@ async fn read_pool<W: World>(
         observed.group.iter().flat_map(|group| &group.instances).map(|instance| instance.id.clone()).collect();
     let provider = metadata.external_capacity_provider.as_deref().unwrap_or(id.as_str());
     // GitHub before the tasks: a task that starts in between is shown without its runner, not a runner without its task.
-    observed.github = github(world, &metadata, listed, errors).await;
+    observed.github = lists.of(world, &metadata).await;
+    if let GitHubRunners::Failed(error) = &observed.github {
+        errors.0.push(error.to_string());
+    }
     let (service, tasks, instances) = join!(
         world.ecs().service(&metadata.cluster, id),
         world.ecs().tasks(&metadata.cluster, id),
@@ -142,48 +137,4 @@ async fn read_pool<W: World>(
     observed.tasks = errors.or_nothing(tasks);
     observed.instances = errors.or_nothing(instances);
     observed
-}
-
-async fn github<W: World>(
-    world: &W,
-    metadata: &PoolMetadata,
-    listed: &mut Vec<Listed>,
-    errors: &mut Errors,
-) -> GitHubRunners {
-    let Some(github_credential) = &metadata.github_credential else { return GitHubRunners::NoCredential };
-    let is_same = |it: &&Listed| it.target == metadata.github && it.github_credential == *github_credential;
-    let runners = match listed.iter().find(is_same) {
-        Some(known) => known.runners.clone(),
-        None => {
-            let runners = list_runners(world, &metadata.github, github_credential).await;
-            listed.push(Listed {
-                target: metadata.github.clone(),
-                github_credential: github_credential.clone(),
-                runners: runners.clone(),
-            });
-            runners
-        }
-    };
-    if let GitHubRunners::Failed(error) = &runners {
-        errors.0.push(error.to_string());
-    }
-    runners
-}
-
-async fn list_runners<W: World>(
-    world: &W,
-    target: &GitHubTarget,
-    github_credential: &GitHubCredential,
-) -> GitHubRunners {
-    let credential = match credential(world, github_credential).await {
-        Ok(credential) => credential,
-        Err(error) => return GitHubRunners::Failed(error),
-    };
-    match world.github().runners(target, &credential).await {
-        Ok(runners) => GitHubRunners::Listed(runners),
-        Err(error) => {
-            log_error(&error);
-            GitHubRunners::Failed(error.remote_error)
-        }
-    }
 }
