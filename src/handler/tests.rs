@@ -15,11 +15,11 @@ use crate::pool::model::continuation::ParsedContinuation;
 use crate::pool::model::remote_error::ErrorKind;
 use crate::reconcile::ports::Clock as _;
 
-use self::stub_world::{Manner, NOW, StubWorld, event, invocation, remote_error, run, settings};
+use self::stub_world::{Behavior, NOW, StubWorld, event, invocation, remote_error, run, settings};
 
 #[tokio::test(start_paused = true)]
 async fn panic_becomes_a_failed_response_with_the_physical_id() {
-    let answer = run(&StubWorld::new(Manner::Panics), &event("Create")).await;
+    let answer = run(&StubWorld::new(Behavior::Panics), &event("Create")).await;
     assert_eq!(answer["Status"], "FAILED");
     assert!(answer["PhysicalResourceId"].as_str().unwrap().starts_with("ghr-ci-Runners-"));
     assert!(answer["Reason"].as_str().unwrap().starts_with("Internal error"), "{answer}");
@@ -27,7 +27,7 @@ async fn panic_becomes_a_failed_response_with_the_physical_id() {
 
 #[tokio::test(start_paused = true)]
 async fn call_that_never_returns_becomes_a_failed_response_in_time() {
-    let world = StubWorld::new(Manner::Hangs);
+    let world = StubWorld::new(Behavior::Hangs);
     let answer = run(&world, &event("Delete")).await;
     assert_eq!(answer["Status"], "FAILED");
     assert_eq!(answer["PhysicalResourceId"], "made-up-by-cloudformation");
@@ -36,7 +36,7 @@ async fn call_that_never_returns_becomes_a_failed_response_in_time() {
 
 #[tokio::test(start_paused = true)]
 async fn denied_call_fails_at_once_and_says_what_to_do() {
-    let world = StubWorld::new(Manner::Refuses(ErrorKind::Denied));
+    let world = StubWorld::new(Behavior::Refuses(ErrorKind::Denied));
     let answer = run(&world, &event("Create")).await;
     assert_eq!(answer["Status"], "FAILED");
     let reason = answer["Reason"].as_str().unwrap();
@@ -46,11 +46,11 @@ async fn denied_call_fails_at_once_and_says_what_to_do() {
 
 #[tokio::test(start_paused = true)]
 async fn retryable_error_is_continued_until_the_response_deadline_and_then_fails() {
-    let world = StubWorld::new(Manner::Refuses(ErrorKind::Unavailable));
+    let world = StubWorld::new(Behavior::Refuses(ErrorKind::Unavailable));
     handle(&world, &settings(), &event("Create"), &invocation()).await.unwrap();
     let mut continuation_count = 0;
     while world.answers.borrow().is_empty() {
-        let next = world.handed_on.borrow_mut().pop().expect("an answer or a continuation");
+        let next = world.continuations.borrow_mut().pop().expect("an answer or a continuation");
         let invocation = Invocation { deadline: world.now() + std::time::Duration::from_secs(900), ..invocation() };
         handle(&world, &settings(), &next, &invocation).await.unwrap();
         continuation_count += 1;
@@ -65,9 +65,9 @@ async fn retryable_error_is_continued_until_the_response_deadline_and_then_fails
 
 #[tokio::test(start_paused = true)]
 async fn continuation_of_a_newer_format_becomes_a_failed_response() {
-    let world = StubWorld::new(Manner::Refuses(ErrorKind::Unavailable));
+    let world = StubWorld::new(Behavior::Refuses(ErrorKind::Unavailable));
     handle(&world, &settings(), &event("Create"), &invocation()).await.unwrap();
-    let mut next = world.handed_on.borrow_mut().pop().unwrap();
+    let mut next = world.continuations.borrow_mut().pop().unwrap();
     next["GitHubRunnerPoolContinuation"] = json!(99);
     next["rest"] = json!({"written": "by a version to come"});
     let answer = run(&world, &next).await;
@@ -78,9 +78,9 @@ async fn continuation_of_a_newer_format_becomes_a_failed_response() {
 
 #[tokio::test(start_paused = true)]
 async fn continuation_round_trips() {
-    let world = StubWorld::new(Manner::Refuses(ErrorKind::Unavailable));
+    let world = StubWorld::new(Behavior::Refuses(ErrorKind::Unavailable));
     handle(&world, &settings(), &event("Create"), &invocation()).await.unwrap();
-    let event = world.handed_on.borrow_mut().pop().unwrap();
+    let event = world.continuations.borrow_mut().pop().unwrap();
     let Some(ParsedContinuation::Supported(continuation)) = ParsedContinuation::read(&event) else {
         panic!("unreadable")
     };
@@ -96,7 +96,7 @@ async fn delete_of_nothing_succeeds_whatever_its_physical_id() {
         event["PhysicalResourceId"] = json!(id);
         for properties in [json!(null), json!("text"), json!({"Cluster": ["of", "lists"]}), json!({})] {
             event["ResourceProperties"] = properties;
-            let answer = run(&StubWorld::new(Manner::IsEmpty), &event).await;
+            let answer = run(&StubWorld::new(Behavior::IsEmpty), &event).await;
             assert_eq!(answer["Status"], "SUCCESS", "{answer}");
         }
     }
@@ -104,14 +104,14 @@ async fn delete_of_nothing_succeeds_whatever_its_physical_id() {
 
 #[tokio::test(start_paused = true)]
 async fn response_that_cannot_be_sent_fails_the_invocation_without_its_url() {
-    let world = StubWorld { takes_answers: false, ..StubWorld::new(Manner::IsEmpty) };
+    let world = StubWorld { accepts_responses: false, ..StubWorld::new(Behavior::IsEmpty) };
     let error = handle(&world, &settings(), &event("Delete"), &invocation()).await.unwrap_err();
     assert!(!format!("{error} {error:?}").contains("planted"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn event_that_is_no_request_is_ignored() {
-    let world = StubWorld::new(Manner::Panics);
+    let world = StubWorld::new(Behavior::Panics);
     for event in [json!({"hello": "world"}), sns(&json!("a notification of another kind"))] {
         handle(&world, &settings(), &event, &invocation()).await.unwrap();
     }
@@ -126,11 +126,11 @@ fn sns(message: &Value) -> Value {
 #[tokio::test(start_paused = true)]
 async fn request_by_sns_or_sqs_gets_its_response() {
     let bare = event("Delete");
-    let expected = run(&StubWorld::new(Manner::IsEmpty), &bare).await;
+    let expected = run(&StubWorld::new(Behavior::IsEmpty), &bare).await;
     let notification = json!({ "Type": "Notification", "TopicArn": "arn:aws:sns:x", "Message": bare.to_string() });
     let sqs = |body: &Value| json!({ "Records": [{ "eventSource": "aws:sqs", "body": body.to_string() }] });
     for event in [sns(&bare), sqs(&bare), sqs(&notification)] {
-        assert_eq!(run(&StubWorld::new(Manner::IsEmpty), &event).await, expected, "{event}");
+        assert_eq!(run(&StubWorld::new(Behavior::IsEmpty), &event).await, expected, "{event}");
     }
 }
 
@@ -142,7 +142,7 @@ async fn sqs_batch_with_an_unanswerable_request_fails_the_invocation_and_respond
         event
     };
     for url in [json!("http://answers.example/?X-Amz-Signature=planted"), json!("..."), json!(null)] {
-        let world = StubWorld::new(Manner::IsEmpty);
+        let world = StubWorld::new(Behavior::IsEmpty);
         let mut both = sns(&unanswerable(url.clone()));
         let answerable = sns(&event("Delete"))["Records"][0].clone();
         both["Records"].as_array_mut().unwrap().push(answerable);
@@ -157,12 +157,12 @@ async fn sqs_batch_with_an_unanswerable_request_fails_the_invocation_and_respond
 
 #[tokio::test(start_paused = true)]
 async fn response_that_another_delivery_records_in_between_is_repeated() {
-    let world = StubWorld::new(Manner::IsEmpty);
+    let world = StubWorld::new(Behavior::IsEmpty);
     let first = run(&world, &event("Create")).await;
     let recorded = world.record.take().unwrap().text;
     // Another delivery responds before this one acquires its lock, or before it writes its own response down.
     for version in [1, 2] {
-        let world = StubWorld::new(Manner::IsEmpty);
+        let world = StubWorld::new(Behavior::IsEmpty);
         world.written_meanwhile.borrow_mut().insert(version, recorded.clone());
         let mut settings = settings();
         settings.log = Some(("/aws/lambda/pools".to_owned(), "later".to_owned()));
@@ -177,7 +177,7 @@ async fn response_that_another_delivery_records_in_between_is_repeated() {
 async fn response_that_put_item_denies_is_recorded_before_it_is_sent_or_after() {
     // The first write acquires the lock. Four attempts fit in before the response has to be sent.
     for (denied_writes, took_secs) in [(2..5, 3), (2..7, 5)] {
-        let world = StubWorld { denied_writes: denied_writes.clone(), ..StubWorld::new(Manner::IsEmpty) };
+        let world = StubWorld { denied_writes: denied_writes.clone(), ..StubWorld::new(Behavior::IsEmpty) };
         let answer = run(&world, &event("Create")).await;
         let record = world.record.take().unwrap().text;
         let recorded: Value = serde_json::from_str(record.split_once('\n').unwrap().1).unwrap();
@@ -188,7 +188,7 @@ async fn response_that_put_item_denies_is_recorded_before_it_is_sent_or_after() 
 
 #[tokio::test(start_paused = true)]
 async fn redelivered_request_gets_the_same_response_to_the_byte() {
-    let world = StubWorld::new(Manner::IsEmpty);
+    let world = StubWorld::new(Behavior::IsEmpty);
     let first = run(&world, &event("Create")).await;
     assert_eq!(first["Status"], "FAILED");
     // Whatever the log's place is by now.
@@ -200,8 +200,8 @@ async fn redelivered_request_gets_the_same_response_to_the_byte() {
 
 #[tokio::test(start_paused = true)]
 async fn retryable_error_of_lambda_invoke_fails_the_invocation_so_that_lambda_retries() {
-    let takes_events = Err(remote_error(ErrorKind::Throttled { retry_after: None }));
-    let world = StubWorld { takes_events, ..StubWorld::new(Manner::Refuses(ErrorKind::Unavailable)) };
+    let accepts_events = Err(remote_error(ErrorKind::Throttled { retry_after: None }));
+    let world = StubWorld { accepts_events, ..StubWorld::new(Behavior::Refuses(ErrorKind::Unavailable)) };
     let error = handle(&world, &settings(), &event("Create"), &invocation()).await.unwrap_err();
     assert!(matches!(error, HandleError::ContinuationNotSent(_)));
     assert!(world.answers.borrow().is_empty());
@@ -210,8 +210,8 @@ async fn retryable_error_of_lambda_invoke_fails_the_invocation_so_that_lambda_re
 
 #[tokio::test(start_paused = true)]
 async fn denied_lambda_invoke_becomes_a_failed_response() {
-    let takes_events = Err(remote_error(ErrorKind::Denied));
-    let world = StubWorld { takes_events, ..StubWorld::new(Manner::Refuses(ErrorKind::Unavailable)) };
+    let accepts_events = Err(remote_error(ErrorKind::Denied));
+    let world = StubWorld { accepts_events, ..StubWorld::new(Behavior::Refuses(ErrorKind::Unavailable)) };
     let answer = run(&world, &event("Create")).await;
     assert!(answer["Reason"].as_str().unwrap().starts_with("lambda:InvokeFunction: "), "{answer}");
 }

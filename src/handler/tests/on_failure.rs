@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::stub_world::{Manner, StubWorld, event, invocation, run, settings};
+use super::stub_world::{Behavior, StubWorld, event, invocation, run, settings};
 use crate::handler::{HandleError, handle};
 use crate::pool::model::remote_error::ErrorKind;
 
@@ -26,7 +26,7 @@ fn invocation_record(event: &Value) -> Value {
 
 #[tokio::test(start_paused = true)]
 async fn on_failure_destination_responds_failed_even_if_reading_the_lock_panics() {
-    let answer = run(&StubWorld::new(Manner::Panics), &invocation_record(&event("Create"))).await;
+    let answer = run(&StubWorld::new(Behavior::Panics), &invocation_record(&event("Create"))).await;
     assert_eq!(answer["Status"], "FAILED");
     assert!(answer["PhysicalResourceId"].as_str().unwrap().starts_with("ghr-ci-Runners-"));
     let reason = answer["Reason"].as_str().unwrap();
@@ -39,19 +39,19 @@ async fn on_failure_destination_responds_failed_even_if_reading_the_lock_panics(
 
 #[tokio::test(start_paused = true)]
 async fn on_failure_destination_responds_to_a_continuation_with_its_physical_id() {
-    let world = StubWorld::new(Manner::Refuses(ErrorKind::Unavailable));
+    let world = StubWorld::new(Behavior::Refuses(ErrorKind::Unavailable));
     let id = "ghr-ci-Runners-0123456789";
     let mut delete = event("Delete");
     delete["PhysicalResourceId"] = json!(id);
     handle(&world, &settings(), &delete, &invocation()).await.unwrap();
-    let next = world.handed_on.borrow_mut().pop().unwrap();
+    let next = world.continuations.borrow_mut().pop().unwrap();
     let answer = run(&world, &invocation_record(&next)).await;
     assert_eq!((&answer["Status"], &answer["PhysicalResourceId"]), (&json!("FAILED"), &json!(id)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn on_failure_destination_repeats_a_recorded_response() {
-    let world = StubWorld::new(Manner::IsEmpty);
+    let world = StubWorld::new(Behavior::IsEmpty);
     let first = run(&world, &event("Create")).await;
     assert_eq!(run(&world, &invocation_record(&event("Create"))).await, first);
 }
@@ -60,13 +60,13 @@ async fn on_failure_destination_repeats_a_recorded_response() {
 async fn on_failure_destination_responds_to_a_request_by_sns() {
     let bare = event("Create");
     let sns = json!({ "Records": [{ "EventSource": "aws:sns", "Sns": { "Message": bare.to_string() } }] });
-    let answer = run(&StubWorld::new(Manner::IsEmpty), &invocation_record(&sns)).await;
+    let answer = run(&StubWorld::new(Behavior::IsEmpty), &invocation_record(&sns)).await;
     assert_eq!((&answer["Status"], &answer["RequestId"]), (&json!("FAILED"), &bare["RequestId"]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn on_failure_record_that_cannot_be_answered_stays_in_the_queue() {
-    let world = StubWorld::new(Manner::IsEmpty);
+    let world = StubWorld::new(Behavior::IsEmpty);
     let mut nowhere = event("Create");
     nowhere["ResponseURL"] = json!("...");
     let error = handle(&world, &settings(), &invocation_record(&nowhere), &invocation()).await.unwrap_err();
@@ -76,7 +76,7 @@ async fn on_failure_record_that_cannot_be_answered_stays_in_the_queue() {
 
 #[tokio::test(start_paused = true)]
 async fn on_failure_destination_sends_nothing_after_the_response_url_has_expired() {
-    let world = StubWorld::new(Manner::IsEmpty);
+    let world = StubWorld::new(Behavior::IsEmpty);
     let mut old = event("Create");
     old["ResponseURL"] = json!("https://answers.example/planted?X-Amz-Date=20270115T060000Z&X-Amz-Signature=planted");
     let strange = json!({ "Records": [{ "eventSource": "aws:sqs", "body": "no record of Lambda's" }] });

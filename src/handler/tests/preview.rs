@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::stub_world::{Manner, StubWorld, event, invocation, settings};
+use super::stub_world::{Behavior, StubWorld, event, invocation, settings};
 use crate::handler::handle;
 use crate::pool::model::remote_error::ErrorKind;
 
 #[tokio::test(start_paused = true)]
 async fn preview_returns_its_plan_and_sends_no_response() {
-    let world = StubWorld::new(Manner::IsEmpty);
+    let world = StubWorld::new(Behavior::IsEmpty);
     let properties = event("Create")["ResourceProperties"].clone();
     let response = handle(&world, &settings(), &json!({ "Plan": properties }), &invocation()).await.unwrap();
     assert_eq!(response["Plan"]["Action"], "Create");
@@ -19,7 +19,7 @@ async fn preview_returns_its_plan_and_sends_no_response() {
 
 #[tokio::test(start_paused = true)]
 async fn preview_of_a_known_resource_names_its_pool() {
-    let world = StubWorld::new(Manner::IsEmpty);
+    let world = StubWorld::new(Behavior::IsEmpty);
     let create = event("Create");
     let asked = json!({
         "Plan": create["ResourceProperties"],
@@ -32,7 +32,7 @@ async fn preview_of_a_known_resource_names_its_pool() {
 
 #[tokio::test(start_paused = true)]
 async fn preview_lists_every_invalid_property() {
-    let world = StubWorld::new(Manner::Panics);
+    let world = StubWorld::new(Behavior::Panics);
     let asked = json!({ "Plan": {"OrgNme": "acme", "DesiredCount": "many"} });
     let response = handle(&world, &settings(), &asked, &invocation()).await.unwrap();
     assert_eq!(response["Plan"]["Action"], "Unknown");
@@ -44,7 +44,7 @@ async fn preview_lists_every_invalid_property() {
 
 #[tokio::test(start_paused = true)]
 async fn preview_that_cannot_observe_says_why() {
-    let world = StubWorld::new(Manner::Refuses(ErrorKind::Denied));
+    let world = StubWorld::new(Behavior::Refuses(ErrorKind::Denied));
     let asked = json!({ "Plan": event("Create")["ResourceProperties"] });
     let response = handle(&world, &settings(), &asked, &invocation()).await.unwrap();
     assert_eq!(response["Plan"]["Action"], "Unknown");
@@ -54,7 +54,7 @@ async fn preview_that_cannot_observe_says_why() {
 #[tokio::test(start_paused = true)]
 async fn preview_ignores_resources_that_the_stack_will_create() {
     let response =
-        handle(&StubWorld::new(Manner::IsEmpty), &settings(), &unmade(json!({})), &invocation()).await.unwrap();
+        handle(&StubWorld::new(Behavior::IsEmpty), &settings(), &unmade(json!({})), &invocation()).await.unwrap();
     assert_eq!(response["Plan"]["Action"], "Create");
     // The id follows from the cluster.
     assert_eq!(response["Plan"].get("Pool"), None);
@@ -70,7 +70,7 @@ async fn preview_ignores_resources_that_the_stack_will_create() {
 #[tokio::test(start_paused = true)]
 async fn preview_sends_no_credential_to_an_unknown_host() {
     let open = json!({ "GitHubUrl": {"Fn::ImportValue": "github"} });
-    let response = handle(&StubWorld::new(Manner::IsEmpty), &settings(), &unmade(open), &invocation()).await.unwrap();
+    let response = handle(&StubWorld::new(Behavior::IsEmpty), &settings(), &unmade(open), &invocation()).await.unwrap();
     assert_eq!(obstacles(&response), "");
     assert!(response["Plan"]["Notes"].to_string().contains("GitHub was not asked"), "{response}");
 }
@@ -84,7 +84,7 @@ async fn preview_of_a_delete_of_nothing_is_empty() {
         "StackId": create["StackId"],
         "LogicalResourceId": create["LogicalResourceId"],
     });
-    let response = handle(&StubWorld::new(Manner::IsEmpty), &settings(), &asked, &invocation()).await.unwrap();
+    let response = handle(&StubWorld::new(Behavior::IsEmpty), &settings(), &asked, &invocation()).await.unwrap();
     assert_eq!(response["Plan"]["Action"], "Nothing");
     assert_eq!(obstacles(&response), "");
 }

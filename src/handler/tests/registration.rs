@@ -10,7 +10,7 @@ use tracing::span::{Attributes, Id};
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::{Layer, Registry};
 
-use super::stub_world::{Manner, StubWorld, invocation, settings};
+use super::stub_world::{Behavior, StubWorld, invocation, settings};
 use crate::handler::handle;
 use crate::pool::model::remote_error::ErrorKind;
 
@@ -28,8 +28,8 @@ fn batch(names: &[&str]) -> Value {
     json!({ "Records": names.iter().enumerate().map(record).collect::<Vec<_>>() })
 }
 
-async fn answer(manner: Manner, names: &[&str]) -> Value {
-    let world = StubWorld::new(manner);
+async fn answer(behavior: Behavior, names: &[&str]) -> Value {
+    let world = StubWorld::new(behavior);
     let response = handle(&world, &settings(), &batch(names), &invocation()).await.unwrap();
     assert!(world.answers.borrow().is_empty(), "no stack waits");
     response
@@ -62,32 +62,32 @@ fn failed(numbers: &[&str]) -> Value {
 
 #[tokio::test(start_paused = true)]
 async fn stream_records_without_a_request_are_done_with() {
-    assert_eq!(answer(Manner::IsEmpty, &["INSERT", "MODIFY", "REMOVE"]).await, failed(&[]));
+    assert_eq!(answer(Behavior::IsEmpty, &["INSERT", "MODIFY", "REMOVE"]).await, failed(&[]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn log_lines_of_a_stream_record_have_the_id_of_the_task() {
     let _subscriber = tracing::subscriber::set_default(Registry::default().with(Tasks));
-    answer(Manner::IsEmpty, &["INSERT", "REMOVE"]).await;
+    answer(Behavior::IsEmpty, &["INSERT", "REMOVE"]).await;
     assert_eq!(TASKS.take(), [r#""0123456789abcdef0123456789abcdef""#], "no call is made for a removed item");
 }
 
 #[tokio::test(start_paused = true)]
 async fn batch_item_failures_name_the_records_whose_calls_may_succeed_later() {
-    let throttled = Manner::Refuses(ErrorKind::Throttled { retry_after: None });
+    let throttled = Behavior::Refuses(ErrorKind::Throttled { retry_after: None });
     assert_eq!(answer(throttled, &["INSERT", "REMOVE", "MODIFY"]).await, failed(&["100", "102"]));
-    assert_eq!(answer(Manner::Refuses(ErrorKind::Denied), &["INSERT"]).await, failed(&[]));
-    assert_eq!(answer(Manner::Panics, &["INSERT", "INSERT"]).await, failed(&[]));
+    assert_eq!(answer(Behavior::Refuses(ErrorKind::Denied), &["INSERT"]).await, failed(&[]));
+    assert_eq!(answer(Behavior::Panics, &["INSERT", "INSERT"]).await, failed(&[]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn batch_item_failures_name_a_record_whose_calls_hang() {
-    assert_eq!(answer(Manner::Hangs, &["INSERT"]).await, failed(&["100"]));
+    assert_eq!(answer(Behavior::Hangs, &["INSERT"]).await, failed(&["100"]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn tick_is_written_down_before_its_work_and_done_once() {
-    let world = StubWorld::new(Manner::IsEmpty);
+    let world = StubWorld::new(Behavior::IsEmpty);
     for _ in 0..2 {
         let response = handle(&world, &settings(), &json!({ "Tick": {} }), &invocation()).await.unwrap();
         assert_eq!(response, Value::Null);
@@ -98,6 +98,6 @@ async fn tick_is_written_down_before_its_work_and_done_once() {
 
 #[tokio::test(start_paused = true)]
 async fn tick_that_is_refused_fails_no_invocation() {
-    let world = StubWorld::new(Manner::Refuses(ErrorKind::Denied));
+    let world = StubWorld::new(Behavior::Refuses(ErrorKind::Denied));
     handle(&world, &settings(), &json!({ "Tick": {} }), &invocation()).await.unwrap();
 }

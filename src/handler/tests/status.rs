@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::stub_world::{Manner, StubWorld, invocation, settings};
+use super::stub_world::{Behavior, StubWorld, invocation, settings};
 use crate::handler::handle;
 use crate::handler::status::StatusScope;
 use crate::pool::model::identity::StackResource;
@@ -10,7 +10,7 @@ use crate::pool::model::remote_error::ErrorKind;
 
 #[tokio::test(start_paused = true)]
 async fn status_without_pools_is_empty_and_sends_no_response() {
-    let world = StubWorld::new(Manner::IsEmpty);
+    let world = StubWorld::new(Behavior::IsEmpty);
     let response = handle(&world, &settings(), &json!({ "Status": {} }), &invocation()).await.unwrap();
     let version = env!("CARGO_PKG_VERSION");
     assert_eq!(response, json!({ "Status": { "Version": version, "Pools": [], "Errors": [] } }));
@@ -19,7 +19,7 @@ async fn status_without_pools_is_empty_and_sends_no_response() {
 
 #[tokio::test(start_paused = true)]
 async fn status_that_cannot_list_says_why() {
-    let world = StubWorld::new(Manner::Refuses(ErrorKind::Denied));
+    let world = StubWorld::new(Behavior::Refuses(ErrorKind::Denied));
     let response = handle(&world, &settings(), &json!({ "Status": {} }), &invocation()).await.unwrap();
     assert!(response["Status"]["Errors"][0].as_str().unwrap().contains("DescribeServices failed"), "{response}");
 }

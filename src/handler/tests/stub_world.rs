@@ -32,7 +32,7 @@ use crate::settings::Settings;
 
 /// How every remote of a [`StubWorld`] world behaves.
 #[derive(Clone, Copy)]
-pub(super) enum Manner {
+pub(super) enum Behavior {
     Panics,
     Hangs,
     Refuses(ErrorKind),
@@ -42,12 +42,12 @@ pub(super) enum Manner {
 
 /// A world in which nothing works, or nothing exists.
 pub(super) struct StubWorld {
-    pub(super) manner: Manner,
+    pub(super) behavior: Behavior,
     pub(super) began: tokio::time::Instant,
     pub(super) answers: RefCell<Vec<Value>>,
-    pub(super) handed_on: RefCell<Vec<Value>>,
-    pub(super) takes_answers: bool,
-    pub(super) takes_events: RemoteResult<()>,
+    pub(super) continuations: RefCell<Vec<Value>>,
+    pub(super) accepts_responses: bool,
+    pub(super) accepts_events: RemoteResult<()>,
     pub(super) record: RefCell<Option<StateItem>>,
     /// What another invocation writes just before this one does, by the version that it makes.
     pub(super) written_meanwhile: RefCell<BTreeMap<u64, String>>,
@@ -57,14 +57,14 @@ pub(super) struct StubWorld {
 }
 
 impl StubWorld {
-    pub(super) fn new(manner: Manner) -> Self {
+    pub(super) fn new(behavior: Behavior) -> Self {
         Self {
-            manner,
+            behavior,
             began: tokio::time::Instant::now(),
             answers: RefCell::default(),
-            handed_on: RefCell::default(),
-            takes_answers: true,
-            takes_events: Ok(()),
+            continuations: RefCell::default(),
+            accepts_responses: true,
+            accepts_events: Ok(()),
             record: RefCell::default(),
             written_meanwhile: RefCell::default(),
             denied_writes: 0..0,
@@ -77,11 +77,11 @@ impl StubWorld {
     }
 
     async fn react<T>(&self, nothing: T) -> RemoteResult<T> {
-        match self.manner {
-            Manner::Panics => panic!("planted"),
-            Manner::Hangs => pending().await,
-            Manner::IsEmpty => Ok(nothing),
-            Manner::Refuses(kind) => Err(remote_error(kind)),
+        match self.behavior {
+            Behavior::Panics => panic!("planted"),
+            Behavior::Hangs => pending().await,
+            Behavior::IsEmpty => Ok(nothing),
+            Behavior::Refuses(kind) => Err(remote_error(kind)),
         }
     }
 }
@@ -162,7 +162,7 @@ impl Clock for StubWorld {
 
 impl ResponseSender for StubWorld {
     async fn deliver(&self, _: &Secret, body: Vec<u8>, _: Timestamp) -> Result<(), DeliveryError> {
-        if !self.takes_answers {
+        if !self.accepts_responses {
             return Err(DeliveryError { tries: 3, last: "HTTP 503".to_owned() });
         }
         self.answers.borrow_mut().push(serde_json::from_slice(&body).unwrap());
@@ -178,10 +178,10 @@ impl RunnerLogs for StubWorld {
 
 impl SelfInvoker for StubWorld {
     async fn invoke(&self, _: &str, event: Vec<u8>) -> RemoteResult<()> {
-        if let Err(error) = &self.takes_events {
+        if let Err(error) = &self.accepts_events {
             return Err(remote_error(error.kind()));
         }
-        self.handed_on.borrow_mut().push(serde_json::from_slice(&event).unwrap());
+        self.continuations.borrow_mut().push(serde_json::from_slice(&event).unwrap());
         Ok(())
     }
 }
@@ -189,7 +189,7 @@ impl SelfInvoker for StubWorld {
 /// The one thing that works everywhere.
 impl StateStore for StubWorld {
     async fn read_item(&self, _: &str) -> RemoteResult<Option<StateItem>> {
-        assert!(!matches!(self.manner, Manner::Panics), "planted");
+        assert!(!matches!(self.behavior, Behavior::Panics), "planted");
         Ok(self.record.borrow().clone())
     }
 
