@@ -356,7 +356,7 @@ impl World {
     pub(crate) fn n_failed_to_start(&self, stack: usize, since: Timestamp) -> usize {
         let stem = self.stacks.all[stack].stem();
         let failed = |task: &&crate::ecs::Task| {
-            task.never_started && task.told_to_stop.is_none() && task.stopped_at.is_some_and(|at| at >= since)
+            task.never_started && task.stop_cause.is_none() && task.stopped_at.is_some_and(|at| at >= since)
         };
         self.ecs.tasks.values().filter(|task| task.service.starts_with(&stem)).filter(failed).count()
     }

@@ -64,7 +64,7 @@ impl World {
     pub(crate) fn terminate_container(&mut self, arn: &str) {
         let at = self.now + self.between(1_000, 12_000);
         let task = self.ecs.tasks.get_mut(arn).unwrap();
-        let why = task.told_to_stop.unwrap_or(Loss::Stopped);
+        let why = task.stop_cause.unwrap_or(Loss::Stopped);
         let runner = match task.container {
             Container::Listening(runner) => Some(runner),
             Container::None

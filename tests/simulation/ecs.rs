@@ -142,7 +142,7 @@ pub(crate) struct Task {
     pub(crate) deployment: String,
     pub(crate) provider: String,
     pub(crate) phase: Phase,
-    pub(crate) told_to_stop: Option<Loss>,
+    pub(crate) stop_cause: Option<Loss>,
     pub(crate) protected_until: Option<Timestamp>,
     pub(crate) container_id: String,
     /// When the agent tells the container's id.
@@ -166,7 +166,7 @@ impl Task {
 
     /// Meant to run.
     pub(crate) fn is_wanted(&self) -> bool {
-        self.is_live() && self.told_to_stop.is_none()
+        self.is_live() && self.stop_cause.is_none()
     }
 
     pub(crate) fn is_protected(&self, now: Timestamp) -> bool {

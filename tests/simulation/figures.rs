@@ -24,6 +24,7 @@ pub(crate) fn table(figures: &Figures, seeds: &Seeds) -> String {
         ("requests without a response in time", grouped(figures.answers_late)),
         ("invocations", grouped(figures.invocations)),
         ("continuations; the most of one request", format!("{}; {}", grouped(figures.hops), figures.hops_max)),
+        ("registrations by the function", grouped(figures.registrations)),
         ("jobs that ran", grouped(figures.jobs)),
         ("jobs lost by the function", grouped(figures.jobs_lost)),
         ("jobs ended after their template's `DrainTimeout`", grouped(figures.jobs_cut_off)),

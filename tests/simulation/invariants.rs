@@ -166,12 +166,12 @@ fn a_failure_says_what_to_do(world: &World, fact: &Fact) -> Result<(), String> {
     check(body["Status"] == "SUCCESS" || (is_readable && has_remedy), || format!("a failure reason of {reason:?}"))
 }
 
-/// The same properties that cannot change in place have the same id; a Delete hears the id that it came with.
+/// The same properties that cannot change in place have the same id; the response to a Delete repeats its id.
 fn the_physical_id_changes_only_by_the_table(world: &World, fact: &Fact) -> Result<(), String> {
     let Some((ask, body)) = answer(world, fact) else { return Ok(()) };
     let id = body["PhysicalResourceId"].as_str().unwrap_or_default();
     if ask.kind == "Delete" {
-        return check(ask.event["PhysicalResourceId"] == id, || format!("a Delete hears {id}"));
+        return check(ask.event["PhysicalResourceId"] == id, || format!("the response to a Delete has {id}"));
     }
     let known = world.stacks.asks.iter().filter(|other| {
         other.stack == ask.stack && other.kind != "Delete" && other.pool.identity() == ask.pool.identity()
@@ -221,8 +221,8 @@ fn a_failed_update_leaves_the_old_pool_whole(world: &World, fact: &Fact) -> Resu
     // coming may begin only then: ECS gives up a task that has waited ten minutes for an instance, and a new instance
     // pulls the image anew. So a task counts that ECS gave up after a runner had left to make room for it.
     // https://aws.amazon.com/blogs/containers/deep-dive-on-amazon-ecs-cluster-auto-scaling/
-    let given_up = ask.made_room_at.map_or(0, |since| world.n_failed_to_start(ask.stack, since));
-    let successor = (world.n_starting(ask.stack) + given_up).min(1);
+    let n_failed = ask.made_room_at.map_or(0, |since| world.n_failed_to_start(ask.stack, since));
+    let successor = (world.n_starting(ask.stack) + n_failed).min(1);
     let there = world.n_working(ask.stack) + ask.n_lost_since + successor;
     check(there >= wanted, || format!("{there} runners of {} are left, {wanted} should be", ask.n_working_before))
 }
@@ -301,7 +301,7 @@ fn older_request_stops_at_its_next_read_of_the_lock(world: &World, fact: &Fact) 
     check(!saw_newer, || format!("{operation} of {target}, with a newer request at work"))
 }
 
-/// The process lives on, and CloudFormation hears of it from this invocation.
+/// The process lives on, and CloudFormation gets its response from this invocation.
 fn a_panic_becomes_an_answer(world: &World, fact: &Fact) -> Result<(), String> {
     let Fact::Ended { invocation, how } = fact else { return Ok(()) };
     // Of one that no request is behind, the next tick or the container's next request makes up for it.

@@ -205,7 +205,7 @@ impl World {
     }
 }
 
-/// The function's ARN, as an invocation hears it.
+/// The function's ARN, as an invocation gets it.
 pub(crate) const FUNCTION: &str = "arn:aws:lambda:eu-central-1:111122223333:function:github-runner-pool";
 
 /// The request that an event is about: each response URL names its own.

@@ -24,11 +24,11 @@
 
 mod asking;
 mod auto_scaling;
+mod captured_log;
 mod cloudformation;
 mod conformance;
 mod containers;
 mod coverage;
-mod ears;
 mod ecs;
 mod event_source;
 mod faults;

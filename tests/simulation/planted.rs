@@ -1,8 +1,7 @@
 //! Bugs that the function could have, planted where it meets the world.
 //!
-//! Whatever a bug is in the code, in the end the function says something else to the world, or hears something else in
-//! what the world says. So each is planted there, and the code itself stays as it is. Each names the invariant that has
-//! to notice.
+//! Whatever a bug is in the code, in the end the function sends another call, or acts on another response. So each is
+//! planted there, and the code itself stays as it is. Each names the invariant that has to fail.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -42,7 +41,7 @@ pub(crate) enum Bug {
     AnswersTooLong,
     EchoesNoId,
     MakesUpAnId,
-    TellsTheToken,
+    SendsTheToken,
     FailsWithoutAWord,
     SucceedsTooSoon,
     DropsTheContinuation,
@@ -78,7 +77,7 @@ pub(crate) const BUGS: &[(Bug, &str)] = &[
     (Bug::AnswersTooLong, "every_answer_is_within_bounds"),
     (Bug::EchoesNoId, "every_answer_is_within_bounds"),
     (Bug::MakesUpAnId, "the_physical_id_changes_only_by_the_table"),
-    (Bug::TellsTheToken, "no_secret_is_logged_or_sent"),
+    (Bug::SendsTheToken, "no_secret_is_logged_or_sent"),
     (Bug::FailsWithoutAWord, "a_failure_says_what_to_do"),
     (Bug::SucceedsTooSoon, "success_means_online"),
     (Bug::DropsTheContinuation, "every_request_is_answered_in_time"),
@@ -301,7 +300,7 @@ impl World {
         match self.bug {
             Some(Bug::AnswersTooLong) => answer["Reason"] = "long ".repeat(1_000).into(),
             Some(Bug::EchoesNoId) => answer["RequestId"] = "".into(),
-            Some(Bug::TellsTheToken) => answer["Reason"] = self.github.kept.clone().into(),
+            Some(Bug::SendsTheToken) => answer["Reason"] = self.github.kept.clone().into(),
             Some(Bug::FailsWithoutAWord) if answer["Status"] == "FAILED" => answer["Reason"] = "error".into(),
             Some(Bug::MakesUpAnId) => {
                 let id = format!("{}{}", answer["PhysicalResourceId"].as_str().unwrap(), self.chance.u32(0..10));

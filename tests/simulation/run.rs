@@ -14,9 +14,9 @@ use github_runner_pool::pool::model::time::Timestamp;
 use github_runner_pool::settings::Settings;
 use serde_json::Value;
 
+use crate::captured_log;
 use crate::cloudformation::State;
 use crate::containers::Container;
-use crate::ears;
 use crate::github::JobState;
 use crate::history::{Ending, Fact, Figures, Loss, Violation};
 use crate::invariants::everything_comes_to_rest;
@@ -35,7 +35,7 @@ const DELETES: u32 = 8;
 const PAUSE: Duration = Duration::from_secs(600);
 
 /// What the function says of what it makes of the runners' logs.
-const TOLD_OF_LOGS: &[(&str, &str)] = &[
+const LOG_TRANSITIONS: &[(&str, &str)] = &[
     ("busy by their own log", "log vetoed a deletion"),
     ("did not stop after deregistration", "container without a log presumed busy"),
     ("shows no job", "log agreed to a deletion"),
@@ -70,7 +70,7 @@ fn keep_quiet_about_planted_panics() {
 /// Runs a script.
 pub(crate) fn run(script: Script, bug: Option<Bug>, is_telling: bool) -> Report {
     keep_quiet_about_planted_panics();
-    ears::open(|| {
+    captured_log::capture(|| {
         let settings = settings(&script);
         let mut world = World::new(script, bug);
         world.is_telling = is_telling;
@@ -180,16 +180,16 @@ impl Run {
             }
         };
         let mut world = self.world.borrow_mut();
-        for heard in ears::heard() {
-            if let Some(name) = heard.occurred {
-                world.occur(heard.kind, &name);
+        for line in captured_log::take() {
+            if let Some(name) = line.occurred {
+                world.occur(line.kind, &name);
             }
-            for (words, transition) in TOLD_OF_LOGS {
-                if heard.line.contains(words) {
+            for (words, transition) in LOG_TRANSITIONS {
+                if line.text.contains(words) {
                     world.occur("transition", transition);
                 }
             }
-            world.note(&Fact::Logged { line: heard.line });
+            world.note(&Fact::Logged { line: line.text });
         }
         if let Some(how) = how {
             world.invocation_over(invocation, how, &response);

@@ -207,7 +207,7 @@ impl World {
             let (phase, container) = (it.phase, it.container);
             format!(
                 "  {} of {} {phase:?} {container:?} on {:?}, told {:?}",
-                it.arn, it.deployment, it.instance, it.told_to_stop
+                it.arn, it.deployment, it.instance, it.stop_cause
             )
         });
         services.chain(groups).chain(tasks).collect()

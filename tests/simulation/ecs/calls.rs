@@ -111,7 +111,7 @@ impl World {
                 Phase::Stopping => TaskPhase::Stopping,
                 Phase::Stopped => TaskPhase::Stopped,
             },
-            desired_stopped: task.told_to_stop.is_some() || task.phase == Phase::Stopped,
+            desired_stopped: task.stop_cause.is_some() || task.phase == Phase::Stopped,
             protection: Protection::Unknown,
             runtime_id: has_container.then(|| task.container_id.clone()),
             container_instance_arn: task.instance.clone(),

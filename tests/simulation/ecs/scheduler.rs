@@ -92,7 +92,7 @@ impl World {
             task.instance.as_ref().is_some_and(|arn| self.ecs.instances.get(arn).is_none_or(|it| it.is_draining))
         };
         let live: Vec<&Task> =
-            self.ecs.tasks_of(&key.0, &key.1).into_iter().filter(|task| task.told_to_stop.is_none()).collect();
+            self.ecs.tasks_of(&key.0, &key.1).into_iter().filter(|task| task.stop_cause.is_none()).collect();
         let (wanted, leaving): (Vec<&Task>, Vec<&Task>) =
             live.iter().partition(|task| task.deployment == *newest && !on_draining(task));
         let arns = |tasks: Vec<&Task>| tasks.iter().map(|task| task.arn.clone()).collect();
@@ -164,7 +164,7 @@ impl World {
             deployment: deployment.id.clone(),
             provider: service.config.capacity_provider.clone().unwrap_or_default(),
             phase: Phase::Provisioning,
-            told_to_stop: None,
+            stop_cause: None,
             protected_until: None,
             container_id,
             id_told_at: now,

@@ -15,7 +15,7 @@ impl World {
     pub(crate) fn stop_task(&mut self, arn: &str, why: Loss, reason: &str) {
         let now = self.now;
         let Some(task) = self.ecs.tasks.get_mut(arn).filter(|task| task.is_wanted()) else { return };
-        task.told_to_stop = Some(why);
+        task.stop_cause = Some(why);
         reason.clone_into(&mut task.stop_reason);
         if task.phase == Phase::Running {
             task.phase = Phase::Stopping;
@@ -38,7 +38,7 @@ impl World {
         task.stopped_at = Some(now);
         task.protected_until = None;
         task.exit_code = Some(exit_code);
-        if task.told_to_stop.is_none() {
+        if task.stop_cause.is_none() {
             reason.clone_into(&mut task.stop_reason);
         }
         self.trace(|| format!("task {arn} stopped"));

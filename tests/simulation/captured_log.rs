@@ -1,4 +1,4 @@
-//! What the function logs, as the simulation hears it: every line for the secrets in it, and the names in some.
+//! The log lines of the function: every one is searched for secrets, and some have names that the coverage counts.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -9,32 +9,32 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 
 thread_local! {
-    static HEARD: RefCell<Vec<Heard>> = const { RefCell::new(Vec::new()) };
+    static CAPTURED: RefCell<Vec<CapturedLine>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A line of the log.
-pub(crate) struct Heard {
-    pub(crate) line: String,
+pub(crate) struct CapturedLine {
+    pub(crate) text: String,
     pub(crate) kind: &'static str,
     pub(crate) occurred: Option<String>,
 }
 
-/// Runs with open ears.
-pub(crate) fn open<T>(work: impl FnOnce() -> T) -> T {
-    let subscriber = tracing_subscriber::registry().with(Ears);
+/// Runs the work with its log captured.
+pub(crate) fn capture<T>(work: impl FnOnce() -> T) -> T {
+    let subscriber = tracing_subscriber::registry().with(Capture);
     let done = tracing::subscriber::with_default(subscriber, work);
-    HEARD.with_borrow_mut(Vec::clear);
+    CAPTURED.with_borrow_mut(Vec::clear);
     done
 }
 
-/// What was heard since this was last asked.
-pub(crate) fn heard() -> Vec<Heard> {
-    HEARD.with_borrow_mut(std::mem::take)
+/// The lines since this was last called.
+pub(crate) fn take() -> Vec<CapturedLine> {
+    CAPTURED.with_borrow_mut(std::mem::take)
 }
 
-struct Ears;
+struct Capture;
 
-impl<S: Subscriber + for<'span> LookupSpan<'span>> Layer<S> for Ears {
+impl<S: Subscriber + for<'span> LookupSpan<'span>> Layer<S> for Capture {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut line = Line::default();
         event.record(&mut line);
@@ -45,7 +45,7 @@ impl<S: Subscriber + for<'span> LookupSpan<'span>> Layer<S> for Ears {
             (Some(_), _, _) => ("line", line.step),
             (None, _, _) => ("line", None),
         };
-        HEARD.with_borrow_mut(|heard| heard.push(Heard { line: line.text, kind, occurred }));
+        CAPTURED.with_borrow_mut(|lines| lines.push(CapturedLine { text: line.text, kind, occurred }));
     }
 }
 
