@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_set_gives_the_defaults() {
+    fn settings_without_variables_are_the_defaults() {
         let settings = of(&[]).unwrap();
         assert_eq!(settings.poll_interval, Duration::from_secs(10));
         assert_eq!(settings.invocation_budget, None);
@@ -155,20 +155,20 @@ mod tests {
     }
 
     #[test]
-    fn an_interval_may_be_a_fraction() {
+    fn poll_interval_secs_may_be_a_fraction() {
         let settings = of(&[("POLL_INTERVAL_SECS", "0.25"), ("INVOCATION_BUDGET_SECS", "5")]).unwrap();
         assert_eq!(settings.poll_interval, Duration::from_millis(250));
         assert_eq!(settings.invocation_budget, Some(Duration::from_secs(5)));
     }
 
     #[test]
-    fn the_credentials_are_never_printed() {
+    fn aws_credentials_and_proxies_are_never_printed() {
         let settings = of(&[("AWS_SECRET_ACCESS_KEY", "planted"), ("AWS_SESSION_TOKEN", "planted")]).unwrap();
         assert!(!format!("{settings:?}").contains("planted"));
     }
 
     #[test]
-    fn a_variable_that_makes_no_sense_is_named() {
+    fn invalid_variable_is_named() {
         for value in ["soon", "0", "-1", "inf"] {
             let error = of(&[("POLL_INTERVAL_SECS", value)]).unwrap_err();
             assert_eq!(

@@ -92,7 +92,7 @@ def test_tag_must_agree_with_cargo_toml_and_the_changelog(tmp_path: Path, monkey
 
 def test_documented_recipe_deploys_a_release_without_the_repository(tmp_path: Path) -> None:
     document = (REPOSITORY / "cfn/README.md").read_text()
-    recipe = document.split("### Deploy from a bucket")[1].split("~~~sh\n")[1].split("\n~~~")[0]
+    recipe = document.split("### Deploy from a bucket")[1].split("```sh\n")[1].split("\n```")[0]
     pack(build(tmp_path / "lambda"), tmp_path / "assets")
     (tmp_path / "bin").mkdir()
     aws = tmp_path / "bin/aws"

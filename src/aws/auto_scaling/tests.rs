@@ -88,7 +88,7 @@ fn instances(n: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_group_is_born_empty_protected_and_tagged_for_ecs() {
+async fn create_auto_scaling_group_is_empty_protected_and_tagged_for_ecs() {
     let replay = Replay::default().query("CreateAutoScalingGroup", "");
     replay.auto_scaling().create_group("g", &config(None), &owner()).await.unwrap();
     insta::assert_snapshot!(replay.sent()[0].form(), @r"
@@ -115,7 +115,7 @@ async fn a_group_is_born_empty_protected_and_tagged_for_ecs() {
 }
 
 #[tokio::test]
-async fn a_group_of_several_instance_types_gets_a_policy() {
+async fn instance_types_and_spot_allocation_strategy_become_a_mixed_instances_policy() {
     let replay = Replay::default().query("CreateAutoScalingGroup", "");
     let config = config(Some(mixed_instances_policy(&["m6i.large", "m5.large"])));
     replay.auto_scaling().create_group("g", &config, &owner()).await.unwrap();
@@ -135,7 +135,7 @@ async fn a_group_of_several_instance_types_gets_a_policy() {
 }
 
 #[tokio::test]
-async fn an_update_never_touches_the_desired_capacity() {
+async fn update_auto_scaling_group_leaves_the_desired_capacity() {
     let replay = Replay::default().query("UpdateAutoScalingGroup", "").query("UpdateAutoScalingGroup", "");
     let client = replay.auto_scaling();
     client.update_group("g", &config(None)).await.unwrap();
@@ -158,7 +158,7 @@ async fn an_update_never_touches_the_desired_capacity() {
 }
 
 #[tokio::test]
-async fn emptying_a_group_is_the_one_write_of_its_desired_capacity() {
+async fn update_auto_scaling_group_to_zero_is_the_only_write_of_the_desired_capacity() {
     let replay = Replay::default().query("UpdateAutoScalingGroup", "");
     replay.auto_scaling().scale_group_to_zero("g").await.unwrap();
     insta::assert_snapshot!(replay.sent()[0].form(), @r"
@@ -189,7 +189,7 @@ const GROUP: &str = "<AutoScalingGroups><member>
   </member></AutoScalingGroups>";
 
 #[tokio::test]
-async fn a_group_is_read_whole() {
+async fn describe_auto_scaling_groups_reads_every_field() {
     let replay = Replay::default().query("DescribeAutoScalingGroups", GROUP);
     let group = replay.auto_scaling().group("g").await.unwrap().unwrap();
     assert_eq!(group.config, GroupConfig { min: 0, ..config(None) });
@@ -204,7 +204,7 @@ async fn a_group_is_read_whole() {
 }
 
 #[tokio::test]
-async fn an_answer_about_another_group_is_none() {
+async fn describe_auto_scaling_groups_with_another_name_is_none() {
     let replay = Replay::default()
         .query("DescribeAutoScalingGroups", GROUP)
         .query("DescribeAutoScalingGroups", "<AutoScalingGroups/>");
@@ -214,7 +214,7 @@ async fn an_answer_about_another_group_is_none() {
 }
 
 #[tokio::test]
-async fn groups_are_found_by_both_tags_on_every_page() {
+async fn describe_auto_scaling_groups_by_both_tags_reads_every_page() {
     let foreign = GROUP.replace("<Value>Runners</Value>", "<Value>Runners2</Value>");
     let replay = Replay::default()
         .query("DescribeAutoScalingGroups", &format!("{foreign}<NextToken>n</NextToken>"))
@@ -247,7 +247,7 @@ async fn describe_scaling_activities_reads_a_failed_activity_and_none_of_a_missi
 }
 
 #[tokio::test]
-async fn instances_are_unprotected_by_the_fifty() {
+async fn set_instance_protection_takes_fifty_instances_a_call() {
     let replay = Replay::default().query("SetInstanceProtection", "").query("SetInstanceProtection", "");
     replay.auto_scaling().unprotect_instances("g", &instances(51)).await.unwrap();
     let count = |form: String| form.lines().filter(|line| line.starts_with("InstanceIds.member.")).count();
@@ -257,7 +257,7 @@ async fn instances_are_unprotected_by_the_fifty() {
 }
 
 #[tokio::test]
-async fn one_instance_that_left_does_not_keep_the_others_protected() {
+async fn set_instance_protection_is_repeated_without_an_instance_that_left() {
     let left = "The instance i-001 is not part of Auto Scaling group g.";
     let replay = Replay::default()
         .query_error("ValidationError", left)
@@ -269,7 +269,7 @@ async fn one_instance_that_left_does_not_keep_the_others_protected() {
 }
 
 #[tokio::test]
-async fn deleting_what_is_gone_is_done() {
+async fn delete_auto_scaling_group_and_lifecycle_hook_that_are_gone_are_done() {
     let gone = "AutoScalingGroup name not found - AutoScalingGroup 'g' not found";
     let replay = Replay::default()
         .query_error("ValidationError", gone)
@@ -285,7 +285,7 @@ async fn deleting_what_is_gone_is_done() {
 }
 
 #[tokio::test]
-async fn a_group_that_is_busy_is_a_conflict_and_not_deleted_twice() {
+async fn delete_auto_scaling_group_in_use_is_a_conflict_and_not_repeated() {
     let replay = Replay::default().query_error("ScalingActivityInProgress", "busy");
     let error = replay.auto_scaling().delete_group("g").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
@@ -293,7 +293,7 @@ async fn a_group_that_is_busy_is_a_conflict_and_not_deleted_twice() {
 }
 
 #[tokio::test]
-async fn tags_go_out_by_the_twenty_five_and_ecs_keeps_its_own() {
+async fn create_or_update_tags_takes_twenty_five_tags_a_call_and_leaves_those_of_ecs() {
     let replay =
         Replay::default().query("CreateOrUpdateTags", "").query("CreateOrUpdateTags", "").query("DeleteTags", "");
     let set: Tags = (0..26).map(|i| (format!("k{i}"), "v".to_owned())).collect();
@@ -319,7 +319,7 @@ async fn tags_go_out_by_the_twenty_five_and_ecs_keeps_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_creation_with_an_unclear_outcome_is_not_repeated() {
+async fn create_auto_scaling_group_with_an_unclear_outcome_is_not_repeated() {
     let replay = Replay::default().lost().query("CreateAutoScalingGroup", "");
     let error = replay.auto_scaling().create_group("g", &config(None), &owner()).await.unwrap_err();
     assert_eq!((error.kind(), replay.sent().len()), (ErrorKind::Unavailable, 1));

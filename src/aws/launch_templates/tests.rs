@@ -51,7 +51,7 @@ fn every_error_of_ec2_has_its_class() {
 }
 
 #[tokio::test]
-async fn latest_and_default_are_read_by_id_or_by_name() {
+async fn describe_launch_templates_reads_latest_and_default_by_id_or_name() {
     let replay = Replay::default().http(200, FOUND).http(200, FOUND);
     let client = replay.auto_scaling();
     assert_eq!(client.template_version(&id(), "$Latest").await.unwrap(), Some(7));
@@ -77,7 +77,7 @@ async fn describe_launch_template_versions_is_signed_with_the_session_token_and_
 }
 
 #[tokio::test]
-async fn a_number_stands_for_itself_and_nothing_is_asked() {
+async fn version_number_of_a_launch_template_needs_no_call() {
     let replay = Replay::default();
     let client = replay.auto_scaling();
     assert_eq!(client.template_version(&id(), "12").await.unwrap(), Some(12));
@@ -86,7 +86,7 @@ async fn a_number_stands_for_itself_and_nothing_is_asked() {
 }
 
 #[tokio::test]
-async fn a_template_that_does_not_exist_is_none() {
+async fn describe_launch_templates_of_a_missing_one_is_none() {
     let replay = Replay::default()
         .http(400, &error("InvalidLaunchTemplateId.NotFound", "does not exist"))
         .http(200, &FOUND.replace("item", "gone"));
@@ -120,7 +120,7 @@ async fn error_of_ec2_has_code_message_and_cause() {
 }
 
 #[tokio::test]
-async fn an_endpoint_of_the_environment_is_used_as_it_is() {
+async fn aws_endpoint_url_ec2_is_used_as_it_is() {
     let replay = Replay::default().http(200, FOUND);
     let endpoints = AwsEndpoints { all: Some("http://127.0.0.1:4566".to_owned()), ..AwsEndpoints::default() };
     let templates =

@@ -29,7 +29,7 @@ fn every_error_of_parameter_store_has_its_class() {
 }
 
 #[tokio::test]
-async fn a_parameter_is_read_decrypted_by_name_or_arn() {
+async fn get_parameter_reads_decrypted_by_name_or_arn() {
     for parameter in ["/ci/token", "arn:aws:ssm:eu-west-1:1:parameter/ci/token"] {
         let replay = Replay::default().json(&answer("planted-value"));
         let value = read(&replay, parameter).await.unwrap().unwrap();
@@ -39,7 +39,7 @@ async fn a_parameter_is_read_decrypted_by_name_or_arn() {
 }
 
 #[tokio::test]
-async fn a_parameter_that_does_not_exist_is_none() {
+async fn get_parameter_of_a_missing_one_is_none() {
     for parameter in ["/ci/token", SECRET] {
         let replay = Replay::default().json_error("ParameterNotFound", "");
         assert_eq!(read(&replay, parameter).await.unwrap(), None);
@@ -47,21 +47,21 @@ async fn a_parameter_that_does_not_exist_is_none() {
 }
 
 #[tokio::test]
-async fn a_secret_is_read_through_its_reference_path() {
+async fn secrets_manager_arn_is_read_through_its_reference_path() {
     let replay = Replay::default().json(&answer("planted-value"));
     assert_eq!(read(&replay, SECRET).await.unwrap().unwrap().expose(), "planted-value");
     assert_eq!(replay.sent()[0].json()["Name"], "/aws/reference/secretsmanager/ci/app");
 }
 
 #[tokio::test]
-async fn the_value_under_a_key_is_picked_out_of_a_json_secret() {
+async fn secrets_manager_arn_with_a_key_reads_that_value_of_a_json_secret() {
     let replay = Replay::default().json(&answer("{\"pem\": \"planted-value\", \"number\": 4}"));
     let value = read(&replay, &format!("{SECRET}:pem::")).await.unwrap().unwrap();
     assert_eq!(value.expose(), "planted-value");
 }
 
 #[tokio::test]
-async fn a_json_secret_without_a_key_is_refused_with_the_arn_that_names_it() {
+async fn json_secret_without_a_key_fails_with_the_arn_that_names_it() {
     for (value, advised) in [
         ("{\"ACCESS_TOKEN\": \"planted\"}", ":ACCESS_TOKEN::"),
         ("{\"ACCESS_TOKEN\": \"planted\", \"uses\": 3}", ":ACCESS_TOKEN::"),
@@ -81,7 +81,7 @@ async fn a_json_secret_without_a_key_is_refused_with_the_arn_that_names_it() {
 }
 
 #[tokio::test]
-async fn a_value_that_wraps_the_credential_in_something_else_is_refused() {
+async fn parameter_value_in_quotation_marks_or_json_is_invalid() {
     for (parameter, value, says) in [
         ("/ci/token", "{\"ACCESS_TOKEN\": \"planted\"}", "put the credential alone into the parameter"),
         ("/ci/token", "\"planted\"", "in quotation marks"),
@@ -99,7 +99,7 @@ async fn a_value_that_wraps_the_credential_in_something_else_is_refused() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_not_there_is_refused_without_showing_the_value() {
+async fn json_secret_without_the_key_fails_without_its_value() {
     for value in ["{\"pem\": \"planted\"}", "{\"key\": [\"planted\"]}", "planted", "[\"planted\"]"] {
         let replay = Replay::default().json(&answer(value));
         let error = read(&replay, &format!("{SECRET}:key::")).await.unwrap_err();
@@ -110,7 +110,7 @@ async fn a_key_that_is_not_there_is_refused_without_showing_the_value() {
 }
 
 #[tokio::test]
-async fn a_secret_of_the_same_name_in_another_account_is_not_taken_for_it() {
+async fn secrets_manager_arn_of_another_account_is_invalid() {
     let of = |arn: &str| json!({ "Parameter": { "Value": "planted", "ARN": arn } });
     let other = SECRET.replace("111111111111", "222222222222");
     let error = read(&Replay::default().json(&of(&other)), SECRET).await.unwrap_err();
@@ -123,14 +123,14 @@ async fn a_secret_of_the_same_name_in_another_account_is_not_taken_for_it() {
 }
 
 #[tokio::test]
-async fn an_answer_that_cannot_be_read_keeps_its_value_to_itself() {
+async fn get_parameter_response_that_cannot_be_read_is_not_printed() {
     let replay = Replay::default().http(200, "{\"Parameter\": {\"Value\": \"planted\", ]");
     let error = read(&replay, "/ci/token").await.unwrap_err();
     assert!(!format!("{error:?} {error}").contains("planted"));
 }
 
 #[tokio::test]
-async fn neither_client_nor_denial_shows_a_secret() {
+async fn parameters_client_and_its_denials_print_no_secret() {
     let replay = Replay::default().json_error("AccessDeniedException", "not authorized to perform: ssm:GetParameter");
     let error = read(&replay, "/ci/token").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied);

@@ -12,7 +12,7 @@ fn missing(list: &str) -> Value {
 }
 
 #[tokio::test]
-async fn what_does_not_exist_is_none() {
+async fn describe_calls_of_what_does_not_exist_are_none() {
     let replay = Replay::default()
         .json(&missing("clusters"))
         .json(&missing("capacityProviders"))
@@ -28,7 +28,7 @@ async fn what_does_not_exist_is_none() {
 }
 
 #[tokio::test]
-async fn a_cluster_that_is_gone_has_no_tasks_instances_or_protections() {
+async fn cluster_not_found_exception_means_no_tasks_instances_or_protections() {
     let gone = |replay: Replay| replay.json_error("ClusterNotFoundException", "Cluster not found.");
     let ecs = gone(gone(gone(gone(Replay::default())))).ecs();
     assert_eq!(ecs.tasks("c", &id()).await.unwrap(), []);
@@ -45,7 +45,7 @@ async fn describe_failure_other_than_missing_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_cluster_is_read_with_its_attachments() {
+async fn describe_clusters_reads_the_attachments() {
     let replay = Replay::default().json(&json!({ "clusters": [{
         "clusterArn": "arn:c", "status": "ACTIVE", "attachmentsStatus": "UPDATE_IN_PROGRESS",
         "capacityProviders": ["FARGATE", "ours"],
@@ -59,7 +59,7 @@ async fn a_cluster_is_read_with_its_attachments() {
 }
 
 #[tokio::test]
-async fn a_capacity_provider_is_read_with_its_tags() {
+async fn describe_capacity_providers_reads_the_tags() {
     let replay = Replay::default().json(&json!({ "capacityProviders": [{
         "capacityProviderArn": "arn:p", "name": "p", "status": "ACTIVE",
         "updateStatus": "DELETE_FAILED", "updateStatusReason": "associated with cluster",
@@ -80,7 +80,7 @@ async fn a_capacity_provider_is_read_with_its_tags() {
 }
 
 #[tokio::test]
-async fn the_newest_revision_is_read_with_its_record() {
+async fn describe_task_definition_reads_the_metadata_of_the_newest_revision() {
     let replay = Replay::default().json(&json!({
         "taskDefinition": {
             "taskDefinitionArn": "arn:td:7", "status": "ACTIVE",
@@ -95,7 +95,7 @@ async fn the_newest_revision_is_read_with_its_record() {
 }
 
 #[tokio::test]
-async fn lists_of_revisions_and_families_are_read_to_their_last_page() {
+async fn list_task_definitions_and_families_read_every_page() {
     let ours = |revision: u32| format!("arn:aws:ecs:eu-west-1:1:task-definition/{}:{revision}", id());
     let replay = Replay::default()
         .json(&json!({ "taskDefinitionArns": [ours(1)], "nextToken": "n" }))
@@ -109,7 +109,7 @@ async fn lists_of_revisions_and_families_are_read_to_their_last_page() {
 }
 
 #[tokio::test]
-async fn a_list_without_an_end_is_an_error_and_not_half_a_list() {
+async fn list_tasks_without_an_end_is_an_error_and_not_half_a_list() {
     let mut replay = Replay::default();
     for page in 0..=100 {
         replay = replay.json(&json!({ "families": ["a"], "nextToken": format!("n{page}") }));
@@ -119,7 +119,7 @@ async fn a_list_without_an_end_is_an_error_and_not_half_a_list() {
 }
 
 #[tokio::test]
-async fn a_service_is_read_with_tags_deployments_and_its_newest_events() {
+async fn describe_services_reads_tags_deployments_and_the_newest_events() {
     let events: Vec<Value> =
         (0..9).map(|i| json!({ "id": "e", "createdAt": 1_700_000_000.5, "message": format!("event {i}") })).collect();
     let replay = Replay::default().json(&json!({ "services": [{
@@ -191,7 +191,7 @@ async fn list_tasks_reads_desired_status_stopped_too_and_no_task_twice() {
 }
 
 #[tokio::test]
-async fn narrow_observation_lists_tasks_once_and_describes_the_known_ones() {
+async fn list_tasks_once_and_describe_tasks_of_the_known_ones() {
     let task = |arn: &str, desired: &str| json!({ "taskArn": arn, "group": "service:s", "lastStatus": "RUNNING", "desiredStatus": desired });
     let replay = Replay::default()
         .json(&json!({ "taskArns": ["arn:new"] }))
@@ -203,7 +203,7 @@ async fn narrow_observation_lists_tasks_once_and_describes_the_known_ones() {
 }
 
 #[tokio::test]
-async fn protections_are_read_by_the_hundred_and_unknown_tasks_left_out() {
+async fn get_task_protection_takes_a_hundred_tasks_a_call_and_omits_unknown_ones() {
     let tasks = arns("task", 101);
     let replay = Replay::default()
         .json(&json!({
@@ -222,7 +222,7 @@ async fn protections_are_read_by_the_hundred_and_unknown_tasks_left_out() {
 }
 
 #[tokio::test]
-async fn instances_are_ours_by_provider_or_by_ec2_instance() {
+async fn describe_container_instances_are_chosen_by_capacity_provider_or_ec2_instance() {
     let all = arns("container-instance", 101);
     let instance = |arn: &str, ec2: &str, provider: Value| {
         json!({

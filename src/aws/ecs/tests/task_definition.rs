@@ -87,7 +87,7 @@ fn pairs(name: &str, value: &str, of: &[(&str, &str)]) -> Value {
 }
 
 #[tokio::test]
-async fn the_defaults_become_what_the_table_says() {
+async fn register_task_definition_of_the_default_properties() {
     let mut by_container = minimal_spec();
     by_container.credentials.register_by = RegisterBy::Container;
     let (definition, container) = sent(&by_container).await;
@@ -136,7 +136,7 @@ async fn the_defaults_become_what_the_table_says() {
 }
 
 #[tokio::test]
-async fn everything_that_can_be_set_becomes_what_the_table_says() {
+async fn register_task_definition_of_every_property_with_gpus() {
     let (definition, container) = sent(&with_everything()).await;
     assert_eq!(definition["taskRoleArn"], "arn:aws:iam::1:role/task");
     assert_eq!(definition["volumes"], json!([]));
@@ -193,7 +193,7 @@ async fn everything_that_can_be_set_becomes_what_the_table_says() {
 }
 
 #[tokio::test]
-async fn a_registration_token_keeps_the_administrators_credential_out_of_the_container() {
+async fn runner_token_parameter_keeps_the_administrators_credential_out_of_the_container() {
     let mut spec = with_everything();
     spec.credentials.runner_token = Some(parameter("/ci/registration"));
     spec.runner.secrets.clear();
@@ -205,7 +205,7 @@ async fn a_registration_token_keeps_the_administrators_credential_out_of_the_con
 }
 
 #[tokio::test]
-async fn an_enterprise_and_a_stream_prefix_of_its_own_are_passed_on() {
+async fn enterprise_name_and_log_stream_prefix_are_passed_on() {
     let mut spec = minimal_spec();
     spec.github.scope = Scope::Enterprise("megacorp".to_owned());
     spec.task.log = Some(LogSpec { group: "g".to_owned(), stream_prefix: Some("mine".to_owned()) });

@@ -30,7 +30,7 @@ fn deployment_configuration() -> Value {
 }
 
 #[tokio::test]
-async fn a_service_is_made_on_its_provider_with_nothing_left_to_a_default() {
+async fn create_service_leaves_nothing_to_a_default() {
     let replay = Replay::default().json(&json!({}));
     replay.ecs().create_service("c", &id(), &config(), &owner(), "token").await.unwrap();
     assert_eq!(
@@ -55,7 +55,7 @@ async fn a_service_is_made_on_its_provider_with_nothing_left_to_a_default() {
 }
 
 #[tokio::test]
-async fn an_update_sends_the_whole_shape_and_forces_nothing() {
+async fn update_service_sends_the_whole_configuration_and_forces_no_deployment() {
     let replay = Replay::default().json(&json!({}));
     let config = ServiceConfig { distinct_instances: false, ..config() };
     replay.ecs().update_service("c", &id(), &config).await.unwrap();
@@ -75,7 +75,7 @@ async fn an_update_sends_the_whole_shape_and_forces_nothing() {
 }
 
 #[tokio::test]
-async fn scaling_a_service_to_zero_changes_desired_count_and_az_rebalancing_only() {
+async fn update_service_to_zero_changes_desired_count_and_az_rebalancing_only() {
     let replay = Replay::default().json(&json!({}));
     replay.ecs().scale_service_to_zero("c", &id()).await.unwrap();
     let expected = json!({
@@ -85,7 +85,7 @@ async fn scaling_a_service_to_zero_changes_desired_count_and_az_rebalancing_only
 }
 
 #[tokio::test]
-async fn deleting_what_is_gone_is_done() {
+async fn delete_calls_of_what_is_gone_are_done() {
     let task = &arns("task", 1);
     let instance = "arn:ci";
     let replay = Replay::default()
@@ -123,7 +123,7 @@ async fn update_container_instances_state_ignores_an_instance_that_ecs_rejects()
 }
 
 #[tokio::test]
-async fn deletions_are_sent_as_they_must_be() {
+async fn delete_service_stop_task_and_instance_calls_send_what_they_should() {
     let empty = json!({});
     let replay = Replay::default().json(&empty).json(&empty).json(&empty).json(&empty);
     let ecs = replay.ecs();
@@ -139,7 +139,7 @@ async fn deletions_are_sent_as_they_must_be() {
 }
 
 #[tokio::test]
-async fn an_association_writes_back_what_it_read_with_ours_added() {
+async fn put_cluster_capacity_providers_writes_back_what_it_read_with_ours_added() {
     let cluster = json!({ "clusters": [{
         "clusterArn": "arn:c", "status": "ACTIVE", "capacityProviders": ["FARGATE", "theirs"],
         "defaultCapacityProviderStrategy": [{ "capacityProvider": "theirs", "weight": 2, "base": 1 }],
@@ -160,7 +160,7 @@ async fn an_association_writes_back_what_it_read_with_ours_added() {
 }
 
 #[tokio::test]
-async fn a_dissociation_takes_ours_out_of_both_lists_and_sends_even_empty_ones() {
+async fn put_cluster_capacity_providers_removes_ours_from_both_lists_and_sends_even_empty_ones() {
     let replay = Replay::default()
         .json(&json!({ "clusters": [{
             "clusterArn": "arn:c", "status": "ACTIVE", "capacityProviders": ["ours"],
@@ -175,7 +175,7 @@ async fn a_dissociation_takes_ours_out_of_both_lists_and_sends_even_empty_ones()
 }
 
 #[tokio::test]
-async fn an_association_with_a_missing_cluster_says_so() {
+async fn put_cluster_capacity_providers_of_a_missing_cluster_is_not_found() {
     let error =
         Replay::default().json(&json!({ "clusters": [] })).ecs().attach_provider("nope", "ours").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
@@ -183,7 +183,7 @@ async fn an_association_with_a_missing_cluster_says_so() {
 }
 
 #[tokio::test]
-async fn a_capacity_provider_that_put_cluster_capacity_providers_does_not_find_is_asked_for_again() {
+async fn put_cluster_capacity_providers_that_does_not_find_ours_yet_is_repeated() {
     let cluster =
         json!({ "clusters": [{ "clusterArn": "arn:c", "status": "ACTIVE", "capacityProviders": ["theirs"] }]});
     for (code, said, expected) in [
@@ -200,7 +200,7 @@ async fn a_capacity_provider_that_put_cluster_capacity_providers_does_not_find_i
 }
 
 #[tokio::test]
-async fn a_capacity_provider_is_made_and_changed_with_managed_scaling() {
+async fn create_and_update_capacity_provider_set_managed_scaling() {
     let config = ProviderConfig {
         target_capacity_percent: Some(100),
         instance_warmup_secs: 300,
@@ -253,7 +253,7 @@ async fn update_task_protection_that_fails_as_a_whole_is_an_error() {
 }
 
 #[tokio::test]
-async fn lifting_task_protection_ignores_tasks_that_ecs_reports_as_failures() {
+async fn update_task_protection_off_ignores_tasks_that_ecs_reports_as_failures() {
     let tasks = arns("task", 11);
     let missing = json!({ "failures": [{ "arn": tasks[0], "reason": "MISSING" }] });
     let replay = Replay::default().json(&missing).json(&json!({}));
@@ -269,7 +269,7 @@ async fn lifting_task_protection_ignores_tasks_that_ecs_reports_as_failures() {
 }
 
 #[tokio::test]
-async fn revisions_are_deregistered_and_then_deleted_by_the_ten() {
+async fn delete_task_definitions_takes_ten_revisions_after_they_are_deregistered() {
     let revisions = arns("task-definition", 11);
     let mut replay = Replay::default();
     for _ in 0..10 {
@@ -286,7 +286,7 @@ async fn revisions_are_deregistered_and_then_deleted_by_the_ten() {
 }
 
 #[tokio::test]
-async fn tags_are_set_and_removed_only_where_there_are_any() {
+async fn tag_resource_and_untag_resource_are_called_only_with_tags() {
     let replay = Replay::default().json(&json!({})).json(&json!({}));
     let ecs = replay.ecs();
     ecs.tag("arn", &BTreeMap::new(), &[]).await.unwrap();

@@ -115,6 +115,16 @@ fn app_private_key_stays_out_of_the_container_with_runner_token_parameter() {
 }
 
 #[test]
+fn log_stream_prefix_is_the_pool_s_name_unless_it_is_given() {
+    let prefix = |stream_prefix: Option<&str>| {
+        let log = LogSpec { group: "/ci/runners".to_owned(), stream_prefix: stream_prefix.map(str::to_owned) };
+        content(|spec| spec.task.log = Some(log)).log.unwrap().1
+    };
+    assert_eq!(prefix(None), PhysicalId::of(&stack_resource(), &spec()).as_str());
+    assert_eq!(prefix(Some("web")), "web");
+}
+
+#[test]
 fn register_by_function_starts_the_container_with_the_script_and_the_table() {
     let defaults = RegistrationDefaults {
         table: "github-runner-pool-registrations".to_owned(),

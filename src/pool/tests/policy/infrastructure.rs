@@ -7,7 +7,10 @@ use crate::pool::model::ecs::ProviderState;
 use crate::pool::model::memory::StepResult;
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::spec::{Capacity, PoolSpec};
-use crate::pool::tests::support::{Model, built, converge, is_success, mixed_instances_spec, names, reason_of, spec};
+use crate::pool::model::step::Step;
+use crate::pool::tests::support::{
+    Model, built, converge, is_success, mixed_instances_spec, names, own_capacity, reason_of, spec,
+};
 
 #[test]
 fn create_builds_the_infrastructure_before_the_service() {
@@ -39,6 +42,23 @@ fn distinct_instances_is_the_placement_of_the_service_and_changes_in_place() {
     assert!(is_success(&model.run(&mut converge(distinct(false)))));
     assert!(!is_distinct(&model));
     assert_eq!(names(&model.taken), ["update_service"], "no runner is replaced");
+}
+
+#[test]
+fn min_instances_is_the_group_s_minimum_once_the_capacity_provider_is_attached() {
+    let mut wider = spec();
+    own_capacity(&mut wider).min_instances = 3;
+    let mut model = Model::empty();
+    assert!(is_success(&model.run(&mut converge(wider.clone()))));
+    let minimum = |step: &Step| {
+        let (Step::CreateGroup { config, .. } | Step::UpdateGroup(config)) = step else { return None };
+        Some(config.min)
+    };
+    let minima: Vec<u32> = model.taken.iter().filter_map(minimum).collect();
+    assert_eq!(minima, [0, 3], "an instance that is there before the provider is none of its own");
+    own_capacity(&mut wider).min_instances = 1;
+    assert!(is_success(&model.run(&mut converge(wider))));
+    assert_eq!(model.observed.group.as_ref().unwrap().config.min, 1);
 }
 
 #[test]
