@@ -7,6 +7,7 @@ use github_runner_pool::pool::model::time::Timestamp;
 use serde_json::{Value, json};
 
 use crate::ecs::{Phase, Task};
+use crate::faults::Trouble;
 use crate::history::{Ending, Fact};
 use crate::lambda::{Delivery, Origin};
 use crate::world::{Due, World};
@@ -68,9 +69,10 @@ impl World {
     /// An invocation for a tick has ended.
     pub(crate) fn tick_ended(&mut self, number: u64, how: Ending) {
         let invocation = &self.lambda.invocations[&number];
-        let Some(began) = invocation.swept_at.filter(|_| how == Ending::Returned && invocation.n_failed == 0) else {
-            return;
-        };
+        let accepts_credential =
+            self.github.kept == self.github.accepted && !self.troubles.has(Trouble::TokenRevoked, self.now);
+        let is_clean = how == Ending::Returned && invocation.n_failed == 0 && accepts_credential;
+        let Some(began) = invocation.swept_at.filter(|_| is_clean) else { return };
         let orphaned = self.github.runners.values().filter(|it| it.orphaned_since.is_some_and(|since| since < began));
         let passed_by: Vec<u64> =
             orphaned.filter(|it| it.pool.as_ref().is_some_and(|pool| self.is_swept(pool))).map(|it| it.id).collect();
