@@ -29,6 +29,7 @@ const REMEDIES: &[&str] = &[
     "Correct ",
     "Create ",
     "Delete ",
+    "Give ",
     "Grant ",
     "Lower ",
     "Raise ",
