@@ -4,6 +4,7 @@
 //! [`crate::pool`].
 
 pub mod apply;
+pub mod due_work;
 pub mod lookup;
 pub mod observe;
 pub mod ports;

@@ -1,5 +1,6 @@
-//! Effects: the only module that writes to AWS or GitHub. One call per step, and nothing decided here; and the one write
-//! that is no step, since it may follow the last one: of a lock, with or without the recorded response.
+//! Effects on pools: the only module that changes what a pool consists of. One call per step, and nothing decided here;
+//! registrations are written in `registration` and `sweep`, and the clock's work in `due_work`. And the one write that is
+//! no step, since it may follow the last one: of a lock, with or without the recorded response.
 
 use futures_util::future::join_all;
 

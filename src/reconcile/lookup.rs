@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::ports::{AutoScaling, Clock, Ecs, RemoteResult, StateStore, World};
+use super::ports::{AutoScaling, Clock, Ecs, RemoteResult, StateItem, StateStore, World};
 use crate::pool::model::identity::{PREFIX, PhysicalId, StackResource};
 use crate::pool::model::operation_lock::{
     ObservedLock, OperationLock, is_for_other_pool, pool_lock_key, resource_lock_key,
@@ -63,9 +63,18 @@ pub async fn lock_of<W: World>(
 /// # Errors
 /// When the call was refused.
 pub async fn read_lock<W: World>(world: &W, key: &str) -> RemoteResult<Option<ObservedLock>> {
-    let now = world.clock().now();
-    let item = world.state_store().read_item(key).await?.filter(|item| item.expires_at.is_none_or(|at| at > now));
+    let item = read_unexpired(world, key).await?;
     Ok(item.map(|item| ObservedLock { lock: OperationLock::from_record(&item.text), version: item.version }))
+}
+
+/// The item of the state table with this key; `None` if there is none, or one that has expired.
+///
+/// # Errors
+/// When the call was refused.
+pub async fn read_unexpired<W: World>(world: &W, key: &str) -> RemoteResult<Option<StateItem>> {
+    let now = world.clock().now();
+    let item = world.state_store().read_item(key).await?;
+    Ok(item.filter(|item| item.expires_at.is_none_or(|at| at > now)))
 }
 
 /// A pool by its newest revision.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::log_error;
+use super::lookup::read_unexpired;
 use super::observe::credential;
 use super::ports::{
     AnswerWrite, Clock, Credential, Deregistration, Ecs, GitHub, JitRunner, JitRunnerRequest, Registrations,
@@ -18,14 +19,11 @@ use crate::pool::model::registration::{
 };
 use crate::pool::model::remote_error::RemoteError;
 use crate::pool::model::secret::Secret;
-use crate::pool::model::spec::GitHubCredential;
+use crate::pool::model::spec::{GitHubCredential, GitHubTarget};
 use crate::pool::policy::registration::{
-    ClaimGrant, EarlierMint, NameHolder, Rejection, already_registered, foreign_task, name_taken, pool_of_revision,
-    pool_of_task, refused_by_remote, take_claim,
+    ClaimGrant, EarlierMint, NameHolder, Rejection, already_registered, foreign_task, name_not_free, name_taken,
+    pool_of_revision, pool_of_task, refused_by_remote, take_claim,
 };
-
-/// A name that is taken is freed once, if a registration that was never used has it.
-const MINT_TRIES_MAX: u32 = 2;
 
 /// What became of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,9 +70,8 @@ pub async fn answer_request<W: World>(world: &W, key: &str) -> RemoteResult<Requ
         Err(rejection) => return reject(world, &request, rejection).await,
     };
     let claim_key = RegistrationClaim::key(&asker.task);
-    let found = world.state_store().read_item(&claim_key).await?;
-    let found = found
-        .filter(|item| item.expires_at.is_none_or(|at| at > world.clock().now()))
+    let found = read_unexpired(world, &claim_key)
+        .await?
         .map(|item| ObservedClaim { claim: RegistrationClaim::from_record(&item.text), version: item.version });
     let grant = match take_claim(found.as_ref(), world.clock().now()) {
         Ok(grant) => grant,
@@ -185,23 +182,38 @@ async fn mint<W: World>(world: &W, asker: &Asker<'_>, earlier: EarlierMint) -> R
         free_name(world, asker, &credential, &runner).await?;
     }
     if asker.settings.is_just_in_time() {
-        for _ in 0..MINT_TRIES_MAX {
-            match call(asker, world.github().create_jit_runner(target(asker), &credential, &jit(asker, &runner)).await)?
-            {
-                JitRunner::Registered { id, files } => {
-                    let answer = jit_answer(asker, &runner, files);
-                    return Ok(Minted { answer, runner, runner_id: Some(id), credential });
-                }
-                JitRunner::NameTaken => free_name(world, asker, &credential, &runner).await?,
-                JitRunner::Unsupported => {
-                    tracing::info!(step = "registration", "this GitHub has no just-in-time configurations");
-                    break;
-                }
+        match mint_jit(world, asker, &credential, &runner).await? {
+            JitRunner::Registered { id, files } => {
+                let answer = jit_answer(asker, &runner, files);
+                return Ok(Minted { answer, runner, runner_id: Some(id), credential });
+            }
+            // Not a token in its place: that would register any runner.
+            JitRunner::NameTaken => return Err(name_not_free(&runner)),
+            JitRunner::Unsupported => {
+                tracing::info!(step = "registration", "this GitHub has no just-in-time configurations");
             }
         }
     }
     let token = call(asker, world.github().create_registration_token(target(asker), &credential).await)?;
     Ok(Minted { answer: token_answer(asker, &runner, token), runner, runner_id: None, credential })
+}
+
+/// Has GitHub register the runner with a just-in-time configuration.
+async fn mint_jit<W: World>(
+    world: &W,
+    asker: &Asker<'_>,
+    credential: &Credential,
+    runner: &str,
+) -> Result<JitRunner, Refusal> {
+    let request = jit(asker, runner);
+    let create = async || call(asker, world.github().create_jit_runner(target(asker), credential, &request).await);
+    match create().await? {
+        JitRunner::NameTaken => {
+            free_name(world, asker, credential, runner).await?;
+            create().await
+        }
+        made @ (JitRunner::Registered { .. } | JitRunner::Unsupported) => Ok(made),
+    }
 }
 
 /// Removes a registration of the runner's name that was never used.
@@ -241,7 +253,7 @@ fn call<T>(asker: &Asker<'_>, result: RemoteResult<T>) -> Result<T, Refusal> {
     })
 }
 
-const fn target<'asker>(asker: &'asker Asker<'_>) -> &'asker crate::pool::model::spec::GitHubTarget {
+const fn target<'asker>(asker: &'asker Asker<'_>) -> &'asker GitHubTarget {
     &asker.metadata.github
 }
 

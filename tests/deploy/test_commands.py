@@ -114,25 +114,26 @@ def test_undeploy_keeps_a_function_that_a_pool_needs() -> None:
     )
 
 
-def test_undeploy_ignores_a_pool_of_another_function(capsys: pytest.CaptureFixture[str]) -> None:
+def account_with_function_and_pool() -> FakeAccount:
+    """A function that undeploy finds, deletes and looks for again, and a pool whose stack comes next."""
     account = FakeAccount()
     account.has_no_stack()
     for _ in ("before", "after"):
         account.returns("lambda", "get_function_configuration", {"FunctionName": "github-runner-pool"})
     account.returns("lambda", "delete_function", {}, FunctionName="github-runner-pool")
     pool_of(account, STACK_ID)
+    return account
+
+
+def test_undeploy_ignores_a_pool_of_another_function(capsys: pytest.CaptureFixture[str]) -> None:
+    account = account_with_function_and_pool()
     account.has_stack(parameters={"FunctionName": "second"})
     undeploy.undeploy(account)
     assert capsys.readouterr().out == "deleted: function github-runner-pool with all its versions\n"
 
 
 def test_undeploy_prints_an_orphaned_pool(capsys: pytest.CaptureFixture[str]) -> None:
-    account = FakeAccount()
-    account.has_no_stack()
-    for _ in ("before", "after"):
-        account.returns("lambda", "get_function_configuration", {"FunctionName": "github-runner-pool"})
-    account.returns("lambda", "delete_function", {}, FunctionName="github-runner-pool")
-    pool_of(account, STACK_ID)
+    account = account_with_function_and_pool()
     account.has_no_stack()
     undeploy.undeploy(account)
     assert "not deleted: orphaned pool Runners of the stack runners" in capsys.readouterr().out

@@ -6,6 +6,9 @@ counts as none.
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from sandbox.function import FUNCTION_NAME
 from sandbox.world import World
 
@@ -15,3 +18,15 @@ def live_records(world: World, function: str = FUNCTION_NAME) -> dict[str, str]:
     pages = world.client("dynamodb").get_paginator("scan").paginate(TableName=f"{function}-state", ConsistentRead=True)
     items = [item for page in pages for item in page["Items"]]
     return {item["key"]["S"]: item["record"]["S"] for item in items if "ttl" not in item}
+
+
+def table_template(**properties: Any) -> str:
+    """A stack with one table of the same shape."""
+    given: dict[str, Any] = {
+        "TableName": "made-up",
+        "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [{"AttributeName": "key", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "key", "KeyType": "HASH"}],
+        **properties,
+    }
+    return json.dumps({"Resources": {"Table": {"Type": "AWS::DynamoDB::Table", "Properties": given}}})

@@ -17,6 +17,7 @@ from sandbox.ecs_pool import client_error
 from sandbox.function import deploy_script
 from sandbox.scenario import TEMPLATES
 from sandbox.stacks import Stack
+from sandbox.state_table import table_template
 from sandbox.world import World
 
 SCRIPT = Path(__file__).parent / "stream_provider" / "function.py"
@@ -139,18 +140,6 @@ def test_mapping_has_the_limits_of_the_template(world: World, provider: Stack) -
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
 
 
-def template(**properties: Any) -> str:
-    """A stack with one table."""
-    given: dict[str, Any] = {
-        "TableName": "made-up",
-        "BillingMode": "PAY_PER_REQUEST",
-        "AttributeDefinitions": [{"AttributeName": "key", "AttributeType": "S"}],
-        "KeySchema": [{"AttributeName": "key", "KeyType": "HASH"}],
-        **properties,
-    }
-    return json.dumps({"Resources": {"Table": {"Type": "AWS::DynamoDB::Table", "Properties": given}}})
-
-
 def policy(sid: str) -> dict[str, Any]:
     arn = "arn:aws:dynamodb:us-east-1:000000000000:table/made-up"
     statement = {"Sid": sid, "Effect": "Deny", "Principal": "*", "Action": "dynamodb:Scan", "Resource": arn}
@@ -163,14 +152,14 @@ def test_resource_policy_and_stream_specification_are_updated_in_place(world: Wo
         return str(found["Statement"][0]["Sid"])
 
     arn = f"arn:aws:dynamodb:{world.region}:{world.account}:table/made-up"
-    stack = world.create_stack("policies", template(ResourcePolicy=policy("First"))).expect("CREATE_COMPLETE")
+    stack = world.create_stack("policies", table_template(ResourcePolicy=policy("First"))).expect("CREATE_COMPLETE")
     assert stored(arn) == "First"
     stream = {"StreamViewType": "KEYS_ONLY", "ResourcePolicy": policy("OfTheStream")}
-    changed = template(ResourcePolicy=policy("Second"), StreamSpecification=stream)
+    changed = table_template(ResourcePolicy=policy("Second"), StreamSpecification=stream)
     stack.update(changed).settled().expect("UPDATE_COMPLETE")
     table = world.client("dynamodb").describe_table(TableName="made-up")["Table"]
     assert (stored(arn), stored(table["LatestStreamArn"])) == ("Second", "OfTheStream")
-    stack.update(template()).settled().expect("UPDATE_COMPLETE")
+    stack.update(table_template()).settled().expect("UPDATE_COMPLETE")
     with client_error("PolicyNotFoundException"):
         stored(arn)
     stack.delete().settled().expect("DELETE_COMPLETE")

@@ -6,7 +6,6 @@ https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_PutItem.html
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +15,7 @@ from botocore.exceptions import ClientError
 
 from sandbox.ecs_pool import client_error
 from sandbox.scenario import TEMPLATES
-from sandbox.state_table import live_records
+from sandbox.state_table import live_records, table_template
 from sandbox.world import World
 
 FUNCTION = "of-the-table"
@@ -31,18 +30,6 @@ def table(world: World) -> Iterator[str]:
     stack = world.create_stack(FUNCTION, TEMPLATES / "provider.yaml", {"FunctionName": FUNCTION})
     yield stack.expect("CREATE_COMPLETE").physical_id("StateTable")
     stack.delete().settled().expect("DELETE_COMPLETE")
-
-
-def template(**properties: Any) -> str:
-    """A stack with one table."""
-    given: dict[str, Any] = {
-        "TableName": "made-up",
-        "BillingMode": "PAY_PER_REQUEST",
-        "AttributeDefinitions": [{"AttributeName": "key", "AttributeType": "S"}],
-        "KeySchema": [{"AttributeName": "key", "KeyType": "HASH"}],
-        **properties,
-    }
-    return json.dumps({"Resources": {"Table": {"Type": "AWS::DynamoDB::Table", "Properties": given}}})
 
 
 def item(version: int, key: str = KEY, **more: str) -> dict[str, Any]:
@@ -108,8 +95,8 @@ def test_live_records_are_those_without_ttl(world: World, table: str) -> None:
 
 
 def test_table_name_that_is_taken_fails_the_stack(world: World) -> None:
-    first = world.create_stack("first", template()).expect("CREATE_COMPLETE")
-    second = world.create_stack("second", template()).expect("ROLLBACK_COMPLETE")
+    first = world.create_stack("first", table_template()).expect("CREATE_COMPLETE")
+    second = world.create_stack("second", table_template()).expect("ROLLBACK_COMPLETE")
     assert "'made-up' already exists" in second.reasons("Table")[0]
     # The rollback leaves it to its owner.
     assert world.client("dynamodb").describe_table(TableName="made-up")["Table"]["TableStatus"] == "ACTIVE"
@@ -122,12 +109,12 @@ def test_time_to_live_specification_is_updated_in_place(world: World) -> None:
         found = world.client("dynamodb").describe_time_to_live(TableName="made-up")
         return str(found["TimeToLiveDescription"]["TimeToLiveStatus"])
 
-    stack = world.create_stack("ttl", template()).expect("CREATE_COMPLETE")
+    stack = world.create_stack("ttl", table_template()).expect("CREATE_COMPLETE")
     assert status() == "DISABLED"
-    stack.update(template(TimeToLiveSpecification=TIME_TO_LIVE)).settled().expect("UPDATE_COMPLETE")
+    stack.update(table_template(TimeToLiveSpecification=TIME_TO_LIVE)).settled().expect("UPDATE_COMPLETE")
     assert status() == "ENABLED"
     stack.delete().settled().expect("DELETE_COMPLETE")
     # A table of the same name begins without it.
-    again = world.create_stack("ttl-again", template()).expect("CREATE_COMPLETE")
+    again = world.create_stack("ttl-again", table_template()).expect("CREATE_COMPLETE")
     assert status() == "DISABLED"
     again.delete().settled().expect("DELETE_COMPLETE")

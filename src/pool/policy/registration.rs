@@ -163,8 +163,8 @@ pub fn take_claim(found: Option<&ObservedClaim>, now: Timestamp) -> Result<Claim
 #[must_use]
 pub fn already_registered() -> Refusal {
     Refusal {
-        message: "Registration: this task has had its registration, and a task gets one. If its runner is not online, stop the \
-         task; the service starts another one."
+        message: "Registration: this task has had its registration, and a task gets one. If its runner is not online, \
+                  stop the task; the service starts another one."
             .to_owned(),
         retry: false,
     }
@@ -202,6 +202,16 @@ pub fn name_taken(name: &str) -> Refusal {
     let message = format!(
         "Runner {name}: GitHub lists another runner of this name, without the pool's label. Remove it from the list of \
          runners, or change RunnerNamePrefix."
+    );
+    Refusal { message, retry: true }
+}
+
+/// GitHub says that the name is taken, after what it lists under it was removed.
+#[must_use]
+pub fn name_not_free(name: &str) -> Refusal {
+    let message = format!(
+        "Runner {name}: GitHub does not register it, because the name is still taken. The container asks again; if this \
+         persists, remove the runner from GitHub's list."
     );
     Refusal { message, retry: true }
 }

@@ -12,8 +12,8 @@ use crate::pool::model::registration::{
 use crate::pool::model::runner::Runner;
 use crate::pool::model::spec::{PoolSpec, RegisterBy};
 use crate::pool::policy::registration::{
-    ASKING_PERIOD, ClaimGrant, EarlierMint, MINT_MAX, NameHolder, Rejection, abandoned, foreign_task, pool_of_revision,
-    pool_of_task, take_claim,
+    ASKING_PERIOD, ClaimGrant, EarlierMint, MINT_MAX, NameHolder, Rejection, abandoned, foreign_task, name_not_free,
+    pool_of_revision, pool_of_task, take_claim,
 };
 use crate::pool::tests::support::{T0, foreign, runner, spec, stack_resource, task, task_id};
 
@@ -145,6 +145,12 @@ fn runner_of_the_same_name_is_removed_only_if_it_is_ours_and_offline() {
     assert_eq!(NameHolder::of(&metadata, Some(&busy)), NameHolder::Connected);
     assert_eq!(NameHolder::of(&metadata, Some(&offline)), NameHolder::Leftover(7));
     assert_eq!(NameHolder::of(&metadata, Some(&foreign(7, &ours.name, "default"))), NameHolder::Foreign);
+}
+
+#[test]
+fn name_that_stays_taken_is_asked_for_again() {
+    let refusal = name_not_free("ci-0a1b2c3d4e-0123456789ab");
+    assert!(refusal.retry && refusal.message.contains("the name is still taken"), "{}", refusal.message);
 }
 
 #[test]
