@@ -60,4 +60,4 @@ def test_error_names_the_file(body: str, expected: str) -> None:
 def test_repository_template_is_read(path: Path) -> None:
     kinds = [resource["Type"] for resource in parse(path.read_text(), path.name)["Resources"].values()]
     assert kinds
-    assert (POOL in kinds) is (path.name not in ("provider.yaml", "operations.yaml"))
+    assert (POOL in kinds) is (path.name not in ("provider.yaml", "operations.yaml", "schedule.yaml"))
