@@ -24,6 +24,7 @@ pub mod request;
 pub mod runner;
 pub mod runner_log;
 pub mod runner_matching;
+pub mod scale_set;
 pub mod secret;
 pub mod spec;
 pub mod step;

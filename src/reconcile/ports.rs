@@ -10,11 +10,13 @@
 
 mod call_error;
 mod github;
+mod scale_sets;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use self::call_error::{RemoteCallError, RemoteResult};
 pub use self::github::{Credential, Deregistration, GitHub, JitRunner, JitRunnerRequest};
+pub use self::scale_sets::{QueueAnswer, ScaleSetDeletion, ScaleSets, SessionOpening};
 use crate::pool::model::auto_scaling::{Group, GroupConfig};
 use crate::pool::model::ec2::{Room, TemplateView};
 use crate::pool::model::ecs::{
@@ -52,6 +54,8 @@ pub trait World {
     type RunnerLogs: RunnerLogs;
     /// GitHub.
     type GitHub: GitHub;
+    /// GitHub's runner scale sets.
+    type ScaleSets: ScaleSets;
     /// This function itself, later.
     type SelfInvoker: SelfInvoker;
     /// Where CloudFormation waits for the response.
@@ -75,6 +79,8 @@ pub trait World {
     fn runner_logs(&self) -> &Self::RunnerLogs;
     /// GitHub.
     fn github(&self) -> &Self::GitHub;
+    /// GitHub's runner scale sets.
+    fn scale_sets(&self) -> &Self::ScaleSets;
     /// This function itself, later.
     fn self_invoker(&self) -> &Self::SelfInvoker;
     /// CloudFormation's ear.
