@@ -20,8 +20,8 @@ pub use self::scale_sets::{QueueAnswer, ScaleSetDeletion, ScaleSets, SessionOpen
 use crate::pool::model::auto_scaling::{Group, GroupConfig};
 use crate::pool::model::ec2::{Room, TemplateView};
 use crate::pool::model::ecs::{
-    CapacityProvider, Cluster, ContainerInstance, Protection, ProviderConfig, Service, ServiceConfig, Task,
-    TaskDefinition,
+    CapacityProvider, Cluster, ContainerInstance, Protection, ProviderConfig, Service, ServiceConfig, StartedTasks, Task,
+    TaskDefinition, TaskRun,
 };
 use crate::pool::model::identity::{PhysicalId, StackResource};
 use crate::pool::model::registration::{RegistrationAnswer, RegistrationRequest, TaskArn};
@@ -176,6 +176,16 @@ pub trait Ecs {
     async fn protect(&self, cluster: &str, tasks: &[String]) -> RemoteResult<BTreeMap<String, String>>;
     /// Lifts the protection of these tasks, in batches of 10; tasks that are gone are done.
     async fn unprotect(&self, cluster: &str, tasks: &[String]) -> RemoteResult<()>;
+    /// Starts standalone tasks, 10 at most, in the name of the pool (`startedBy`). The same `token` (64 characters at most)
+    /// starts them once, however often it is sent with the same content.
+    async fn run_tasks(
+        &self,
+        cluster: &str,
+        id: &PhysicalId,
+        run: &TaskRun,
+        tags: &Tags,
+        token: &str,
+    ) -> RemoteResult<StartedTasks>;
     /// Stops a task, with this reason for people who look at it.
     async fn stop_task(&self, cluster: &str, task: &str, reason: &str) -> RemoteResult<()>;
     /// Sets a container instance to DRAINING.

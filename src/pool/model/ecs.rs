@@ -182,9 +182,9 @@ pub struct Task {
     pub arn: String,
     /// The revision's ARN.
     pub task_definition: String,
-    /// `service:NAME` for a task of a service.
+    /// `service:NAME` for a task of a service, `family:NAME` for a standalone one.
     pub group: String,
-    /// The id of the deployment that started it.
+    /// The id of the deployment that started it; of a standalone task what `RunTask` was given.
     pub started_by: Option<String>,
     /// Where it stands.
     pub phase: TaskPhase,
@@ -200,6 +200,28 @@ pub struct Task {
     pub started_at: Option<Timestamp>,
     /// Why it ended, for a task that did.
     pub ending: Option<StopInfo>,
+}
+
+/// Standalone tasks that are to be started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskRun {
+    /// The revision's ARN.
+    pub task_definition: String,
+    /// The capacity provider that they run on.
+    pub capacity_provider: String,
+    /// How many: 1 to 10.
+    pub count: u32,
+    /// At most one task of the family on an instance.
+    pub distinct_instances: bool,
+}
+
+/// What became of a `RunTask`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StartedTasks {
+    /// The tasks that ECS has accepted, by ARN.
+    pub arns: Vec<String>,
+    /// Why it has not accepted the others, each reason once.
+    pub failures: Vec<String>,
 }
 
 /// Digits of a container's id that Docker makes its host name, and the image the end of its runner's name.
