@@ -7,6 +7,7 @@ pub mod causes;
 pub mod convergence;
 pub mod decide;
 pub mod deletion;
+pub mod demand;
 pub mod deployments;
 pub mod infrastructure;
 pub mod inventory;

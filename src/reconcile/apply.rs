@@ -253,6 +253,7 @@ const fn stop_reason(why: StopReason) -> &'static str {
         StopReason::Deregistered(_) => "github-runner-pool: the runner was deregistered while idle",
         StopReason::NeverRegistered => "github-runner-pool: the container never registered a runner",
         StopReason::DrainTimedOut => "github-runner-pool: DrainTimeout has passed",
+        StopReason::NotPlaced => "github-runner-pool: no job waits any more, and no instance had room",
     }
 }
 
@@ -286,7 +287,8 @@ mod tests {
         let text = "2026-09-16 15:14:46Z: Listening for Jobs".to_owned();
         let line = LogLine { at: Timestamp::from_epoch_millis(0), text };
         let Some(LogState::Idle(idle)) = read(&[line]) else { panic!("no job is in it") };
-        for why in [StopReason::Deregistered(idle), StopReason::NeverRegistered, StopReason::DrainTimedOut] {
+        for why in [StopReason::Deregistered(idle), StopReason::NeverRegistered, StopReason::DrainTimedOut, StopReason::NotPlaced]
+        {
             assert!(stop_reason(why).starts_with(STOPPED_BY_POOL), "{why:?}");
         }
     }

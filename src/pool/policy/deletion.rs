@@ -20,7 +20,7 @@ use crate::pool::model::spec::OnDeregisterFailure;
 use crate::pool::model::step::{Step, Steps};
 use crate::pool::model::time::DecisionTime;
 use crate::pool::policy::reasons;
-use crate::pool::policy::retirement::{DrainProgress, DrainSet, retire};
+use crate::pool::policy::retirement::{Drain, DrainProgress, DrainSet, retire};
 use crate::pool::policy::task_protection::ensure_tasks_protected;
 
 use std::collections::BTreeMap;
@@ -91,7 +91,7 @@ fn service_gone(
         .iter()
         .filter(|task| task.is_live() && crate::pool::model::evidence::OwnedTask::of(&operation.id, task).is_some())
         .collect();
-    match retire(operation, memory, metadata, observed, DrainSet { tasks: &live, count: live.len() }, at) {
+    match retire(Drain::of(operation, metadata), memory, observed, DrainSet { tasks: &live, count: live.len() }, at) {
         DrainProgress::Done => {}
         DrainProgress::Pending(decision) => return Some(decision),
         DrainProgress::TimedOut { remaining } => {

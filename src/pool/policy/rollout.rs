@@ -19,7 +19,7 @@ use crate::pool::policy::deployments::{
 };
 use crate::pool::policy::infrastructure::{ServiceDependencies, all_tags};
 use crate::pool::policy::reasons;
-use crate::pool::policy::retirement::{DrainProgress, DrainSet, retire};
+use crate::pool::policy::retirement::{Drain, DrainProgress, DrainSet, retire};
 use crate::pool::policy::runner_counts::{n_online, online_among};
 use crate::pool::policy::task_protection::protect_then_update;
 
@@ -106,7 +106,7 @@ fn update_service_config(
             return Some(protect_then_update(operation, memory, observed, lowered, at));
         }
         let metadata = PoolMetadata::of(&operation.id, &goal.spec);
-        return match retire(operation, memory, &metadata, observed, DrainSet { tasks: &live, count: live.len() }, at) {
+        return match retire(Drain::of(operation, &metadata), memory, observed, DrainSet { tasks: &live, count: live.len() }, at) {
             DrainProgress::Done => None,
             DrainProgress::Pending(decision) => Some(decision),
             DrainProgress::TimedOut { remaining } => Some(drain_timed_out_decision(goal, observed, &remaining)),
@@ -245,7 +245,7 @@ fn retire_outdated(
         (&newest, surplus),
     ];
     for (tasks, count) in stages {
-        match retire(operation, memory, metadata, observed, DrainSet { tasks, count }, at) {
+        match retire(Drain::of(operation, metadata), memory, observed, DrainSet { tasks, count }, at) {
             DrainProgress::Done => {}
             DrainProgress::Pending(decision) => {
                 if n_online >= wanted {
