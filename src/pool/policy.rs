@@ -11,6 +11,7 @@ pub mod demand;
 pub mod deployments;
 pub mod infrastructure;
 pub mod inventory;
+pub mod job_rollout;
 pub mod locking;
 pub mod orphaned_pools;
 pub mod outcome;

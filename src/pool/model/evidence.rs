@@ -15,6 +15,8 @@ use crate::pool::model::request::RequestInfo;
 use crate::pool::model::runner::Runner;
 use crate::pool::model::runner_log::{IdleLog, NoLog};
 use crate::pool::model::runner_matching::RunnerMatcher;
+use crate::pool::model::scale_set::ScaleSet;
+use crate::pool::model::scaling::ObservedScaling;
 use crate::pool::model::time::Timestamp;
 
 /// A task of this pool's own service, or a standalone one that the function started for it.
@@ -220,6 +222,34 @@ impl EmptyInstance {
     #[must_use]
     pub fn arn(&self) -> &str {
         &self.arn
+    }
+}
+
+/// A runner scale set that was made for the pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnedScaleSet {
+    id: u64,
+    name: String,
+}
+
+impl OwnedScaleSet {
+    /// The evidence, if the set carries the pool's label or its name, or is the one that the pool's listener works for.
+    #[must_use]
+    pub fn of(id: &PhysicalId, scale_set: &ScaleSet, scaling: Option<&ObservedScaling>) -> Option<Self> {
+        let is_recorded = scaling.is_some_and(|found| found.record.goal.scale_set == scale_set.id);
+        (is_recorded || scale_set.is_of(id)).then(|| Self { id: scale_set.id, name: scale_set.name.clone() })
+    }
+
+    /// GitHub's id of it.
+    #[must_use]
+    pub const fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 }
 
