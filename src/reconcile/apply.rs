@@ -4,12 +4,12 @@
 
 use futures_util::future::join_all;
 
+use super::listen::LISTEN_EVENT;
+use super::log_error;
 use super::ports::{
     AutoScaling, Clock, Credential, Deregistration, Ecs, GitHub, RemoteCallError, RemoteResult, ScaleSetDeletion,
     ScaleSets, SelfInvoker, StateItem, StateStore, StateWrite, World,
 };
-use super::listen::LISTEN_EVENT;
-use super::log_error;
 use super::scaling::publish;
 use super::session::Session;
 use crate::pool::model::continuation::Continuation;
@@ -329,8 +329,12 @@ mod tests {
         let text = "2026-09-16 15:14:46Z: Listening for Jobs".to_owned();
         let line = LogLine { at: Timestamp::from_epoch_millis(0), text };
         let Some(LogState::Idle(idle)) = read(&[line]) else { panic!("no job is in it") };
-        for why in [StopReason::Deregistered(idle), StopReason::NeverRegistered, StopReason::DrainTimedOut, StopReason::NotPlaced]
-        {
+        for why in [
+            StopReason::Deregistered(idle),
+            StopReason::NeverRegistered,
+            StopReason::DrainTimedOut,
+            StopReason::NotPlaced,
+        ] {
             assert!(stop_reason(why).starts_with(STOPPED_BY_POOL), "{why:?}");
         }
     }

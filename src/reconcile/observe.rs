@@ -251,8 +251,13 @@ async fn deployed_content<W: World>(world: &W, session: &mut Session) -> RemoteR
 }
 
 async fn protections<W: World>(world: &W, cluster: &str, session: &mut Session) -> RemoteResult<()> {
-    let running: Vec<String> =
-        session.observed.tasks.iter().filter(|task| task.is_running() && !task.is_standalone()).map(|task| task.arn.clone()).collect();
+    let running: Vec<String> = session
+        .observed
+        .tasks
+        .iter()
+        .filter(|task| task.is_running() && !task.is_standalone())
+        .map(|task| task.arn.clone())
+        .collect();
     if running.is_empty() {
         return Ok(());
     }

@@ -25,8 +25,7 @@ use crate::pool::model::secret::Secret;
 use crate::pool::model::spec::{GitHubCredential, GitHubTarget};
 use crate::pool::policy::registration::{
     ClaimGrant, EarlierMint, NameHolder, Rejection, already_registered, foreign_task, name_not_free, name_taken,
-    no_scale_set,
-    pool_of_revision, pool_of_task, refused_by_remote, take_claim,
+    no_scale_set, pool_of_revision, pool_of_task, refused_by_remote, take_claim,
 };
 
 /// What became of a request.
@@ -268,12 +267,10 @@ async fn free_name<W: World>(
         NameHolder::None => Ok(()),
         NameHolder::Connected => Err(already_registered()),
         NameHolder::Foreign => Err(name_taken(runner)),
-        NameHolder::Leftover(id) => {
-            match call(asker, deregister(world, asker, credential, id).await)? {
-                Deregistration::Deleted | Deregistration::Missing => Ok(()),
-                Deregistration::Busy => Err(already_registered()),
-            }
-        }
+        NameHolder::Leftover(id) => match call(asker, deregister(world, asker, credential, id).await)? {
+            Deregistration::Deleted | Deregistration::Missing => Ok(()),
+            Deregistration::Busy => Err(already_registered()),
+        },
     }
 }
 
@@ -310,7 +307,10 @@ async fn runner_named<W: World>(
         name: found.name,
         is_online: false,
         is_busy: false,
-        labels: (found.scale_set == Some(scale_set)).then(|| asker.metadata.matcher.label.clone()).into_iter().collect(),
+        labels: (found.scale_set == Some(scale_set))
+            .then(|| asker.metadata.matcher.label.clone())
+            .into_iter()
+            .collect(),
         version: None,
     }))
 }

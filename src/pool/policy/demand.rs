@@ -157,9 +157,7 @@ pub fn decide(
     let decision = retire_all(id, goal, statistics, demand, memory, observed, &live, surplus, at);
     let is_changing = surplus > 0 || counts.starting > 0 || counts.live < counts.target || counts.all > counts.live;
     match decision {
-        Some(Decision::Act(steps)) => {
-            ScalingDecision { steps, look_at: at.now, ..calm(ObserveScope::Runners) }
-        }
+        Some(Decision::Act(steps)) => ScalingDecision { steps, look_at: at.now, ..calm(ObserveScope::Runners) },
         Some(Decision::Wait { why, until, scope }) => {
             let look_at = if is_calm(&why) { at.now + CALM_INTERVAL } else { until };
             ScalingDecision { look_at, ..calm(scope) }

@@ -78,9 +78,7 @@ fn scaling_goal(
 fn publish(observed: &Observed, wanted: ScalingGoal, at: DecisionTime) -> Option<Decision> {
     let record = match &observed.scaling {
         Some(found) if found.record.goal.is_same(&wanted) => return None,
-        Some(found) if found.record.goal.mode != ScalingMode::Deleted => {
-            ScalingRecord { goal: wanted, ..found.record.clone() }
-        }
+        Some(found) if found.record.goal.mode != ScalingMode::Deleted => found.record.with_goal(wanted),
         Some(_) | None => ScalingRecord::new(wanted, at.now),
     };
     Some(Decision::Act(vec![Step::WriteScaling(Box::new(record))]))
@@ -88,8 +86,7 @@ fn publish(observed: &Observed, wanted: ScalingGoal, at: DecisionTime) -> Option
 
 /// Starts a listener where none is at work: the next tick would, up to a minute later.
 fn start_listener(memory: &Memory, observed: &Observed, at: DecisionTime) -> Option<Decision> {
-    let is_starting =
-        memory.listener_started_at.is_some_and(|started| at.now.since(started) < LISTENER_START_INTERVAL);
+    let is_starting = memory.listener_started_at.is_some_and(|started| at.now.since(started) < LISTENER_START_INTERVAL);
     (!observed.is_listening && !is_starting).then(|| Decision::Act(vec![Step::StartListener]))
 }
 
