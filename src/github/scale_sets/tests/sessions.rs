@@ -59,7 +59,7 @@ async fn statistics_of_a_session_are_those_of_its_scale_set_where_it_has_none() 
 }
 
 #[tokio::test]
-async fn second_session_is_a_conflict_and_one_of_a_missing_set_is_told_apart() {
+async fn second_session_is_a_conflict_and_one_of_a_missing_set_is_no_such_set() {
     for (status, body, expected) in [
         (409, exception("RunnerScaleSetSessionConflictException"), SessionOpening::Conflict),
         (400, exception("RunnerScaleSetSessionConflictException"), SessionOpening::Conflict),
