@@ -14,13 +14,13 @@ use crate::aws::self_invoke::SelfInvokeClient;
 use crate::aws::state_store::StateStoreClient;
 use crate::cloudformation::response_sender::ResponseClient;
 use crate::github::GitHubClient;
-use crate::http::{HttpSetupError, client};
+use crate::http::{HttpSetupError, client, long_poll_client};
 use crate::pool::model::secret::Secret;
 use crate::pool::model::time::Timestamp;
 use crate::reconcile::ports::{Clock, DeliveryError, ResponseSender, World};
 use crate::settings::Settings;
 
-/// Every remote, behind one HTTP client.
+/// Every remote, behind one HTTP client, and one more for GitHub's long polls.
 #[derive(Debug)]
 pub struct Clients {
     aws: Aws,
@@ -34,10 +34,12 @@ impl Clients {
     /// # Errors
     /// When the file of certificates or a proxy that the environment names cannot be used.
     pub fn connect(settings: &Settings) -> Result<Self, HttpSetupError> {
-        let client = client(settings.ca_bundle.as_deref().map(Path::new), &settings.proxies)?;
+        let ca_bundle = settings.ca_bundle.as_deref().map(Path::new);
+        let client = client(ca_bundle, &settings.proxies)?;
+        let long_polls = long_poll_client(ca_bundle, &settings.proxies)?;
         Ok(Self {
             aws: Aws::connect(settings.aws.clone(), client.clone()),
-            github: GitHubClient::new(client.clone(), SystemClock),
+            github: GitHubClient::new(client.clone(), long_polls, SystemClock),
             response_sender: HttpResponseSender(ResponseClient::new(client)),
         })
     }
@@ -65,6 +67,7 @@ impl World for Clients {
     type CloudFormation = CloudFormationClient;
     type RunnerLogs = RunnerLogsClient;
     type GitHub = GitHubClient<SystemClock>;
+    type ScaleSets = GitHubClient<SystemClock>;
     type SelfInvoker = SelfInvokeClient;
     type ResponseSender = HttpResponseSender;
 
@@ -101,6 +104,10 @@ impl World for Clients {
     }
 
     fn github(&self) -> &GitHubClient<SystemClock> {
+        &self.github
+    }
+
+    fn scale_sets(&self) -> &GitHubClient<SystemClock> {
         &self.github
     }
 

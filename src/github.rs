@@ -2,7 +2,8 @@
 //!
 //! In layers, each of which names only those before it: `jwt` and `rate_limit`; `request`, `response`; `error_kind` (what
 //! an error means), `messages` (what people read about it), `errors` (what the port returns); `session` (what is
-//! remembered of a credential); `client` sends, `auth` authenticates, `runners` implements the port.
+//! remembered of a credential); `client` sends, `auth` authenticates, `runners` implements the port. `scale_sets`
+//! implements the other one, of the service behind GitHub's API that knows runner scale sets.
 //!
 //! What it must never do:
 //! - decide whether a runner may be deleted;
@@ -22,6 +23,7 @@ mod registration;
 mod request;
 mod response;
 mod runners;
+mod scale_sets;
 mod session;
 
 pub use client::GitHubClient;

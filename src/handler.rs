@@ -19,6 +19,7 @@ mod event;
 mod goal;
 mod guard;
 mod inventory;
+mod listen;
 mod on_failure;
 mod operation;
 mod preview;
@@ -92,7 +93,8 @@ async fn handle_event<W: World>(context: &Context<'_, W>, event: Event) -> Resul
         Event::Preview(request) => return Ok(preview::preview(context, &request).await),
         Event::Status(scope) => return Ok(status::status(context.world, &scope).await),
         Event::Inventory => return Ok(inventory::inventory(context.world).await),
-        Event::Tick => tick::tick(context.world).await,
+        Event::Tick => tick::tick(context).await,
+        Event::Listen => listen::listen(context).await,
         Event::Registrations(records) => return Ok(registration::answer_all(context, &records).await),
         Event::Unanswerable(why) => {
             tracing::error!(step = "decode", "no response can be sent: {why}");

@@ -23,6 +23,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const READ_TIMEOUT: Duration = Duration::from_secs(15);
 /// One request with its response. A caller with less time sets its own.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(25);
+/// For a message that GitHub keeps back until there is one, about 50 s, with time for the way and for a slow server.
+const LONG_POLL_TIMEOUT: Duration = Duration::from_secs(65);
 /// Above the poll interval, so that polls share a connection; below the 60 s after which load balancers commonly drop
 /// an idle one, so that a write never goes into a connection that is closed already.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(45);
@@ -65,6 +67,24 @@ pub enum HttpSetupError {
 /// # Errors
 /// When `ca_bundle` cannot be read or holds no certificate, or a proxy's URL is none.
 pub fn client(ca_bundle: Option<&Path>, proxies: &ProxySettings) -> Result<reqwest::Client, HttpSetupError> {
+    build(ca_bundle, proxies, READ_TIMEOUT, REQUEST_TIMEOUT)
+}
+
+/// The same client for requests that a server answers only when it has something to say: a read of [`client`] ends before
+/// that, and its timeout can be changed for no single request.
+///
+/// # Errors
+/// Those of [`client`].
+pub fn long_poll_client(ca_bundle: Option<&Path>, proxies: &ProxySettings) -> Result<reqwest::Client, HttpSetupError> {
+    build(ca_bundle, proxies, LONG_POLL_TIMEOUT, LONG_POLL_TIMEOUT)
+}
+
+fn build(
+    ca_bundle: Option<&Path>,
+    proxies: &ProxySettings,
+    read_timeout: Duration,
+    request_timeout: Duration,
+) -> Result<reqwest::Client, HttpSetupError> {
     let mut builder = reqwest::Client::builder().tls_backend_preconfigured(tls(ca_bundle)?).no_proxy();
     for proxy in proxies.proxies()? {
         builder = builder.proxy(proxy);
@@ -73,8 +93,8 @@ pub fn client(ca_bundle: Option<&Path>, proxies: &ProxySettings) -> Result<reqwe
         .user_agent(USER_AGENT)
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
-        .read_timeout(READ_TIMEOUT)
-        .timeout(REQUEST_TIMEOUT)
+        .read_timeout(read_timeout)
+        .timeout(request_timeout)
         .pool_idle_timeout(POOL_IDLE_TIMEOUT)
         .build()?)
 }

@@ -10,9 +10,12 @@ use serde_json::{Map, Value, json};
 use strum::{EnumIter, IntoEnumIterator as _, IntoStaticStr, VariantNames};
 
 use crate::pool::model::continuation::Continuation;
+use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::request::RequestType;
+use crate::pool::model::scale_set::JobStatistics;
 use crate::pool::model::time::Timestamp;
+use crate::pool::policy::demand::RunnerCounts;
 use crate::pool::policy::inventory::Inventory;
 
 /// The target of a metric line.
@@ -46,6 +49,14 @@ pub enum Metric {
     GitHubCalls,
     /// What GitHub says is left of the credential's hour.
     GitHubRateRemaining,
+    /// Jobs that GitHub has assigned to a runner scale set, those that run included.
+    JobsAssigned,
+    /// Jobs of a runner scale set that run.
+    JobsRunning,
+    /// Runners of a scale set that are online without a job.
+    RunnersIdle,
+    /// Tasks of a scale set that wait for an instance or for their container.
+    RunnersStarting,
     /// Pools that the inventory found.
     Pools,
     /// Their running tasks.
@@ -77,6 +88,10 @@ impl Metric {
             | Self::AwsCalls
             | Self::GitHubCalls
             | Self::GitHubRateRemaining
+            | Self::JobsAssigned
+            | Self::JobsRunning
+            | Self::RunnersIdle
+            | Self::RunnersStarting
             | Self::Pools
             | Self::TasksRunning => "Count",
         }
@@ -85,7 +100,12 @@ impl Metric {
 
 /// The dimensions by which they can be asked for. A line's metrics have those that the line has the fields of.
 pub const DIMENSIONS: &[&[&str]] =
-    &[&["FunctionName"], &["FunctionName", "Outcome"], &["FunctionName", "RequestType", "Outcome"]];
+    &[
+        &["FunctionName"],
+        &["FunctionName", "Outcome"],
+        &["FunctionName", "RequestType", "Outcome"],
+        &["FunctionName", "Pool"],
+    ];
 
 /// What a request came to, in numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -157,6 +177,18 @@ pub fn invocation(aws_calls: u64, github_calls: u64, github_remaining: Option<u6
 /// What the sweep removed.
 pub fn sweep(orphaned_runners_removed: u64) {
     tracing::info!(target: TARGET, OrphanedRunnersRemoved = orphaned_runners_removed);
+}
+
+/// How a pool with as many runners as jobs is.
+pub fn demand(id: &PhysicalId, statistics: &JobStatistics, counts: RunnerCounts) {
+    tracing::info!(
+        target: TARGET,
+        Pool = id.as_str(),
+        JobsAssigned = u64::from(statistics.assigned),
+        JobsRunning = u64::from(statistics.running),
+        RunnersIdle = u64::from(statistics.idle_runners),
+        RunnersStarting = u64::from(counts.starting),
+    );
 }
 
 /// How all pools are.

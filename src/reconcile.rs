@@ -5,6 +5,7 @@
 
 pub mod apply;
 pub mod due_work;
+pub mod listen;
 pub mod lookup;
 pub mod observe;
 pub mod ports;
@@ -12,6 +13,7 @@ pub mod registration;
 pub mod run;
 pub mod runner_lists;
 pub mod runner_logs;
+pub mod scaling;
 pub mod session;
 pub mod sweep;
 

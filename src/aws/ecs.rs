@@ -9,6 +9,7 @@ mod instances;
 mod providers;
 mod service;
 mod task_definitions;
+mod task_runs;
 mod tasks;
 
 use std::collections::BTreeMap;
@@ -24,8 +25,8 @@ use super::convert;
 use super::errors::{done_if_missing, found};
 use super::retries::NotAfterUnclearOutcome;
 use crate::pool::model::ecs::{
-    CapacityProvider, Cluster, ContainerInstance, Protection, ProviderConfig, Service, ServiceConfig, Task,
-    TaskDefinition,
+    CapacityProvider, Cluster, ContainerInstance, Protection, ProviderConfig, Service, ServiceConfig, StartedTasks,
+    Task, TaskDefinition, TaskRun,
 };
 use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::registration::TaskArn;
@@ -176,6 +177,17 @@ impl Ecs for EcsClient {
 
     async fn unprotect(&self, cluster: &str, tasks: &[String]) -> RemoteResult<()> {
         tasks::unprotect(&self.sdk, cluster, tasks).await
+    }
+
+    async fn run_tasks(
+        &self,
+        cluster: &str,
+        id: &PhysicalId,
+        run: &TaskRun,
+        tags: &Tags,
+        token: &str,
+    ) -> RemoteResult<StartedTasks> {
+        task_runs::run(&self.sdk, cluster, id, run, tags, token).await
     }
 
     async fn stop_task(&self, cluster: &str, task: &str, reason: &str) -> RemoteResult<()> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::lock::Mutex;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT};
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, RequestBuilder, StatusCode};
 use url::Url;
 
 use super::error_kind::{SendError, throttle_hint};
@@ -25,26 +25,28 @@ const API_VERSION: &str = "2022-11-28";
 
 /// For one try, body included. GitHub itself ends a request after 10 seconds; the rest is for the way.
 /// <https://docs.github.com/en/rest/using-the-rest-api/troubleshooting-the-rest-api#timeouts>
-const TRY_TIMEOUT: Duration = Duration::from_secs(20);
+pub(super) const TRY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A page of 100 runners is about 100 KB; a longer body is no response of GitHub's.
 const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// The first try and three more.
-const TRIES_MAX: u32 = 4;
+pub(super) const TRIES_MAX: u32 = 4;
 
 /// Redirects of one request that are followed. GitHub redirects once, to the repository's id.
 const REDIRECTS_MAX: u32 = 3;
 
 /// Before the second try; doubled before each further one.
-const BACKOFF: Duration = Duration::from_millis(500);
+pub(super) const BACKOFF: Duration = Duration::from_millis(500);
 
 /// GitHub's REST API for self-hosted runners, of any number of hosts and credentials.
 ///
 /// Keep one for the life of the process: it remembers each credential's rate limit, and the tokens of GitHub Apps until
 /// shortly before they expire.
 pub struct GitHubClient<C> {
-    http: reqwest::Client,
+    pub(super) http: reqwest::Client,
+    /// For requests that GitHub answers only when there is a message.
+    pub(super) long_polls: reqwest::Client,
     pub(super) clock: C,
     pub(super) sessions: GitHubSessions,
     /// Only one caller authenticates an App at a time; the others find its token.
@@ -60,12 +62,14 @@ impl<C> fmt::Debug for GitHubClient<C> {
 }
 
 impl<C: Clock> GitHubClient<C> {
-    /// A client on `http`, which must follow no redirects by itself: which are followed is decided here, and the credential
-    /// goes to no other host. Time passes and is read through `clock`.
+    /// A client on `http`, and on `long_polls` for requests that take a minute. Both must follow no redirects by themselves:
+    /// which are followed is decided here, and the credential goes to no other host. Time passes and is read through
+    /// `clock`.
     #[must_use]
-    pub fn new(http: reqwest::Client, clock: C) -> Self {
+    pub fn new(http: reqwest::Client, long_polls: reqwest::Client, clock: C) -> Self {
         Self {
             http,
+            long_polls,
             clock,
             sessions: GitHubSessions::default(),
             refresh_lock: Mutex::new(()),
@@ -216,28 +220,38 @@ impl<C: Clock> GitHubClient<C> {
     }
 
     async fn send(&self, request: &ApiRequest<'_>, url: &Url, bearer: &Bearer) -> Result<ApiResponse, SendError> {
-        let mut authorization =
-            HeaderValue::try_from(format!("Bearer {}", bearer.value.expose())).map_err(|_| SendError::InvalidBearer)?;
-        authorization.set_sensitive(true);
         let mut http_request = self
             .http
             .request(request.endpoint.method(), url.clone())
             .timeout(TRY_TIMEOUT)
             .header(ACCEPT, "application/vnd.github+json")
-            .header(AUTHORIZATION, authorization)
-            .header(USER_AGENT, version::USER_AGENT)
             .header("x-github-api-version", API_VERSION);
         if let Some(body) = &request.body {
             http_request = http_request.header(CONTENT_TYPE, "application/json").body(body.clone());
         }
+        let response = self.exchange(&request.operation, http_request, bearer).await?;
+        if response.headers.is_core_limit() {
+            self.remaining.set(response.headers.remaining.or(self.remaining.get()));
+        }
+        Ok(response)
+    }
+
+    /// Sends one HTTP request as `bearer`, and reads its response up to a bound.
+    pub(super) async fn exchange(
+        &self,
+        operation: &str,
+        http_request: RequestBuilder,
+        bearer: &Bearer,
+    ) -> Result<ApiResponse, SendError> {
+        let authorization = format!("{} {}", bearer.kind.scheme(), bearer.value.expose());
+        let mut authorization = HeaderValue::try_from(authorization).map_err(|_| SendError::InvalidBearer)?;
+        authorization.set_sensitive(true);
+        let http_request = http_request.header(AUTHORIZATION, authorization).header(USER_AGENT, version::USER_AGENT);
         self.n_calls.set(self.n_calls.get() + 1);
         let sent = self.clock.now();
         let mut response = http_request.send().await.map_err(SendError::transport)?;
         let status = response.status();
         let headers = ResponseHeaders::read(response.headers());
-        if headers.is_core_limit() {
-            self.remaining.set(headers.remaining.or(self.remaining.get()));
-        }
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(SendError::transport)? {
             if body.len().saturating_add(chunk.len()) > BODY_BYTES_MAX {
@@ -246,7 +260,7 @@ impl<C: Clock> GitHubClient<C> {
             body.extend_from_slice(&chunk);
         }
         tracing::debug!(
-            operation = request.operation,
+            operation,
             status = status.as_u16(),
             request_id = headers.request_id,
             took_ms = u64::try_from(self.clock.now().since(sent).as_millis()).unwrap_or(u64::MAX),
@@ -257,7 +271,7 @@ impl<C: Clock> GitHubClient<C> {
 }
 
 /// A gateway that got no response in time says nothing about the outcome of the request.
-fn is_gateway_timeout(status: StatusCode) -> bool {
+pub(super) fn is_gateway_timeout(status: StatusCode) -> bool {
     matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
 }
 

@@ -36,6 +36,10 @@ pub(super) enum ApiErrorKind {
     AppNotInstalled,
     /// The App's installation lacks the permission.
     PermissionNotGranted,
+    /// GitHub does not accept a registration token that it has just made as a key to the scale-set service.
+    ScaleSetsForbidden,
+    /// The server has no scale-set service.
+    NoScaleSets,
     /// The credential lacks the permission.
     Forbidden,
     /// The runner is deleted already.
@@ -74,7 +78,7 @@ impl ErrorContext<'_> {
 type Row = (ApiErrorKind, fn(&ErrorContext<'_>) -> bool);
 
 /// The first row that matches.
-const TABLE: [Row; 18] = [
+const TABLE: [Row; 20] = [
     (ApiErrorKind::RateLimited, |error| throttle_hint(error.response).is_some()),
     (ApiErrorKind::InvalidAppJwt, |error| error.status == 401 && error.is_sent_with(CredentialKind::AppJwt)),
     (ApiErrorKind::InvalidAppJwt, |error| {
@@ -83,6 +87,10 @@ const TABLE: [Row; 18] = [
     (ApiErrorKind::InvalidInstallationToken, |error| {
         error.status == 401 && error.is_sent_with(CredentialKind::InstallationToken)
     }),
+    (ApiErrorKind::ScaleSetsForbidden, |error| {
+        matches!(error.status, 401 | 403) && error.endpoint == Endpoint::ExchangeRegistrationToken
+    }),
+    (ApiErrorKind::NoScaleSets, |error| error.status == 404 && error.endpoint == Endpoint::ExchangeRegistrationToken),
     (ApiErrorKind::InvalidAccessToken, |error| error.status == 401),
     // GitHub also hides a target behind single sign-on with 404.
     (ApiErrorKind::SsoRequired, |error| matches!(error.status, 403 | 404) && error.response.headers.requires_sso),
@@ -124,8 +132,9 @@ impl ApiErrorKind {
             | Self::Suspended
             | Self::AppNotInstalled
             | Self::PermissionNotGranted
+            | Self::ScaleSetsForbidden
             | Self::Forbidden => ErrorKind::Denied,
-            Self::RunnerNotFound | Self::NotFoundOrHidden => ErrorKind::NotFound,
+            Self::RunnerNotFound | Self::NoScaleSets | Self::NotFoundOrHidden => ErrorKind::NotFound,
             Self::Renamed | Self::ApiVersionRetired | Self::InvalidRequest => ErrorKind::Invalid,
             Self::Conflict => ErrorKind::Conflict,
             Self::ServerError => ErrorKind::Unavailable,

@@ -60,7 +60,13 @@ pub(super) fn send_error(request: &ApiRequest<'_>, error: SendError) -> RemoteCa
         }
         SendError::Transport { kind, error } => {
             let detail = tls_error(&error).map(ToString::to_string);
-            call_error(request, error_kind, None, messages::transport(kind, host, detail.as_deref()), Some(error))
+            call_error(
+                request,
+                error_kind,
+                None,
+                messages::transport(kind, &host.api_authority(), host.kind(), detail.as_deref()),
+                Some(error),
+            )
         }
     }
 }

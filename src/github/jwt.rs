@@ -1,4 +1,4 @@
-//! The JSON Web Token with which a GitHub App authenticates.
+//! JSON Web Tokens: the one with which a GitHub App authenticates, and when one of GitHub's expires.
 //!
 //! <https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/generating-a-json-web-token-jwt-for-a-github-app>
 
@@ -60,6 +60,19 @@ pub(super) fn sign(app_id: &str, private_key: &Secret, now: Timestamp) -> Result
     Ok(Secret::new(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))))
 }
 
+/// When a token expires, which is GitHub's to verify and not ours; `None` if it does not say.
+/// <https://www.rfc-editor.org/rfc/rfc7519#section-4.1.4>
+pub(super) fn expires_at(token: &Secret) -> Option<Timestamp> {
+    #[derive(serde::Deserialize)]
+    struct Claims {
+        exp: u64,
+    }
+    let claims = token.expose().split('.').nth(1)?;
+    let claims = URL_SAFE_NO_PAD.decode(claims.trim_end_matches('=')).ok()?;
+    let claims: Claims = serde_json::from_slice(&claims).ok()?;
+    Some(Timestamp::from_epoch_millis(claims.exp.checked_mul(1000)?))
+}
+
 /// Reads PKCS#1, which GitHub gives out, and PKCS#8, to which tools convert it. A parameter that was typed on one line
 /// has its line breaks written as `\n`, which the runner image accepts too.
 fn key_pair(private_key: &Secret) -> Result<RsaKeyPair, KeyError> {
@@ -107,6 +120,18 @@ mod tests {
                 serde_json::json!({"iat": 1_699_999_940, "exp": 1_700_000_540, "iss": "1234"})
             );
         }
+    }
+
+    #[test]
+    fn exp_of_a_token_is_read_without_its_signature_and_a_token_without_one_has_none() {
+        let token = |claims: &str| Secret::new(format!("e30.{}.c2lnbmF0dXJl", URL_SAFE_NO_PAD.encode(claims)));
+        let expected = Some(Timestamp::from_epoch_millis(1_767_229_200_000));
+        assert_eq!(expires_at(&token(r#"{"exp":1767229200,"iat":1}"#)), expected);
+        for claims in ["{}", "no JSON", r#"{"exp":"soon"}"#, r#"{"exp":18446744073709551615}"#] {
+            assert_eq!(expires_at(&token(claims)), None, "{claims}");
+        }
+        assert_eq!(expires_at(&Secret::new("opaque")), None);
+        assert_eq!(expires_at(&Secret::new("a.%%%.b")), None);
     }
 
     #[test]

@@ -25,6 +25,9 @@ pub(super) const INVALID_BEARER: &str = "the access token contains a character t
 pub(super) const UNREADABLE_JIT_CONFIG: &str = "GitHub's just-in-time configuration is not in the form that this \
     version of github-runner-pool reads. Deploy a newer version, or specify RegisterBy: Container";
 
+pub(super) const UNREADABLE_CONNECTION: &str = "GitHub named no address of its scale-set service to which a token may be \
+    sent. Check GitHubUrl, and whether a proxy answers in its place";
+
 pub(super) fn no_such_group(scope: &Scope, name: &str) -> String {
     format!("RunnerGroup: {scope} has no runner group {name} any more. Create it, or update the stack with another one")
 }
@@ -65,6 +68,8 @@ pub(super) fn api_error(kind: ApiErrorKind, request: &ApiRequest<'_>, response: 
             permission(scope),
             repository_access(scope)
         ),
+        ApiErrorKind::ScaleSetsForbidden => scale_sets_forbidden(scope),
+        ApiErrorKind::NoScaleSets => no_scale_sets(&request.target.host, scope),
         ApiErrorKind::Forbidden => format!(
             "this {credential} may not administer the runners of {scope}. {}{}",
             requirements(scope, response.credential),
@@ -173,14 +178,39 @@ pub(super) fn invalid_key(error: KeyError) -> String {
     )
 }
 
-pub(super) fn transport(kind: TransportError, host: &GitHubHost, detail: Option<&str>) -> String {
-    let name = host.api_authority();
+/// <https://docs.github.com/en/actions/how-tos/manage-runners/use-actions-runner-controller/authenticate-to-the-api>
+pub(super) fn scale_sets_forbidden(scope: &Scope) -> String {
+    let needed = match scope {
+        Scope::Organization(_) => {
+            "A classic token needs the scope admin:org; a fine-grained token or an App needs the organization permission \
+             \"Self-hosted runners: Read and write\", a fine-grained token also \"Administration: Read\""
+        }
+        Scope::Repository { .. } => {
+            "A classic token needs the scope repo; a fine-grained token or an App needs the repository permission \
+             \"Administration: Read and write\""
+        }
+        Scope::Enterprise(_) => "It takes a classic token with the scope manage_runners:enterprise",
+    };
+    format!("this credential may not administer the runner scale sets of {scope}. {needed}")
+}
+
+pub(super) fn no_scale_sets(host: &GitHubHost, scope: &Scope) -> String {
+    let advice = match host.kind() {
+        HostKind::EnterpriseServer => {
+            "An Enterprise Server has them from version 3.9 on: upgrade it, or specify DesiredCount in place of MaxRunners"
+        }
+        HostKind::GitHubCom | HostKind::GheCom => "Check its name, or specify DesiredCount in place of MaxRunners",
+    };
+    format!("{} has no runner scale sets for {scope}. {advice}", host.api_authority())
+}
+
+pub(super) fn transport(kind: TransportError, name: &str, host: HostKind, detail: Option<&str>) -> String {
     let detail = detail.map(|detail| format!(" ({detail})")).unwrap_or_default();
     match kind {
         TransportError::Dns => {
             format!("DNS lookup for {name} failed. Check GitHubUrl and, in a VPC, whether its DNS resolves the name")
         }
-        TransportError::UntrustedIssuer => match host.kind() {
+        TransportError::UntrustedIssuer => match host {
             HostKind::GitHubCom | HostKind::GheCom => format!(
                 "invalid TLS certificate for {name}{detail}: something between the function and GitHub replaces it \
                  with one of an issuer that is not trusted. Put the certificate authority of that proxy into the \
@@ -209,6 +239,7 @@ fn credential_name(credential: CredentialKind) -> &'static str {
     match credential {
         CredentialKind::AccessToken => "access token",
         CredentialKind::InstallationToken | CredentialKind::AppJwt => "App",
+        CredentialKind::RegistrationToken | CredentialKind::ServiceToken => "credential",
     }
 }
 
@@ -243,6 +274,7 @@ fn requirements(scope: &Scope, credential: CredentialKind) -> String {
         (CredentialKind::InstallationToken | CredentialKind::AppJwt, _) => {
             format!("Grant {permission} in the App's settings, then accept it on the installation")
         }
+        (CredentialKind::RegistrationToken | CredentialKind::ServiceToken, _) => scale_sets_forbidden(scope),
         (CredentialKind::AccessToken, Scope::Organization(_)) => format!(
             "A classic token needs the scope admin:org and an owner of the organization behind it, a fine-grained \
              token the organization as its resource owner and {permission}"

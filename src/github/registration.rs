@@ -19,7 +19,7 @@ use crate::pool::model::spec::GitHubTarget;
 use crate::reconcile::ports::{Clock, Credential, JitRunner, JitRunnerRequest, RemoteResult};
 
 /// The group of every runner that is not put into another one, and the only one of a repository.
-const DEFAULT_GROUP: u64 = 1;
+pub(super) const DEFAULT_GROUP: u64 = 1;
 
 /// The file of a configuration that says how the runner behaves.
 const SETTINGS_FILE: &str = ".runner";
@@ -95,7 +95,7 @@ pub(super) async fn create_jit_runner<C: Clock>(
 
 /// The files of a configuration, name to content in base64. The whole is base64 of a JSON object of them.
 /// <https://github.com/actions/runner/blob/main/src/Runner.Listener/Runner.cs>
-fn files(encoded: &str, disable_auto_update: bool) -> Option<BTreeMap<String, Secret>> {
+pub(super) fn files(encoded: &str, disable_auto_update: bool) -> Option<BTreeMap<String, Secret>> {
     let text = BASE64.decode(encoded.trim()).ok()?;
     let mut files: BTreeMap<String, Secret> = serde_json::from_slice(&text).ok()?;
     let settings = files.get_mut(SETTINGS_FILE)?;

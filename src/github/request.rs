@@ -20,6 +20,8 @@ pub(super) enum Endpoint {
     CreateRegistrationToken,
     /// `POST …/actions/runners/generate-jitconfig`.
     GenerateJitConfig,
+    /// `POST /actions/runner-registration`, by which a registration token leads to the service behind it.
+    ExchangeRegistrationToken,
     /// `GET …/actions/runner-groups`.
     ListRunnerGroups,
     /// `GET …/installation`.
@@ -32,7 +34,10 @@ impl Endpoint {
     pub(super) const fn method(self) -> Method {
         match self {
             Self::ListRunners | Self::ListRunnerGroups | Self::GetInstallation => Method::GET,
-            Self::CreateRegistrationToken | Self::GenerateJitConfig | Self::CreateInstallationToken => Method::POST,
+            Self::CreateRegistrationToken
+            | Self::GenerateJitConfig
+            | Self::ExchangeRegistrationToken
+            | Self::CreateInstallationToken => Method::POST,
             Self::DeleteRunner => Method::DELETE,
         }
     }
@@ -42,7 +47,10 @@ impl Endpoint {
     pub(super) const fn follows_redirects(self) -> bool {
         match self {
             Self::ListRunners | Self::ListRunnerGroups | Self::GetInstallation | Self::DeleteRunner => true,
-            Self::CreateRegistrationToken | Self::GenerateJitConfig | Self::CreateInstallationToken => false,
+            Self::CreateRegistrationToken
+            | Self::GenerateJitConfig
+            | Self::ExchangeRegistrationToken
+            | Self::CreateInstallationToken => false,
         }
     }
 
@@ -55,6 +63,7 @@ impl Endpoint {
             | Self::GetInstallation
             | Self::CreateRegistrationToken
             | Self::GenerateJitConfig
+            | Self::ExchangeRegistrationToken
             | Self::CreateInstallationToken => Pacing::Unpaced,
         }
     }
@@ -69,6 +78,7 @@ impl Endpoint {
             | Self::ListRunnerGroups
             | Self::GetInstallation
             | Self::CreateRegistrationToken
+            | Self::ExchangeRegistrationToken
             | Self::CreateInstallationToken => Duration::from_secs(30),
         }
     }
@@ -82,6 +92,7 @@ impl Endpoint {
             | Self::ListRunnerGroups
             | Self::GetInstallation
             | Self::CreateRegistrationToken
+            | Self::ExchangeRegistrationToken
             | Self::CreateInstallationToken => true,
             Self::DeleteRunner | Self::GenerateJitConfig => false,
         }
@@ -97,6 +108,20 @@ pub(super) enum CredentialKind {
     InstallationToken,
     /// A JSON Web Token signed by the App.
     AppJwt,
+    /// A token with which runners register.
+    RegistrationToken,
+    /// A token of the scale-set service, for a target or for a queue.
+    ServiceToken,
+}
+
+impl CredentialKind {
+    /// The word before it in the `Authorization` header.
+    pub(super) const fn scheme(self) -> &'static str {
+        match self {
+            Self::AccessToken | Self::InstallationToken | Self::AppJwt | Self::ServiceToken => "Bearer",
+            Self::RegistrationToken => "RemoteAuth",
+        }
+    }
 }
 
 /// The value of the `Authorization` header.

@@ -16,6 +16,9 @@ use crate::pool::model::time::Timestamp;
 /// How much of GitHub's own message goes into ours.
 const MESSAGE_CHARS_MAX: usize = 300;
 
+/// The longest that is known has 40.
+const EXCEPTION_CHARS_MAX: usize = 80;
+
 /// `x-ratelimit-reset` counts in whole seconds, and two clocks differ.
 const RESET_MARGIN: Duration = Duration::from_secs(1);
 
@@ -26,6 +29,8 @@ pub(super) struct ApiResponse {
     pub(super) headers: ResponseHeaders,
     /// GitHub's own message in an error, on one line and without the credential.
     pub(super) message: Option<String>,
+    /// The exception that the scale-set service names in an error, without its namespace.
+    pub(super) exception: Option<String>,
     /// The credential that the request was sent with.
     pub(super) credential: CredentialKind,
     /// Where GitHub redirected the request to.
@@ -63,7 +68,7 @@ pub(super) struct ResponseHeaders {
     pub(super) link: Option<String>,
     /// `location`, of a redirect.
     pub(super) location: Option<String>,
-    /// `x-github-request-id`, which GitHub's support asks for.
+    /// `x-github-request-id`, or the scale-set service's `ActivityId`, for which GitHub's support asks.
     pub(super) request_id: Option<String>,
 }
 
@@ -84,7 +89,7 @@ impl ResponseHeaders {
             requires_sso: headers.contains_key("x-github-sso"),
             link: text("link"),
             location: text("location"),
-            request_id: text("x-github-request-id"),
+            request_id: text("x-github-request-id").or_else(|| text("activityid")),
         }
     }
 
@@ -115,18 +120,27 @@ pub(super) struct InvalidBody {
 struct ErrorBody {
     message: Option<String>,
     errors: Option<serde_json::Value>,
+    details: Option<String>,
+    #[serde(rename = "typeName")]
+    type_name: Option<String>,
 }
 
 impl ApiResponse {
     /// A response to a request with `bearer`, which is redacted should GitHub's message repeat it.
     pub(super) fn new(status: StatusCode, headers: ResponseHeaders, body: Vec<u8>, bearer: &Bearer) -> Self {
         let message = (!status.is_success()).then(|| error_message(&body, &bearer.value)).flatten();
-        Self { status, headers, message, credential: bearer.kind, redirected_to: None, body: Body(body) }
+        let exception = (!status.is_success()).then(|| exception(&body)).flatten();
+        Self { status, headers, message, exception, credential: bearer.kind, redirected_to: None, body: Body(body) }
+    }
+
+    /// Whether the body is a page for people, as proxies answer with, and no API does.
+    pub(super) fn is_html(&self) -> bool {
+        without_mark(&self.body.0).trim_ascii_start().starts_with(b"<")
     }
 
     /// The body as JSON.
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, InvalidBody> {
-        serde_json::from_slice(&self.body.0).map_err(|error| InvalidBody {
+        serde_json::from_slice(without_mark(&self.body.0)).map_err(|error| InvalidBody {
             what: match error.classify() {
                 Category::Io | Category::Syntax => "not JSON",
                 Category::Data => "not of the expected shape",
@@ -138,9 +152,25 @@ impl ApiResponse {
     }
 }
 
+/// The text after the byte order mark that .NET may write in front of it.
+fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body)
+}
+
+/// The name that ends in `Exception` in .NET's name of a type, such as `GitHub.Actions.Runtime.WebApi.XException,
+/// GitHub.Actions.Runtime.WebApi`.
+fn exception(body: &[u8]) -> Option<String> {
+    let body: ErrorBody = serde_json::from_slice(without_mark(body)).ok()?;
+    let text = body.type_name.or(body.details)?;
+    let names = text.split(|c: char| !c.is_ascii_alphanumeric());
+    let mut exceptions = names.filter(|name| name.ends_with("Exception") && name.len() <= EXCEPTION_CHARS_MAX);
+    exceptions.next().map(str::to_owned)
+}
+
 fn error_message(body: &[u8], bearer: &Secret) -> Option<String> {
-    let body: ErrorBody = serde_json::from_slice(body).ok()?;
-    let mut message = body.message?;
+    let body: ErrorBody = serde_json::from_slice(without_mark(body)).ok()?;
+    // A gateway of the scale-set service wraps the error of the service behind it.
+    let mut message = body.message.or(body.details)?;
     if let Some(serde_json::Value::Array(errors)) = body.errors {
         for error in errors.iter().filter_map(serde_json::Value::as_str) {
             message.push_str("; ");

@@ -1,5 +1,5 @@
 //! What is remembered of one credential at one GitHub: its rate limit, and for each target the token of the App's
-//! installation and when the target was last listed.
+//! installation, the connection to the scale-set service, and when the target was last listed.
 //!
 //! GitHub counts by user and by installation. Two pools that a warm function serves one after the other share a session
 //! if they share a credential, and a limit that one credential has used up does not delay another.
@@ -7,8 +7,11 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
+use futures_util::lock::Mutex;
 use ring::digest;
+use url::Url;
 
 use super::rate_limit::RateLimiter;
 use super::request::{Bearer, CredentialKind};
@@ -87,6 +90,11 @@ pub(super) struct TargetState {
     pub(super) token: Option<InstallationToken>,
     /// When a list last proved that the credential sees the target.
     pub(super) visible_at: Option<Timestamp>,
+    /// How the scale-set service is reached.
+    pub(super) connection: Option<ServiceConnection>,
+    /// Only one caller connects at a time; the others find its connection. One for each target, so that a credential
+    /// that GitHub rejects delays no other.
+    pub(super) connecting: Arc<Mutex<()>>,
     /// Whether the log says that GitHub redirects from it.
     pub(super) is_rename_logged: bool,
 }
@@ -99,7 +107,27 @@ pub(super) struct InstallationToken {
     pub(super) use_until: Timestamp,
 }
 
+/// A connection to the scale-set service, used until shortly before its token expires.
+#[derive(Clone)]
+pub(super) struct ServiceConnection {
+    /// The root of the service, which GitHub chooses.
+    pub(super) url: Url,
+    /// Administers the scale sets and runners of the target.
+    pub(super) token: Secret,
+    pub(super) use_until: Timestamp,
+}
+
 impl TargetState {
+    /// The connection to the scale-set service, unless its token is about to expire.
+    pub(super) fn live_connection(&self, now: Timestamp) -> Option<ServiceConnection> {
+        self.connection.as_ref().filter(|connection| now < connection.use_until).cloned()
+    }
+
+    /// Removes a connection whose token the service rejected, unless another caller has replaced it meanwhile.
+    pub(super) fn remove_rejected_connection(&mut self, rejected: &ServiceConnection) {
+        self.connection.take_if(|connection| connection.token == rejected.token);
+    }
+
     /// The installation's token, unless it is about to expire.
     pub(super) fn bearer(&self, now: Timestamp) -> Option<Bearer> {
         let token = self.token.as_ref().filter(|token| now < token.use_until)?;

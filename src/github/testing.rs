@@ -202,7 +202,7 @@ fn http() -> reqwest::Client {
 }
 
 pub(super) fn client(clock: &JumpClock) -> GitHubClient<JumpClock> {
-    GitHubClient::new(http(), clock.clone())
+    GitHubClient::new(http(), http(), clock.clone())
 }
 
 pub(super) fn acme() -> Scope {

@@ -32,6 +32,8 @@ pub(super) enum Event {
     Inventory,
     /// `{"Tick": {}}`: a minute has passed.
     Tick,
+    /// `{"Listen": {}}`: the listener of the runner scale sets.
+    Listen,
     /// Changes of the registrations table, in order.
     Registrations(Vec<RegistrationRecord>),
     /// A request without a usable response URL, for this reason.
@@ -137,6 +139,9 @@ impl Event {
         }
         if event.get("Tick").is_some_and(Value::is_object) {
             return Self::Tick;
+        }
+        if event.get("Listen").is_some_and(Value::is_object) {
+            return Self::Listen;
         }
         if let Ok(record) = InvocationRecord::deserialize(event) {
             return Self::OnFailure(Box::new(record));

@@ -134,6 +134,7 @@ impl PendingRequest {
             | Event::Status(_)
             | Event::Inventory
             | Event::Tick
+            | Event::Listen
             | Event::Registrations(_)
             | Event::Unanswerable(_)
             | Event::Unknown => None,

@@ -89,7 +89,7 @@ pub(super) async fn run_operation<W: World>(context: &Context<'_, W>, continuati
     let (world, settings) = (context.world, context.settings);
     let until = context.budget.reconcile_until(world.clock().now(), settings.invocation_budget);
     loop {
-        match reconcile_until(world, continuation, settings.poll_interval, until).await {
+        match reconcile_until(world, continuation, context.function, settings.poll_interval, until).await {
             RunResult::Completed(outcome) => {
                 let next = match others(world, &continuation.operation, &outcome, settings.poll_interval, until).await {
                     Ok(Siblings::Next(next)) => *next,

@@ -1,7 +1,9 @@
 //! `{"Tick": {}}`: what is due by the clock, for the provider stack's rule that invokes the function each minute. Of two
 //! ticks at once, or one that Lambda delivers late, one does the work.
 
+use super::context::Context;
 use super::inventory::inventory;
+use super::listen::watch;
 use crate::metrics;
 use crate::reconcile::due_work::begin_due_work;
 use crate::reconcile::log_error;
@@ -9,7 +11,9 @@ use crate::reconcile::ports::World;
 use crate::reconcile::sweep::sweep;
 
 /// Does what is due. An error is logged: the next tick is a minute away, and keeps no other work from being done.
-pub(super) async fn tick<W: World>(world: &W) {
+pub(super) async fn tick<W: World>(context: &Context<'_, W>) {
+    let world = context.world;
+    watch(context).await;
     let due = match begin_due_work(world).await {
         Ok(Some(due)) => due,
         Ok(None) => return,

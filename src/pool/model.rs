@@ -25,6 +25,7 @@ pub mod runner;
 pub mod runner_log;
 pub mod runner_matching;
 pub mod scale_set;
+pub mod scaling;
 pub mod secret;
 pub mod spec;
 pub mod step;

@@ -5,16 +5,20 @@
 use futures_util::future::join_all;
 
 use super::ports::{
-    AutoScaling, Clock, Credential, Deregistration, Ecs, GitHub, RemoteCallError, RemoteResult, StateItem, StateStore,
-    StateWrite, World,
+    AutoScaling, Clock, Credential, Deregistration, Ecs, GitHub, RemoteCallError, RemoteResult, ScaleSetDeletion,
+    ScaleSets, SelfInvoker, StateItem, StateStore, StateWrite, World,
 };
+use super::listen::LISTEN_EVENT;
+use super::log_error;
+use super::scaling::publish;
 use super::session::Session;
 use crate::pool::model::continuation::Continuation;
-use crate::pool::model::evidence::{OwnedTask, StopReason};
+use crate::pool::model::evidence::{OwnedScaleSet, OwnedTask, StopReason};
 use crate::pool::model::memory::StepResult;
 use crate::pool::model::operation_lock::{ObservedLock, OperationLock};
 use crate::pool::model::pool_metadata::PoolMetadata;
 use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
+use crate::pool::model::spec::GitHubTarget;
 use crate::pool::model::step::{Step, Steps, TaggedResource};
 use crate::pool::policy::locking::lock_key;
 
@@ -169,10 +173,10 @@ async fn apply_step<W: World>(
             return Ok(StepResult::Unprotected { tasks });
         }
         Step::DeregisterRunner(runner) => {
-            return deregister(world, session, metadata()?, runner.id(), runner.name()).await;
+            return deregister(world, session.credential(), metadata()?, runner.id(), runner.name()).await;
         }
         Step::RemoveOrphanedRunner(orphan) => {
-            let result = deregister(world, session, metadata()?, orphan.id(), orphan.name()).await?;
+            let result = deregister(world, session.credential(), metadata()?, orphan.id(), orphan.name()).await?;
             let is_gone = matches!(result, StepResult::Deregistered { .. });
             return Ok(if is_gone { StepResult::OrphanRemoved } else { result });
         }
@@ -185,6 +189,21 @@ async fn apply_step<W: World>(
         Step::DrainInstance(instance) => {
             ecs.drain_instance(cluster()?, instance.arn()).await?;
             return Ok(StepResult::DrainRequested { instance: instance.arn().to_owned() });
+        }
+        Step::CreateScaleSet(request) => {
+            let Some(credential) = session.credential() else { return Ok(StepResult::Done) };
+            let made = world.scale_sets().create_scale_set(&metadata()?.github, credential, &request).await?;
+            tracing::info!(step = operation_name, scale_set = made.id, n_labels = made.labels.len());
+        }
+        Step::WriteScaling(record) => publish(world, id, &record).await?,
+        Step::StartListener => {
+            world.self_invoker().invoke(&session.function, LISTEN_EVENT.to_vec()).await?;
+            return Ok(StepResult::ListenerStarted);
+        }
+        Step::DeleteScaleSet { scale_set, session: message_session } => {
+            let Some(credential) = session.credential() else { return Ok(StepResult::Done) };
+            let target = &metadata()?.github;
+            return delete_scale_set(world, target, credential, &scale_set, message_session.as_deref()).await;
         }
         Step::ScaleServiceToZero => ecs.scale_service_to_zero(cluster()?, id).await?,
         Step::DeleteService => ecs.delete_service(cluster()?, id).await?,
@@ -217,15 +236,38 @@ fn unknown_cluster(operation: &str) -> RemoteCallError {
     }
 }
 
-async fn deregister<W: World>(
+/// Deletes a set, its session first, so that no listener reads from it any more.
+async fn delete_scale_set<W: World>(
     world: &W,
-    session: &Session,
+    target: &GitHubTarget,
+    credential: &Credential,
+    scale_set: &OwnedScaleSet,
+    session: Option<&str>,
+) -> RemoteResult<StepResult> {
+    if let Some(session) = session
+        && let Err(error) = world.scale_sets().close_session(target, credential, scale_set.id(), session).await
+    {
+        // The deletion closes it as well, and is what matters.
+        log_error(&error);
+    }
+    Ok(match world.scale_sets().delete_scale_set(target, credential, scale_set.id()).await? {
+        ScaleSetDeletion::Deleted | ScaleSetDeletion::Missing => StepResult::Done,
+        ScaleSetDeletion::Busy => StepResult::ScaleSetBusy,
+    })
+}
+
+pub(super) async fn deregister<W: World>(
+    world: &W,
+    credential: Option<&Credential>,
     metadata: &PoolMetadata,
     runner: u64,
     name: &str,
 ) -> RemoteResult<StepResult> {
-    let Some(credential): Option<&Credential> = session.credential() else { return Ok(StepResult::Done) };
-    let outcome = world.github().deregister(&metadata.github, credential, runner).await?;
+    let Some(credential) = credential else { return Ok(StepResult::Done) };
+    let outcome = match &metadata.scale_set {
+        Some(_) => world.scale_sets().deregister_runner(&metadata.github, credential, runner).await?,
+        None => world.github().deregister(&metadata.github, credential, runner).await?,
+    };
     tracing::info!(step = "deregister", runner = name, outcome = ?outcome);
     Ok(match outcome {
         Deregistration::Deleted | Deregistration::Missing => {
@@ -248,11 +290,12 @@ fn client_token(request_id: &str, digits: &str, n_before: u32) -> String {
     digits.chars().chain(nth.chars()).chain(id).take(36).collect()
 }
 
-const fn stop_reason(why: StopReason) -> &'static str {
+pub(super) const fn stop_reason(why: StopReason) -> &'static str {
     match why {
         StopReason::Deregistered(_) => "github-runner-pool: the runner was deregistered while idle",
         StopReason::NeverRegistered => "github-runner-pool: the container never registered a runner",
         StopReason::DrainTimedOut => "github-runner-pool: DrainTimeout has passed",
+        StopReason::NotPlaced => "github-runner-pool: no job waits any more, and no instance had room",
     }
 }
 
@@ -286,7 +329,8 @@ mod tests {
         let text = "2026-09-16 15:14:46Z: Listening for Jobs".to_owned();
         let line = LogLine { at: Timestamp::from_epoch_millis(0), text };
         let Some(LogState::Idle(idle)) = read(&[line]) else { panic!("no job is in it") };
-        for why in [StopReason::Deregistered(idle), StopReason::NeverRegistered, StopReason::DrainTimedOut] {
+        for why in [StopReason::Deregistered(idle), StopReason::NeverRegistered, StopReason::DrainTimedOut, StopReason::NotPlaced]
+        {
             assert!(stop_reason(why).starts_with(STOPPED_BY_POOL), "{why:?}");
         }
     }

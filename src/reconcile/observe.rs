@@ -2,8 +2,10 @@
 
 mod github;
 mod newer_github_access;
+mod scale_set;
 
 pub use self::github::credential;
+pub use self::scale_set::{KnownMembers, with_members};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -67,6 +69,7 @@ pub async fn observe<W: World>(
                 | ObserveScope::Tasks
         ) {
             service_and_tasks(world, operation, &metadata.cluster, session, scope).await?;
+            scale_set::observe_scaling(world, &operation.id, metadata, session).await?;
         }
         if is_whole {
             protections(world, &metadata.cluster, session).await?;
@@ -76,7 +79,7 @@ pub async fn observe<W: World>(
             scope,
             ObserveScope::Full | ObserveScope::Diagnostics | ObserveScope::Runners | ObserveScope::RunnerLogs
         ) {
-            github::observe(world, operation, metadata, session).await;
+            github::observe(world, operation, metadata, session, scope).await;
             // Rarely taken, and large.
             Box::pin(newer_github_access::observe(world, operation, metadata, session)).await;
         }
@@ -249,7 +252,7 @@ async fn deployed_content<W: World>(world: &W, session: &mut Session) -> RemoteR
 
 async fn protections<W: World>(world: &W, cluster: &str, session: &mut Session) -> RemoteResult<()> {
     let running: Vec<String> =
-        session.observed.tasks.iter().filter(|task| task.is_running()).map(|task| task.arn.clone()).collect();
+        session.observed.tasks.iter().filter(|task| task.is_running() && !task.is_standalone()).map(|task| task.arn.clone()).collect();
     if running.is_empty() {
         return Ok(());
     }

@@ -7,21 +7,25 @@ use std::collections::BTreeMap;
 
 use super::log_error;
 use super::lookup::read_unexpired;
-use super::observe::credential;
+use super::observe::{KnownMembers, credential, with_members};
 use super::ports::{
     AnswerWrite, Clock, Credential, Deregistration, Ecs, GitHub, JitRunner, JitRunnerRequest, Registrations,
-    RemoteResult, StateItem, StateStore, StateWrite, World,
+    RemoteResult, ScaleSets, StateItem, StateStore, StateWrite, World,
 };
+use super::scaling::read_scaling;
+use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::pool_metadata::PoolMetadata;
 use crate::pool::model::registration::{
     ClaimState, ObservedClaim, Refusal, RegistrationAnswer, RegistrationClaim, RegistrationRequest,
     RegistrationSettings, TaskArn,
 };
 use crate::pool::model::remote_error::RemoteError;
+use crate::pool::model::runner::Runner;
 use crate::pool::model::secret::Secret;
 use crate::pool::model::spec::{GitHubCredential, GitHubTarget};
 use crate::pool::policy::registration::{
     ClaimGrant, EarlierMint, NameHolder, Rejection, already_registered, foreign_task, name_not_free, name_taken,
+    no_scale_set,
     pool_of_revision, pool_of_task, refused_by_remote, take_claim,
 };
 
@@ -42,6 +46,7 @@ pub enum RequestResult {
 /// A task that may have its registration.
 struct Asker<'request> {
     request: &'request RegistrationRequest,
+    id: PhysicalId,
     task: TaskArn,
     metadata: PoolMetadata,
     settings: RegistrationSettings,
@@ -97,6 +102,7 @@ async fn look<'request, W: World>(
     };
     Ok(pool_of_revision(&id, revision.as_ref()).map(|(metadata, settings, github_credential)| Asker {
         request,
+        id: id.clone(),
         task: arn,
         metadata,
         settings,
@@ -181,6 +187,11 @@ async fn mint<W: World>(world: &W, asker: &Asker<'_>, earlier: EarlierMint) -> R
     if earlier == EarlierMint::Unfinished && asker.settings.fixed_name.is_none() {
         free_name(world, asker, &credential, &runner).await?;
     }
+    if asker.metadata.scale_set.is_some() {
+        let (id, files) = mint_for_scale_set(world, asker, &credential, &runner).await?;
+        let answer = jit_answer(asker, &runner, files);
+        return Ok(Minted { answer, runner, runner_id: Some(id), credential });
+    }
     if asker.settings.is_just_in_time() {
         match mint_jit(world, asker, &credential, &runner).await? {
             JitRunner::Registered { id, files } => {
@@ -196,6 +207,35 @@ async fn mint<W: World>(world: &W, asker: &Asker<'_>, earlier: EarlierMint) -> R
     }
     let token = call(asker, world.github().create_registration_token(target(asker), &credential).await)?;
     Ok(Minted { answer: token_answer(asker, &runner, token), runner, runner_id: None, credential })
+}
+
+/// Has GitHub register the runner as one of the pool's scale set.
+async fn mint_for_scale_set<W: World>(
+    world: &W,
+    asker: &Asker<'_>,
+    credential: &Credential,
+    runner: &str,
+) -> Result<(u64, BTreeMap<String, Secret>), Refusal> {
+    let scaling = read_scaling(world, &asker.id).await.map_err(|error| {
+        log_error(&error);
+        refused_by_remote(None, &error.remote_error)
+    })?;
+    let Some(scaling) = scaling else { return Err(no_scale_set(&asker.id)) };
+    let (scale_set, workdir) = (scaling.record.goal.scale_set, asker.settings.workdir(runner));
+    let create = async || {
+        let port = world.scale_sets();
+        call(asker, port.create_runner(target(asker), credential, scale_set, runner, &workdir).await)
+    };
+    let mut made = create().await?;
+    if made == JitRunner::NameTaken {
+        free_name(world, asker, credential, runner).await?;
+        made = create().await?;
+    }
+    match made {
+        JitRunner::Registered { id, files } => Ok((id, files)),
+        JitRunner::NameTaken => Err(name_not_free(runner)),
+        JitRunner::Unsupported => Err(no_scale_set(&asker.id)),
+    }
 }
 
 /// Has GitHub register the runner with a just-in-time configuration.
@@ -223,13 +263,13 @@ async fn free_name<W: World>(
     credential: &Credential,
     runner: &str,
 ) -> Result<(), Refusal> {
-    let found = call(asker, world.github().runner_named(target(asker), credential, runner).await)?;
+    let found = call(asker, runner_named(world, asker, credential, runner).await)?;
     match NameHolder::of(&asker.metadata, found.as_ref()) {
         NameHolder::None => Ok(()),
         NameHolder::Connected => Err(already_registered()),
         NameHolder::Foreign => Err(name_taken(runner)),
         NameHolder::Leftover(id) => {
-            match call(asker, world.github().deregister(target(asker), credential, id).await)? {
+            match call(asker, deregister(world, asker, credential, id).await)? {
                 Deregistration::Deleted | Deregistration::Missing => Ok(()),
                 Deregistration::Busy => Err(already_registered()),
             }
@@ -240,8 +280,50 @@ async fn free_name<W: World>(
 /// Removes a registration that no task will have. What stays is removed by the next sweep.
 async fn remove<W: World>(world: &W, asker: &Asker<'_>, minted: &Minted) {
     let Some(id) = minted.runner_id else { return };
-    if let Err(error) = world.github().deregister(target(asker), &minted.credential, id).await {
+    if let Err(error) = deregister(world, asker, &minted.credential, id).await {
         log_error(&error);
+    }
+}
+
+/// The runner of this name. One of the pool's scale set has the pool's label here, which GitHub's list does not show.
+async fn runner_named<W: World>(
+    world: &W,
+    asker: &Asker<'_>,
+    credential: &Credential,
+    runner: &str,
+) -> RemoteResult<Option<Runner>> {
+    let found = world.github().runner_named(target(asker), credential, runner).await?;
+    if asker.metadata.scale_set.is_none() {
+        return Ok(found);
+    }
+    let Some(scaling) = read_scaling(world, &asker.id).await? else { return Ok(found) };
+    let scale_set = scaling.record.goal.scale_set;
+    let runners = found.into_iter().collect();
+    let known = &mut KnownMembers::default();
+    let runners = with_members(world, &asker.metadata, credential, scale_set, &[], runners, known).await?;
+    if let Some(runner) = runners.into_iter().next() {
+        return Ok(Some(runner));
+    }
+    let of_set = world.scale_sets().scale_set_runner(target(asker), credential, runner).await?;
+    Ok(of_set.map(|found| Runner {
+        id: found.id,
+        name: found.name,
+        is_online: false,
+        is_busy: false,
+        labels: (found.scale_set == Some(scale_set)).then(|| asker.metadata.matcher.label.clone()).into_iter().collect(),
+        version: None,
+    }))
+}
+
+async fn deregister<W: World>(
+    world: &W,
+    asker: &Asker<'_>,
+    credential: &Credential,
+    runner: u64,
+) -> RemoteResult<Deregistration> {
+    match &asker.metadata.scale_set {
+        Some(_) => world.scale_sets().deregister_runner(target(asker), credential, runner).await,
+        None => world.github().deregister(target(asker), credential, runner).await,
     }
 }
 

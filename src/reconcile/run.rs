@@ -37,14 +37,16 @@ pub enum RunResult {
 }
 
 /// Works until there is an outcome or `until` has come. The continuation is brought up to date on the way, so that the
-/// next invocation can go on from wherever this ends.
+/// next invocation can go on from wherever this ends. `function` is the ARN or name by which the function invokes
+/// itself.
 pub async fn reconcile_until<W: World>(
     world: &W,
     continuation: &mut Continuation,
+    function: &str,
     poll: Duration,
     until: Timestamp,
 ) -> RunResult {
-    let mut session = Session::default();
+    let mut session = Session::of(function);
     let mut scope = ObserveScope::Full;
     let (mut last_wait_logged, mut has_warned) = (None, false);
     for _ in 0..ROUNDS_MAX {

@@ -1,6 +1,7 @@
 //! What one invocation keeps between its observations.
 
 use super::ports::Credential;
+use super::observe::KnownMembers;
 use super::runner_logs::LogPlaces;
 use crate::pool::model::observed::Observed;
 
@@ -17,9 +18,18 @@ pub struct Session {
     /// Whether the other pools of the resource were asked for how they reach GitHub.
     pub(super) other_pools_checked: bool,
     pub(super) log_places: LogPlaces,
+    pub(super) members: KnownMembers,
+    /// The ARN or name by which the function invokes itself.
+    pub(super) function: String,
 }
 
 impl Session {
+    /// Of an invocation of this function, by its ARN or name.
+    #[must_use]
+    pub fn of(function: &str) -> Self {
+        Self { function: function.to_owned(), ..Self::default() }
+    }
+
     /// Forgets the credential, so that the next observation reads it anew: GitHub no longer accepts it.
     pub(super) fn forget_credential(&mut self) {
         self.credential = None;

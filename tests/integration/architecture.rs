@@ -85,6 +85,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "auto_scaling",
             "ecs",
             "runner",
+            "scale_set",
             "runner_matching",
             "registration",
             "pool_metadata",
@@ -142,6 +143,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "auth",
             "registration",
             "runners",
+            "scale_sets",
         ],
     ),
     (

@@ -43,6 +43,7 @@ REGION, ACCOUNT = "us-east-1", "000000000000"
 OWN_ID = "ghr-ci-Runners-0a1b2c3d4e"
 OWN = {"aws:ResourceTag/github-runner-pool:id": OWN_ID}
 MADE = {"aws:RequestTag/github-runner-pool:id": OWN_ID}
+IN_THE_CLUSTER = {"ecs:cluster": f"arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/ci"}
 LAUNCHED = {"ec2:LaunchTemplate": f"arn:aws:ec2:{REGION}:{ACCOUNT}:launch-template/lt-0a1b2c3d"}
 
 
@@ -112,6 +113,7 @@ ALLOWED: list[tuple[str, str, dict[str, str]]] = [
     # StopTask deletes a task's tags, and the function may come upon a task right after it was stopped.
     ("ecs:StopTask", arn("ecs", "task/ci/0a1b2c3d"), {}),
     ("ecs:UpdateTaskProtection", arn("ecs", "task/ci/0a1b2c3d"), {}),
+    ("ecs:RunTask", arn("ecs", f"task-definition/{OWN_ID}:1"), {**MADE, **IN_THE_CLUSTER}),
     ("autoscaling:DeleteAutoScalingGroup", group(OWN_ID), OWN),
     ("ec2:RunInstances", arn("ec2", "instance/*"), LAUNCHED),
     ("iam:PassRole", role(f"{ROLE_PATH}execution"), {"iam:PassedToService": "ecs-tasks.amazonaws.com"}),
@@ -123,8 +125,8 @@ ALLOWED: list[tuple[str, str, dict[str, str]]] = [
 ]
 # The function makes none of these calls, and they would be denied.
 REJECTED: list[tuple[str, str, dict[str, str]]] = [
-    # An operation that the function has no use for.
-    ("ecs:RunTask", arn("ecs", f"task-definition/{OWN_ID}:1"), MADE),
+    # Operations that the function has no use for.
+    ("ecs:StartTask", arn("ecs", f"task-definition/{OWN_ID}:1"), MADE),
     ("ecs:DeleteCluster", arn("ecs", "cluster/ci"), {}),
     ("ecs:ExecuteCommand", arn("ecs", "task/ci/0a1b2c3d"), OWN),
     ("autoscaling:TerminateInstanceInAutoScalingGroup", group(OWN_ID), OWN),
@@ -135,12 +137,15 @@ REJECTED: list[tuple[str, str, dict[str, str]]] = [
     ("ecs:DeleteCapacityProvider", arn("ecs", "capacity-provider/web"), OWN),
     ("autoscaling:DeleteAutoScalingGroup", group("web"), OWN),
     ("ecs:RegisterTaskDefinition", arn("ecs", "task-definition/web:*"), MADE),
+    ("ecs:RunTask", arn("ecs", "task-definition/web:1"), {**MADE, **IN_THE_CLUSTER}),
     # Foreign resources, by their tags.
     ("ecs:UpdateService", arn("ecs", f"service/ci/{OWN_ID}"), {}),
     ("autoscaling:UpdateAutoScalingGroup", group(OWN_ID), {}),
     # Made without the tag, or made one's own by a tag.
     ("ecs:CreateService", arn("ecs", f"service/ci/{OWN_ID}"), {}),
+    ("ecs:RunTask", arn("ecs", f"task-definition/{OWN_ID}:1"), IN_THE_CLUSTER),
     ("autoscaling:CreateAutoScalingGroup", group(OWN_ID), {}),
+    ("ecs:TagResource", arn("ecs", "task/ci/0a1b2c3d"), MADE),
     ("ecs:TagResource", arn("ecs", f"service/ci/{OWN_ID}"), MADE),
     ("ec2:CreateTags", arn("ec2", "instance/i-0a1b2c3d"), {}),
     # Without the launch template, whose choices are its owner's.
@@ -188,6 +193,15 @@ def test_role_denies(policies: Policies, action: str, resource: str, keys: dict[
 def test_cluster_name_parameter_restricts_task_actions(policies_of_one_cluster: Policies, action: str) -> None:
     def check(cluster: str) -> dict[str, Any]:
         return {"action": f"ecs:{action}", "resource": arn("ecs", f"task/{cluster}/0a1b2c3d"), "keys": OWN}
+
+    assert policies_of_one_cluster.allow(check("ci"))
+    assert [policies_of_one_cluster.allow(check(other)) for other in ("web", "ci-2")] == [False, False]
+
+
+def test_cluster_name_parameter_restricts_run_task(policies_of_one_cluster: Policies) -> None:
+    def check(cluster: str) -> dict[str, Any]:
+        keys = {**MADE, "ecs:cluster": arn("ecs", f"cluster/{cluster}")}
+        return {"action": "ecs:RunTask", "resource": arn("ecs", f"task-definition/{OWN_ID}:1"), "keys": keys}
 
     assert policies_of_one_cluster.allow(check("ci"))
     assert [policies_of_one_cluster.allow(check(other)) for other in ("web", "ci-2")] == [False, False]

@@ -44,6 +44,11 @@ pub(super) const TABLE: &[Row] = &[
     row("ServiceNotActiveException", "", ErrorKind::NotFound),
     row("ClusterNotFoundException", "", ErrorKind::NotFound),
     row("ResourceNotFoundException", "", ErrorKind::NotFound),
+    // Standalone tasks. On a provider without managed scaling they cannot wait for an instance.
+    // https://github.com/boto/boto3/issues/2862
+    row("InvalidParameterException", "no container instances were found", ErrorKind::Conflict),
+    row("PlatformUnknownException", "", ErrorKind::Invalid),
+    row("PlatformTaskDefinitionIncompatibilityException", "", ErrorKind::Invalid),
     // Task definitions.
     row("ClientException", "unable to describe task definition", ErrorKind::NotFound),
     // ECS writes both "task definition" and "TaskDefinition".

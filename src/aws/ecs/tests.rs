@@ -3,6 +3,7 @@
 mod classes;
 mod reads;
 mod task_definition;
+mod task_runs;
 mod writes;
 
 use std::collections::BTreeMap;

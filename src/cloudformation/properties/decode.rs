@@ -19,7 +19,7 @@ use super::objects::tags_unvalidated;
 use super::problems::Problems;
 use super::table::capacity::{CAPACITY_PROVIDER, CLUSTER};
 use super::table::runner::RUNNER_NAME;
-use super::table::scaling::{DESIRED_COUNT, DISTINCT_INSTANCES, ON_DRAIN_TIMEOUT, TAGS};
+use super::table::scaling::{DESIRED_COUNT, DISTINCT_INSTANCES, MIN_RUNNERS, ON_DRAIN_TIMEOUT, TAGS};
 use super::table::{ROWS, property_names};
 use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::pool_metadata::PoolMetadata;
@@ -107,6 +107,7 @@ impl DecodedProperties {
             },
             registration: None,
             external_capacity_provider: self.capacity_provider.clone(),
+            scale_set: None,
         })
     }
 }
@@ -115,7 +116,9 @@ impl DecodedProperties {
 fn spec(given: &Given<'_>, problems: &mut Problems) -> Option<PoolSpec> {
     let github = github::target(given, problems);
     let credentials = github::credentials(given, github.as_ref(), problems);
-    let runner = runner::runner(given, problems);
+    let job_scaling = scaling::job_scaling(given, problems);
+    let mut runner = runner::runner(given, problems);
+    runner.ephemeral |= job_scaling.is_some();
     let task = task::task(given, problems);
     let cluster = capacity::cluster(given, problems);
     let capacity = capacity::capacity(given, problems);
@@ -126,7 +129,11 @@ fn spec(given: &Given<'_>, problems: &mut Problems) -> Option<PoolSpec> {
         task,
         cluster: cluster?,
         capacity: capacity?,
-        desired_count: given.get_or_default(&DESIRED_COUNT),
+        desired_count: match job_scaling {
+            Some(_) => given.get_or_default(&MIN_RUNNERS),
+            None => given.get_or_default(&DESIRED_COUNT),
+        },
+        job_scaling,
         distinct_instances: given.get_or_default(&DISTINCT_INSTANCES),
         wait_policy: scaling::wait_policy(given),
         tags: given.get(&TAGS).unwrap_or_default(),

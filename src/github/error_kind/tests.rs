@@ -13,6 +13,7 @@ use crate::pool::model::time::Timestamp;
 const AS_TOKEN: CredentialKind = CredentialKind::AccessToken;
 const AS_APP: CredentialKind = CredentialKind::InstallationToken;
 const AS_JWT: CredentialKind = CredentialKind::AppJwt;
+const AS_RUNNER: CredentialKind = CredentialKind::RegistrationToken;
 
 fn response(status: u16, kind: CredentialKind, message: &str, headers: ResponseHeaders) -> ApiResponse {
     let body = serde_json::json!({"message": message, "documentation_url": "https://docs.github.com/rest"});
@@ -154,6 +155,17 @@ fn cases_of_targets() -> Vec<Case> {
     ]
 }
 
+fn cases_of_scale_sets() -> Vec<Case> {
+    let forbidden = (ApiErrorKind::ScaleSetsForbidden, ErrorKind::Denied);
+    let missing = (ApiErrorKind::NoScaleSets, ErrorKind::NotFound);
+    let to = |case: Case| case.to(Endpoint::ExchangeRegistrationToken);
+    vec![
+        to(case(401, AS_RUNNER, "Bad credentials", forbidden, "a fine-grained token also \"Administration: Read\"")),
+        to(case(403, AS_RUNNER, "Forbidden", forbidden, "scope admin:org")),
+        to(case(404, AS_RUNNER, "Not Found", missing, "no runner scale sets for organization acme")),
+    ]
+}
+
 fn cases_of_limits() -> Vec<Case> {
     let rate_limited = (ApiErrorKind::RateLimited, ErrorKind::Throttled { retry_after: None });
     vec![
@@ -170,7 +182,10 @@ fn cases_of_limits() -> Vec<Case> {
 #[test]
 fn every_error_response_has_kind_class_and_advice() {
     let mut found = Vec::new();
-    for case in [cases_of_tokens(), cases_of_apps(), cases_of_targets(), cases_of_limits()].into_iter().flatten() {
+    for case in [cases_of_tokens(), cases_of_apps(), cases_of_targets(), cases_of_scale_sets(), cases_of_limits()]
+        .into_iter()
+        .flatten()
+    {
         let Case { status, credential, endpoint, message, headers, kind, error_kind, advice } = case;
         let response = response(status, credential, message, headers);
         assert_eq!(ApiErrorKind::of(endpoint, &response), kind, "{status} {message}");

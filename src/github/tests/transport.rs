@@ -82,7 +82,8 @@ impl Resolve for NoNames {
 #[tokio::test]
 async fn dns_failure_has_its_own_message() {
     let http = reqwest::Client::builder().tls_backend_preconfigured(tls()).no_proxy().dns_resolver(NoNames);
-    let client = GitHubClient::new(http.build().unwrap(), JumpClock::new());
+    let http = http.build().unwrap();
+    let client = GitHubClient::new(http.clone(), http, JumpClock::new());
     let host = GitHubHost { scheme: Scheme::Https, authority: "github.example.com".to_owned() };
     let error = client.runners(&GitHubTarget { host, scope: acme() }, &token()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);

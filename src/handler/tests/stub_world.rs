@@ -11,22 +11,26 @@ use crate::handler::{Invocation, handle};
 use crate::pool::model::auto_scaling::{Group, GroupConfig};
 use crate::pool::model::ec2::{Room, TemplateView};
 use crate::pool::model::ecs::{
-    CapacityProvider, Cluster, ContainerInstance, Protection, ProviderConfig, Service, ServiceConfig, Task,
-    TaskDefinition,
+    CapacityProvider, Cluster, ContainerInstance, Protection, ProviderConfig, Service, ServiceConfig, StartedTasks,
+    Task, TaskDefinition, TaskRun,
 };
 use crate::pool::model::identity::{PhysicalId, StackResource};
 use crate::pool::model::registration::{RegistrationAnswer, RegistrationRequest, TaskArn};
 use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
 use crate::pool::model::runner::{Runner, RunnerGroup};
 use crate::pool::model::runner_log::{LogPlace, LogStream};
+use crate::pool::model::scale_set::{
+    MessageQueue, MessageSession, ScaleSet, ScaleSetMessage, ScaleSetRequest, ScaleSetRunner,
+};
 use crate::pool::model::secret::Secret;
 use crate::pool::model::spec::{GitHubTarget, LaunchTemplateId, ParameterRef};
 use crate::pool::model::task_definition::TaskDefinitionContent;
 use crate::pool::model::time::Timestamp;
 use crate::reconcile::ports::{
     AnswerWrite, AutoScaling, Clock, CloudFormation, Credential, DeliveryError, Deregistration, Ecs, GitHub, JitRunner,
-    JitRunnerRequest, LogPage, Registrations, RemoteCallError, RemoteResult, ResponseSender, RunnerLogs, SecretStore,
-    SelfInvoker, StateItem, StateStore, StateWrite, Tags, World,
+    JitRunnerRequest, LogPage, QueueAnswer, Registrations, RemoteCallError, RemoteResult, ResponseSender, RunnerLogs,
+    ScaleSetDeletion, ScaleSets, SecretStore, SelfInvoker, SessionOpening, StateItem, StateStore, StateWrite, Tags,
+    World,
 };
 use crate::settings::Settings;
 
@@ -111,6 +115,7 @@ impl World for StubWorld {
     type CloudFormation = Self;
     type RunnerLogs = Self;
     type GitHub = Self;
+    type ScaleSets = Self;
     type SelfInvoker = Self;
     type ResponseSender = Self;
 
@@ -139,6 +144,9 @@ impl World for StubWorld {
         self
     }
     fn github(&self) -> &Self {
+        self
+    }
+    fn scale_sets(&self) -> &Self {
         self
     }
     fn self_invoker(&self) -> &Self {
@@ -245,6 +253,7 @@ stub_world!(Ecs {
     delete_service(&str, &PhysicalId) -> () = ();
     protect(&str, &[String]) -> BTreeMap<String, String> = BTreeMap::new();
     unprotect(&str, &[String]) -> () = ();
+    run_tasks(&str, &PhysicalId, &TaskRun, &Tags, &str) -> StartedTasks = StartedTasks::default();
     stop_task(&str, &str, &str) -> () = ();
     drain_instance(&str, &str) -> () = ();
     deregister_instance(&str, &str) -> () = ();
@@ -285,6 +294,25 @@ stub_world!(GitHub {
     create_jit_runner(&GitHubTarget, &Credential, &JitRunnerRequest) -> JitRunner = JitRunner::Unsupported;
     create_registration_token(&GitHubTarget, &Credential) -> Secret = Secret::new("planted");
     deregister(&GitHubTarget, &Credential, u64) -> Deregistration = Deregistration::Missing;
+});
+
+fn scale_set() -> ScaleSet {
+    ScaleSet { id: 1, name: String::new(), group_id: 1, labels: BTreeSet::new(), statistics: None }
+}
+
+stub_world!(ScaleSets {
+    scale_set_named(&GitHubTarget, &Credential, Option<&str>, &str) -> Option<ScaleSet> = None;
+    create_scale_set(&GitHubTarget, &Credential, &ScaleSetRequest) -> ScaleSet = scale_set();
+    delete_scale_set(&GitHubTarget, &Credential, u64) -> ScaleSetDeletion = ScaleSetDeletion::Missing;
+    open_session(&GitHubTarget, &Credential, u64, &str) -> SessionOpening = SessionOpening::NoSuchSet;
+    renew_session(&GitHubTarget, &Credential, u64, &str) -> Option<MessageSession> = None;
+    close_session(&GitHubTarget, &Credential, u64, &str) -> () = ();
+    next_message(&MessageQueue, u64, u32) -> QueueAnswer<Option<ScaleSetMessage>> = QueueAnswer::Gone;
+    acknowledge(&MessageQueue, u64) -> QueueAnswer<()> = QueueAnswer::Gone;
+    acquire_jobs(&GitHubTarget, &Credential, u64, &MessageQueue, &[i64]) -> QueueAnswer<Vec<i64>> = QueueAnswer::Gone;
+    create_runner(&GitHubTarget, &Credential, u64, &str, &str) -> JitRunner = JitRunner::Unsupported;
+    scale_set_runner(&GitHubTarget, &Credential, &str) -> Option<ScaleSetRunner> = None;
+    deregister_runner(&GitHubTarget, &Credential, u64) -> Deregistration = Deregistration::Missing;
 });
 
 pub(super) fn event(request_type: &str) -> Value {

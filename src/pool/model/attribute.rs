@@ -5,13 +5,13 @@ use strum::{EnumIter, IntoStaticStr, VariantNames};
 /// One attribute, under its name in a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, IntoStaticStr, VariantNames)]
 pub enum Attribute {
-    /// The ARN of the ECS service.
+    /// The ARN of the ECS service; empty with `MaxRunners`.
     ServiceArn,
-    /// The name of the ECS service.
+    /// The name of the ECS service; empty with `MaxRunners`.
     ServiceName,
     /// The name of the ECS cluster.
     ClusterName,
-    /// The ARN of the task definition revision that the service runs.
+    /// The ARN of the task definition revision that new tasks run.
     TaskDefinitionArn,
     /// The name of the capacity provider.
     CapacityProviderName,
@@ -23,8 +23,10 @@ pub enum Attribute {
     RunnerLabel,
     /// What the runners' names begin with.
     RunnerNamePrefix,
-    /// `DesiredCount`.
+    /// `DesiredCount`; with `MaxRunners` how many runners there were to be when the request succeeded.
     DesiredCount,
+    /// The name of the runner scale set; empty without `MaxRunners`.
+    RunnerScaleSetName,
     /// Runners that were online when the request succeeded.
     OnlineRunners,
 }

@@ -114,6 +114,12 @@ pub enum WaitReason {
         /// How many.
         n_runners: usize,
     },
+    /// The listener of the pool's runner scale set has no session yet.
+    ListenerSession,
+    /// Tasks that the listener was about to start when the Delete came may still appear.
+    PendingTaskStart,
+    /// GitHub does not delete the runner scale set while a job runs in it.
+    ScaleSetDeletion,
     /// A last observation before the response.
     FinalCheck,
     /// The time to take this step, which is over.
@@ -177,6 +183,9 @@ impl fmt::Display for WaitReason {
             Self::OrphanedRunners { n_runners } => {
                 write!(f, "{n_runners} registrations without a task to stay offline, so that they can be removed")
             }
+            Self::ListenerSession => f.write_str("the listener to open the runner scale set's session"),
+            Self::PendingTaskStart => f.write_str("tasks to appear that were being started"),
+            Self::ScaleSetDeletion => f.write_str("GitHub to let the runner scale set be deleted, in which a job runs"),
             Self::FinalCheck => f.write_str("a final observation"),
             Self::NextStep(name) => write!(f, "the next step: {name}"),
             Self::RetryableError(remote_error) => write!(f, "a retryable error: {remote_error}"),

@@ -203,7 +203,7 @@ pub struct Task {
 }
 
 /// Standalone tasks that are to be started.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskRun {
     /// The revision's ARN.
     pub task_definition: String,
@@ -234,6 +234,12 @@ impl Task {
     #[must_use]
     pub fn is_live(&self) -> bool {
         self.phase != TaskPhase::Stopped
+    }
+
+    /// Whether no service started it.
+    #[must_use]
+    pub fn is_standalone(&self) -> bool {
+        self.group.starts_with("family:")
     }
 
     /// Whether it runs and is meant to go on.

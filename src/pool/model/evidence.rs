@@ -8,26 +8,31 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::pool::model::ecs::{ContainerInstance, Task};
+use crate::pool::model::ecs::{ContainerInstance, Task, TaskPhase};
 use crate::pool::model::identity::{PhysicalId, StackResource};
 use crate::pool::model::operation_lock::OperationLock;
 use crate::pool::model::request::RequestInfo;
 use crate::pool::model::runner::Runner;
 use crate::pool::model::runner_log::{IdleLog, NoLog};
 use crate::pool::model::runner_matching::RunnerMatcher;
+use crate::pool::model::scale_set::ScaleSet;
+use crate::pool::model::scaling::ObservedScaling;
 use crate::pool::model::time::Timestamp;
 
-/// A task of this pool's own service.
+/// A task of this pool's own service, or a standalone one that the function started for it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OwnedTask {
     arn: String,
 }
 
 impl OwnedTask {
-    /// The evidence, if the task was started by the service of this name.
+    /// The evidence, if the task was started by the service of this name, or by the function in the pool's name.
     #[must_use]
     pub fn of(id: &PhysicalId, task: &Task) -> Option<Self> {
-        (task.group.strip_prefix("service:") == Some(id.as_str())).then(|| Self { arn: task.arn.clone() })
+        let is_of_service = task.group.strip_prefix("service:") == Some(id.as_str());
+        let is_standalone = task.group.strip_prefix("family:") == Some(id.as_str())
+            && task.started_by.as_deref() == Some(id.as_str());
+        (is_of_service || is_standalone).then(|| Self { arn: task.arn.clone() })
     }
 
     /// The task's ARN.
@@ -150,6 +155,8 @@ pub enum StopReason {
     NeverRegistered,
     /// `DrainTimeout` has passed and the template says `OnDrainTimeout: Cancel`.
     DrainTimedOut,
+    /// It waited for an instance, and the jobs that it was started for have ended.
+    NotPlaced,
 }
 
 impl StopReason {
@@ -160,6 +167,7 @@ impl StopReason {
             Self::Deregistered(_) => "Deregistered",
             Self::NeverRegistered => "NeverRegistered",
             Self::DrainTimedOut => "DrainTimedOut",
+            Self::NotPlaced => "NotPlaced",
         }
     }
 }
@@ -169,6 +177,17 @@ impl StoppableTask {
     #[must_use]
     pub(in crate::pool) fn new(task: OwnedTask, why: StopReason) -> Self {
         Self { task, why }
+    }
+
+    /// The evidence of a standalone task that has no instance yet, and so no container in which a runner could be.
+    #[must_use]
+    pub fn unplaced(id: &PhysicalId, task: &Task) -> Option<Self> {
+        let is_unplaced = task.phase == TaskPhase::Starting
+            && task.container_instance_arn.is_none()
+            && task.started_at.is_none()
+            && !task.desired_stopped;
+        let owned = OwnedTask::of(id, task).filter(|_| is_unplaced && task.is_standalone())?;
+        Some(Self::new(owned, StopReason::NotPlaced))
     }
 
     /// The task's ARN.
@@ -203,6 +222,34 @@ impl EmptyInstance {
     #[must_use]
     pub fn arn(&self) -> &str {
         &self.arn
+    }
+}
+
+/// A runner scale set that was made for the pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnedScaleSet {
+    id: u64,
+    name: String,
+}
+
+impl OwnedScaleSet {
+    /// The evidence, if the set carries the pool's label or its name, or is the one that the pool's listener works for.
+    #[must_use]
+    pub fn of(id: &PhysicalId, scale_set: &ScaleSet, scaling: Option<&ObservedScaling>) -> Option<Self> {
+        let is_recorded = scaling.is_some_and(|found| found.record.goal.scale_set == scale_set.id);
+        (is_recorded || scale_set.is_of(id)).then(|| Self { id: scale_set.id, name: scale_set.name.clone() })
+    }
+
+    /// GitHub's id of it.
+    #[must_use]
+    pub const fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 }
 

@@ -65,6 +65,22 @@ impl StackResource {
     }
 }
 
+/// What GitHub does not change of a runner scale set that exists: its labels, and what it is found by.
+fn scale_set_parts(spec: &PoolSpec) -> Vec<String> {
+    let Some(job_scaling) = &spec.job_scaling else { return Vec::new() };
+    let runner = &spec.runner;
+    let mut labels: Vec<String> = runner.labels.iter().map(|label| label.to_lowercase()).collect();
+    labels.sort_unstable();
+    let mut parts = vec![
+        "MaxRunners".to_owned(),
+        job_scaling.scale_set_name.clone().unwrap_or_default(),
+        runner.group.clone().unwrap_or_default(),
+        runner.no_default_labels.to_string(),
+    ];
+    parts.extend(labels);
+    parts
+}
+
 /// The cluster's name, whether a template gave the name or the ARN.
 #[must_use]
 pub fn cluster_name(cluster: &str) -> &str {
@@ -90,7 +106,8 @@ impl PhysicalId {
     /// The id of the pool that `spec` describes, in `stack_resource`.
     ///
     /// Its digits hash what cannot change in place: the stack, the resource, the cluster, where the runners register,
-    /// and whose capacity it is. Two specs that differ elsewhere only have the same id and are updated in place.
+    /// and whose capacity it is; with `MaxRunners` what GitHub does not change of a runner scale set, too. Two specs that
+    /// differ elsewhere only have the same id and are updated in place.
     #[must_use]
     pub fn of(stack_resource: &StackResource, spec: &PoolSpec) -> Self {
         let capacity = match &spec.capacity {
@@ -107,6 +124,10 @@ impl PhysicalId {
             &capacity,
         ] {
             // Length first, so that no two different lists of parts read the same.
+            hash.update(part.len().to_be_bytes());
+            hash.update(part);
+        }
+        for part in scale_set_parts(spec) {
             hash.update(part.len().to_be_bytes());
             hash.update(part);
         }

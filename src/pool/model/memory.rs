@@ -94,6 +94,12 @@ pub struct Memory {
     pub n_errors_in_a_row: u32,
     /// Since when a service-linked role is waited for, by the service that it is for.
     pub service_role_awaited_since: BTreeMap<String, Timestamp>,
+    /// When this request last started a listener.
+    pub listener_started_at: Option<Timestamp>,
+    /// Since when GitHub has refused to delete the runner scale set.
+    pub scale_set_busy_since: Option<Timestamp>,
+    /// When it last did.
+    pub scale_set_busy_at: Option<Timestamp>,
     /// Whether anything of the pool was ever there in which a runner may have been started.
     pub was_built: bool,
     /// How GitHub was found to be reached, where the pool's own record no longer leads to its runners.
@@ -155,6 +161,10 @@ pub enum StepResult {
     },
     /// A task was stopped because the drain's time was over.
     JobCancelled,
+    /// A listener was started.
+    ListenerStarted,
+    /// GitHub refused to delete the runner scale set: a job runs in it.
+    ScaleSetBusy,
 }
 
 impl Memory {
@@ -329,6 +339,11 @@ impl Memory {
             StepResult::ProviderUpdated => self.n_provider_updates = self.n_provider_updates.saturating_add(1),
             StepResult::DrainRequested { instance } => {
                 self.drain_requested.insert(instance);
+            }
+            StepResult::ListenerStarted => self.listener_started_at = Some(now),
+            StepResult::ScaleSetBusy => {
+                self.scale_set_busy_since.get_or_insert(now);
+                self.scale_set_busy_at = Some(now);
             }
             StepResult::JobCancelled => self.n_jobs_cancelled = self.n_jobs_cancelled.saturating_add(1),
         }

@@ -14,6 +14,8 @@ use crate::pool::model::pool_metadata::PoolMetadata;
 use crate::pool::model::remote_error::RemoteError;
 use crate::pool::model::runner::{Runner, RunnerGroup};
 use crate::pool::model::runner_log::LogState;
+use crate::pool::model::scale_set::ScaleSet;
+use crate::pool::model::scaling::ObservedScaling;
 use crate::pool::model::time::Timestamp;
 
 /// Everything that a decision may look at.
@@ -46,6 +48,12 @@ pub struct Observed {
     /// By task, by ARN, what came of reading its log in this observation; an observation that was not for logs has
     /// none.
     pub logs: BTreeMap<String, LogReading>,
+    /// The pool's runner scale set, where it has as many runners as jobs.
+    pub scale_set: ObservedScaleSet,
+    /// What is written down for the listener of such a pool.
+    pub scaling: Option<ObservedScaling>,
+    /// Whether a listener is at work.
+    pub is_listening: bool,
     /// Whether GitHub would let runners register; `None` if it was not asked.
     pub preflight_result: Option<PreflightResult>,
     /// The template's runner group, if that was asked and there is one.
@@ -66,6 +74,20 @@ pub struct Observed {
     pub has_pool_lock: bool,
     /// The last call that was refused since the previous decision.
     pub remote_error: Option<RemoteError>,
+}
+
+/// What GitHub says about the pool's runner scale set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ObservedScaleSet {
+    /// It was not asked in this observation, or the pool has none.
+    #[default]
+    NotQueried,
+    /// There is no set of its name.
+    Missing,
+    /// This one has its name.
+    Found(ScaleSet),
+    /// GitHub, or the credential's parameter, refused the function.
+    Failed(RemoteError),
 }
 
 /// The time in which something was read, page by page.

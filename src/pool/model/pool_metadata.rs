@@ -9,6 +9,7 @@ use crate::pool::model::github_access::GitHubAccess;
 use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::registration::RegistrationSettings;
 use crate::pool::model::runner_matching::RunnerMatcher;
+use crate::pool::model::scale_set::ScaleSetRequest;
 use crate::pool::model::spec::{Capacity, GitHubCredential, GitHubTarget, PoolSpec};
 
 /// The format of the label. Raised with every change that an older version of the function cannot read.
@@ -37,6 +38,9 @@ pub struct PoolMetadata {
     pub registration: Option<RegistrationSettings>,
     /// The capacity provider of another owner that it runs on; `None` for one of its own.
     pub external_capacity_provider: Option<String>,
+    /// The runner scale set of a pool that has as many runners as jobs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale_set: Option<ScaleSetRequest>,
 }
 
 impl PoolMetadata {
@@ -65,6 +69,7 @@ impl PoolMetadata {
                 Capacity::Own(_) => None,
                 Capacity::Existing(name) => Some(name.clone()),
             },
+            scale_set: ScaleSetRequest::of(id, spec),
         }
     }
 

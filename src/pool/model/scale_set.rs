@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::secret::Secret;
+use crate::pool::model::spec::PoolSpec;
 
 /// A runner scale set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +26,7 @@ pub struct ScaleSet {
 }
 
 /// A scale set that is to be made.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScaleSetRequest {
     /// Its name.
     pub name: String,
@@ -34,6 +36,34 @@ pub struct ScaleSetRequest {
     pub labels: BTreeSet<String>,
     /// Whether its runners leave updates of themselves to the image.
     pub disable_auto_update: bool,
+}
+
+impl ScaleSetRequest {
+    /// The set of the pool that `spec` describes, if it has one. The architecture is not among its labels: it would have
+    /// to be known before the first instance.
+    #[must_use]
+    pub fn of(id: &PhysicalId, spec: &PoolSpec) -> Option<Self> {
+        let job_scaling = spec.job_scaling.as_ref()?;
+        let runner = &spec.runner;
+        let name = job_scaling.scale_set_name.clone().unwrap_or_else(|| id.as_str().to_owned());
+        let default_labels = (!runner.no_default_labels).then_some(["self-hosted", "Linux"]);
+        let labels = default_labels.into_iter().flatten().map(str::to_owned).chain(runner.labels.iter().cloned());
+        Some(Self {
+            labels: labels.chain([id.as_str().to_owned(), name.clone()]).collect(),
+            group: runner.group.clone(),
+            disable_auto_update: runner.disable_auto_update,
+            name,
+        })
+    }
+}
+
+impl ScaleSet {
+    /// Whether it was made for this pool: it carries the pool's label. A server that drops labels leaves the name, which
+    /// proves it where it is the pool's own.
+    #[must_use]
+    pub fn is_of(&self, id: &PhysicalId) -> bool {
+        self.name == id.as_str() || self.labels.iter().any(|label| label.eq_ignore_ascii_case(id.as_str()))
+    }
 }
 
 /// How many jobs and runners a scale set has. Scaling goes by [`JobStatistics::assigned`], which counts running jobs as

@@ -31,14 +31,27 @@ pub struct PoolSpec {
     pub cluster: String,
     /// The instances below.
     pub capacity: Capacity,
-    /// How many runners. Zero is allowed.
+    /// How many runners a request starts and waits for. Zero is allowed. With [`PoolSpec::job_scaling`] those that are
+    /// kept idle.
     pub desired_count: u32,
+    /// As many runners as jobs; `None` for a fixed number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_scaling: Option<JobScaling>,
     /// At most one runner on an instance.
     pub distinct_instances: bool,
     /// How patient we are, and what happens then.
     pub wait_policy: WaitPolicy,
     /// On everything that we create, in addition to the ownership tags.
     pub tags: BTreeMap<String, String>,
+}
+
+/// As many runners as jobs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobScaling {
+    /// Runners at the most, idle ones included; at least 1.
+    pub max_runners: u32,
+    /// The name of the runner scale set; the pool's physical id where the template gives none.
+    pub scale_set_name: Option<String>,
 }
 
 /// What a pool has from the function's own settings.

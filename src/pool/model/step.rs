@@ -9,8 +9,12 @@ use strum::{IntoStaticStr, VariantNames};
 
 use crate::pool::model::auto_scaling::GroupConfig;
 use crate::pool::model::ecs::{ProviderConfig, ServiceConfig};
-use crate::pool::model::evidence::{EmptyInstance, IdleRunner, LogWitness, OrphanedRunner, OwnedTask, StoppableTask};
+use crate::pool::model::evidence::{
+    EmptyInstance, IdleRunner, LogWitness, OrphanedRunner, OwnedScaleSet, OwnedTask, StoppableTask,
+};
 use crate::pool::model::operation_lock::OperationLock;
+use crate::pool::model::scale_set::ScaleSetRequest;
+use crate::pool::model::scaling::ScalingRecord;
 use crate::pool::model::task_definition::TaskDefinitionContent;
 
 /// Steps in order. They depend on each other: the first refusal ends the round, and the next observation starts
@@ -83,7 +87,20 @@ pub enum Step {
     StopTask(StoppableTask),
     /// Let no more tasks onto an instance that runs none.
     DrainInstance(EmptyInstance),
+    /// Make the runner scale set.
+    CreateScaleSet(ScaleSetRequest),
+    /// Write down for the listener what is wanted of the pool, and put the pool on its list.
+    WriteScaling(Box<ScalingRecord>),
+    /// Start a listener.
+    StartListener,
 
+    /// Close the session of the runner scale set, and delete the set.
+    DeleteScaleSet {
+        /// The set.
+        scale_set: OwnedScaleSet,
+        /// Its session, if there is one.
+        session: Option<String>,
+    },
     /// Lower the service to no task at all.
     ScaleServiceToZero,
     /// Delete the service, which must be lowered.
@@ -144,6 +161,12 @@ impl Step {
                 BTreeMap::from([("task", task.arn().to_owned()), ("reason", task.why().name().to_owned())])
             }
             Self::DrainInstance(instance) => one("instance", instance.arn().to_owned()),
+            Self::CreateScaleSet(request) => one("scale_set", request.name.clone()),
+            Self::WriteScaling(record) => BTreeMap::from([
+                ("max_runners", record.goal.max_runners.to_string()),
+                ("mode", format!("{:?}", record.goal.mode)),
+            ]),
+            Self::DeleteScaleSet { scale_set, .. } => one("scale_set", scale_set.name().to_owned()),
             Self::UnprotectInstances(ids) => one("n", ids.len().to_string()),
             Self::DeregisterInstance(arn) => one("instance", arn.clone()),
             Self::AcquireLock(_)
@@ -151,6 +174,7 @@ impl Step {
             | Self::CreateCapacityProvider { .. }
             | Self::UpdateCapacityProvider(_)
             | Self::AttachCapacityProvider
+            | Self::StartListener
             | Self::ScaleServiceToZero
             | Self::DeleteService
             | Self::DeleteTaskDefinitions

@@ -12,7 +12,7 @@ use crate::pool::model::operation::{ConvergeGoal, Operation};
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::time::DecisionTime;
 use crate::pool::policy::reasons;
-use crate::pool::policy::{infrastructure, outcome, preconditions, rollout};
+use crate::pool::policy::{infrastructure, job_rollout, outcome, preconditions, rollout};
 
 /// Decides the next step of a Create or an Update.
 pub fn decide(
@@ -30,6 +30,10 @@ pub fn decide(
         return at.wait(WaitReason::RetryableError(no.clone()), ObserveScope::Full);
     }
     let next = match infrastructure::ensure(operation, memory, goal, observed, at) {
+        Ok(dependencies) if goal.spec.job_scaling.is_some() => {
+            job_rollout::next_step(operation, memory, goal, observed, &dependencies, at)
+                .or_else(|| rollout::clean_up(operation, memory, goal, observed, at))
+        }
         Ok(dependencies) => rollout::next_step(operation, memory, goal, observed, &dependencies, at),
         Err(decision) => Some(decision),
     };

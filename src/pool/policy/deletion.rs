@@ -10,17 +10,18 @@
 use crate::pool::model::auto_scaling::Group;
 use crate::pool::model::decision::{Decision, ObserveScope, WaitReason};
 use crate::pool::model::ecs::{ProviderState, ServiceState, Task};
-use crate::pool::model::evidence::OrphanedRunner;
+use crate::pool::model::evidence::{OrphanedRunner, OwnedScaleSet};
 use crate::pool::model::memory::Memory;
-use crate::pool::model::observed::{GitHubRunners, Observed};
+use crate::pool::model::observed::{GitHubRunners, Observed, ObservedScaleSet};
 use crate::pool::model::operation::{DeleteGoal, Operation};
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::pool_metadata::PoolMetadata;
+use crate::pool::model::scaling::{ScalingGoal, ScalingMode, ScalingRecord};
 use crate::pool::model::spec::OnDeregisterFailure;
 use crate::pool::model::step::{Step, Steps};
 use crate::pool::model::time::DecisionTime;
 use crate::pool::policy::reasons;
-use crate::pool::policy::retirement::{DrainProgress, DrainSet, retire};
+use crate::pool::policy::retirement::{Drain, DrainProgress, DrainSet, retire};
 use crate::pool::policy::task_protection::ensure_tasks_protected;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,10 @@ use std::time::Duration;
 /// How long registrations are waited for that GitHub considers busy after their tasks ended. A killed job's lease
 /// runs out ten minutes after its last renewal; what is left after that GitHub drops by itself within 14 days.
 const STALE_REGISTRATION_WAIT_MAX: Duration = Duration::from_secs(600);
+
+/// How long a `RunTask` may be under way whose caller has lost the right to it: the SDK's tries, and the time in which
+/// `ListTasks` shows what they started.
+const START_UNCERTAIN_MAX: Duration = Duration::from_secs(90);
 
 /// Decides the next step of a Delete.
 pub fn decide(
@@ -50,7 +55,9 @@ pub fn decide(
         let github_credential = metadata.and_then(|metadata| metadata.github_credential.as_ref());
         return Decision::Respond(Outcome::failed(reasons::cannot_deregister(github_credential, remote_error)));
     }
-    service_gone(operation, memory, observed, metadata, at)
+    starts_over(operation, observed, metadata, at)
+        .or_else(|| service_gone(operation, memory, observed, metadata, at))
+        .or_else(|| scale_set_gone(operation, memory, observed, metadata, at))
         .or_else(|| capacity_gone(operation, observed, metadata, at))
         .or_else(|| registrations_gone(operation, memory, observed, metadata, at))
         .or_else(|| task_definitions_gone(operation, observed))
@@ -62,6 +69,67 @@ pub fn decide(
                 at.requeue_now(WaitReason::FinalCheck, ObserveScope::Full)
             }
         })
+}
+
+/// The listener of a pool with as many runners as jobs starts none any more: once its item has been written, it has lost
+/// the right to; what it had begun before has become tasks after a while.
+fn starts_over(
+    operation: &Operation,
+    observed: &Observed,
+    metadata: Option<&PoolMetadata>,
+    at: DecisionTime,
+) -> Option<Decision> {
+    metadata?.scale_set.as_ref()?;
+    let record = &observed.scaling.as_ref()?.record;
+    if record.goal.mode == ScalingMode::Active {
+        return Some(Decision::Act(vec![write_mode(operation, record, ScalingMode::Paused)]));
+    }
+    let pending = record.progress.pending_start.as_ref()?;
+    let is_uncertain = at.now.since(pending.at) < START_UNCERTAIN_MAX;
+    is_uncertain.then(|| at.wait(WaitReason::PendingTaskStart, ObserveScope::Tasks))
+}
+
+fn write_mode(operation: &Operation, record: &ScalingRecord, mode: ScalingMode) -> Step {
+    let goal = ScalingGoal { request_id: operation.request.request_id.clone(), mode, ..record.goal.clone() };
+    Step::WriteScaling(Box::new(ScalingRecord { goal, ..record.clone() }))
+}
+
+/// The runner scale set, once no runner works for it, and then the listener's item.
+fn scale_set_gone(
+    operation: &Operation,
+    memory: &Memory,
+    observed: &Observed,
+    metadata: Option<&PoolMetadata>,
+    at: DecisionTime,
+) -> Option<Decision> {
+    metadata?.scale_set.as_ref()?;
+    let scaling = observed.scaling.as_ref();
+    let owned = match &observed.scale_set {
+        ObservedScaleSet::NotQueried if !observed.is_complete => {
+            return Some(at.requeue_now(WaitReason::FinalCheck, ObserveScope::Full));
+        }
+        ObservedScaleSet::Failed(no) if no.kind.is_retryable() => {
+            return Some(at.wait(WaitReason::RetryableError(no.clone()), ObserveScope::Full));
+        }
+        ObservedScaleSet::Found(scale_set) => OwnedScaleSet::of(&operation.id, scale_set, scaling),
+        ObservedScaleSet::NotQueried | ObservedScaleSet::Failed(_) | ObservedScaleSet::Missing => None,
+    };
+    if let Some(scale_set) = owned {
+        // A job of which nothing is left here: GitHub ends it once its runner has been silent for long enough.
+        let since = memory.scale_set_busy_since;
+        let is_patient = since.is_none_or(|since| at.now < (since + STALE_REGISTRATION_WAIT_MAX).min(operation.respond_by));
+        if memory.scale_set_busy_at.is_some_and(|last| at.now.since(last) < at.poll) {
+            return Some(at.wait(WaitReason::ScaleSetDeletion, ObserveScope::Full));
+        }
+        if is_patient {
+            let session = scaling.and_then(|found| found.record.progress.session.as_ref());
+            let session = session.map(|session| session.id.clone());
+            return Some(Decision::Act(vec![Step::DeleteScaleSet { scale_set, session }]));
+        }
+    }
+    let record = &scaling?.record;
+    (record.goal.mode != ScalingMode::Deleted)
+        .then(|| Decision::Act(vec![write_mode(operation, record, ScalingMode::Deleted)]))
 }
 
 /// Runners first, then the service that would start new ones.
@@ -91,7 +159,7 @@ fn service_gone(
         .iter()
         .filter(|task| task.is_live() && crate::pool::model::evidence::OwnedTask::of(&operation.id, task).is_some())
         .collect();
-    match retire(operation, memory, metadata, observed, DrainSet { tasks: &live, count: live.len() }, at) {
+    match retire(Drain::of(operation, metadata), memory, observed, DrainSet { tasks: &live, count: live.len() }, at) {
         DrainProgress::Done => {}
         DrainProgress::Pending(decision) => return Some(decision),
         DrainProgress::TimedOut { remaining } => {

@@ -10,6 +10,7 @@ use crate::pool::model::memory::Memory;
 use crate::pool::model::observed::Observed;
 use crate::pool::model::operation::{ConvergeGoal, Operation};
 use crate::pool::model::outcome::Outcome;
+use crate::pool::model::scale_set::ScaleSetRequest;
 use crate::pool::model::spec::Capacity;
 use crate::pool::policy::reasons;
 use crate::pool::policy::runner_counts::n_online;
@@ -31,12 +32,15 @@ pub fn attributes(operation: &Operation, goal: &ConvergeGoal, observed: &Observe
 fn value(attribute: Attribute, operation: &Operation, goal: &ConvergeGoal, observed: &Observed) -> String {
     let id = &operation.id;
     let (service, group) = (observed.service.as_ref(), observed.group.as_ref());
+    let scaling = observed.scaling.as_ref().map(|found| &found.record).filter(|_| goal.spec.job_scaling.is_some());
     match attribute {
+        Attribute::ServiceName if goal.spec.job_scaling.is_some() => String::new(),
         Attribute::ServiceName | Attribute::RunnerLabel => id.to_string(),
         Attribute::ServiceArn => service.map(|service| service.arn.clone()).unwrap_or_default(),
         Attribute::ClusterName => cluster_name(&goal.spec.cluster).to_owned(),
         Attribute::TaskDefinitionArn => {
-            service.map(|service| service.config.task_definition.clone()).unwrap_or_default()
+            let of_service = service.map(|service| service.config.task_definition.clone());
+            of_service.or_else(|| scaling.map(|wanted| wanted.goal.task_definition.clone())).unwrap_or_default()
         }
         Attribute::CapacityProviderName => match &goal.spec.capacity {
             Capacity::Own(_) => id.to_string(),
@@ -50,7 +54,13 @@ fn value(attribute: Attribute, operation: &Operation, goal: &ConvergeGoal, obser
         Attribute::RunnerNamePrefix => {
             goal.spec.runner.name.clone().unwrap_or_else(|| id.runner_name_prefix(&goal.spec))
         }
-        Attribute::DesiredCount => goal.spec.desired_count.to_string(),
+        Attribute::DesiredCount => {
+            let target = scaling.map(|wanted| wanted.goal.target(&wanted.progress.statistics));
+            target.unwrap_or(goal.spec.desired_count).to_string()
+        }
+        Attribute::RunnerScaleSetName => {
+            ScaleSetRequest::of(id, &goal.spec).map(|request| request.name).unwrap_or_default()
+        }
         Attribute::OnlineRunners => n_online(operation, goal, observed).unwrap_or(0).to_string(),
     }
 }

@@ -3,10 +3,12 @@
 use crate::pool::model::auto_scaling::Group;
 use crate::pool::model::ec2::{TemplateView, instance_types};
 use crate::pool::model::ecs::ServiceState;
+use crate::pool::model::evidence::OwnedScaleSet;
 use crate::pool::model::identity::cluster_name;
 use crate::pool::model::memory::Memory;
-use crate::pool::model::observed::{Observed, PreflightResult};
+use crate::pool::model::observed::{Observed, ObservedScaleSet, PreflightResult};
 use crate::pool::model::operation::{ConvergeGoal, Operation};
+use crate::pool::model::scale_set::ScaleSetRequest;
 use crate::pool::model::spec::{Capacity, OwnCapacity};
 use crate::pool::model::text::abbreviated_list;
 use crate::pool::policy::capacity;
@@ -29,6 +31,9 @@ pub(super) fn first_violation(
         Some(PreflightResult::AppLoginMismatch(login)) => return Some(reasons::other_app_login(spec, login)),
         Some(PreflightResult::NoSuchRunnerGroup) => return Some(reasons::no_such_runner_group(spec)),
         Some(PreflightResult::Failed(_) | PreflightResult::Passed) | None => {}
+    }
+    if let Some(reason) = scale_set_conflict(operation, goal, observed) {
+        return Some(reason);
     }
     let Some(cluster) = observed.cluster.as_ref().filter(|cluster| cluster.is_active) else {
         return Some(format!(
@@ -53,6 +58,18 @@ pub(super) fn first_violation(
         Capacity::Existing(_) => {}
     }
     name_conflict(operation, goal, observed).or_else(|| no_room(operation, memory, goal, observed))
+}
+
+/// A runner scale set that GitHub does not let the function have.
+fn scale_set_conflict(operation: &Operation, goal: &ConvergeGoal, observed: &Observed) -> Option<String> {
+    let request = ScaleSetRequest::of(&operation.id, &goal.spec)?;
+    match &observed.scale_set {
+        ObservedScaleSet::Failed(no) if !no.kind.is_retryable() => Some(reasons::github_refused(&goal.spec, no)),
+        ObservedScaleSet::Found(scale_set) => OwnedScaleSet::of(&operation.id, scale_set, observed.scaling.as_ref())
+            .is_none()
+            .then(|| reasons::foreign_scale_set(&request, scale_set)),
+        ObservedScaleSet::Failed(_) | ObservedScaleSet::Missing | ObservedScaleSet::NotQueried => None,
+    }
 }
 
 /// What the group cannot be made of. What it is made of already is not questioned.

@@ -4,6 +4,7 @@
 
 mod credential;
 mod draining;
+mod scale_set;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use crate::pool::model::decision::WaitReason;
 use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::memory::Memory;
-use crate::pool::model::observed::{GitHubRunners, Observed};
+use crate::pool::model::observed::{GitHubRunners, Observed, ObservedScaleSet};
 use crate::pool::model::operation::{CONTINUATIONS_MAX, ConvergeGoal, Goal, Operation};
 use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
 use crate::pool::model::spec::{Capacity, PoolSpec};
@@ -19,6 +20,7 @@ pub use crate::pool::model::text::{abbreviated_list, pluralize};
 use crate::pool::model::time::{HumanDuration, Timestamp};
 pub use crate::pool::policy::reasons::credential::{cannot_deregister, explained, github_refused};
 pub use crate::pool::policy::reasons::draining::{busy_by_log, cannot_protect, drain_timed_out};
+pub use crate::pool::policy::reasons::scale_set::{foreign_scale_set, no_listener_session, scale_set_left};
 
 /// A continuation in the format of another version.
 pub const UNSUPPORTED_CONTINUATION: &str = "The function was updated during this request, and this version cannot read \
@@ -260,6 +262,7 @@ pub fn notes_of_deletion(operation: &Operation, memory: &Memory, observed: &Obse
     const BY_ITSELF: &str =
         "GitHub removes them automatically 14 days after they were last online (ephemeral ones after 1 day)";
     let mut notes = cancelled_jobs_note(operation, memory, observed);
+    notes.extend(scale_set_note(memory, observed));
     match (&observed.github, observed.metadata.as_ref().filter(|_| memory.was_built)) {
         (GitHubRunners::Listed(runners), Some(metadata)) => {
             let ours: Vec<_> = runners.iter().filter(|runner| metadata.matcher.owns(runner)).collect();
@@ -286,6 +289,18 @@ pub fn notes_of_deletion(operation: &Operation, memory: &Memory, observed: &Obse
         ) => {}
     }
     notes
+}
+
+/// The runner scale set that may be left.
+fn scale_set_note(memory: &Memory, observed: &Observed) -> Option<String> {
+    let request = observed.metadata.as_ref().filter(|_| memory.was_built)?.scale_set.as_ref()?;
+    match &observed.scale_set {
+        ObservedScaleSet::Found(_) if memory.scale_set_busy_since.is_some() => {
+            Some(scale_set_left(&request.name, "GitHub says that a job runs in it"))
+        }
+        ObservedScaleSet::Failed(remote_error) => Some(scale_set_left(&request.name, &remote_error.to_string())),
+        ObservedScaleSet::Found(_) | ObservedScaleSet::Missing | ObservedScaleSet::NotQueried => None,
+    }
 }
 
 /// The runners that may be left.

@@ -84,10 +84,11 @@ pub fn pool_of_task(arn: &TaskArn, task: Option<&Task>, now: Timestamp) -> Resul
             HumanDuration(ASKING_PERIOD)
         )));
     }
-    let id = task.group.strip_prefix("service:").and_then(|name| PhysicalId::try_from(name.to_owned()).ok());
+    let name = task.group.strip_prefix("service:").or_else(|| task.group.strip_prefix("family:"));
+    let id = name.and_then(|name| PhysicalId::try_from(name.to_owned()).ok());
     id.filter(|id| OwnedTask::of(id, task).is_some()).ok_or_else(|| {
         Rejection::refuse(format!(
-            "Task {}: it belongs to no service of a Custom::GitHubRunnerPool. Declare the runners in a template.",
+            "Task {}: no Custom::GitHubRunnerPool has started it. Declare the runners in a template.",
             arn.id()
         ))
     })
@@ -202,6 +203,16 @@ pub fn name_taken(name: &str) -> Refusal {
     let message = format!(
         "Runner {name}: GitHub lists another runner of this name, without the pool's label. Remove it from the list of \
          runners, or change RunnerNamePrefix."
+    );
+    Refusal { message, retry: true }
+}
+
+/// The pool has no runner scale set now: it is about to be made, or the pool is going.
+#[must_use]
+pub fn no_scale_set(id: &PhysicalId) -> Refusal {
+    let message = format!(
+        "RunnerScaleSetName: the pool {id} has no runner scale set at the moment. The container asks again; if this \
+         persists, update the stack."
     );
     Refusal { message, retry: true }
 }

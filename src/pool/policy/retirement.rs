@@ -91,12 +91,13 @@ pub(in crate::pool) use self::drain_state::{SECOND_READING, SELF_EXIT};
 use crate::pool::model::decision::{Decision, ObserveScope, WaitReason};
 use crate::pool::model::ecs::Task;
 use crate::pool::model::evidence::{OwnedTask, StopReason, StoppableTask};
+use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::memory::Memory;
 use crate::pool::model::memory::reading_gap_max;
 use crate::pool::model::observed::{GitHubRunners, Observed};
 use crate::pool::model::operation::Operation;
 use crate::pool::model::pool_metadata::PoolMetadata;
-use crate::pool::model::spec::OnDrainTimeout;
+use crate::pool::model::spec::{OnDrainTimeout, WaitPolicy};
 use crate::pool::model::step::{Step, Steps};
 use crate::pool::model::time::DecisionTime;
 use crate::pool::model::time::Timestamp;
@@ -116,6 +117,36 @@ pub enum DrainProgress {
     },
 }
 
+/// Of which pool runners leave, and how long they are waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Drain<'pool> {
+    /// The pool.
+    pub id: &'pool PhysicalId,
+    /// How its runners are recognized.
+    pub metadata: &'pool PoolMetadata,
+    /// How long a runner is watched, and waited for.
+    pub wait_policy: &'pool WaitPolicy,
+    /// Whether the wait has an end.
+    pub limit: DrainLimit,
+}
+
+/// Whether there is an end to the wait for running jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DrainLimit {
+    /// `DrainTimeout`, and what `OnDrainTimeout` says of it.
+    DrainTimeout,
+    /// None: no one waits for it, and every job ends by itself.
+    None,
+}
+
+impl<'pool> Drain<'pool> {
+    /// The drain of a request.
+    #[must_use]
+    pub fn of(operation: &'pool Operation, metadata: &'pool PoolMetadata) -> Self {
+        Self { id: &operation.id, metadata, wait_policy: operation.wait_policy(), limit: DrainLimit::DrainTimeout }
+    }
+}
+
 /// Who is to leave, and how many of them.
 #[derive(Clone, Copy, Debug)]
 pub struct DrainSet<'observed> {
@@ -127,9 +158,8 @@ pub struct DrainSet<'observed> {
 
 /// Decides the next step for those who are to leave.
 pub fn retire(
-    operation: &Operation,
+    drain: Drain<'_>,
     memory: &mut Memory,
-    metadata: &PoolMetadata,
     observed: &Observed,
     leavers: DrainSet<'_>,
     at: DecisionTime,
@@ -141,14 +171,14 @@ pub fn retire(
     let states: Vec<(&Task, RunnerDrainState)> = leavers
         .tasks
         .iter()
-        .map(|task| (*task, drain_state(operation, memory, metadata, observed, task, at)))
+        .map(|task| (*task, drain_state(drain, memory, observed, task, at)))
         .collect();
     if is_outdated(observed, at) {
         return DrainProgress::Pending(at.requeue_now(waiting_for(&states), ObserveScope::Runners));
     }
     let n_draining = states.iter().filter(|(_, state)| state.is_draining()).count();
     let room = leavers.count.saturating_sub(n_draining);
-    let steps = next_steps(operation, &states, room);
+    let steps = next_steps(drain.id, &states, room);
     if !steps.is_empty() {
         return DrainProgress::Pending(Decision::Act(steps));
     }
@@ -162,18 +192,21 @@ pub fn retire(
     }
 
     // The response may be due before that. Then the request fails and every job goes on.
-    let deadline = began + operation.wait_policy().drain_timeout;
-    if at.now >= deadline {
+    let deadline = match drain.limit {
+        DrainLimit::DrainTimeout => Some(began + drain.wait_policy.drain_timeout),
+        DrainLimit::None => None,
+    };
+    if deadline.is_some_and(|deadline| at.now >= deadline) {
         let remaining = timed_out(&states, leavers.count, at.now);
         if !remaining.is_empty() {
-            return match operation.wait_policy().on_drain_timeout {
+            return match drain.wait_policy.on_drain_timeout {
                 OnDrainTimeout::Fail => DrainProgress::TimedOut {
                     remaining: remaining.iter().map(|(task, state)| state.name(task)).collect(),
                 },
                 OnDrainTimeout::Cancel => {
                     let steps = remaining
                         .iter()
-                        .flat_map(|(task, _)| stop(operation, task, StopReason::DrainTimedOut))
+                        .flat_map(|(task, _)| stop(drain.id, task, StopReason::DrainTimedOut))
                         .collect();
                     DrainProgress::Pending(Decision::Act(steps))
                 }
@@ -190,14 +223,14 @@ fn is_outdated(observed: &Observed, at: DecisionTime) -> bool {
 }
 
 /// What can be done for them now, `room` of them at the most beside those whose runners are gone.
-fn next_steps(operation: &Operation, states: &[(&Task, RunnerDrainState)], mut room: usize) -> Steps {
+fn next_steps(id: &PhysicalId, states: &[(&Task, RunnerDrainState)], mut room: usize) -> Steps {
     let mut steps = Steps::new();
     for (task, state) in states {
         match state {
-            RunnerDrainState::Stoppable(why @ StopReason::Deregistered(_)) => steps.extend(stop(operation, task, *why)),
+            RunnerDrainState::Stoppable(why @ StopReason::Deregistered(_)) => steps.extend(stop(id, task, *why)),
             RunnerDrainState::Stoppable(why) if room > 0 => {
                 room = room.saturating_sub(1);
-                steps.extend(stop(operation, task, *why));
+                steps.extend(stop(id, task, *why));
             }
             RunnerDrainState::Idle(runner) if room > 0 => {
                 room = room.saturating_sub(1);
@@ -242,10 +275,11 @@ fn timed_out<'all, 'observed>(
     gone.chain(there.take(count.saturating_sub(n_draining))).collect()
 }
 
-/// Lifts the protection of a task and stops it.
-fn stop(operation: &Operation, task: &Task, why: StopReason) -> Vec<Step> {
-    let Some(owned) = OwnedTask::of(&operation.id, task) else { return Vec::new() };
-    vec![Step::UnprotectTasks(vec![owned.clone()]), Step::StopTask(StoppableTask::new(owned, why))]
+/// Lifts the protection of a task and stops it. A standalone task has none.
+fn stop(id: &PhysicalId, task: &Task, why: StopReason) -> Vec<Step> {
+    let Some(owned) = OwnedTask::of(id, task) else { return Vec::new() };
+    let unprotect = (!task.is_standalone()).then(|| Step::UnprotectTasks(vec![owned.clone()]));
+    unprotect.into_iter().chain([Step::StopTask(StoppableTask::new(owned, why))]).collect()
 }
 
 fn waiting_for(states: &[(&Task, RunnerDrainState)]) -> WaitReason {
@@ -292,10 +326,10 @@ fn waiting_for(states: &[(&Task, RunnerDrainState)]) -> WaitReason {
     why
 }
 
-fn waiting(states: &[(&Task, RunnerDrainState)], deadline: Timestamp, at: DecisionTime) -> Decision {
+fn waiting(states: &[(&Task, RunnerDrainState)], deadline: Option<Timestamp>, at: DecisionTime) -> Decision {
     // The moment at which the first of them is settled comes before the next poll, often enough.
     let settled_at = states.iter().filter_map(|(_, state)| state.resolves_at());
-    let until = settled_at.chain([at.next_poll(), deadline]).filter(|moment| *moment > at.now).min();
+    let until = settled_at.chain(deadline).chain([at.next_poll()]).filter(|moment| *moment > at.now).min();
     Decision::Wait {
         why: waiting_for(states),
         until: until.unwrap_or_else(|| at.next_poll()),

@@ -19,7 +19,7 @@ use crate::pool::policy::deployments::{
 };
 use crate::pool::policy::infrastructure::{ServiceDependencies, all_tags};
 use crate::pool::policy::reasons;
-use crate::pool::policy::retirement::{DrainProgress, DrainSet, retire};
+use crate::pool::policy::retirement::{Drain, DrainProgress, DrainSet, retire};
 use crate::pool::policy::runner_counts::{n_online, online_among};
 use crate::pool::policy::task_protection::protect_then_update;
 
@@ -53,7 +53,7 @@ pub(super) fn next_step(
     update_service_config(operation, memory, goal, observed, service, dependencies, at)
         .or_else(|| wait_for_online(operation, memory, goal, observed, service, at))
         .or_else(|| retire_outdated(operation, memory, goal, observed, service, &metadata, at))
-        .or_else(|| clean_up(operation, memory, goal, observed, &metadata, at))
+        .or_else(|| clean_up(operation, memory, goal, observed, at))
 }
 
 pub(super) fn desired_config(goal: &ConvergeGoal, dependencies: &ServiceDependencies, n_live: u32) -> ServiceConfig {
@@ -106,7 +106,7 @@ fn update_service_config(
             return Some(protect_then_update(operation, memory, observed, lowered, at));
         }
         let metadata = PoolMetadata::of(&operation.id, &goal.spec);
-        return match retire(operation, memory, &metadata, observed, DrainSet { tasks: &live, count: live.len() }, at) {
+        return match retire(Drain::of(operation, &metadata), memory, observed, DrainSet { tasks: &live, count: live.len() }, at) {
             DrainProgress::Done => None,
             DrainProgress::Pending(decision) => Some(decision),
             DrainProgress::TimedOut { remaining } => Some(drain_timed_out_decision(goal, observed, &remaining)),
@@ -245,7 +245,7 @@ fn retire_outdated(
         (&newest, surplus),
     ];
     for (tasks, count) in stages {
-        match retire(operation, memory, metadata, observed, DrainSet { tasks, count }, at) {
+        match retire(Drain::of(operation, metadata), memory, observed, DrainSet { tasks, count }, at) {
             DrainProgress::Done => {}
             DrainProgress::Pending(decision) => {
                 if n_online >= wanted {
@@ -272,14 +272,14 @@ fn drain_timed_out_decision(goal: &ConvergeGoal, observed: &Observed, remaining:
 }
 
 /// What is left to put in order once all runners are where they belong.
-fn clean_up(
+pub(super) fn clean_up(
     operation: &Operation,
     memory: &Memory,
     goal: &ConvergeGoal,
     observed: &Observed,
-    metadata: &PoolMetadata,
     at: DecisionTime,
 ) -> Option<Decision> {
+    let metadata = PoolMetadata::of(&operation.id, &goal.spec);
     let mut steps = Steps::new();
     let protected: Vec<OwnedTask> = observed
         .tasks
@@ -291,7 +291,7 @@ fn clean_up(
     if !protected.is_empty() {
         steps.push(Step::UnprotectTasks(protected));
     }
-    let orphans = orphans(observed, metadata);
+    let orphans = orphans(observed, &metadata);
     let window = goal.spec.wait_policy.idle_confirmation;
     let read_at = observed.github_read.map_or(at.now, |reading| reading.began_at);
     let is_settled = |orphan: &OrphanedRunner| {

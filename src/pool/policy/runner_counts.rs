@@ -11,8 +11,12 @@ use crate::pool::policy::deployments::is_current;
 #[must_use]
 pub fn n_online(operation: &Operation, goal: &ConvergeGoal, observed: &Observed) -> Option<u32> {
     let service = observed.service.as_ref();
-    let current = observed.tasks.iter().filter(|task| service.is_some_and(|service| is_current(service, task)));
-    online_among(operation, goal, observed, current)
+    let scaling = observed.scaling.as_ref().map(|found| &found.record.goal);
+    let is_of_newest = |task: &&Task| match goal.spec.job_scaling {
+        Some(_) => scaling.is_some_and(|wanted| wanted.task_definition == task.task_definition),
+        None => service.is_some_and(|service| is_current(service, task)),
+    };
+    online_among(operation, goal, observed, observed.tasks.iter().filter(is_of_newest))
 }
 
 /// Runners that are online and not of the revision that the service works towards, or all that are while it works

@@ -1,12 +1,15 @@
 //! GitHub, by the credential of the pool.
 
+use crate::pool::model::decision::ObserveScope;
 use crate::pool::model::observed::{GitHubRunners, PreflightResult, Reading};
 use crate::pool::model::operation::{Goal, Operation, Preflight};
 use crate::pool::model::pool_metadata::PoolMetadata;
 use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
+use crate::pool::model::runner::Runner;
 use crate::pool::model::spec::GitHubCredential;
+use super::scale_set::{observe_scale_set, with_members};
 use crate::reconcile::log_error;
-use crate::reconcile::ports::{Clock, Credential, GitHub, SecretStore, World};
+use crate::reconcile::ports::{Clock, Credential, GitHub, RemoteResult, SecretStore, World};
 use crate::reconcile::session::Session;
 
 /// Lists the runners, after the preflight where one is due. An error is part of what was observed: policy decides what
@@ -16,6 +19,7 @@ pub(super) async fn observe<W: World>(
     operation: &Operation,
     metadata: &PoolMetadata,
     session: &mut Session,
+    scope: ObserveScope,
 ) {
     let Some(github_credential) = &metadata.github_credential else {
         session.observed.github = GitHubRunners::NoCredential;
@@ -37,8 +41,9 @@ pub(super) async fn observe<W: World>(
     if session.observed.preflight_result != Some(PreflightResult::Passed) {
         session.observed.preflight_result = preflight_result(world, operation, session, &credential).await;
     }
+    observe_scale_set(world, metadata, session, scope).await;
     let began_at = world.clock().now();
-    session.observed.github = match world.github().runners(&metadata.github, &credential).await {
+    session.observed.github = match runners(world, metadata, session, &credential).await {
         Ok(runners) => {
             session.observed.github_read = Some(Reading { began_at, ended_at: world.clock().now() });
             GitHubRunners::Listed(runners)
@@ -51,6 +56,20 @@ pub(super) async fn observe<W: World>(
             GitHubRunners::Failed(error.remote_error)
         }
     };
+}
+
+/// Every runner of the target, those of the pool's scale set recognized.
+async fn runners<W: World>(
+    world: &W,
+    metadata: &PoolMetadata,
+    session: &mut Session,
+    credential: &Credential,
+) -> RemoteResult<Vec<Runner>> {
+    let runners = world.github().runners(&metadata.github, credential).await?;
+    let of_record = session.observed.scaling.as_ref().map(|found| found.record.goal.scale_set);
+    let Some(scale_set) = of_record.filter(|_| metadata.scale_set.is_some()) else { return Ok(runners) };
+    let Session { observed, members, .. } = session;
+    with_members(world, metadata, credential, scale_set, &observed.tasks, runners, members).await
 }
 
 /// The credential with its value.

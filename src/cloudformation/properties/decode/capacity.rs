@@ -8,7 +8,7 @@ use super::super::table::capacity::{
     ON_DEMAND_BASE_CAPACITY, ON_DEMAND_PERCENTAGE_ABOVE_BASE_CAPACITY, SPOT_ALLOCATION_STRATEGY, SUBNETS,
     TARGET_CAPACITY,
 };
-use super::super::table::scaling::{DESIRED_COUNT, DISTINCT_INSTANCES};
+use super::super::table::scaling::{DESIRED_COUNT, DISTINCT_INSTANCES, MAX_RUNNERS};
 use crate::pool::model::spec::{Capacity, MixedInstances, OwnCapacity};
 
 /// Instance types in a mixed-instances policy.
@@ -90,9 +90,12 @@ fn check_max_instances(given: &Given<'_>, problems: &mut Problems) {
         problems.add(MAX_INSTANCES.name, problem, "Increase it, or reduce MinInstances.");
     }
     // With one runner on an instance, more runners than instances would wait for ever.
-    let count = given.get_or_default(&DESIRED_COUNT);
+    let (name, count) = match given.get(&MAX_RUNNERS) {
+        Some(max_runners) => (MAX_RUNNERS.name, max_runners),
+        None => (DESIRED_COUNT.name, given.get_or_default(&DESIRED_COUNT)),
+    };
     if given.get_or_default(&DISTINCT_INSTANCES) && count > max {
-        let problem = format!("{shown} is less than DesiredCount ({count}), and DistinctInstances is true");
+        let problem = format!("{shown} is less than {name} ({count}), and DistinctInstances is true");
         problems.add(MAX_INSTANCES.name, problem, "Increase it, since each runner needs an instance of its own.");
     }
 }

@@ -1,6 +1,7 @@
 //! How many runners there are, how long the function waits, and CloudFormation's own properties.
 
 use super::super::defaults::{ReadByCloudFormation, WithDefault};
+use super::super::formats::is_name;
 use super::super::objects::TagList;
 use super::super::property::{Property, Required, Row, Update};
 use super::super::scalars::{Boolean, Choice, Integer, Seconds, Text, UNBOUNDED};
@@ -9,6 +10,8 @@ use crate::pool::model::spec::{OnDeregisterFailure, OnDrainTimeout};
 /// Tasks that an ECS service may have.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-quotas.html>
 const DESIRED_COUNT_MAX: u32 = 5_000;
+/// Characters of a scale set's name: those of a runner's.
+const SCALE_SET_NAME_CHARS_MAX: usize = 64;
 /// The longest that CloudFormation waits, and its default.
 /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-cloudformation-customresource.html>
 const SERVICE_TIMEOUT_SECS_MAX: u32 = 3_600;
@@ -20,7 +23,43 @@ pub(in super::super) static DESIRED_COUNT: Property<WithDefault<Integer>> = Prop
     update: Update::NoInterruption,
     description: "The number of runners.",
     notes: "A smaller number drains the surplus runners, idle ones first. It does not follow the number of waiting \
-            jobs; the instances follow it.",
+            jobs, as [`MaxRunners`](#maxrunners) does; the instances follow it.",
+};
+
+pub(in super::super) static MAX_RUNNERS: Property<Integer> = Property {
+    name: "MaxRunners",
+    accepts: Integer { min: 1, max: DESIRED_COUNT_MAX, unit: "" },
+    required: Required::No,
+    update: Update::NoInterruption,
+    description: "The most runners that the pool has, which then has as many runners as jobs, instead of DesiredCount.",
+    notes: "The function creates a runner scale set at GitHub and starts a runner for each job that GitHub assigns to \
+            it. Each runner runs one job, as with `Ephemeral: true`, and the function registers it. Another number is \
+            an update without interruption; replacing `DesiredCount` by `MaxRunners` is a replacement. With \
+            `MaxRunners`, a change of `Labels`, `RunnerGroup`, `NoDefaultLabels` or `RunnerScaleSetName` is a \
+            replacement as well, since GitHub does not change the labels of a scale set.",
+};
+
+pub(in super::super) static MIN_RUNNERS: Property<WithDefault<Integer>> = Property {
+    name: "MinRunners",
+    accepts: WithDefault(Integer { min: 0, max: DESIRED_COUNT_MAX, unit: "" }, 0),
+    required: Required::No,
+    update: Update::NoInterruption,
+    description: "With MaxRunners, the idle runners that are kept in addition to those with jobs.",
+    notes: "Its meaning is that of `minRunners` in Actions Runner Controller. With `1` a job starts at once, and GitHub \
+            assigns jobs of a workflow that is run again, which it may not assign to a scale set without runners.",
+};
+
+pub(in super::super) static RUNNER_SCALE_SET_NAME: Property<Text> = Property {
+    name: "RunnerScaleSetName",
+    accepts: Text {
+        expected: "up to 64 letters, digits, hyphens, underscores and dots",
+        is_valid: |text| is_name(text, "-_.", SCALE_SET_NAME_CHARS_MAX),
+    },
+    required: Required::No,
+    update: Update::Replacement,
+    description: "With MaxRunners, the name of the runner scale set, which is one of its labels.",
+    notes: "The default is the pool's physical ID. A name must be free in its runner group, so a replacement needs \
+            another one.",
 };
 
 pub(in super::super) static DISTINCT_INSTANCES: Property<WithDefault<Boolean>> = Property {
@@ -116,6 +155,9 @@ static SERVICE_TIMEOUT: Property<ReadByCloudFormation<WithDefault<Seconds>>> = P
 
 pub(super) static SCALING: &[&dyn Row] = &[
     &DESIRED_COUNT,
+    &MAX_RUNNERS,
+    &MIN_RUNNERS,
+    &RUNNER_SCALE_SET_NAME,
     &DISTINCT_INSTANCES,
     &ONLINE_TIMEOUT,
     &IDLE_CONFIRMATION,

@@ -60,6 +60,7 @@ pub(crate) fn minimal_spec() -> PoolSpec {
             instance_warmup: Duration::from_secs(300),
         })),
         desired_count: 1,
+        job_scaling: None,
         distinct_instances: false,
         wait_policy: WaitPolicy::default(),
         tags: BTreeMap::new(),

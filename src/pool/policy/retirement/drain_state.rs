@@ -6,14 +6,13 @@ use crate::pool::model::log_memory::Known;
 use crate::pool::model::memory::Memory;
 use crate::pool::model::memory::REGISTRATION_GRACE;
 use crate::pool::model::observed::{GitHubRunners, Observed};
-use crate::pool::model::operation::Operation;
-use crate::pool::model::pool_metadata::PoolMetadata;
 use crate::pool::model::runner::Runner;
 use crate::pool::model::runner_log::{IdleLog, JobName, NoLog};
 use crate::pool::model::runner_matching::{RunnerLookup, runner_for_task};
 use crate::pool::model::time::DecisionTime;
 use crate::pool::model::time::Timestamp;
 use crate::pool::policy::reasons::busy_by_log;
+use crate::pool::policy::retirement::Drain;
 use std::time::Duration;
 
 /// From a deletion to the second reading of the log. A job that was dispatched before the deletion is acknowledged
@@ -92,7 +91,9 @@ impl RunnerDrainState {
             | RunnerDrainState::AwaitingConfirmation(_)
             | Self::Busy(_)
             | Self::BusyByLog(..)
-            | RunnerDrainState::Stoppable(StopReason::NeverRegistered | StopReason::DrainTimedOut)
+            | RunnerDrainState::Stoppable(
+                StopReason::NeverRegistered | StopReason::DrainTimedOut | StopReason::NotPlaced,
+            )
             | RunnerDrainState::Unknown => false,
         }
     }
@@ -119,9 +120,8 @@ impl RunnerDrainState {
 
 /// Where this task stands.
 pub(super) fn drain_state(
-    operation: &Operation,
+    drain: Drain<'_>,
     memory: &Memory,
-    metadata: &PoolMetadata,
     observed: &Observed,
     task: &Task,
     at: DecisionTime,
@@ -134,14 +134,15 @@ pub(super) fn drain_state(
         return RunnerDrainState::Starting;
     }
     let GitHubRunners::Listed(runners) = &observed.github else { return RunnerDrainState::Unknown };
-    let behind = runner_for_task(&metadata.matcher, runners, &observed.tasks, task);
+    let matcher = &drain.metadata.matcher;
+    let behind = runner_for_task(matcher, runners, &observed.tasks, task);
     let log = memory.logs.of(observed, &task.arn, at);
     if let RunnerLookup::Found(runner) = behind {
         let read_at = observed.github_read.map_or(now, |reading| reading.began_at);
-        return registered_state(operation, memory, metadata, task, runner, log, read_at);
+        return registered_state(drain, memory, task, runner, log, read_at);
     }
     // What GitHub has let go is gone, whatever other name leads nowhere.
-    let names = task.short_ids().chain(metadata.matcher.fixed_names.iter().map(String::as_str));
+    let names = task.short_ids().chain(matcher.fixed_names.iter().map(String::as_str));
     let deregistered_at = names.filter_map(|name| memory.deregistered_at.get(name)).max().copied();
     match (deregistered_at, behind) {
         (Some(since), _) => deregistered_state(since, log, now),
@@ -152,9 +153,8 @@ pub(super) fn drain_state(
 
 /// Where a task with a runner on GitHub's list stands, by a reading of this moment.
 fn registered_state(
-    operation: &Operation,
+    drain: Drain<'_>,
     memory: &Memory,
-    metadata: &PoolMetadata,
     task: &Task,
     runner: &Runner,
     log: Known,
@@ -163,9 +163,9 @@ fn registered_state(
     if runner.is_busy {
         return RunnerDrainState::Busy(runner.name.clone());
     }
-    let window = operation.wait_policy().idle_confirmation;
+    let window = drain.wait_policy.idle_confirmation;
     let since = memory.idle_since.get(&runner.id).copied();
-    let confirmed = |log: LogWitness| IdleRunner::confirmed(&metadata.matcher, runner, since, window, log, read_at);
+    let confirmed = |log: LogWitness| IdleRunner::confirmed(&drain.metadata.matcher, runner, since, window, log, read_at);
     let unconfirmed = || match memory.logs.busy(&task.arn) {
         Some(job) => RunnerDrainState::BusyByLog(runner.name.clone(), job.clone()),
         None => RunnerDrainState::AwaitingConfirmation(since.unwrap_or(read_at) + window),

@@ -1,0 +1,64 @@
+//! Standalone tasks, which no service replaces and only `StopTask` ends.
+//!
+//! <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/standalone-tasks.html>
+
+use aws_sdk_ecs::Client;
+use aws_sdk_ecs::types::{CapacityProviderStrategyItem, Failure, PlacementConstraint, PlacementConstraintType, Task};
+
+use super::super::convert::int;
+use super::{ECS, once, tags};
+use crate::pool::model::ecs::{StartedTasks, TaskRun};
+use crate::pool::model::identity::PhysicalId;
+use crate::reconcile::ports::{RemoteResult, Tags};
+
+/// Starts them in the group that ECS gives a standalone task by itself, `family:FAMILY`: tasks of a service are in another,
+/// and a placement constraint is about the tasks of one group.
+///
+/// What could not be started is in the answer, whatever its reason: what has been started is to be known all the same.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html>
+pub(super) async fn run(
+    sdk: &Client,
+    cluster: &str,
+    id: &PhysicalId,
+    run: &TaskRun,
+    tagged: &Tags,
+    token: &str,
+) -> RemoteResult<StartedTasks> {
+    const OPERATION: &str = "RunTask";
+    // The weight's default is 0, with which nothing is ever placed.
+    let provider = CapacityProviderStrategyItem::builder().capacity_provider(&run.capacity_provider).weight(1).build();
+    let distinct = || PlacementConstraint::builder().r#type(PlacementConstraintType::DistinctInstance).build();
+    let call = sdk
+        .run_task()
+        .cluster(cluster)
+        .task_definition(&run.task_definition)
+        .count(int(run.count))
+        .capacity_provider_strategy(ECS.built(OPERATION, provider)?)
+        .set_placement_constraints(run.distinct_instances.then(|| vec![distinct()]))
+        .started_by(id.as_str())
+        .client_token(token)
+        // They would name a service or a group that these tasks do not have.
+        .enable_ecs_managed_tags(false)
+        .enable_execute_command(false)
+        // The same tags as the revision's, and those are of the time when it was registered.
+        .set_tags(Some(tags(tagged)));
+    let answer = call.customize().config_override(once()).send().await;
+    let answer = answer.map_err(|error| ECS.refused(OPERATION, error))?;
+    Ok(StartedTasks {
+        arns: answer.tasks().iter().filter_map(Task::task_arn).map(str::to_owned).collect(),
+        failures: reasons(answer.failures()),
+    })
+}
+
+/// Each reason once: ECS repeats it for every task and every container instance.
+fn reasons(failures: &[Failure]) -> Vec<String> {
+    let mut reasons: Vec<String> = Vec::new();
+    for failure in failures {
+        let reason = failure.reason().unwrap_or("ECS gives no reason");
+        let reason = failure.detail().map_or_else(|| reason.to_owned(), |detail| format!("{reason}: {detail}"));
+        if !reasons.contains(&reason) {
+            reasons.push(reason);
+        }
+    }
+    reasons
+}

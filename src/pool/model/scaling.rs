@@ -1,0 +1,278 @@
+//! Pools with as many runners as jobs: what the newest request wants of one, and how far its listener is. One item of the
+//! state table for each pool, one that lists the pools, and the listener's lease.
+//!
+//! A request of CloudFormation writes the goal, the listener everything else. Both write conditionally on the item's
+//! version, so that the one that comes second reads what the other has written before it goes on: a request that has
+//! written its goal knows that no task is started by an older one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::pool::model::ecs::TaskRun;
+use crate::pool::model::identity::PhysicalId;
+use crate::pool::model::pool_metadata::PoolMetadata;
+use crate::pool::model::scale_set::{JobStatistics, MessageSession};
+use crate::pool::model::spec::WaitPolicy;
+use crate::pool::model::time::Timestamp;
+
+/// The key of the list of pools.
+pub const SCALED_POOLS_KEY: &str = "scaled-pools";
+/// The key of the listener's lease.
+pub const LISTENER_KEY: &str = "listener";
+
+/// The format of the items. One of another format was written by another version of the function.
+const FORMAT: u16 = 1;
+
+/// How long the lease of a listener lasts: three renewals.
+pub const LEASE: Duration = Duration::from_secs(30);
+/// Between two renewals of the lease.
+pub const LEASE_RENEWAL: Duration = Duration::from_secs(10);
+
+/// How long a started task is asked for by its ARN: `ListTasks` shows it within seconds.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html>
+const RECENT: Duration = Duration::from_secs(120);
+
+/// How long the item of a deleted pool stays, as its operation lock does.
+const TOMBSTONE_TTL: Duration = Duration::from_secs(86_400);
+
+/// A pool's item.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScalingRecord {
+    format: u16,
+    /// What is wanted.
+    pub goal: ScalingGoal,
+    /// How far the listener is.
+    pub progress: ListenerProgress,
+}
+
+/// What the newest request wants of a pool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScalingGoal {
+    /// CloudFormation's id of that request.
+    pub request_id: String,
+    /// What the listener may do.
+    pub mode: ScalingMode,
+    /// GitHub's id of the runner scale set.
+    pub scale_set: u64,
+    /// How the pool is reached.
+    pub metadata: PoolMetadata,
+    /// `MinRunners`.
+    pub min_runners: u32,
+    /// `MaxRunners`.
+    pub max_runners: u32,
+    /// The revision of new tasks.
+    pub task_definition: String,
+    /// Where they run.
+    pub capacity_provider: String,
+    /// At most one of them on an instance.
+    pub distinct_instances: bool,
+    /// All their tags.
+    pub tags: BTreeMap<String, String>,
+    /// How patient the pool is.
+    pub wait_policy: WaitPolicy,
+}
+
+/// What the listener may do to a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ScalingMode {
+    /// Start and retire runners.
+    Active,
+    /// Read messages: a request retires every runner.
+    Paused,
+    /// Nothing: the pool is deleted.
+    Deleted,
+}
+
+/// How far the listener is with a pool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerProgress {
+    /// The session, which a successor goes on with.
+    pub session: Option<MessageSession>,
+    /// The last message that was acted upon.
+    pub last_message_id: u64,
+    /// The last statistics; an answer without a message has none.
+    pub statistics: JobStatistics,
+    /// When the item was first written: with the number of a start it makes a token that no other start has.
+    pub since: Timestamp,
+    /// How many starts there have been.
+    pub n_starts: u64,
+    /// A start whose result is not known. The next listener repeats it with the same token.
+    pub pending_start: Option<PendingStart>,
+    /// Tasks that were started a moment ago, by ARN.
+    pub recent_tasks: BTreeMap<String, Timestamp>,
+}
+
+/// A start of tasks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingStart {
+    /// What is started.
+    pub run: TaskRun,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// An item as it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedScaling {
+    /// What it says.
+    pub record: ScalingRecord,
+    /// How often it has been written.
+    pub version: u64,
+}
+
+impl ScalingGoal {
+    /// Whether it wants the same as another one, whichever request wrote it.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        *self == Self { request_id: self.request_id.clone(), ..other.clone() }
+    }
+
+    /// The start of `count` tasks.
+    #[must_use]
+    pub fn task_run(&self, count: u32) -> TaskRun {
+        TaskRun {
+            task_definition: self.task_definition.clone(),
+            capacity_provider: self.capacity_provider.clone(),
+            count,
+            distinct_instances: self.distinct_instances,
+        }
+    }
+
+    /// How many runners there should be.
+    #[must_use]
+    pub fn target(&self, statistics: &JobStatistics) -> u32 {
+        self.min_runners.saturating_add(statistics.assigned).min(self.max_runners)
+    }
+}
+
+impl ListenerProgress {
+    const fn new(now: Timestamp) -> Self {
+        Self {
+            session: None,
+            last_message_id: 0,
+            statistics: JobStatistics {
+                available: 0,
+                acquired: 0,
+                assigned: 0,
+                running: 0,
+                registered_runners: 0,
+                busy_runners: 0,
+                idle_runners: 0,
+            },
+            since: now,
+            n_starts: 0,
+            pending_start: None,
+            recent_tasks: BTreeMap::new(),
+        }
+    }
+
+    /// Begins a start.
+    pub fn begin_start(&mut self, run: TaskRun, now: Timestamp) {
+        self.n_starts = self.n_starts.saturating_add(1);
+        self.pending_start = Some(PendingStart { run, at: now });
+    }
+
+    /// The token of the last start: the same tasks, however often it is sent.
+    #[must_use]
+    pub fn start_token(&self, id: &PhysicalId) -> String {
+        format!("{}-{}-{}", id.hash(), self.since.epoch_millis(), self.n_starts)
+    }
+
+    /// Takes in what the last start has come to.
+    pub fn end_start(&mut self, tasks: Vec<String>, now: Timestamp) {
+        self.pending_start = None;
+        self.recent_tasks.retain(|_, at| now.since(*at) < RECENT);
+        self.recent_tasks.extend(tasks.into_iter().map(|arn| (arn, now)));
+    }
+}
+
+impl ScalingRecord {
+    /// The item of a new pool.
+    #[must_use]
+    pub const fn new(goal: ScalingGoal, now: Timestamp) -> Self {
+        Self { format: FORMAT, goal, progress: ListenerProgress::new(now) }
+    }
+
+    /// The key of a pool's item.
+    #[must_use]
+    pub fn key(id: &PhysicalId) -> String {
+        format!("scaling#{id}")
+    }
+
+    /// When its item expires.
+    #[must_use]
+    pub fn expires_at(&self, now: Timestamp) -> Option<Timestamp> {
+        (self.goal.mode == ScalingMode::Deleted).then(|| now + TOMBSTONE_TTL)
+    }
+
+    /// The item's text. It holds the token of a queue.
+    #[must_use]
+    pub fn to_record(&self) -> String {
+        // Strings, numbers and enums: nothing in here can fail to serialize.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Reads an item; `None` if another version of the function wrote it. The next request writes it anew.
+    #[must_use]
+    pub fn from_record(text: &str) -> Option<Self> {
+        serde_json::from_str::<Self>(text).ok().filter(|record| record.format == FORMAT)
+    }
+}
+
+/// The pools that have a listener.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScaledPools {
+    /// Their physical ids.
+    pub pools: BTreeSet<PhysicalId>,
+}
+
+impl ScaledPools {
+    /// Reads the item; one that cannot be read lists none.
+    #[must_use]
+    pub fn from_record(text: &str) -> Self {
+        serde_json::from_str(text).unwrap_or_default()
+    }
+
+    /// The item's text.
+    #[must_use]
+    pub fn to_record(&self) -> String {
+        // Strings: nothing in here can fail to serialize.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// Until when a listener is at work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerLease {
+    /// When another one may begin.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl ListenerLease {
+    /// A lease from now on.
+    #[must_use]
+    pub fn new(now: Timestamp) -> Self {
+        Self { expires_at: Some(now + LEASE) }
+    }
+
+    /// Whether a listener is at work.
+    #[must_use]
+    pub fn is_current(self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|expires_at| expires_at > now)
+    }
+
+    /// Reads the item; one that cannot be read is no one's.
+    #[must_use]
+    pub fn from_record(text: &str) -> Self {
+        serde_json::from_str(text).unwrap_or_default()
+    }
+
+    /// The item's text.
+    #[must_use]
+    pub fn to_record(self) -> String {
+        // A number: nothing in here can fail to serialize.
+        serde_json::to_string(&self).unwrap_or_default()
+    }
+}

@@ -1,0 +1,304 @@
+//! As many runners as jobs: how many tasks a pool starts, and which of its runners leave. Pure; the listener does it.
+//!
+//! Guarantees:
+//! - never more than `MaxRunners` tasks, those that still end included;
+//! - no runner leaves but by the rules of [`crate::pool::policy::retirement`], whatever the number of jobs, and however
+//!   long its job takes;
+//! - nothing leaves on one reading: a surplus is waited for first, and then each runner is watched.
+//!
+//! Assumptions: GitHub's count of assigned jobs includes those that run. It may be late, and once in a while zero.
+//!
+//! Races, and what comes of each:
+//! - **A job is assigned while its runner leaves.** GitHub refuses the deletion, or assigns the job to another runner of
+//!   the set; the next look starts one.
+//! - **A job is cancelled while its runner starts.** The runner comes up idle, and leaves as a surplus.
+//! - **Statistics say zero beside an assigned job.** The events of the message keep the count above zero.
+//! - **A task without an instance while the jobs go away.** It is stopped before anything else: nothing runs in it.
+//! - **A job takes a runner that was started for another one.** Which runner has which job does not matter.
+//! - **A runner never connects.** Once it is late by `OnlineTimeout` and offline in GitHub's list, it leaves as any idle
+//!   one, and the next look starts another in its place.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::pool::model::decision::{Decision, ObserveScope, WaitReason};
+use crate::pool::model::ecs::{Task, TaskPhase};
+use crate::pool::model::evidence::{OwnedTask, StoppableTask};
+use crate::pool::model::identity::PhysicalId;
+use crate::pool::model::memory::Memory;
+use crate::pool::model::observed::{GitHubRunners, Observed};
+use crate::pool::model::scale_set::{JobEvent, JobStatistics, ScaleSetMessage};
+use crate::pool::model::scaling::{ScalingGoal, ScalingMode};
+use crate::pool::model::step::{Step, Steps};
+use crate::pool::model::time::{DecisionTime, Timestamp};
+use crate::pool::policy::retirement::{Drain, DrainLimit, DrainProgress, DrainSet, retire};
+
+/// How long there must be more runners than jobs before one is watched: a message may be of the moment between two jobs.
+const SURPLUS_CONFIRMATION: Duration = Duration::from_secs(30);
+/// Between two looks at a pool that is as it should be, and at runners whose jobs are waited for.
+const CALM_INTERVAL: Duration = Duration::from_secs(60);
+
+/// What the listener remembers of a pool between two looks. Losing it costs time, and nothing else.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DemandMemory {
+    /// Since when there have been more runners than jobs.
+    surplus_since: Option<Timestamp>,
+    /// Runners that have ended their job, by name: their containers end.
+    finished: BTreeSet<String>,
+    /// When GitHub's list was last asked for runners that never connected.
+    late_checked_at: Option<Timestamp>,
+}
+
+/// What to do about a pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScalingDecision {
+    /// Tasks to start.
+    pub n_starts: u32,
+    /// What else to do.
+    pub steps: Steps,
+    /// When to look again, if no message comes before.
+    pub look_at: Timestamp,
+    /// What to look at then.
+    pub scope: ObserveScope,
+    /// How the pool is.
+    pub counts: RunnerCounts,
+}
+
+/// How many tasks a pool has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunnerCounts {
+    /// How many there should be.
+    pub target: u32,
+    /// Those that have or will have a runner for the next job, or run one.
+    pub live: u32,
+    /// Those that wait for an instance or for their container.
+    pub starting: u32,
+    /// All that have not ended.
+    pub all: u32,
+}
+
+/// The statistics once a message has been read. A message without any changes nothing; and zero assigned jobs beside an
+/// event of a job that is there is GitHub's mistake: <https://github.com/actions/actions-runner-controller/issues/3420>.
+#[must_use]
+pub fn statistics_after(before: JobStatistics, message: &ScaleSetMessage) -> JobStatistics {
+    let Some(statistics) = message.statistics else { return before };
+    let is_there = |event: &JobEvent| matches!(event, JobEvent::Assigned | JobEvent::Started { .. });
+    if statistics.assigned == 0 && message.events.iter().any(is_there) {
+        return JobStatistics { assigned: before.assigned.max(1), ..statistics };
+    }
+    statistics
+}
+
+/// The jobs that a message offers.
+#[must_use]
+pub fn available_jobs(message: &ScaleSetMessage) -> Vec<i64> {
+    let request_id = |event: &JobEvent| match event {
+        JobEvent::Available { request_id } => Some(*request_id),
+        JobEvent::Assigned | JobEvent::Started { .. } | JobEvent::Completed { .. } => None,
+    };
+    message.events.iter().filter_map(request_id).collect()
+}
+
+impl DemandMemory {
+    /// Takes in what a message says of runners.
+    pub fn record_message(&mut self, message: &ScaleSetMessage) {
+        let finished = message.events.iter().filter_map(|event| match event {
+            JobEvent::Completed { runner } => runner.clone(),
+            JobEvent::Available { .. } | JobEvent::Assigned | JobEvent::Started { .. } => None,
+        });
+        self.finished.extend(finished);
+    }
+
+    fn is_finished(&self, task: &Task) -> bool {
+        self.finished.iter().any(|name| task.short_ids().any(|id| name.ends_with(id)))
+    }
+}
+
+/// Decides what to do about a pool, by one look at its tasks and what that look had of GitHub.
+#[must_use]
+pub fn decide(
+    id: &PhysicalId,
+    goal: &ScalingGoal,
+    statistics: &JobStatistics,
+    demand: &mut DemandMemory,
+    memory: &mut Memory,
+    observed: &Observed,
+    at: DecisionTime,
+) -> ScalingDecision {
+    let owned: Vec<&Task> =
+        observed.tasks.iter().filter(|task| task.is_live() && OwnedTask::of(id, task).is_some()).collect();
+    let live: Vec<&Task> = owned.iter().copied().filter(|task| is_live(task) && !demand.is_finished(task)).collect();
+    demand.finished.retain(|name| owned.iter().any(|task| task.short_ids().any(|id| name.ends_with(id))));
+    let counts = RunnerCounts {
+        target: goal.target(statistics),
+        live: count(live.len()),
+        starting: count(live.iter().filter(|task| task.phase == TaskPhase::Starting).count()),
+        all: count(owned.len()),
+    };
+    let calm = |scope| ScalingDecision {
+        n_starts: 0,
+        steps: Steps::new(),
+        look_at: at.now + if counts.all == 0 { CALM_INTERVAL } else { CALM_INTERVAL.min(at.poll.saturating_mul(3)) },
+        scope,
+        counts,
+    };
+    if goal.mode != ScalingMode::Active {
+        demand.surplus_since = None;
+        return calm(ObserveScope::Tasks);
+    }
+    let surplus = counts.live.saturating_sub(counts.target);
+    if surplus == 0 {
+        demand.surplus_since = None;
+    }
+    let n_starts = counts.target.saturating_sub(counts.live).min(goal.max_runners.saturating_sub(counts.all));
+    if n_starts > 0 {
+        return ScalingDecision { n_starts, look_at: at.next_poll(), ..calm(ObserveScope::Tasks) };
+    }
+    let decision = retire_all(id, goal, statistics, demand, memory, observed, &live, surplus, at);
+    let is_changing = surplus > 0 || counts.starting > 0 || counts.live < counts.target || counts.all > counts.live;
+    match decision {
+        Some(Decision::Act(steps)) => {
+            ScalingDecision { steps, look_at: at.now, ..calm(ObserveScope::Runners) }
+        }
+        Some(Decision::Wait { why, until, scope }) => {
+            let look_at = if is_calm(&why) { at.now + CALM_INTERVAL } else { until };
+            ScalingDecision { look_at, ..calm(scope) }
+        }
+        Some(Decision::Respond(_) | Decision::Stop(_)) | None if is_changing => {
+            ScalingDecision { look_at: at.next_poll(), ..calm(ObserveScope::Tasks) }
+        }
+        Some(Decision::Respond(_) | Decision::Stop(_)) | None => calm(ObserveScope::Tasks),
+    }
+}
+
+/// Whether a task has a runner, or will have one.
+fn is_live(task: &Task) -> bool {
+    matches!(task.phase, TaskPhase::Starting | TaskPhase::Running) && !task.desired_stopped
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+/// Whether only running jobs are waited for, which take as long as they take.
+const fn is_calm(why: &WaitReason) -> bool {
+    matches!(why, WaitReason::RunnersDraining { unconfirmed: 0, unknown: 0, ending: 0, .. })
+}
+
+/// The next step for those who are to leave: of an older revision, never connected, beyond the target.
+#[expect(clippy::too_many_arguments, reason = "one look, taken apart once")]
+fn retire_all(
+    id: &PhysicalId,
+    goal: &ScalingGoal,
+    statistics: &JobStatistics,
+    demand: &mut DemandMemory,
+    memory: &mut Memory,
+    observed: &Observed,
+    live: &[&Task],
+    surplus: u32,
+    at: DecisionTime,
+) -> Option<Decision> {
+    if surplus > 0 {
+        let since = *demand.surplus_since.get_or_insert(at.now);
+        let unplaced: Steps = live
+            .iter()
+            .filter_map(|task| StoppableTask::unplaced(id, task))
+            .take(usize::try_from(surplus).unwrap_or(usize::MAX))
+            .map(Step::StopTask)
+            .collect();
+        if at.now.since(since) < SURPLUS_CONFIRMATION {
+            return Some(wait_for_surplus(since, at));
+        }
+        if !unplaced.is_empty() {
+            return Some(Decision::Act(unplaced));
+        }
+    }
+    let (current, outdated): (Vec<&Task>, Vec<&Task>) =
+        live.iter().partition(|task| task.task_definition == goal.task_definition);
+    let late = late_tasks(goal, statistics, demand, memory, observed, &current, at);
+    if matches!(late, Late::Ask) {
+        return Some(at.requeue_now(WaitReason::FinalCheck, ObserveScope::Runners));
+    }
+    let late = if let Late::Tasks(late) = late { late } else { Vec::new() };
+    let mut waiting = None;
+    let stages = [
+        (&outdated, outdated.len()),
+        (&late, late.len()),
+        (&current, usize::try_from(surplus).unwrap_or(usize::MAX).saturating_sub(outdated.len())),
+    ];
+    let drain = Drain { id, metadata: &goal.metadata, wait_policy: &goal.wait_policy, limit: DrainLimit::None };
+    for (tasks, count) in stages {
+        match retire(drain, memory, observed, DrainSet { tasks, count }, at) {
+            DrainProgress::Pending(decision @ Decision::Wait { scope: ObserveScope::Runners, .. }) => {
+                let earlier: &mut Option<Decision> = &mut waiting;
+                if earlier.as_ref().is_none_or(|earlier| until(&decision) < until(earlier)) {
+                    *earlier = Some(decision);
+                }
+            }
+            DrainProgress::Pending(decision) => return Some(decision),
+            DrainProgress::Done | DrainProgress::TimedOut { .. } => {}
+        }
+    }
+    waiting
+}
+
+fn until(decision: &Decision) -> Option<Timestamp> {
+    match decision {
+        Decision::Wait { until, .. } => Some(*until),
+        Decision::Act(_) | Decision::Respond(_) | Decision::Stop(_) => None,
+    }
+}
+
+fn wait_for_surplus(since: Timestamp, at: DecisionTime) -> Decision {
+    Decision::Wait {
+        why: WaitReason::FinalCheck,
+        until: at.next_poll().min(since + SURPLUS_CONFIRMATION),
+        scope: ObserveScope::Tasks,
+    }
+}
+
+/// Runners that should have connected long ago.
+enum Late<'observed> {
+    /// None, as far as the statistics show.
+    None,
+    /// GitHub's list has to say which.
+    Ask,
+    /// The tasks of these.
+    Tasks(Vec<&'observed Task>),
+}
+
+/// The tasks that have run for longer than `OnlineTimeout`, and whose runners are offline.
+fn late_tasks<'observed>(
+    goal: &ScalingGoal,
+    statistics: &JobStatistics,
+    demand: &mut DemandMemory,
+    memory: &Memory,
+    observed: &Observed,
+    current: &[&'observed Task],
+    at: DecisionTime,
+) -> Late<'observed> {
+    let is_old = |task: &&&Task| {
+        task.is_running()
+            && task.started_at.is_some_and(|started| at.now.since(started) >= goal.wait_policy.online_timeout)
+    };
+    let old: Vec<&Task> = current.iter().filter(is_old).copied().collect();
+    let n_connected = statistics.busy_runners.saturating_add(statistics.idle_runners);
+    if count(old.len()) <= n_connected {
+        return Late::None;
+    }
+    let GitHubRunners::Listed(runners) = &observed.github else {
+        let is_due = demand.late_checked_at.is_none_or(|last| at.now.since(last) >= CALM_INTERVAL);
+        if is_due {
+            demand.late_checked_at = Some(at.now);
+            return Late::Ask;
+        }
+        return Late::None;
+    };
+    let offline = |task: &&&Task| {
+        runners.iter().any(|runner| {
+            let leads_here = task.short_ids().any(|id| runner.name.ends_with(id));
+            leads_here && !runner.is_online && memory.offline_since.contains_key(&runner.id)
+        })
+    };
+    Late::Tasks(old.iter().filter(offline).copied().collect())
+}

@@ -1,0 +1,343 @@
+//! One pool in the hands of its listener: its item, its tasks, and what was watched of its runners.
+
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use super::super::apply::{deregister, stop_reason};
+use super::super::log_error;
+use super::super::observe::{KnownMembers, credential, with_members};
+use super::super::ports::{Clock, Credential, Ecs, GitHub, RemoteCallError, World};
+use super::super::runner_logs::{LogPlaces, read_logs};
+use super::super::scaling::{read_scaling, write_scaling};
+use super::Interruption;
+use crate::metrics;
+use crate::pool::model::decision::ObserveScope;
+use crate::pool::model::ecs::{StartedTasks, Task};
+use crate::pool::model::identity::PhysicalId;
+use crate::pool::model::memory::Memory;
+use crate::pool::model::observed::{GitHubRunners, Observed, Reading};
+use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
+use crate::pool::model::scale_set::{JobStatistics, MessageSession, ScaleSetMessage};
+use crate::pool::model::scaling::{ListenerProgress, ObservedScaling, ScalingMode, ScalingRecord};
+use crate::pool::model::step::{Step, Steps};
+use crate::pool::model::time::{DecisionTime, Timestamp};
+use crate::pool::policy::demand::{DemandMemory, RunnerCounts, decide, statistics_after};
+
+/// What `RunTask` starts at once.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html>
+const START_BATCH: u32 = 10;
+/// How long a start is repeated whose result is not known. After this time `ListTasks` shows what it has started.
+const START_REPEATED_MAX: Duration = Duration::from_secs(300);
+/// Between two metric lines of a pool.
+const METRICS_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The listener of one pool.
+pub(super) struct PoolListener<W> {
+    id: PhysicalId,
+    record: ScalingRecord,
+    version: u64,
+    /// The progress as it was last read or written: another one in the item is another listener's.
+    stored: ListenerProgress,
+    demand: DemandMemory,
+    memory: Memory,
+    observed: Observed,
+    scope: ObserveScope,
+    credential: Option<Credential>,
+    members: KnownMembers,
+    log_places: LogPlaces,
+    poll: Duration,
+    measured_at: Option<Timestamp>,
+    world: PhantomData<W>,
+}
+
+impl<W: World> PoolListener<W> {
+    pub(super) fn new(id: PhysicalId, found: ObservedScaling, poll: Duration) -> Self {
+        Self {
+            id,
+            stored: found.record.progress.clone(),
+            record: found.record,
+            version: found.version,
+            demand: DemandMemory::default(),
+            memory: Memory::default(),
+            observed: Observed::default(),
+            scope: ObserveScope::Full,
+            credential: None,
+            members: KnownMembers::default(),
+            log_places: LogPlaces::default(),
+            poll,
+            measured_at: None,
+            world: PhantomData,
+        }
+    }
+
+    pub(super) const fn id(&self) -> &PhysicalId {
+        &self.id
+    }
+
+    pub(super) const fn record(&self) -> &ScalingRecord {
+        &self.record
+    }
+
+    /// Takes in what a request has written.
+    pub(super) async fn refresh(&mut self, world: &W) -> Result<(), Interruption> {
+        let found = read_scaling(world, &self.id).await?.ok_or(Interruption::Deleted)?;
+        if found.record.goal.mode == ScalingMode::Deleted {
+            return Err(Interruption::Deleted);
+        }
+        if found.version == self.version {
+            return Ok(());
+        }
+        if found.record.progress != self.stored {
+            return Err(Interruption::Superseded);
+        }
+        if found.record.goal.metadata.github_credential != self.record.goal.metadata.github_credential {
+            self.credential = None;
+        }
+        self.record.goal = found.record.goal;
+        self.version = found.version;
+        Ok(())
+    }
+
+    /// Writes the progress down.
+    async fn store(&mut self, world: &W) -> Result<(), Interruption> {
+        for _ in 0..2 {
+            if let Some(version) = write_scaling(world, &self.id, &self.record, self.version).await? {
+                self.version = version;
+                self.stored = self.record.progress.clone();
+                return Ok(());
+            }
+            // A request has written what it wants; or another listener is at work.
+            self.refresh(world).await?;
+        }
+        Err(Interruption::Superseded)
+    }
+
+    /// The credential, read once.
+    pub(super) async fn credential(&mut self, world: &W) -> Result<Credential, Interruption> {
+        if let Some(credential) = &self.credential {
+            return Ok(credential.clone());
+        }
+        let Some(github_credential) = &self.record.goal.metadata.github_credential else {
+            return Err(Interruption::Deleted);
+        };
+        let read = credential(world, github_credential).await;
+        let value = read.map_err(|remote_error| RemoteCallError { remote_error, source: None })?;
+        self.credential = Some(value.clone());
+        Ok(value)
+    }
+
+    pub(super) async fn begin_session(
+        &mut self,
+        world: &W,
+        session: MessageSession,
+        statistics: Option<JobStatistics>,
+    ) -> Result<(), Interruption> {
+        let progress = &mut self.record.progress;
+        // Message ids are those of a session's queue.
+        progress.last_message_id = 0;
+        progress.session = Some(session);
+        if let Some(statistics) = statistics {
+            progress.statistics = statistics;
+        }
+        tracing::info!(step = "listen", physical_id = self.id.as_str(), "session opened");
+        self.store(world).await
+    }
+
+    pub(super) async fn renew_session(&mut self, world: &W, session: MessageSession) -> Result<(), Interruption> {
+        self.record.progress.session = Some(session);
+        self.store(world).await
+    }
+
+    pub(super) async fn forget_session(&mut self, world: &W) -> Result<(), Interruption> {
+        self.record.progress.session = None;
+        self.credential = None;
+        self.store(world).await
+    }
+
+    pub(super) async fn replace_set(&mut self, world: &W, scale_set: u64) -> Result<(), Interruption> {
+        self.record.goal.scale_set = scale_set;
+        self.record.progress.session = None;
+        self.store(world).await
+    }
+
+    /// The set has another session. GitHub lets go of it about 50 seconds after its last poll.
+    pub(super) fn session_conflict(&self) -> RemoteCallError {
+        let remote_error = RemoteError {
+            remote: RemoteService::GitHub,
+            kind: ErrorKind::Conflict,
+            operation: "CreateSession".to_owned(),
+            code: None,
+            message: format!("the runner scale set of {} has another session", self.id),
+        };
+        RemoteCallError { remote_error, source: None }
+    }
+
+    pub(super) fn record_message(&mut self, message: &ScaleSetMessage) {
+        let progress = &mut self.record.progress;
+        progress.statistics = statistics_after(progress.statistics, message);
+        self.demand.record_message(message);
+    }
+
+    /// Writes down that a message was acted upon.
+    pub(super) async fn end_message(&mut self, world: &W, message_id: u64) -> Result<(), Interruption> {
+        self.record.progress.last_message_id = message_id;
+        self.store(world).await
+    }
+
+    /// Looks at the pool, and does what it decides. Returns when to look again.
+    pub(super) async fn act(&mut self, world: &W) -> Result<Timestamp, Interruption> {
+        self.refresh(world).await?;
+        if self.record.goal.mode == ScalingMode::Active {
+            self.repeat_start(world).await?;
+        }
+        self.look(world).await?;
+        let at = DecisionTime { now: world.clock().now(), poll: self.poll };
+        self.memory.record_observation(&self.observed, at);
+        let ScalingRecord { goal, progress, .. } = &self.record;
+        let (demand, memory) = (&mut self.demand, &mut self.memory);
+        let decision = decide(&self.id, goal, &progress.statistics, demand, memory, &self.observed, at);
+        self.measure(decision.counts, at.now);
+        self.scope = decision.scope;
+        if decision.n_starts > 0 {
+            self.start(world, decision.n_starts).await?;
+        }
+        self.apply(world, decision.steps).await?;
+        Ok(decision.look_at)
+    }
+
+    /// Looks at the tasks, and at as much of GitHub as was decided.
+    async fn look(&mut self, world: &W) -> Result<(), Interruption> {
+        let goal = &self.record.goal;
+        let cluster = goal.metadata.cluster.clone();
+        self.observed.metadata = Some(goal.metadata.clone());
+        let live = self.observed.tasks.iter().filter(|task| task.is_live()).map(|task| task.arn.clone());
+        let known: Vec<String> = live.chain(self.record.progress.recent_tasks.keys().cloned()).collect();
+        self.observed.tasks = match self.scope {
+            ObserveScope::Full => world.ecs().tasks(&cluster, &self.id).await?,
+            _ => world.ecs().tasks_incremental(&cluster, &self.id, known).await?,
+        };
+        self.observed.logs.clear();
+        if matches!(self.scope, ObserveScope::Runners | ObserveScope::RunnerLogs) {
+            self.look_at_runners(world).await?;
+        }
+        if self.scope == ObserveScope::RunnerLogs {
+            let asked = &self.memory.logs.asked;
+            let is_asked = |task: &&Task| task.is_running() && asked.contains(&task.arn);
+            let tasks: Vec<&Task> = self.observed.tasks.iter().filter(is_asked).collect();
+            self.observed.logs = read_logs(world, &mut self.log_places, &tasks).await?;
+        }
+        Ok(())
+    }
+
+    async fn look_at_runners(&mut self, world: &W) -> Result<(), Interruption> {
+        let credential = self.credential(world).await?;
+        let goal = &self.record.goal;
+        let began_at = world.clock().now();
+        let listed = async {
+            let runners = world.github().runners(&goal.metadata.github, &credential).await?;
+            let (metadata, tasks) = (&goal.metadata, &self.observed.tasks);
+            with_members(world, metadata, &credential, goal.scale_set, tasks, runners, &mut self.members).await
+        };
+        self.observed.github = match listed.await {
+            Ok(runners) => {
+                self.observed.github_read = Some(Reading { began_at, ended_at: world.clock().now() });
+                GitHubRunners::Listed(runners)
+            }
+            Err(error) => {
+                log_error(&error);
+                if error.kind() == ErrorKind::Unauthenticated {
+                    self.credential = None;
+                }
+                GitHubRunners::Failed(error.remote_error)
+            }
+        };
+        Ok(())
+    }
+
+    /// Starts tasks, written down before they are.
+    async fn start(&mut self, world: &W, n_tasks: u32) -> Result<(), Interruption> {
+        let mut n_left = n_tasks;
+        while n_left > 0 {
+            let count = n_left.min(START_BATCH);
+            let run = self.record.goal.task_run(count);
+            self.record.progress.begin_start(run, world.clock().now());
+            self.store(world).await?;
+            if self.record.goal.mode != ScalingMode::Active {
+                return Ok(());
+            }
+            let started = self.run_tasks(world).await?;
+            if !started.failures.is_empty() {
+                break;
+            }
+            n_left = n_left.saturating_sub(count);
+        }
+        self.store(world).await
+    }
+
+    /// Repeats a start whose result is not known, as after a listener that was killed.
+    async fn repeat_start(&mut self, world: &W) -> Result<(), Interruption> {
+        let Some(pending) = &self.record.progress.pending_start else { return Ok(()) };
+        if world.clock().now().since(pending.at) < START_REPEATED_MAX {
+            self.run_tasks(world).await?;
+        } else {
+            self.record.progress.end_start(Vec::new(), world.clock().now());
+        }
+        self.store(world).await
+    }
+
+    /// Makes the start that is written down.
+    async fn run_tasks(&mut self, world: &W) -> Result<StartedTasks, Interruption> {
+        let (goal, progress) = (&self.record.goal, &self.record.progress);
+        let Some(pending) = &progress.pending_start else { return Ok(StartedTasks::default()) };
+        let (token, cluster) = (progress.start_token(&self.id), &goal.metadata.cluster);
+        let result = world.ecs().run_tasks(cluster, &self.id, &pending.run, &goal.tags, &token).await;
+        let now = world.clock().now();
+        match result {
+            Ok(started) => {
+                tracing::info!(step = "start_tasks", n = started.arns.len(), physical_id = self.id.as_str(), "started");
+                for reason in &started.failures {
+                    tracing::warn!(step = "start_tasks", physical_id = self.id.as_str(), "not started: {reason}");
+                }
+                self.record.progress.end_start(started.arns.clone(), now);
+                Ok(started)
+            }
+            Err(error) => {
+                // What ECS refuses for good is decided anew, with whatever the next request changes.
+                if !error.kind().is_retryable() {
+                    self.record.progress.end_start(Vec::new(), now);
+                    self.store(world).await?;
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Takes the steps by which runners leave.
+    async fn apply(&mut self, world: &W, steps: Steps) -> Result<(), Interruption> {
+        for step in steps {
+            tracing::info!(step = step.name(), detail = ?step.details(), physical_id = self.id.as_str(), "apply");
+            let metadata = &self.record.goal.metadata;
+            match step {
+                Step::DeregisterRunner(runner) => {
+                    let (id, name) = (runner.id(), runner.name());
+                    let result = deregister(world, self.credential.as_ref(), metadata, id, name).await?;
+                    self.memory.record_step(result, world.clock().now());
+                }
+                Step::StopTask(task) => {
+                    world.ecs().stop_task(&metadata.cluster, task.arn(), stop_reason(task.why())).await?;
+                }
+                // A standalone task has no protection, and nothing else is decided for a listener.
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn measure(&mut self, counts: RunnerCounts, now: Timestamp) {
+        if self.measured_at.is_some_and(|last| now.since(last) < METRICS_INTERVAL) {
+            return;
+        }
+        self.measured_at = Some(now);
+        metrics::demand(&self.id, &self.record.progress.statistics, counts);
+    }
+}

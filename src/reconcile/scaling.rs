@@ -1,0 +1,124 @@
+//! The items of the state table about pools with as many runners as jobs: [`crate::pool::model::scaling`].
+
+use super::lookup::read_unexpired;
+use super::ports::{Clock, RemoteCallError, RemoteResult, StateItem, StateStore, StateWrite, World};
+use crate::pool::model::identity::PhysicalId;
+use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
+use crate::pool::model::scaling::{
+    LISTENER_KEY, ListenerLease, ObservedScaling, SCALED_POOLS_KEY, ScaledPools, ScalingMode, ScalingRecord,
+};
+
+/// What is written down of a pool; `None` if nothing is, or nothing that this version can read.
+///
+/// # Errors
+/// When the call was refused.
+pub async fn read_scaling<W: World>(world: &W, id: &PhysicalId) -> RemoteResult<Option<ObservedScaling>> {
+    let item = read_unexpired(world, &ScalingRecord::key(id)).await?;
+    Ok(item.and_then(|item| {
+        Some(ObservedScaling { record: ScalingRecord::from_record(&item.text)?, version: item.version })
+    }))
+}
+
+/// Writes a pool's item over the version that was found, 0 for none. Returns its version; `None` if another one has been
+/// written since.
+///
+/// # Errors
+/// When the call was refused.
+pub async fn write_scaling<W: World>(
+    world: &W,
+    id: &PhysicalId,
+    record: &ScalingRecord,
+    found: u64,
+) -> RemoteResult<Option<u64>> {
+    let now = world.clock().now();
+    let version = found.saturating_add(1);
+    let item = StateItem { text: record.to_record(), version, expires_at: record.expires_at(now) };
+    let write = world.state_store().write_item(&ScalingRecord::key(id), &item, now).await?;
+    Ok((write == StateWrite::Stored).then_some(version))
+}
+
+/// Writes what a request wants of a pool, and has the listener find it, or not any more.
+///
+/// # Errors
+/// When a call was refused, or another invocation has written first.
+pub async fn publish<W: World>(world: &W, id: &PhysicalId, record: &ScalingRecord) -> RemoteResult<()> {
+    let is_deleted = record.goal.mode == ScalingMode::Deleted;
+    // Listed first and unlisted last: a pool without its item is passed by.
+    if !is_deleted {
+        list_pool(world, id, true).await?;
+    }
+    // Whatever it says by now: the version that the next read has is the one to write over.
+    let found = world.state_store().read_item(&ScalingRecord::key(id)).await?;
+    let progress = found.as_ref().and_then(|item| ScalingRecord::from_record(&item.text)).map(|it| it.progress);
+    let is_new = found.as_ref().is_none_or(|item| item.expires_at.is_some());
+    let record = match progress {
+        Some(progress) if !is_new => ScalingRecord { progress, ..record.clone() },
+        Some(_) | None => record.clone(),
+    };
+    let version = found.map_or(0, |item| item.version);
+    if write_scaling(world, id, &record, version).await?.is_none() {
+        return Err(conflict("PutItem"));
+    }
+    if is_deleted {
+        list_pool(world, id, false).await?;
+    }
+    Ok(())
+}
+
+/// The pools that have a listener.
+///
+/// # Errors
+/// When the call was refused.
+pub async fn scaled_pools<W: World>(world: &W) -> RemoteResult<ScaledPools> {
+    let item = world.state_store().read_item(SCALED_POOLS_KEY).await?;
+    Ok(item.map(|item| ScaledPools::from_record(&item.text)).unwrap_or_default())
+}
+
+async fn list_pool<W: World>(world: &W, id: &PhysicalId, is_listed: bool) -> RemoteResult<()> {
+    let item = world.state_store().read_item(SCALED_POOLS_KEY).await?;
+    let mut list = item.as_ref().map(|item| ScaledPools::from_record(&item.text)).unwrap_or_default();
+    let has_changed = if is_listed { list.pools.insert(id.clone()) } else { list.pools.remove(id) };
+    if !has_changed {
+        return Ok(());
+    }
+    let version = item.map_or(0, |item| item.version).saturating_add(1);
+    let item = StateItem { text: list.to_record(), version, expires_at: None };
+    match world.state_store().write_item(SCALED_POOLS_KEY, &item, world.clock().now()).await? {
+        StateWrite::Stored => Ok(()),
+        StateWrite::Conflict => Err(conflict("PutItem")),
+    }
+}
+
+/// The listener's lease, with the version of its item.
+///
+/// # Errors
+/// When the call was refused.
+pub async fn read_lease<W: World>(world: &W) -> RemoteResult<(ListenerLease, u64)> {
+    let item = world.state_store().read_item(LISTENER_KEY).await?;
+    Ok(item.map_or_else(Default::default, |item| (ListenerLease::from_record(&item.text), item.version)))
+}
+
+/// Writes the lease over the version that was found; `None` if another listener has it.
+///
+/// # Errors
+/// When the call was refused.
+pub async fn write_lease<W: World>(world: &W, lease: ListenerLease, found: u64) -> RemoteResult<Option<u64>> {
+    let version = found.saturating_add(1);
+    let item = StateItem { text: lease.to_record(), version, expires_at: None };
+    let write = world.state_store().write_item(LISTENER_KEY, &item, world.clock().now()).await?;
+    Ok((write == StateWrite::Stored).then_some(version))
+}
+
+/// Another invocation has written an item first; the next observation shows what.
+fn conflict(operation: &str) -> RemoteCallError {
+    RemoteCallError {
+        remote_error: RemoteError {
+            remote: RemoteService::DynamoDb,
+            kind: ErrorKind::Conflict,
+            operation: operation.to_owned(),
+            code: None,
+            message: "another invocation has written the item first".to_owned(),
+        },
+        source: None,
+    }
+}
