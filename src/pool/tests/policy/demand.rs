@@ -130,10 +130,12 @@ impl Pool {
             let decision = self.look(10, busy);
             assert_eq!(decision.n_starts, 0, "nothing is started while runners leave");
             for step in decision.steps {
-                match step {
-                    Step::DeregisterRunner(runner) => drop(leavers.insert(runner.name().to_owned())),
-                    Step::StopTask(task) => drop(leavers.insert(task.arn().to_owned())),
-                    other => panic!("not a listener's: {other:?}"),
+                if let Step::DeregisterRunner(runner) = step {
+                    leavers.insert(runner.name().to_owned());
+                } else if let Step::StopTask(task) = step {
+                    leavers.insert(task.arn().to_owned());
+                } else {
+                    panic!("not a listener's: {step:?}");
                 }
             }
         }
