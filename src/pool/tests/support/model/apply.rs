@@ -74,6 +74,7 @@ impl Model {
                 }
                 return StepResult::ListenerStarted;
             }
+            Step::DeleteScaleSet { .. } if self.refuses_scale_set_deletion => return StepResult::ScaleSetBusy,
             Step::DeleteScaleSet { .. } => self.observed.scale_set = ObservedScaleSet::Missing,
             Step::UpdateGroup(config) => self.observed.group.as_mut().unwrap().config = config,
             Step::CreateCapacityProvider { group_arn, config, tags } => {
