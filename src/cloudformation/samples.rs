@@ -68,6 +68,7 @@ const EXPECTED: &[(&str, &str)] = &[
     ("delete-wrong-types.json", "Delete of ours: no spec, no record, drains 60 s"),
     ("delete-foreign-id.json", "Delete of another resource: whole spec, drains 1800 s"),
     ("unknown-request-type.json", r#"Unknown: RequestType: "Upsert" is invalid. Specify Create, Update or Delete."#),
+    ("listen.json", "not a request"),
     ("no-response-url.json", "Unanswerable: the event has no ResponseURL"),
     // `handler::event` parses these.
     ("registrations-batch.json", "not a request"),

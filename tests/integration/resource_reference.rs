@@ -75,7 +75,8 @@ const REF: &str = "
 ### Ref
 
 `Ref` returns the pool's physical ID, `ghr-STACK-LOGICALID-DIGITS`, such as `ghr-ci-Runners-0a1b2c3d4e`. It is the name of
-the ECS service, the task family, the Auto Scaling group and the capacity provider, and a label of every runner.
+the ECS service, the task family, the Auto Scaling group and the capacity provider, and a label of every runner. With
+`MaxRunners` there is no service, and it is a label of the runner scale set and, by default, its name.
 
 ### Fn::GetAtt
 
@@ -106,6 +107,16 @@ Runners:
     DesiredCount: 2
 ```
 
+### As many runners as jobs
+
+Replace `DesiredCount` in the properties above. `MinRunners` may be left out; with `1` the next job does not wait for an
+instance.
+
+```yaml
+    MaxRunners: 20
+    MinRunners: 1
+```
+
 ### Spot Instances of several types
 
 Add these to the properties above for one On-Demand Instance and otherwise Spot Instances.
@@ -117,7 +128,8 @@ Add these to the properties above for one On-Demand Instance and otherwise Spot 
     MaxInstances: 10
 ```
 
-Whole templates to deploy are in the same folder, such as [pool.yaml](pool.yaml) with all that a pool needs.
+Whole templates to deploy are in the same folder, such as [pool.yaml](pool.yaml) and [jobs.yaml](jobs.yaml) with all that
+a pool needs.
 "#;
 
 /// The name of the property type of an object.
