@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::deregister::deregister;
 use super::log_error;
 use super::lookup::read_unexpired;
 use super::observe::{credential, with_members};
@@ -268,7 +269,7 @@ async fn free_name<W: World>(
         NameHolder::None => Ok(()),
         NameHolder::Connected => Err(already_registered()),
         NameHolder::Foreign => Err(name_taken(runner)),
-        NameHolder::Leftover(id) => match call(asker, deregister(world, asker, credential, id).await)? {
+        NameHolder::Leftover(id) => match call(asker, deregister(world, &asker.metadata, credential, id).await)? {
             Deregistration::Deleted | Deregistration::Missing => Ok(()),
             Deregistration::Busy => Err(already_registered()),
         },
@@ -278,7 +279,7 @@ async fn free_name<W: World>(
 /// Removes a registration that no task will have. What stays is removed by the next sweep.
 async fn remove<W: World>(world: &W, asker: &Asker<'_>, minted: &Minted) {
     let Some(id) = minted.runner_id else { return };
-    if let Err(error) = deregister(world, asker, &minted.credential, id).await {
+    if let Err(error) = deregister(world, &asker.metadata, &minted.credential, id).await {
         log_error(&error);
     }
 }
@@ -314,18 +315,6 @@ async fn runner_named<W: World>(
             .collect(),
         version: None,
     }))
-}
-
-async fn deregister<W: World>(
-    world: &W,
-    asker: &Asker<'_>,
-    credential: &Credential,
-    runner: u64,
-) -> RemoteResult<Deregistration> {
-    match &asker.metadata.scale_set {
-        Some(_) => world.scale_sets().deregister_runner(target(asker), credential, runner).await,
-        None => world.github().deregister(target(asker), credential, runner).await,
-    }
 }
 
 /// The result of a call of GitHub, an error in the words that the container prints.

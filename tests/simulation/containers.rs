@@ -227,13 +227,12 @@ impl World {
     }
 
     fn dispatch(&mut self, id: u64) {
+        if self.dispatch_in_set(id) {
+            return;
+        }
         let label = self.github.jobs[&id].label.clone();
         let is_free = |runner: &&crate::github::Runner| {
-            runner.pool.is_some()
-                && runner.is_online
-                && runner.offline_at.is_none()
-                && runner.job.is_none()
-                && runner.labels.contains(&label)
+            runner.pool.is_some() && runner.is_idle() && runner.labels.contains(&label)
         };
         let free: Vec<u64> = self.github.runners.values().filter(is_free).map(|runner| runner.id).collect();
         if free.is_empty() {

@@ -6,6 +6,7 @@
 
 pub(crate) mod calls;
 mod scheduler;
+mod standalone;
 mod tasks;
 pub(crate) mod writes;
 
@@ -17,6 +18,8 @@ use github_runner_pool::pool::model::ecs::{ProviderConfig, ProviderState, Servic
 use github_runner_pool::pool::model::task_definition::TaskDefinitionContent;
 use github_runner_pool::pool::model::time::Timestamp;
 
+use self::standalone::RunTokens;
+pub(crate) use self::standalone::Standalone;
 use crate::containers::Container;
 use crate::history::Loss;
 use crate::world::World;
@@ -47,6 +50,7 @@ pub(crate) struct Ecs {
     pub(crate) services: BTreeMap<(String, String), Service>,
     pub(crate) tasks: BTreeMap<String, Task>,
     pub(crate) instances: BTreeMap<String, Instance>,
+    pub(crate) run_tokens: RunTokens,
     pub(crate) next_scaling: Timestamp,
     /// Instances whose agent is gone for a while, and until when.
     pub(crate) agents_back: BTreeMap<String, Timestamp>,
@@ -136,10 +140,16 @@ pub(crate) enum Phase {
 pub(crate) struct Task {
     pub(crate) arn: String,
     pub(crate) cluster: String,
+    /// The pool's physical id: its service's name, where it has one.
     pub(crate) service: String,
     pub(crate) family: String,
     pub(crate) revision: String,
+    /// `startedBy`: the deployment's id, or what `RunTask` was given.
     pub(crate) deployment: String,
+    /// No service started it.
+    pub(crate) standalone: Option<Standalone>,
+    /// From when `ListTasks` has it.
+    pub(crate) listed_at: Timestamp,
     pub(crate) provider: String,
     pub(crate) phase: Phase,
     pub(crate) stop_cause: Option<Loss>,
@@ -171,6 +181,16 @@ impl Task {
 
     pub(crate) fn is_protected(&self, now: Timestamp) -> bool {
         self.protected_until.is_some_and(|until| until > now)
+    }
+
+    /// Its container is about to end by itself.
+    pub(crate) fn is_ending(&self) -> bool {
+        matches!(self.container, Container::Exiting(..))
+    }
+
+    /// A standalone one that shares its instance with no other of its family.
+    pub(crate) fn is_distinct(&self) -> bool {
+        self.standalone.as_ref().is_some_and(|standalone| standalone.is_distinct)
     }
 
     pub(crate) fn short_id(&self) -> &str {
@@ -219,6 +239,7 @@ impl Ecs {
             services: BTreeMap::new(),
             tasks: BTreeMap::new(),
             instances: BTreeMap::new(),
+            run_tokens: RunTokens::new(),
             next_scaling: now,
             agents_back: BTreeMap::new(),
             n_made: 0,
@@ -250,7 +271,9 @@ impl Ecs {
     }
 
     pub(crate) fn tasks_of(&self, cluster: &str, service: &str) -> Vec<&Task> {
-        let is_of = |task: &&Task| task.cluster == cluster && task.service == service && task.is_live();
+        let is_of = |task: &&Task| {
+            task.cluster == cluster && task.service == service && task.standalone.is_none() && task.is_live()
+        };
         self.tasks.values().filter(is_of).collect()
     }
 

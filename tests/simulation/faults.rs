@@ -153,6 +153,10 @@ impl Troubles {
         self.0.iter().any(|(other, until)| *other == trouble && *until > now)
     }
 
+    pub(crate) fn are_any(&self, now: Timestamp) -> bool {
+        self.0.iter().any(|(_, until)| *until > now)
+    }
+
     pub(crate) fn end_all(&mut self) {
         self.0.clear();
     }

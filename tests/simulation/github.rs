@@ -14,7 +14,7 @@ use github_runner_pool::pool::model::spec::GitHubTarget;
 use github_runner_pool::pool::model::time::Timestamp;
 use github_runner_pool::reconcile::ports::{Credential, Deregistration, RemoteResult};
 
-pub(crate) use self::registrations::configuration_of;
+pub(crate) use self::registrations::{configuration_of, jit_files};
 use crate::faults::{Trouble, refuse};
 use crate::history::{Fact, Loss};
 use crate::script::{AfterDeletion, Prints};
@@ -58,6 +58,8 @@ pub(crate) struct Runner {
     /// Held to be busy though its container died.
     pub(crate) lease_until: Option<Timestamp>,
     pub(crate) is_ephemeral: bool,
+    /// The runner scale set that it belongs to.
+    pub(crate) scale_set: Option<u64>,
     /// The task that the function registered it for.
     pub(crate) task: Option<String>,
     /// Since when that task has ended while this is still listed, offline.
@@ -103,6 +105,13 @@ pub(crate) enum JobState {
     },
     Done,
     Lost,
+}
+
+impl Runner {
+    /// A job may come to it.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.is_online && self.offline_at.is_none() && self.job.is_none()
+    }
 }
 
 impl GitHub {
@@ -164,6 +173,7 @@ impl GitHub {
             polls_at: None,
             lease_until: None,
             is_ephemeral,
+            scale_set: None,
             task: None,
             orphaned_since: None,
             n_passed_by: 0,
@@ -294,10 +304,12 @@ impl World {
             AfterDeletion::LivesOn => Duration::ZERO,
             AfterDeletion::Cancelled => READABLE,
         };
-        let is_forgotten = since.is_some_and(|since| {
-            let age = self.now.since(since);
-            (flickers && age >= FORGETTABLE) || (lies && age >= readable)
-        });
+        // The scale-set service knows its runners' jobs.
+        let is_forgotten = runner.scale_set.is_none()
+            && since.is_some_and(|since| {
+                let age = self.now.since(since);
+                (flickers && age >= FORGETTABLE) || (lies && age >= readable)
+            });
         if since.is_some() && !is_forgotten {
             self.occur("transition", "deletion refused for a busy runner");
             return Deregistration::Busy;

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use github_runner_pool::pool::model::time::Timestamp;
 use serde::Serialize;
 
 /// Something that an invariant may have an opinion on.
 #[derive(Clone, Debug)]
 pub(crate) enum Fact {
     /// The function began a write.
-    Wrote { invocation: u64, operation: &'static str, target: String, is_foreign: bool },
+    Wrote { invocation: u64, operation: &'static str, target: String, began: Timestamp, is_foreign: bool },
     /// CloudFormation got an answer.
     Answered { ask: usize, body: Vec<u8> },
     /// A job ended before its time.
@@ -34,6 +35,12 @@ pub(crate) enum Fact {
     GaveUpAsking { task: String, was_refused: bool },
     /// A revision of a task definition, but for its labels.
     RevisionRegistered { content: String },
+    /// `RunTask` has started tasks of a pool.
+    TasksStarted { pool: String },
+    /// A job waits for longer than a pool with room may take to start its runner.
+    JobOverdue { pool: String, job: u64 },
+    /// A pool is not of the size that its jobs and its template give it, for longer than it may take.
+    SizeOverdue { pool: String, what: String },
     /// A sweep without any failure came to its end.
     Swept,
     /// Somebody looked at the cluster.

@@ -1,5 +1,6 @@
 //! What must hold, whatever happens. One function each.
 
+mod demand;
 mod registrations;
 
 use std::time::Duration;
@@ -71,6 +72,10 @@ pub(crate) const OF_FACTS: &[Invariant] = &[
     ("a_task_gets_no_credential", registrations::a_task_gets_no_credential),
     ("no_orphaned_registration_outlives_two_sweeps", registrations::no_orphaned_registration_outlives_two_sweeps),
     ("a_container_that_asks_is_answered", registrations::a_container_that_asks_is_answered),
+    ("a_job_gets_a_runner_in_time", demand::a_job_gets_a_runner_in_time),
+    ("a_pool_follows_its_jobs", demand::a_pool_follows_its_jobs),
+    ("max_runners_is_never_exceeded", demand::max_runners_is_never_exceeded),
+    ("at_most_one_listener_writes", demand::at_most_one_listener_writes),
 ];
 
 /// An answer that somebody waits for, or waited for.
@@ -291,6 +296,11 @@ pub(crate) fn left_of(world: &World, name: &str) -> Vec<String> {
     left.extend(groups.map(|(name, _)| format!("group {name}")));
     let pool = |runner: &crate::github::Runner| runner.pool.clone().unwrap_or_default();
     left.extend(runners.map(|runner| format!("runner {} of {}", runner.name, pool(runner))));
+    let sets = world.scale_sets.all.values().filter(|set| set.pool.as_deref().is_some_and(is_its));
+    let session = |set: &crate::scale_sets::Set| if set.session.is_some() { " with a session" } else { "" };
+    left.extend(
+        sets.map(|set| format!("scale set {}{} of {}", set.name, session(set), set.pool.clone().unwrap_or_default())),
+    );
     left.extend(clusters.map(|name| format!("association of {name}")));
     left
 }

@@ -45,12 +45,14 @@ pub(crate) enum Origin {
     Stream(Batch),
     /// The rule of each minute.
     Tick,
+    /// The function itself, with an event that continues no request.
+    Own,
 }
 
 impl Origin {
     /// Whether no request of CloudFormation is behind it.
     pub(crate) const fn is_background(self) -> bool {
-        matches!(self, Self::Stream(_) | Self::Tick)
+        matches!(self, Self::Stream(_) | Self::Tick | Self::Own)
     }
 }
 
@@ -97,9 +99,23 @@ impl World {
         self.schedule(soon, Due::Deliver(Box::new(delivery)));
     }
 
+    /// Takes an event that the function has sent to itself and that is about no request. Lambda may deliver it twice.
+    /// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async.html>
+    pub(crate) fn send_own_event(&mut self, event: Value) {
+        let delivery = Delivery { event, tries: 0, first_at: self.now, origin: Origin::Own };
+        let soon = self.now + self.between(20, 800);
+        if !self.is_calm && self.once_in(40) {
+            self.figures.fault("DuplicateDelivery");
+            self.occur("fault", "DuplicateDelivery");
+            let again = self.now + self.between(20, 4_000);
+            self.schedule(again, Due::Deliver(Box::new(delivery.clone())));
+        }
+        self.schedule(soon, Due::Deliver(Box::new(delivery)));
+    }
+
     /// Begins an invocation; its number, and the event that it gets.
     pub(crate) fn begin_invocation(&mut self, mut delivery: Delivery) -> Option<(u64, Value)> {
-        let is_asynchronous = matches!(delivery.origin, Origin::Request | Origin::Tick);
+        let is_asynchronous = matches!(delivery.origin, Origin::Request | Origin::Tick | Origin::Own);
         if self.now.since(delivery.first_at) > EVENT_AGE_MAX && is_asynchronous {
             self.give_up(&delivery, "EventAgeExceeded");
             return None;
@@ -154,7 +170,7 @@ impl World {
         match delivery.origin {
             Origin::Stream(batch) => return self.batch_ended(batch, how, response),
             Origin::Tick => self.tick_ended(number, how),
-            Origin::Request | Origin::FailureQueue => {}
+            Origin::Request | Origin::FailureQueue | Origin::Own => {}
         }
         if how == Ending::Returned {
             return;

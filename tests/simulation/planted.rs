@@ -3,6 +3,8 @@
 //! Whatever a bug is in the code, in the end the function sends another call, or acts on another response. So each is
 //! planted there, and the code itself stays as it is. Each names the invariant that has to fail.
 
+mod demand;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ use github_runner_pool::pool::model::time::Timestamp;
 use github_runner_pool::reconcile::ports::{AnswerWrite, LogPage, RemoteResult, StateItem, StateWrite};
 use serde_json::Value;
 
+use self::demand::LEASE;
 use crate::containers::Container;
 use crate::faults::Trouble;
 use crate::history::{Fact, Loss};
@@ -58,6 +61,12 @@ pub(crate) enum Bug {
     NeverTakesOverAClaim,
     WritesClaimsUnconditionally,
     SweepsNothing,
+    AnnouncesTheFreeGap,
+    AcknowledgesBeforeActing,
+    LowersOnOneReading,
+    ListensTwice,
+    AdoptsAStrangersSet,
+    ReadsTheTargetAsATotal,
 }
 
 /// Every bug, and the invariant that catches it.
@@ -104,6 +113,7 @@ impl Bug {
             Self::BelievesEveryStackGoes => Script { rollback: Rollback::CleanUpFirst, ..script },
             Self::ForgetsTheSuccess => Script { first: First::UpdateOfForeign, ..script },
             Self::ForgetsTheTags => Script { has_foreign_group: true, ..script },
+            Self::AdoptsAStrangersSet => Script { has_foreign_set: true, ..script },
             Self::TrustsOneIdleReading => {
                 // Without a log, and where the deletion itself ends the job: nothing else would save it.
                 let mut script = script.without_logs();
@@ -223,6 +233,9 @@ impl World {
     pub(crate) fn planted_turn(&mut self, invocation: u64, name: &str) -> Option<StateItem> {
         let mut record = self.read_turn(invocation, name);
         let is_claim = name.starts_with(CLAIM);
+        if name == LEASE && self.bug == Some(Bug::ListensTwice) {
+            return None;
+        }
         if is_claim && self.bug == Some(Bug::RegistersASecondRunner) {
             return None;
         }
@@ -244,6 +257,7 @@ impl World {
     pub(crate) fn planted_write(&mut self, key: &str, item: &StateItem, now: Timestamp) -> StateWrite {
         let is_unconditional = match self.bug {
             Some(Bug::WritesLocksUnconditionally) => true,
+            Some(Bug::ListensTwice) => key == LEASE,
             Some(Bug::WritesClaimsUnconditionally | Bug::RegistersASecondRunner) => key.starts_with(CLAIM),
             Some(_) | None => false,
         };
@@ -279,6 +293,9 @@ impl World {
 
     pub(crate) fn planted_handing_on(&mut self, event: &[u8]) {
         let mut event: Value = serde_json::from_slice(event).unwrap();
+        if !event["rest"].is_object() {
+            return self.send_own_event(event);
+        }
         let hop = event["rest"]["operation"]["continuation_count"].as_u64().unwrap_or(0);
         self.figures.hops += 1;
         self.figures.hops_max = self.figures.hops_max.max(hop);

@@ -4,6 +4,7 @@ mod call;
 mod compute;
 mod github;
 mod registrations;
+mod scale_sets;
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use github_runner_pool::reconcile::ports::{
 
 use crate::faults::Trouble;
 use crate::history::Fact;
+use crate::scale_sets::without_queue_secrets;
 use crate::world::{Shared, World};
 
 /// How a planted panic begins.
@@ -46,6 +48,7 @@ impl Ports for Port {
     type CloudFormation = Self;
     type RunnerLogs = Self;
     type GitHub = Self;
+    type ScaleSets = Self;
     type SelfInvoker = Self;
     type ResponseSender = Self;
 
@@ -74,6 +77,9 @@ impl Ports for Port {
         self
     }
     fn github(&self) -> &Self {
+        self
+    }
+    fn scale_sets(&self) -> &Self {
         self
     }
     fn self_invoker(&self) -> &Self {
@@ -113,7 +119,7 @@ impl StateStore for Port {
         let effect = |world: &mut World| {
             let written = world.planted_write(key, item, now);
             if written == StateWrite::Stored {
-                world.note(&Fact::Logged { line: item.text.clone() });
+                world.note(&Fact::Logged { line: without_queue_secrets(&item.text) });
                 world.lock_written(invocation, item);
                 world.tick_recorded(invocation, key, &item.text);
                 world.claim_written(key, item);

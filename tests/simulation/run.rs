@@ -269,7 +269,7 @@ impl World {
             }
             What::Trouble { .. } => {}
             What::Duplicate => self.lambda.duplicates += 1,
-            What::Rename { from, to } => self.github.rename(&from, &to),
+            What::Rename { from, to } => self.rename(&from, &to),
             What::NewTemplate => self.groups.template_version += 1,
             What::NewToken => {
                 let token = format!("ghp_PLANTEDTOKEN{}", self.chance.u32(2..u32::MAX));

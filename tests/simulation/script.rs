@@ -22,6 +22,9 @@ pub(crate) struct Script {
     pub(crate) budget_secs: Option<u64>,
     /// Somebody else has a group with the first pool's name.
     pub(crate) has_foreign_group: bool,
+    /// Somebody else has a scale set of the name that is looked up first.
+    #[serde(default)]
+    pub(crate) has_foreign_set: bool,
     #[serde(default)]
     pub(crate) first: First,
     #[serde(default)]
@@ -170,6 +173,11 @@ pub(crate) struct Pool {
     /// `RegisterBy: Function`.
     #[serde(default)]
     pub(crate) is_registered_by_function: bool,
+    /// As many runners as jobs, at most so many, instead of `count`.
+    #[serde(default)]
+    pub(crate) max_runners: Option<u32>,
+    #[serde(default)]
+    pub(crate) min_runners: u32,
 }
 
 impl Pool {
@@ -197,6 +205,8 @@ impl Pool {
             on_demand_percent: None,
             has_log: false,
             is_registered_by_function: false,
+            max_runners: None,
+            min_runners: 0,
         }
     }
 
@@ -221,6 +231,11 @@ impl Pool {
             "OnDeregisterFailure": if self.fails_on_deregister { "Fail" } else { "Warn" },
             "Tags": [{ "Key": "team", "Value": self.team.to_string() }],
         });
+        if let (Some(max_runners), Some(map)) = (self.max_runners, properties.as_object_mut()) {
+            map.remove("DesiredCount");
+            map.insert("MaxRunners".to_owned(), json!(max_runners.to_string()));
+            map.insert("MinRunners".to_owned(), json!(self.min_runners.to_string()));
+        }
         if self.has_log {
             properties["LogGroup"] = json!("/ci/runners");
         }
@@ -254,8 +269,8 @@ impl Pool {
     }
 
     /// What may not change in place.
-    pub(crate) fn identity(&self) -> (String, String, bool) {
-        (self.cluster.clone(), self.org.clone(), self.is_on_named)
+    pub(crate) fn identity(&self) -> (String, String, bool, bool) {
+        (self.cluster.clone(), self.org.clone(), self.is_on_named, self.max_runners.is_some())
     }
 }
 

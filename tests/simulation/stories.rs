@@ -26,6 +26,7 @@ pub(crate) fn script(pool: Pool, calm_secs: u64, actions: Vec<(u64, What)>) -> S
         poll_secs: 10,
         budget_secs: None,
         has_foreign_group: false,
+        has_foreign_set: false,
         first: First::Create,
         rollback: Rollback::ByTheBook,
         actions,

@@ -10,6 +10,7 @@ use github_runner_pool::pool::model::time::Timestamp;
 use crate::asking::Askers;
 use crate::auto_scaling::Groups;
 use crate::cloudformation::Stacks;
+use crate::demand::Demand;
 use crate::ecs::Ecs;
 use crate::event_source::EventSource;
 use crate::faults::{Fault, Troubles};
@@ -20,6 +21,7 @@ use crate::lambda::{Delivery, Lambda};
 use crate::logs::Logs;
 use crate::planted::Bug;
 use crate::registrations::Registrations;
+use crate::scale_sets::ScaleSets;
 use crate::script::Script;
 use crate::state_table::StateTable;
 use crate::ticks::Ticks;
@@ -42,6 +44,8 @@ pub(crate) struct World {
     pub(crate) ecs: Ecs,
     pub(crate) groups: Groups,
     pub(crate) github: GitHub,
+    pub(crate) scale_sets: ScaleSets,
+    pub(crate) demand: Demand,
     pub(crate) state_table: StateTable,
     pub(crate) registrations: Registrations,
     pub(crate) event_source: EventSource,
@@ -94,6 +98,8 @@ impl World {
             ecs: Ecs::new(),
             groups: Groups::default(),
             github: GitHub::new(),
+            scale_sets: ScaleSets::default(),
+            demand: Demand::default(),
             state_table: StateTable::default(),
             registrations: Registrations::default(),
             event_source: EventSource::default(),
@@ -141,6 +147,8 @@ impl World {
         self.ecs_step();
         self.groups_step();
         self.containers_step();
+        self.scale_sets_step();
+        self.demand_step();
         self.stacks_step();
         self.registrations_step();
         self.event_source_step();
@@ -167,6 +175,7 @@ impl World {
     /// Something happened: the invariants look at it.
     pub(crate) fn note(&mut self, fact: &Fact) {
         self.trace(|| format!("{fact:?}"));
+        self.remember_writer(fact);
         for (name, holds) in invariants::OF_FACTS {
             if let Err(what) = holds(self, fact) {
                 self.violate(name, what);
@@ -223,6 +232,7 @@ impl World {
 
     /// Remembers that this occurred: `kind` is one of step, waiting, class, fault, transition.
     pub(crate) fn occur(&mut self, kind: &str, name: &str) {
+        self.disturb(kind, name);
         let name = format!("{kind} {name}");
         if !self.occurred.contains(&name) {
             self.occurred.insert(name);

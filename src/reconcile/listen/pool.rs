@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use super::super::apply::{deregister, stop_reason};
+use super::super::apply::{deregister_runner, stop_reason};
 use super::super::log_error;
 use super::super::observe::{credential, with_members};
 use super::super::ports::{Clock, Credential, Ecs, GitHub, RemoteCallError, World};
@@ -313,8 +313,9 @@ impl<W: World> PoolListener<W> {
                 Ok(started)
             }
             Err(error) => {
-                // What ECS refuses for good is decided anew, with whatever the next request changes.
-                if !error.kind().is_retryable() {
+                // What ECS refuses for good is decided anew, with whatever the next request changes; and so is a start whose
+                // token ECS knows from another one, or for which the cluster has no instance.
+                if !error.kind().is_retryable() || error.kind() == ErrorKind::Conflict {
                     self.record.progress.end_start(Vec::new(), now);
                     self.store(world).await?;
                 }
@@ -331,7 +332,7 @@ impl<W: World> PoolListener<W> {
             // A standalone task has no protection, and nothing else is decided for a listener.
             if let Step::DeregisterRunner(runner) = step {
                 let (id, name) = (runner.id(), runner.name());
-                let result = deregister(world, self.credential.as_ref(), metadata, id, name).await?;
+                let result = deregister_runner(world, self.credential.as_ref(), metadata, id, name).await?;
                 self.memory.record_step(result, world.clock().now());
             } else if let Step::StopTask(task) = step {
                 world.ecs().stop_task(&metadata.cluster, task.arn(), stop_reason(task.why())).await?;

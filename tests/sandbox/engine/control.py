@@ -128,6 +128,7 @@ class Control:
                             **runner.to_json(now, self.core.faults.busy_lag, pace.offline_after),
                             "labels": runner.all_labels,
                             "job": runner.job.id if runner.job else None,
+                            "scale_set": runner.scale_set,
                         }
                         for runner in target.runners.values()
                     ],

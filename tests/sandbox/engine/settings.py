@@ -60,8 +60,8 @@ class Durations:
     message_wait: float = 5.0
     """How long a poll of a scale set's queue stays open without a message: 50 s on GitHub."""
     session_silence: float = 50.0
-    """How long the session of a scale set lasts without a poll. A listener's pauses are real, so this is no shorter than
-    on GitHub. https://github.com/actions/actions-runner-controller/issues/4285"""
+    """How long the session of a scale set lasts without a poll: the same on GitHub, since a listener's pauses are real.
+    https://github.com/actions/actions-runner-controller/issues/4285"""
     queue_token_life: float = 3000.0
     admin_token_life: float = 3600.0
     assignment_lapse: float = 300.0

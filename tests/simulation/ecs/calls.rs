@@ -89,7 +89,8 @@ impl World {
     }
 
     pub(crate) fn read_tasks(&self, cluster: &str, id: &PhysicalId) -> Vec<model::Task> {
-        let is_mine = |task: &&Task| task.cluster == short(cluster) && task.family == id.as_str();
+        let is_mine =
+            |task: &&Task| task.cluster == short(cluster) && task.family == id.as_str() && task.listed_at <= self.now;
         self.ecs.tasks.values().filter(is_mine).map(|task| self.observed_task(task)).collect()
     }
 
@@ -103,7 +104,10 @@ impl World {
         model::Task {
             arn: task.arn.clone(),
             task_definition: task.revision.clone(),
-            group: format!("service:{}", task.service),
+            group: match task.standalone {
+                Some(_) => format!("family:{}", task.family),
+                None => format!("service:{}", task.service),
+            },
             started_by: Some(task.deployment.clone()),
             phase: match task.phase {
                 Phase::Provisioning | Phase::Pending => TaskPhase::Starting,

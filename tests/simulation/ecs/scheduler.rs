@@ -162,6 +162,8 @@ impl World {
             family: key.1.clone(),
             revision: deployment.revision.clone(),
             deployment: deployment.id.clone(),
+            standalone: None,
+            listed_at: now,
             provider: service.config.capacity_provider.clone().unwrap_or_default(),
             phase: Phase::Provisioning,
             stop_cause: None,
@@ -300,10 +302,11 @@ impl World {
         for (name, group) in managed {
             let waits = |task: &&Task| task.provider == name && task.phase == Phase::Provisioning;
             let n_waiting = self.ecs.tasks.values().filter(waits).count();
+            let is_alone = self.ecs.tasks.values().filter(waits).any(Task::is_distinct);
             let is_distinct = |service: &Service| {
                 service.config.distinct_instances && service.config.capacity_provider.as_ref() == Some(&name)
             };
-            let room = if self.ecs.services.values().any(is_distinct) { 1 } else { ROOM };
+            let room = if is_alone || self.ecs.services.values().any(is_distinct) { 1 } else { ROOM };
             self.scale(&group, n_waiting.div_ceil(room), EMPTY_KEPT);
         }
     }

@@ -135,7 +135,7 @@ impl World {
                 .services
                 .get(&(task.cluster.clone(), task.service.clone()))
                 .is_some_and(|service| service.config.distinct_instances);
-            let room = if distinct { 1 } else { ROOM };
+            let room = if distinct || task.is_distinct() { 1 } else { ROOM };
             let fits = |instance: &&Instance| {
                 instance.cluster == task.cluster
                     && instance.provider == task.provider

@@ -257,6 +257,10 @@ impl World {
         let (now, mut failures) = (self.now, BTreeMap::new());
         for arn in tasks {
             let Some(task) = self.ecs.tasks.get(arn) else { continue };
+            if task.standalone.is_some() {
+                failures.insert(arn.clone(), "TASK_NOT_VALID: the task is of no service".to_owned());
+                continue;
+            }
             if !task.is_live() {
                 failures.insert(arn.clone(), self.not_valid());
                 continue;
@@ -284,6 +288,9 @@ impl World {
         let mut failures = BTreeMap::new();
         for arn in tasks {
             match self.ecs.tasks.get_mut(arn) {
+                Some(task) if task.standalone.is_some() => {
+                    failures.insert(arn.clone(), "TASK_NOT_VALID: the task is of no service".to_owned());
+                }
                 Some(task) if task.is_live() => task.protected_until = None,
                 Some(_) => drop(failures.insert(arn.clone(), self.not_valid())),
                 None => {}
@@ -302,7 +309,10 @@ impl World {
     /// ends. In every third run the role is such a one.
     /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_StopTask.html>
     pub(crate) fn allowed_by_tags(&mut self, operation: &str, tasks: &[String]) -> RemoteResult<()> {
-        let has_tags = |arn: &String| self.ecs.tasks.get(arn).is_some_and(super::Task::is_live);
+        let is_tagged = |task: &super::Task| {
+            task.standalone.as_ref().is_none_or(|it| it.tags.contains_key("github-runner-pool:id")) && task.is_live()
+        };
+        let has_tags = |arn: &String| self.ecs.tasks.get(arn).is_some_and(is_tagged);
         if !self.script.seed.is_multiple_of(3) || tasks.iter().all(has_tags) {
             return Ok(());
         }

@@ -25,6 +25,12 @@ pub(crate) fn configuration_of(runner: u64) -> String {
     format!("{CONFIGURATION}{runner}.")
 }
 
+/// The files of a runner's just-in-time configuration.
+pub(crate) fn jit_files(runner: u64) -> BTreeMap<String, Secret> {
+    let file = |name: &str, content: &str| (name.to_owned(), Secret::new(content.to_owned()));
+    BTreeMap::from([file(".runner", "e30="), file(".credentials", &configuration_of(runner))])
+}
+
 impl World {
     pub(crate) fn find_runner(&mut self, target: &GitHubTarget, name: &str) -> Option<runner::Runner> {
         self.list_runners(target).into_iter().find(|runner| runner.name == name)
@@ -56,9 +62,7 @@ impl World {
         let runner = self.github.runners.get_mut(&id).unwrap();
         (runner.is_online, runner.task) = (false, task);
         self.note(&Fact::RunnerCreated { runner: id });
-        let file = |name: &str, content: &str| (name.to_owned(), Secret::new(content.to_owned()));
-        let own = configuration_of(id);
-        JitRunner::Registered { id, files: BTreeMap::from([file(".runner", "e30="), file(".credentials", &own)]) }
+        JitRunner::Registered { id, files: jit_files(id) }
     }
 
     pub(crate) fn create_registration_token(&mut self, target: &GitHubTarget) -> Secret {

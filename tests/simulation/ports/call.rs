@@ -19,6 +19,9 @@ use crate::world::{Due, World};
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html>
 const STALE_MAX: Duration = Duration::from_secs(12);
 
+/// The pool of what is gone.
+const GONE: &str = "gone";
+
 /// Passes when its moment has come.
 pub(super) struct Wait<'port> {
     port: &'port Port,
@@ -172,10 +175,10 @@ impl Port {
         effect: impl FnOnce(&mut World) -> RemoteResult<T>,
     ) -> RemoteResult<T> {
         let invocation = self.invocation;
-        let target = target.to_owned();
+        let (target, began) = (target.to_owned(), self.world.borrow().now);
         self.call(remote, operation, move |world| {
             let is_foreign = !world.is_of(invocation, &target);
-            world.note(&Fact::Wrote { invocation, operation, target, is_foreign });
+            world.note(&Fact::Wrote { invocation, operation, target, began, is_foreign });
             effect(world)
         })
         .await
@@ -186,10 +189,8 @@ impl World {
     /// Whether something of this name may be written by this invocation: it is of the pool that its request is about.
     fn is_of(&self, invocation: u64, target: &str) -> bool {
         let invocation = self.lambda.invocations.get(&invocation);
-        if let Some(runner) = target.strip_prefix("runner ").filter(|_| invocation.is_some_and(|it| it.ask.is_none())) {
-            // No request: a registration of whichever pool.
-            let runner = runner.parse().ok().and_then(|id: u64| self.github.runners.get(&id));
-            return runner.is_none_or(|runner| runner.pool.is_some());
+        if invocation.is_some_and(|it| it.ask.is_none()) {
+            return self.is_of_some_pool(target);
         }
         let ask = invocation.and_then(|it| it.ask);
         let Some(stack) = ask.map(|ask| &self.stacks.all[self.stacks.asks[ask].stack]) else { return false };
@@ -200,14 +201,34 @@ impl World {
         if let Some(instance) = self.ecs.instances.get(target) {
             return instance.provider.starts_with(&stem);
         }
-        if let Some(runner) = target.strip_prefix("runner ") {
-            let runner = runner.parse().ok().and_then(|id: u64| self.github.runners.get(&id));
-            return runner.is_none_or(|runner| runner.pool.as_ref().is_some_and(|pool| pool.starts_with(&stem)));
+        if let Some(pool) = self.pool_at_github(target) {
+            return pool.is_some_and(|pool| pool == GONE || pool.starts_with(&stem));
         }
         // By name or ARN; what exists must carry the tags.
         let name = target.rsplit(['/', ' ']).next().unwrap().split(':').next().unwrap();
         let group = self.groups.all.get(name).filter(|_| target.starts_with("group "));
         let is_tagged = group.is_none_or(|group| group.tags.get("github-runner-pool:stack-id") == Some(&id));
         is_tagged && (name.starts_with(&stem) || target.contains(":container-instance/") || target.contains(":task/"))
+    }
+
+    /// Whether a background invocation may write something of this name: it is of whichever pool.
+    fn is_of_some_pool(&self, target: &str) -> bool {
+        if let Some(pool) = self.pool_at_github(target) {
+            return pool.is_some();
+        }
+        let task = self.ecs.tasks.get(target).map(|task| task.service.as_str());
+        task.unwrap_or(target).starts_with("ghr-")
+    }
+
+    /// Whose a runner or a scale set is: `Some(None)` for somebody else's. What GitHub does not know is of no other's.
+    fn pool_at_github(&self, target: &str) -> Option<Option<String>> {
+        let gone = || Some(GONE.to_owned());
+        if let Some(runner) = target.strip_prefix("runner ") {
+            let runner = runner.parse().ok().and_then(|id: u64| self.github.runners.get(&id));
+            return Some(runner.map_or_else(gone, |runner| runner.pool.clone()));
+        }
+        let set = target.strip_prefix("scale set ")?;
+        let set = set.parse().ok().and_then(|id: u64| self.scale_sets.all.get(&id));
+        Some(set.map_or_else(gone, |set| set.pool.clone()))
     }
 }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use github_runner_pool::pool::model::auto_scaling::{Group, GroupConfig};
 use github_runner_pool::pool::model::ec2::{Room, TemplateVersion, TemplateView};
 use github_runner_pool::pool::model::ecs::{
-    CapacityProvider, Cluster, ContainerInstance, Protection, ProviderConfig, Service, ServiceConfig, Task,
-    TaskDefinition,
+    CapacityProvider, Cluster, ContainerInstance, Protection, ProviderConfig, Service, ServiceConfig, StartedTasks,
+    Task, TaskDefinition, TaskRun,
 };
 use github_runner_pool::pool::model::identity::{PhysicalId, StackResource};
 use github_runner_pool::pool::model::registration::TaskArn;
@@ -194,6 +194,18 @@ impl Ecs for Port {
             self.write(RemoteService::Ecs, "UpdateTaskProtection", &batch[0], effect).await?;
         }
         Ok(())
+    }
+
+    async fn run_tasks(
+        &self,
+        cluster: &str,
+        id: &PhysicalId,
+        run: &TaskRun,
+        tags: &Tags,
+        token: &str,
+    ) -> RemoteResult<StartedTasks> {
+        let effect = |world: &mut World| world.run_tasks(cluster, id, run, tags, token);
+        self.write(RemoteService::Ecs, "RunTask", id.as_str(), effect).await
     }
 
     async fn stop_task(&self, _: &str, task: &str, reason: &str) -> RemoteResult<()> {

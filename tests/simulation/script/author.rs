@@ -45,6 +45,7 @@ impl Author {
             poll_secs,
             budget_secs,
             has_foreign_group,
+            has_foreign_set: false,
             first,
             rollback,
             after_deletion: AfterDeletion::LivesOn,

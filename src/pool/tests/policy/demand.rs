@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::pool::model::decision::ObserveScope;
-use crate::pool::model::ecs::{Task, TaskPhase};
+use crate::pool::model::ecs::{StopInfo, Task, TaskPhase};
 use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::memory::{Memory, StepResult};
 use crate::pool::model::observed::{GitHubRunners, LogReading, Observed, Reading};
@@ -130,10 +130,12 @@ impl Pool {
             let decision = self.look(10, busy);
             assert_eq!(decision.n_starts, 0, "nothing is started while runners leave");
             for step in decision.steps {
-                match step {
-                    Step::DeregisterRunner(runner) => drop(leavers.insert(runner.name().to_owned())),
-                    Step::StopTask(task) => drop(leavers.insert(task.arn().to_owned())),
-                    other => panic!("not a listener's: {other:?}"),
+                if let Step::DeregisterRunner(runner) = step {
+                    leavers.insert(runner.name().to_owned());
+                } else if let Step::StopTask(task) = step {
+                    leavers.insert(task.arn().to_owned());
+                } else {
+                    panic!("not a listener's: {step:?}");
                 }
             }
         }
@@ -283,4 +285,35 @@ fn only_jobs_that_are_available_are_acquired() {
         JobEvent::Available { request_id: 12 },
     ];
     assert_eq!(available_jobs(&ScaleSetMessage { id: 1, statistics: None, events }), [11, 12]);
+}
+
+#[test]
+fn tasks_that_end_before_their_job_are_started_one_at_a_time_and_ever_more_rarely() {
+    let nobody = BTreeSet::new();
+    let mut pool = pool(0, 20, 5);
+    let fail = |pool: &mut Pool, exit_code| {
+        for task in &mut pool.observed.tasks {
+            task.phase = TaskPhase::Stopped;
+            let reason = "CannotPullContainerError".to_owned();
+            task.ending.get_or_insert(StopInfo { reason, exit_code, at: None });
+        }
+    };
+    let mut started = Vec::new();
+    for second in 0..600 {
+        let n_starts = pool.look(1, &nobody).n_starts;
+        if n_starts > 0 {
+            started.push((second, n_starts));
+            pool = pool.with(usize::try_from(n_starts).unwrap(), TaskPhase::Running);
+            fail(&mut pool, None);
+        }
+    }
+    let counts: Vec<u32> = started.iter().map(|(_, n_starts)| *n_starts).collect();
+    assert_eq!(counts[..2], [5, 5]);
+    assert!(counts[2..].iter().all(|n_starts| *n_starts == 1), "{started:?}");
+    assert!(started.len() <= 8, "{started:?}");
+
+    // One that runs its job shows that the others may come.
+    pool = pool.with(1, TaskPhase::Running);
+    fail(&mut pool, Some(0));
+    assert_eq!(pool.look(1, &nobody).n_starts, 5);
 }

@@ -20,8 +20,8 @@ from .model import ScaleSet
 from .sessions import QUEUE_PATH, Poll, Sessions
 from .sets import Sets
 
-# How often a poll looks for a message.
-LOOK_SECS = 0.03
+# How often a poll looks for a message. They are made with each heartbeat.
+LOOK_SECS = 0.05
 _TENANT = re.compile(rf"{SERVICE_PATH}(?P<tenant>[0-9a-f]+)(?P<path>/.*)")
 _SET = rf"{SETS_PATH}/(?P<set>\d+)"
 _SESSION = rf"{_SET}/sessions/(?P<session>[0-9a-f-]+)"

@@ -1,0 +1,66 @@
+//! What must hold of pools that have as many runners as jobs.
+
+use super::check;
+use crate::history::Fact;
+use crate::world::World;
+
+/// What the listener alone writes for a pool. A request of CloudFormation starts tasks as well, and is no listener.
+const WRITES_OF_LISTENERS: &[&str] = &["DELETE message", "RunTask"];
+
+/// A job waits while there is room for its runner, and nothing is wrong: for [`crate::demand::JOB_WAIT_MAX`] at the most.
+pub(super) fn a_job_gets_a_runner_in_time(_: &World, fact: &Fact) -> Result<(), String> {
+    let Fact::JobOverdue { pool, job } = fact else { return Ok(()) };
+    Err(format!("job {job} waits for a runner of {pool}"))
+}
+
+/// `MinRunners` are kept beside those with jobs, no more than that for long, and no instance for long that is empty.
+pub(super) fn a_pool_follows_its_jobs(_: &World, fact: &Fact) -> Result<(), String> {
+    let Fact::SizeOverdue { pool, what } = fact else { return Ok(()) };
+    Err(format!("{pool} has {what}"))
+}
+
+/// Tasks that are meant to run: one that was told to stop takes no job any more.
+pub(super) fn max_runners_is_never_exceeded(world: &World, fact: &Fact) -> Result<(), String> {
+    let Fact::TasksStarted { pool } = fact else { return Ok(()) };
+    let n_tasks = world.standalone_tasks(pool).len();
+    let max = world.max_runners(pool).map_or(0, |max| max as usize);
+    check(n_tasks <= max, || format!("{pool} has {n_tasks} tasks, and {max} at the most"))
+}
+
+/// Once another invocation has begun to write for a pool, the one before begins no further write. A write that was under way
+/// by then may still arrive.
+pub(super) fn at_most_one_listener_writes(world: &World, fact: &Fact) -> Result<(), String> {
+    let Fact::Wrote { invocation, operation, target, began, .. } = fact else { return Ok(()) };
+    if !WRITES_OF_LISTENERS.contains(operation) || !world.is_background(*invocation) {
+        return Ok(());
+    }
+    let Some(writers) = world.pool_of_write(target).and_then(|pool| world.demand.writers.get(&pool)) else {
+        return Ok(());
+    };
+    let Some((_, own)) = writers.iter().find(|(writer, _)| writer == invocation) else { return Ok(()) };
+    let newer = writers.iter().find(|(writer, first)| writer != invocation && first > own && first < began);
+    check(newer.is_none(), || format!("{operation} of {target} by {invocation}, after {newer:?} has taken over"))
+}
+
+impl World {
+    /// The pool that a listener writes for.
+    pub(crate) fn pool_of_write(&self, target: &str) -> Option<String> {
+        match target.strip_prefix("scale set ") {
+            Some(set) => self.scale_sets.all.get(&set.parse().ok()?)?.pool.clone(),
+            None => Some(target.to_owned()),
+        }
+    }
+
+    /// Remembers who writes for a pool.
+    pub(crate) fn remember_writer(&mut self, fact: &Fact) {
+        let Fact::Wrote { invocation, operation, target, .. } = fact else { return };
+        if !WRITES_OF_LISTENERS.contains(operation) || !self.is_background(*invocation) {
+            return;
+        }
+        let (Some(pool), now) = (self.pool_of_write(target), self.now) else { return };
+        let writers = self.demand.writers.entry(pool).or_default();
+        if !writers.iter().any(|(writer, _)| writer == invocation) {
+            writers.push((*invocation, now));
+        }
+    }
+}
