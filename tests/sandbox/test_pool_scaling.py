@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.scenario import DeployedWorld, Pool
+from sandbox.scenario import BROKEN_IMAGE, OTHER_IMAGE, DeployedWorld, Pool
 
 MAX_RUNNERS = 20
 JOBS = 40
@@ -57,3 +57,85 @@ def test_delete_leaves_no_scale_set_and_no_session(scaled: Pool) -> None:
     scaled.delete()
     assert [found for found in scaled.world.get("/scale-sets") if found["name"] == name] == []
     assert scaled.leftovers() == []
+
+
+@pytest.fixture(scope="module")
+def neighbours(deployed_world: DeployedWorld) -> dict[str, Pool]:
+    """A fixed pool and two with as many runners as jobs, in one cluster."""
+    fixed = deployed_world.start("fixed", DesiredCount=2).up()
+    scaled = {
+        name: deployed_world.start(
+            name, DesiredCount=None, MaxRunners=4, MinRunners=minimum, Cluster=fixed.cluster, OnlineTimeout=30
+        )
+        for name, minimum in (("kept", 1), ("none", 0))
+    }
+    return {"fixed": fixed, **{name: pool.up() for name, pool in scaled.items()}}
+
+
+def revisions(pool: Pool) -> set[str]:
+    tasks = live_tasks(pool)
+    if not tasks:
+        return set()
+    found = pool.world.client("ecs").describe_tasks(cluster=pool.cluster, tasks=tasks)["tasks"]
+    return {task["taskDefinitionArn"] for task in found}
+
+
+def test_min_runners_are_online_when_create_succeeds(neighbours: dict[str, Pool]) -> None:
+    assert neighbours["kept"].outputs["DesiredCount"] == "1"
+    assert neighbours["kept"].outputs["OnlineRunners"] == "1"
+    assert len(live_tasks(neighbours["kept"])) == 1
+    assert len(neighbours["fixed"].online()) == 2
+
+
+def test_update_under_load_lets_every_job_end_on_its_runner(neighbours: dict[str, Pool]) -> None:
+    pools = [neighbours["kept"], neighbours["none"]]
+    running = {pool.id: pool.run(8) for pool in pools}
+    before = {pool.id: pool.outputs["TaskDefinitionArn"] for pool in pools}
+    stacks = [pool.begin_update(Image=OTHER_IMAGE, MaxRunners=6) for pool in pools]
+    queued = {pool.id: [pool.queue(1) for _ in range(3)] for pool in pools}
+    for stack in stacks:
+        stack.settled().expect("UPDATE_COMPLETE")
+    for pool in pools:
+        assert pool.job_ends(running[pool.id]) == "succeeded"
+        assert {pool.job_ends(job) for job in queued[pool.id]} == {"succeeded"}
+        assert scale_set(pool)["capacity"] == 6
+        newest = pool.outputs["TaskDefinitionArn"]
+        assert newest != before[pool.id]
+        pool.world.wait_for("only the new revision", lambda: revisions(pool) <= {newest}, 120)  # noqa: B023
+    assert len(neighbours["fixed"].online()) == 2
+
+
+def test_rollback_of_an_image_that_cannot_be_pulled_keeps_the_job_and_the_scale_set(
+    neighbours: dict[str, Pool],
+) -> None:
+    pool = neighbours["kept"]
+    set_id, job = scale_set(pool)["id"], pool.run(10)
+    pool.begin_update(Image=BROKEN_IMAGE).settled().expect("UPDATE_ROLLBACK_COMPLETE")
+    reason = pool.stack.reasons("Runners")[-1]
+    assert "Image: myoung34/github-runner:not-to-be-pulled failed, 3 tasks stopped" in reason, reason
+    assert pool.job_ends(job) == "succeeded"
+    assert scale_set(pool)["id"] == set_id
+    assert pool.job_ends(pool.queue(1)) == "succeeded"
+
+
+def test_changed_labels_replace_the_pool_and_its_scale_set(neighbours: dict[str, Pool]) -> None:
+    pool = neighbours["none"]
+    before, job = pool.id, pool.run(6)
+    pool.update(Labels=["gpu"])
+    assert pool.id != before
+    assert pool.job_ends(job) == "succeeded"
+    names = {found["name"] for found in pool.world.get("/scale-sets")}
+    assert pool.id in names
+    assert before not in names
+    assert pool.world.client("ecs").list_tasks(cluster=pool.cluster, family=before)["taskArns"] == []
+
+
+def test_delete_drains_a_running_job_and_leaves_the_neighbours(neighbours: dict[str, Pool]) -> None:
+    kept, none = neighbours["kept"], neighbours["none"]
+    job = kept.run(6)
+    for pool in (kept, none):
+        pool.delete()
+        assert pool.leftovers() == []
+    assert kept.world.job(job)["state"] == "succeeded"
+    assert len(neighbours["fixed"].online()) == 2
+    neighbours["fixed"].delete()

@@ -6,13 +6,17 @@ The service without jobs is in test_scale_sets.py.
 from __future__ import annotations
 
 import base64
+import contextlib
 import itertools
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
+from sandbox.demand_figures import demand_figures
 from sandbox.ecs_pool import EcsPool
 from sandbox.registrations import TABLE, Mailbox
 from sandbox.scale_set_client import SETS, Client, Listener, connect
@@ -87,7 +91,7 @@ def kinds(listener: Listener) -> list[str]:
 
 def test_job_is_assigned_started_and_completed(world: World, listener: Listener) -> None:
     """https://github.com/actions/scaleset/blob/main/types.go"""
-    job = world.queue_job([listener.name], seconds=0.3)
+    job = world.queue_job([listener.name], seconds=2)
     message, item = listener.until("JobAssigned", job)
     # The job is assigned without being acquired, so it has no number to acquire it by.
     assert (item["runnerRequestId"], item["requestLabels"]) == (0, [listener.name])
@@ -474,3 +478,70 @@ def test_stopped_container_loses_the_job_of_the_set(
     assert (item["result"], world.job(job)["state"]) == ("failed", "lost")
     # Its registration is left behind, offline.
     assert listener.state()["runners"] == [f"{pool.name}-runner"]
+
+
+@dataclass
+class Scaler:
+    """As simple as can be: as many tasks as assigned jobs, up to the capacity that it announces."""
+
+    pool: EcsPool
+    mailbox: Mailbox
+    listener: Listener
+    definition: str
+    capacity: int
+    files: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Those of each task's runner."""
+
+    def tasks(self) -> list[str]:
+        find = {"cluster": self.pool.cluster, "startedBy": self.pool.name}
+        return list(self.pool.ecs.list_tasks(**find)["taskArns"])
+
+    def step(self) -> None:
+        message = self.listener.take(self.capacity)
+        if message is not None:
+            self._start(min(self.capacity, message["statistics"]["totalAssignedJobs"]) - len(self.tasks()))
+        for task in self.tasks():
+            request = self.mailbox.item(task)
+            if request is not None and "answer" not in request:
+                # One that asks once more at this moment is answered the next time.
+                with contextlib.suppress(ClientError):
+                    self.mailbox.answer(request, **self._answer(task))
+
+    def _start(self, missing: int) -> None:
+        for first in range(0, missing, 10):
+            self.pool.ecs.run_task(
+                cluster=self.pool.cluster,
+                taskDefinition=self.definition,
+                capacityProviderStrategy=[{"capacityProvider": self.pool.name, "weight": 1}],
+                startedBy=self.pool.name,
+                count=min(10, missing - first),
+            )
+
+    def _answer(self, task: str) -> dict[str, Any]:
+        name = f"{self.pool.name}-{task[-12:]}"
+        if task not in self.files:
+            encoded = self.listener.generate(name).body["encodedJITConfig"]
+            self.files[task] = json.loads(base64.b64decode(encoded))
+        return {"kind": "jit", "name": name, "workdir": "/_work", "files": self.files[task]}
+
+
+def test_forty_jobs_from_zero_run_on_twenty_runners(
+    world: World, pool: EcsPool, mailbox: Mailbox, listener: Listener
+) -> None:
+    pool.make_capacity()
+    scaler = Scaler(pool, mailbox, listener, pool.define_asking(TABLE, mailbox.runner_role), 20)
+    listener.poll(capacity=20)
+    jobs = {world.queue_job([listener.name], seconds=1) for _ in range(40)}
+
+    def all_over() -> bool:
+        scaler.step()
+        return jobs <= {job["id"] for job in world.jobs("succeeded")}
+
+    world.wait_for("all jobs", all_over, timeout=120)
+    world.wait_for("no task and no instance", lambda: not scaler.tasks() and not pool.group["Instances"])
+    assert pool.group["DesiredCapacity"] == 0
+    figures = demand_figures(world, listener.name, pool.name, caller="client")
+    assert (figures.jobs, figures.most_tasks) == (40, 20)
+    # A reading that is a moment old may start one for a job that a runner has just taken.
+    assert 40 <= figures.tasks <= 44
+    assert figures.calls["polls"] > 0

@@ -56,6 +56,8 @@ pub struct DemandMemory {
     n_failed_looks: u32,
     /// When the last of them was.
     failed_at: Option<Timestamp>,
+    /// The revision that they were of: another one may go well.
+    failed_revision: String,
     /// Tasks, by ARN, whose end has been counted.
     ended: BTreeSet<String>,
     /// When GitHub's list was last asked for runners that never connected.
@@ -124,9 +126,14 @@ impl DemandMemory {
 
     /// Takes in the tasks that have ended. What ends before its job ends again when it is started again, so that starts
     /// become rare until one goes well.
-    fn record_endings(&mut self, id: &PhysicalId, tasks: &[Task], now: Timestamp) {
+    fn record_endings(&mut self, id: &PhysicalId, goal: &ScalingGoal, tasks: &[Task], now: Timestamp) {
+        if self.failed_revision != goal.task_definition {
+            self.failed_revision.clone_from(&goal.task_definition);
+            self.n_failed_looks = 0;
+        }
         let stopped = || tasks.iter().filter(|task| !task.is_live() && OwnedTask::of(id, task).is_some());
-        let new = || stopped().filter(|task| !self.ended.contains(&task.arn));
+        let is_new = |task: &&Task| task.task_definition == goal.task_definition && !self.ended.contains(&task.arn);
+        let new = || stopped().filter(is_new);
         let ending = |task: &&Task| task.ending.clone();
         let has_failed = new()
             .filter_map(|task| ending(&task))
@@ -163,7 +170,7 @@ pub fn decide(
     observed: &Observed,
     at: DecisionTime,
 ) -> ScalingDecision {
-    demand.record_endings(id, &observed.tasks, at.now);
+    demand.record_endings(id, goal, &observed.tasks, at.now);
     let owned: Vec<&Task> =
         observed.tasks.iter().filter(|task| task.is_live() && OwnedTask::of(id, task).is_some()).collect();
     let live: Vec<&Task> = owned.iter().copied().filter(|task| is_live(task) && !demand.is_finished(task)).collect();

@@ -18,7 +18,11 @@ _SERVICES = "GitHub.Services.Common"
 
 
 class ServiceError(Exception):
-    """An error of the service."""
+    """An error of the service.
+
+    The reference client looks for `AgentExistsException` anywhere in the type; the runner's own sources have the whole:
+    https://github.com/actions/runner/blob/main/src/Sdk/DTWebApi/WebApi/Exceptions.cs
+    """
 
     def __init__(self, status: int, type_name: str, message: str) -> None:
         super().__init__(message)
