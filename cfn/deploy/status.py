@@ -64,11 +64,12 @@ def pool_lines(pool: dict[str, Any]) -> list[str]:
     stack = pool["StackId"].split("/")[1] if pool["StackId"] else "?"
     counts = Counter(runner["State"] for runner in pool["Runners"])
     states = ", ".join(f"{counts[state]} {text}" for state, text in STATE_TEXTS.items() if counts[state])
-    wanted = "no service" if pool["DesiredCount"] is None else f"DesiredCount {pool['DesiredCount']}"
+    scaling = pool.get("JobScaling")
     shown = [
         f"{pool['LogicalId'] or '?'} of the stack {stack} ({pool['Pool']})",
         f"  cluster {pool['Cluster'] or '?'}, revision {pool['Revision'] or '?'}, {pool['Image'] or 'image unknown'}",
-        f"  {wanted}: {states or 'no runners'}",
+        f"  {wanted_text(pool)}: {states or 'no runners'}",
+        *([f"  {scale_set_text(scaling)}"] if scaling else []),
         f"  {request_text(pool)}",
     ]
     shown += table(
@@ -79,6 +80,27 @@ def pool_lines(pool: dict[str, Any]) -> list[str]:
         ["INSTANCE", "TYPE", "STATE", "TASKS", "TEMPLATE"], [instance_row(instance) for instance in pool["Instances"]]
     )
     return shown + [f"  ! {error}" for error in pool["Errors"]]
+
+
+def wanted_text(pool: dict[str, Any]) -> str:
+    """How many runners there should be."""
+    if scaling := pool.get("JobScaling"):
+        listener = scaling["Listener"]
+        bounds = f", {listener['MinRunners']} to {listener['MaxRunners']}" if listener else ""
+        return f"as many runners as jobs{bounds}"
+    return "no service" if pool["DesiredCount"] is None else f"DesiredCount {pool['DesiredCount']}"
+
+
+def scale_set_text(scaling: dict[str, Any]) -> str:
+    """What GitHub said last of the jobs, and whether anything listens."""
+    work = "listener at work" if scaling["HasListener"] else "NO LISTENER"
+    listener = scaling["Listener"]
+    if not listener:
+        return f"scale set {scaling['ScaleSet']}: not set up yet; {work}"
+    mode = "" if listener["Mode"] == "Active" else f" ({listener['Mode'].lower()})"
+    last = f"last message {listener['LastMessage']}" if listener["HasSession"] else "no session at GitHub"
+    jobs = f"{listener['AssignedJobs']} jobs assigned, {listener['RunningJobs']} running"
+    return f"scale set {scaling['ScaleSet']}: {jobs}; {work}{mode}, {last}"
 
 
 def request_text(pool: dict[str, Any]) -> str:

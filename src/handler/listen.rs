@@ -11,13 +11,14 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use tracing::Instrument as _;
 
 use super::context::Context;
+use crate::metrics;
 use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::scaling::{LEASE_RENEWAL, ListenerLease};
 use crate::pool::model::time::Timestamp;
-use crate::reconcile::listen::{LISTEN_EVENT, ServeResult, serve_pool};
+use crate::reconcile::listen::{ServeResult, serve_pool};
 use crate::reconcile::log_error;
 use crate::reconcile::ports::{Clock, RemoteResult, SelfInvoker, World};
-use crate::reconcile::scaling::{read_lease, scaled_pools, write_lease};
+use crate::reconcile::scaling::{LISTEN_EVENT, read_lease, scaled_pools, write_lease};
 
 /// The lease of this invocation.
 struct Lease {
@@ -57,7 +58,10 @@ pub(super) async fn listen<W: World>(context: &Context<'_, W>) {
 pub(super) async fn watch<W: World>(context: &Context<'_, W>) {
     let start = async {
         let (lease, _) = read_lease(context.world).await?;
-        if lease.is_current(context.world.clock().now()) || scaled_pools(context.world).await?.pools.is_empty() {
+        let is_at_work = lease.is_current(context.world.clock().now());
+        let is_missing = !is_at_work && !scaled_pools(context.world).await?.pools.is_empty();
+        metrics::listener(is_missing);
+        if !is_missing {
             return Ok(());
         }
         tracing::info!(step = "listen", "no listener is at work, so one is started");
@@ -120,7 +124,7 @@ async fn serve_all<W: World>(context: &Context<'_, W>, lease: &mut Lease, until:
 /// Serves one pool; a panic of one keeps no other from its messages.
 async fn serve<W: World>(context: &Context<'_, W>, id: PhysicalId, until: Timestamp) -> PhysicalId {
     let span = tracing::info_span!("listen", physical_id = id.as_str());
-    let work = serve_pool(context.world, &id, context.settings.poll_interval, until).instrument(span);
+    let work = serve_pool(context.world, &id, context.settings.poll_interval, until, metrics::demand).instrument(span);
     match AssertUnwindSafe(work).catch_unwind().await {
         Ok(ServeResult::OutOfTime) => {}
         Ok(result @ (ServeResult::Deleted | ServeResult::Superseded)) => {

@@ -6,13 +6,12 @@
 use futures_util::future::join_all;
 
 use super::deregister;
-use super::listen::LISTEN_EVENT;
 use super::log_error;
 use super::ports::{
     AutoScaling, Clock, Credential, Deregistration, Ecs, RemoteCallError, RemoteResult, ScaleSetDeletion, ScaleSets,
     SelfInvoker, StateItem, StateStore, StateWrite, World,
 };
-use super::scaling::publish;
+use super::scaling::{LISTEN_EVENT, publish};
 use super::session::Session;
 use crate::pool::model::continuation::Continuation;
 use crate::pool::model::evidence::{OwnedScaleSet, OwnedTask, StopReason};

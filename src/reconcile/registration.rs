@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 use super::deregister::deregister;
 use super::log_error;
 use super::lookup::read_unexpired;
-use super::observe::{KnownMembers, credential, with_members};
+use super::observe::{credential, with_members};
 use super::ports::{
     AnswerWrite, Clock, Credential, Deregistration, Ecs, GitHub, JitRunner, JitRunnerRequest, Registrations,
     RemoteResult, ScaleSets, StateItem, StateStore, StateWrite, World,
 };
 use super::scaling::read_scaling;
+use super::session::KnownMembers;
 use crate::pool::model::ecs::Task;
 use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::pool_metadata::PoolMetadata;

@@ -130,6 +130,37 @@ def test_status_says_what_is_unusual(given: dict[str, Any], expected: str, capsy
     assert expected in printed(capsys, pool(**given))
 
 
+LISTENER = {
+    "Mode": "Active",
+    "MinRunners": 0,
+    "MaxRunners": 20,
+    "Target": 3,
+    "AssignedJobs": 3,
+    "RunningJobs": 2,
+    "IdleRunners": 0,
+    "HasSession": True,
+    "LastMessage": 42,
+}
+
+
+@pytest.mark.parametrize(
+    ("listener", "has_listener", "expected"),
+    [
+        (LISTENER, True, "  scale set ci-large: 3 jobs assigned, 2 running; listener at work, last message 42\n"),
+        ({**LISTENER, "Mode": "Paused"}, True, "; listener at work (paused), last message 42\n"),
+        ({**LISTENER, "HasSession": False}, False, "; NO LISTENER, no session at GitHub\n"),
+        (None, False, "  scale set ci-large: not set up yet; NO LISTENER\n"),
+    ],
+)
+def test_status_of_max_runners_shows_jobs_and_listener(
+    listener: dict[str, Any] | None, has_listener: bool, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scaling = {"ScaleSet": "ci-large", "HasListener": has_listener, "Listener": listener}
+    shown = printed(capsys, pool(DesiredCount=None, JobScaling=scaling, Runners=[runner("busy"), runner("busy")]))
+    assert expected in shown
+    assert f"  as many runners as jobs{', 0 to 20' if listener else ''}: 2 BUSY\n" in shown
+
+
 def test_status_lines_fit_100_columns(capsys: pytest.CaptureFixture[str]) -> None:
     name = "x" * 36 + "-ed433d71c7-20f7158f727a"
     reason = "GitHub token: it may not administer runners. " * 8

@@ -88,6 +88,8 @@ def test_cost_assumptions_are_the_defaults_of_the_templates() -> None:
     provider = (REPOSITORY / "cfn/provider.yaml").read_text()
     assert f"MemorySize: {round(costs.FUNCTION_GB * 1024)}\n" in provider
     assert "ScheduleExpression: rate(1 minute)\n" in provider
+    scaling = (REPOSITORY / "src/pool/model/scaling.rs").read_text()
+    assert f"LEASE_RENEWAL: Duration = Duration::from_secs({costs.LEASE_RENEWAL_SECS})" in scaling
 
 
 def test_runners_per_instance_follow_the_formula_of_the_document() -> None:

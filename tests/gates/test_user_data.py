@@ -156,9 +156,9 @@ def instance(tmp_path: Path) -> Instance:
 
 def test_templates_share_user_data() -> None:
     shared = [user_data(path).partition(HEAD)[2] for path in TEMPLATES]
-    assert len(shared) == 3
+    assert len(shared) == 4
     assert shared[0] != ""
-    assert shared[1:] == shared[:1] * 2
+    assert shared[1:] == shared[:1] * 3
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)

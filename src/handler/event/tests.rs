@@ -38,7 +38,7 @@ fn summary(payload: &Value) -> Option<Vec<String>> {
 }
 
 #[test]
-fn every_sample_of_a_stream_batch_and_a_tick_is_parsed_as_its_name_says() {
+fn every_sample_of_a_stream_batch_a_tick_and_a_listener_is_parsed_as_its_name_says() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("events");
     let parsed: BTreeMap<String, Vec<String>> = fs::read_dir(folder)
         .unwrap()
@@ -53,6 +53,7 @@ fn every_sample_of_a_stream_batch_and_a_tick_is_parsed_as_its_name_says() {
          100000000000000000013 REMOVE {EXPIRED}"
     );
     let expected = [
+        ("listen.json", "listen".to_owned()),
         ("registrations-batch.json", batch),
         ("registrations-insert.json", format!("100000000000000000001 INSERT {STARTED}")),
         ("registrations-modify.json", format!("100000000000000000002 MODIFY {STARTED}")),

@@ -160,7 +160,8 @@ fn api_host(goal: &ConvergeGoal) -> Option<String> {
 }
 
 fn runner_group_size(goal: &ConvergeGoal, n_others: usize) -> Option<String> {
-    let n_runners = n_others.saturating_add(usize::try_from(goal.spec.desired_count).unwrap_or(usize::MAX));
+    let n_own = goal.spec.job_scaling.as_ref().map_or(goal.spec.desired_count, |job_scaling| job_scaling.max_runners);
+    let n_runners = n_others.saturating_add(usize::try_from(n_own).unwrap_or(usize::MAX));
     (n_runners >= RUNNER_GROUP_WARN_AT).then(|| {
         format!(
             "RunnerGroup: with this pool the {} has {n_runners} runners, and GitHub takes 10,000 in a group; remove \
