@@ -90,7 +90,7 @@ def name_leftovers(account: Account, parameters: list[str]) -> None:
         )
     for name in parameters:
         say(
-            f"not deleted: parameter {name}, a credential that no pool here uses. Delete it with\n"
+            f"not deleted: parameter {name}, a credential of pools. Delete it with\n"
             f"  aws ssm delete-parameter {region} --name {name}"
         )
 

@@ -96,7 +96,7 @@ def test_alarms_watch_metrics_that_the_function_writes(deployed_world: DeployedW
 
 
 def watched_in(deployed_world: DeployedWorld) -> bool:
-    """Whether the log has reached the end of the Delete: a stream is written when its invocation ends."""
+    """Whether the log has reached the end of the Delete."""
     lines = metric_lines(deployed_world)
     return any(line.get("RequestType") == "Delete" for line in lines) and any("Pools" in line for line in lines)
 
