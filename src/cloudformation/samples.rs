@@ -70,6 +70,7 @@ const EXPECTED: &[(&str, &str)] = &[
     ("unknown-request-type.json", r#"Unknown: RequestType: "Upsert" is invalid. Specify Create, Update or Delete."#),
     ("no-response-url.json", "Unanswerable: the event has no ResponseURL"),
     // `handler::event` parses these.
+    ("launch.json", "not a request"),
     ("registrations-batch.json", "not a request"),
     ("registrations-insert.json", "not a request"),
     ("registrations-modify.json", "not a request"),
@@ -127,6 +128,8 @@ fn the_full_sample_has_every_property_that_goes_with_the_others() {
             &"AppLogin",
             // RunnerTokenParameter implies it.
             &"RegisterBy",
+            // A warm pool has no Spot Instances.
+            &"WarmInstances",
             &"CapacityProvider"
         ]
     );

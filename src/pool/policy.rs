@@ -23,4 +23,5 @@ pub mod rollout;
 pub mod runner_counts;
 pub mod status;
 pub mod task_protection;
+pub mod warm_pool;
 pub mod warnings;

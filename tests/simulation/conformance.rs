@@ -231,10 +231,11 @@ impl Driver {
         let world = &mut self.world;
         match call {
             "CreateAutoScalingGroup" => world.create_group(NAME, &group_config(), &Tags::new())?,
+            "PutWarmPool" => world.put_warm_pool(NAME, 1)?,
             "UpdateAutoScalingGroup" => world.update_group(NAME, &group_config())?,
             "DeleteAutoScalingGroup" => {
                 assert_eq!(with["ForceDelete"], json!(true));
-                world.delete_group(NAME);
+                world.delete_group(NAME)?;
             }
             "CreateCapacityProvider" => {
                 world.create_provider(NAME, &auto_scaling::arn(NAME), provider_config(), &Tags::new())?;

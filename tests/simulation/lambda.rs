@@ -45,12 +45,14 @@ pub(crate) enum Origin {
     Stream(Batch),
     /// The rule of each minute.
     Tick,
+    /// The rule of the launch hook's events.
+    Launch,
 }
 
 impl Origin {
     /// Whether no request of CloudFormation is behind it.
     pub(crate) const fn is_background(self) -> bool {
-        matches!(self, Self::Stream(_) | Self::Tick)
+        matches!(self, Self::Stream(_) | Self::Tick | Self::Launch)
     }
 }
 
@@ -99,7 +101,7 @@ impl World {
 
     /// Begins an invocation; its number, and the event that it gets.
     pub(crate) fn begin_invocation(&mut self, mut delivery: Delivery) -> Option<(u64, Value)> {
-        let is_asynchronous = matches!(delivery.origin, Origin::Request | Origin::Tick);
+        let is_asynchronous = matches!(delivery.origin, Origin::Request | Origin::Tick | Origin::Launch);
         if self.now.since(delivery.first_at) > EVENT_AGE_MAX && is_asynchronous {
             self.give_up(&delivery, "EventAgeExceeded");
             return None;
@@ -154,7 +156,7 @@ impl World {
         match delivery.origin {
             Origin::Stream(batch) => return self.batch_ended(batch, how, response),
             Origin::Tick => self.tick_ended(number, how),
-            Origin::Request | Origin::FailureQueue => {}
+            Origin::Request | Origin::FailureQueue | Origin::Launch => {}
         }
         if how == Ending::Returned {
             return;

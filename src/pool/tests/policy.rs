@@ -21,4 +21,5 @@ mod rollout;
 mod runner_counts;
 mod status;
 mod task_protection;
+mod warm_pool;
 mod warnings;

@@ -191,6 +191,10 @@ impl World {
             let runner = runner.parse().ok().and_then(|id: u64| self.github.runners.get(&id));
             return runner.is_none_or(|runner| runner.pool.is_some());
         }
+        if let Some(group) = target.strip_prefix("launch ") {
+            // No request either: a machine of whichever pool.
+            return self.groups.all.get(group).is_none_or(|group| group.tags.contains_key("github-runner-pool:id"));
+        }
         let ask = invocation.and_then(|it| it.ask);
         let Some(stack) = ask.map(|ask| &self.stacks.all[self.stacks.asks[ask].stack]) else { return false };
         let (stem, id) = (stack.stem(), stack.id());
