@@ -151,7 +151,7 @@ impl World {
         }
     }
 
-    /// A machine that came up is held back: EventBridge tells the function, as best it can.
+    /// A machine that came up is held back: `EventBridge` tells the function, as best it can.
     pub(crate) fn held_back(&mut self, name: &str, id: &str, is_warm: bool) -> Timestamp {
         self.in_background(|world| world.send_launch_event(name, id, is_warm));
         self.now + HOOK_MAX

@@ -184,7 +184,9 @@ fn types(goal: &ConvergeGoal, observed: &Observed) -> Option<String> {
 fn warm_pool(goal: &ConvergeGoal, observed: &Observed) -> Option<String> {
     let Capacity::Own(own) = &goal.spec.capacity else { return None };
     let version = observed.ec2.version().filter(|_| own.warm_instances > 0)?;
-    (version.checks_warm_pool != Some(true)).then(|| {
+    // User data that configures the agent without it fails the request: see `preconditions`.
+    let is_refused = version.checks_warm_pool == Some(false) && !version.clusters.is_empty();
+    (version.checks_warm_pool != Some(true) && !is_refused).then(|| {
         "WarmInstances: the launch template's user data does not show ECS_WARM_POOLS_CHECK=true; without it instances join \
          the cluster before they are stopped, and jobs on them are lost"
             .to_owned()
