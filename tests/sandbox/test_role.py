@@ -113,6 +113,7 @@ ALLOWED: list[tuple[str, str, dict[str, str]]] = [
     ("ecs:StopTask", arn("ecs", "task/ci/0a1b2c3d"), {}),
     ("ecs:UpdateTaskProtection", arn("ecs", "task/ci/0a1b2c3d"), {}),
     ("autoscaling:DeleteAutoScalingGroup", group(OWN_ID), OWN),
+    ("autoscaling:PutWarmPool", group(OWN_ID), OWN),
     ("ec2:RunInstances", arn("ec2", "instance/*"), LAUNCHED),
     ("iam:PassRole", role(f"{ROLE_PATH}execution"), {"iam:PassedToService": "ecs-tasks.amazonaws.com"}),
     ("lambda:InvokeFunction", arn("lambda", "function:github-runner-pool:live"), {}),
@@ -134,10 +135,12 @@ REJECTED: list[tuple[str, str, dict[str, str]]] = [
     ("ecs:UpdateService", arn("ecs", "service/ci/web"), OWN),
     ("ecs:DeleteCapacityProvider", arn("ecs", "capacity-provider/web"), OWN),
     ("autoscaling:DeleteAutoScalingGroup", group("web"), OWN),
+    ("autoscaling:CompleteLifecycleAction", group("web"), OWN),
     ("ecs:RegisterTaskDefinition", arn("ecs", "task-definition/web:*"), MADE),
     # Foreign resources, by their tags.
     ("ecs:UpdateService", arn("ecs", f"service/ci/{OWN_ID}"), {}),
     ("autoscaling:UpdateAutoScalingGroup", group(OWN_ID), {}),
+    ("autoscaling:DeleteWarmPool", group(OWN_ID), {}),
     # Made without the tag, or made one's own by a tag.
     ("ecs:CreateService", arn("ecs", f"service/ci/{OWN_ID}"), {}),
     ("autoscaling:CreateAutoScalingGroup", group(OWN_ID), {}),
