@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sandbox.scenario import OTHER_IMAGE, DeployedWorld, Entry, Pool, Properties
+import base64
+
+from sandbox.scenario import OTHER_IMAGE, TEMPLATES, DeployedWorld, Entry, Pool, Properties
 from sandbox.test_status import ask, make_status
 from sandbox.world import World
 
@@ -113,3 +115,19 @@ def test_warm_instances_that_would_lose_jobs_are_named_before_anything_is_built(
     assert "does not contain ECS_WARM_POOLS_CHECK=true" in reason
     assert "Warnings" not in reason
     assert pool.leftovers() == []
+
+
+def test_warm_instances_of_the_pool_template_keep_out_of_the_cluster(deployed_world: DeployedWorld) -> None:
+    """Its user data writes the check only with WarmInstances."""
+    stack = deployed_world.start_template("warmtemplate", TEMPLATES / "pool.yaml", WarmInstances="1")
+    stack.settled().expect("CREATE_COMPLETE")
+    ec2, template = deployed_world.world.client("ec2"), stack.physical_id("LaunchTemplate")
+
+    def user_data(version: str) -> str:
+        found = ec2.describe_launch_template_versions(LaunchTemplateId=template, Versions=[version])
+        encoded = found["LaunchTemplateVersions"][0]["LaunchTemplateData"]["UserData"]
+        return base64.b64decode(encoded).decode()
+
+    assert "\necho ECS_WARM_POOLS_CHECK=true >> /etc/ecs/ecs.config\n" in user_data("1")
+    assert "ExecStart=/usr/bin/docker pull myoung34/github-runner:" in user_data("1")
+    stack.delete().settled().expect("DELETE_COMPLETE")
