@@ -148,13 +148,15 @@ fn capacity(
     if let Some(since) = memory.group_updated_at.filter(|_| keeps_types(group, &config)) {
         return types_kept(since, at);
     }
+    // Before the group changes, which may be what shows that its warm pool is outdated.
+    if warm_pool == WarmPoolChange::Delete {
+        steps.extend(warm_pool::delete(own));
+    }
     if !matches_config(group, &config) {
         steps.push(Step::UpdateGroup(config));
     }
-    match warm_pool {
-        WarmPoolChange::Delete => steps.extend(warm_pool::delete(own)),
-        WarmPoolChange::Put if is_associated && purchasing == Purchasing::Free => steps.extend(warm_pool::put(own)),
-        WarmPoolChange::Put | WarmPoolChange::Leaving | WarmPoolChange::None => {}
+    if warm_pool == WarmPoolChange::Put && is_associated && purchasing == Purchasing::Free {
+        steps.extend(warm_pool::put(own));
     }
     let Some(provider) = &observed.provider else {
         steps.push(Step::CreateCapacityProvider {

@@ -12,7 +12,7 @@
 //! <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/using-warm-pool.html>
 
 use crate::pool::model::auto_scaling::{Group, WarmPool};
-use crate::pool::model::spec::OwnCapacity;
+use crate::pool::model::spec::{LaunchTemplateId, OwnCapacity};
 use crate::pool::model::step::Step;
 use crate::pool::policy::purchasing;
 
@@ -40,7 +40,8 @@ impl WarmPoolChange {
         let changes_purchasing =
             purchasing::differs(group.config.mixed_instances_policy.as_ref(), own.mixed_instances_policy.as_ref());
         let shrinks = warm_pool.size.is_none_or(|size| size > wanted);
-        if shrinks || changes_purchasing || n_outdated(warm_pool, template_version) > 0 {
+        let is_of_other = is_of_other_template(group, &own.launch_template.reference);
+        if shrinks || changes_purchasing || is_of_other || n_outdated(warm_pool, template_version) > 0 {
             return Self::Delete;
         }
         if warm_pool.size == Some(wanted) { Self::None } else { Self::Put }
@@ -57,6 +58,12 @@ pub(super) fn put(own: &OwnCapacity) -> [Step; 2] {
 pub(super) fn delete(own: &OwnCapacity) -> Vec<Step> {
     let hook = (own.warm_instances == 0).then_some(Step::DeleteLaunchHook);
     hook.into_iter().chain([Step::DeleteWarmPool]).collect()
+}
+
+/// Whether the group starts its instances from another launch template than this, whichever way that is named.
+fn is_of_other_template(group: &Group, wanted: &LaunchTemplateId) -> bool {
+    let is_named = matches!(wanted, LaunchTemplateId::Name(name) if group.launch_template_name.as_ref() == Some(name));
+    !is_named && group.config.launch_template.reference != *wanted
 }
 
 /// Its instances that were started from another version of the launch template.

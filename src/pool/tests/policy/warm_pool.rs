@@ -3,7 +3,7 @@
 use crate::pool::model::auto_scaling::{GroupInstance, WarmPool};
 use crate::pool::model::decision::{Decision, ObserveScope, WaitReason};
 use crate::pool::model::ec2::{Ec2View, TemplateVersion, TemplateView};
-use crate::pool::model::spec::{LaunchTemplate, PoolSpec};
+use crate::pool::model::spec::{LaunchTemplate, LaunchTemplateId, PoolSpec};
 use crate::pool::model::step::Step;
 use crate::pool::policy::preview::preview;
 use crate::pool::policy::status::PoolStatus;
@@ -109,9 +109,22 @@ fn launch_template_that_changes_replaces_outdated_warm_instances_before_new_runn
     own_capacity(&mut newer).launch_template = LaunchTemplate { reference, version: "2".to_owned() };
     model.observed.template_version = Some(2);
     assert!(is_success(&model.run(&mut converge(newer))));
-    let of_capacity = ["update_group", "delete_warm_pool", "put_launch_hook", "put_warm_pool", "update_service"];
+    let of_capacity = ["delete_warm_pool", "update_group", "put_launch_hook", "put_warm_pool", "update_service"];
     let taken: Vec<&str> = names(&model.taken).into_iter().filter(|name| of_capacity.contains(name)).collect();
     assert_eq!(taken[..5], of_capacity);
+}
+
+#[test]
+fn launch_template_of_another_name_replaces_warm_instances_although_its_version_is_the_same() {
+    let mut model = with_instances(1, &[1]);
+    let mut other = warm(1);
+    own_capacity(&mut other).launch_template.reference = LaunchTemplateId::Id("lt-other".to_owned());
+    assert!(is_success(&model.run(&mut converge(other))));
+    assert_eq!(names(&model.taken), ["delete_warm_pool", "update_group", "put_launch_hook", "put_warm_pool"]);
+    let mut named = warm(1);
+    own_capacity(&mut named).launch_template.reference = LaunchTemplateId::Name("template".to_owned());
+    assert!(is_success(&model.run(&mut converge(named))));
+    assert_eq!(names(&model.taken), Vec::<&str>::new(), "the same one by its name");
 }
 
 #[test]
