@@ -61,6 +61,8 @@ QUEUE_POLLS = 5 * 3 * 60 * HOURS
 # A registration: the request, the claim, the answer of 6 KB, its deletion, and polls that find no answer yet, each a
 # conditional write of 1 KB.
 REGISTRATION_WRITES = 1 + 1 + 6 + 6 + 6
+# How long an instance runs before it is stopped in the warm pool: the launch hook's time.
+WARM_UP_HOURS = 600 / 3600
 # The share of a type's memory that is left for tasks at least. The rest is the kernel's and the firmware's. Karpenter
 # assumes the same: https://karpenter.sh/docs/reference/settings/ (VM_MEMORY_OVERHEAD_PERCENT, 0.075).
 MEMORY_LEFT = 0.925
@@ -234,8 +236,34 @@ def sizes() -> str:
     return table(head, "rlrrrr", rows)
 
 
+def warm_instances() -> str:
+    """Of one instance, in the ways in which it can be ready."""
+    kind = M7I_LARGE
+    disk, refill = kind.disk_gb * GP3_GB_MONTH, kind.hour_with_disk * WARM_UP_HOURS
+    rows = [
+        ["none: it starts when it is needed", "", "$0.00"],
+        [
+            f"`WarmInstances: 1`, a stopped `{kind.name}`",
+            f"its disk, {kind.disk_gb} GB x ${GP3_GB_MONTH}",
+            usd(disk),
+        ],
+        ["its replacement, 100 times", f"100 x 10 min x ${kind.hour_with_disk:.4f} an hour", usd(100 * refill)],
+        [
+            f"`MinInstances: 1`, an `{kind.name}` that runs",
+            f"{HOURS} h x ${kind.hour} and its disk",
+            usd(kind.hour * HOURS + disk),
+        ],
+    ]
+    return table(["an instance in reserve", "how it is calculated", "a month"], "llr", rows)
+
+
 PLACE = re.compile(r"(?P<begin><!-- make costs: (?P<name>.*?) -->\n).*?(?P<end><!-- end -->)", re.DOTALL)
-TABLES = {"monthly costs": monthly_costs, "runners per instance": runners_per_instance, "sizes": sizes}
+TABLES = {
+    "monthly costs": monthly_costs,
+    "runners per instance": runners_per_instance,
+    "sizes": sizes,
+    "warm instances": warm_instances,
+}
 
 
 def written(document: str) -> str:

@@ -130,7 +130,10 @@ def runner_row(runner: dict[str, Any], revision: int | None) -> list[str]:
 
 def instance_row(instance: dict[str, Any]) -> list[str]:
     state = instance["LifecycleState"] or "-"
-    if instance["IsConnected"] is None:
+    if state.startswith("Warmed:"):
+        # Of the warm pool: in no cluster until it is started.
+        pass
+    elif instance["IsConnected"] is None:
         state += ", not in the cluster"
     elif not instance["IsConnected"]:
         state += ", agent disconnected"

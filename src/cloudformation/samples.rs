@@ -76,6 +76,7 @@ const EXPECTED: &[(&str, &str)] = &[
     ("listen.json", "not a request"),
     ("no-response-url.json", "Unanswerable: the event has no ResponseURL"),
     // `handler::event` parses these.
+    ("launch.json", "not a request"),
     ("registrations-batch.json", "not a request"),
     ("registrations-insert.json", "not a request"),
     ("registrations-modify.json", "not a request"),
@@ -133,6 +134,8 @@ fn the_full_sample_has_every_property_that_goes_with_the_others() {
             &"AppLogin",
             // RunnerTokenParameter implies it.
             &"RegisterBy",
+            // A warm pool has no Spot Instances.
+            &"WarmInstances",
             &"CapacityProvider",
             // They exclude DesiredCount and RunnerName.
             &"MaxRunners",

@@ -26,4 +26,5 @@ pub mod runner_counts;
 pub mod start_delay;
 pub mod status;
 pub mod task_protection;
+pub mod warm_pool;
 pub mod warnings;

@@ -141,6 +141,10 @@ async fn apply_step<W: World>(
             groups.update_group(name, &config).await?;
             return Ok(StepResult::GroupUpdated);
         }
+        Step::PutLaunchHook => groups.put_launch_hook(name).await?,
+        Step::PutWarmPool(size) => groups.put_warm_pool(name, size).await?,
+        Step::DeleteLaunchHook => groups.delete_launch_hook(name).await?,
+        Step::DeleteWarmPool => groups.delete_warm_pool(name).await?,
         Step::CreateCapacityProvider { group_arn, config, tags } => {
             ecs.create_capacity_provider(name, &group_arn, &config, &tags).await?;
         }

@@ -123,6 +123,16 @@ def printed(capsys: pytest.CaptureFixture[str], *pools: dict[str, Any], **option
             {"Instances": [instance(IsConnected=None, IsActive=None, Tasks=None, InstanceType=None)]},
             "i-0a1b2c3d4e5f60718  -     InService, not in the cluster  -      version 3",
         ),
+        (
+            {
+                "Instances": [
+                    instance(
+                        LifecycleState="Warmed:Stopped", IsConnected=None, IsActive=None, Tasks=None, InstanceType=None
+                    )
+                ]
+            },
+            "i-0a1b2c3d4e5f60718  -     Warmed:Stopped  -      version 3",
+        ),
         ({"Runners": [runner("offline", Task=None, TaskPhase=None, AgeSecs=None)]}, "offline, no task"),
     ],
 )

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use github_runner_pool::metrics::{DIMENSIONS, Metric, NAMESPACE};
+use github_runner_pool::pool::model::auto_scaling::LAUNCH_HOOK;
 use github_runner_pool::pool::model::request::RequestType;
 use serde_json::Value;
 
@@ -238,6 +239,20 @@ fn the_minute_rule_sends_a_tick_and_is_the_only_schedule() {
     }
     assert_eq!(provider.matches("ScheduleExpression").count(), 1);
     assert!(!text("cfn/operations.yaml").contains("ScheduleExpression"));
+}
+
+#[test]
+fn the_launch_rule_passes_on_the_launch_hook_of_instances_that_join_their_group_and_nothing_else() {
+    let provider = text("cfn/provider.yaml");
+    let rule = provider.split("\n  LaunchRule:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let pattern = rule.split("EventPattern:\n").nth(1).unwrap().split("      Targets:\n").next().unwrap();
+    let words: Vec<&str> = pattern.split_whitespace().collect();
+    let expected = format!(
+        "source: - aws.autoscaling detail-type: - EC2 Instance-launch Lifecycle Action detail: LifecycleHookName: - \
+         {LAUNCH_HOOK} Destination: - AutoScalingGroup"
+    );
+    assert_eq!(words.join(" "), expected);
+    assert!(rule.contains("Condition: FunctionIsThere") && !rule.contains("Input:"), "the event as it is");
 }
 
 #[test]

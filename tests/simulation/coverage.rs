@@ -21,6 +21,7 @@ const MISFORTUNES: &[&str] = &[
     "StreamThrottled",
     "TickDropped",
     "TickLate",
+    "LaunchEventLost",
 ];
 
 /// How requests and invocations go from one to the next.
@@ -49,6 +50,8 @@ const TRANSITIONS: &[&str] = &[
     "provisioning given up",
     "provider update failed",
     "purchase options changed",
+    "warm start",
+    "warm pool deleted",
     "protection of a task that has ended",
     "denied for a task without tags",
     "deletion refused for a busy runner",
@@ -105,6 +108,7 @@ const LINES: &[&str] = &[
     "registration",
     "sweep",
     "inventory",
+    "launch",
 ];
 
 /// A wait reason that only a response names.

@@ -19,6 +19,7 @@ use github_runner_pool::reconcile::ports::{AnswerWrite, LogPage, RemoteResult, S
 use serde_json::Value;
 
 use self::demand::LEASE;
+use crate::cloudformation::{Stack, State};
 use crate::containers::Container;
 use crate::faults::Trouble;
 use crate::history::{Fact, Loss};
@@ -67,6 +68,7 @@ pub(crate) enum Bug {
     ListensTwice,
     AdoptsAStrangersSet,
     ReadsTheTargetAsATotal,
+    ForgetsTheWarmPool,
 }
 
 /// Every bug, and the invariant that catches it.
@@ -102,6 +104,7 @@ pub(crate) const BUGS: &[(Bug, &str)] = &[
     (Bug::AnswersUnderAnothersKey, "an_answer_is_for_the_task_of_its_key"),
     (Bug::NeverTakesOverAClaim, "a_container_that_asks_is_answered"),
     (Bug::SweepsNothing, "no_orphaned_registration_outlives_two_sweeps"),
+    (Bug::ForgetsTheWarmPool, "everything_comes_to_rest"),
     (Bug::IgnoresNewerRequests, "older_request_stops_at_its_next_read_of_the_lock"),
 ];
 
@@ -134,6 +137,7 @@ impl Bug {
                 script.actions.extend((0..10).map(at));
                 script
             }
+            Self::ForgetsTheWarmPool => script.with_warm_pools(),
             _ => script,
         }
     }
@@ -190,6 +194,13 @@ impl World {
             && let Some(group) = &mut group
         {
             group.tags.insert("github-runner-pool:id".to_owned(), name.to_owned());
+        }
+        let is_going = |stack: &Stack| {
+            name.starts_with(&stack.stem())
+                && !matches!(stack.state, State::Creating | State::Complete | State::Updating)
+        };
+        if self.bug == Some(Bug::ForgetsTheWarmPool) && self.stacks.all.iter().any(is_going) {
+            group.as_mut()?.warm_pool = None;
         }
         if self.bug == Some(Bug::BelievesEverythingGone) && group.as_ref().is_some_and(|group| group.config.max == 0) {
             return None;

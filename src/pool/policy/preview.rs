@@ -28,6 +28,7 @@ use crate::pool::policy::purchasing;
 use crate::pool::policy::reasons;
 use crate::pool::policy::retirement::DrainLimit;
 use crate::pool::policy::rollout::desired_config;
+use crate::pool::policy::warm_pool;
 
 /// What a request would do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -243,6 +244,7 @@ fn capacity(operation: &Operation, own: &OwnCapacity, observed: &Observed, chang
         }
         Some(_) => {}
     }
+    changes.extend(warm_pool_change(own, observed));
     match &observed.provider {
         None => changes.push("+ capacity provider".to_owned()),
         Some(provider) if provider.config != provider_shape(own) => {
@@ -255,6 +257,23 @@ fn capacity(operation: &Operation, own: &OwnCapacity, observed: &Observed, chang
     if !observed.cluster.as_ref().is_some_and(is_associated) {
         changes.push("~ cluster: the capacity provider is added to its list, beside those of others".to_owned());
     }
+}
+
+fn warm_pool_change(own: &OwnCapacity, observed: &Observed) -> Option<String> {
+    let wanted = own.warm_instances;
+    let group = observed.group.as_ref().filter(|group| !group.is_being_deleted);
+    let Some(before) = group.and_then(|group| group.warm_pool.as_ref()).filter(|pool| !pool.is_being_deleted) else {
+        let stopped = pluralize(size(wanted), "1 stopped instance", "stopped instances");
+        return (wanted > 0).then(|| format!("+ warm pool: {stopped}"));
+    };
+    if before.size != Some(wanted) {
+        let before = before.size.map_or_else(|| "another configuration".to_owned(), |size| size.to_string());
+        return Some(format!("{} warm pool: WarmInstances {before} -> {wanted}", if wanted > 0 { "~" } else { "-" }));
+    }
+    let n_outdated = warm_pool::n_outdated(before, observed.template_version);
+    let instances = pluralize(n_outdated, "1 stopped instance", "stopped instances");
+    (n_outdated > 0)
+        .then(|| format!("~ warm pool: {instances} of an older launch template, replaced before new runners start"))
 }
 
 fn group_differences(before: &GroupConfig, after: &GroupConfig) -> Vec<String> {

@@ -39,7 +39,7 @@ pub struct PoolStatus {
     pub job_scaling: Option<JobScalingStatus>,
     /// A row for each task that may be working, and for each other registration of the pool at GitHub.
     pub runners: Vec<RunnerStatus>,
-    /// The instances of its Auto Scaling group; with a capacity provider of another owner, those with tasks of the pool.
+    /// The instances of its Auto Scaling group, those of the warm pool last; with a capacity provider of another owner, those with tasks of the pool.
     pub instances: Vec<InstanceStatus>,
     /// The request that has no response yet.
     pub request: Option<RequestStatus>,
@@ -306,11 +306,13 @@ fn with_task(row: RunnerStatus, observed: &Observed, task: &Task, now: Timestamp
 fn instances(observed: &Observed) -> Vec<InstanceStatus> {
     let in_cluster =
         |id: &str| observed.instances.iter().find(|instance| instance.ec2_instance_id.as_deref() == Some(id));
-    let of_group = observed.group.iter().flat_map(|group| &group.instances).map(|instance| InstanceStatus {
-        lifecycle_state: Some(instance.lifecycle_state.clone()),
-        launch_template_version: instance.template_version,
-        ..instance_status(&instance.id, in_cluster(&instance.id))
-    });
+    let warm = observed.group.iter().filter_map(|group| group.warm_pool.as_ref()).flat_map(|pool| &pool.instances);
+    let of_group =
+        observed.group.iter().flat_map(|group| &group.instances).chain(warm).map(|instance| InstanceStatus {
+            lifecycle_state: Some(instance.lifecycle_state.clone()),
+            launch_template_version: instance.template_version,
+            ..instance_status(&instance.id, in_cluster(&instance.id))
+        });
     if observed.group.is_some() {
         return of_group.collect();
     }

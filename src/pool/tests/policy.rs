@@ -24,4 +24,5 @@ mod runner_counts;
 mod start_delay;
 mod status;
 mod task_protection;
+mod warm_pool;
 mod warnings;
