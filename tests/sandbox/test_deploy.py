@@ -311,7 +311,7 @@ def test_undeploy_names_the_operations_stack_and_the_token(cli_user: CliUser, de
     operations = cli_user.world.create_stack(name, TEMPLATES / "operations.yaml", {"OnFailureQueueName": queue})
     operations.expect("CREATE_COMPLETE")
     output = cli_user.make("undeploy")
-    assert f"not deleted: stack {name}, with the dashboard and the alarms of this function." in output
+    assert f"not deleted: stack {name}, its dashboard and alarms." in output
     assert f"not deleted: parameter {TOKEN_PARAMETER}, " in output
     operations.delete().settled().expect("DELETE_COMPLETE")
 
