@@ -80,6 +80,10 @@ help:
 demo: $(VENV)/made ## Show a pool's whole life on a local AWS: created, updated under a running job, deleted
 	$(RUN)cd tests && $(PYTHON) -m sandbox.demo
 
+.PHONY: demo-picture
+demo-picture: $(VENV)/made ## Write .github/demo.svg, a part of the demo as a picture
+	@cd tests && $(PYTHON) -m sandbox.demo | $(PYTHON) -m sandbox.demo.picture
+
 .PHONY: sandbox
 sandbox: $(VENV)/made ## Leave a local AWS running with the function deployed, and say how to play with it
 	$(RUN)cd tests && $(PYTHON) -m sandbox up --deploy

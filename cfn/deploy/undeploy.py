@@ -85,7 +85,7 @@ def name_leftovers(account: Account, parameters: list[str]) -> None:
     region = f"--region {account.region}"
     for stack in operations_stacks(account):
         say(
-            f"not deleted: stack {stack}, with the dashboard and the alarms of this function. Delete it with\n"
+            f"not deleted: stack {stack}, its dashboard and alarms. Delete it with\n"
             f"  aws cloudformation delete-stack {region} --stack-name {stack}"
         )
     for name in parameters:

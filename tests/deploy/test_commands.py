@@ -150,7 +150,7 @@ def test_undeploy_names_the_operations_stack_and_the_credentials(capsys: pytest.
     account.returns("ssm", "describe_parameters", {"Parameters": [{"Name": "/github-runner-pool/token"}]})
     undeploy.undeploy(account)
     output = capsys.readouterr().out
-    assert "not deleted: stack runners, with the dashboard and the alarms of this function." in output
+    assert "not deleted: stack runners, its dashboard and alarms." in output
     assert "  aws cloudformation delete-stack --region eu-central-1 --stack-name runners\n" in output
     assert "not deleted: parameter /github-runner-pool/token, " in output
     assert "  aws ssm delete-parameter --region eu-central-1 --name /github-runner-pool/token\n" in output

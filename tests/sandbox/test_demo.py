@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 from sandbox.demo import messages
+from sandbox.demo.picture import picture, section_of
 from sandbox.demo.screen import WIDTH, Screen
 from sandbox.iam_checks import CHECKS
 
@@ -27,3 +28,14 @@ def test_rows_are_folded() -> None:
     lines = stream.getvalue().splitlines()
     assert len(lines) > 1
     assert max(map(len, lines)) <= WIDTH
+
+
+def test_picture_has_a_row_for_each_line_of_the_update() -> None:
+    output = (
+        "\n── 3. Before ──\n── 4. An update, while a job runs ──\n   0:01.0  pool      ECS   a < b\n\n── 5. After ──\n"
+    )
+    lines = section_of(output)
+    assert len(lines) == 2
+    drawn = picture(lines)
+    assert drawn.count(' y="') == 1 + 4
+    assert "a &lt; b" in drawn
