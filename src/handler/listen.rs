@@ -26,14 +26,26 @@ struct Lease {
     lease: ListenerLease,
 }
 
+/// How an invocation's listening ended.
+enum ListenResult {
+    /// Another invocation has to go on.
+    OutOfTime,
+    /// There is no pool with a scale set any more.
+    NoPools,
+    /// Another listener is at work.
+    LeaseLost,
+}
+
 /// Works for all pools until the invocation's time is over, or another listener has the lease.
 pub(super) async fn listen<W: World>(context: &Context<'_, W>) {
     let world = context.world;
     match acquire(world).await {
         Ok(Some(mut lease)) => {
             let until = context.budget.reconcile_until(world.clock().now(), context.settings.invocation_budget);
-            if serve_all(context, &mut lease, until).await {
-                hand_over(context, &lease).await;
+            match serve_all(context, &mut lease, until).await {
+                ListenResult::OutOfTime => hand_over(context, &lease).await,
+                ListenResult::NoPools => give_back(world, &lease).await,
+                ListenResult::LeaseLost => tracing::warn!(step = "listen", "another listener has the lease"),
             }
         }
         Ok(None) => tracing::debug!(step = "listen", "another listener is at work"),
@@ -71,14 +83,14 @@ async fn acquire<W: World>(world: &W) -> RemoteResult<Option<Lease>> {
     Ok(write_lease(world, lease, version).await?.map(|version| Lease { version, lease }))
 }
 
-/// Serves every pool at once. Returns whether another invocation has to go on.
-async fn serve_all<W: World>(context: &Context<'_, W>, lease: &mut Lease, until: Timestamp) -> bool {
+/// Serves every pool at once.
+async fn serve_all<W: World>(context: &Context<'_, W>, lease: &mut Lease, until: Timestamp) -> ListenResult {
     let world = context.world;
     let mut serving: FuturesUnordered<_> = FuturesUnordered::new();
     let mut served: BTreeSet<PhysicalId> = BTreeSet::new();
     loop {
         match scaled_pools(world).await {
-            Ok(list) if list.pools.is_empty() && serving.is_empty() => return false,
+            Ok(list) if list.pools.is_empty() && serving.is_empty() => return ListenResult::NoPools,
             Ok(list) => {
                 for id in list.pools.difference(&served.clone()) {
                     served.insert(id.clone());
@@ -101,11 +113,10 @@ async fn serve_all<W: World>(context: &Context<'_, W>, lease: &mut Lease, until:
         }
         let now = world.clock().now();
         if now >= until {
-            return !served.is_empty();
+            return ListenResult::OutOfTime;
         }
         if !renew(world, lease).await {
-            tracing::warn!(step = "listen", "another listener has the lease");
-            return false;
+            return ListenResult::LeaseLost;
         }
     }
 }
@@ -150,14 +161,17 @@ async fn renew<W: World>(world: &W, lease: &mut Lease) -> bool {
     }
 }
 
-/// Gives the lease back and starts the next listener, which goes on with the same sessions.
+/// Gives the lease back, so that the next listener need not wait until it expires.
+async fn give_back<W: World>(world: &W, lease: &Lease) {
+    if let Err(error) = write_lease(world, ListenerLease::default(), lease.version).await {
+        log_error(&error);
+    }
+}
+
+/// Starts the next listener, which goes on with the same sessions.
 async fn hand_over<W: World>(context: &Context<'_, W>, lease: &Lease) {
-    let result = async {
-        write_lease(context.world, ListenerLease::default(), lease.version).await?;
-        context.world.self_invoker().invoke(context.function, LISTEN_EVENT.to_vec()).await
-    };
-    let result: RemoteResult<()> = result.await;
-    if let Err(error) = result {
+    give_back(context.world, lease).await;
+    if let Err(error) = context.world.self_invoker().invoke(context.function, LISTEN_EVENT.to_vec()).await {
         // The next tick finds that no listener is at work.
         log_error(&error);
     }

@@ -137,6 +137,11 @@ async fn take<W: World>(
     queue: &MessageQueue,
     message: &ScaleSetMessage,
 ) -> Result<Timestamp, Interruption> {
+    if message.id <= listener.record().progress.last_message_id {
+        // Acted upon already: what it says is old.
+        acknowledge(world, queue, message.id).await;
+        return Ok(world.clock().now());
+    }
     listener.record_message(message);
     let request_ids = crate::pool::policy::demand::available_jobs(message);
     if !request_ids.is_empty() {
@@ -147,11 +152,15 @@ async fn take<W: World>(
     }
     let look_at = listener.act(world).await?;
     listener.end_message(world, message.id).await?;
-    // A message that stays in the queue comes again, and changes nothing then.
-    if let Err(error) = world.scale_sets().acknowledge(queue, message.id).await {
+    acknowledge(world, queue, message.id).await;
+    Ok(look_at)
+}
+
+/// Takes a message off the queue. One that stays there comes again, and changes nothing then.
+async fn acknowledge<W: World>(world: &W, queue: &MessageQueue, message_id: u64) {
+    if let Err(error) = world.scale_sets().acknowledge(queue, message_id).await {
         log_error(&error);
     }
-    Ok(look_at)
 }
 
 /// The queue of the session, which is opened where there is none.

@@ -270,11 +270,13 @@ impl<W: World> PoolListener<W> {
         let mut n_left = n_tasks;
         while n_left > 0 {
             let count = n_left.min(START_BATCH);
-            let run = self.record.goal.task_run(count);
+            let (run, decided_for) = (self.record.goal.task_run(count), self.record.goal.clone());
             self.record.progress.begin_start(run, world.clock().now());
             self.store(world).await?;
-            if self.record.goal.mode != ScalingMode::Active {
-                return Ok(());
+            if self.record.goal != decided_for {
+                // A request wants something else since: decided anew.
+                self.record.progress.end_start(Vec::new(), world.clock().now());
+                return self.store(world).await;
             }
             let started = self.run_tasks(world).await?;
             if !started.failures.is_empty() {
