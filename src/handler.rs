@@ -8,7 +8,8 @@
 //!
 //! In reading order: `event`, `budget`, `operation` and `deletion` from a request to its end, `guard`,
 //! `respond`, `on_failure`; `preview`, `status` and `inventory` answer the caller and not CloudFormation; `registration` answers
-//! the tasks that ask for their runners' registrations, and `tick` does what is due by the clock.
+//! the tasks that ask for their runners' registrations, `tick` does what is due by the clock, and `listen`
+//! listens for the jobs of runner scale sets.
 
 mod budget;
 mod completion;

@@ -9,10 +9,9 @@ from typing import Any
 from .account import Account
 from .errors import DeployError
 from .invoke import invoke, no_answer
+from .output import WIDTH_MAX, folded
 from .release import own_version
 
-# Characters of a line, so that a table fits a terminal beside an editor.
-WIDTH_MAX = 100
 # Capitals, so that the runners with a job stand out.
 STATE_TEXTS = {
     "busy": "BUSY",
@@ -166,13 +165,3 @@ def columns(indent: int, rows: list[list[str]]) -> list[str]:
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
     return [" " * indent + "  ".join(row).rstrip() for row in padded]
-
-
-def folded(line: str) -> list[str]:
-    """The line, or its parts between blanks where it is too long, indented under its beginning."""
-    indent = " " * (len(line) - len(line.lstrip()) + 2)
-    parts, rest = [], line
-    while len(rest) > WIDTH_MAX and (at := rest.rfind(" ", len(indent) + 1, WIDTH_MAX + 1)) > 0:
-        parts.append(rest[:at].rstrip())
-        rest = indent + rest[at:].lstrip()
-    return [*parts, rest]

@@ -1,5 +1,6 @@
 //! Effects on pools: the only module that changes what a pool consists of. One call per step, and nothing decided here;
-//! registrations are written in `registration` and `sweep`, and the clock's work in `due_work`. And the one write that is
+//! registrations are written in `registration` and `sweep`, the clock's work in `due_work`, and the runners of scale sets are
+//! started and stopped in `listen`. And the one write that is
 //! no step, since it may follow the last one: of a lock, with or without the recorded response.
 
 use futures_util::future::join_all;

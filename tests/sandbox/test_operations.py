@@ -101,7 +101,7 @@ def test_alarms_watch_metrics_that_the_function_writes(deployed_world: DeployedW
 
 
 def watched_in(deployed_world: DeployedWorld) -> bool:
-    """Whether the log has reached the end of the Delete: a stream is written when its invocation ends."""
+    """Whether the log has reached the end of the Delete."""
     lines = metric_lines(deployed_world)
     is_written = all(any(name in line for line in lines) for name in ("Pools", "StartDelay", "ListenerMissing"))
     return is_written and any(line.get("RequestType") == "Delete" for line in lines)

@@ -270,16 +270,18 @@ def main() -> int:
     # A reason in a stack event may hold what the terminal cannot show.
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     screen = Screen()
+    try:
+        binary = build()
+    except subprocess.CalledProcessError as error:
+        screen.remark(f"The function could not be built: {error}", Tone.BAD)
+        return 1
     screen.title(
         "Custom::GitHubRunnerPool, from creation to deletion",
         "A local AWS with a CloudFormation engine, a local GitHub with runners and jobs, and the real function. "
         "Instances, images and GitHub are quicker here than in life; the order of things is the same.",
     )
     try:
-        return in_a_world(screen, build())
-    except subprocess.CalledProcessError as error:
-        screen.remark(f"The function could not be built: {error}", Tone.BAD)
-        return 1
+        return in_a_world(screen, binary)
     except KeyboardInterrupt:
         screen.gap()
         screen.remark("Interrupted. The local AWS is stopped.", Tone.WARN)

@@ -52,7 +52,9 @@ def call(entry: Entry, runner_names: dict[int, str]) -> Line:
     if service == "github":
         subject, text = "GitHub", _github(operation, entry["status"], runner_names)
     else:
-        subject = {"ecs": "ECS", "autoscaling": "Auto Scaling", "dynamodb": "DynamoDB"}.get(service, service)
+        subject = {"ecs": "ECS", "autoscaling": "Auto Scaling", "dynamodb": "DynamoDB", "lambda": "Lambda"}.get(
+            service, service
+        )
         say = _AWS.get(operation)
         text = say(request) if say else operation
         text += f": {entry['error'] or entry['status']}" if failed else ""
@@ -131,6 +133,8 @@ _AWS: dict[str, Callable[[Wire], str]] = {
     "SetInstanceProtection": lambda _: "lets the instances go",
     "DeleteLifecycleHook": lambda _: "deletes the draining hook",
     "CreateOrUpdateTags": lambda _: "sets tags",
+    "DeleteTags": lambda _: "removes tags",
+    "Invoke": lambda _: "continues in another invocation of the function",
     "PutItem": lambda r: (
         f"claims the registration of task {tail(r['key'])[:6]}"
         if str(r.get("key")).startswith("registration#")
