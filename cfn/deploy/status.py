@@ -98,8 +98,8 @@ def scale_set_text(scaling: dict[str, Any]) -> str:
         return f"scale set {scaling['ScaleSet']}: not set up yet; {work}"
     mode = "" if listener["Mode"] == "Active" else f" ({listener['Mode'].lower()})"
     last = f"last message {listener['LastMessage']}" if listener["HasSession"] else "no session at GitHub"
-    jobs = f"{listener['AssignedJobs']} jobs assigned, {listener['RunningJobs']} running"
-    return f"scale set {scaling['ScaleSet']}: {jobs}; {work}{mode}, {last}"
+    jobs = f"jobs: {listener['AssignedJobs']} assigned, {listener['RunningJobs']} running"
+    return f"scale set {scaling['ScaleSet']}, {jobs}; {work}{mode}, {last}"
 
 
 def request_text(pool: dict[str, Any]) -> str:

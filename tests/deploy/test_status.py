@@ -156,7 +156,7 @@ LISTENER = {
 @pytest.mark.parametrize(
     ("listener", "has_listener", "expected"),
     [
-        (LISTENER, True, "  scale set ci-large: 3 jobs assigned, 2 running; listener at work, last message 42\n"),
+        (LISTENER, True, "  scale set ci-large, jobs: 3 assigned, 2 running; listener at work, last message 42\n"),
         ({**LISTENER, "Mode": "Paused"}, True, "; listener at work (paused), last message 42\n"),
         ({**LISTENER, "HasSession": False}, False, "; NO LISTENER, no session at GitHub\n"),
         (None, False, "  scale set ci-large: not set up yet; NO LISTENER\n"),

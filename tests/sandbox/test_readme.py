@@ -51,6 +51,10 @@ ELSEWHERE = {
     "aws logs tail /aws/lambda/github-runner-pool --since 1h --filter-pattern '{ $.logical_id = \"Runners\" }'": (
         "only AWS CLI 2 has `logs tail`, and is in no package registry"
     ),
+    (
+        "aws logs tail /aws/lambda/github-runner-pool --since 1h --format short "
+        """--filter-pattern '{ $.step = "listen" || $.step = "start_tasks" }'"""
+    ): "the same",
 }
 
 # Whole blocks, by their document and the beginning of their first command.

@@ -138,10 +138,10 @@ fn scaled_pool(spec: &PoolSpec, are_busy: &[bool]) -> Model {
     let ScalingRecord { goal, progress, .. } = &mut world.observed.scaling.as_mut().unwrap().record;
     goal.min_runners = spec.desired_count;
     progress.statistics.assigned = u32::try_from(are_busy.iter().filter(|is_busy| **is_busy).count()).unwrap();
-    for (number, is_busy) in are_busy.iter().enumerate() {
+    for (number, is_busy) in (1..).zip(are_busy) {
         let digits = format!("0000000000a{number}");
         world.observed.tasks.push(task(&create.id, &digits));
-        let listed = Runner { is_busy: *is_busy, ..runner(&create.id, number as u64 + 1, &digits) };
+        let listed = Runner { is_busy: *is_busy, ..runner(&create.id, number, &digits) };
         world.runners().push(listed);
     }
     world
