@@ -92,7 +92,7 @@ impl World {
             return;
         }
         let is_undisturbed = self.demand.disturbed_until.is_none_or(|until| until < self.now);
-        if !is_undisturbed || self.troubles.are_any(self.now) || self.is_calm {
+        if !is_undisturbed || self.troubles.are_any(self.now) {
             self.demand.waiting.clear();
             self.demand.wrong.clear();
             return;
@@ -174,11 +174,11 @@ impl World {
         self.ecs.instances.values().filter(is_empty).count()
     }
 
-    /// Tasks of a set's pool that have a job, or are about to end after theirs.
+    /// Tasks of a set's pool that have a job, or are about to end.
     fn n_working_in(&self, set: u64) -> usize {
         let runs = |runner: &&crate::github::Runner| runner.scale_set == Some(set) && runner.job.is_some();
         let pool = self.scale_sets.all[&set].pool.clone().unwrap_or_default();
-        let ends = |task: &&Task| task.service == pool && task.is_live() && task.is_ending();
+        let ends = |task: &&Task| task.service == pool && task.is_live() && (task.is_ending() || !task.is_wanted());
         self.github.runners.values().filter(runs).count() + self.ecs.tasks.values().filter(ends).count()
     }
 

@@ -13,12 +13,12 @@ use github_runner_pool::pool::model::ecs::Protection;
 use github_runner_pool::pool::model::identity::PhysicalId;
 use github_runner_pool::pool::model::runner::Runner;
 use github_runner_pool::pool::model::runner_log::{LogLine, LogStream};
+use github_runner_pool::pool::model::scaling::LISTENER_KEY;
 use github_runner_pool::pool::model::spec::GitHubTarget;
 use github_runner_pool::pool::model::time::Timestamp;
 use github_runner_pool::reconcile::ports::{AnswerWrite, LogPage, RemoteResult, StateItem, StateWrite};
 use serde_json::Value;
 
-use self::demand::LEASE;
 use crate::containers::Container;
 use crate::faults::Trouble;
 use crate::history::{Fact, Loss};
@@ -233,7 +233,7 @@ impl World {
     pub(crate) fn planted_turn(&mut self, invocation: u64, name: &str) -> Option<StateItem> {
         let mut record = self.read_turn(invocation, name);
         let is_claim = name.starts_with(CLAIM);
-        if name == LEASE && self.bug == Some(Bug::ListensTwice) {
+        if name == LISTENER_KEY && self.bug == Some(Bug::ListensTwice) {
             return None;
         }
         if is_claim && self.bug == Some(Bug::RegistersASecondRunner) {
@@ -257,7 +257,7 @@ impl World {
     pub(crate) fn planted_write(&mut self, key: &str, item: &StateItem, now: Timestamp) -> StateWrite {
         let is_unconditional = match self.bug {
             Some(Bug::WritesLocksUnconditionally) => true,
-            Some(Bug::ListensTwice) => key == LEASE,
+            Some(Bug::ListensTwice) => key == LISTENER_KEY,
             Some(Bug::WritesClaimsUnconditionally | Bug::RegistersASecondRunner) => key.starts_with(CLAIM),
             Some(_) | None => false,
         };

@@ -3,6 +3,7 @@
 //! A seed gives a script, and a script alone decides a run: written to a file it can be replayed, and cut down by hand.
 
 mod author;
+mod demand;
 
 use std::collections::BTreeMap;
 
@@ -124,6 +125,10 @@ pub(crate) enum What {
         secs: u64,
         #[serde(default)]
         prints: Prints,
+    },
+    /// A person cancels the newest job with this label that is not over.
+    CancelJob {
+        label: String,
     },
     MachineLost,
     SpotReclaim,

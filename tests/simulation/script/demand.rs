@@ -1,0 +1,120 @@
+//! Pools with as many runners as jobs, and the jobs that come to them: bursts, trickles, jobs longer than a drain, jobs
+//! that are cancelled and jobs that are run again. Drawn apart, so that the rest of a seed's script stays as it was.
+
+use super::{Action, Pool, Prints, Script, What};
+
+/// One script in so many has such pools.
+const SCRIPTS: u32 = 4;
+/// From one burst to the end of what it leaves behind: a pool that is to go back to `MinRunners` needs quiet for it.
+const QUIET_SECS: u64 = 2_700;
+
+/// Makes such pools of some that the function registers, and sends jobs to all of them.
+pub(crate) fn demand(script: &mut Script) {
+    let mut chance = fastrand::Rng::with_seed(script.seed ^ 0x2127_599b_f432_5c37);
+    if chance.u32(0..SCRIPTS) == 0 {
+        pools(script, &mut chance);
+    }
+    jobs(script, &mut chance);
+}
+
+/// The pools of whole stacks: a change from a number to `MaxRunners` is a replacement, and comes now and then.
+fn pools(script: &mut Script, chance: &mut fastrand::Rng) {
+    let mut are_scaled: Vec<bool> = script.pools.iter().map(|_| chance.u32(0..4) != 0).collect();
+    let scale = |pool: &mut Pool, chance: &mut fastrand::Rng| {
+        let max_runners = [1, 2, 4, 6, 8][chance.usize(0..5)];
+        pool.max_runners = Some(max_runners);
+        pool.min_runners = [0, 0, 0, 1, 2][chance.usize(0..5)].min(max_runners);
+        (pool.is_registered_by_function, pool.is_ephemeral, pool.has_fixed_name) = (true, true, false);
+        pool.max_instances = pool.max_instances.max(max_runners.div_ceil(if pool.is_distinct { 1 } else { 2 }));
+    };
+    for (pool, is_scaled) in script.pools.iter_mut().zip(&are_scaled) {
+        if *is_scaled {
+            scale(pool, chance);
+        }
+    }
+    for action in &mut script.actions {
+        if let What::Update { stack, pool } = &mut action.what {
+            are_scaled[*stack] ^= chance.u32(0..8) == 0;
+            if are_scaled[*stack] {
+                scale(pool, chance);
+            }
+        }
+    }
+    script.has_foreign_set = chance.u32(0..25) == 0;
+}
+
+/// What comes to each stack that ever has such a pool.
+fn jobs(script: &mut Script, chance: &mut fastrand::Rng) {
+    let updated = script.actions.iter().filter_map(|action| match &action.what {
+        What::Update { stack, pool } => Some((*stack, &**pool)),
+        _ => None,
+    });
+    let mut all: Vec<(usize, &Pool)> = script.pools.iter().enumerate().chain(updated).collect();
+    all.retain(|(_, pool)| pool.max_runners.is_some());
+    let mut stacks: Vec<usize> = all.into_iter().map(|(stack, _)| stack).collect();
+    stacks.sort_unstable();
+    stacks.dedup();
+    if stacks.is_empty() {
+        return;
+    }
+    let is_quiet_after = chance.bool();
+    for stack in stacks {
+        for at in bursts(chance, script.calm_secs) {
+            burst(script, chance, stack, at);
+        }
+    }
+    if is_quiet_after {
+        script.calm_secs += QUIET_SECS;
+    }
+    script.actions.sort_by_key(|action| action.at_millis);
+}
+
+/// When they begin, in seconds.
+fn bursts(chance: &mut fastrand::Rng, until: u64) -> Vec<u64> {
+    (0..chance.u32(0..4)).map(|_| chance.u64(100..until.max(101))).collect()
+}
+
+fn burst(script: &mut Script, chance: &mut fastrand::Rng, stack: usize, at: u64) {
+    let gap_millis = [0, 200, 10_000, 60_000][chance.usize(0..4)];
+    let mut at_millis = at * 1000;
+    for _ in 0..chance.u32(1..16) {
+        let secs = match chance.u32(0..10) {
+            0..=6 => chance.u64(5..200),
+            7 | 8 => chance.u64(200..900),
+            // Longer than any drain.
+            _ => chance.u64(1_900..2_700),
+        };
+        let label = format!("pool-{stack}");
+        script
+            .actions
+            .push(Action { at_millis, what: What::Job { label: label.clone(), secs, prints: Prints::Nothing } });
+        match chance.u32(0..12) {
+            0 | 1 => {
+                let soon = at_millis + chance.u64(1_000..300_000);
+                script.actions.push(Action { at_millis: soon, what: What::CancelJob { label } });
+            }
+            2 => {
+                let later = at_millis + secs * 1000 + chance.u64(1_000..300_000);
+                script
+                    .actions
+                    .push(Action { at_millis: later, what: What::Job { label, secs, prints: Prints::Nothing } });
+            }
+            _ => {}
+        }
+        at_millis += chance.u64(0..=gap_millis * 2);
+    }
+}
+
+#[test]
+fn a_seed_with_max_runners_has_bursts_cancelled_jobs_and_jobs_longer_than_a_drain() {
+    let scripts: Vec<Script> = (0..40).map(super::Author::write).collect();
+    let scaled = |script: &&Script| script.pools.iter().any(|pool| pool.max_runners.is_some());
+    let n_scaled = scripts.iter().filter(scaled).count();
+    assert!((4..30).contains(&n_scaled), "{n_scaled} of 40 scripts have such pools");
+    let whats = || scripts.iter().filter(scaled).flat_map(|script| &script.actions).map(|action| &action.what);
+    assert!(whats().any(|what| matches!(what, What::CancelJob { .. })));
+    assert!(whats().any(|what| matches!(what, What::Job { secs, .. } if *secs > 1_800)));
+    for pool in scripts.iter().flat_map(|script| &script.pools) {
+        assert!(pool.max_runners.is_none_or(|max_runners| pool.min_runners <= max_runners));
+    }
+}
