@@ -160,7 +160,7 @@ impl World {
 
     pub(crate) fn find_set(&mut self, target: &GitHubTarget, group: Option<&str>, name: &str) -> Option<ScaleSet> {
         let target = target.scope.api_prefix();
-        if self.script.has_foreign_set && !self.scale_sets.has_foreign {
+        if self.script.has_foreign_set && !self.scale_sets.has_foreign && !name.starts_with("ghr-") {
             // Somebody else has a set of just this name.
             self.scale_sets.has_foreign = true;
             let id = self.make_set(&target, group, name, BTreeSet::from(["gpu".to_owned()]));

@@ -183,6 +183,9 @@ pub(crate) struct Pool {
     pub(crate) max_runners: Option<u32>,
     #[serde(default)]
     pub(crate) min_runners: u32,
+    /// `RunnerScaleSetName`, which others may have as well.
+    #[serde(default)]
+    pub(crate) has_set_name: bool,
 }
 
 impl Pool {
@@ -212,6 +215,7 @@ impl Pool {
             is_registered_by_function: false,
             max_runners: None,
             min_runners: 0,
+            has_set_name: false,
         }
     }
 
@@ -240,6 +244,9 @@ impl Pool {
             map.remove("DesiredCount");
             map.insert("MaxRunners".to_owned(), json!(max_runners.to_string()));
             map.insert("MinRunners".to_owned(), json!(self.min_runners.to_string()));
+        }
+        if self.has_set_name {
+            properties["RunnerScaleSetName"] = json!(format!("linux-{stack}"));
         }
         if self.has_log {
             properties["LogGroup"] = json!("/ci/runners");

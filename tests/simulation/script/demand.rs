@@ -20,10 +20,12 @@ pub(crate) fn demand(script: &mut Script) {
 /// The pools of whole stacks: a change from a number to `MaxRunners` is a replacement, and comes now and then.
 fn pools(script: &mut Script, chance: &mut fastrand::Rng) {
     let mut are_scaled: Vec<bool> = script.pools.iter().map(|_| chance.u32(0..4) != 0).collect();
+    let has_set_names = chance.u32(0..5) == 0;
     let scale = |pool: &mut Pool, chance: &mut fastrand::Rng| {
         let max_runners = [1, 2, 4, 6, 8][chance.usize(0..5)];
         pool.max_runners = Some(max_runners);
         pool.min_runners = [0, 0, 0, 1, 2][chance.usize(0..5)].min(max_runners);
+        pool.has_set_name = has_set_names;
         (pool.is_registered_by_function, pool.is_ephemeral, pool.has_fixed_name) = (true, true, false);
         pool.max_instances = pool.max_instances.max(max_runners.div_ceil(if pool.is_distinct { 1 } else { 2 }));
     };
@@ -40,7 +42,7 @@ fn pools(script: &mut Script, chance: &mut fastrand::Rng) {
             }
         }
     }
-    script.has_foreign_set = chance.u32(0..25) == 0;
+    script.has_foreign_set = has_set_names && chance.u32(0..3) == 0;
 }
 
 /// What comes to each stack that ever has such a pool.
