@@ -135,6 +135,23 @@ mod tests {
         assert!(client(None, &ProxySettings::default()).is_ok());
     }
 
+    // Paused, so that the timeouts come at once.
+    #[tokio::test(start_paused = true)]
+    async fn long_poll_waits_for_a_minute_and_any_other_request_for_a_quarter_of_it() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", silent.local_addr().unwrap());
+        for (client, expected) in [
+            (client(None, &ProxySettings::default()).unwrap(), READ_TIMEOUT),
+            (long_poll_client(None, &ProxySettings::default()).unwrap(), LONG_POLL_TIMEOUT),
+        ] {
+            let began = tokio::time::Instant::now();
+            // What GitHub's client sets for each request does not lengthen a read.
+            let error = client.get(&url).timeout(LONG_POLL_TIMEOUT).send().await.unwrap_err();
+            assert!(error.is_timeout(), "{error:?}");
+            assert_eq!(began.elapsed().as_secs(), expected.as_secs());
+        }
+    }
+
     #[test]
     fn missing_or_empty_ca_bundle_names_its_path() {
         let missing = client(Some(Path::new("/nonexistent/ca.pem")), &ProxySettings::default()).unwrap_err();

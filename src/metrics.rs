@@ -99,13 +99,12 @@ impl Metric {
 }
 
 /// The dimensions by which they can be asked for. A line's metrics have those that the line has the fields of.
-pub const DIMENSIONS: &[&[&str]] =
-    &[
-        &["FunctionName"],
-        &["FunctionName", "Outcome"],
-        &["FunctionName", "RequestType", "Outcome"],
-        &["FunctionName", "Pool"],
-    ];
+pub const DIMENSIONS: &[&[&str]] = &[
+    &["FunctionName"],
+    &["FunctionName", "Outcome"],
+    &["FunctionName", "RequestType", "Outcome"],
+    &["FunctionName", "Pool"],
+];
 
 /// What a request came to, in numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 //! [`crate::pool`].
 
 pub mod apply;
+pub mod deregister;
 pub mod due_work;
 pub mod listen;
 pub mod lookup;

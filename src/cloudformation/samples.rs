@@ -127,7 +127,11 @@ fn the_full_sample_has_every_property_that_goes_with_the_others() {
             &"AppLogin",
             // RunnerTokenParameter implies it.
             &"RegisterBy",
-            &"CapacityProvider"
+            &"CapacityProvider",
+            // They exclude DesiredCount and RunnerName.
+            &"MaxRunners",
+            &"MinRunners",
+            &"RunnerScaleSetName"
         ]
     );
 }

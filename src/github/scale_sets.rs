@@ -109,14 +109,15 @@ impl<C: Clock> ScaleSets for GitHubClient<C> {
         let call = of_scale_set(target, credential, Method::POST, scale_set, &["sessions"])
             .with_body(&json!({ "ownerName": owner }));
         let ServiceResponse { response, context } = self.call_service(&call).await?;
-        match ServiceErrorKind::of(&response) {
-            ServiceErrorKind::SessionConflict | ServiceErrorKind::Conflict => Ok(SessionOpening::Conflict),
-            ServiceErrorKind::ScaleSetNotFound | ServiceErrorKind::NotFound => Ok(SessionOpening::NoSuchSet),
-            _ => {
-                let (session, statistics) = session(target, &context, response)?;
-                Ok(SessionOpening::Opened { session, statistics })
-            }
+        let kind = ServiceErrorKind::of(&response);
+        if matches!(kind, ServiceErrorKind::SessionConflict | ServiceErrorKind::Conflict) {
+            return Ok(SessionOpening::Conflict);
         }
+        if matches!(kind, ServiceErrorKind::ScaleSetNotFound | ServiceErrorKind::NotFound) {
+            return Ok(SessionOpening::NoSuchSet);
+        }
+        let (session, statistics) = session(target, &context, response)?;
+        Ok(SessionOpening::Opened { session, statistics })
     }
 
     async fn renew_session(
@@ -220,6 +221,10 @@ impl<C: Clock> ScaleSets for GitHubClient<C> {
         if ServiceErrorKind::of(&response) == ServiceErrorKind::RunnerNotFound {
             return Ok(None);
         }
+        // A list is never missing.
+        if ServiceErrorKind::of(&response) == ServiceErrorKind::NotFound {
+            return Err(context.unreadable());
+        }
         let List { value } = context.decode::<List<RunnerEntry>>(response, StatusCode::OK)?;
         let found = only(&context, value, |entry| entry.name.eq_ignore_ascii_case(name))?;
         Ok(found.map(RunnerEntry::into_runner))
@@ -238,6 +243,7 @@ impl<C: Clock> ScaleSets for GitHubClient<C> {
             (StatusCode::NO_CONTENT, _) => Ok(Deregistration::Deleted),
             (_, ServiceErrorKind::RunnerNotFound) => Ok(Deregistration::Missing),
             (_, ServiceErrorKind::JobStillRunning) => Ok(Deregistration::Busy),
+            (_, ServiceErrorKind::NotFound) => Err(context.unreadable()),
             _ => Err(context.api_error(&response)),
         }
     }

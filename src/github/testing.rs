@@ -1,11 +1,13 @@
 //! A GitHub of a few lines on a loopback port, and a clock that jumps.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use std::thread;
 use std::time::Duration;
 
@@ -219,4 +221,37 @@ pub(super) fn token() -> Credential {
 
 pub(super) fn app() -> Credential {
     Credential::App { id: "1234".to_owned(), private_key: Secret::new(TEST_ONLY_PKCS1) }
+}
+
+thread_local! {
+    static LINES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The log of the thread that writes it.
+struct ThisThread;
+
+impl io::Write for ThisThread {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        LINES.with_borrow_mut(|lines| lines.extend_from_slice(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Logs for the whole process, each thread's lines by themselves. A subscriber of a single test would miss what another
+/// thread logs first, because whether a line is enabled is cached for all threads.
+pub(super) fn log_everything() {
+    static START: Once = Once::new();
+    START.call_once(|| {
+        let all = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(|| ThisThread);
+        tracing::subscriber::set_global_default(all.finish()).unwrap();
+    });
+}
+
+/// What this thread has logged.
+pub(super) fn log_of_this_thread() -> String {
+    LINES.with_borrow(|lines| String::from_utf8_lossy(lines).into_owned())
 }

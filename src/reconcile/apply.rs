@@ -4,12 +4,13 @@
 
 use futures_util::future::join_all;
 
-use super::ports::{
-    AutoScaling, Clock, Credential, Deregistration, Ecs, GitHub, RemoteCallError, RemoteResult, ScaleSetDeletion,
-    ScaleSets, SelfInvoker, StateItem, StateStore, StateWrite, World,
-};
+use super::deregister;
 use super::listen::LISTEN_EVENT;
 use super::log_error;
+use super::ports::{
+    AutoScaling, Clock, Credential, Deregistration, Ecs, RemoteCallError, RemoteResult, ScaleSetDeletion, ScaleSets,
+    SelfInvoker, StateItem, StateStore, StateWrite, World,
+};
 use super::scaling::publish;
 use super::session::Session;
 use crate::pool::model::continuation::Continuation;
@@ -173,10 +174,11 @@ async fn apply_step<W: World>(
             return Ok(StepResult::Unprotected { tasks });
         }
         Step::DeregisterRunner(runner) => {
-            return deregister(world, session.credential(), metadata()?, runner.id(), runner.name()).await;
+            return deregister_runner(world, session.credential(), metadata()?, runner.id(), runner.name()).await;
         }
         Step::RemoveOrphanedRunner(orphan) => {
-            let result = deregister(world, session.credential(), metadata()?, orphan.id(), orphan.name()).await?;
+            let result =
+                deregister_runner(world, session.credential(), metadata()?, orphan.id(), orphan.name()).await?;
             let is_gone = matches!(result, StepResult::Deregistered { .. });
             return Ok(if is_gone { StepResult::OrphanRemoved } else { result });
         }
@@ -256,7 +258,7 @@ async fn delete_scale_set<W: World>(
     })
 }
 
-pub(super) async fn deregister<W: World>(
+pub(super) async fn deregister_runner<W: World>(
     world: &W,
     credential: Option<&Credential>,
     metadata: &PoolMetadata,
@@ -264,10 +266,7 @@ pub(super) async fn deregister<W: World>(
     name: &str,
 ) -> RemoteResult<StepResult> {
     let Some(credential) = credential else { return Ok(StepResult::Done) };
-    let outcome = match &metadata.scale_set {
-        Some(_) => world.scale_sets().deregister_runner(&metadata.github, credential, runner).await?,
-        None => world.github().deregister(&metadata.github, credential, runner).await?,
-    };
+    let outcome = deregister::deregister(world, metadata, credential, runner).await?;
     tracing::info!(step = "deregister", runner = name, outcome = ?outcome);
     Ok(match outcome {
         Deregistration::Deleted | Deregistration::Missing => {
@@ -329,8 +328,12 @@ mod tests {
         let text = "2026-09-16 15:14:46Z: Listening for Jobs".to_owned();
         let line = LogLine { at: Timestamp::from_epoch_millis(0), text };
         let Some(LogState::Idle(idle)) = read(&[line]) else { panic!("no job is in it") };
-        for why in [StopReason::Deregistered(idle), StopReason::NeverRegistered, StopReason::DrainTimedOut, StopReason::NotPlaced]
-        {
+        for why in [
+            StopReason::Deregistered(idle),
+            StopReason::NeverRegistered,
+            StopReason::DrainTimedOut,
+            StopReason::NotPlaced,
+        ] {
             assert!(stop_reason(why).starts_with(STOPPED_BY_POOL), "{why:?}");
         }
     }

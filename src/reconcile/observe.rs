@@ -200,10 +200,12 @@ async fn service_and_tasks<W: World>(
     scope: ObserveScope,
 ) -> RemoteResult<()> {
     let is_first = !std::mem::replace(&mut session.has_listed_tasks, false);
+    let is_scaled = session.observed.metadata.as_ref().is_some_and(|metadata| metadata.scale_set.is_some());
     let live = session.observed.tasks.iter().filter(|task| task.is_live()).map(|task| task.arn.clone()).collect();
     let tasks = async {
         match scope {
-            ObserveScope::Runners | ObserveScope::RunnerLogs | ObserveScope::Tasks if !is_first => {
+            // Without a service, only the tasks themselves show that one has ended, and why.
+            ObserveScope::Runners | ObserveScope::RunnerLogs | ObserveScope::Tasks if !is_first && !is_scaled => {
                 world.ecs().tasks_incremental(cluster, &operation.id, live).await
             }
             ObserveScope::Full
@@ -251,8 +253,13 @@ async fn deployed_content<W: World>(world: &W, session: &mut Session) -> RemoteR
 }
 
 async fn protections<W: World>(world: &W, cluster: &str, session: &mut Session) -> RemoteResult<()> {
-    let running: Vec<String> =
-        session.observed.tasks.iter().filter(|task| task.is_running() && !task.is_standalone()).map(|task| task.arn.clone()).collect();
+    let running: Vec<String> = session
+        .observed
+        .tasks
+        .iter()
+        .filter(|task| task.is_running() && !task.is_standalone())
+        .map(|task| task.arn.clone())
+        .collect();
     if running.is_empty() {
         return Ok(());
     }

@@ -20,8 +20,8 @@ pub use self::scale_sets::{QueueAnswer, ScaleSetDeletion, ScaleSets, SessionOpen
 use crate::pool::model::auto_scaling::{Group, GroupConfig};
 use crate::pool::model::ec2::{Room, TemplateView};
 use crate::pool::model::ecs::{
-    CapacityProvider, Cluster, ContainerInstance, Protection, ProviderConfig, Service, ServiceConfig, StartedTasks, Task,
-    TaskDefinition, TaskRun,
+    CapacityProvider, Cluster, ContainerInstance, Protection, ProviderConfig, Service, ServiceConfig, StartedTasks,
+    Task, TaskDefinition, TaskRun,
 };
 use crate::pool::model::identity::{PhysicalId, StackResource};
 use crate::pool::model::registration::{RegistrationAnswer, RegistrationRequest, TaskArn};

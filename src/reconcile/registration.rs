@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::deregister::deregister;
 use super::log_error;
 use super::lookup::read_unexpired;
 use super::observe::{KnownMembers, credential, with_members};
@@ -25,8 +26,7 @@ use crate::pool::model::secret::Secret;
 use crate::pool::model::spec::{GitHubCredential, GitHubTarget};
 use crate::pool::policy::registration::{
     ClaimGrant, EarlierMint, NameHolder, Rejection, already_registered, foreign_task, name_not_free, name_taken,
-    no_scale_set,
-    pool_of_revision, pool_of_task, refused_by_remote, take_claim,
+    no_scale_set, pool_of_revision, pool_of_task, refused_by_remote, take_claim,
 };
 
 /// What became of a request.
@@ -268,19 +268,17 @@ async fn free_name<W: World>(
         NameHolder::None => Ok(()),
         NameHolder::Connected => Err(already_registered()),
         NameHolder::Foreign => Err(name_taken(runner)),
-        NameHolder::Leftover(id) => {
-            match call(asker, deregister(world, asker, credential, id).await)? {
-                Deregistration::Deleted | Deregistration::Missing => Ok(()),
-                Deregistration::Busy => Err(already_registered()),
-            }
-        }
+        NameHolder::Leftover(id) => match call(asker, deregister(world, &asker.metadata, credential, id).await)? {
+            Deregistration::Deleted | Deregistration::Missing => Ok(()),
+            Deregistration::Busy => Err(already_registered()),
+        },
     }
 }
 
 /// Removes a registration that no task will have. What stays is removed by the next sweep.
 async fn remove<W: World>(world: &W, asker: &Asker<'_>, minted: &Minted) {
     let Some(id) = minted.runner_id else { return };
-    if let Err(error) = deregister(world, asker, &minted.credential, id).await {
+    if let Err(error) = deregister(world, &asker.metadata, &minted.credential, id).await {
         log_error(&error);
     }
 }
@@ -310,21 +308,12 @@ async fn runner_named<W: World>(
         name: found.name,
         is_online: false,
         is_busy: false,
-        labels: (found.scale_set == Some(scale_set)).then(|| asker.metadata.matcher.label.clone()).into_iter().collect(),
+        labels: (found.scale_set == Some(scale_set))
+            .then(|| asker.metadata.matcher.label.clone())
+            .into_iter()
+            .collect(),
         version: None,
     }))
-}
-
-async fn deregister<W: World>(
-    world: &W,
-    asker: &Asker<'_>,
-    credential: &Credential,
-    runner: u64,
-) -> RemoteResult<Deregistration> {
-    match &asker.metadata.scale_set {
-        Some(_) => world.scale_sets().deregister_runner(target(asker), credential, runner).await,
-        None => world.github().deregister(target(asker), credential, runner).await,
-    }
 }
 
 /// The result of a call of GitHub, an error in the words that the container prints.

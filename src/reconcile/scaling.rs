@@ -52,7 +52,7 @@ pub async fn publish<W: World>(world: &W, id: &PhysicalId, record: &ScalingRecor
     let progress = found.as_ref().and_then(|item| ScalingRecord::from_record(&item.text)).map(|it| it.progress);
     let is_new = found.as_ref().is_none_or(|item| item.expires_at.is_some());
     let record = match progress {
-        Some(progress) if !is_new => ScalingRecord { progress, ..record.clone() },
+        Some(progress) if !is_new => record.with_progress(progress),
         Some(_) | None => record.clone(),
     };
     let version = found.map_or(0, |item| item.version);

@@ -1,7 +1,7 @@
 //! What one invocation keeps between its observations.
 
-use super::ports::Credential;
 use super::observe::KnownMembers;
+use super::ports::Credential;
 use super::runner_logs::LogPlaces;
 use crate::pool::model::observed::Observed;
 

@@ -1,12 +1,15 @@
 //! The sweep: registrations of containers that have ended. No container whose runner the function registered
 //! deregisters it.
 
+use super::deregister::deregister;
 use super::log_error;
 use super::lookup::{FoundPool, every_pool};
-use super::observe::credential;
-use super::ports::{Deregistration, Ecs, GitHub, RemoteResult, World};
+use super::observe::{KnownMembers, credential, with_members};
+use super::ports::{Deregistration, Ecs, RemoteResult, World};
 use super::runner_lists::RunnerLists;
+use super::scaling::read_scaling;
 use crate::pool::model::observed::GitHubRunners;
+use crate::pool::model::runner::Runner;
 use crate::pool::policy::registration::abandoned;
 
 /// One sweep.
@@ -37,6 +40,7 @@ async fn sweep_pool<W: World>(world: &W, pool: &FoundPool, sweep: &mut Sweep) ->
     let FoundPool { id, metadata, revision } = pool;
     // What could not be read has been logged.
     let GitHubRunners::Listed(runners) = sweep.lists.of(world, metadata).await else { return Ok(()) };
+    let Some(runners) = with_scale_set(world, pool, runners).await? else { return Ok(()) };
     // After the runners: a task that started in between is no reason to take its runner for abandoned.
     let tasks = world.ecs().tasks(&metadata.cluster, id).await?;
     let abandoned = abandoned(metadata, revision, &runners, &tasks);
@@ -45,11 +49,36 @@ async fn sweep_pool<W: World>(world: &W, pool: &FoundPool, sweep: &mut Sweep) ->
     };
     let Ok(credential) = credential(world, github_credential).await else { return Ok(()) };
     for runner in abandoned {
-        let result = world.github().deregister(&metadata.github, &credential, runner.id()).await?;
+        let result = deregister(world, metadata, &credential, runner.id()).await?;
         if result == Deregistration::Deleted {
             sweep.n_removed += 1;
             tracing::info!(step = "sweep", physical_id = id.as_str(), runner = runner.name(), "removed");
         }
     }
     Ok(())
+}
+
+/// The runners of a target, those that are offline and belong to the pool's scale set recognized; `None` where there is
+/// nothing to sweep.
+async fn with_scale_set<W: World>(
+    world: &W,
+    pool: &FoundPool,
+    runners: Vec<Runner>,
+) -> RemoteResult<Option<Vec<Runner>>> {
+    let FoundPool { id, metadata, .. } = pool;
+    if metadata.scale_set.is_none() {
+        return Ok(Some(runners));
+    }
+    let offline = |runner: &Runner| !runner.is_online && metadata.matcher.short_id(&runner.name).is_some();
+    let offline: Vec<Runner> = runners.into_iter().filter(offline).collect();
+    let (Some(github_credential), Some(scaling)) = (&metadata.github_credential, read_scaling(world, id).await?) else {
+        return Ok(None);
+    };
+    if offline.is_empty() {
+        return Ok(None);
+    }
+    let Ok(credential) = credential(world, github_credential).await else { return Ok(None) };
+    let scale_set = scaling.record.goal.scale_set;
+    let known = &mut KnownMembers::default();
+    with_members(world, metadata, &credential, scale_set, &[], offline, known).await.map(Some)
 }

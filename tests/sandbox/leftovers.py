@@ -16,6 +16,9 @@ def leftovers(world: World, pool_id: str) -> list[str]:
         for runner in target["runners"]
         if pool_id in runner["labels"]
     ]
+    sets = [one for one in world.get("/scale-sets") if pool_id in (one["name"], *one["labels"])]
+    left += [f"scale set {one['name']}" for one in sets]
+    left += [f"runner {name} of scale set {one['name']}" for one in sets for name in one["runners"]]
     groups = scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[pool_id])["AutoScalingGroups"]
     left += [f"group {group['AutoScalingGroupName']}" for group in groups]
     if groups:

@@ -12,7 +12,7 @@ from typing import Any
 import boto3
 import pytest
 
-from sandbox.ecs_pool import EcsPool, client_error
+from sandbox.ecs_pool import ROLE, EcsPool, client_error
 from sandbox.world import World
 
 Statement = dict[str, Any]
@@ -89,6 +89,33 @@ def test_stop_task_removes_the_resource_tag_condition_key(world: World, pool: Ec
         tagged.stop_task(cluster=pool.cluster, task=task)
     with client_error("AccessDeniedException", "ecs:UpdateTaskProtection"):
         tagged.update_task_protection(cluster=pool.cluster, tasks=[task], protectionEnabled=False)
+
+
+def test_run_task_needs_its_task_definition_the_tag_and_the_roles(world: World, pool: EcsPool) -> None:
+    """https://docs.aws.amazon.com/AmazonECS/latest/developerguide/supported-iam-actions-tagging.html"""
+    pool.make_capacity()
+    definition = pool.define()
+    cluster = {"ArnEquals": {"ecs:cluster": f"arn:aws:ecs:{world.region}:{world.account}:cluster/{pool.cluster}"}}
+    runs = {"Action": "ecs:RunTask", "Resource": f"{definition.rsplit(':', 1)[0]}:*", "Condition": cluster}
+    tasks = f"arn:aws:ecs:{world.region}:{world.account}:task/{pool.cluster}/*"
+    creates = {"StringEquals": {"ecs:CreateAction": "RunTask", f"aws:RequestTag/{TAG}": "ghr-mine"}}
+    tags = {"Action": "ecs:TagResource", "Resource": tasks, "Condition": creates}
+    passed = {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}
+    passes = {"Action": "iam:PassRole", "Resource": ROLE, "Condition": passed}
+    strategy = [{"capacityProvider": pool.name, "weight": 1}]
+    asked = {"cluster": pool.cluster, "taskDefinition": definition, "capacityProviderStrategy": strategy}
+    tagged = {**asked, "tags": [{"key": TAG, "value": "ghr-mine"}]}
+    client(world, "ecs", "runs", runs, passes).run_task(**asked)
+    for name, statements, missing in (
+        ("untagged", (runs, passes), "ecs:TagResource"),
+        ("passes-not", (runs, tags), "iam:PassRole"),
+        ("runs-not", (tags, passes), "ecs:RunTask"),
+        ("elsewhere-only", ({**runs, "Resource": f"{definition}0"}, tags, passes), "ecs:RunTask"),
+    ):
+        with client_error("AccessDeniedException", missing):
+            client(world, "ecs", name, *statements).run_task(**tagged)
+    [made] = client(world, "ecs", "runs-tagged", runs, tags, passes).run_task(**tagged)["tasks"]
+    assert made["tags"] == tagged["tags"]
 
 
 @pytest.mark.parametrize("name", ["/ci/token", "ci-token"])

@@ -130,6 +130,17 @@ def test_minute_rule_sends_ticks(world: World) -> None:
     assert all(one == {"event": {"Tick": {}}} for one in ticks())
 
 
+def test_kill_ends_only_invocations_of_the_named_event(world: World) -> None:
+    deploy_script(world, SCRIPT, "waits")
+    world.client("lambda").invoke(FunctionName="waits", InvocationType="Event", Payload=b'{"Wait": {}}')
+    for attempt in (1, 2, 3):
+        assert world.post("/kill", kind="Listen") == {"killed": None}
+        killed = world.wait_for("it", lambda: (one := world.post("/kill", kind="Wait"))["killed"] and one)
+        assert killed["attempt"] == attempt
+    found = [event for event in world.events("invocation") if event["function"] == "waits"]
+    assert {event["of"] for event in found} == {"Wait"}
+
+
 def test_mapping_has_the_limits_of_the_template(world: World, provider: Stack) -> None:
     mapping = world.client("lambda").get_event_source_mapping(UUID=provider.physical_id("RegistrationsMapping"))
     table = world.client("dynamodb").describe_table(TableName=TABLE)["Table"]

@@ -111,6 +111,22 @@ def test_jit_configuration_brings_a_runner_online_for_one_job(world: World, pool
     world.wait_for("its end", lambda: runner["id"] not in [one["id"] for one in world.runners()])
 
 
+def test_standalone_task_asks_for_its_registration(world: World, pool: EcsPool, mailbox: Mailbox) -> None:
+    pool.make_capacity()
+    given = {"cluster": pool.cluster, "taskDefinition": pool.define_asking(TABLE, mailbox.runner_role, LOG_GROUP)}
+    strategy = [{"capacityProvider": pool.name, "weight": 1}]
+    [made] = pool.ecs.run_task(**given, capacityProviderStrategy=strategy)["tasks"]
+    task = made["taskArn"]
+    mailbox.answer(mailbox.request(task), **jit(world, pool.name, pool.label))
+    pool.wait_online(1)
+    job = world.queue_job([pool.label], seconds=0.3)
+    find = {"cluster": pool.cluster, "tasks": [task]}
+    world.wait_for("its end", lambda: pool.ecs.describe_tasks(**find)["tasks"][0]["lastStatus"] == "STOPPED")
+    assert world.job(job)["state"] == "succeeded"
+    # Nothing takes its place.
+    assert pool.ecs.list_tasks(cluster=pool.cluster)["taskArns"] == []
+
+
 def test_registration_token_configures_a_runner_that_stays_when_its_task_is_stopped(
     world: World, pool: EcsPool, mailbox: Mailbox
 ) -> None:

@@ -2,6 +2,10 @@
 //!
 //! A registration token leads to it: GitHub exchanges one for the address of the service and a token that administers the
 //! target's scale sets. <https://github.com/actions/scaleset/blob/main/client.go>
+//!
+//! GitHub's client names itself by a JSON object, for GitHub's statistics. The service asks for none: other clients send
+//! a plain product token or nothing, and here the `User-Agent` is that of every other request.
+//! <https://github.com/cloudbase/garm/blob/main/util/github/scalesets/client.go>
 
 use std::sync::Arc;
 use std::time::Duration;

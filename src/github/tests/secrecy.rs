@@ -1,42 +1,11 @@
 //! Credentials appear nowhere.
 
-use std::cell::RefCell;
 use std::fmt::Write as _;
-use std::io;
-use std::sync::Once;
 
 use super::*;
-use crate::github::testing::{TEST_ONLY_PKCS1, app};
+use crate::github::testing::{TEST_ONLY_PKCS1, app, log_everything, log_of_this_thread};
 use crate::pool::model::secret::Secret;
 use crate::reconcile::ports::Credential;
-
-thread_local! {
-    static LINES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
-/// The log of the thread that writes it.
-struct ThisThread;
-
-impl io::Write for ThisThread {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        LINES.with_borrow_mut(|lines| lines.extend_from_slice(bytes));
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Logs for the whole process, each thread's lines by themselves. A subscriber of a single test would miss what another
-/// thread logs first, because whether a line is enabled is cached for all threads.
-fn log_everything() {
-    static START: Once = Once::new();
-    START.call_once(|| {
-        let all = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(|| ThisThread);
-        tracing::subscriber::set_global_default(all.finish()).unwrap();
-    });
-}
 
 #[tokio::test]
 async fn credentials_appear_in_no_error_debug_output_or_log_line() {
@@ -63,7 +32,7 @@ async fn credentials_appear_in_no_error_debug_output_or_log_line() {
     assert!(error.remote_error.message.contains("a line break at its end"), "{error}");
     write!(shown, "{error} {error:?}").unwrap();
 
-    shown.push_str(&LINES.with_borrow(|lines| String::from_utf8_lossy(lines).into_owned()));
+    shown.push_str(&log_of_this_thread());
     assert!(shown.contains("GitHub responded") && shown.contains("GET /orgs/acme/actions/runners"), "there is a log");
     let key_line = TEST_ONLY_PKCS1.lines().nth(1).unwrap();
     for secret in ["planted", key_line, "eyJ"] {

@@ -19,6 +19,7 @@ fn summary(payload: &Value) -> Option<Vec<String>> {
         .map(|event| match event {
             Event::Request(_) | Event::Unanswerable(_) => None,
             Event::Tick => Some("tick".to_owned()),
+            Event::Listen => Some("listen".to_owned()),
             Event::Registrations(records) => {
                 let records = records.iter().map(|record| {
                     format!("{} {} {}", record.dynamodb.sequence_number, record.event_name, record.key())

@@ -30,8 +30,8 @@ impl OwnedTask {
     #[must_use]
     pub fn of(id: &PhysicalId, task: &Task) -> Option<Self> {
         let is_of_service = task.group.strip_prefix("service:") == Some(id.as_str());
-        let is_standalone = task.group.strip_prefix("family:") == Some(id.as_str())
-            && task.started_by.as_deref() == Some(id.as_str());
+        let is_standalone =
+            task.group.strip_prefix("family:") == Some(id.as_str()) && task.started_by.as_deref() == Some(id.as_str());
         (is_of_service || is_standalone).then(|| Self { arn: task.arn.clone() })
     }
 

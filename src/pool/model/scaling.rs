@@ -195,6 +195,18 @@ impl ScalingRecord {
         Self { format: FORMAT, goal, progress: ListenerProgress::new(now) }
     }
 
+    /// The item with another goal.
+    #[must_use]
+    pub fn with_goal(&self, goal: ScalingGoal) -> Self {
+        Self { format: FORMAT, goal, progress: self.progress.clone() }
+    }
+
+    /// The item with another progress.
+    #[must_use]
+    pub fn with_progress(&self, progress: ListenerProgress) -> Self {
+        Self { format: FORMAT, goal: self.goal.clone(), progress }
+    }
+
     /// The key of a pool's item.
     #[must_use]
     pub fn key(id: &PhysicalId) -> String {

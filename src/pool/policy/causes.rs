@@ -17,7 +17,7 @@ use crate::pool::model::time::HumanDuration;
 use crate::pool::policy::capacity;
 use crate::pool::policy::causes::stopped_tasks::{endings, is_unplaced, stopped};
 use crate::pool::policy::deployments::failed_without_capacity;
-use crate::pool::policy::deployments::newest_deployment;
+use crate::pool::policy::deployments::{is_of_newest, newest_deployment};
 use crate::pool::policy::reasons::busy_by_log;
 use crate::pool::policy::runner_counts::{n_online, n_previous_online};
 
@@ -77,7 +77,7 @@ fn causes(operation: &Operation, memory: &Memory, goal: &ConvergeGoal, observed:
     // Seconds after its start a failed deployment says nothing against instances that are still starting.
     let had_time = failed_rollout(observed).is_none() || !unplaced.is_empty();
     let n_waiting = n_waiting.max(unplaced.len());
-    if matches!(goal.spec.capacity, Capacity::Own(_)) && had_time && (n_waiting > 0 || !has_live_task(observed)) {
+    if matches!(goal.spec.capacity, Capacity::Own(_)) && had_time && (n_waiting > 0 || !has_live_task(goal, observed)) {
         causes.extend(missing_instances(operation, goal, observed, n_waiting));
     }
     causes.extend(busy_runners(operation, memory, goal, observed));
@@ -102,10 +102,18 @@ fn is_about_leaving(event: &ServiceEvent) -> bool {
 }
 
 /// Whether anything of this deployment lives.
-fn has_live_task(observed: &Observed) -> bool {
-    let is_ours =
-        |task: &Task| newest_deployment(observed).is_some_and(|primary| task.started_by.as_ref() == Some(&primary.id));
-    observed.tasks.iter().any(|task| task.is_live() && is_ours(task))
+fn has_live_task(goal: &ConvergeGoal, observed: &Observed) -> bool {
+    observed.tasks.iter().any(|task| task.is_live() && is_of_newest(goal, observed, task))
+}
+
+/// How many tasks of this deployment have ended that neither the pool nor ECS wanted to end.
+pub(super) fn n_failed_tasks(
+    operation: &Operation,
+    memory: &Memory,
+    goal: &ConvergeGoal,
+    observed: &Observed,
+) -> usize {
+    endings(operation, memory, goal, observed).len()
 }
 
 fn failed_rollout(observed: &Observed) -> Option<&str> {

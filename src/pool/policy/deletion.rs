@@ -91,7 +91,7 @@ fn starts_over(
 
 fn write_mode(operation: &Operation, record: &ScalingRecord, mode: ScalingMode) -> Step {
     let goal = ScalingGoal { request_id: operation.request.request_id.clone(), mode, ..record.goal.clone() };
-    Step::WriteScaling(Box::new(ScalingRecord { goal, ..record.clone() }))
+    Step::WriteScaling(Box::new(record.with_goal(goal)))
 }
 
 /// The runner scale set, once no runner works for it, and then the listener's item.
@@ -117,7 +117,8 @@ fn scale_set_gone(
     if let Some(scale_set) = owned {
         // A job of which nothing is left here: GitHub ends it once its runner has been silent for long enough.
         let since = memory.scale_set_busy_since;
-        let is_patient = since.is_none_or(|since| at.now < (since + STALE_REGISTRATION_WAIT_MAX).min(operation.respond_by));
+        let is_patient =
+            since.is_none_or(|since| at.now < (since + STALE_REGISTRATION_WAIT_MAX).min(operation.respond_by));
         if memory.scale_set_busy_at.is_some_and(|last| at.now.since(last) < at.poll) {
             return Some(at.wait(WaitReason::ScaleSetDeletion, ObserveScope::Full));
         }

@@ -15,6 +15,8 @@
 //! - **Statistics say zero beside an assigned job.** The events of the message keep the count above zero.
 //! - **A task without an instance while the jobs go away.** It is stopped before anything else: nothing runs in it.
 //! - **A job takes a runner that was started for another one.** Which runner has which job does not matter.
+//! - **Tasks end before their job**, as with an image that cannot be pulled. After two looks with such tasks one is started
+//!   at a time, with longer and longer pauses, until one runs its job.
 //! - **A runner never connects.** Once it is late by `OnlineTimeout` and offline in GitHub's list, it leaves as any idle
 //!   one, and the next look starts another in its place.
 
@@ -23,7 +25,7 @@ use std::time::Duration;
 
 use crate::pool::model::decision::{Decision, ObserveScope, WaitReason};
 use crate::pool::model::ecs::{Task, TaskPhase};
-use crate::pool::model::evidence::{OwnedTask, StoppableTask};
+use crate::pool::model::evidence::{OwnedTask, STOPPED_BY_POOL, StoppableTask};
 use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::memory::Memory;
 use crate::pool::model::observed::{GitHubRunners, Observed};
@@ -36,7 +38,12 @@ use crate::pool::policy::retirement::{Drain, DrainLimit, DrainProgress, DrainSet
 /// How long there must be more runners than jobs before one is watched: a message may be of the moment between two jobs.
 const SURPLUS_CONFIRMATION: Duration = Duration::from_secs(30);
 /// Between two looks at a pool that is as it should be, and at runners whose jobs are waited for.
-const CALM_INTERVAL: Duration = Duration::from_secs(60);
+const CALM_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Looks with failed tasks before starts become rare: a container may end once by accident, and Spot takes several.
+const FAILED_LOOKS_MAX: u32 = 2;
+/// The longest pause between two starts of tasks that fail.
+const FAILURE_PAUSE_MAX: Duration = Duration::from_secs(300);
 
 /// What the listener remembers of a pool between two looks. Losing it costs time, and nothing else.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,6 +52,14 @@ pub struct DemandMemory {
     surplus_since: Option<Timestamp>,
     /// Runners that have ended their job, by name: their containers end.
     finished: BTreeSet<String>,
+    /// Looks in a row in which tasks had ended without having run a job, and none that had run one.
+    n_failed_looks: u32,
+    /// When the last of them was.
+    failed_at: Option<Timestamp>,
+    /// The revision that they were of: another one may go well.
+    failed_revision: String,
+    /// Tasks, by ARN, whose end has been counted.
+    ended: BTreeSet<String>,
     /// When GitHub's list was last asked for runners that never connected.
     late_checked_at: Option<Timestamp>,
 }
@@ -109,6 +124,36 @@ impl DemandMemory {
         self.finished.extend(finished);
     }
 
+    /// Takes in the tasks that have ended. What ends before its job ends again when it is started again, so that starts
+    /// become rare until one goes well.
+    fn record_endings(&mut self, id: &PhysicalId, goal: &ScalingGoal, tasks: &[Task], now: Timestamp) {
+        if self.failed_revision != goal.task_definition {
+            self.failed_revision.clone_from(&goal.task_definition);
+            self.n_failed_looks = 0;
+        }
+        let stopped = || tasks.iter().filter(|task| !task.is_live() && OwnedTask::of(id, task).is_some());
+        let is_new = |task: &&Task| task.task_definition == goal.task_definition && !self.ended.contains(&task.arn);
+        let new = || stopped().filter(is_new);
+        let ending = |task: &&Task| task.ending.clone();
+        let has_failed = new()
+            .filter_map(|task| ending(&task))
+            .any(|ending| ending.exit_code != Some(0) && !ending.reason.starts_with(STOPPED_BY_POOL));
+        let has_run = new().filter_map(|task| ending(&task)).any(|ending| ending.exit_code == Some(0));
+        if has_run {
+            self.n_failed_looks = 0;
+        } else if has_failed {
+            self.n_failed_looks = self.n_failed_looks.saturating_add(1);
+            self.failed_at = Some(now);
+        }
+        self.ended = stopped().map(|task| task.arn.clone()).collect();
+    }
+
+    /// Until when nothing is started, after tasks that have failed.
+    fn paused_until(&self, at: DecisionTime) -> Option<Timestamp> {
+        let doublings = self.n_failed_looks.checked_sub(FAILED_LOOKS_MAX)?.min(6);
+        Some(self.failed_at? + at.poll.saturating_mul(1 << doublings).min(FAILURE_PAUSE_MAX))
+    }
+
     fn is_finished(&self, task: &Task) -> bool {
         self.finished.iter().any(|name| task.short_ids().any(|id| name.ends_with(id)))
     }
@@ -125,6 +170,7 @@ pub fn decide(
     observed: &Observed,
     at: DecisionTime,
 ) -> ScalingDecision {
+    demand.record_endings(id, goal, &observed.tasks, at.now);
     let owned: Vec<&Task> =
         observed.tasks.iter().filter(|task| task.is_live() && OwnedTask::of(id, task).is_some()).collect();
     let live: Vec<&Task> = owned.iter().copied().filter(|task| is_live(task) && !demand.is_finished(task)).collect();
@@ -151,15 +197,18 @@ pub fn decide(
         demand.surplus_since = None;
     }
     let n_starts = counts.target.saturating_sub(counts.live).min(goal.max_runners.saturating_sub(counts.all));
+    if let Some(paused_until) = demand.paused_until(at).filter(|until| n_starts > 0 && at.now < *until) {
+        return ScalingDecision { look_at: paused_until.min(at.now + CALM_INTERVAL), ..calm(ObserveScope::Tasks) };
+    }
+    // One shows whether tasks go well again.
+    let n_starts = if demand.n_failed_looks >= FAILED_LOOKS_MAX { n_starts.min(1) } else { n_starts };
     if n_starts > 0 {
         return ScalingDecision { n_starts, look_at: at.next_poll(), ..calm(ObserveScope::Tasks) };
     }
     let decision = retire_all(id, goal, statistics, demand, memory, observed, &live, surplus, at);
     let is_changing = surplus > 0 || counts.starting > 0 || counts.live < counts.target || counts.all > counts.live;
     match decision {
-        Some(Decision::Act(steps)) => {
-            ScalingDecision { steps, look_at: at.now, ..calm(ObserveScope::Runners) }
-        }
+        Some(Decision::Act(steps)) => ScalingDecision { steps, look_at: at.now, ..calm(ObserveScope::Runners) },
         Some(Decision::Wait { why, until, scope }) => {
             let look_at = if is_calm(&why) { at.now + CALM_INTERVAL } else { until };
             ScalingDecision { look_at, ..calm(scope) }

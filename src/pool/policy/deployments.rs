@@ -2,6 +2,7 @@
 
 use crate::pool::model::ecs::{Deployment, RolloutState, Service, Task};
 use crate::pool::model::observed::Observed;
+use crate::pool::model::operation::ConvergeGoal;
 
 pub(super) fn primary(service: &Service) -> Option<&Deployment> {
     service.deployments.iter().find(|deployment| deployment.is_primary)
@@ -39,4 +40,16 @@ pub(super) fn failed_without_capacity(observed: &Observed) -> Option<&str> {
 /// The deployment that the service works towards, if there is a service.
 pub(super) fn newest_deployment(observed: &Observed) -> Option<&Deployment> {
     primary(observed.service.as_ref()?)
+}
+
+/// Whether a task is of what the pool works towards: of the newest deployment, or with as many runners as jobs of the
+/// newest revision.
+pub(super) fn is_of_newest(goal: &ConvergeGoal, observed: &Observed, task: &Task) -> bool {
+    match goal.spec.job_scaling {
+        Some(_) => {
+            let scaling = observed.scaling.as_ref();
+            scaling.is_some_and(|found| found.record.goal.task_definition == task.task_definition)
+        }
+        None => newest_deployment(observed).is_some_and(|primary| task.started_by.as_ref() == Some(&primary.id)),
+    }
 }

@@ -24,6 +24,10 @@ use crate::pool::policy::runner_counts::n_online;
 /// Between two starts of the listener by one request: it takes its lease within seconds.
 const LISTENER_START_INTERVAL: Duration = Duration::from_secs(30);
 
+/// Tasks that end before one runner is online, before the request fails: as many as ECS's deployment circuit breaker counts
+/// at the least. <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html>
+const FAILED_TASKS_MAX: usize = 3;
+
 /// The next step for the scale set and its runners, `None` when there is none to take.
 pub(super) fn next_step(
     operation: &Operation,
@@ -78,9 +82,7 @@ fn scaling_goal(
 fn publish(observed: &Observed, wanted: ScalingGoal, at: DecisionTime) -> Option<Decision> {
     let record = match &observed.scaling {
         Some(found) if found.record.goal.is_same(&wanted) => return None,
-        Some(found) if found.record.goal.mode != ScalingMode::Deleted => {
-            ScalingRecord { goal: wanted, ..found.record.clone() }
-        }
+        Some(found) if found.record.goal.mode != ScalingMode::Deleted => found.record.with_goal(wanted),
         Some(_) | None => ScalingRecord::new(wanted, at.now),
     };
     Some(Decision::Act(vec![Step::WriteScaling(Box::new(record))]))
@@ -88,8 +90,7 @@ fn publish(observed: &Observed, wanted: ScalingGoal, at: DecisionTime) -> Option
 
 /// Starts a listener where none is at work: the next tick would, up to a minute later.
 fn start_listener(memory: &Memory, observed: &Observed, at: DecisionTime) -> Option<Decision> {
-    let is_starting =
-        memory.listener_started_at.is_some_and(|started| at.now.since(started) < LISTENER_START_INTERVAL);
+    let is_starting = memory.listener_started_at.is_some_and(|started| at.now.since(started) < LISTENER_START_INTERVAL);
     (!observed.is_listening && !is_starting).then(|| Decision::Act(vec![Step::StartListener]))
 }
 
@@ -145,7 +146,9 @@ fn wait_for_runners(
     } else {
         WaitReason::ListenerSession
     };
-    if at.now < deadline.min(operation.respond_by) {
+    let is_hopeless =
+        online == Some(0) && causes::n_failed_tasks(operation, memory, goal, observed) >= FAILED_TASKS_MAX;
+    if at.now < deadline.min(operation.respond_by) && !is_hopeless {
         return Some(Decision::Wait { why, until: at.next_poll().min(deadline), scope: ObserveScope::Runners });
     }
     if !has_session {

@@ -168,11 +168,8 @@ pub fn retire(
         return DrainProgress::Done;
     }
     let began = *memory.drain_started_at.get_or_insert(at.now);
-    let states: Vec<(&Task, RunnerDrainState)> = leavers
-        .tasks
-        .iter()
-        .map(|task| (*task, drain_state(drain, memory, observed, task, at)))
-        .collect();
+    let states: Vec<(&Task, RunnerDrainState)> =
+        leavers.tasks.iter().map(|task| (*task, drain_state(drain, memory, observed, task, at))).collect();
     if is_outdated(observed, at) {
         return DrainProgress::Pending(at.requeue_now(waiting_for(&states), ObserveScope::Runners));
     }

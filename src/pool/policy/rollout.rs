@@ -106,7 +106,13 @@ fn update_service_config(
             return Some(protect_then_update(operation, memory, observed, lowered, at));
         }
         let metadata = PoolMetadata::of(&operation.id, &goal.spec);
-        return match retire(Drain::of(operation, &metadata), memory, observed, DrainSet { tasks: &live, count: live.len() }, at) {
+        return match retire(
+            Drain::of(operation, &metadata),
+            memory,
+            observed,
+            DrainSet { tasks: &live, count: live.len() },
+            at,
+        ) {
             DrainProgress::Done => None,
             DrainProgress::Pending(decision) => Some(decision),
             DrainProgress::TimedOut { remaining } => Some(drain_timed_out_decision(goal, observed, &remaining)),

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use super::super::apply::{deregister, stop_reason};
+use super::super::apply::{deregister_runner, stop_reason};
 use super::super::log_error;
 use super::super::observe::{KnownMembers, credential, with_members};
 use super::super::ports::{Clock, Credential, Ecs, GitHub, RemoteCallError, World};
@@ -212,9 +212,10 @@ impl<W: World> PoolListener<W> {
         self.observed.metadata = Some(goal.metadata.clone());
         let live = self.observed.tasks.iter().filter(|task| task.is_live()).map(|task| task.arn.clone());
         let known: Vec<String> = live.chain(self.record.progress.recent_tasks.keys().cloned()).collect();
-        self.observed.tasks = match self.scope {
-            ObserveScope::Full => world.ecs().tasks(&cluster, &self.id).await?,
-            _ => world.ecs().tasks_incremental(&cluster, &self.id, known).await?,
+        self.observed.tasks = if self.scope == ObserveScope::Full {
+            world.ecs().tasks(&cluster, &self.id).await?
+        } else {
+            world.ecs().tasks_incremental(&cluster, &self.id, known).await?
         };
         self.observed.logs.clear();
         if matches!(self.scope, ObserveScope::Runners | ObserveScope::RunnerLogs) {
@@ -302,8 +303,9 @@ impl<W: World> PoolListener<W> {
                 Ok(started)
             }
             Err(error) => {
-                // What ECS refuses for good is decided anew, with whatever the next request changes.
-                if !error.kind().is_retryable() {
+                // What ECS refuses for good is decided anew, with whatever the next request changes; and so is a start whose
+                // token ECS knows from another one, or for which the cluster has no instance.
+                if !error.kind().is_retryable() || error.kind() == ErrorKind::Conflict {
                     self.record.progress.end_start(Vec::new(), now);
                     self.store(world).await?;
                 }
@@ -317,17 +319,13 @@ impl<W: World> PoolListener<W> {
         for step in steps {
             tracing::info!(step = step.name(), detail = ?step.details(), physical_id = self.id.as_str(), "apply");
             let metadata = &self.record.goal.metadata;
-            match step {
-                Step::DeregisterRunner(runner) => {
-                    let (id, name) = (runner.id(), runner.name());
-                    let result = deregister(world, self.credential.as_ref(), metadata, id, name).await?;
-                    self.memory.record_step(result, world.clock().now());
-                }
-                Step::StopTask(task) => {
-                    world.ecs().stop_task(&metadata.cluster, task.arn(), stop_reason(task.why())).await?;
-                }
-                // A standalone task has no protection, and nothing else is decided for a listener.
-                _ => {}
+            // A standalone task has no protection, and nothing else is decided for a listener.
+            if let Step::DeregisterRunner(runner) = step {
+                let (id, name) = (runner.id(), runner.name());
+                let result = deregister_runner(world, self.credential.as_ref(), metadata, id, name).await?;
+                self.memory.record_step(result, world.clock().now());
+            } else if let Step::StopTask(task) = step {
+                world.ecs().stop_task(&metadata.cluster, task.arn(), stop_reason(task.why())).await?;
             }
         }
         Ok(())

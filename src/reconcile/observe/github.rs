@@ -1,5 +1,6 @@
 //! GitHub, by the credential of the pool.
 
+use super::scale_set::{observe_scale_set, with_members};
 use crate::pool::model::decision::ObserveScope;
 use crate::pool::model::observed::{GitHubRunners, PreflightResult, Reading};
 use crate::pool::model::operation::{Goal, Operation, Preflight};
@@ -7,7 +8,6 @@ use crate::pool::model::pool_metadata::PoolMetadata;
 use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
 use crate::pool::model::runner::Runner;
 use crate::pool::model::spec::GitHubCredential;
-use super::scale_set::{observe_scale_set, with_members};
 use crate::reconcile::log_error;
 use crate::reconcile::ports::{Clock, Credential, GitHub, RemoteResult, SecretStore, World};
 use crate::reconcile::session::Session;

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -21,7 +21,7 @@ from ministack.core import iam_actions, iam_evaluator
 from .auto_scaling.groups import Groups
 from .downstream_authz import AuthzRequest, requests_of_group, requests_of_parameter, requests_of_service
 from .ecs.engine import Ecs
-from .handlers import Json, Response
+from .handlers import AwsError, Json, Response
 from .parameters import parameter_arn
 
 ANY = "*"
@@ -118,7 +118,7 @@ class Authorization:
         more: list[AuthzRequest] = []
         if service == "ecs":
             own = self._ecs(operation, request, place)
-            more = requests_of_service(operation, request, account)
+            more = requests_of_service(operation, self._roles_of(operation, request), account)
             if operation == "CreateCapacityProvider":
                 group = (request.get("autoScalingGroupProvider") or {}).get("autoScalingGroupArn") or ""
                 # ECS marks the group as its own with the caller's permissions.
@@ -152,7 +152,7 @@ class Authorization:
 
     def _ecs(self, operation: str, request: Json, place: str) -> list[AuthzRequest]:
         cluster = _last(request.get("cluster") or "default")
-        in_a_cluster = "cluster" in request or operation in (*_SERVICES, *_TASKS, *_INSTANCES)
+        in_a_cluster = "cluster" in request or operation in (*_SERVICES, *_TASKS, *_INSTANCES, "RunTask")
         keys = {"ecs:cluster": f"{place}cluster/{cluster}"} if in_a_cluster else {}
         keys |= {f"aws:RequestTag/{tag['key']}": tag.get("value", "") for tag in request.get("tags") or []}
         resources = _ecs_resources(operation, request, cluster)
@@ -161,8 +161,18 @@ class Authorization:
         if request.get("tags") and operation not in _TAGS:
             # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/supported-iam-actions-tagging.html
             creating = {**keys, "ecs:CreateAction": operation}
-            own += [("Amazon ECS", "ecs:TagResource", arn, creating) for arn in arns]
+            # RunTask names a task definition, and tags tasks.
+            tagged = [f"{place}task/{cluster}/*"] if operation == "RunTask" else arns
+            own += [("Amazon ECS", "ecs:TagResource", arn, creating) for arn in tagged]
         return own
+
+    def _roles_of(self, operation: str, request: Json) -> list[str]:
+        """The roles that a task definition gives to tasks, by the call that names the definition."""
+        definition: Json = request if operation == "RegisterTaskDefinition" else {}
+        if operation == "RunTask":
+            with suppress(AwsError):
+                definition = self.engine.definition(request.get("taskDefinition"))
+        return [definition[name] for name in ("executionRoleArn", "taskRoleArn") if definition.get(name)]
 
     def _ecs_tags(self, arn: str) -> dict[str, str]:
         return {f"aws:ResourceTag/{tag['key']}": tag.get("value", "") for tag in self.engine.tags(arn)}
@@ -215,6 +225,8 @@ def _ecs_resources(operation: str, request: Json, cluster: str) -> list[str]:
         return [f"task/{cluster}/{_last(name)}" for name in _named(request, "task")]
     if operation in _INSTANCES:
         return [f"container-instance/{cluster}/{_last(name)}" for name in _named(request, "containerInstance")]
+    if operation == "RunTask":
+        return [f"task-definition/{_last(str(request.get('taskDefinition') or ANY))}"]
     if operation == "RegisterTaskDefinition":
         return [f"task-definition/{request.get('family')}:*"]
     if operation == "DeleteTaskDefinitions":

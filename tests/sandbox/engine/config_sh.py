@@ -16,7 +16,7 @@ import jwt
 from .github import just_in_time
 from .github.limits import Request
 from .github.limits import now as _clock
-from .github.model import Runner
+from .github.model import Runner, target_of_url
 from .github.server import GitHub
 from .handlers import Json
 
@@ -72,7 +72,7 @@ class Registrar:
                 raise RunnerConfigError(f"curl: (6) Could not resolve host: {url.netloc}")
             return self._config_sh(
                 Configuration(
-                    target=_target_of_url(url.path),
+                    target=target_of_url(url.path),
                     token=answer["token"],
                     name=answer["name"],
                     labels=answer["labels"],
@@ -166,14 +166,6 @@ def _target_of(env: dict[str, str]) -> str:
     if scope.startswith("ent"):
         return f"enterprises/{env.get('ENTERPRISE_NAME', '')}"
     return "repos/" + urlsplit(env.get("REPO_URL", "")).path.strip("/")
-
-
-def _target_of_url(path: str) -> str:
-    """https://HOST/ORG, https://HOST/OWNER/REPO or https://HOST/enterprises/NAME, as `config.sh --url` has it."""
-    parts = path.strip("/").split("/")
-    if parts[0] == "enterprises":
-        return "/".join(parts)
-    return f"orgs/{parts[0]}" if len(parts) == 1 else f"repos/{'/'.join(parts)}"
 
 
 def _name(env: dict[str, str], runtime_id: str) -> str:

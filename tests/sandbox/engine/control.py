@@ -13,6 +13,7 @@ from .cloudformation.stack_status import StackStatuses
 from .core import Core, Faults
 from .ecs.engine import Ecs
 from .github.model import App, Runner, RunnerGroup, Token
+from .github.scale_sets.control import ScaleSetControl
 from .github.server import REGISTRATION_LIFE, GitHub
 from .handlers import Json
 from .invocations import Invocations
@@ -37,6 +38,7 @@ class Control:
         traffic: JobGenerator,
         invocations: Invocations,
         stack_status: StackStatuses,
+        scale_sets: ScaleSetControl,
         signatures: Callable[[], list[str]],
     ) -> None:
         self.core = core
@@ -55,6 +57,7 @@ class Control:
             ("DELETE", "/faults"): self.clear_faults,
             ("GET", "/jobs"): lambda _: [job.to_json() for job in github.jobs.values()],
             ("POST", "/jobs"): self.queue_job,
+            ("POST", "/jobs/cancel"): self.cancel_job,
             ("POST", "/traffic"): traffic.set,
             ("POST", "/kill"): invocations.kill,
             ("POST", "/stacks"): stack_status.set,
@@ -68,7 +71,9 @@ class Control:
             ("POST", "/github/runners"): self.add_runner,
             ("DELETE", "/github/runners"): self.remove_runner,
             ("POST", "/task-credentials"): self.task_credentials,
+            ("POST", "/github/admin-tokens"): self.new_admin_token,
             ("GET", "/secrets"): self.secrets,
+            **scale_sets.routes,
         }
 
     def handle(self, method: str, path: str, query: Json, body: bytes) -> tuple[int, Any]:
@@ -100,7 +105,15 @@ class Control:
 
     def queue_job(self, given: Json) -> Json:
         labels = given.get("labels") or []
-        job = self.jobs.queue(labels, float(given.get("seconds", 5)), given.get("runner"), time.time())
+        seconds, unannounced = float(given.get("seconds", 5)), bool(given.get("unannounced", False))
+        return self.jobs.queue(labels, seconds, given.get("runner"), time.time(), unannounced).to_json()
+
+    def cancel_job(self, given: Json) -> Json:
+        """`{"id": 1007}`."""
+        job = self.github.jobs.get(int(given["id"]))
+        if job is None:
+            raise NotFoundError(f"no job {given['id']}")
+        self.jobs.cancel(job, time.time())
         return job.to_json()
 
     def show_github(self, _: Json) -> Json:
@@ -115,6 +128,7 @@ class Control:
                             **runner.to_json(now, self.core.faults.busy_lag, pace.offline_after),
                             "labels": runner.all_labels,
                             "job": runner.job.id if runner.job else None,
+                            "scale_set": runner.scale_set,
                         }
                         for runner in target.runners.values()
                     ],
@@ -154,6 +168,14 @@ class Control:
         """`{"target": "orgs/acme", "life": 0}`: one that is good for so many seconds, an hour unless said otherwise."""
         life = float(given.get("life", REGISTRATION_LIFE))
         return {"token": self.github.new_registration_token(self.github.target(given["target"]), life)}
+
+    def new_admin_token(self, given: Json) -> Json:
+        """`{"target": "orgs/acme", "life": 60}`: the address of the scale-set service, and a token for it."""
+        target = self.github.target(given["target"])
+        return {
+            "url": self.github.scale_sets_url(target),
+            "token": self.github.new_admin_token(target, float(given.get("life", self.core.pace.admin_token_life))),
+        }
 
     def add_group(self, given: Json) -> Json:
         """`{"target": "orgs/acme", "name": "...", "inherited": true}`."""

@@ -38,6 +38,20 @@ class Faults:
     """`offline`: runners register and never connect. `crash`: the container exits before it registers."""
     just_in_time: str = "ok"
     """`absent`: a GitHub Enterprise Server that is too old for just-in-time configurations."""
+    scale_set_jobs: str = "assigned"
+    """`available`: jobs wait until a set's listener acquires them, as on a GitHub Enterprise Server."""
+    scale_set_labels: str = "ok"
+    """`dropped`: a GitHub Enterprise Server that keeps the name of a set as its only label."""
+    scale_set_sessions: str = "ok"
+    """`no queue`: they are opened without the address of a queue, as while GitHub's broker was in trouble."""
+    scale_set_statistics: str = "ok"
+    """`zero`: those of a message that assigns a job count nothing."""
+    statistics_lag: float = 0.0
+    """How many seconds a set's statistics are old."""
+    completion_lag: float = 0.0
+    """How many seconds after a job's end its set hears of it. Until then it counts as running."""
+    byte_order_marks: bool = True
+    """Whether the scale-set service begins its answers with one."""
     github: dict[str, Any] | list[dict[str, Any]] = field(default_factory=dict[str, Any])
     """`{"status": 503, "times": 2, "method": "DELETE", "path": "/runners"}`: a response forced on matching requests."""
     aws: list[dict[str, Any]] = field(default_factory=list)

@@ -17,17 +17,15 @@ _SPECIFICATION = "MixedInstancesPolicy.LaunchTemplate.LaunchTemplateSpecificatio
 _ON_DEMAND = "MixedInstancesPolicy.InstancesDistribution.OnDemandPercentageAboveBaseCapacity"
 
 
-def requests_of_service(operation: str, request: Json, account: str) -> list[AuthzRequest]:
+def requests_of_service(operation: str, roles: list[str], account: str) -> list[AuthzRequest]:
     """The roles that a task definition gives to tasks, and ECS's own role, made with an account's first service.
 
     https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html
     https://docs.aws.amazon.com/AmazonECS/latest/developerguide/using-service-linked-roles.html
     """
     if operation == "CreateService":
         return [_first_use("ecs.amazonaws.com", "AWSServiceRoleForECS", account)]
-    if operation != "RegisterTaskDefinition":
-        return []
-    roles = [request[name] for name in ("executionRoleArn", "taskRoleArn") if request.get(name)]
     return [_passed(role, "Amazon ECS", "ecs-tasks.amazonaws.com") for role in roles]
 
 

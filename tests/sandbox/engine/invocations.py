@@ -24,6 +24,8 @@ class Invocation:
     id: str
     attempt: int
     """Lambda hands an event to the function up to three times: which of them this is."""
+    kind: str = ""
+    """`Listen` of `{"Listen": {}}`, and the request type of an event of CloudFormation."""
     killed: bool = False
 
     def kill(self) -> bool:
@@ -62,9 +64,13 @@ class Invocations:
         lambda_runtime.ProvidedWorker.invoke = watched
 
     def kill(self, given: Json) -> Json:
-        """`{"attempts": 2}`: ends the newest invocation that is no later than its event's second attempt, if any."""
+        """`{"attempts": 2}`: ends the newest invocation that is no later than its event's second attempt, if any.
+
+        `{"kind": "Listen"}`: only one of this event.
+        """
         for one in reversed(self._running.values()):
-            if not one.killed and one.attempt <= int(given.get("attempts", 3)) and one.kill():
+            is_meant = one.attempt <= int(given.get("attempts", 3)) and given.get("kind", one.kind) == one.kind
+            if not one.killed and is_meant and one.kill():
                 return {"killed": one.id, "attempt": one.attempt}
         return {"killed": None}
 
@@ -72,7 +78,7 @@ class Invocations:
         digest = hashlib.sha256(json.dumps(event, sort_keys=True).encode()).hexdigest()
         with self.core.lock:
             self._attempts[digest] += 1
-            one = self._running[request_id] = Invocation(worker, request_id, self._attempts[digest])
+            one = self._running[request_id] = Invocation(worker, request_id, self._attempts[digest], _kind(event))
         self._record_event(one, "began")
         return one
 
@@ -82,4 +88,12 @@ class Invocations:
         self._record_event(one, outcome)
 
     def _record_event(self, one: Invocation, what: str) -> None:
-        self.core.journal.event("invocation", what, id=one.id, function=one.worker.func_name, attempt=one.attempt)
+        self.core.journal.event(
+            "invocation", what, id=one.id, function=one.worker.func_name, attempt=one.attempt, of=one.kind
+        )
+
+
+def _kind(event: object) -> str:
+    if not isinstance(event, dict):
+        return ""
+    return str(next(iter(event))) if len(event) == 1 else str(event.get("RequestType", ""))

@@ -28,6 +28,10 @@ from .dynamodb.streams import StreamMappings
 from .ecs.api import EcsApi
 from .ecs.engine import Ecs
 from .github.limits import Request
+from .github.scale_sets.answers import BYTE_ORDER_MARK
+from .github.scale_sets.connection import SERVICE_PATH
+from .github.scale_sets.control import ScaleSetControl
+from .github.scale_sets.service import ScaleSetService
 from .github.server import GitHub
 from .invocations import Invocations
 from .job_generator import JobGenerator
@@ -57,6 +61,7 @@ class SandboxServer:
         self.github = GitHub(self.core)
         self.github.base_url = f"http://{HOST}:{github_port}{API_PATH}"
         self.jobs = Jobs(self.core, self.github)
+        self.scale_sets = ScaleSetService(self.core, self.github, self.jobs.scale_sets)
         self.traffic = JobGenerator(self.core, self.github, self.jobs)
         endpoint = f"http://{HOST}:{aws_port}"
         self.runners = Runners(self.core, engine, self.github, self.jobs, endpoint)
@@ -72,6 +77,7 @@ class SandboxServer:
             self.traffic,
             invocations,
             stack_status,
+            ScaleSetControl(self.core, self.github),
             lambda: list(bucket.signatures),
         )
 
@@ -122,19 +128,24 @@ class SandboxServer:
         body = await _body(receive)
         headers = {name.decode().lower(): value.decode("latin-1") for name, value in scope["headers"]}
         path = scope["path"]
-        if not path.startswith(API_PATH):
-            await _send_response(send, 404, {"message": "Not Found", "documentation_url": "", "status": "404"}, {})
-            return
         request = Request(
             scope["method"],
-            path.removeprefix(API_PATH) or "/",
+            path if path.startswith(SERVICE_PATH) else path.removeprefix(API_PATH) or "/",
             decoded_query(scope["query_string"]),
             headers,
             body,
             "client" if headers.get("user-agent", "").startswith(TESTS_USER_AGENT) else "function",
         )
-        response = self.github.handle(request)
-        await _send_response(send, response.status, response.body, response.headers)
+        if path.startswith(SERVICE_PATH):
+            answer = await self.scale_sets.handle(request, receive)
+            if answer is not None:
+                mark = BYTE_ORDER_MARK if self.core.faults.byte_order_marks else b""
+                await _send_response(send, answer.status, answer.body, answer.headers, mark)
+        elif path.startswith(API_PATH):
+            response = self.github.handle(request)
+            await _send_response(send, response.status, response.body, response.headers)
+        else:
+            await _send_response(send, 404, {"message": "Not Found", "documentation_url": "", "status": "404"}, {})
 
     async def control_app(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -164,8 +175,8 @@ async def _body(receive: Receive) -> bytes:
     return body
 
 
-async def _send_response(send: Send, status: int, body: Any, headers: dict[str, str]) -> None:
-    content = b"" if body is None and status == 204 else json.dumps(body).encode()
+async def _send_response(send: Send, status: int, body: Any, headers: dict[str, str], mark: bytes = b"") -> None:
+    content = b"" if body is None and status in (202, 204) else mark + json.dumps(body).encode()
     wire = [(name.encode(), value.encode()) for name, value in headers.items()]
     if content:
         wire.append((b"content-type", b"application/json; charset=utf-8"))

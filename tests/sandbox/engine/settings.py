@@ -57,6 +57,19 @@ class Durations:
     """A listener that died without a word is still online for a while."""
     job_lease: float = 3.0
     """A runner that died with its job still counts as busy for a while."""
+    message_wait: float = 5.0
+    """How long a poll of a scale set's queue stays open without a message: 50 s on GitHub."""
+    session_silence: float = 50.0
+    """How long the session of a scale set lasts without a poll: the same on GitHub, since a listener's pauses are real.
+    https://github.com/actions/actions-runner-controller/issues/4285"""
+    queue_token_life: float = 3000.0
+    admin_token_life: float = 3600.0
+    assignment_lapse: float = 300.0
+    """How long a job stays assigned to a scale set without a runner.
+    https://github.com/actions/scaleset#job-reassignment"""
+    scale_set_kept: float = 604800.0
+    """How long a scale set lasts that nobody polls for.
+    https://github.com/actions/actions-runner-controller/blob/master/docs/adrs/2022-10-27-runnerscaleset-lifetime.md"""
     lambda_retry: float = 1.0
     """First pause before Lambda delivers an event again that ended in an error: a minute on AWS."""
     stream_retry: float = 0.5

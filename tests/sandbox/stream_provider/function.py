@@ -1,10 +1,12 @@
 """A function that prints its events, and fails with a table's stream as the keys of the records say.
 
 `crash-...` ends the invocation with an error, `poison-...` is reported as failed, `fail2-...` the first two times.
+The event `{"Wait": {}}` never ends.
 """
 
 import json
 import os
+import threading
 import urllib.request
 from collections import Counter
 from typing import Any
@@ -29,6 +31,8 @@ def main() -> None:
 
 
 def handle(event: dict[str, Any]) -> dict[str, Any]:
+    if "Wait" in event:
+        threading.Event().wait()
     records = event.get("Records", [])
     keys = [record["dynamodb"]["Keys"]["key"]["S"] for record in records]
     print(json.dumps({"keys": keys} if records else {"event": event}), flush=True)

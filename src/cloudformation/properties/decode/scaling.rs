@@ -34,7 +34,10 @@ pub(super) fn wait_policy(given: &Given<'_>) -> WaitPolicy {
 /// another kind than GitHub gives a scale set.
 pub(super) fn job_scaling(given: &Given<'_>, problems: &mut Problems) -> Option<JobScaling> {
     if !given.has(&MAX_RUNNERS) {
-        let needs_max = [(MIN_RUNNERS.name, given.has(&MIN_RUNNERS)), (RUNNER_SCALE_SET_NAME.name, given.has(&RUNNER_SCALE_SET_NAME))];
+        let needs_max = [
+            (MIN_RUNNERS.name, given.has(&MIN_RUNNERS)),
+            (RUNNER_SCALE_SET_NAME.name, given.has(&RUNNER_SCALE_SET_NAME)),
+        ];
         for (name, _) in needs_max.into_iter().filter(|(_, is_given)| *is_given) {
             problems.add(name, "requires MaxRunners", "Specify MaxRunners as well, or remove it.");
         }

@@ -7,7 +7,7 @@ use crate::pool::model::observed::Observed;
 use crate::pool::model::operation::{ConvergeGoal, Operation};
 use crate::pool::model::spec::PoolSpec;
 use crate::pool::model::text::pluralize;
-use crate::pool::policy::deployments::newest_deployment;
+use crate::pool::policy::deployments::is_of_newest;
 
 /// What ECS says of a task that it stops to have fewer, or another in its place.
 const SCALED_IN: &str = "scaling activity initiated by";
@@ -45,7 +45,6 @@ pub(super) fn endings<'observed>(
     goal: &ConvergeGoal,
     observed: &'observed Observed,
 ) -> Vec<&'observed StopInfo> {
-    let Some(primary) = newest_deployment(observed) else { return Vec::new() };
     let was_let_go = |task: &Task| {
         let names = task.short_ids().chain(goal.spec.runner.name.as_deref());
         names.into_iter().any(|name| memory.deregistered_at.contains_key(name))
@@ -56,7 +55,7 @@ pub(super) fn endings<'observed>(
         let did_its_job = goal.spec.runner.ephemeral && ending.exit_code == Some(0);
         ending.reason.starts_with(STOPPED_BY_POOL) || reason.starts_with(SCALED_IN) || did_its_job
     };
-    let ours = observed.tasks.iter().filter(|task| task.started_by.as_ref() == Some(&primary.id) && !was_let_go(task));
+    let ours = observed.tasks.iter().filter(|task| is_of_newest(goal, observed, task) && !was_let_go(task));
     let endings = ours.filter_map(|task| task.ending.as_ref());
     endings.filter(|it| it.at.is_none_or(|at| at >= operation.signed_at) && !is_wanted(it)).collect()
 }

@@ -165,7 +165,8 @@ fn registered_state(
     }
     let window = drain.wait_policy.idle_confirmation;
     let since = memory.idle_since.get(&runner.id).copied();
-    let confirmed = |log: LogWitness| IdleRunner::confirmed(&drain.metadata.matcher, runner, since, window, log, read_at);
+    let confirmed =
+        |log: LogWitness| IdleRunner::confirmed(&drain.metadata.matcher, runner, since, window, log, read_at);
     let unconfirmed = || match memory.logs.busy(&task.arn) {
         Some(job) => RunnerDrainState::BusyByLog(runner.name.clone(), job.clone()),
         None => RunnerDrainState::AwaitingConfirmation(since.unwrap_or(read_at) + window),

@@ -30,7 +30,7 @@ fn create_builds_the_infrastructure_before_the_service() {
     assert_eq!(notes, Vec::<String>::new());
     assert_eq!(attributes["OnlineRunners"], "2");
     assert_eq!(attributes["DesiredCount"], "2");
-    assert_eq!(attributes.len(), 11);
+    assert_eq!(attributes.len(), 12);
 }
 
 #[test]

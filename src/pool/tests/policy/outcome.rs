@@ -26,6 +26,7 @@ fn every_attribute_of_a_pool_with_instances_of_its_own() {
     OnlineRunners: 2
     RunnerLabel: ID
     RunnerNamePrefix: github-runner-HASH
+    RunnerScaleSetName: 
     ServiceArn: arn:aws:ecs:eu-central-1:111122223333:service/build/ID
     ServiceName: ID
     TaskDefinitionArn: arn:aws:ecs:eu-central-1:111122223333:task-definition/ID:1

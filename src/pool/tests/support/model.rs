@@ -40,6 +40,8 @@ pub(crate) struct Model {
     pub(crate) logs: BTreeMap<String, LogReading>,
     /// `RunnerName`, where the template gives one.
     pub(crate) fixed_name: Option<String>,
+    /// Whether GitHub says that a job runs in the scale set.
+    pub(crate) refuses_scale_set_deletion: bool,
     n_made: u32,
 }
 
@@ -59,7 +61,16 @@ impl Model {
             preflight_result: Some(PreflightResult::Passed),
             ..Observed::default()
         };
-        Self { observed, now: T0, taken: Vec::new(), lost_jobs: 0, logs: BTreeMap::new(), fixed_name: None, n_made: 0 }
+        Self {
+            observed,
+            now: T0,
+            taken: Vec::new(),
+            lost_jobs: 0,
+            logs: BTreeMap::new(),
+            fixed_name: None,
+            refuses_scale_set_deletion: false,
+            n_made: 0,
+        }
     }
 
     pub(crate) fn runners(&mut self) -> &mut Vec<Runner> {

@@ -15,6 +15,7 @@ from .engine import Ecs
 from .instances import Instances
 from .providers import Providers
 from .services import Services
+from .standalone import StandaloneTasks
 from .tasks import Tasks
 
 
@@ -27,6 +28,7 @@ class EcsApi:
         self.providers = Providers(engine)
         self.services = Services(engine)
         self.tasks = Tasks(engine)
+        self.standalone = StandaloneTasks(engine)
         self.instances = Instances(engine)
 
     def install(self) -> None:
@@ -44,7 +46,7 @@ class EcsApi:
             "DescribeServices": self.services.describe,
             "ListServices": self.services.list,
             "ListServiceDeployments": self.services.deployments,
-            "RunTask": self.tasks.run,
+            "RunTask": self.standalone.run,
             "StopTask": self.tasks.stop,
             "DescribeTasks": self.tasks.describe,
             "ListTasks": self.tasks.list,

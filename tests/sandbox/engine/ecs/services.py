@@ -53,7 +53,7 @@ class Services:
                 "is not supported. Remove one and try again.",
             )
         strategy = data.get("capacityProviderStrategy") or cluster["defaultCapacityProviderStrategy"]
-        self._check_strategy(cluster, strategy)
+        check_strategy(cluster, strategy)
         now = time.time()
         service = Service(
             arn=engine.arn(f"service/{cluster['clusterName']}/{name}"),
@@ -88,7 +88,7 @@ class Services:
         if data.get("taskDefinition"):
             definition_arn = engine.active_definition(data["taskDefinition"])["taskDefinitionArn"]
         if data.get("capacityProviderStrategy"):
-            self._check_strategy(engine.cluster(service.cluster), data["capacityProviderStrategy"])
+            check_strategy(engine.cluster(service.cluster), data["capacityProviderStrategy"])
         self._keep(service, data)
         service.strategy = data.get("capacityProviderStrategy") or service.strategy
         if "desiredCount" in data:
@@ -180,25 +180,6 @@ class Services:
         _check_percents(settings)
         service.settings = settings
 
-    def _check_strategy(self, cluster: Json, strategy: Strategy) -> None:
-        if not strategy:
-            raise AwsError("InvalidParameterException", "No launch type or capacity provider strategy was given.")
-        for item in strategy:
-            item["capacityProvider"] = item["capacityProvider"].rsplit("/", 1)[-1]
-            if item["capacityProvider"] not in cluster["capacityProviders"]:
-                raise AwsError(
-                    "InvalidParameterException",
-                    "The specified capacity provider strategy cannot contain a "
-                    "capacity provider that is not associated with the cluster. Associate the capacity "
-                    "provider with the cluster and try again.",
-                )
-        if not any(item.get("weight", 0) > 0 for item in strategy):
-            raise AwsError(
-                "InvalidParameterException",
-                "The specified capacity provider strategy must contain at "
-                "least one capacity provider with a weight value greater than zero.",
-            )
-
 
 def _check_percents(settings: Json) -> None:
     """The pairs of percentages that ECS accepts.
@@ -216,4 +197,25 @@ def _check_percents(settings: Json) -> None:
         raise AwsError(
             "InvalidParameterException",
             "Both maximumPercent and minimumHealthyPercent cannot be 100 as this will block deployments",
+        )
+
+
+def check_strategy(cluster: Json, strategy: Strategy) -> None:
+    """The providers of a service's or a task's strategy, which are made names."""
+    if not strategy:
+        raise AwsError("InvalidParameterException", "No launch type or capacity provider strategy was given.")
+    for item in strategy:
+        item["capacityProvider"] = item["capacityProvider"].rsplit("/", 1)[-1]
+        if item["capacityProvider"] not in cluster["capacityProviders"]:
+            raise AwsError(
+                "InvalidParameterException",
+                "The specified capacity provider strategy cannot contain a "
+                "capacity provider that is not associated with the cluster. Associate the capacity "
+                "provider with the cluster and try again.",
+            )
+    if not any(item.get("weight", 0) > 0 for item in strategy):
+        raise AwsError(
+            "InvalidParameterException",
+            "The specified capacity provider strategy must contain at "
+            "least one capacity provider with a weight value greater than zero.",
         )

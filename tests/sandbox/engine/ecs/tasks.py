@@ -1,4 +1,4 @@
-"""Task operations: describe, list, stop, run, and scale-in protection.
+"""Task operations: describe, list, stop, and scale-in protection.
 
 https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateTaskProtection.html
 """
@@ -18,30 +18,10 @@ LONGEST_EXPIRY_MINUTES = 2880
 
 
 class Tasks:
-    """RunTask, StopTask, DescribeTasks, ListTasks, Get and UpdateTaskProtection."""
+    """StopTask, DescribeTasks, ListTasks, Get and UpdateTaskProtection."""
 
     def __init__(self, engine: Ecs) -> None:
         self.engine = engine
-
-    def run(self, data: Json) -> Json:
-        """A task outside any service, on a capacity provider."""
-        cluster = self.engine.cluster(data.get("cluster"))
-        definition = self.engine.active_definition(data.get("taskDefinition"), "InvalidParameterException")
-        strategy = data.get("capacityProviderStrategy") or cluster["defaultCapacityProviderStrategy"]
-        if not strategy:
-            raise AwsError("InvalidParameterException", "No Container Instances were found in your cluster.")
-        started = [
-            self.engine.new_task(
-                cluster,
-                definition,
-                data.get("group") or f"family:{definition['family']}",
-                started_by=data.get("startedBy"),
-                provider=strategy[0]["capacityProvider"],
-                tags=data.get("tags") or [],
-            )
-            for _ in range(int(data.get("count") or 1))
-        ]
-        return {"tasks": [task.to_json(True) for task in started], "failures": []}
 
     def stop(self, data: Json) -> Json:
         cluster = self.engine.cluster(data.get("cluster"))["clusterName"]
@@ -73,8 +53,16 @@ class Tasks:
         return {"tasks": found, "failures": failures}
 
     def list(self, data: Json) -> Json:
-        """RUNNING ones by default: a task that is stopping is listed as STOPPED."""
+        """RUNNING ones by default: a task that is stopping is listed as STOPPED.
+
+        "When you specify startedBy as the filter, it must be the only filter that you use." The desired status, which
+        has a default, is none: Airflow's operator names both.
+        https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTasks.html
+        https://github.com/apache/airflow/blob/main/providers/amazon/src/airflow/providers/amazon/aws/operators/ecs.py
+        """
         cluster = self.engine.cluster(data.get("cluster"))["clusterName"]
+        if data.get("startedBy") and any(data.get(name) for name in ("family", "serviceName", "containerInstance")):
+            raise AwsError("InvalidParameterException", "startedBy cannot be combined with another filter.")
         wanted = data.get("desiredStatus") or "RUNNING"
         arns = [
             task.arn

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ..handlers import Json
+
+if TYPE_CHECKING:
+    from .scale_sets.model import ScaleSet
 
 DEFAULT_GROUP = 1
 READ_ONLY_LABELS = {"self-hosted", "linux", "x64", "arm64"}
@@ -20,8 +24,14 @@ class Job:
     seconds: float
     wanted_runner: str | None
     state: str = "queued"
-    """queued, running, succeeded or lost."""
+    """queued, dispatched, running, succeeded, cancelled or lost."""
     runner: str | None = None
+    runner_id: int | None = None
+    scale_set: int | None = None
+    """The set that it is assigned to: no other runner takes it."""
+    unannounced: bool = False
+    """No set hears of it until one of its runners is idle."""
+    cancelled: bool = False
     queued_at: float = field(default_factory=time.time)
     started_at: float | None = None
     ended_at: float | None = None
@@ -41,6 +51,10 @@ class Runner:
     group_id: int
     ephemeral: bool
     no_default_labels: bool = False
+    scale_set: int | None = None
+    """The id of the set that it belongs to. Such a runner has no labels: jobs come to it through the set."""
+    by_hand: bool = False
+    """A test connects it; no container does."""
     just_in_time: bool = False
     """Made by a call of the API, before there is a listener: what it runs on is unknown until it connects."""
     connected: bool = False
@@ -112,10 +126,19 @@ class Target:
     name: str
     groups: dict[int, RunnerGroup] = field(default_factory=lambda: {1: RunnerGroup(DEFAULT_GROUP, "Default")})
     runners: dict[int, Runner] = field(default_factory=dict)
+    scale_sets: dict[int, ScaleSet] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
         return f"{self.kind}/{self.name}"
+
+
+def target_of_url(path: str) -> str:
+    """The key of https://HOST/ORG, https://HOST/OWNER/REPO or https://HOST/enterprises/NAME, by the URL's path."""
+    parts = path.strip("/").split("/")
+    if parts[0] == "enterprises":
+        return "/".join(parts)
+    return f"orgs/{parts[0]}" if len(parts) == 1 else f"repos/{'/'.join(parts)}"
 
 
 @dataclass

@@ -7,7 +7,7 @@ import re
 import secrets
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from ..core import Core, consume_fault
 from ..handlers import Json
@@ -15,6 +15,7 @@ from . import apps, just_in_time
 from .limits import GitHubError, Request, Response, bearer, check_headers, count_primary, count_secondary
 from .limits import now as clock
 from .model import App, Job, Runner, RunnerGroup, Target, Token
+from .scale_sets.connection import SERVICE_PATH, new_admin_token, target_of_registration, tenant
 
 DEFAULT_PAGE = 30
 LARGEST_PAGE = 100
@@ -72,6 +73,15 @@ class GitHub:
         self.registration_tokens[token] = (target.key.lower(), clock() + life)
         return token
 
+    def new_admin_token(self, target: Target, life: float) -> str:
+        token = new_admin_token(target, life)
+        self.planted.add(token)
+        return token
+
+    def scale_sets_url(self, target: Target) -> str:
+        place = urlsplit(self.base_url)
+        return f"{place.scheme}://{place.netloc}{SERVICE_PATH}{tenant(target)}/"
+
     def remove(self, target: Target, runner: Runner, how: str) -> None:
         target.runners.pop(runner.id, None)
         self.core.journal.event("runner", how, runner=runner.name, target=target.key)
@@ -90,11 +100,15 @@ class GitHub:
             self._record(request, response)
             return response
 
-    def _admit(self, request: Request) -> dict[str, str]:
+    def strike(self, request: Request) -> None:
+        """The response that a test has forced on such a request, if any."""
         faults = self.core.faults.github
         for fault in [faults] if isinstance(faults, dict) else faults:
             if fault and _matches(fault, request) and consume_fault(fault):
                 raise GitHubError(int(fault["status"]), fault.get("message", "Sandbox fault"), fault.get("headers"))
+
+    def _admit(self, request: Request) -> dict[str, str]:
+        self.strike(request)
         check_headers(request)
         value = bearer(request)
         if value is None or value.count(".") == 2:
@@ -223,6 +237,12 @@ class GitHub:
         token = self.new_registration_token(target)
         return Response(201, {"token": token, "expires_at": apps.utc(clock() + REGISTRATION_LIFE)}, {})
 
+    def runner_registration(self, request: Request, _: re.Match[str]) -> Response:
+        """The way into the scale-set service."""
+        key = target_of_registration(request, urlsplit(self.base_url).netloc, self.registration_tokens)
+        token = self.new_admin_token(self.targets[key], self.core.pace.admin_token_life)
+        return Response(200, {"url": self.scale_sets_url(self.targets[key]), "token": token}, {})
+
     def generate_jit_config(self, request: Request, match: re.Match[str]) -> Response:
         """A runner that is registered before it runs, for one job, and what its listener needs."""
         if self.core.faults.just_in_time == "absent":
@@ -350,6 +370,7 @@ ROUTES = _routes(
     ("GET", f"/{_TARGET}/actions/runner-groups", GitHub.list_groups),
     ("GET", rf"/{_TARGET}/actions/runner-groups/(?P<id>\d+)", GitHub.get_group),
     ("GET", rf"/{_TARGET}/actions/runner-groups/(?P<id>\d+)/runners", GitHub.list_group_runners),
+    ("POST", "/actions/runner-registration", GitHub.runner_registration),
     ("GET", "/rate_limit", GitHub.rate_limit),
     ("GET", "/app", GitHub.get_app),
     ("GET", "/app/installations", GitHub.list_installations),

@@ -13,7 +13,7 @@ use crate::pool::model::runner_log::NoLog;
 use crate::pool::model::spec::OnDrainTimeout;
 use crate::pool::model::step::Step;
 use crate::pool::model::time::{DecisionTime, Timestamp};
-use crate::pool::policy::retirement::{DrainProgress, DrainSet, retire};
+use crate::pool::policy::retirement::{Drain, DrainProgress, DrainSet, retire};
 use crate::pool::tests::support::{POLL, delete, runner, spec, task};
 
 const NOW: Timestamp = Timestamp::from_epoch_millis(1_800_010_000_000);
@@ -97,7 +97,10 @@ impl Pool {
         let tasks: Vec<&Task> = self.observed.tasks.iter().collect();
         let leavers = DrainSet { tasks: &tasks, count };
         let at = DecisionTime { now: NOW, poll: POLL };
-        retire(&operation, &mut self.memory, &PoolMetadata::of(&id, &spec()), &self.observed, leavers, at)
+        {
+            let metadata = PoolMetadata::of(&id, &spec());
+            retire(Drain::of(&operation, &metadata), &mut self.memory, &self.observed, leavers, at)
+        }
     }
 
     /// The steps, with the number of the runner or task that each is about.

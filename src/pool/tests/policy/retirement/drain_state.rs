@@ -12,7 +12,7 @@ use crate::pool::model::pool_metadata::PoolMetadata;
 use crate::pool::model::runner::Runner;
 use crate::pool::model::runner_log::{LogLine, NoLog, read};
 use crate::pool::model::time::{DecisionTime, Timestamp};
-use crate::pool::policy::retirement::{DrainProgress, DrainSet, SECOND_READING, SELF_EXIT, retire};
+use crate::pool::policy::retirement::{Drain, DrainProgress, DrainSet, SECOND_READING, SELF_EXIT, retire};
 use crate::pool::tests::support::{T0, built, delete, foreign, names, runner, spec, task};
 
 /// When each case decides.
@@ -42,7 +42,8 @@ fn next(change: impl FnOnce(&mut Observed, &mut Memory)) -> String {
     let tasks: Vec<&Task> = observed.tasks.iter().collect();
     let leavers = DrainSet { tasks: &tasks, count: tasks.len() };
     let at = DecisionTime { now: NOW, poll: POLL_INTERVAL };
-    match retire(&operation, &mut memory, &PoolMetadata::of(&id, &spec()), &observed, leavers, at) {
+    let metadata = PoolMetadata::of(&id, &spec());
+    match retire(Drain::of(&operation, &metadata), &mut memory, &observed, leavers, at) {
         DrainProgress::Pending(Decision::Act(steps)) => names(&steps).join(", "),
         DrainProgress::Pending(Decision::Wait { scope: ObserveScope::RunnerLogs, .. }) => "reads its log".to_owned(),
         DrainProgress::Pending(Decision::Wait { why, until, .. }) => {

@@ -18,7 +18,10 @@ use crate::pool::model::ecs::{
 use crate::pool::model::evidence::StopReason;
 use crate::pool::model::identity::{PhysicalId, TAG_CONTENT, TAG_ID};
 use crate::pool::model::memory::StepResult;
-use crate::pool::model::observed::GitHubRunners;
+use crate::pool::model::observed::{GitHubRunners, ObservedScaleSet};
+use crate::pool::model::scale_set::{MessageQueue, MessageSession, ScaleSet};
+use crate::pool::model::scaling::ObservedScaling;
+use crate::pool::model::secret::Secret;
 use crate::pool::model::step::{Step, TaggedResource};
 use crate::pool::model::task_definition::METADATA_LABEL;
 use crate::pool::tests::support::model::{Model, runner_name};
@@ -49,6 +52,30 @@ impl Model {
                     is_being_deleted: false,
                 });
             }
+            Step::CreateScaleSet(request) => {
+                self.observed.scale_set = ObservedScaleSet::Found(ScaleSet {
+                    id: 7,
+                    name: request.name,
+                    group_id: 1,
+                    labels: request.labels,
+                    statistics: None,
+                });
+            }
+            Step::WriteScaling(record) => {
+                let version = self.observed.scaling.as_ref().map_or(0, |found| found.version) + 1;
+                self.observed.scaling = Some(ObservedScaling { record: *record, version });
+            }
+            Step::StartListener => {
+                self.observed.is_listening = true;
+                let queue = MessageQueue { url: Secret::new("https://queue"), token: Secret::new("token") };
+                let session = MessageSession { id: "session".to_owned(), queue };
+                if let Some(found) = &mut self.observed.scaling {
+                    found.record.progress.session = Some(session);
+                }
+                return StepResult::ListenerStarted;
+            }
+            Step::DeleteScaleSet { .. } if self.refuses_scale_set_deletion => return StepResult::ScaleSetBusy,
+            Step::DeleteScaleSet { .. } => self.observed.scale_set = ObservedScaleSet::Missing,
             Step::UpdateGroup(config) => self.observed.group.as_mut().unwrap().config = config,
             Step::CreateCapacityProvider { group_arn, config, tags } => {
                 self.observed.provider = Some(CapacityProvider {
