@@ -45,6 +45,7 @@ mod ports;
 mod registration_stories;
 mod registrations;
 mod run;
+mod scale_set_rules;
 mod scale_set_stories;
 mod scale_sets;
 mod script;
