@@ -26,6 +26,8 @@ pub(crate) const SURPLUS_MAX: Duration = Duration::from_secs(1_050);
 /// An instance goes within this time from its last task: managed scaling's quarter of an hour, its look, and termination.
 pub(crate) const INSTANCE_MAX: Duration = Duration::from_secs(1_200);
 
+/// What the function may have read shortly before.
+const RECENT: Duration = Duration::from_secs(60);
 /// How long a call that never returns is in the way of others: until the function's timeout.
 const HANG: Duration = Duration::from_secs(900);
 /// How long a call that is slow takes.
@@ -114,6 +116,19 @@ impl World {
         self.demand.wrong.retain(|key, _| kept.contains(key));
     }
 
+    /// Whether anything is wrong now, or was a moment ago.
+    pub(crate) fn is_disturbed(&self) -> bool {
+        let until = self.demand.disturbed_until.map(|until| until + RECENT);
+        until.is_some_and(|until| until >= self.now) || self.troubles.are_any(self.now)
+    }
+
+    /// Tasks of a pool that have not ended, or did a moment ago.
+    pub(crate) fn n_tasks_lately(&self, pool: &str) -> usize {
+        let is_recent = |task: &&Task| task.stopped_at.is_none_or(|at| self.now.since(at) < RECENT);
+        let is_its = |task: &&Task| task.standalone.is_some() && task.service == pool;
+        self.ecs.tasks.values().filter(is_its).filter(is_recent).count()
+    }
+
     fn look_at_jobs(&mut self, could_run: &[u64]) {
         let now = self.now;
         self.demand.waiting.retain(|job, _| could_run.contains(job));
@@ -158,7 +173,7 @@ impl World {
     }
 
     /// The most tasks for which the pool may have places: by its template, and by the instances of its own group.
-    fn n_places(&self, id: &str, pool: &Pool) -> usize {
+    pub(crate) fn n_places(&self, id: &str, pool: &Pool) -> usize {
         let max_runners = pool.max_runners.unwrap_or(0) as usize;
         if pool.is_on_named {
             return max_runners;
@@ -190,8 +205,9 @@ impl World {
         let queued = |(_, job): &(&u64, &crate::github::Job)| {
             job.state == crate::github::JobState::Queued && set.labels.contains(&job.label)
         };
+        let is_free = |id: &u64| self.scale_sets.jobs.get(id).is_none_or(|job| job.set == set.id);
         let is_assigned = |id: &u64| self.scale_sets.jobs.get(id).is_some_and(|job| job.is_assigned());
-        let queued = self.github.jobs.iter().filter(queued).map(|(id, _)| *id);
+        let queued = self.github.jobs.iter().filter(queued).map(|(id, _)| *id).filter(is_free);
         let (assigned, others): (Vec<u64>, Vec<u64>) = queued.partition(is_assigned);
         assigned.into_iter().chain(others.into_iter().take(n_more)).collect()
     }

@@ -75,6 +75,7 @@ pub(crate) const OF_FACTS: &[Invariant] = &[
     ("a_container_that_asks_is_answered", registrations::a_container_that_asks_is_answered),
     ("a_job_gets_a_runner_in_time", demand::a_job_gets_a_runner_in_time),
     ("a_pool_follows_its_jobs", demand::a_pool_follows_its_jobs),
+    ("a_message_is_acted_upon_before_it_is_acknowledged", demand::a_message_is_acted_upon_before_it_is_acknowledged),
     ("max_runners_is_never_exceeded", demand::max_runners_is_never_exceeded),
     ("at_most_one_listener_writes", demand::at_most_one_listener_writes),
 ];

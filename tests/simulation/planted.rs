@@ -102,6 +102,12 @@ pub(crate) const BUGS: &[(Bug, &str)] = &[
     (Bug::AnswersUnderAnothersKey, "an_answer_is_for_the_task_of_its_key"),
     (Bug::NeverTakesOverAClaim, "a_container_that_asks_is_answered"),
     (Bug::SweepsNothing, "no_orphaned_registration_outlives_two_sweeps"),
+    (Bug::AnnouncesTheFreeGap, "a_job_gets_a_runner_in_time"),
+    (Bug::AcknowledgesBeforeActing, "a_message_is_acted_upon_before_it_is_acknowledged"),
+    (Bug::LowersOnOneReading, "no_job_ends_before_its_time"),
+    (Bug::ListensTwice, "at_most_one_listener_writes"),
+    (Bug::AdoptsAStrangersSet, "what_is_foreign_is_left_alone"),
+    (Bug::ReadsTheTargetAsATotal, "a_pool_follows_its_jobs"),
     (Bug::IgnoresNewerRequests, "older_request_stops_at_its_next_read_of_the_lock"),
 ];
 
@@ -113,7 +119,12 @@ impl Bug {
             Self::BelievesEveryStackGoes => Script { rollback: Rollback::CleanUpFirst, ..script },
             Self::ForgetsTheSuccess => Script { first: First::UpdateOfForeign, ..script },
             Self::ForgetsTheTags => Script { has_foreign_group: true, ..script },
-            Self::AdoptsAStrangersSet => Script { has_foreign_set: true, ..script },
+            Self::AnnouncesTheFreeGap
+            | Self::AcknowledgesBeforeActing
+            | Self::LowersOnOneReading
+            | Self::ListensTwice
+            | Self::AdoptsAStrangersSet => script.with_demand(self == Self::AdoptsAStrangersSet),
+            Self::ReadsTheTargetAsATotal => script.with_demand(false).with_idle_runners(),
             Self::TrustsOneIdleReading => {
                 // Without a log, and where the deletion itself ends the job: nothing else would save it.
                 let mut script = script.without_logs();

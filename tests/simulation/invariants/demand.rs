@@ -19,6 +19,16 @@ pub(super) fn a_pool_follows_its_jobs(_: &World, fact: &Fact) -> Result<(), Stri
     Err(format!("{pool} has {what}"))
 }
 
+/// By the time that a message is acknowledged the tasks are started that it asks for: nobody would start them once the
+/// listener has died.
+pub(super) fn a_message_is_acted_upon_before_it_is_acknowledged(world: &World, fact: &Fact) -> Result<(), String> {
+    let Fact::Acknowledged { pool: id, assigned } = fact else { return Ok(()) };
+    let Some(pool) = world.pool_at_rest(id).filter(|_| !world.is_disturbed()) else { return Ok(()) };
+    let wanted = ((pool.min_runners + assigned) as usize).min(world.n_places(id, pool));
+    let n_tasks = world.n_tasks_lately(id);
+    check(n_tasks >= wanted, || format!("{id} has {n_tasks} tasks of {wanted} when the message is acknowledged"))
+}
+
 /// Tasks that have not ended, those that are about to included.
 pub(super) fn max_runners_is_never_exceeded(world: &World, fact: &Fact) -> Result<(), String> {
     let Fact::TasksStarted { pool } = fact else { return Ok(()) };

@@ -8,18 +8,60 @@ const SCRIPTS: u32 = 4;
 /// From one burst to the end of what it leaves behind: a pool that is to go back to `MinRunners` needs quiet for it.
 const QUIET_SECS: u64 = 2_700;
 
+/// Which stacks get such pools.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stacks {
+    All,
+    Some,
+}
+
 /// Makes such pools of some that the function registers, and sends jobs to all of them.
 pub(crate) fn demand(script: &mut Script) {
     let mut chance = fastrand::Rng::with_seed(script.seed ^ 0x2127_599b_f432_5c37);
     if chance.u32(0..SCRIPTS) == 0 {
-        pools(script, &mut chance);
+        pools(script, &mut chance, Stacks::Some);
     }
     jobs(script, &mut chance);
 }
 
+impl Script {
+    /// The same with such pools in every stack, each with jobs, and with a stranger's set or without one.
+    pub(crate) fn with_demand(mut self, has_foreign_set: bool) -> Self {
+        let mut chance = fastrand::Rng::with_seed(self.seed ^ 0x6a09_e667_f3bc_c908);
+        pools(&mut self, &mut chance, Stacks::All);
+        for stack in 0..self.pools.len() {
+            burst(&mut self, &mut chance, stack, 600);
+        }
+        jobs(&mut self, &mut chance);
+        if has_foreign_set {
+            self.pools.iter_mut().for_each(|pool| pool.has_set_name = true);
+        }
+        Self { has_foreign_set, ..self }
+    }
+
+    /// The same with an idle runner beside the jobs of each pool, long jobs, and nothing that goes wrong at a call.
+    pub(crate) fn with_idle_runners(mut self) -> Self {
+        let updated = self.actions.iter_mut().filter_map(|action| match &mut action.what {
+            What::Update { pool, .. } => Some(&mut **pool),
+            _ => None,
+        });
+        for pool in self.pools.iter_mut().chain(updated).filter(|pool| pool.max_runners.is_some()) {
+            (pool.max_runners, pool.min_runners, pool.max_instances) = (Some(3), 1, 4);
+        }
+        let job = |stack| What::Job { label: format!("pool-{stack}"), secs: 2_000, prints: Prints::Nothing };
+        let jobs = (0..self.pools.len()).map(|stack| Action { at_millis: 700_000, what: job(stack) });
+        self.actions.extend(jobs);
+        self.actions.sort_by_key(|action| action.at_millis);
+        self.faults.clear();
+        self.background_faults.clear();
+        self
+    }
+}
+
 /// The pools of whole stacks: a change from a number to `MaxRunners` is a replacement, and comes now and then.
-fn pools(script: &mut Script, chance: &mut fastrand::Rng) {
-    let mut are_scaled: Vec<bool> = script.pools.iter().map(|_| chance.u32(0..4) != 0).collect();
+fn pools(script: &mut Script, chance: &mut fastrand::Rng, stacks: Stacks) {
+    let mut are_scaled: Vec<bool> =
+        script.pools.iter().map(|_| stacks == Stacks::All || chance.u32(0..4) != 0).collect();
     let has_set_names = chance.u32(0..5) == 0;
     let scale = |pool: &mut Pool, chance: &mut fastrand::Rng| {
         let max_runners = [1, 2, 4, 6, 8][chance.usize(0..5)];
@@ -36,7 +78,7 @@ fn pools(script: &mut Script, chance: &mut fastrand::Rng) {
     }
     for action in &mut script.actions {
         if let What::Update { stack, pool } = &mut action.what {
-            are_scaled[*stack] ^= chance.u32(0..8) == 0;
+            are_scaled[*stack] ^= stacks == Stacks::Some && chance.u32(0..8) == 0;
             if are_scaled[*stack] {
                 scale(pool, chance);
             }
