@@ -26,6 +26,8 @@ pub(crate) const SURPLUS_MAX: Duration = Duration::from_secs(1_050);
 /// An instance goes within this time from its last task: managed scaling's quarter of an hour, its look, and termination.
 pub(crate) const INSTANCE_MAX: Duration = Duration::from_secs(1_200);
 
+/// Between two looks.
+const LOOKS: Duration = Duration::from_secs(10);
 /// What the function may have read shortly before.
 const RECENT: Duration = Duration::from_secs(60);
 /// How long a call that never returns is in the way of others: until the function's timeout.
@@ -48,6 +50,8 @@ const LOSSES: &[(&str, Duration)] = &[
 /// What the invariants of such pools have to remember.
 #[derive(Default)]
 pub(crate) struct Demand {
+    /// When it is looked at next.
+    looks_at: Option<Timestamp>,
     /// Until when something is wrong.
     disturbed_until: Option<Timestamp>,
     /// Since when a job could have a runner.
@@ -90,9 +94,10 @@ impl World {
 
     /// Looks how long jobs wait, and how long pools are of a wrong size.
     pub(crate) fn demand_step(&mut self) {
-        if self.scale_sets.all.is_empty() {
+        if self.scale_sets.all.is_empty() || self.demand.looks_at.is_some_and(|at| at > self.now) {
             return;
         }
+        self.demand.looks_at = Some(self.now + LOOKS);
         let is_undisturbed = self.demand.disturbed_until.is_none_or(|until| until < self.now);
         if !is_undisturbed || self.troubles.are_any(self.now) {
             self.demand.waiting.clear();

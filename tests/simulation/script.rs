@@ -281,8 +281,10 @@ impl Pool {
     }
 
     /// What may not change in place.
-    pub(crate) fn identity(&self) -> (String, String, bool, bool) {
-        (self.cluster.clone(), self.org.clone(), self.is_on_named, self.max_runners.is_some())
+    pub(crate) fn identity(&self) -> (String, String, bool, Option<bool>) {
+        // Its scale set has a name that cannot change.
+        let scale_set = self.max_runners.map(|_| self.has_set_name);
+        (self.cluster.clone(), self.org.clone(), self.is_on_named, scale_set)
     }
 }
 

@@ -39,17 +39,16 @@ impl Script {
         Self { has_foreign_set, ..self }
     }
 
-    /// The same with an idle runner beside the jobs of each pool, long jobs, and nothing that goes wrong at a call.
+    /// The same with an idle runner beside the jobs of each pool, long jobs, and nothing that changes a template or goes
+    /// wrong at a call.
     pub(crate) fn with_idle_runners(mut self) -> Self {
-        let updated = self.actions.iter_mut().filter_map(|action| match &mut action.what {
-            What::Update { pool, .. } => Some(&mut **pool),
-            _ => None,
-        });
-        for pool in self.pools.iter_mut().chain(updated).filter(|pool| pool.max_runners.is_some()) {
+        for pool in &mut self.pools {
             (pool.max_runners, pool.min_runners, pool.max_instances) = (Some(3), 1, 4);
         }
         let job = |stack| What::Job { label: format!("pool-{stack}"), secs: 2_000, prints: Prints::Nothing };
         let jobs = (0..self.pools.len()).map(|stack| Action { at_millis: 700_000, what: job(stack) });
+        self.actions
+            .retain(|action| !matches!(action.what, What::Update { .. } | What::Delete { .. } | What::Cancel { .. }));
         self.actions.extend(jobs);
         self.actions.sort_by_key(|action| action.at_millis);
         self.faults.clear();
@@ -101,6 +100,8 @@ fn jobs(script: &mut Script, chance: &mut fastrand::Rng) {
     if stacks.is_empty() {
         return;
     }
+    // The jobs of every script would keep a small pool at its limit for ever.
+    script.actions.retain(|action| !matches!(action.what, What::Job { .. }) || chance.u32(0..5) == 0);
     let is_quiet_after = chance.bool();
     for stack in stacks {
         for at in bursts(chance, script.calm_secs) {
