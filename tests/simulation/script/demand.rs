@@ -29,10 +29,11 @@ impl Script {
     pub(crate) fn with_demand(mut self, has_foreign_set: bool) -> Self {
         let mut chance = fastrand::Rng::with_seed(self.seed ^ 0x6a09_e667_f3bc_c908);
         pools(&mut self, &mut chance, Stacks::All);
+        jobs(&mut self, &mut chance);
         for stack in 0..self.pools.len() {
             burst(&mut self, &mut chance, stack, 600);
         }
-        jobs(&mut self, &mut chance);
+        self.actions.sort_by_key(|action| action.at_millis);
         if has_foreign_set {
             self.pools.iter_mut().for_each(|pool| pool.has_set_name = true);
         }
