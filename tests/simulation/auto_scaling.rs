@@ -252,7 +252,8 @@ impl World {
         Ok(())
     }
 
-    /// Managed scaling wants so many machines more than those that hold a task.
+    /// Managed scaling wants so many machines more than those that hold a task. It lets the last one of a group go only
+    /// where there is no service that would start another task there.
     pub(crate) fn scale(&mut self, name: &str, n_more: usize, kept: Duration) {
         let now = self.now;
         let empty: BTreeSet<String> = self
@@ -266,6 +267,7 @@ impl World {
         let draining: BTreeSet<String> = draining.map(|instance| instance.ec2_id.clone()).collect();
         let Some(group) = self.groups.all.get_mut(name).filter(|group| group.deleted_at.is_none()) else { return };
         let (min, max) = (group.config.min as usize, group.config.max as usize);
+        let n_kept = usize::from(self.scale_sets.of_pool(name).is_none());
         let n_there = group.machines.iter().filter(is_there).count();
         let is_useless = |machine: &&Machine| empty.contains(&machine.id) && draining.contains(&machine.id);
         let n_useless = group.machines.iter().filter(is_there).filter(is_useless).count();
@@ -273,7 +275,7 @@ impl World {
         let n_busy = group.machines.iter().filter(is_busy).count();
         let wanted = (n_busy + n_more).max(min) + n_useless;
         group.desired = wanted.max(n_there).min(max.max(n_there)) as u32;
-        let mut surplus = n_there.saturating_sub(n_busy + n_more.max(usize::from(n_busy == 0)).max(min));
+        let mut surplus = n_there.saturating_sub(n_busy + n_more.max(if n_busy == 0 { n_kept } else { 0 }).max(min));
         for machine in &mut group.machines {
             let is_idle = machine.state == State::InService && empty.contains(&machine.id);
             machine.empty_since = is_idle.then(|| machine.empty_since.unwrap_or(now));

@@ -114,7 +114,7 @@ fn group_config() -> GroupConfig {
     GroupConfig { launch_template, subnets: vec!["subnet-1".to_owned()], min: 0, max: 4, mixed_instances_policy: None }
 }
 
-fn content(image: &str) -> TaskDefinitionContent {
+pub(crate) fn content(image: &str) -> TaskDefinitionContent {
     let environment = [("ORG_NAME", "acme"), ("RUNNER_NAME_PREFIX", "conformance"), ("LABELS", NAME)]
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
     TaskDefinitionContent {

@@ -257,6 +257,23 @@ impl World {
         }
     }
 
+    /// A person cancels the newest job of this label that is not over. A runner that has it reports its end.
+    pub(crate) fn cancel_job(&mut self, label: &str) {
+        let is_it = |(_, job): &(&u64, &crate::github::Job)| {
+            job.label == label && matches!(job.state, JobState::Queued | JobState::Running { .. })
+        };
+        let Some((id, state)) = self.github.jobs.iter().rev().find(is_it).map(|(id, job)| (*id, job.state)) else {
+            return;
+        };
+        let has_begun = state != JobState::Queued;
+        self.occur("transition", if has_begun { "running job cancelled" } else { "waiting job cancelled" });
+        if has_begun {
+            self.complete(id);
+        } else {
+            self.github.jobs.get_mut(&id).unwrap().state = JobState::Done;
+        }
+    }
+
     fn complete(&mut self, id: u64) {
         self.github.jobs.get_mut(&id).unwrap().state = JobState::Done;
         if let Some(detached) = self.github.detached.values().find(|runner| runner.job == Some(id)).map(|it| it.id) {

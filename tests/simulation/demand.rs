@@ -26,6 +26,10 @@ pub(crate) const SURPLUS_MAX: Duration = Duration::from_secs(1_050);
 /// An instance goes within this time from its last task: managed scaling's quarter of an hour, its look, and termination.
 pub(crate) const INSTANCE_MAX: Duration = Duration::from_secs(1_200);
 
+/// Between two looks.
+const LOOKS: Duration = Duration::from_secs(10);
+/// What the function may have read shortly before.
+const RECENT: Duration = Duration::from_secs(60);
 /// How long a call that never returns is in the way of others: until the function's timeout.
 const HANG: Duration = Duration::from_secs(900);
 /// How long a call that is slow takes.
@@ -46,6 +50,8 @@ const LOSSES: &[(&str, Duration)] = &[
 /// What the invariants of such pools have to remember.
 #[derive(Default)]
 pub(crate) struct Demand {
+    /// When it is looked at next.
+    looks_at: Option<Timestamp>,
     /// Until when something is wrong.
     disturbed_until: Option<Timestamp>,
     /// Since when a job could have a runner.
@@ -88,11 +94,12 @@ impl World {
 
     /// Looks how long jobs wait, and how long pools are of a wrong size.
     pub(crate) fn demand_step(&mut self) {
-        if self.scale_sets.all.is_empty() {
+        if self.scale_sets.all.is_empty() || self.demand.looks_at.is_some_and(|at| at > self.now) {
             return;
         }
+        self.demand.looks_at = Some(self.now + LOOKS);
         let is_undisturbed = self.demand.disturbed_until.is_none_or(|until| until < self.now);
-        if !is_undisturbed || self.troubles.are_any(self.now) || self.is_calm {
+        if !is_undisturbed || self.troubles.are_any(self.now) {
             self.demand.waiting.clear();
             self.demand.wrong.clear();
             return;
@@ -112,6 +119,19 @@ impl World {
         let kept: Vec<(String, &'static str)> =
             self.demand.wrong.keys().filter(|(pool, _)| is_at_rest(pool)).cloned().collect();
         self.demand.wrong.retain(|key, _| kept.contains(key));
+    }
+
+    /// Whether anything is wrong now, or was a moment ago.
+    pub(crate) fn is_disturbed(&self) -> bool {
+        let until = self.demand.disturbed_until.map(|until| until + RECENT);
+        until.is_some_and(|until| until >= self.now) || self.troubles.are_any(self.now)
+    }
+
+    /// Tasks of a pool that have not ended, or did a moment ago.
+    pub(crate) fn n_tasks_lately(&self, pool: &str) -> usize {
+        let is_recent = |task: &&Task| task.stopped_at.is_none_or(|at| self.now.since(at) < RECENT);
+        let is_its = |task: &&Task| task.standalone.is_some() && task.service == pool;
+        self.ecs.tasks.values().filter(is_its).filter(is_recent).count()
     }
 
     fn look_at_jobs(&mut self, could_run: &[u64]) {
@@ -158,7 +178,7 @@ impl World {
     }
 
     /// The most tasks for which the pool may have places: by its template, and by the instances of its own group.
-    fn n_places(&self, id: &str, pool: &Pool) -> usize {
+    pub(crate) fn n_places(&self, id: &str, pool: &Pool) -> usize {
         let max_runners = pool.max_runners.unwrap_or(0) as usize;
         if pool.is_on_named {
             return max_runners;
@@ -174,11 +194,11 @@ impl World {
         self.ecs.instances.values().filter(is_empty).count()
     }
 
-    /// Tasks of a set's pool that have a job, or are about to end after theirs.
+    /// Tasks of a set's pool that have a job, or are about to end.
     fn n_working_in(&self, set: u64) -> usize {
         let runs = |runner: &&crate::github::Runner| runner.scale_set == Some(set) && runner.job.is_some();
         let pool = self.scale_sets.all[&set].pool.clone().unwrap_or_default();
-        let ends = |task: &&Task| task.service == pool && task.is_live() && task.is_ending();
+        let ends = |task: &&Task| task.service == pool && task.is_live() && (task.is_ending() || !task.is_wanted());
         self.github.runners.values().filter(runs).count() + self.ecs.tasks.values().filter(ends).count()
     }
 
@@ -190,8 +210,9 @@ impl World {
         let queued = |(_, job): &(&u64, &crate::github::Job)| {
             job.state == crate::github::JobState::Queued && set.labels.contains(&job.label)
         };
+        let is_free = |id: &u64| self.scale_sets.jobs.get(id).is_none_or(|job| job.set == set.id);
         let is_assigned = |id: &u64| self.scale_sets.jobs.get(id).is_some_and(|job| job.is_assigned());
-        let queued = self.github.jobs.iter().filter(queued).map(|(id, _)| *id);
+        let queued = self.github.jobs.iter().filter(queued).map(|(id, _)| *id).filter(is_free);
         let (assigned, others): (Vec<u64>, Vec<u64>) = queued.partition(is_assigned);
         assigned.into_iter().chain(others.into_iter().take(n_more)).collect()
     }

@@ -37,6 +37,8 @@ pub(crate) enum Fact {
     RevisionRegistered { content: String },
     /// `RunTask` has started tasks of a pool.
     TasksStarted { pool: String },
+    /// A message was acknowledged that says how many jobs a pool has.
+    Acknowledged { pool: String, assigned: u32 },
     /// A job waits for longer than a pool with room may take to start its runner.
     JobOverdue { pool: String, job: u64 },
     /// A pool is not of the size that its jobs and its template give it, for longer than it may take.

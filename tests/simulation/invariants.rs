@@ -6,6 +6,7 @@ mod registrations;
 use std::time::Duration;
 
 use github_runner_pool::pool::model::operation::CONTINUATIONS_MAX;
+use github_runner_pool::pool::model::scaling::{LISTENER_KEY, SCALED_POOLS_KEY};
 use github_runner_pool::pool::model::tick_record::TICK_KEY;
 use serde_json::Value;
 
@@ -74,6 +75,7 @@ pub(crate) const OF_FACTS: &[Invariant] = &[
     ("a_container_that_asks_is_answered", registrations::a_container_that_asks_is_answered),
     ("a_job_gets_a_runner_in_time", demand::a_job_gets_a_runner_in_time),
     ("a_pool_follows_its_jobs", demand::a_pool_follows_its_jobs),
+    ("a_message_is_acted_upon_before_it_is_acknowledged", demand::a_message_is_acted_upon_before_it_is_acknowledged),
     ("max_runners_is_never_exceeded", demand::max_runners_is_never_exceeded),
     ("at_most_one_listener_writes", demand::at_most_one_listener_writes),
 ];
@@ -202,6 +204,12 @@ fn success_means_online(world: &World, fact: &Fact) -> Result<(), String> {
     }
     let number = |name: &str| body["Data"][name].as_str().and_then(|text| text.parse::<u32>().ok());
     let (online, wanted) = (number("OnlineRunners"), number("DesiredCount"));
+    if let Some(max_runners) = ask.pool.max_runners {
+        // As many as the jobs at that moment want.
+        let least = ask.pool.min_runners;
+        check(wanted >= Some(least) && wanted <= Some(max_runners), || format!("{wanted:?} runners of {max_runners}"))?;
+        return check(online >= Some(least), || format!("{online:?} of {least} runners are online"));
+    }
     check(wanted == Some(ask.pool.count), || format!("{wanted:?} instead of {} runners", ask.pool.count))?;
     let could_not_count = body["Reason"].as_str().is_some_and(|reason| reason.contains("could not be counted"));
     check(online >= wanted || could_not_count, || format!("{online:?} of {wanted:?} runners are online"))
@@ -357,7 +365,8 @@ pub(crate) fn everything_comes_to_rest(world: &World) -> Result<(), String> {
             .flat_map(|ask| &ask.answers)
             .any(|body| is_named(&String::from_utf8_lossy(body), what))
     });
-    let is_lock = |key: &str| key != TICK_KEY;
+    // One each for the function, whatever pools there are.
+    let is_lock = |key: &str| ![TICK_KEY, SCALED_POOLS_KEY, LISTENER_KEY].contains(&key);
     let items = world.state_table.items.iter().filter(|(key, item)| item.expires_at.is_none() && is_lock(key));
     left.extend(items.map(|(key, _)| format!("lock {key}, which does not expire")));
     check(left.is_empty(), || format!("there is {}", left.join(", ")))

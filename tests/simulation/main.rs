@@ -45,6 +45,8 @@ mod ports;
 mod registration_stories;
 mod registrations;
 mod run;
+mod scale_set_rules;
+mod scale_set_stories;
 mod scale_sets;
 mod script;
 mod seeds;

@@ -13,12 +13,12 @@ use github_runner_pool::pool::model::ecs::Protection;
 use github_runner_pool::pool::model::identity::PhysicalId;
 use github_runner_pool::pool::model::runner::Runner;
 use github_runner_pool::pool::model::runner_log::{LogLine, LogStream};
+use github_runner_pool::pool::model::scaling::LISTENER_KEY;
 use github_runner_pool::pool::model::spec::GitHubTarget;
 use github_runner_pool::pool::model::time::Timestamp;
 use github_runner_pool::reconcile::ports::{AnswerWrite, LogPage, RemoteResult, StateItem, StateWrite};
 use serde_json::Value;
 
-use self::demand::LEASE;
 use crate::cloudformation::{Stack, State};
 use crate::containers::Container;
 use crate::faults::Trouble;
@@ -105,6 +105,12 @@ pub(crate) const BUGS: &[(Bug, &str)] = &[
     (Bug::NeverTakesOverAClaim, "a_container_that_asks_is_answered"),
     (Bug::SweepsNothing, "no_orphaned_registration_outlives_two_sweeps"),
     (Bug::ForgetsTheWarmPool, "everything_comes_to_rest"),
+    (Bug::AnnouncesTheFreeGap, "a_job_gets_a_runner_in_time"),
+    (Bug::AcknowledgesBeforeActing, "a_message_is_acted_upon_before_it_is_acknowledged"),
+    (Bug::LowersOnOneReading, "no_job_ends_before_its_time"),
+    (Bug::ListensTwice, "at_most_one_listener_writes"),
+    (Bug::AdoptsAStrangersSet, "what_is_foreign_is_left_alone"),
+    (Bug::ReadsTheTargetAsATotal, "a_pool_follows_its_jobs"),
     (Bug::IgnoresNewerRequests, "older_request_stops_at_its_next_read_of_the_lock"),
 ];
 
@@ -116,7 +122,12 @@ impl Bug {
             Self::BelievesEveryStackGoes => Script { rollback: Rollback::CleanUpFirst, ..script },
             Self::ForgetsTheSuccess => Script { first: First::UpdateOfForeign, ..script },
             Self::ForgetsTheTags => Script { has_foreign_group: true, ..script },
-            Self::AdoptsAStrangersSet => Script { has_foreign_set: true, ..script },
+            Self::AnnouncesTheFreeGap
+            | Self::AcknowledgesBeforeActing
+            | Self::LowersOnOneReading
+            | Self::ListensTwice
+            | Self::AdoptsAStrangersSet => script.with_demand(self == Self::AdoptsAStrangersSet),
+            Self::ReadsTheTargetAsATotal => script.with_demand(false).with_idle_runners(),
             Self::TrustsOneIdleReading => {
                 // Without a log, and where the deletion itself ends the job: nothing else would save it.
                 let mut script = script.without_logs();
@@ -244,7 +255,7 @@ impl World {
     pub(crate) fn planted_turn(&mut self, invocation: u64, name: &str) -> Option<StateItem> {
         let mut record = self.read_turn(invocation, name);
         let is_claim = name.starts_with(CLAIM);
-        if name == LEASE && self.bug == Some(Bug::ListensTwice) {
+        if name == LISTENER_KEY && self.bug == Some(Bug::ListensTwice) {
             return None;
         }
         if is_claim && self.bug == Some(Bug::RegistersASecondRunner) {
@@ -268,7 +279,7 @@ impl World {
     pub(crate) fn planted_write(&mut self, key: &str, item: &StateItem, now: Timestamp) -> StateWrite {
         let is_unconditional = match self.bug {
             Some(Bug::WritesLocksUnconditionally) => true,
-            Some(Bug::ListensTwice) => key == LEASE,
+            Some(Bug::ListensTwice) => key == LISTENER_KEY,
             Some(Bug::WritesClaimsUnconditionally | Bug::RegistersASecondRunner) => key.starts_with(CLAIM),
             Some(_) | None => false,
         };

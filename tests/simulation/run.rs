@@ -160,6 +160,8 @@ impl Run {
         let Some(working) = self.working.get_mut(&invocation) else { return };
         let is_killed = self.world.borrow().lambda.invocations[&invocation].is_killed;
         let mut response = Value::Null;
+        let wakers = self.world.borrow_mut().take_wakers(invocation);
+        wakers.into_iter().for_each(Waker::wake);
         let how = if is_killed {
             Some(Ending::Killed)
         } else {
@@ -260,6 +262,7 @@ impl World {
             }
             What::Delete { stack } => self.delete_stack(stack),
             What::Job { label, secs, prints } => self.github.queue(&label, Duration::from_secs(secs), prints),
+            What::CancelJob { label } => self.cancel_job(&label),
             What::MachineLost => self.lose_machine(true),
             What::SpotReclaim => self.lose_machine(false),
             What::AgentLost { secs } => self.lose_agent(secs),

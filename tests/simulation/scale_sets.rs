@@ -23,8 +23,8 @@ use github_runner_pool::reconcile::ports::{
     JitRunner, RemoteCallError, RemoteResult, ScaleSetDeletion, SessionOpening,
 };
 
-pub(crate) use self::jobs::SetJob;
-pub(crate) use self::queue::Polled;
+pub(crate) use self::jobs::{ASSIGNMENT_KEPT, SetJob};
+pub(crate) use self::queue::{Polled, REDELIVERED_AFTER};
 use crate::faults::refuse;
 use crate::github::{JobState, jit_files};
 use crate::history::Fact;
@@ -63,7 +63,7 @@ pub(crate) struct Set {
     /// The pool that it was made for; `None` for somebody else's.
     pub(crate) pool: Option<String>,
     /// Its jobs wait until the listener acquires them, as on an Enterprise Server.
-    acquires: bool,
+    pub(crate) acquires: bool,
     pub(crate) session: Option<Session>,
     /// When it was last polled, or made.
     polled_at: Timestamp,
@@ -160,7 +160,7 @@ impl World {
 
     pub(crate) fn find_set(&mut self, target: &GitHubTarget, group: Option<&str>, name: &str) -> Option<ScaleSet> {
         let target = target.scope.api_prefix();
-        if self.script.has_foreign_set && !self.scale_sets.has_foreign {
+        if self.script.has_foreign_set && !self.scale_sets.has_foreign && !name.starts_with("ghr-") {
             // Somebody else has a set of just this name.
             self.scale_sets.has_foreign = true;
             let id = self.make_set(&target, group, name, BTreeSet::from(["gpu".to_owned()]));

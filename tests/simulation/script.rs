@@ -3,6 +3,7 @@
 //! A seed gives a script, and a script alone decides a run: written to a file it can be replayed, and cut down by hand.
 
 mod author;
+mod demand;
 
 use std::collections::BTreeMap;
 
@@ -125,6 +126,10 @@ pub(crate) enum What {
         #[serde(default)]
         prints: Prints,
     },
+    /// A person cancels the newest job with this label that is not over.
+    CancelJob {
+        label: String,
+    },
     MachineLost,
     SpotReclaim,
     AgentLost {
@@ -181,6 +186,9 @@ pub(crate) struct Pool {
     pub(crate) max_runners: Option<u32>,
     #[serde(default)]
     pub(crate) min_runners: u32,
+    /// `RunnerScaleSetName`, which others may have as well.
+    #[serde(default)]
+    pub(crate) has_set_name: bool,
 }
 
 impl Pool {
@@ -211,6 +219,7 @@ impl Pool {
             is_registered_by_function: false,
             max_runners: None,
             min_runners: 0,
+            has_set_name: false,
         }
     }
 
@@ -239,6 +248,9 @@ impl Pool {
             map.remove("DesiredCount");
             map.insert("MaxRunners".to_owned(), json!(max_runners.to_string()));
             map.insert("MinRunners".to_owned(), json!(self.min_runners.to_string()));
+        }
+        if self.has_set_name {
+            properties["RunnerScaleSetName"] = json!(format!("linux-{stack}"));
         }
         if self.has_log {
             properties["LogGroup"] = json!("/ci/runners");
@@ -276,8 +288,10 @@ impl Pool {
     }
 
     /// What may not change in place.
-    pub(crate) fn identity(&self) -> (String, String, bool, bool) {
-        (self.cluster.clone(), self.org.clone(), self.is_on_named, self.max_runners.is_some())
+    pub(crate) fn identity(&self) -> (String, String, bool, Option<bool>) {
+        // Its scale set has a name that cannot change.
+        let scale_set = self.max_runners.map(|_| self.has_set_name);
+        (self.cluster.clone(), self.org.clone(), self.is_on_named, scale_set)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::task::Waker;
 use std::time::Duration;
 
 use github_runner_pool::pool::model::time::Timestamp;
@@ -59,6 +60,8 @@ pub(crate) struct World {
     pub(crate) is_calm: bool,
     /// The bug that this run pretends the function to have.
     pub(crate) bug: Option<Bug>,
+    /// Whom an invocation wakes inside, beside itself: futures that it polls only once they were woken.
+    wakers: BTreeMap<u64, Vec<Waker>>,
     /// What is due, in order.
     due: BTreeMap<(Timestamp, u64), Due>,
     n_due: u64,
@@ -111,6 +114,7 @@ impl World {
             troubles: Troubles::default(),
             is_calm: false,
             bug,
+            wakers: BTreeMap::new(),
             due: BTreeMap::new(),
             n_due: 0,
             n_calls: 0,
@@ -132,6 +136,17 @@ impl World {
     pub(crate) fn schedule(&mut self, at: Timestamp, due: Due) {
         self.n_due += 1;
         self.due.insert((at.max(self.now), self.n_due), due);
+    }
+
+    /// A future of this invocation waits, and is woken whenever the invocation is.
+    pub(crate) fn wakes(&mut self, invocation: u64, waker: &Waker) {
+        if !waker.will_wake(Waker::noop()) {
+            self.wakers.entry(invocation).or_default().push(waker.clone());
+        }
+    }
+
+    pub(crate) fn take_wakers(&mut self, invocation: u64) -> Vec<Waker> {
+        self.wakers.remove(&invocation).unwrap_or_default()
     }
 
     /// What comes next; time has come that far.

@@ -94,6 +94,11 @@ impl World {
         self.ecs.tasks.values().filter(is_mine).map(|task| self.observed_task(task)).collect()
     }
 
+    pub(crate) fn read_tasks_by_arn(&self, arns: &[String]) -> Vec<model::Task> {
+        let found = self.ecs.tasks.iter().filter(|(arn, _)| arns.contains(arn));
+        found.map(|(_, task)| self.observed_task(task)).collect()
+    }
+
     pub(crate) fn read_task(&self, arn: &TaskArn) -> Option<model::Task> {
         let found = self.ecs.tasks.get(arn.as_str()).filter(|task| task.cluster == arn.cluster());
         found.map(|task| self.observed_task(task))

@@ -19,10 +19,21 @@ pub(super) fn a_pool_follows_its_jobs(_: &World, fact: &Fact) -> Result<(), Stri
     Err(format!("{pool} has {what}"))
 }
 
-/// Tasks that are meant to run: one that was told to stop takes no job any more.
+/// By the time that a message is acknowledged the tasks are started that it asks for: nobody would start them once the
+/// listener has died.
+pub(super) fn a_message_is_acted_upon_before_it_is_acknowledged(world: &World, fact: &Fact) -> Result<(), String> {
+    let Fact::Acknowledged { pool: id, assigned } = fact else { return Ok(()) };
+    let Some(pool) = world.pool_at_rest(id).filter(|_| !world.is_disturbed()) else { return Ok(()) };
+    let wanted = ((pool.min_runners + assigned) as usize).min(world.n_places(id, pool));
+    let n_tasks = world.n_tasks_lately(id);
+    check(n_tasks >= wanted, || format!("{id} has {n_tasks} tasks of {wanted} when the message is acknowledged"))
+}
+
+/// Tasks that have not ended, those that are about to included.
 pub(super) fn max_runners_is_never_exceeded(world: &World, fact: &Fact) -> Result<(), String> {
     let Fact::TasksStarted { pool } = fact else { return Ok(()) };
-    let n_tasks = world.standalone_tasks(pool).len();
+    let is_its = |task: &&crate::ecs::Task| task.standalone.is_some() && task.service == *pool && task.is_live();
+    let n_tasks = world.ecs.tasks.values().filter(is_its).count();
     let max = world.max_runners(pool).map_or(0, |max| max as usize);
     check(n_tasks <= max, || format!("{pool} has {n_tasks} tasks, and {max} at the most"))
 }

@@ -8,9 +8,6 @@ use super::Bug;
 use crate::history::Loss;
 use crate::world::World;
 
-/// The state table's item with the listener's lease.
-pub(crate) const LEASE: &str = "listener";
-
 impl World {
     fn pool_of_queue(&self, queue: &MessageQueue) -> Option<String> {
         self.scale_sets.all[&self.set_behind(queue)?].pool.clone()

@@ -32,11 +32,12 @@ pub(super) struct Wait<'port> {
 impl Future for Wait<'_> {
     type Output = ();
 
-    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let mut world = self.port.world.borrow_mut();
         if world.now >= self.until {
             return Poll::Ready(());
         }
+        world.wakes(self.port.invocation, context.waker());
         if !self.is_known {
             world.schedule(self.until, Due::Wake(self.port.invocation));
             drop(world);

@@ -67,7 +67,10 @@ impl Ecs for Port {
     async fn tasks_incremental(&self, cluster: &str, id: &PhysicalId, known: Vec<String>) -> RemoteResult<Vec<Task>> {
         let look = |world: &mut World| {
             let mut tasks = world.read_tasks(cluster, id);
-            tasks.retain(|task| !task.desired_stopped || known.contains(&task.arn));
+            tasks.retain(|task| !task.desired_stopped && !known.contains(&task.arn));
+            // `DescribeTasks` has what `ListTasks` may still lack.
+            tasks.extend(world.read_tasks_by_arn(&known));
+            tasks.sort_by(|one, other| one.arn.cmp(&other.arn));
             tasks
         };
         self.read(RemoteService::Ecs, "DescribeTasks", id.as_str(), look).await

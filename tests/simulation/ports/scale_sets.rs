@@ -27,12 +27,13 @@ struct LongPoll<'port> {
 impl Future for LongPoll<'_> {
     type Output = QueueAnswer<Option<ScaleSetMessage>>;
 
-    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut world = self.port.world.borrow_mut();
         match world.message_after(&self.polled.session, self.last_message_id) {
             QueueAnswer::Ok(None) if world.now < self.polled.until => {}
             answer => return Poll::Ready(answer),
         }
+        world.wakes(self.port.invocation, context.waker());
         if !self.is_scheduled {
             world.schedule(self.polled.until, Due::Wake(self.port.invocation));
             drop(world);

@@ -2,6 +2,7 @@
 //!
 //! No job belongs to a runner: whichever idle one of the set takes the oldest that is assigned.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use github_runner_pool::pool::model::scale_set::{JobEvent, JobStatistics};
@@ -58,6 +59,10 @@ impl World {
             return;
         }
         self.route_jobs();
+        let mut held: BTreeMap<u64, usize> = BTreeMap::new();
+        for job in self.scale_sets.jobs.values().filter(|job| job.is_assigned() || job.phase == Phase::Available) {
+            *held.entry(job.set).or_default() += 1;
+        }
         for id in self.scale_sets.jobs.keys().copied().collect::<Vec<_>>() {
             let state = self.github.jobs.get(&id).map(|job| job.state);
             match (self.scale_sets.jobs[&id].phase.clone(), state) {
@@ -66,7 +71,7 @@ impl World {
                 (phase, Some(JobState::Done | JobState::Lost) | None) => self.job_over(id, &phase),
                 (Phase::Runs(_), Some(JobState::Running { .. })) => {}
                 (_, Some(JobState::Running { .. })) => self.job_started(id),
-                (Phase::Waits(from), Some(JobState::Queued)) if from <= self.now => self.offer(id),
+                (Phase::Waits(from), Some(JobState::Queued)) if from <= self.now => self.offer(id, &mut held),
                 (Phase::Assigned(since), Some(JobState::Queued)) => self.lapse(id, since),
                 (_, Some(JobState::Queued | JobState::Dispatched { .. })) => {}
             }
@@ -95,14 +100,14 @@ impl World {
     }
 
     /// The job is assigned, or offered, if the set may have one more.
-    fn offer(&mut self, id: u64) {
+    fn offer(&mut self, id: u64, held: &mut BTreeMap<u64, usize>) {
         let set = self.scale_sets.jobs[&id].set;
         let capacity = self.scale_sets.all[&set].session.as_ref().and_then(|session| session.capacity);
-        let holds = |job: &&SetJob| job.set == set && (job.is_assigned() || job.phase == Phase::Available);
-        let n_held = self.scale_sets.jobs.values().filter(holds).count();
-        if capacity.is_none_or(|capacity| n_held >= capacity as usize) {
+        let n_held = held.entry(set).or_default();
+        if capacity.is_none_or(|capacity| *n_held >= capacity as usize) {
             return;
         }
+        *n_held += 1;
         if self.scale_sets.all[&set].acquires {
             self.set_phase(id, Phase::Available);
             self.tell(set, JobEvent::Available { request_id: request_id(id) });

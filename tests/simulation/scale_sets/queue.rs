@@ -7,6 +7,7 @@ use github_runner_pool::pool::model::time::Timestamp;
 use github_runner_pool::reconcile::ports::QueueAnswer;
 
 use super::Message;
+use crate::history::Fact;
 use crate::world::World;
 
 /// How long a poll waits for a message.
@@ -97,7 +98,12 @@ impl World {
     pub(crate) fn acknowledge(&mut self, queue: &MessageQueue, message: u64) -> QueueAnswer<()> {
         match self.set_of_queue(queue) {
             QueueAnswer::Ok(id) => {
-                self.scale_sets.all.get_mut(&id).unwrap().messages.retain(|it| it.id != message);
+                let set = self.scale_sets.all.get_mut(&id).unwrap();
+                let place = set.messages.iter().position(|it| it.id == message);
+                let statistics = place.and_then(|place| set.messages.remove(place)?.statistics);
+                if let Some((pool, statistics)) = set.pool.clone().zip(statistics) {
+                    self.note(&Fact::Acknowledged { pool, assigned: statistics.assigned });
+                }
                 QueueAnswer::Ok(())
             }
             QueueAnswer::TokenExpired => QueueAnswer::TokenExpired,

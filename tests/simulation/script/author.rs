@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::faults::{BACKGROUND_FAULTS, FAULTS, Fault, TROUBLES, Trouble};
+use crate::script::demand::demand;
 use crate::script::{Action, AfterDeletion, First, Pool, Prints, Rollback, Script, What};
 
 /// Draws a script.
@@ -59,6 +60,7 @@ impl Author {
         witnesses(&mut script);
         registrations(&mut script);
         warm_pools(&mut script);
+        demand(&mut script);
         script
     }
 
