@@ -14,6 +14,7 @@ from ministack.core.responses import error_response_json, request_scope
 from .authorization import Authorization
 from .core import Core, consume_fault
 from .handlers import Json
+from .invocations import ANY_ATTEMPT, Invocations
 from .task_sessions import is_of_a_task
 
 _CREDENTIAL = re.compile(r"Credential=([^/]+)/[^/]+/[^/]+/([^/]+)/")
@@ -28,7 +29,7 @@ _FUNCTION_KEY = re.compile(r"\d{12}|ASIA[0-9A-F]{16}")
 Response = tuple[int, dict[str, str], bytes]
 
 
-def install(core: Core, authorization: Authorization) -> None:
+def install(core: Core, authorization: Authorization, invocations: Invocations) -> None:
     """Wraps MiniStack's dispatcher."""
     dispatch: Callable[..., Awaitable[Response]] = ministack._dispatch_service_request
 
@@ -50,10 +51,13 @@ def install(core: Core, authorization: Authorization) -> None:
                 checks = None
         else:
             checks = None
-        response = _fault(core, service, operation, request, caller)
+        fault = _fault(core, service, operation, request, caller)
+        response = _error_response(service, fault) if fault and "kill" not in fault else None
         if response is None:
             with authorization.under(checks):
                 response = await dispatch(method, path, headers, body, query, request_id)
+        if fault and "kill" in fault:
+            invocations.kill({"kind": fault["kill"], "attempts": ANY_ATTEMPT})
         status, _, text = response
         core.journal.call(
             service=service,
@@ -99,7 +103,7 @@ def _item(request: Json | None) -> Json:
     return {"table": given.get("TableName"), "key": key.get("S")}
 
 
-def _fault(core: Core, service: str, operation: str, request: Json | None, caller: str) -> Response | None:
+def _fault(core: Core, service: str, operation: str, request: Json | None, caller: str) -> Json | None:
     for fault in core.faults.aws:
         if (
             fault.get("service", service) == service
@@ -108,14 +112,18 @@ def _fault(core: Core, service: str, operation: str, request: Json | None, calle
             and fault.get("about", "") in json.dumps(request)
             and consume_fault(fault)
         ):
-            code = fault.get("code", "ThrottlingException")
-            message = fault.get("message", "Rate exceeded")
-            status = int(fault.get("status", 400))
-            if service in _JSON_SERVICES:
-                return error_response_json(code, message, status)
-            text = f"<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
-            return status, {"Content-Type": "text/xml"}, text.encode()
+            return fault
     return None
+
+
+def _error_response(service: str, fault: Json) -> Response:
+    code = fault.get("code", "ThrottlingException")
+    message = fault.get("message", "Rate exceeded")
+    status = int(fault.get("status", 400))
+    if service in _JSON_SERVICES:
+        return error_response_json(code, message, status)
+    text = f"<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
+    return status, {"Content-Type": "text/xml"}, text.encode()
 
 
 def _error(text: Any) -> str | None:

@@ -56,7 +56,8 @@ class Faults:
     """`{"status": 503, "times": 2, "method": "DELETE", "path": "/runners"}`: a response forced on matching requests."""
     aws: list[dict[str, Any]] = field(default_factory=list)
     """`{"service": "ecs", "operation": "StopTask", "code": "ThrottlingException", "message": "...", "times": 2}`.
-    With `"about": "name"`, only requests that contain the name fail."""
+    With `"about": "name"`, only requests that contain the name fail. With `"kill": "Listen"` instead of a code, the
+    call is made, and the newest invocation of this kind is killed before it has the answer."""
     provider_updates: list[dict[str, Any]] = field(default_factory=list)
     """`{"provider": "name", "times": 1, "reason": "..."}`: updates of it that end in UPDATE_FAILED."""
     responses: dict[str, Any] = field(default_factory=dict)

@@ -15,6 +15,9 @@ from ministack.core import lambda_runtime
 from .core import Core
 from .handlers import Json
 
+ANY_ATTEMPT = 1_000_000
+"""Equal events count as attempts of one: a listener's is always the same."""
+
 
 @dataclass
 class Invocation:

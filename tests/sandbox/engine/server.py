@@ -96,7 +96,7 @@ class SandboxServer:
         schedules.install(self.core)
         authorization = Authorization(engine, groups)
         authorization.install()
-        calls.install(self.core, authorization)
+        calls.install(self.core, authorization, invocations)
         custom_resource.invoke_custom_resource = requests.invoke
         rollback.install(requests, self.ecs)
         resources.install()
