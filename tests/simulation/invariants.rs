@@ -268,18 +268,26 @@ fn a_deleted_pool_leaves_nothing(world: &World, fact: &Fact) -> Result<(), Strin
 
 /// A pool of which a SUCCESS was accepted lives until a Delete names it or its stack goes.
 fn a_live_pool_stays(world: &World, fact: &Fact) -> Result<(), String> {
-    const ENDS: &[&str] =
-        &["DeleteService", "DeleteAutoScalingGroup", "DeleteCapacityProvider", "DeleteTaskDefinitions"];
+    const ENDS: &[&str] = &[
+        "DeleteService",
+        "DeleteAutoScalingGroup",
+        "DeleteCapacityProvider",
+        "DeleteTaskDefinitions",
+        "DELETE runnerscalesets",
+    ];
     let Fact::Wrote { operation, target, .. } = fact else { return Ok(()) };
-    let name = target.rsplit(['/', ' ']).next().unwrap().split(':').next().unwrap();
+    let pool = world.pool_of_write(target).unwrap_or_default();
+    let name = pool.rsplit(['/', ' ']).next().unwrap().split(':').next().unwrap();
     let is_live = world.stacks.all.iter().any(|stack| stack.live.contains(name));
     check(!is_live || !ENDS.contains(operation), || format!("{operation} of {target}"))
 }
 
 /// Whether a Reason says that this may be left.
 fn is_named(reason: &str, what: &str) -> bool {
+    let set = what.strip_prefix("scale set ").and_then(|rest| rest.split_whitespace().next());
     let runner = what.strip_prefix("runner ").and_then(|rest| rest.split_once(" of "));
     runner.is_some_and(|(name, _)| reason.contains(name) || reason.contains("GitHub may still list"))
+        || set.is_some_and(|name| reason.contains(&format!("runner scale set {name}")))
         || reason.contains("nothing was deleted")
 }
 
