@@ -85,11 +85,14 @@ impl World {
         Some(&stack.pool).filter(|_| stack.rests() && stack.state == State::Complete)
     }
 
-    /// The most tasks that the templates of a pool's stack allow, now or before the update that is under way.
+    /// The most tasks that a pool's template allows; of a pool with a request at work, and of one that was replaced, the
+    /// most that any template of its stack did.
     pub(crate) fn max_runners(&self, pool: &str) -> Option<u32> {
-        let stack = self.stacks.all.iter().find(|stack| pool.starts_with(&stack.stem()))?;
-        let known = [Some(&stack.pool), stack.before.as_ref()];
-        known.into_iter().flatten().filter_map(|pool| pool.max_runners).max()
+        if let Some(pool) = self.pool_at_rest(pool) {
+            return pool.max_runners;
+        }
+        let is_its = |ask: &&crate::cloudformation::Ask| pool.starts_with(&self.stacks.all[ask.stack].stem());
+        self.stacks.asks.iter().filter(is_its).filter_map(|ask| ask.pool.max_runners).max()
     }
 
     /// Looks how long jobs wait, and how long pools are of a wrong size.
