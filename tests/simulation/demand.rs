@@ -193,8 +193,12 @@ impl World {
     }
 
     fn n_empty_machines(&self, id: &str) -> usize {
+        // A machine that failed may stay registered.
+        let machines = || self.groups.all.get(id).into_iter().flat_map(|group| &group.machines);
+        let is_there =
+            |it: &&crate::ecs::Instance| it.is_connected && machines().any(|machine| machine.id == it.ec2_id);
         let is_empty = |it: &&crate::ecs::Instance| it.provider == id && self.ecs.tasks_on(&it.arn) == 0;
-        self.ecs.instances.values().filter(is_empty).count()
+        self.ecs.instances.values().filter(is_there).filter(is_empty).count()
     }
 
     /// Tasks of a set's pool that have a job, or are about to end.
