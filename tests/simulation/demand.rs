@@ -161,8 +161,8 @@ impl World {
         let n_more = n_tasks.saturating_sub(target);
         self.wrong_for(id, "too many", n_more > 0, surplus_max, || format!("{n_tasks} tasks of {target}"));
         let n_empty = self.n_empty_machines(id);
-        let n_machines = self.groups.all.get(id).map_or(0, |group| group.machines.len());
-        let is_larger = n_empty > 0 && n_machines > pool.min_instances as usize;
+        // Managed scaling here keeps the group's minimum beside the instances with tasks.
+        let is_larger = n_empty > pool.min_instances as usize;
         let is_idle = n_jobs == 0 && n_tasks == pool.min_runners;
         self.wrong_for(id, "instances", is_larger && is_idle, INSTANCE_MAX, || format!("{n_empty} empty instances"));
     }
