@@ -55,6 +55,19 @@ DEPLOY = $(DEPLOY_VENV)/bin/python -m cfn.deploy $(1) --function-name "$(FUNCTIO
 	--region "$(AWS_REGION)" --profile "$(PROFILE)" --endpoint-url "$(ENDPOINT_URL)" \
 	--parameters $(PARAMETERS) --settings $(SETTINGS)
 
+# The last line of these is a sentence, also of a failure. In question mode make passes on the exit status 1 of a command
+# that begins with `+`, and prints no `*** Error 1` below the sentence. Such a command would run in spite of --dry-run.
+SENTENCES := demo sandbox sandbox-down deploy plan status undeploy release-check
+RUN := @
+BUILD_MAKE := $(MAKE)
+ifneq ($(MAKECMDGOALS),)
+ifeq ($(filter-out $(SENTENCES),$(MAKECMDGOALS))$(findstring n,$(filter-out --%,$(firstword -$(MAKEFLAGS)))),)
+MAKEFLAGS += --question
+RUN := +@
+BUILD_MAKE := MAKEFLAGS= $(MAKE)
+endif
+endif
+
 .PHONY: help
 help:
 	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "\n%s\n", substr($$0, 5) } \
@@ -65,15 +78,19 @@ help:
 
 .PHONY: demo
 demo: $(VENV)/made ## Show a pool's whole life on a local AWS: created, updated under a running job, deleted
-	@cd tests && $(PYTHON) -m sandbox.demo
+	$(RUN)cd tests && $(PYTHON) -m sandbox.demo
+
+.PHONY: demo-picture
+demo-picture: $(VENV)/made ## Write .github/demo.svg, a part of the demo as a picture
+	@cd tests && $(PYTHON) -m sandbox.demo | $(PYTHON) -m sandbox.demo.picture
 
 .PHONY: sandbox
 sandbox: $(VENV)/made ## Leave a local AWS running with the function deployed, and say how to play with it
-	@cd tests && $(PYTHON) -m sandbox up --deploy
+	$(RUN)cd tests && $(PYTHON) -m sandbox up --deploy
 
 .PHONY: sandbox-down
 sandbox-down: $(VENV)/made ## End what `make sandbox` left running
-	@cd tests && $(PYTHON) -m sandbox down
+	$(RUN)cd tests && $(PYTHON) -m sandbox down
 
 ##@ Deploy
 
@@ -96,22 +113,22 @@ sandbox-down: $(VENV)/made ## End what `make sandbox` left running
 .PHONY: deploy
 # What the account has to say comes before minutes of building.
 deploy: $(DEPLOY_VENV)/made ## Deploy the function with its stack, from a release; the second time it changes nothing
-	@$(call DEPLOY,check $(CODE))
-	@$(if $(BUILD),$(MAKE) build-$(BUILD_ARCH))
-	@$(call DEPLOY,deploy $(CODE))
+	$(RUN)$(call DEPLOY,check $(CODE))
+	$(RUN)$(if $(BUILD),$(BUILD_MAKE) build-$(BUILD_ARCH))
+	$(RUN)$(call DEPLOY,deploy $(CODE))
 
 .PHONY: plan
 # Of the same variables, PARAMETERS are those of TEMPLATE here; those that the stack has stay.
 plan: $(DEPLOY_VENV)/made ## Say what a deployment would do to the pools of STACK, by TEMPLATE or CHANGE_SET; writes nothing
-	@$(call DEPLOY,plan --template "$(TEMPLATE)" --stack "$(STACK)" --change-set "$(CHANGE_SET)")
+	$(RUN)$(call DEPLOY,plan --template "$(TEMPLATE)" --stack "$(STACK)" --change-set "$(CHANGE_SET)")
 
 .PHONY: status
 status: $(DEPLOY_VENV)/made ## Show the pools of STACK, or all: runners, instances, the request at work; writes nothing
-	@$(call DEPLOY,status --stack "$(STACK)" --json "$(JSON)")
+	$(RUN)$(call DEPLOY,status --stack "$(STACK)" --json "$(JSON)")
 
 .PHONY: undeploy
 undeploy: $(DEPLOY_VENV)/made ## Remove the function and its stack, unless there are pools
-	@$(call DEPLOY,undeploy)
+	$(RUN)$(call DEPLOY,undeploy)
 
 .PHONY: package
 package: build-$(BUILD_ARCH) ## Build the zip for a bucket, and say how CloudFormation alone deploys it
@@ -241,7 +258,7 @@ build-x86-64 build-arm64: build-%: $(DEPLOY_VENV)/zig
 
 .PHONY: release-check
 release-check: $(DEPLOY_VENV)/made ## Check that TAG, the version in Cargo.toml and the changelog agree
-	@$(DEPLOY_VENV)/bin/python -m cfn.deploy.release_assets check "$(TAG)"
+	$(RUN)$(DEPLOY_VENV)/bin/python -m cfn.deploy.release_assets check "$(TAG)"
 
 .PHONY: release-assets
 release-assets: build ## Build what a release has: both zips, the templates, the checksums and its text
@@ -260,9 +277,9 @@ bench: $(VENV)/made build-x86-64 ## Measure start, CPU, memory, size and calls b
 $(VENV)/made: tests/sandbox/requirements.txt cfn/deploy/requirements.txt
 $(DEPLOY_VENV)/made: cfn/deploy/requirements.txt
 %/made:
-	@test -x $*/bin/python || python3 -m venv $*
-	$*/bin/pip install --quiet --requirement $<
-	@touch $@
+	$(RUN)test -x $*/bin/python || python3 -m venv $*
+	$(RUN)$*/bin/pip install --quiet --requirement $<
+	$(RUN)touch $@
 
 # Apart from the rest, because it is as large as all of that, and a deployment of a release builds nothing.
 $(DEPLOY_VENV)/zig: cfn/deploy/requirements-build.txt $(DEPLOY_VENV)/made

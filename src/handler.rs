@@ -8,7 +8,8 @@
 //!
 //! In reading order: `event`, `budget`, `operation` and `deletion` from a request to its end, `guard`,
 //! `respond`, `on_failure`; `preview`, `status` and `inventory` answer the caller and not CloudFormation; `registration` answers
-//! the tasks that ask for their runners' registrations, and `tick` does what is due by the clock.
+//! the tasks that ask for their runners' registrations, `tick` does what is due by the clock, `listen` listens for the jobs
+//! of runner scale sets, and `launch` lets instances join the group of a warm pool.
 
 mod budget;
 mod completion;
@@ -19,6 +20,7 @@ mod event;
 mod goal;
 mod guard;
 mod inventory;
+mod launch;
 mod listen;
 mod on_failure;
 mod operation;
@@ -95,6 +97,7 @@ async fn handle_event<W: World>(context: &Context<'_, W>, event: Event) -> Resul
         Event::Inventory => return Ok(inventory::inventory(context.world).await),
         Event::Tick => tick::tick(context).await,
         Event::Listen => listen::listen(context).await,
+        Event::Launch(action) => launch::complete(context.world, *action).await?,
         Event::Registrations(records) => return Ok(registration::answer_all(context, &records).await),
         Event::Unanswerable(why) => {
             tracing::error!(step = "decode", "no response can be sent: {why}");

@@ -13,7 +13,8 @@
 //!
 //! A second way through the same modules: a runner's container asks for its registration, and
 //! [`reconcile::registration`] answers what [`pool::policy::registration`] decides. `{"Tick": {}}`, once a minute,
-//! begins what is due without a request, such as [`reconcile::sweep`].
+//! begins what is due without a request, such as [`reconcile::sweep`]. A third: [`reconcile::listen`] reads GitHub's
+//! messages about the jobs of pools with `MaxRunners`, and starts and retires runners as [`pool::policy::demand`] decides.
 //!
 //! # The modules, in reading order
 //!
@@ -32,13 +33,16 @@
 //! - The physical id is known before the first write, and is the same on every delivery of a request.
 //! - No task is stopped whose runner GitHub did not deregister, except after the template's own `DrainTimeout`.
 //! - Nothing is written that does not carry the pool's tags; no runner is deleted without its label and its name.
+//! - A pool with `MaxRunners` never has more tasks than that, and GitHub's messages are acknowledged after they were acted
+//!   upon. Of two listeners one loses its lease and its writes.
 //! - A task gets at most one registration, ever, and only its own. No container has a credential, unless the template
 //!   says `RegisterBy: Container`.
 //! - No credential, no registration and no response URL is in a log line, an error, an attribute or a `Debug`.
 //! - No progress is stored. Losing all that an invocation knew and delivering its event again ends in the same place.
 //!   What is stored is which request works on a resource, and its response ([`pool::model::operation_lock`]), which
-//!   task has had its registration ([`pool::model::registration`]), and when the work that is due by the clock was last
-//!   begun ([`pool::model::tick_record`]).
+//!   task has had its registration ([`pool::model::registration`]), what is wanted of a pool with `MaxRunners` and how far
+//!   its listener is ([`pool::model::scaling`]), and when the work that is due by the clock was last begun
+//!   ([`pool::model::tick_record`]).
 
 // The SDK's futures nest deeper than the default allows a layout to be computed.
 #![recursion_limit = "256"]

@@ -57,6 +57,10 @@ pub enum Metric {
     RunnersIdle,
     /// Tasks of a scale set that wait for an instance or for their container.
     RunnersStarting,
+    /// For how long jobs of a runner scale set have waited, with room below `MaxRunners`, and none has begun.
+    StartDelay,
+    /// 1 if a tick found pools with `MaxRunners` and no listener at work, otherwise 0.
+    ListenerMissing,
     /// Pools that the inventory found.
     Pools,
     /// Their running tasks.
@@ -76,7 +80,7 @@ impl Metric {
     #[must_use]
     pub const fn unit(self) -> &'static str {
         match self {
-            Self::Duration => "Seconds",
+            Self::Duration | Self::StartDelay => "Seconds",
             Self::OldestRunnerDays => "None",
             Self::Requests
             | Self::RunnersOnline
@@ -92,6 +96,7 @@ impl Metric {
             | Self::JobsRunning
             | Self::RunnersIdle
             | Self::RunnersStarting
+            | Self::ListenerMissing
             | Self::Pools
             | Self::TasksRunning => "Count",
         }
@@ -179,7 +184,7 @@ pub fn sweep(orphaned_runners_removed: u64) {
 }
 
 /// How a pool with as many runners as jobs is.
-pub fn demand(id: &PhysicalId, statistics: &JobStatistics, counts: RunnerCounts) {
+pub fn demand(id: &PhysicalId, statistics: &JobStatistics, counts: RunnerCounts, start_delay: Duration) {
     tracing::info!(
         target: TARGET,
         Pool = id.as_str(),
@@ -187,6 +192,15 @@ pub fn demand(id: &PhysicalId, statistics: &JobStatistics, counts: RunnerCounts)
         JobsRunning = u64::from(statistics.running),
         RunnersIdle = u64::from(statistics.idle_runners),
         RunnersStarting = u64::from(counts.starting),
+        StartDelay = start_delay.as_secs_f64(),
+    );
+}
+
+/// Whether a tick found no listener at work where there should be one.
+pub fn listener(is_missing: bool) {
+    tracing::info!(
+        target: TARGET,
+        ListenerMissing = u64::from(is_missing),
     );
 }
 

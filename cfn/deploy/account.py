@@ -11,6 +11,7 @@ import boto3
 from botocore.exceptions import ClientError, WaiterError
 
 from .errors import DeployError
+from .output import say
 
 POLL_SECS = 2
 
@@ -46,7 +47,7 @@ class Account:
     def print_identity(self) -> str:
         """Prints the account and the caller, which also checks the credentials, and returns the account's id."""
         who = self.client("sts").get_caller_identity()
-        print(f"{self.function} in account {who['Account']}, Region {self.region}, by {who['Arn']}")
+        say(f"{self.function} in account {who['Account']}, Region {self.region}, by {who['Arn']}")
         return str(who["Account"])
 
     @property

@@ -20,11 +20,13 @@ GP3_GB_MONTH = 0.08
 PUBLIC_ADDRESS_HOUR = 0.005
 NAT_HOUR = 0.045
 NAT_GB = 0.045
-# https://aws.amazon.com/lambda/pricing/, arm64
+# https://aws.amazon.com/lambda/pricing/, arm64 and x86-64
 LAMBDA_GB_SECOND = 0.0000133334
+LAMBDA_GB_SECOND_X86 = 0.0000166667
 LAMBDA_REQUEST = 0.20 / 1e6
 # https://aws.amazon.com/dynamodb/pricing/on-demand/
 DYNAMODB_WRITE = 0.625 / 1e6
+DYNAMODB_READ = 0.125 / 1e6
 # https://aws.amazon.com/sqs/pricing/
 SQS_REQUEST = 0.40 / 1e6
 # https://aws.amazon.com/cloudwatch/pricing/
@@ -40,17 +42,27 @@ FUNCTION_GB = 128 / 1024
 RESERVATION_MIB = 3500
 DISK_GB_MIN = 100
 DISK_GB_PER_RUNNER = 50
-ALARMS = 8
-METRICS = 5
+ALARMS = 10
+# Those that are written all the time: three of the inventory, two of the tick's calls, one of the listener's tick.
+METRICS = 6
+# Those of a pool with MaxRunners, which are also written without the dimension Pool.
+JOB_METRICS = 5
 
 # How long the minute rule's invocation takes at most on average, most of it waiting for GitHub.
 TICK_SECS = 1
+# One invocation of the listener at a time, for all pools, which hands over after about 14 minutes.
+LISTENER_SECS = HOURS * 3600
+LISTENER_INVOCATION_SECS = 14 * 60
+# Between two renewals of its lease, each with a read of the list of pools.
+LEASE_RENEWAL_SECS = 10
 # Lambda polls a queue with five long polls of up to 20 seconds.
 # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
 QUEUE_POLLS = 5 * 3 * 60 * HOURS
 # A registration: the request, the claim, the answer of 6 KB, its deletion, and polls that find no answer yet, each a
 # conditional write of 1 KB.
 REGISTRATION_WRITES = 1 + 1 + 6 + 6 + 6
+# How long an instance runs before it is stopped in the warm pool: the launch hook's time.
+WARM_UP_HOURS = 600 / 3600
 # The share of a type's memory that is left for tasks at least. The rest is the kernel's and the firmware's. Karpenter
 # assumes the same: https://karpenter.sh/docs/reference/settings/ (VM_MEMORY_OVERHEAD_PERCENT, 0.075).
 MEMORY_LEFT = 0.925
@@ -127,6 +139,10 @@ def monthly_costs() -> str:
     """Of each part of an account with one pool."""
     instance, disk = M7I_LARGE.hour * HOURS, M7I_LARGE.disk_gb * GP3_GB_MONTH
     tick = TICK_SECS * FUNCTION_GB * LAMBDA_GB_SECOND + LAMBDA_REQUEST
+    listener_requests = LISTENER_SECS / LISTENER_INVOCATION_SECS * LAMBDA_REQUEST
+    listener = LISTENER_SECS * FUNCTION_GB * LAMBDA_GB_SECOND + listener_requests
+    listener_x86 = LISTENER_SECS * FUNCTION_GB * LAMBDA_GB_SECOND_X86 + listener_requests
+    renewals = LISTENER_SECS // LEASE_RENEWAL_SECS
     address, nat = PUBLIC_ADDRESS_HOUR * HOURS, NAT_HOUR * HOURS
     two = M7I_LARGE.runners()
     rows = [
@@ -155,6 +171,21 @@ def monthly_costs() -> str:
             "the tables: 100,000 registrations",
             f"100,000 x {REGISTRATION_WRITES} writes",
             usd(100_000 * REGISTRATION_WRITES * DYNAMODB_WRITE),
+        ],
+        [
+            "with `MaxRunners`: the listener of all pools",
+            f"{LISTENER_SECS:,} s at 128 MB, arm64 (x86-64: {usd(listener_x86)})",
+            usd(listener),
+        ],
+        [
+            "with `MaxRunners`: the listener's lease",
+            f"{renewals:,} x (1 write, 1 read)",
+            usd(renewals * (DYNAMODB_WRITE + DYNAMODB_READ)),
+        ],
+        [
+            "with `MaxRunners`: metrics, by pool and of all pools",
+            f"(number of pools + 1) x {JOB_METRICS} x ${METRIC:.2f}",
+            f"{usd(2 * JOB_METRICS * METRIC)} for one pool",
         ],
         [
             "operations.yaml",
@@ -205,8 +236,34 @@ def sizes() -> str:
     return table(head, "rlrrrr", rows)
 
 
+def warm_instances() -> str:
+    """Of one instance, in the ways in which it can be ready."""
+    kind = M7I_LARGE
+    disk, refill = kind.disk_gb * GP3_GB_MONTH, kind.hour_with_disk * WARM_UP_HOURS
+    rows = [
+        ["none: it starts when it is needed", "", "$0.00"],
+        [
+            f"`WarmInstances: 1`, a stopped `{kind.name}`",
+            f"its disk, {kind.disk_gb} GB x ${GP3_GB_MONTH}",
+            usd(disk),
+        ],
+        ["its replacement, 100 times", f"100 x 10 min x ${kind.hour_with_disk:.4f} an hour", usd(100 * refill)],
+        [
+            f"`MinInstances: 1`, an `{kind.name}` that runs",
+            f"{HOURS} h x ${kind.hour} and its disk",
+            usd(kind.hour * HOURS + disk),
+        ],
+    ]
+    return table(["an instance in reserve", "how it is calculated", "a month"], "llr", rows)
+
+
 PLACE = re.compile(r"(?P<begin><!-- make costs: (?P<name>.*?) -->\n).*?(?P<end><!-- end -->)", re.DOTALL)
-TABLES = {"monthly costs": monthly_costs, "runners per instance": runners_per_instance, "sizes": sizes}
+TABLES = {
+    "monthly costs": monthly_costs,
+    "runners per instance": runners_per_instance,
+    "sizes": sizes,
+    "warm instances": warm_instances,
+}
 
 
 def written(document: str) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .account import Account
+from .output import say
 
 ROLE = "AWSServiceRoleForECS"
 SERVICE = "ecs.amazonaws.com"
@@ -31,11 +32,11 @@ def create_ecs_role(account: Account) -> bool:
     except (BotoCoreError, ClientError) as error:
         # The code, InvalidInput, is that of other mistakes as well.
         if "has been taken in this account" not in str(error):
-            print(
+            say(
                 f"warning: service-linked role {ROLE} {state} and could not be created: {error}\n"
                 "  Without it the first cluster of an account may fail. An administrator creates it once per account:\n"
                 f"  aws iam create-service-linked-role --aws-service-name {SERVICE}"
             )
         return False
-    print(f"role {ROLE}: created, for the first ECS cluster of this account")
+    say(f"role {ROLE}: created, for the first ECS cluster of this account")
     return True

@@ -14,8 +14,10 @@ from typing import Any
 
 from .account import Account
 from .errors import DeployError
+from .instances import instance_lines
 from .intrinsics import Predicted, Resolver, to_json
 from .invoke import invoke, no_answer
+from .output import say
 from .stack_state import DesiredStack, StackState
 from .template import POOL
 
@@ -31,6 +33,8 @@ ACTION_TEXTS = {
     "Nothing": "stays as it is",
     "Unknown": "cannot be planned",
 }
+# Of a pool that there is afterwards.
+BUILDING_ACTIONS = ("Create", "Update", "Replacement")
 SUMMARY_TEXTS = {
     "Create": "to create",
     "Update": "to update in place",
@@ -51,6 +55,7 @@ class PoolPlan:
     answer: dict[str, Any]
     differences: list[str]
     notes: list[str] = field(default_factory=list)
+    instances: list[str] = field(default_factory=list)
 
     @property
     def action(self) -> str:
@@ -62,19 +67,21 @@ class PoolPlan:
 
     def print_plan(self) -> None:
         pool = self.answer.get("Pool")
-        print(f"\n{self.name}{f' ({pool})' if pool else ''} {ACTION_TEXTS.get(self.action, self.action)}")
+        say(f"\n{self.name}{f' ({pool})' if pool else ''} {ACTION_TEXTS.get(self.action, self.action)}")
         retires = self.answer["Retires"].items()
         leaving = [f"- {name}  {RUNNER_STATE_TEXTS.get(doing, doing)}" for name, doing in retires]
+        # First what stands in the way: with it, nothing below happens.
         parts = {
+            "errors": [f"! {obstacle}" for obstacle in self.obstacles],
             "properties": self.differences,
             "changes": self.answer["Changes"],
+            "instances": self.instances if self.action in BUILDING_ACTIONS else [],
             "runners to retire": leaving,
             "notes": [*self.notes, *self.answer["Notes"]],
-            "errors": [f"! {obstacle}" for obstacle in self.obstacles],
         }
         for heading, lines in parts.items():
             if lines:
-                print("\n".join([f"  {heading}", *(f"    {line}" for line in lines)]))
+                say("\n".join([f"  {heading}", *(f"    {line}" for line in lines)]))
 
 
 def plan(account: Account) -> None:
@@ -97,7 +104,7 @@ def plan(account: Account) -> None:
             f"TEMPLATE: neither the template nor the stack {options.stack} has a {POOL}. Name another one."
         )
     if stack.status and not re.fullmatch(r"(CREATE|UPDATE|UPDATE_ROLLBACK|IMPORT)_COMPLETE", stack.status):
-        print(f"Stack {stack.name}: its status is {stack.status}.")
+        say(f"Stack {stack.name}: its status is {stack.status}.")
     for pool_plan in plans:
         pool_plan.print_plan()
     print_summary(plans)
@@ -119,7 +126,8 @@ def plan_pools(account: Account, stack: StackState, desired: DesiredStack) -> li
         event |= {"Coming": coming} if (coming := predicted_places(properties)) else {}
         answer = invoke_plan(account, properties.get("ServiceToken"), event)
         differences = compare(now, properties) if now is not None else []
-        plans.append(PoolPlan(name, answer, differences, list(resolver_notes)))
+        instances = instance_lines(account, after, properties)
+        plans.append(PoolPlan(name, answer, differences, list(resolver_notes), instances))
     for name in sorted(set(there) - after.resources(POOL).keys()):
         plans.append(plan_deletion(account, stack, before, name))
     return plans
@@ -186,7 +194,7 @@ def print_summary(plans: list[PoolPlan]) -> None:
         summary += f"; {leaving} {'runner leaves' if leaving == 1 else 'runners leave'}"
     if working:
         summary += f", {working} of them busy or perhaps busy"
-    print(f"\n{summary}. Nothing was written.", flush=True)
+    say(f"\n{summary}.\nNothing was written.")
     failing = [pool_plan.name for pool_plan in plans if pool_plan.obstacles]
     if failing:
         raise DeployError(f"{', '.join(failing)}: the deployment would fail. Correct the errors above first.")

@@ -19,6 +19,7 @@ from .account import POLL_SECS, Account, parameters_of
 from .binary import Code
 from .ecs_role import create_ecs_role
 from .errors import DeployError
+from .output import say
 from .source import code_of
 
 TEMPLATE = Path(__file__).parents[1] / "provider.yaml"
@@ -50,10 +51,10 @@ def deploy(account: Account) -> None:
         deploy_stack(account, exists=True)
     if account.lambda_.get_function_recursion_config(FunctionName=account.function)["RecursiveLoop"] != "Allow":
         account.lambda_.put_function_recursion_config(FunctionName=account.function, RecursiveLoop="Allow")
-        print("recursive loop detection: off, since the function limits its own invocations")
+        say("recursive loop detection: off, since the function limits its own invocations")
         changed = True
     if not changed:
-        print("No changes: the stack, the code and the settings are up to date.")
+        say("No changes: the stack, the code and the settings are up to date.")
     next_steps(account)
 
 
@@ -68,7 +69,7 @@ def deploy_stack(account: Account, exists: bool) -> bool:
     wanted = [{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()]
     request = {"TemplateBody": body, "Capabilities": ["CAPABILITY_IAM"]}
     if stack is None:
-        print(f"stack {account.function}: creating the roles, the log group, the tables and the queue")
+        say(f"stack {account.function}: creating the roles, the log group, the tables and the queue")
         made = account.cloudformation.create_stack(
             # A stack that failed to create would block the next attempt.
             StackName=account.function,
@@ -88,7 +89,7 @@ def deploy_stack(account: Account, exists: bool) -> bool:
     current = account.cloudformation.get_template(StackName=stack["StackId"], TemplateStage="Original")["TemplateBody"]
     if current == body and all(has.get(key) == value for key, value in given.items()):
         return False
-    print(f"stack {account.function}: updating")
+    say(f"stack {account.function}: updating")
     known = account.cloudformation.get_template_summary(TemplateBody=body)["Parameters"]
     kept = {item["ParameterKey"] for item in known} & has.keys() - given.keys()
     wanted += [{"ParameterKey": key, "UsePreviousValue": True} for key in sorted(kept)]
@@ -122,7 +123,7 @@ def deploy_function(account: Account, code: Code) -> bool:
         changes = [name for name, is_so in differs.items() if is_so]
         if not changes:
             return False
-        print(f"function {account.function}: updating {', '.join(changes)}")
+        say(f"function {account.function}: updating {', '.join(changes)}")
         # cargo-lambda does not change role and architecture in an existing function, and reads commas in a variable's
         # value as the beginning of the next variable.
         if differs["role"] or differs["settings"]:
@@ -136,7 +137,7 @@ def deploy_function(account: Account, code: Code) -> bool:
             )
             account.wait_until_ready()
     else:
-        print(f"function {account.function}: creating, for {code.architecture}")
+        say(f"function {account.function}: creating, for {code.architecture}")
     cargo_lambda_deploy(account, code, role, variables if now is None else {})
     account.wait_until_ready()
     return True
@@ -156,7 +157,7 @@ def cargo_lambda_deploy(account: Account, code: Code, role: str, settings: dict[
         while error := run_and_return_error(command):
             if "cannot be assumed" not in error or time.monotonic() > deadline:
                 raise DeployError(f"cargo lambda deploy: failed. Correct the cause and try again. {error}")
-            print("  Lambda cannot assume the new role yet: trying again")
+            say("  Lambda cannot assume the new role yet: trying again")
             time.sleep(POLL_SECS)
 
 
@@ -168,14 +169,25 @@ def run_and_return_error(command: list[str | Path]) -> str:
 
 
 def next_steps(account: Account) -> None:
-    flags = " ".join(account.flags)
+    """Prints what comes next, as in the README's quick start."""
     named = "" if account.function == "github-runner-pool" else f"FunctionName={account.function} "
     token = account.lambda_.get_function_configuration(FunctionName=account.function)["FunctionArn"]
-    print(f"""
+    variables = {
+        "AWS_REGION": account.region,
+        "AWS_PROFILE": account.options.profile,
+        "AWS_ENDPOINT_URL": account.options.endpoint_url,
+    }
+    exported = " ".join(f"{name}={value}" for name, value in variables.items() if value)
+    say(f"""
 ServiceToken: {token}
 
-Next, a token that may administer the organization's runners, and a pool:
+Next, a token of an owner of the organization, and a pool (README.md, Quick start):
 
-  aws ssm put-parameter {flags} --name /github-runner-pool/token --type SecureString --value file://token.txt
-  aws cloudformation deploy {flags} --stack-name runners --template-file cfn/pool.yaml \\
-    --capabilities CAPABILITY_IAM --parameter-overrides {named}OrgName=… VpcId=vpc-… Subnets=subnet-…,subnet-…""")
+  export {exported}
+  printf "Token: "; read -rs token; printf %s "$token" | aws ssm put-parameter \\
+    --name /github-runner-pool/token --type SecureString --value file:///dev/stdin
+  aws ec2 describe-subnets --output table \\
+    --query 'Subnets[].[VpcId, SubnetId, AvailabilityZone, DefaultForAz]'
+  aws cloudformation deploy --stack-name runners --template-file cfn/pool.yaml \\
+    --capabilities CAPABILITY_IAM --parameter-overrides {named}OrgName=… \\
+    VpcId=vpc-… Subnets=subnet-…,subnet-…""")

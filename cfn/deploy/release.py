@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from .binary import Code
 from .errors import DeployError
+from .output import say
 
 REPOSITORY = Path(__file__).parents[2]
 # The files of a release. Those of the checksums have the format of `sha256sum`.
@@ -48,9 +49,9 @@ def code_of_release(given: str | None, architecture: str, releases_url: str | No
         raise DeployError(f"RELEASE: {given} is not a version. Write it as {own}.")
     folder = f"{releases_url or url_of_releases()}/v{version}"
     why = "" if given else ", the version of this checkout; ZIP=, RELEASE= or BUILD=1 chooses another code"
-    print(f"code: release {version} for {architecture}{why}")
+    say(f"code: release {version} for {architecture}{why}")
     if version != own:
-        print(f"  the stack is that of cfn/provider.yaml in this checkout, which has the version {own}")
+        say(f"  the stack is that of cfn/provider.yaml in this checkout, which has the version {own}")
     name = zip_name(version, architecture)
     wanted = checksum_of(name, download(f"{folder}/{CHECKSUMS}"), version)
     content = download(f"{folder}/{name}")
@@ -62,7 +63,7 @@ def code_of_release(given: str | None, architecture: str, releases_url: str | No
     code = Code.of_zip(content, "RELEASE", name)
     if code.architecture != ARCHITECTURES[architecture]:
         raise DeployError(f"RELEASE: {name} has code for {code.architecture}. Report it, and {OTHERWISE}.")
-    print(f"  {name}: SHA-256 {found}, as in {CHECKSUMS}")
+    say(f"  {name}: SHA-256 {found}, as in {CHECKSUMS}")
     return code
 
 

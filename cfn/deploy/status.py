@@ -9,10 +9,9 @@ from typing import Any
 from .account import Account
 from .errors import DeployError
 from .invoke import invoke, no_answer
+from .output import WIDTH_MAX, folded
 from .release import own_version
 
-# Characters of a line, so that a table fits a terminal beside an editor.
-WIDTH_MAX = 100
 # Capitals, so that the runners with a job stand out.
 STATE_TEXTS = {
     "busy": "BUSY",
@@ -64,11 +63,12 @@ def pool_lines(pool: dict[str, Any]) -> list[str]:
     stack = pool["StackId"].split("/")[1] if pool["StackId"] else "?"
     counts = Counter(runner["State"] for runner in pool["Runners"])
     states = ", ".join(f"{counts[state]} {text}" for state, text in STATE_TEXTS.items() if counts[state])
-    wanted = "no service" if pool["DesiredCount"] is None else f"DesiredCount {pool['DesiredCount']}"
+    scaling = pool.get("JobScaling")
     shown = [
         f"{pool['LogicalId'] or '?'} of the stack {stack} ({pool['Pool']})",
         f"  cluster {pool['Cluster'] or '?'}, revision {pool['Revision'] or '?'}, {pool['Image'] or 'image unknown'}",
-        f"  {wanted}: {states or 'no runners'}",
+        f"  {wanted_text(pool)}: {states or 'no runners'}",
+        *([f"  {scale_set_text(scaling)}"] if scaling else []),
         f"  {request_text(pool)}",
     ]
     shown += table(
@@ -79,6 +79,27 @@ def pool_lines(pool: dict[str, Any]) -> list[str]:
         ["INSTANCE", "TYPE", "STATE", "TASKS", "TEMPLATE"], [instance_row(instance) for instance in pool["Instances"]]
     )
     return shown + [f"  ! {error}" for error in pool["Errors"]]
+
+
+def wanted_text(pool: dict[str, Any]) -> str:
+    """How many runners there should be."""
+    if scaling := pool.get("JobScaling"):
+        listener = scaling["Listener"]
+        bounds = f", {listener['MinRunners']} to {listener['MaxRunners']}" if listener else ""
+        return f"as many runners as jobs{bounds}"
+    return "no service" if pool["DesiredCount"] is None else f"DesiredCount {pool['DesiredCount']}"
+
+
+def scale_set_text(scaling: dict[str, Any]) -> str:
+    """What GitHub said last of the jobs, and whether anything listens."""
+    work = "listener at work" if scaling["HasListener"] else "NO LISTENER"
+    listener = scaling["Listener"]
+    if not listener:
+        return f"scale set {scaling['ScaleSet']}: not set up yet; {work}"
+    mode = "" if listener["Mode"] == "Active" else f" ({listener['Mode'].lower()})"
+    last = f"last message {listener['LastMessage']}" if listener["HasSession"] else "no session at GitHub"
+    jobs = f"jobs: {listener['AssignedJobs']} assigned, {listener['RunningJobs']} running"
+    return f"scale set {scaling['ScaleSet']}, {jobs}; {work}{mode}, {last}"
 
 
 def request_text(pool: dict[str, Any]) -> str:
@@ -109,7 +130,10 @@ def runner_row(runner: dict[str, Any], revision: int | None) -> list[str]:
 
 def instance_row(instance: dict[str, Any]) -> list[str]:
     state = instance["LifecycleState"] or "-"
-    if instance["IsConnected"] is None:
+    if state.startswith("Warmed:"):
+        # Of the warm pool: in no cluster until it is started.
+        pass
+    elif instance["IsConnected"] is None:
         state += ", not in the cluster"
     elif not instance["IsConnected"]:
         state += ", agent disconnected"
@@ -144,13 +168,3 @@ def columns(indent: int, rows: list[list[str]]) -> list[str]:
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
     return [" " * indent + "  ".join(row).rstrip() for row in padded]
-
-
-def folded(line: str) -> list[str]:
-    """The line, or its parts between blanks where it is too long, indented under its beginning."""
-    indent = " " * (len(line) - len(line.lstrip()) + 2)
-    parts, rest = [], line
-    while len(rest) > WIDTH_MAX and (at := rest.rfind(" ", len(indent) + 1, WIDTH_MAX + 1)) > 0:
-        parts.append(rest[:at].rstrip())
-        rest = indent + rest[at:].lstrip()
-    return [*parts, rest]

@@ -5,6 +5,7 @@
 mod config;
 mod errors;
 mod groups;
+mod warm_pool;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,7 +47,9 @@ impl AutoScalingClient {
 
 impl AutoScaling for AutoScalingClient {
     async fn group(&self, name: &str) -> RemoteResult<Option<Group>> {
-        groups::describe(&self.sdk, name).await
+        let Some(described) = groups::describe(&self.sdk, name).await? else { return Ok(None) };
+        let warm_pool = warm_pool::describe(&self.sdk, name, &described).await?;
+        Ok(Some(Group { warm_pool, ..groups::observed(&described) }))
     }
 
     async fn groups_owned_by(&self, stack_resource: &StackResource) -> RemoteResult<Vec<String>> {
@@ -79,6 +82,26 @@ impl AutoScaling for AutoScalingClient {
 
     async fn update_group(&self, name: &str, config: &GroupConfig) -> RemoteResult<()> {
         groups::update(&self.sdk, name, config).await
+    }
+
+    async fn put_launch_hook(&self, name: &str) -> RemoteResult<()> {
+        warm_pool::put_launch_hook(&self.sdk, name).await
+    }
+
+    async fn delete_launch_hook(&self, name: &str) -> RemoteResult<()> {
+        done_if_missing(warm_pool::delete_launch_hook(&self.sdk, name).await)
+    }
+
+    async fn complete_launch(&self, name: &str, instance: &str) -> RemoteResult<()> {
+        done_if_missing(warm_pool::complete_launch(&self.sdk, name, instance).await)
+    }
+
+    async fn put_warm_pool(&self, name: &str, size: u32) -> RemoteResult<()> {
+        warm_pool::put(&self.sdk, name, size).await
+    }
+
+    async fn delete_warm_pool(&self, name: &str) -> RemoteResult<()> {
+        done_if_missing(warm_pool::delete(&self.sdk, name).await)
     }
 
     async fn scale_group_to_zero(&self, name: &str) -> RemoteResult<()> {

@@ -5,7 +5,7 @@
 //! <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeLaunchTemplates.html>,
 //! <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeLaunchTemplateVersions.html>
 //!
-//! User data may hold secrets: it is read for the names of clusters, and goes no further.
+//! User data may hold secrets: it is read for the agent's settings, and goes no further.
 
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use base64::Engine as _;
@@ -102,12 +102,15 @@ fn said(data: Node<'_, '_>) -> TemplateVersion {
     let user_data = text(data, "userData").and_then(|encoded| BASE64.decode(encoded.trim()).ok());
     // What is no text, such as a compressed script, names nothing that could be read here.
     let user_data = user_data.and_then(|bytes| String::from_utf8(bytes).ok());
+    let checks_warm_pool = user_data.as_deref().map(user_data::checks_warm_pool);
     let own = |name: &str| data.children().find(|node| is(*node, name));
     TemplateVersion {
         clusters: user_data.map(|text| user_data::clusters(&text)).unwrap_or_default(),
         instance_type: own("instanceType").and_then(|node| node.text()).map(str::to_owned),
         has_requirements: own("instanceRequirements").is_some(),
         has_image: own("imageId").is_some(),
+        requests_spot: own("instanceMarketOptions").and_then(|options| text(options, "marketType")) == Some("spot"),
+        checks_warm_pool,
     }
 }
 

@@ -40,6 +40,11 @@ const EXPECTED: &[(&str, &str)] = &[
          default, 900+60+1800",
     ),
     (
+        "create-max-runners.json",
+        "Create: 1 to 20 of the scale set ci-large × organization acme on https://github.com by token, own t3 0..8 \
+         subnets 2, large+docker, 900+60+1800",
+    ),
+    (
         "create-named-provider.json",
         "Create: 2 × organization acme on https://github.com by token, on shared-instances, default, 900+60+1800",
     ),
@@ -68,8 +73,10 @@ const EXPECTED: &[(&str, &str)] = &[
     ("delete-wrong-types.json", "Delete of ours: no spec, no record, drains 60 s"),
     ("delete-foreign-id.json", "Delete of another resource: whole spec, drains 1800 s"),
     ("unknown-request-type.json", r#"Unknown: RequestType: "Upsert" is invalid. Specify Create, Update or Delete."#),
+    ("listen.json", "not a request"),
     ("no-response-url.json", "Unanswerable: the event has no ResponseURL"),
     // `handler::event` parses these.
+    ("launch.json", "not a request"),
     ("registrations-batch.json", "not a request"),
     ("registrations-insert.json", "not a request"),
     ("registrations-modify.json", "not a request"),
@@ -127,6 +134,8 @@ fn the_full_sample_has_every_property_that_goes_with_the_others() {
             &"AppLogin",
             // RunnerTokenParameter implies it.
             &"RegisterBy",
+            // A warm pool has no Spot Instances.
+            &"WarmInstances",
             &"CapacityProvider",
             // They exclude DesiredCount and RunnerName.
             &"MaxRunners",
@@ -205,9 +214,15 @@ fn summary_of_spec(spec: &PoolSpec) -> String {
             format!("own t{template} {min}..{max} subnets {subnets}{mixed_instances_policy}")
         }
     };
+    let count = match &spec.job_scaling {
+        Some(job_scaling) => {
+            let name = job_scaling.scale_set_name.as_deref().unwrap_or("by its id");
+            format!("{} to {} of the scale set {name}", spec.desired_count, job_scaling.max_runners)
+        }
+        None => spec.desired_count.to_string(),
+    };
     format!(
-        "{} × {} on {} by {by}, {capacity}, {}, {}+{}+{}",
-        spec.desired_count,
+        "{count} × {} on {} by {by}, {capacity}, {}, {}+{}+{}",
         spec.github.scope,
         spec.github.host,
         spec.runner.labels.join("+"),

@@ -11,6 +11,9 @@ pub enum HandleError {
     /// The function could not be invoked to go on.
     #[error("the function could not be invoked again to continue")]
     ContinuationNotSent(#[source] RemoteCallError),
+    /// An instance is still held back by the launch hook.
+    #[error("the instance could not be let into its Auto Scaling group")]
+    LaunchNotCompleted(#[source] RemoteCallError),
     /// A stack may wait for a response, and there is nowhere to send one.
     #[error("no response can be sent: {0}")]
     Unanswerable(&'static str),

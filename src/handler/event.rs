@@ -10,6 +10,9 @@ use crate::cloudformation::request::{self, CustomResourceRequest, ParsedEvent};
 use crate::pool::model::continuation::{Continuation, ParsedContinuation};
 use crate::pool::model::request::RequestInfo;
 
+/// The type of the event of a launch hook.
+const LAUNCH: &str = "EC2 Instance-launch Lifecycle Action";
+
 /// An event.
 pub(super) enum Event {
     /// A request of CloudFormation.
@@ -34,6 +37,8 @@ pub(super) enum Event {
     Tick,
     /// `{"Listen": {}}`: the listener of the runner scale sets.
     Listen,
+    /// An instance is about to join its group, and the launch hook holds it back.
+    Launch(Box<LaunchAction>),
     /// Changes of the registrations table, in order.
     Registrations(Vec<RegistrationRecord>),
     /// A request without a usable response URL, for this reason.
@@ -70,6 +75,31 @@ pub(super) struct RequestContext {
 pub(super) struct ResponsePayload {
     /// The error of the last attempt.
     pub(super) error_message: Option<String>,
+}
+
+/// EC2 Auto Scaling's event of a lifecycle hook, by the provider stack's rule.
+///
+/// <https://docs.aws.amazon.com/autoscaling/ec2/userguide/warm-pools-eventbridge-events.html>
+#[derive(Deserialize)]
+struct LifecycleEvent {
+    #[serde(rename = "detail-type")]
+    detail_type: String,
+    detail: LaunchAction,
+}
+
+/// What a lifecycle hook of a launch waits for.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct LaunchAction {
+    /// The group.
+    pub(super) auto_scaling_group_name: String,
+    /// The hook.
+    pub(super) lifecycle_hook_name: String,
+    /// `i-…`.
+    #[serde(rename = "EC2InstanceId")]
+    pub(super) instance: String,
+    /// `AutoScalingGroup` or `WarmPool`.
+    pub(super) destination: String,
 }
 
 /// A change of the registrations table: its stream carries keys only.
@@ -142,6 +172,11 @@ impl Event {
         }
         if event.get("Listen").is_some_and(Value::is_object) {
             return Self::Listen;
+        }
+        if let Ok(event) = LifecycleEvent::deserialize(event)
+            && event.detail_type == LAUNCH
+        {
+            return Self::Launch(Box::new(event.detail));
         }
         if let Ok(record) = InvocationRecord::deserialize(event) {
             return Self::OnFailure(Box::new(record));

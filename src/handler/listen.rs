@@ -11,18 +11,29 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use tracing::Instrument as _;
 
 use super::context::Context;
+use crate::metrics;
 use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::scaling::{LEASE_RENEWAL, ListenerLease};
 use crate::pool::model::time::Timestamp;
-use crate::reconcile::listen::{LISTEN_EVENT, ServeResult, serve_pool};
+use crate::reconcile::listen::{ServeResult, serve_pool};
 use crate::reconcile::log_error;
 use crate::reconcile::ports::{Clock, RemoteResult, SelfInvoker, World};
-use crate::reconcile::scaling::{read_lease, scaled_pools, write_lease};
+use crate::reconcile::scaling::{LISTEN_EVENT, read_lease, scaled_pools, write_lease};
 
 /// The lease of this invocation.
 struct Lease {
     version: u64,
     lease: ListenerLease,
+}
+
+/// How an invocation's listening ended.
+enum ListenResult {
+    /// Another invocation has to go on.
+    OutOfTime,
+    /// There is no pool with a scale set any more.
+    NoPools,
+    /// Another listener is at work.
+    LeaseLost,
 }
 
 /// Works for all pools until the invocation's time is over, or another listener has the lease.
@@ -31,8 +42,10 @@ pub(super) async fn listen<W: World>(context: &Context<'_, W>) {
     match acquire(world).await {
         Ok(Some(mut lease)) => {
             let until = context.budget.reconcile_until(world.clock().now(), context.settings.invocation_budget);
-            if serve_all(context, &mut lease, until).await {
-                hand_over(context, &lease).await;
+            match serve_all(context, &mut lease, until).await {
+                ListenResult::OutOfTime => hand_over(context, &lease).await,
+                ListenResult::NoPools => give_back(world, &lease).await,
+                ListenResult::LeaseLost => tracing::warn!(step = "listen", "another listener has the lease"),
             }
         }
         Ok(None) => tracing::debug!(step = "listen", "another listener is at work"),
@@ -45,7 +58,10 @@ pub(super) async fn listen<W: World>(context: &Context<'_, W>) {
 pub(super) async fn watch<W: World>(context: &Context<'_, W>) {
     let start = async {
         let (lease, _) = read_lease(context.world).await?;
-        if lease.is_current(context.world.clock().now()) || scaled_pools(context.world).await?.pools.is_empty() {
+        let is_at_work = lease.is_current(context.world.clock().now());
+        let is_missing = !is_at_work && !scaled_pools(context.world).await?.pools.is_empty();
+        metrics::listener(is_missing);
+        if !is_missing {
             return Ok(());
         }
         tracing::info!(step = "listen", "no listener is at work, so one is started");
@@ -67,14 +83,14 @@ async fn acquire<W: World>(world: &W) -> RemoteResult<Option<Lease>> {
     Ok(write_lease(world, lease, version).await?.map(|version| Lease { version, lease }))
 }
 
-/// Serves every pool at once. Returns whether another invocation has to go on.
-async fn serve_all<W: World>(context: &Context<'_, W>, lease: &mut Lease, until: Timestamp) -> bool {
+/// Serves every pool at once.
+async fn serve_all<W: World>(context: &Context<'_, W>, lease: &mut Lease, until: Timestamp) -> ListenResult {
     let world = context.world;
     let mut serving: FuturesUnordered<_> = FuturesUnordered::new();
     let mut served: BTreeSet<PhysicalId> = BTreeSet::new();
     loop {
         match scaled_pools(world).await {
-            Ok(list) if list.pools.is_empty() && serving.is_empty() => return false,
+            Ok(list) if list.pools.is_empty() && serving.is_empty() => return ListenResult::NoPools,
             Ok(list) => {
                 for id in list.pools.difference(&served.clone()) {
                     served.insert(id.clone());
@@ -97,11 +113,10 @@ async fn serve_all<W: World>(context: &Context<'_, W>, lease: &mut Lease, until:
         }
         let now = world.clock().now();
         if now >= until {
-            return !served.is_empty();
+            return ListenResult::OutOfTime;
         }
         if !renew(world, lease).await {
-            tracing::warn!(step = "listen", "another listener has the lease");
-            return false;
+            return ListenResult::LeaseLost;
         }
     }
 }
@@ -109,7 +124,7 @@ async fn serve_all<W: World>(context: &Context<'_, W>, lease: &mut Lease, until:
 /// Serves one pool; a panic of one keeps no other from its messages.
 async fn serve<W: World>(context: &Context<'_, W>, id: PhysicalId, until: Timestamp) -> PhysicalId {
     let span = tracing::info_span!("listen", physical_id = id.as_str());
-    let work = serve_pool(context.world, &id, context.settings.poll_interval, until).instrument(span);
+    let work = serve_pool(context.world, &id, context.settings.poll_interval, until, metrics::demand).instrument(span);
     match AssertUnwindSafe(work).catch_unwind().await {
         Ok(ServeResult::OutOfTime) => {}
         Ok(result @ (ServeResult::Deleted | ServeResult::Superseded)) => {
@@ -146,14 +161,17 @@ async fn renew<W: World>(world: &W, lease: &mut Lease) -> bool {
     }
 }
 
-/// Gives the lease back and starts the next listener, which goes on with the same sessions.
+/// Gives the lease back, so that the next listener need not wait until it expires.
+async fn give_back<W: World>(world: &W, lease: &Lease) {
+    if let Err(error) = write_lease(world, ListenerLease::default(), lease.version).await {
+        log_error(&error);
+    }
+}
+
+/// Starts the next listener, which goes on with the same sessions.
 async fn hand_over<W: World>(context: &Context<'_, W>, lease: &Lease) {
-    let result = async {
-        write_lease(context.world, ListenerLease::default(), lease.version).await?;
-        context.world.self_invoker().invoke(context.function, LISTEN_EVENT.to_vec()).await
-    };
-    let result: RemoteResult<()> = result.await;
-    if let Err(error) = result {
+    give_back(context.world, lease).await;
+    if let Err(error) = context.world.self_invoker().invoke(context.function, LISTEN_EVENT.to_vec()).await {
         // The next tick finds that no listener is at work.
         log_error(&error);
     }

@@ -65,6 +65,11 @@ async fn respond_to<W: World>(
         tracing::warn!(step = "on_failure", "a tick was not handled");
         return Ok(());
     }
+    if matches!(event, Event::Launch(_)) {
+        // The hook's own time has let the instance go on by now, or soon will.
+        tracing::warn!(step = "on_failure", "an instance was not let into its group");
+        return Ok(());
+    }
     let Some(pending) = PendingRequest::of(event, context.world.clock().now()) else {
         tracing::error!(step = "on_failure", "the event is no request, so there is nothing to respond to");
         return Ok(());
@@ -135,6 +140,7 @@ impl PendingRequest {
             | Event::Inventory
             | Event::Tick
             | Event::Listen
+            | Event::Launch(_)
             | Event::Registrations(_)
             | Event::Unanswerable(_)
             | Event::Unknown => None,

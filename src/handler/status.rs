@@ -13,8 +13,11 @@ use crate::pool::model::pool_metadata::PoolMetadata;
 use crate::pool::policy::status::PoolStatus;
 use crate::reconcile::log_error;
 use crate::reconcile::lookup::{DeletedPool, lock_of};
+use crate::reconcile::observe::{credential, with_members};
 use crate::reconcile::ports::{AutoScaling, Clock, Ecs, RemoteResult, World};
 use crate::reconcile::runner_lists::RunnerLists;
+use crate::reconcile::scaling::{read_lease, read_scaling};
+use crate::reconcile::session::KnownMembers;
 use crate::version::VERSION;
 
 const UNREADABLE: &str = "Task definition: it does not say how the pool is reached, or a newer version of the function \
@@ -136,5 +139,35 @@ async fn read_pool<W: World>(
     observed.service = errors.or_nothing(service);
     observed.tasks = errors.or_nothing(tasks);
     observed.instances = errors.or_nothing(instances);
+    if metadata.scale_set.is_some() {
+        read_job_scaling(world, id, &metadata, &mut observed, errors).await;
+    }
     observed
+}
+
+/// What the listener has written down, and which of GitHub's runners are those of the pool's scale set.
+async fn read_job_scaling<W: World>(
+    world: &W,
+    id: &PhysicalId,
+    metadata: &PoolMetadata,
+    observed: &mut Observed,
+    errors: &mut Errors,
+) {
+    observed.scaling = errors.or_nothing(read_scaling(world, id).await);
+    let (lease, _) = errors.or_nothing(read_lease(world).await);
+    observed.is_listening = lease.is_current(world.clock().now());
+    let (Some(found), GitHubRunners::Listed(runners), Some(github_credential)) =
+        (&observed.scaling, &observed.github, &metadata.github_credential)
+    else {
+        return;
+    };
+    // It was read a moment ago for the list, with which its errors are.
+    let Ok(credential) = credential(world, github_credential).await else { return };
+    let (scale_set, mut known) = (found.record.goal.scale_set, KnownMembers::default());
+    let runners = runners.clone();
+    let members = with_members(world, metadata, &credential, scale_set, &observed.tasks, runners, &mut known);
+    match members.await {
+        Ok(runners) => observed.github = GitHubRunners::Listed(runners),
+        Err(error) => errors.or_nothing(Err(error)),
+    }
 }

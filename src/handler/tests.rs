@@ -1,6 +1,7 @@
 //! Any request that waits gets a response: over worlds that panic, hang and refuse.
 
 mod inventory;
+mod launch;
 mod on_failure;
 mod preview;
 mod registration;

@@ -23,6 +23,8 @@ pub mod registration;
 pub mod retirement;
 pub mod rollout;
 pub mod runner_counts;
+pub mod start_delay;
 pub mod status;
 pub mod task_protection;
+pub mod warm_pool;
 pub mod warnings;

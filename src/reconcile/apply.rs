@@ -1,17 +1,17 @@
 //! Effects on pools: the only module that changes what a pool consists of. One call per step, and nothing decided here;
-//! registrations are written in `registration` and `sweep`, and the clock's work in `due_work`. And the one write that is
+//! registrations are written in `registration` and `sweep`, the clock's work in `due_work`, and the runners of scale sets are
+//! started and stopped in `listen`. And the one write that is
 //! no step, since it may follow the last one: of a lock, with or without the recorded response.
 
 use futures_util::future::join_all;
 
 use super::deregister;
-use super::listen::LISTEN_EVENT;
 use super::log_error;
 use super::ports::{
     AutoScaling, Clock, Credential, Deregistration, Ecs, RemoteCallError, RemoteResult, ScaleSetDeletion, ScaleSets,
     SelfInvoker, StateItem, StateStore, StateWrite, World,
 };
-use super::scaling::publish;
+use super::scaling::{LISTEN_EVENT, publish};
 use super::session::Session;
 use crate::pool::model::continuation::Continuation;
 use crate::pool::model::evidence::{OwnedScaleSet, OwnedTask, StopReason};
@@ -141,6 +141,10 @@ async fn apply_step<W: World>(
             groups.update_group(name, &config).await?;
             return Ok(StepResult::GroupUpdated);
         }
+        Step::PutLaunchHook => groups.put_launch_hook(name).await?,
+        Step::PutWarmPool(size) => groups.put_warm_pool(name, size).await?,
+        Step::DeleteLaunchHook => groups.delete_launch_hook(name).await?,
+        Step::DeleteWarmPool => groups.delete_warm_pool(name).await?,
         Step::CreateCapacityProvider { group_arn, config, tags } => {
             ecs.create_capacity_provider(name, &group_arn, &config, &tags).await?;
         }

@@ -5,13 +5,16 @@
 //! written down before it is made, and repeated with the same token otherwise. What it writes names the version of the
 //! item that it rests on, so that of two listeners one loses and ends.
 
+mod interruption;
 mod pool;
 
 use futures_util::future::{Either, select};
 use std::pin::pin;
 use std::time::Duration;
 
+use self::interruption::Interruption;
 use self::pool::PoolListener;
+pub use self::pool::Report;
 use super::log_error;
 use super::ports::{Clock, QueueAnswer, RemoteCallError, RemoteResult, ScaleSets, SessionOpening, World};
 use super::scaling::read_scaling;
@@ -20,9 +23,6 @@ use crate::pool::model::remote_error::ErrorKind;
 use crate::pool::model::scale_set::{MessageQueue, ScaleSetMessage};
 use crate::pool::model::scaling::ScalingMode;
 use crate::pool::model::time::Timestamp;
-
-/// The event with which the function starts a listener.
-pub const LISTEN_EVENT: &[u8] = br#"{"Listen":{}}"#;
 
 /// After a call that failed. The session of a listener that was killed keeps another one out for about 50 seconds.
 const RETRY_DELAY: Duration = Duration::from_secs(10);
@@ -40,25 +40,18 @@ pub enum ServeResult {
     Superseded,
 }
 
-/// Why the listener does not go on as it was about to.
-enum Interruption {
-    Deleted,
-    Superseded,
-    /// A call was refused: it is tried again later.
-    Failed(RemoteCallError),
-}
-
-impl From<RemoteCallError> for Interruption {
-    fn from(error: RemoteCallError) -> Self {
-        Self::Failed(error)
-    }
-}
-
-/// Works for a pool until `until`, with `poll` between two looks at what changes.
-pub async fn serve_pool<W: World>(world: &W, id: &PhysicalId, poll: Duration, until: Timestamp) -> ServeResult {
+/// Works for a pool until `until`, with `poll` between two looks at what changes; `report` is given how the pool is once a
+/// minute.
+pub async fn serve_pool<W: World>(
+    world: &W,
+    id: &PhysicalId,
+    poll: Duration,
+    until: Timestamp,
+    report: Report,
+) -> ServeResult {
     let mut listener = None;
     while world.clock().now() < until {
-        let interruption = match work(world, id, poll, until, &mut listener).await {
+        let interruption = match work(world, id, poll, until, report, &mut listener).await {
             Ok(()) => return ServeResult::OutOfTime,
             Err(interruption) => interruption,
         };
@@ -89,6 +82,7 @@ async fn work<W: World>(
     id: &PhysicalId,
     poll: Duration,
     until: Timestamp,
+    report: Report,
     kept: &mut Option<PoolListener<W>>,
 ) -> Result<(), Interruption>
 where
@@ -97,7 +91,7 @@ where
         Some(listener) => listener,
         None => {
             let found = read_scaling(world, id).await?.ok_or(Interruption::Deleted)?;
-            kept.insert(PoolListener::new(id.clone(), found, poll))
+            kept.insert(PoolListener::new(id.clone(), found, poll, report))
         }
     };
     listener.refresh(world).await?;
@@ -143,6 +137,11 @@ async fn take<W: World>(
     queue: &MessageQueue,
     message: &ScaleSetMessage,
 ) -> Result<Timestamp, Interruption> {
+    if message.id <= listener.record().progress.last_message_id {
+        // Acted upon already: what it says is old.
+        acknowledge(world, queue, message.id).await;
+        return Ok(world.clock().now());
+    }
     listener.record_message(message);
     let request_ids = crate::pool::policy::demand::available_jobs(message);
     if !request_ids.is_empty() {
@@ -153,11 +152,15 @@ async fn take<W: World>(
     }
     let look_at = listener.act(world).await?;
     listener.end_message(world, message.id).await?;
-    // A message that stays in the queue comes again, and changes nothing then.
-    if let Err(error) = world.scale_sets().acknowledge(queue, message.id).await {
+    acknowledge(world, queue, message.id).await;
+    Ok(look_at)
+}
+
+/// Takes a message off the queue. One that stays there comes again, and changes nothing then.
+async fn acknowledge<W: World>(world: &W, queue: &MessageQueue, message_id: u64) {
+    if let Err(error) = world.scale_sets().acknowledge(queue, message_id).await {
         log_error(&error);
     }
-    Ok(look_at)
 }
 
 /// The queue of the session, which is opened where there is none.

@@ -5,7 +5,7 @@ mod newer_github_access;
 mod scale_set;
 
 pub use self::github::credential;
-pub use self::scale_set::{KnownMembers, with_members};
+pub use self::scale_set::with_members;
 
 use std::collections::{BTreeMap, BTreeSet};
 

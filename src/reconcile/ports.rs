@@ -198,7 +198,7 @@ pub trait Ecs {
 
 /// EC2 Auto Scaling, and the launch templates that its groups use.
 pub trait AutoScaling {
-    /// The group of this name.
+    /// The group of this name, with its warm pool.
     async fn group(&self, name: &str) -> RemoteResult<Option<Group>>;
     /// The names of every group with these ownership tags.
     async fn groups_owned_by(&self, stack_resource: &StackResource) -> RemoteResult<Vec<String>>;
@@ -218,6 +218,17 @@ pub trait AutoScaling {
     async fn create_group(&self, name: &str, config: &GroupConfig, tags: &Tags) -> RemoteResult<()>;
     /// Changes the group to this shape, its desired capacity left alone.
     async fn update_group(&self, name: &str, config: &GroupConfig) -> RemoteResult<()>;
+    /// Makes or replaces the launch hook: an instance that comes up, to be stopped in the warm pool or to join the group, is
+    /// held back for a while. The time for the warm pool is let run out; [`Self::complete_launch`] ends the other one.
+    async fn put_launch_hook(&self, name: &str) -> RemoteResult<()>;
+    /// Deletes the launch hook; one that is not there is done.
+    async fn delete_launch_hook(&self, name: &str) -> RemoteResult<()>;
+    /// Lets an instance that the launch hook holds back go on; one that is not held back is done.
+    async fn complete_launch(&self, name: &str, instance: &str) -> RemoteResult<()>;
+    /// Makes or changes the warm pool: always so many stopped instances.
+    async fn put_warm_pool(&self, name: &str, size: u32) -> RemoteResult<()>;
+    /// Deletes the warm pool by force, its instances with it; one that is not there is done.
+    async fn delete_warm_pool(&self, name: &str) -> RemoteResult<()>;
     /// Minimum, maximum and desired capacity 0, new instances unprotected.
     async fn scale_group_to_zero(&self, name: &str) -> RemoteResult<()>;
     /// Removes scale-in protection, 50 instances a call; instances that left the group are done.

@@ -8,12 +8,14 @@ use std::collections::BTreeMap;
 use super::deregister::deregister;
 use super::log_error;
 use super::lookup::read_unexpired;
-use super::observe::{KnownMembers, credential, with_members};
+use super::observe::{credential, with_members};
 use super::ports::{
     AnswerWrite, Clock, Credential, Deregistration, Ecs, GitHub, JitRunner, JitRunnerRequest, Registrations,
     RemoteResult, ScaleSets, StateItem, StateStore, StateWrite, World,
 };
 use super::scaling::read_scaling;
+use super::session::KnownMembers;
+use crate::pool::model::ecs::Task;
 use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::pool_metadata::PoolMetadata;
 use crate::pool::model::registration::{
@@ -26,7 +28,7 @@ use crate::pool::model::secret::Secret;
 use crate::pool::model::spec::{GitHubCredential, GitHubTarget};
 use crate::pool::policy::registration::{
     ClaimGrant, EarlierMint, NameHolder, Rejection, already_registered, foreign_task, name_not_free, name_taken,
-    no_scale_set, pool_of_revision, pool_of_task, refused_by_remote, take_claim,
+    no_scale_set, other_start, pool_of_revision, pool_of_task, refused_by_remote, take_claim,
 };
 
 /// What became of a request.
@@ -100,7 +102,12 @@ async fn look<'request, W: World>(
         Some(task) => world.ecs().revision(&task.task_definition).await?,
         None => None,
     };
-    Ok(pool_of_revision(&id, revision.as_ref()).map(|(metadata, settings, github_credential)| Asker {
+    let found = pool_of_revision(&id, revision.as_ref()).and_then(|found| {
+        // Only the function starts standalone tasks of a pool, and only of one with a scale set.
+        let is_standalone = task.as_ref().is_some_and(Task::is_standalone);
+        if is_standalone == found.0.scale_set.is_some() { Ok(found) } else { Err(other_start(&arn)) }
+    });
+    Ok(found.map(|(metadata, settings, github_credential)| Asker {
         request,
         id: id.clone(),
         task: arn,

@@ -8,6 +8,9 @@ use crate::pool::model::scaling::{
     LISTENER_KEY, ListenerLease, ObservedScaling, SCALED_POOLS_KEY, ScaledPools, ScalingMode, ScalingRecord,
 };
 
+/// The event with which the function starts a listener.
+pub const LISTEN_EVENT: &[u8] = br#"{"Listen":{}}"#;
+
 /// What is written down of a pool; `None` if nothing is, or nothing that this version can read.
 ///
 /// # Errors

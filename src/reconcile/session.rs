@@ -1,9 +1,13 @@
 //! What one invocation keeps between its observations.
 
-use super::observe::KnownMembers;
+use std::collections::BTreeMap;
+
 use super::ports::Credential;
 use super::runner_logs::LogPlaces;
 use crate::pool::model::observed::Observed;
+
+/// The names of runners that are known to belong to a runner scale set, with GitHub's ids of them.
+pub type KnownMembers = BTreeMap<String, u64>;
 
 /// What an invocation knows in addition to its continuation: the last observation, and the credential that it read.
 #[derive(Debug, Default)]

@@ -4,10 +4,11 @@
 use super::deregister::deregister;
 use super::log_error;
 use super::lookup::{FoundPool, every_pool};
-use super::observe::{KnownMembers, credential, with_members};
+use super::observe::{credential, with_members};
 use super::ports::{Deregistration, Ecs, RemoteResult, World};
 use super::runner_lists::RunnerLists;
 use super::scaling::read_scaling;
+use super::session::KnownMembers;
 use crate::pool::model::observed::GitHubRunners;
 use crate::pool::model::runner::Runner;
 use crate::pool::policy::registration::abandoned;

@@ -128,6 +128,8 @@ def account_with_function_and_pool() -> FakeAccount:
 def test_undeploy_ignores_a_pool_of_another_function(capsys: pytest.CaptureFixture[str]) -> None:
     account = account_with_function_and_pool()
     account.has_stack(parameters={"FunctionName": "second"})
+    # The operations stack of the other function, which stays in use, as the credentials do.
+    account.has_stack(parameters={"FunctionName": "second", "OnFailureQueueName": "queue"})
     undeploy.undeploy(account)
     assert capsys.readouterr().out == "deleted: function github-runner-pool with all its versions\n"
 
@@ -135,8 +137,23 @@ def test_undeploy_ignores_a_pool_of_another_function(capsys: pytest.CaptureFixtu
 def test_undeploy_prints_an_orphaned_pool(capsys: pytest.CaptureFixture[str]) -> None:
     account = account_with_function_and_pool()
     account.has_no_stack()
+    account.has_stack()
+    account.fails("ssm", "describe_parameters", "AccessDeniedException")
     undeploy.undeploy(account)
     assert "not deleted: orphaned pool Runners of the stack runners" in capsys.readouterr().out
+
+
+def test_undeploy_names_the_operations_stack_and_the_credentials(capsys: pytest.CaptureFixture[str]) -> None:
+    account = account_with_function_and_pool()
+    account.has_no_stack()
+    account.has_stack(parameters={"FunctionName": "github-runner-pool", "OnFailureQueueName": "queue"})
+    account.returns("ssm", "describe_parameters", {"Parameters": [{"Name": "/github-runner-pool/token"}]})
+    undeploy.undeploy(account)
+    output = capsys.readouterr().out
+    assert "not deleted: stack runners, its dashboard and alarms." in output
+    assert "  aws cloudformation delete-stack --region eu-central-1 --stack-name runners\n" in output
+    assert "not deleted: parameter /github-runner-pool/token, " in output
+    assert "  aws ssm delete-parameter --region eu-central-1 --name /github-runner-pool/token\n" in output
 
 
 def test_undeploy_of_nothing_names_function_and_region() -> None:

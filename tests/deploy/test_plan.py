@@ -58,16 +58,21 @@ def test_predicted_launch_template_version_is_reported_to_the_function() -> None
     assert predicted_places({"CapacityProvider": "shared"}) == []
 
 
-def test_pool_plan_prints_only_the_sections_that_have_lines(capsys: pytest.CaptureFixture[str]) -> None:
+def test_pool_plan_prints_the_errors_first_and_only_sections_that_have_lines(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     pool_plan(
         Pool="ghr-ci-Runners-0a1b2c3d4e",
         Changes=["~ service: DesiredCount 2 -> 1"],
         Retires={"a": "idle", "b": "busy", "c": "unknown"},
+        Obstacles=["Cluster: there is none. Create it"],
     ).print_plan()
     assert (
         capsys.readouterr().out
         == """
 Runners (ghr-ci-Runners-0a1b2c3d4e) is updated in place
+  errors
+    ! Cluster: there is none. Create it
   changes
     ~ service: DesiredCount 2 -> 1
   runners to retire
@@ -81,7 +86,7 @@ Runners (ghr-ci-Runners-0a1b2c3d4e) is updated in place
 def test_summary_counts_pools_and_runners(capsys: pytest.CaptureFixture[str]) -> None:
     print_summary([pool_plan(Retires={"a": "idle", "b": "busy"}), pool_plan("Other"), pool_plan("New", "Create")])
     assert capsys.readouterr().out == (
-        "\nPools: 2 to update in place, 1 to create; 2 runners leave, 1 of them busy or perhaps busy. "
+        "\nPools: 2 to update in place, 1 to create; 2 runners leave, 1 of them busy or perhaps busy.\n"
         "Nothing was written.\n"
     )
 

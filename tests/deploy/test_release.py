@@ -67,7 +67,7 @@ def test_release_is_downloaded_for_the_architecture(
     assert code.zip == files[name]
     assert code.architecture == architecture.replace("-", "_")
     assert server.asked == [f"/v{VERSION}/{CHECKSUMS}", f"/v{VERSION}/{name}"]
-    output = capsys.readouterr().out
+    output = " ".join(capsys.readouterr().out.split())
     assert f"{name}: SHA-256 {sha256(code.zip).hexdigest()}, as in {CHECKSUMS}" in output
     assert f"the stack is that of cfn/provider.yaml in this checkout, which has the version {own_version()}" in output
 

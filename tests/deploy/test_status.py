@@ -123,11 +123,52 @@ def printed(capsys: pytest.CaptureFixture[str], *pools: dict[str, Any], **option
             {"Instances": [instance(IsConnected=None, IsActive=None, Tasks=None, InstanceType=None)]},
             "i-0a1b2c3d4e5f60718  -     InService, not in the cluster  -      version 3",
         ),
+        (
+            {
+                "Instances": [
+                    instance(
+                        LifecycleState="Warmed:Stopped", IsConnected=None, IsActive=None, Tasks=None, InstanceType=None
+                    )
+                ]
+            },
+            "i-0a1b2c3d4e5f60718  -     Warmed:Stopped  -      version 3",
+        ),
         ({"Runners": [runner("offline", Task=None, TaskPhase=None, AgeSecs=None)]}, "offline, no task"),
     ],
 )
 def test_status_says_what_is_unusual(given: dict[str, Any], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert expected in printed(capsys, pool(**given))
+
+
+LISTENER = {
+    "Mode": "Active",
+    "MinRunners": 0,
+    "MaxRunners": 20,
+    "Target": 3,
+    "AssignedJobs": 3,
+    "RunningJobs": 2,
+    "IdleRunners": 0,
+    "HasSession": True,
+    "LastMessage": 42,
+}
+
+
+@pytest.mark.parametrize(
+    ("listener", "has_listener", "expected"),
+    [
+        (LISTENER, True, "  scale set ci-large, jobs: 3 assigned, 2 running; listener at work, last message 42\n"),
+        ({**LISTENER, "Mode": "Paused"}, True, "; listener at work (paused), last message 42\n"),
+        ({**LISTENER, "HasSession": False}, False, "; NO LISTENER, no session at GitHub\n"),
+        (None, False, "  scale set ci-large: not set up yet; NO LISTENER\n"),
+    ],
+)
+def test_status_of_max_runners_shows_jobs_and_listener(
+    listener: dict[str, Any] | None, has_listener: bool, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scaling = {"ScaleSet": "ci-large", "HasListener": has_listener, "Listener": listener}
+    shown = printed(capsys, pool(DesiredCount=None, JobScaling=scaling, Runners=[runner("busy"), runner("busy")]))
+    assert expected in shown
+    assert f"  as many runners as jobs{', 0 to 20' if listener else ''}: 2 BUSY\n" in shown
 
 
 def test_status_lines_fit_100_columns(capsys: pytest.CaptureFixture[str]) -> None:

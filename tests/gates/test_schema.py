@@ -107,6 +107,9 @@ def test_schema_allows_a_property_chosen_by_a_condition() -> None:
         ("Subnets", {"CapacityProvider": None, "LaunchTemplate": LAUNCH_TEMPLATE}),
         ("LaunchTemplate", {"CapacityProvider": None, "LaunchTemplate": {"LaunchTemplateId": "lt-1"}, "Subnets": "x"}),
         ("LaunchTemplate", {"LaunchTemplate": LAUNCH_TEMPLATE, "Subnets": "subnet-0a1b2c3d"}),
+        ("MaxRunners", {"MaxRunners": 20, "DesiredCount": 2}),
+        ("MaxRunners", {"MinRunners": 1}),
+        ("MaxRunners", {"RunnerScaleSetName": "large"}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

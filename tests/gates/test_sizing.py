@@ -28,6 +28,7 @@ FRAGMENTS = {
 QUESTIONS = [
     "1 to 500 runners",
     "Runners per instance",
+    "Warm instances",
     "GPU",
     "arm64",
     "Private ECR",
@@ -88,6 +89,8 @@ def test_cost_assumptions_are_the_defaults_of_the_templates() -> None:
     provider = (REPOSITORY / "cfn/provider.yaml").read_text()
     assert f"MemorySize: {round(costs.FUNCTION_GB * 1024)}\n" in provider
     assert "ScheduleExpression: rate(1 minute)\n" in provider
+    scaling = (REPOSITORY / "src/pool/model/scaling.rs").read_text()
+    assert f"LEASE_RENEWAL: Duration = Duration::from_secs({costs.LEASE_RENEWAL_SECS})" in scaling
 
 
 def test_runners_per_instance_follow_the_formula_of_the_document() -> None:
@@ -97,7 +100,7 @@ def test_runners_per_instance_follow_the_formula_of_the_document() -> None:
 
 
 def test_document_has_a_fragment_for_each_special_case() -> None:
-    assert list(FRAGMENTS) == ["GPU", "Private ECR", "Docker Hub", "Proxies", "Job hooks"]
+    assert list(FRAGMENTS) == ["Warm instances", "GPU", "Private ECR", "Docker Hub", "Proxies", "Job hooks"]
 
 
 def test_fragments_in_the_pool_template_have_no_cfn_lint_findings(tmp_path: Path) -> None:

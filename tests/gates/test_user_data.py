@@ -10,6 +10,7 @@ import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from gates.documents import REPOSITORY, without_tags
 from gates.test_scripts import findings
 
 CLUSTER = "ci"
+IMAGE = "myoung34/github-runner:ubuntu-noble"
 HEAD = "# From here on the same in all templates."
 TEMPLATES = [path for path in sorted((REPOSITORY / "cfn").glob("*.yaml")) if "UserData:" in path.read_text()]
 FOLDERS = ("/etc/", "/usr/local/bin/", "/_work", "/actions-runner", "/var/lib/docker")
@@ -65,8 +67,14 @@ cat "$(dirname "$0")/$(basename "$0").says" 2> /dev/null || true
 def user_data(path: Path) -> str:
     resources = without_tags(path.read_text())["Resources"]
     (found,) = [resource for resource in resources.values() if resource["Type"] == "AWS::EC2::LaunchTemplate"]
-    text: str = found["Properties"]["LaunchTemplateData"]["UserData"]["Fn::Base64"]
-    return text
+    text: str | list[Any] = found["Properties"]["LaunchTemplateData"]["UserData"]["Fn::Base64"]
+    # Fn::Sub with values of its own has a list.
+    return text if isinstance(text, str) else str(text[0])
+
+
+def filled_in(path: Path, has_warm_pool: str = "false") -> str:
+    text = user_data(path).replace("${Cluster}", CLUSTER).replace("${Image}", IMAGE)
+    return text.replace("${HasWarmPool}", has_warm_pool)
 
 
 @dataclass
@@ -131,7 +139,7 @@ class Instance:
         return {node.parents[1].name: node.read_text() for node in sorted(folder.glob("*/bin/node"))}
 
 
-def started(template: Path, folder: Path) -> Instance:
+def started(template: Path, folder: Path, has_warm_pool: str = "false") -> Instance:
     """An instance after its first boot."""
     made = Instance(folder)
     for name in ("bin", "etc/ecs", "etc/systemd/system", "usr/local/bin", "var/lib/docker"):
@@ -141,7 +149,7 @@ def started(template: Path, folder: Path) -> Instance:
         (made.bin / name).chmod(0o755)
     (made.bin / "df.says").write_text("Use%\n 41%\n")
     made.docker()
-    text = user_data(template).replace("${Cluster}", CLUSTER)
+    text = filled_in(template, has_warm_pool)
     for path in FOLDERS:
         text = text.replace(path, f"{folder}{path}")
     assert made.run(text) == 0
@@ -156,18 +164,19 @@ def instance(tmp_path: Path) -> Instance:
 
 def test_templates_share_user_data() -> None:
     shared = [user_data(path).partition(HEAD)[2] for path in TEMPLATES]
-    assert len(shared) == 3
+    assert len(shared) == 4
     assert shared[0] != ""
-    assert shared[1:] == shared[:1] * 2
+    assert shared[1:] == shared[:1] * 3
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
 def test_user_data_has_no_findings(path: Path) -> None:
     text = user_data(path)
-    # CloudFormation puts the cluster's name there, and nothing else anywhere.
-    assert text.count("${") == text.count("${Cluster}") == 1
+    # CloudFormation puts the cluster's name there, what a warm pool needs, and nothing else anywhere.
+    assert text.count("${Cluster}") == 1
+    assert text.count("${") == 1 + text.count("${HasWarmPool}") + text.count("${Image}")
     # One line for each setting, so that each can have its comment (SC2129).
-    found = findings(text.replace("${Cluster}", CLUSTER)).splitlines()
+    found = findings(filled_in(path)).splitlines()
     assert [finding for finding in found if "SC2129" not in finding] == []
     scripts = [part.partition("\nEND\n")[0] for part in text.split("<< 'END'\n")[1:]]
     scripts = [script for script in scripts if script.startswith("#!")]
@@ -189,13 +198,30 @@ def test_user_data_joins_the_cluster_and_starts_units_without_waiting(path: Path
         for line in unit.read_text().splitlines()
         if line.startswith("ExecStart=")
     ]
+    starts = [start for start in starts if not start.startswith("/usr/bin/docker")]
     assert sorted(starts) == [str(instance.script("runner-cleanup")), str(instance.script("runner-externals"))]
     assert all(os.access(path, os.X_OK) for path in starts)
-    assert {unit.name for unit in units.iterdir()} == {
+    assert {unit.name for unit in units.iterdir()} - {"runner-image.service"} == {
         "runner-cleanup.service",
         "runner-cleanup.timer",
         "runner-externals.service",
     }
+
+
+def test_warm_instances_wait_for_the_group_and_pull_the_image(tmp_path: Path) -> None:
+    pool = REPOSITORY / "cfn/pool.yaml"
+    for has_warm_pool in ("true", "false"):
+        folder = tmp_path / has_warm_pool
+        instance = started(pool, folder, has_warm_pool)
+        config = (instance.root / "etc/ecs/ecs.config").read_text()
+        assert f"ECS_WARM_POOLS_CHECK={has_warm_pool}\n" in config
+        starts = [call for call in instance.others() if "runner-image.service" in call]
+        # Without waiting: Docker starts only when the user data has ended.
+        wanted = ["systemctl start --no-block runner-image.service"] if has_warm_pool == "true" else []
+        assert starts == wanted
+        unit = (instance.root / "etc/systemd/system/runner-image.service").read_text()
+        assert f"ExecStart=/usr/bin/docker pull {IMAGE}\n" in unit
+        assert "After=docker.service\n" in unit
 
 
 # What is there: the agent, a runner, and one that is named after its task.

@@ -107,3 +107,7 @@ def test_changelog_has_a_section_for_the_version_of_cargo_toml() -> None:
     date, text = changelog_section(own_version())
     assert re.fullmatch(r"unreleased|\d{4}-\d{2}-\d{2}", date)
     assert len(text) > 100
+
+
+def test_first_job_of_the_quick_start_has_no_actionlint_findings() -> None:
+    assert findings(block(README, "Quick start")) == []

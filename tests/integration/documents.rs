@@ -138,6 +138,7 @@ fn every_recipe_is_one_that_the_function_takes() {
             let instead_of: &[&str] = match name.as_str() {
                 "EnterpriseName" => &["OrgName"],
                 "AppId" => &["AccessTokenParameter"],
+                "MaxRunners" => &["DesiredCount"],
                 "CapacityProvider" => &["LaunchTemplate", "Subnets", "MaxInstances"],
                 _ => &[],
             };

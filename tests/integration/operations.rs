@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use github_runner_pool::metrics::{DIMENSIONS, Metric, NAMESPACE};
+use github_runner_pool::pool::model::auto_scaling::LAUNCH_HOOK;
 use github_runner_pool::pool::model::request::RequestType;
 use serde_json::Value;
 
@@ -64,7 +65,7 @@ fn dashboard() -> Value {
     for (n, piece) in body.split("${").enumerate() {
         let (name, rest) = if n == 0 { ("", piece) } else { piece.split_once('}').unwrap() };
         filled += match name {
-            "RunnerDaysMax" | "GitHubRateMin" => "1",
+            "RunnerDaysMax" | "GitHubRateMin" | "StartDelayMax" => "1",
             name => name,
         };
         filled += rest;
@@ -83,6 +84,10 @@ fn shown() -> Vec<Asked> {
     for widget in widgets().iter().filter(|widget| widget["type"] == "metric") {
         let mut before: Vec<String> = Vec::new();
         for line in widget["properties"]["metrics"].as_array().unwrap() {
+            if let Some(expression) = line[0]["expression"].as_str() {
+                shown.push(searched(widget["properties"]["title"].as_str().unwrap(), expression));
+                continue;
+            }
             let mut words: Vec<String> =
                 line.as_array().unwrap().iter().filter_map(Value::as_str).map(str::to_owned).collect();
             if words[0] == "..." {
@@ -105,6 +110,27 @@ fn shown() -> Vec<Asked> {
         }
     }
     shown
+}
+
+/// The metric that a search finds for each pool: `SEARCH('{NAMESPACE,DIMENSION,…} MetricName="NAME" DIMENSION="VALUE"', …)`.
+/// A dimension without a value is found with every one.
+fn searched(by: &str, expression: &str) -> Asked {
+    let (schema, terms) = expression.strip_prefix("SEARCH('{").unwrap().split_once("} ").unwrap();
+    let mut names = schema.split(',').map(str::to_owned);
+    let namespace = names.next().unwrap();
+    let terms: Vec<(&str, &str)> = terms
+        .split_once("',")
+        .unwrap()
+        .0
+        .split(' ')
+        .map(|term| term.split_once('=').unwrap())
+        .map(|(name, value)| (name, value.trim_matches('"')))
+        .collect();
+    let value = |name: &str| terms.iter().find(|(term, _)| *term == name).map(|(_, value)| (*value).to_owned());
+    let mut dimensions: Vec<(String, String)> =
+        names.map(|name| (name.clone(), value(&name).unwrap_or_else(|| "*".to_owned()))).collect();
+    dimensions.sort();
+    Asked { by: by.to_owned(), namespace, name: value("MetricName").unwrap(), dimensions }
 }
 
 #[test]
@@ -134,6 +160,7 @@ fn every_metric_of_ours_that_is_asked_for_is_written_by_those_dimensions() {
                 "FunctionName" => value == "FunctionName" || value == "!Ref FunctionName",
                 "RequestType" => kinds.contains(&value.as_str()),
                 "Outcome" => ["SUCCESS", "FAILED"].contains(&value.as_str()),
+                "Pool" => value == "*",
                 _ => false,
             };
             assert!(is_known, "{by}: {dimension} {value}");
@@ -147,7 +174,9 @@ fn every_metric_is_written() {
     let fields = code.lines().filter_map(|line| line.strip_prefix("        ")?.split_once(" = "));
     let written: BTreeSet<&str> = fields
         .map(|(name, _)| name)
-        .filter(|name| name.starts_with(|c: char| c.is_ascii_uppercase()) && !["RequestType", "Outcome"].contains(name))
+        .filter(|name| {
+            name.starts_with(|c: char| c.is_ascii_uppercase()) && !["RequestType", "Outcome", "Pool"].contains(name)
+        })
         .collect();
     assert_eq!(written, Metric::VARIANTS.iter().copied().collect::<BTreeSet<_>>());
 }
@@ -210,6 +239,20 @@ fn the_minute_rule_sends_a_tick_and_is_the_only_schedule() {
     }
     assert_eq!(provider.matches("ScheduleExpression").count(), 1);
     assert!(!text("cfn/operations.yaml").contains("ScheduleExpression"));
+}
+
+#[test]
+fn the_launch_rule_passes_on_the_launch_hook_of_instances_that_join_their_group_and_nothing_else() {
+    let provider = text("cfn/provider.yaml");
+    let rule = provider.split("\n  LaunchRule:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let pattern = rule.split("EventPattern:\n").nth(1).unwrap().split("      Targets:\n").next().unwrap();
+    let words: Vec<&str> = pattern.split_whitespace().collect();
+    let expected = format!(
+        "source: - aws.autoscaling detail-type: - EC2 Instance-launch Lifecycle Action detail: LifecycleHookName: - \
+         {LAUNCH_HOOK} Destination: - AutoScalingGroup"
+    );
+    assert_eq!(words.join(" "), expected);
+    assert!(rule.contains("Condition: FunctionIsThere") && !rule.contains("Input:"), "the event as it is");
 }
 
 #[test]

@@ -96,6 +96,7 @@ fn rules() -> Value {
         exclude("AccessTokenParameter", "AppId"),
         { "anyOf": [{ "required": ["LaunchTemplate", "Subnets"] }, one("CapacityProvider")] },
         exclude("LaunchTemplate", "CapacityProvider"),
+        exclude("DesiredCount", "MaxRunners"),
     ])
 }
 
@@ -109,7 +110,12 @@ fn pool() -> Value {
     let rows: Vec<&dyn Row> = SECTIONS.iter().flat_map(|section| section.rows.iter().copied()).collect();
     let mut pool = object(&rows);
     pool["description"] = json!("A pool of self-hosted GitHub Actions runners on Amazon ECS.");
-    pool["dependencies"] = json!({ "AppId": ["AppPrivateKeyParameter"], "AppPrivateKeyParameter": ["AppId"] });
+    pool["dependencies"] = json!({
+        "AppId": ["AppPrivateKeyParameter"],
+        "AppPrivateKeyParameter": ["AppId"],
+        "MinRunners": ["MaxRunners"],
+        "RunnerScaleSetName": ["MaxRunners"],
+    });
     pool["allOf"] = rules();
     pool
 }

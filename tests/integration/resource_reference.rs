@@ -11,8 +11,8 @@ use crate::templates::attributes;
 
 /// What `Fn::GetAtt` returns.
 const ATTRIBUTES: &[(&str, &str)] = &[
-    ("ServiceArn", "The ARN of the ECS service."),
-    ("ServiceName", "The name of the ECS service."),
+    ("ServiceArn", "The ARN of the ECS service; empty with `MaxRunners`."),
+    ("ServiceName", "The name of the ECS service; empty with `MaxRunners`."),
     ("ClusterName", "The name of the ECS cluster, also where `Cluster` is an ARN."),
     ("TaskDefinitionArn", "The ARN of the task definition, with the revision from which new runners start."),
     ("CapacityProviderName", "The name of the pool's own capacity provider, or `CapacityProvider`."),
@@ -24,7 +24,12 @@ const ATTRIBUTES: &[(&str, &str)] = &[
          `runs-on: [self-hosted, ghr-ci-Runners-0a1b2c3d4e]`.",
     ),
     ("RunnerNamePrefix", "The prefix of the runners' names in GitHub, or `RunnerName`."),
-    ("DesiredCount", "The number of runners that the template specifies."),
+    (
+        "DesiredCount",
+        "The number of runners that the template specifies; with `MaxRunners`, `MinRunners` and the jobs of that moment \
+         at the end of the last Create or Update.",
+    ),
+    ("RunnerScaleSetName", "The name of the runner scale set, which is one of its labels; empty without `MaxRunners`."),
     ("OnlineRunners", "The number of runners that were online at the end of the last Create or Update."),
 ];
 
@@ -33,10 +38,11 @@ const INTRODUCTION: &str = "\
 
 # Custom::GitHubRunnerPool
 
-A pool of self-hosted GitHub Actions runners: containers in an ECS service on EC2 instances. The resource creates the
-service, its task definition and, unless `CapacityProvider` names an existing one, an Auto Scaling group with a capacity
-provider. Updates and deletions drain running jobs first. [examples.md](examples.md) shows the resource in use, and
-[README.md](README.md) how the function that serves it is deployed.
+A pool of self-hosted GitHub Actions runners: containers on Amazon ECS on EC2 instances, either a fixed number
+(`DesiredCount`) or as many as jobs (`MaxRunners`). The resource creates a task definition, an ECS service or a runner
+scale set and, unless `CapacityProvider` names an existing one, an Auto Scaling group with a capacity provider. Updates
+and deletions drain running jobs first. [examples.md](examples.md) shows the resource in use, and [README.md](README.md)
+how the function that serves it is deployed.
 
 ## Syntax
 ";
@@ -69,7 +75,8 @@ const REF: &str = "
 ### Ref
 
 `Ref` returns the pool's physical ID, `ghr-STACK-LOGICALID-DIGITS`, such as `ghr-ci-Runners-0a1b2c3d4e`. It is the name of
-the ECS service, the task family, the Auto Scaling group and the capacity provider, and a label of every runner.
+the ECS service, the task family, the Auto Scaling group and the capacity provider, and a label of every runner. With
+`MaxRunners` there is no service, and it is a label of the runner scale set and, by default, its name.
 
 ### Fn::GetAtt
 
@@ -100,6 +107,16 @@ Runners:
     DesiredCount: 2
 ```
 
+### As many runners as jobs
+
+Replace `DesiredCount` in the properties above. `MinRunners` may be left out; with `1` the next job does not wait for an
+instance.
+
+```yaml
+    MaxRunners: 20
+    MinRunners: 1
+```
+
 ### Spot Instances of several types
 
 Add these to the properties above for one On-Demand Instance and otherwise Spot Instances.
@@ -111,7 +128,8 @@ Add these to the properties above for one On-Demand Instance and otherwise Spot 
     MaxInstances: 10
 ```
 
-Whole templates to deploy are in the same folder, such as [pool.yaml](pool.yaml) with all that a pool needs.
+Whole templates to deploy are in the same folder, such as [pool.yaml](pool.yaml) and [jobs.yaml](jobs.yaml) with all that
+a pool needs.
 "#;
 
 /// The name of the property type of an object.

@@ -52,8 +52,8 @@ fn every_pool_is_found() {
         files("cfn", "yaml").iter().flat_map(|path| pools(&text(path))).map(|pool| pool.logical_id).collect();
     assert_eq!(
         found,
-        ["Runners", "Runners", "Small", "Large", "Spot", "Plain", "Runners", "Runners", "Runners"],
-        "enterprise-server, existing-provider, four-pools, github-app, pool, spot-arm64"
+        ["Runners", "Runners", "Small", "Large", "Spot", "Plain", "Runners", "Runners", "Runners", "Runners"],
+        "enterprise-server, existing-provider, four-pools, github-app, jobs, pool, spot-arm64"
     );
 }
 
@@ -92,10 +92,14 @@ fn a_template_asks_for_attributes_that_are_answered() {
 }
 
 #[test]
-fn the_complete_template_shows_every_attribute() {
-    let template = text("cfn/pool.yaml");
+fn the_complete_templates_show_every_attribute() {
+    // One has a service and the other a runner scale set; the other's attribute is empty.
+    let (fixed, as_many_as_jobs) = (text("cfn/pool.yaml"), text("cfn/jobs.yaml"));
     for name in attributes() {
-        assert!(template.contains(&format!("!GetAtt Runners.{name}\n")), "{name}");
+        let shows = |template: &str| template.contains(&format!("!GetAtt Runners.{name}\n"));
+        let of_jobs = !["ServiceName", "ServiceArn"].contains(&name.as_str());
+        assert_eq!(shows(&fixed), name != "RunnerScaleSetName", "pool.yaml: {name}");
+        assert_eq!(shows(&as_many_as_jobs), of_jobs, "jobs.yaml: {name}");
     }
 }
 

@@ -23,6 +23,7 @@ const WRITERS: &[&str] = &[
     "src/pool/policy/reasons.rs",
     "src/pool/policy/reasons/credential.rs",
     "src/pool/policy/reasons/draining.rs",
+    "src/pool/policy/reasons/scale_set.rs",
     "src/pool/policy/registration.rs",
     "src/pool/policy/warnings.rs",
     "src/handler/deletion.rs",

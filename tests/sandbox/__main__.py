@@ -1,17 +1,26 @@
-"""`python -m sandbox up` leaves a world running, `down` ends it, `serve` runs one in the foreground."""
+"""`python -m sandbox up` leaves a sandbox running, `down` ends it, `serve` runs one in the foreground."""
 
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .engine.process import serve
 
+if TYPE_CHECKING:
+    from sandbox.world import World
+
 REPOSITORY = Path(__file__).resolve().parents[2]
-FOLDER = REPOSITORY / ".sandbox"
+FOLDER = Path(os.environ.get("SANDBOX_FOLDER") or REPOSITORY / ".sandbox")
 # The first line's ports are what people expect of a local AWS.
 USUAL_PORTS = {"port": 4566, "github_port": 4567, "control_port": 4568}
+# For a user who waits: what AWS does in a minute, and how often the function looks.
+MINUTE_SECS = 15
+SETTINGS = "POLL_INTERVAL_SECS=0.5"
 
 
 def main() -> None:
@@ -35,36 +44,44 @@ def main() -> None:
         _down()
 
 
-def _up(deploy: bool) -> None:
-    from sandbox.world import TOKEN_PARAMETER, World
+def _up(is_deployed: bool) -> None:
+    from sandbox.function import build
+    from sandbox.shell import commands, write_environment
+    from sandbox.world import World
 
     if _running():
-        sys.exit("A world is running already: `python -m sandbox down` ends it.")
-    world = World.start(FOLDER, ports=USUAL_PORTS)
+        sys.exit("The sandbox runs already. End it with `make sandbox-down`.")
+    binary = build() if is_deployed else None
+    world = World.start(FOLDER, ports=USUAL_PORTS, minute=MINUTE_SECS)
     world.prepare()
-    token = f"arn:aws:lambda:{world.region}:{world.account}:function:github-runner-pool"
-    if deploy:
-        token = world.deploy_provider(REPOSITORY / "cfn/provider.yaml")
-    print(f"""
-A local AWS with CloudFormation is at {world.aws}, GitHub at {world.github}, the control endpoint at {world.control}.
+    write_environment(world)
+    if binary:
+        _deploy(world, binary)
+    print(commands(world))
 
-  export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION={world.region}
-  aws --endpoint-url {world.aws} cloudformation describe-stacks
-  aws --endpoint-url {world.aws} ecs list-clusters
-  aws --endpoint-url {world.aws} logs tail /aws/lambda/github-runner-pool
-  curl -s {world.control}/github
-  curl -s {world.control}/jobs -d '{{"labels": ["default"], "seconds": 20}}'
-  curl -s {world.control}/events
 
-In a template: GitHubUrl {world.github}, OrgName acme, AccessTokenParameter {TOKEN_PARAMETER},
-ServiceToken {token}""")
+def _deploy(world: World, binary: Path) -> None:
+    """As `make deploy` does it, so that it finds nothing to change afterwards."""
+    stripped = world.folder / "bootstrap"
+    subprocess.run(["strip", "-o", stripped, binary], check=True)
+    command = [sys.executable, "-m", "cfn.deploy", "deploy", "--binary", stripped, "--settings", SETTINGS]
+    command += ["--region", world.region, "--endpoint-url", world.aws]
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("AWS_PROFILE", "AWS_SESSION_TOKEN")
+    }
+    run = subprocess.run(command, cwd=REPOSITORY, env=environment | keys, capture_output=True, text=True, check=False)
+    if run.returncode:
+        world.stop()
+        sys.exit(f"The function could not be deployed.\n{run.stdout}{run.stderr}")
 
 
 def _down() -> None:
     from sandbox.world import World
 
     if not _running():
-        sys.exit("No world is running.")
+        print("The sandbox does not run.")
+        return
     World.attach(FOLDER / "state.json").stop()
 
 

@@ -33,7 +33,7 @@ def build() -> Path:
     """
     if given := os.environ.get("SANDBOX_FUNCTION_BINARY"):
         return Path(given)
-    subprocess.run(["cargo", "build", "--locked", "--bin", BINARY], cwd=REPOSITORY, check=True)
+    subprocess.run(["cargo", "build", "--quiet", "--locked", "--bin", BINARY], cwd=REPOSITORY, check=True)
     target = Path(os.environ.get("CARGO_TARGET_DIR") or REPOSITORY / "target")
     return target / "debug" / BINARY
 

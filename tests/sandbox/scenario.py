@@ -181,7 +181,7 @@ class DeployedWorld:
         return max(newest, default=0)
 
     def log_lines(self) -> list[str]:
-        """Every line of the function's log. MiniStack writes a stream when its invocation ends."""
+        """Every line of the function's log. A stream has an invocation's lines as they are written."""
         return [line for stream in self._streams() for line in self._stream(stream)]
 
     def _streams(self) -> list[str]:

@@ -64,6 +64,14 @@ class Driver:
     def delete_auto_scaling_group(self, **parameters: Any) -> None:
         self.pool.auto_scaling.delete_auto_scaling_group(AutoScalingGroupName=self.pool.name, **parameters)
 
+    def put_warm_pool(self) -> None:
+        self.pool.auto_scaling.put_warm_pool(
+            AutoScalingGroupName=self.pool.name, MinSize=1, MaxGroupPreparedCapacity=1, PoolState="Stopped"
+        )
+
+    def delete_warm_pool(self) -> None:
+        self.pool.auto_scaling.delete_warm_pool(AutoScalingGroupName=self.pool.name, ForceDelete=True)
+
     def create_capacity_provider(self) -> None:
         groups = self.pool.auto_scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[self.pool.name])
         arns = [group["AutoScalingGroupARN"] for group in groups["AutoScalingGroups"]]
@@ -168,6 +176,9 @@ class Driver:
     def _observe_group_exists(self) -> bool:
         found = self.pool.auto_scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[self.pool.name])
         return bool(found["AutoScalingGroups"])
+
+    def _observe_warm_pool_exists(self) -> bool:
+        return "WarmPoolConfiguration" in self.pool.group
 
     def _observe_container_instances_remain(self) -> bool:
         return bool(self.pool.instances())

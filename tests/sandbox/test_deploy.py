@@ -11,16 +11,21 @@ import re
 import shutil
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from cfn.deploy.binary import Code
+from cfn.deploy.release import CHECKSUMS, own_version, zip_name
+from deploy.release_server import Answer, release_server
 from sandbox.cli_user import CliUser
 from sandbox.function import FUNCTION_NAME, build
 from sandbox.leftovers import leftovers
 from sandbox.scenario import LOGICAL_ID, TEMPLATES
-from sandbox.world import REPOSITORY, World
+from sandbox.world import REPOSITORY, TOKEN_PARAMETER, World
 
 ECS_ROLE = "AWSServiceRoleForECS"
 QUICK = "SETTINGS=POLL_INTERVAL_SECS=0.2 LOG_LEVEL=debug"
@@ -75,10 +80,10 @@ def test_deploy_pool_job_and_undeploy_in_an_empty_account(cli_user: CliUser) -> 
     removed = cli_user.make("undeploy")
     for thing in (
         "stack github-runner-pool",
-        "AWS::IAM::Role ",
-        "AWS::SQS::Queue ",
-        "AWS::DynamoDB::Table ",
-        "function ",
+        "AWS::IAM::Role",
+        "AWS::SQS::Queue",
+        "AWS::DynamoDB::Table",
+        "deleted: function ",
     ):
         assert thing in removed, removed
     assert not world.stacks.exists(FUNCTION_NAME)
@@ -165,7 +170,8 @@ def test_undeploy_ignores_an_orphaned_pool(cli_user: CliUser, deployed: str) -> 
         tags=[{"key": key, "value": value} for key, value in tags.items()],
     )
     output = cli_user.make("undeploy")
-    assert "not deleted: orphaned pool Lost of the stack gone (ghr-gone-Lost-0123456789), whose stack is gone" in output
+    orphaned = "not deleted: orphaned pool Lost of the stack gone (ghr-gone-Lost-0123456789), whose stack is gone"
+    assert orphaned in " ".join(output.split())
     assert "deleted: function" in output
     arn = definition["taskDefinition"]["taskDefinitionArn"]
     cli_user.world.client("ecs").deregister_task_definition(taskDefinition=arn)
@@ -216,8 +222,9 @@ def test_create_service_linked_role_denied_is_a_warning_with_the_command(
     iam.delete_service_linked_role(RoleName=ECS_ROLE)
     with cli_user.world.faults(aws=[access_denied("CreateServiceLinkedRole")]):
         output = cli_user.deploy(QUICK)
-    assert f"warning: service-linked role {ECS_ROLE} does not exist and could not be created: " in output
-    assert "not authorized to perform: iam:CreateServiceLinkedRole" in output
+    words = " ".join(output.split())
+    assert f"warning: service-linked role {ECS_ROLE} does not exist and could not be created: " in words
+    assert "not authorized to perform: iam:CreateServiceLinkedRole" in words
     [service] = re.findall(r"^  aws iam create-service-linked-role --aws-service-name (\S+)$", output, re.MULTILINE)
     assert "ServiceToken: " in output
     # What the command does, and then there is nothing more to say of it.
@@ -234,7 +241,7 @@ def test_get_role_denied_still_creates_the_service_linked_role(cli_user: CliUser
         assert f"role {ECS_ROLE}: created" in cli_user.deploy(QUICK)
     with cli_user.world.faults(aws=[access_denied("GetRole"), access_denied("CreateServiceLinkedRole")]):
         output = cli_user.deploy(QUICK)
-    assert f"service-linked role {ECS_ROLE} could not be looked up and could not be created" in output
+    assert f"service-linked role {ECS_ROLE} could not be looked up and could not be created" in " ".join(output.split())
     cli_user.make("undeploy")
 
 
@@ -278,6 +285,37 @@ def test_code_bucket_deploys_with_cloudformation_only(cli_user: CliUser) -> None
     assert world.client("lambda").list_functions()["Functions"] == []
 
 
+def test_release_is_downloaded_from_releases_url_and_deployed(cli_user: CliUser) -> None:
+    code, version = Code.of(cli_user.binary), own_version()
+    name = zip_name(version, "x86-64")
+    with release_server() as server:
+        checksums = f"{sha256(code.zip).hexdigest()}  {name}\n".encode()
+        server.files[f"/v{version}/{CHECKSUMS}"] = Answer(checksums)
+        release = ("ARCH=x86-64", f"RELEASES_URL={server.url}")
+        # Not what the checksums are of: nothing is deployed.
+        server.files[f"/v{version}/{name}"] = Answer(code.zip[:-1] + b"x")
+        assert f"RELEASE: {name} has the SHA-256 " in cli_user.make("deploy", *release, fails=True)
+        assert not cli_user.world.stacks.exists(FUNCTION_NAME)
+        server.files[f"/v{version}/{name}"] = Answer(code.zip)
+        output = cli_user.make("deploy", *release)
+    assert f"code: release {version} for x86-64, the version of this checkout" in output
+    found = cli_user.world.client("lambda").get_function_configuration(FunctionName=FUNCTION_NAME)
+    assert found["CodeSha256"] == b64encode(code.sha256).decode()
+    cli_user.make("undeploy")
+
+
+def test_undeploy_names_the_operations_stack_and_the_token(cli_user: CliUser, deployed: str) -> None:
+    assert deployed
+    queue = cli_user.world.stacks.get(FUNCTION_NAME).outputs["OnFailureQueueName"]
+    name = f"{FUNCTION_NAME}-operations"
+    operations = cli_user.world.create_stack(name, TEMPLATES / "operations.yaml", {"OnFailureQueueName": queue})
+    operations.expect("CREATE_COMPLETE")
+    output = cli_user.make("undeploy")
+    assert f"not deleted: stack {name}, its dashboard and alarms." in output
+    assert f"not deleted: parameter {TOKEN_PARAMETER}, " in output
+    operations.delete().settled().expect("DELETE_COMPLETE")
+
+
 @pytest.mark.parametrize(
     ("variables", "expected"),
     [
@@ -295,4 +333,5 @@ def test_deploy_error_is_one_sentence(cli_user: CliUser, variables: list[str], e
     error = cli_user.deploy(*variables, fails=True)
     assert expected in error
     assert "Traceback" not in error
+    assert "make: ***" not in error
     assert not cli_user.world.stacks.exists(FUNCTION_NAME)

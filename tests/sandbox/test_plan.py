@@ -86,11 +86,15 @@ def planner(planner_without_stack: Planner) -> Planner:
 def section(output: str, heading: str) -> list[str]:
     """The lines below a heading of the one pool."""
     below = output.split(f"  {heading}\n")[1] if f"  {heading}\n" in output else ""
-    lines = []
+    lines: list[str] = []
     for line in below.splitlines():
         if not line.startswith("    "):
             break
-        lines.append(line.strip())
+        if line.startswith("     "):
+            # The rest of a folded line.
+            lines[-1] += " " + line.strip()
+        else:
+            lines.append(line.strip())
     return lines
 
 
@@ -100,10 +104,16 @@ def test_plan_before_the_first_deployment_creates_everything(planner_without_sta
     assert [line[0] for line in section(output, "changes")] == list("+++~+")
     assert "+ service with 2 runners" in output
     assert "+ Auto Scaling group: 0 to 4 instances from version 1 of launch template LaunchTemplate" in output
-    assert "Known only after the deployment: Cluster (Cluster), ExecutionRoleArn (ExecutionRole.Arn), " in output
-    assert "Not tried, since trying makes a registration token" in output
+    assert section(output, "instances") == [
+        "m7i.large: room for about 2 runners each, so 1 instance for DesiredCount 2",
+        "at least 0 (MinInstances), at most 4 (MaxInstances)",
+    ]
+    notes = section(output, "notes")
+    known = "Known only after the deployment: Cluster (Cluster), ExecutionRoleArn (ExecutionRole.Arn), "
+    assert any(note.startswith(known) for note in notes), notes
+    assert any(note.startswith("Not tried, since trying makes a registration token") for note in notes), notes
     assert section(output, "errors") == []
-    assert output.strip().endswith("Pools: 1 to create. Nothing was written.")
+    assert output.strip().endswith("Pools: 1 to create.\nNothing was written.")
 
 
 def test_plan_of_the_deployed_template_changes_nothing(planner: Planner) -> None:
@@ -189,6 +199,7 @@ def test_plan_lists_every_invalid_property_and_fails(planner: Planner, tmp_path:
     template.write_text(text)
     output = planner.plan(template=template, fails=True)
     assert f"\n{LOGICAL_ID} cannot be planned\n" in output
+    assert output.split(f"{LOGICAL_ID} cannot be planned\n")[1].startswith("  errors\n")
     named = [line.split()[1].rstrip(":") for line in section(output, "errors")]
     assert named == ["Cpu", "DesirdCount"]
     assert f"{LOGICAL_ID}: the deployment would fail." in output
@@ -242,6 +253,7 @@ def test_plan_error_is_one_sentence(planner: Planner, variables: list[str], expe
     error = planner.plan(*variables, fails=True)
     assert expected in error
     assert "Traceback" not in error
+    assert "make: ***" not in error
 
 
 def test_plan_event_can_be_invoked_directly(planner: Planner) -> None:

@@ -6,18 +6,17 @@ The blocks of the documents in `TYPED` are run in their order, by a user with an
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from importlib import resources
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from sandbox.aws_cli import quick_waiters
 from sandbox.cli_user import environment
 from sandbox.function import FUNCTION_NAME, build
 from sandbox.leftovers import leftovers
@@ -34,6 +33,8 @@ FENCED = re.compile(r"^```(sh|bash|shell)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 BIN = Path(sys.executable).parent
 # As the documents have it.
 REGION = "eu-central-1"
+# How the blocks begin that need a pool.
+LOOKS = ("make plan ", "make status ", "aws cloudformation describe-stack-events ")
 # What a `make` target is that `make check` has among its own.
 IN_CHECK = "make check runs it"
 ELSEWHERE = {
@@ -50,6 +51,10 @@ ELSEWHERE = {
     "aws logs tail /aws/lambda/github-runner-pool --since 1h --filter-pattern '{ $.logical_id = \"Runners\" }'": (
         "only AWS CLI 2 has `logs tail`, and is in no package registry"
     ),
+    (
+        "aws logs tail /aws/lambda/github-runner-pool --since 1h --format short "
+        """--filter-pattern '{ $.step = "listen" || $.step = "start_tasks" }'"""
+    ): "the same",
 }
 
 # Whole blocks, by their document and the beginning of their first command.
@@ -89,9 +94,9 @@ def blocks(name: str) -> list[Block]:
 
 
 def in_turn() -> list[Block]:
-    """The blocks with something to run here. Plans and a status need a pool, so they come before the deletion."""
+    """The blocks with something to run here. Those that look at a pool come before its deletion."""
     found = [block for name in TYPED for block in blocks(name) if block.here]
-    looks = [block for block in found if block.here[0].startswith(("make plan ", "make status "))]
+    looks = [block for block in found if block.here[0].startswith(LOOKS)]
     others = [block for block in found if block not in looks]
     [end] = [at for at, block in enumerate(others) if any("delete-stack" in command for command in block.here)]
     return others[:end] + looks + others[end:]
@@ -104,14 +109,20 @@ class Reader:
     world: World
     checkout: Path
     settings: dict[str, str]
+    variables: list[str] = field(default_factory=list[str])
+    """What was assigned and exported in the one shell in which everything is typed."""
 
     def types(self, block: Block) -> str:
         """What the block's commands print, in one shell; each must succeed."""
-        script = "\n".join(self.filled_in(command) for command in block.here)
+        commands = [self.filled_in(command) for command in block.here]
+        script = "\n".join([*self.variables, *commands])
+        self.variables += [command for command in commands if re.match(r"export |\w+=\$\(", command)]
         run = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script],
             cwd=self.checkout,
             env=self.settings,
+            # What is typed when a command asks for the token.
+            input=f"{ACCESS_TOKEN}\n",
             capture_output=True,
             text=True,
             check=False,
@@ -120,12 +131,8 @@ class Reader:
         return run.stdout
 
     def filled_in(self, command: str) -> str:
-        """What only a reader can know: the network. And where this world's GitHub is, and that it is a quick one."""
-        network = self.world.network()
-        command = command.replace("VpcId=vpc-0a1b2c3d", f"VpcId={network['VpcId']} GitHubUrl={self.world.github}")
-        return command.replace(
-            "Subnets=subnet-0a1b2c3d,subnet-1a2b3c4d", f"Subnets={network['Subnets']} IdleConfirmation=1"
-        )
+        """With this world's GitHub, which is a quick one."""
+        return command.replace('VpcId="$vpc"', f'VpcId="$vpc" GitHubUrl={self.world.github} IdleConfirmation=1')
 
 
 @pytest.fixture
@@ -137,13 +144,12 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
 
 
 def checkout(folder: Path) -> Path:
-    """The repository with the reader's files: a token and a key."""
+    """The repository with the reader's file, a key."""
     made = folder / "checkout"
     made.mkdir()
     for path in REPOSITORY.iterdir():
         if path.name != "target":
             (made / path.name).symlink_to(path)
-    (made / "token.txt").write_text(ACCESS_TOKEN)
     (made / "app.private-key.pem").write_text("a key")
     return made
 
@@ -152,7 +158,7 @@ def settings(world: World, folder: Path) -> dict[str, str]:
     """The environment of a shell in which the local AWS is AWS, and a build is there already."""
     keys = "aws_access_key_id = test\naws_secret_access_key = test\n"
     config = folder / "config"
-    config.write_text(f"[default]\nregion = {REGION}\n{keys}[profile ci]\n{keys}")
+    config.write_text(f"[profile ci]\n{keys}")
     binary = folder / "target/lambda/bootstrap/bootstrap"
     binary.parent.mkdir(parents=True)
     subprocess.run(["strip", "-o", binary, build()], check=True)
@@ -160,6 +166,8 @@ def settings(world: World, folder: Path) -> dict[str, str]:
     return kept | {
         "PATH": f"{BIN}:{os.environ['PATH']}",
         "AWS_CONFIG_FILE": str(config),
+        # AWS CLI 1, the one of the package registry, reads this in place of AWS_REGION.
+        "AWS_DEFAULT_REGION": REGION,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_DATA_PATH": str(quick_waiters(folder)),
         "AWS_ENDPOINT_URL": world.aws,
@@ -173,30 +181,19 @@ def settings(world: World, folder: Path) -> dict[str, str]:
     }
 
 
-def quick_waiters(folder: Path) -> Path:
-    """The AWS CLI's own waiters, which poll every second instead of every half minute."""
-    place = "cloudformation/2010-05-15/waiters-2.json"
-    waiters = json.loads(resources.files("awscli").joinpath("botocore/data", place).read_text())
-    for waiter in waiters["waiters"].values():
-        waiter["delay"] = 1
-    made = folder / "models" / place
-    made.parent.mkdir(parents=True)
-    made.write_text(json.dumps(waiters))
-    return folder / "models"
-
-
 def test_documented_commands_do_what_they_say(reader: Reader) -> None:
-    world, output, pool_id = reader.world, {}, ""
+    world, output, pool_id = reader.world, "", ""
     for block in in_turn():
-        output[re.split(r" --| AWS_REGION", block.here[0])[0]] = reader.types(block)
-        if "--stack-name runners" in block.here[-1] and "deploy" in block.here[-1]:
+        output += reader.types(block)
+        if "--stack-name runners" in "".join(block.here) and "pool.yaml" in "".join(block.here):
             pool_id = world.stacks.get("runners").physical_id("Runners")
             job = world.queue_job(["self-hosted", "default"], 1)
             world.wait_for("the job's end", lambda job=job: world.job(job)["state"] == "succeeded")
 
-    assert f"function:{FUNCTION_NAME}\n" in output["make deploy"]
-    assert "2 runners leave" in output["make plan"]
-    assert output["aws cloudformation describe-stack-events"].split("\t")[0] == "CREATE_COMPLETE"
+    assert f"function:{FUNCTION_NAME}\n" in output
+    assert "DesiredCount 2: 2 idle" in output
+    assert "2 runners leave" in output
+    assert "CREATE_COMPLETE" in output
     assert not world.stacks.exists("runners")
     assert leftovers(world, pool_id) == []
     # Deploying by hand came after `make undeploy`, and operations.yaml after it.

@@ -115,6 +115,7 @@ ALLOWED: list[tuple[str, str, dict[str, str]]] = [
     ("ecs:UpdateTaskProtection", arn("ecs", "task/ci/0a1b2c3d"), {}),
     ("ecs:RunTask", arn("ecs", f"task-definition/{OWN_ID}:1"), {**MADE, **IN_THE_CLUSTER}),
     ("autoscaling:DeleteAutoScalingGroup", group(OWN_ID), OWN),
+    ("autoscaling:PutWarmPool", group(OWN_ID), OWN),
     ("ec2:RunInstances", arn("ec2", "instance/*"), LAUNCHED),
     ("iam:PassRole", role(f"{ROLE_PATH}execution"), {"iam:PassedToService": "ecs-tasks.amazonaws.com"}),
     ("lambda:InvokeFunction", arn("lambda", "function:github-runner-pool:live"), {}),
@@ -136,11 +137,13 @@ REJECTED: list[tuple[str, str, dict[str, str]]] = [
     ("ecs:UpdateService", arn("ecs", "service/ci/web"), OWN),
     ("ecs:DeleteCapacityProvider", arn("ecs", "capacity-provider/web"), OWN),
     ("autoscaling:DeleteAutoScalingGroup", group("web"), OWN),
+    ("autoscaling:CompleteLifecycleAction", group("web"), OWN),
     ("ecs:RegisterTaskDefinition", arn("ecs", "task-definition/web:*"), MADE),
     ("ecs:RunTask", arn("ecs", "task-definition/web:1"), {**MADE, **IN_THE_CLUSTER}),
     # Foreign resources, by their tags.
     ("ecs:UpdateService", arn("ecs", f"service/ci/{OWN_ID}"), {}),
     ("autoscaling:UpdateAutoScalingGroup", group(OWN_ID), {}),
+    ("autoscaling:DeleteWarmPool", group(OWN_ID), {}),
     # Made without the tag, or made one's own by a tag.
     ("ecs:CreateService", arn("ecs", f"service/ci/{OWN_ID}"), {}),
     ("ecs:RunTask", arn("ecs", f"task-definition/{OWN_ID}:1"), IN_THE_CLUSTER),

@@ -51,3 +51,31 @@ def test_status_shows_idle_and_busy_runners_and_writes_nothing(deployed_world: D
     assert pool.job_ends(job) == "succeeded"
     pool.delete()
     assert ask(deployed_world, pool.stack.name) == []
+
+
+def test_status_of_max_runners_shows_jobs_runners_and_the_listener(deployed_world: DeployedWorld) -> None:
+    world = deployed_world.world
+    pool = deployed_world.start("listened", DesiredCount=None, MaxRunners=3, MinRunners=1).up()
+    job = pool.run(20)
+
+    def states() -> list[str]:
+        (shown,) = ask(deployed_world, pool.stack.name)
+        return sorted(runner["State"] for runner in shown["Runners"])
+
+    # One has the job, and one is kept in addition.
+    world.wait_for("a busy and an idle runner", lambda: states() == ["busy", "idle"], 30)
+    world.reset_calls()
+    (shown,) = ask(deployed_world, pool.stack.name)
+    assert shown["Errors"] == []
+    scaling = shown["JobScaling"]
+    assert (scaling["ScaleSet"], scaling["HasListener"]) == (pool.id, True)
+    listener = scaling["Listener"]
+    assert (listener["Mode"], listener["MinRunners"], listener["MaxRunners"]) == ("Active", 1, 3)
+    assert (listener["AssignedJobs"], listener["Target"], listener["HasSession"]) == (1, 2, True)
+    assert listener["LastMessage"] > 0
+
+    table = make_status(deployed_world, pool.stack.name)
+    assert "  as many runners as jobs, 1 to 3: 1 BUSY, 1 idle\n" in table
+    assert f"  scale set {pool.id}, jobs: 1 assigned, " in table
+    assert pool.job_ends(job) == "succeeded"
+    pool.delete()

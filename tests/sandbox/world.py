@@ -205,7 +205,7 @@ class World:
         return {"VpcId": vpc, "Subnets": ",".join(subnet["SubnetId"] for subnet in subnets)}
 
     def function_logs(self, function: str = FUNCTION_NAME) -> list[str]:
-        """All lines of all streams. MiniStack writes a stream when its invocation ends."""
+        """All lines of all streams. A stream has an invocation's lines as they are written."""
         logs = self.client("logs")
         group = f"/aws/lambda/{function}"
         pages = logs.get_paginator("describe_log_streams").paginate(logGroupName=group)

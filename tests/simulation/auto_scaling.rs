@@ -1,5 +1,7 @@
 //! EC2 Auto Scaling: groups, their machines, and the launch templates they are started from.
 
+mod machines;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -12,13 +14,14 @@ use github_runner_pool::reconcile::ports::{RemoteCallError, RemoteResult};
 use crate::ecs::Tags;
 use crate::faults::{Trouble, refuse};
 use crate::history::Loss;
+use crate::warm_pool::{self, WarmPool};
 use crate::world::World;
 
 /// Groups and the newest version of every launch template.
 pub(crate) struct Groups {
     pub(crate) all: BTreeMap<String, Group>,
     pub(crate) template_version: u64,
-    n_machines: u64,
+    pub(crate) n_machines: u64,
 }
 
 impl Default for Groups {
@@ -35,6 +38,9 @@ pub(crate) struct Group {
     pub(crate) machines: Vec<Machine>,
     /// ECS's hook of managed draining, there while its provider is associated.
     has_hook: bool,
+    /// The pool's hook, which holds back what comes up.
+    pub(crate) has_launch_hook: bool,
+    pub(crate) warm_pool: Option<WarmPool>,
     /// On its way out, until then.
     pub(crate) deleted_at: Option<Timestamp>,
     failed_activity: Option<String>,
@@ -46,6 +52,8 @@ pub(crate) struct Machine {
     /// When its agent registers with the cluster.
     agent_due: Option<Timestamp>,
     is_protected: bool,
+    /// It was in the warm pool before.
+    is_warm: bool,
     version: u64,
     empty_since: Option<Timestamp>,
 }
@@ -53,6 +61,8 @@ pub(crate) struct Machine {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
     Pending(Timestamp),
+    /// Held back by the launch hook, until then at most.
+    Held(Timestamp),
     InService,
     /// Held back by the hook.
     WaitReason,
@@ -62,6 +72,11 @@ pub(crate) enum State {
 /// The ARN of a group.
 pub(crate) fn arn(name: &str) -> String {
     format!("arn:aws:autoscaling:eu-central-1:111122223333:autoScalingGroup:0:autoScalingGroupName/{name}")
+}
+
+/// Part of the group's capacity.
+fn is_there(machine: &&Machine) -> bool {
+    matches!(machine.state, State::Pending(_) | State::Held(_) | State::InService)
 }
 
 impl Groups {
@@ -88,6 +103,8 @@ impl Group {
             tags,
             machines: Vec::new(),
             has_hook: false,
+            has_launch_hook: false,
+            warm_pool: None,
             deleted_at: None,
             failed_activity: None,
         }
@@ -105,7 +122,7 @@ fn buys_otherwise(before: &GroupConfig, after: &GroupConfig) -> bool {
     share(before) != share(after)
 }
 
-fn missing(operation: &str, name: &str) -> RemoteCallError {
+pub(crate) fn missing(operation: &str, name: &str) -> RemoteCallError {
     let message = format!("AutoScalingGroup name not found - {name}");
     refuse(RemoteService::AutoScaling, operation, ErrorKind::NotFound, "ValidationError", &message)
 }
@@ -128,6 +145,7 @@ impl World {
             id: machine.id.clone(),
             lifecycle_state: match machine.state {
                 State::Pending(_) => "Pending",
+                State::Held(_) => "Pending:Wait",
                 State::InService => "InService",
                 State::WaitReason => "Terminating:Wait",
                 State::Terminating(_) => "Terminating",
@@ -144,6 +162,7 @@ impl World {
             protects_new_instances: group.protects_new,
             tags: group.tags.clone(),
             instances: group.machines.iter().map(machine).collect(),
+            warm_pool: group.warm_pool.as_ref().map(|warm_pool| warm_pool.observed(self.now)),
             is_being_deleted: group.deleted_at.is_some(),
         })
     }
@@ -168,6 +187,7 @@ impl World {
         let Some(group) = self.groups.all.get(name) else {
             return Err(missing("UpdateAutoScalingGroup", name));
         };
+        warm_pool::allows(group, config)?;
         if buys_otherwise(&group.config, config) {
             self.occur("transition", "purchase options changed");
             let (now, group) = (self.now, self.groups.all.get_mut(name).unwrap());
@@ -207,14 +227,22 @@ impl World {
     }
 
     /// By force: its machines end at once, and their registrations stay behind.
-    pub(crate) fn delete_group(&mut self, name: &str) {
+    pub(crate) fn delete_group(&mut self, name: &str) -> RemoteResult<()> {
+        if self.groups.all.get(name).is_some_and(|group| group.warm_pool.is_some()) {
+            let (operation, code) = ("DeleteAutoScalingGroup", "ScalingActivityInProgress");
+            let message = "There are activities in progress for the warm pool of that group.";
+            return Err(refuse(RemoteService::AutoScaling, operation, ErrorKind::Conflict, code, message));
+        }
         let ends = self.now + self.between(10_000, 90_000);
-        let Some(group) = self.groups.all.get_mut(name).filter(|group| group.deleted_at.is_none()) else { return };
+        let Some(group) = self.groups.all.get_mut(name).filter(|group| group.deleted_at.is_none()) else {
+            return Ok(());
+        };
         group.deleted_at = Some(ends);
         let ids: Vec<String> = group.machines.drain(..).map(|machine| machine.id).collect();
         for id in ids {
             self.machine_gone(&id, Loss::InstanceTaken, true);
         }
+        Ok(())
     }
 
     pub(crate) fn tag_group(&mut self, name: &str, set: &Tags, remove: &[String]) -> RemoteResult<()> {
@@ -240,7 +268,6 @@ impl World {
         let Some(group) = self.groups.all.get_mut(name).filter(|group| group.deleted_at.is_none()) else { return };
         let (min, max) = (group.config.min as usize, group.config.max as usize);
         let n_kept = usize::from(self.scale_sets.of_pool(name).is_none());
-        let is_there = |machine: &&Machine| matches!(machine.state, State::Pending(_) | State::InService);
         let n_there = group.machines.iter().filter(is_there).count();
         let is_useless = |machine: &&Machine| empty.contains(&machine.id) && draining.contains(&machine.id);
         let n_useless = group.machines.iter().filter(is_there).filter(is_useless).count();
@@ -269,6 +296,7 @@ impl World {
         let names: Vec<String> = self.groups.all.keys().cloned().collect();
         for name in names {
             self.launch(&name);
+            self.warm_pool_step(&name);
             self.machines_step(&name);
         }
     }
@@ -279,7 +307,6 @@ impl World {
         let version = self.groups.template_version;
         let number = self.groups.n_machines;
         let Some(group) = self.groups.all.get_mut(name).filter(|group| group.deleted_at.is_none()) else { return };
-        let is_there = |machine: &&Machine| matches!(machine.state, State::Pending(_) | State::InService);
         let n_there = group.machines.iter().filter(is_there).count() as u32;
         if n_there >= group.desired.max(group.config.min) {
             return;
@@ -292,85 +319,23 @@ impl World {
         }
         group.failed_activity = None;
         group.desired = group.desired.max(group.config.min);
+        let warm = group.warm_pool.as_mut().and_then(|warm_pool| warm_pool.take(now));
+        let is_warm = warm.is_some();
+        let (id, version) = warm.unwrap_or_else(|| {
+            (format!("i-{number:017x}"), group.config.launch_template.version.parse().unwrap_or(version))
+        });
         group.machines.push(Machine {
-            id: format!("i-{number:017x}"),
-            state: State::Pending(now + takes),
+            id,
+            state: State::Pending(now + if is_warm { takes / 2 } else { takes }),
             agent_due: None,
             is_protected: group.protects_new,
-            version: group.config.launch_template.version.parse().unwrap_or(version),
+            is_warm,
+            version,
             empty_since: None,
         });
         self.groups.n_machines += 1;
-    }
-
-    fn machines_step(&mut self, name: &str) {
-        let now = self.now;
-        let (mut agents, mut gone) = (Vec::new(), Vec::new());
-        let takes = self.between(5_000, 40_000);
-        let holds: BTreeMap<String, bool> = self
-            .ecs
-            .instances
-            .values()
-            .map(|instance| (instance.ec2_id.clone(), self.ecs.tasks_on(&instance.arn) > 0))
-            .collect();
-        let manages = self.ecs.providers.contains_key(name);
-        let Some(group) = self.groups.all.get_mut(name) else { return };
-        let is_emptied = group.config.max == 0;
-        for machine in &mut group.machines {
-            match machine.state {
-                State::Pending(at) if at <= now => {
-                    machine.state = State::InService;
-                    machine.agent_due = Some(now + takes);
-                }
-                State::InService if is_emptied && !machine.is_protected => {
-                    machine.state = if group.has_hook { State::WaitReason } else { State::Terminating(now) };
-                }
-                // Managed draining lets it go once it holds nothing, while there is a provider to do so.
-                State::WaitReason if manages && !holds.get(&machine.id).copied().unwrap_or(false) => {
-                    machine.state = State::Terminating(now + Duration::from_secs(10));
-                }
-                State::Terminating(at) if at <= now => gone.push(machine.id.clone()),
-                State::Pending(_) | State::InService | State::WaitReason | State::Terminating(_) => {}
-            }
-            if machine.agent_due.is_some_and(|at| at <= now) && machine.state == State::InService {
-                machine.agent_due = None;
-                agents.push(machine.id.clone());
-            }
+        if is_warm {
+            self.occur("transition", "warm start");
         }
-        group.machines.retain(|machine| !gone.contains(&machine.id));
-        // The launch template's user data names the cluster.
-        let cluster = match &group.config.launch_template.reference {
-            LaunchTemplateId::Id(id) => id.trim_start_matches("lt-").to_owned(),
-            LaunchTemplateId::Name(name) => name.clone(),
-        };
-        for id in agents {
-            self.ecs.register(&cluster, &id, name);
-        }
-        for id in gone {
-            self.machine_gone(&id, Loss::InstanceTaken, false);
-        }
-    }
-
-    /// A machine of ours fails: one that works, if there is one.
-    pub(crate) fn lose_machine(&mut self, is_sudden: bool) {
-        let ours: Vec<(String, String)> = self
-            .groups
-            .all
-            .iter()
-            .flat_map(|(name, group)| group.machines.iter().map(|machine| (name.clone(), machine)))
-            .filter(|(_, machine)| machine.state == State::InService)
-            .map(|(name, machine)| (name, machine.id.clone()))
-            .collect();
-        if ours.is_empty() {
-            return;
-        }
-        let (group, id) = ours[self.chance.usize(0..ours.len())].clone();
-        let name = if is_sudden { "MachineLost" } else { "SpotReclaim" };
-        self.figures.fault(name);
-        self.occur("fault", name);
-        let group = self.groups.all.get_mut(&group).unwrap();
-        group.machines.retain(|machine| machine.id != id);
-        group.desired = group.desired.saturating_sub(1);
-        self.machine_gone(&id, Loss::MachineLost, is_sudden);
     }
 }

@@ -231,10 +231,12 @@ impl Driver {
         let world = &mut self.world;
         match call {
             "CreateAutoScalingGroup" => world.create_group(NAME, &group_config(), &Tags::new())?,
+            "PutWarmPool" => world.put_launch_hook(NAME).and_then(|()| world.put_warm_pool(NAME, 1))?,
+            "DeleteWarmPool" => world.delete_warm_pool(NAME),
             "UpdateAutoScalingGroup" => world.update_group(NAME, &group_config())?,
             "DeleteAutoScalingGroup" => {
                 assert_eq!(with["ForceDelete"], json!(true));
-                world.delete_group(NAME);
+                world.delete_group(NAME)?;
             }
             "CreateCapacityProvider" => {
                 world.create_provider(NAME, &auto_scaling::arn(NAME), provider_config(), &Tags::new())?;
@@ -329,6 +331,7 @@ impl Driver {
             })),
             "associated" => json!(ecs.clusters[CLUSTER].providers.contains(&NAME.to_owned())),
             "group_exists" => json!(self.world.groups.all.contains_key(NAME)),
+            "warm_pool_exists" => json!(self.world.groups.all.get(NAME).is_some_and(|it| it.warm_pool.is_some())),
             "container_instances_remain" => json!(instances.next().is_some()),
             "connected_container_instances" => json!(instances.filter(|instance| instance.is_connected).count()),
             "runner_exists" => json!(self.world.github.runners.contains_key(&self.runner)),

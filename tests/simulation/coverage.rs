@@ -23,6 +23,7 @@ const MISFORTUNES: &[&str] = &[
     "TickLate",
     "SessionEvicted",
     "TasksRefused",
+    "LaunchEventLost",
 ];
 
 /// How requests and invocations go from one to the next.
@@ -51,6 +52,8 @@ const TRANSITIONS: &[&str] = &[
     "provisioning given up",
     "provider update failed",
     "purchase options changed",
+    "warm start",
+    "warm pool deleted",
     "protection of a task that has ended",
     "denied for a task without tags",
     "deletion refused for a busy runner",
@@ -127,6 +130,7 @@ const LINES: &[&str] = &[
     "registration",
     "sweep",
     "inventory",
+    "launch",
 ];
 
 /// A wait reason that only a response names.

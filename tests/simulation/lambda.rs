@@ -47,12 +47,14 @@ pub(crate) enum Origin {
     Tick,
     /// The function itself, with an event that continues no request.
     Own,
+    /// The rule of the launch hook's events.
+    Launch,
 }
 
 impl Origin {
     /// Whether no request of CloudFormation is behind it.
     pub(crate) const fn is_background(self) -> bool {
-        matches!(self, Self::Stream(_) | Self::Tick | Self::Own)
+        matches!(self, Self::Stream(_) | Self::Tick | Self::Own | Self::Launch)
     }
 }
 
@@ -115,7 +117,7 @@ impl World {
 
     /// Begins an invocation; its number, and the event that it gets.
     pub(crate) fn begin_invocation(&mut self, mut delivery: Delivery) -> Option<(u64, Value)> {
-        let is_asynchronous = matches!(delivery.origin, Origin::Request | Origin::Tick | Origin::Own);
+        let is_asynchronous = matches!(delivery.origin, Origin::Request | Origin::Tick | Origin::Own | Origin::Launch);
         if self.now.since(delivery.first_at) > EVENT_AGE_MAX && is_asynchronous {
             self.give_up(&delivery, "EventAgeExceeded");
             return None;
@@ -170,7 +172,7 @@ impl World {
         match delivery.origin {
             Origin::Stream(batch) => return self.batch_ended(batch, how, response),
             Origin::Tick => self.tick_ended(number, how),
-            Origin::Request | Origin::FailureQueue | Origin::Own => {}
+            Origin::Request | Origin::FailureQueue | Origin::Own | Origin::Launch => {}
         }
         if how == Ending::Returned {
             return;

@@ -53,6 +53,7 @@ mod seeds;
 mod state_table;
 mod stories;
 mod ticks;
+mod warm_pool;
 mod world;
 
 use std::collections::BTreeSet;

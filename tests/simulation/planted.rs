@@ -19,6 +19,7 @@ use github_runner_pool::pool::model::time::Timestamp;
 use github_runner_pool::reconcile::ports::{AnswerWrite, LogPage, RemoteResult, StateItem, StateWrite};
 use serde_json::Value;
 
+use crate::cloudformation::{Stack, State};
 use crate::containers::Container;
 use crate::faults::Trouble;
 use crate::history::{Fact, Loss};
@@ -67,6 +68,7 @@ pub(crate) enum Bug {
     ListensTwice,
     AdoptsAStrangersSet,
     ReadsTheTargetAsATotal,
+    ForgetsTheWarmPool,
 }
 
 /// Every bug, and the invariant that catches it.
@@ -102,6 +104,7 @@ pub(crate) const BUGS: &[(Bug, &str)] = &[
     (Bug::AnswersUnderAnothersKey, "an_answer_is_for_the_task_of_its_key"),
     (Bug::NeverTakesOverAClaim, "a_container_that_asks_is_answered"),
     (Bug::SweepsNothing, "no_orphaned_registration_outlives_two_sweeps"),
+    (Bug::ForgetsTheWarmPool, "everything_comes_to_rest"),
     (Bug::AnnouncesTheFreeGap, "a_job_gets_a_runner_in_time"),
     (Bug::AcknowledgesBeforeActing, "a_message_is_acted_upon_before_it_is_acknowledged"),
     (Bug::LowersOnOneReading, "no_job_ends_before_its_time"),
@@ -145,6 +148,7 @@ impl Bug {
                 script.actions.extend((0..10).map(at));
                 script
             }
+            Self::ForgetsTheWarmPool => script.with_warm_pools(),
             _ => script,
         }
     }
@@ -201,6 +205,13 @@ impl World {
             && let Some(group) = &mut group
         {
             group.tags.insert("github-runner-pool:id".to_owned(), name.to_owned());
+        }
+        let is_going = |stack: &Stack| {
+            name.starts_with(&stack.stem())
+                && !matches!(stack.state, State::Creating | State::Complete | State::Updating)
+        };
+        if self.bug == Some(Bug::ForgetsTheWarmPool) && self.stacks.all.iter().any(is_going) {
+            group.as_mut()?.warm_pool = None;
         }
         if self.bug == Some(Bug::BelievesEverythingGone) && group.as_ref().is_some_and(|group| group.config.max == 0) {
             return None;

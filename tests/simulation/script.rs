@@ -175,6 +175,9 @@ pub(crate) struct Pool {
     pub(crate) on_demand_percent: Option<u32>,
     #[serde(default)]
     pub(crate) has_log: bool,
+    /// `WarmInstances`.
+    #[serde(default)]
+    pub(crate) warm_instances: u32,
     /// `RegisterBy: Function`.
     #[serde(default)]
     pub(crate) is_registered_by_function: bool,
@@ -212,6 +215,7 @@ impl Pool {
             team: 0,
             on_demand_percent: None,
             has_log: false,
+            warm_instances: 0,
             is_registered_by_function: false,
             max_runners: None,
             min_runners: 0,
@@ -267,6 +271,9 @@ impl Pool {
             properties["MinInstances"] = json!(self.min_instances.to_string());
             properties["TargetCapacity"] = json!(self.target_percent.to_string());
             properties["MaxInstances"] = json!(self.max_instances.to_string());
+            if self.warm_instances > 0 {
+                properties["WarmInstances"] = json!(self.warm_instances.to_string());
+            }
             if let Some(percent) = self.on_demand_percent {
                 properties["OnDemandPercentageAboveBaseCapacity"] = json!(percent.to_string());
             }
@@ -289,6 +296,18 @@ impl Pool {
 }
 
 impl Script {
+    /// The same with pools that have a warm pool each.
+    pub(crate) fn with_warm_pools(mut self) -> Self {
+        let updated = self.actions.iter_mut().filter_map(|action| match &mut action.what {
+            What::Update { pool, .. } => Some(&mut **pool),
+            _ => None,
+        });
+        for pool in self.pools.iter_mut().chain(updated).filter(|pool| !pool.is_on_named) {
+            (pool.on_demand_percent, pool.warm_instances) = (None, 1);
+        }
+        self
+    }
+
     /// The same with pools that have no log.
     pub(crate) fn without_logs(mut self) -> Self {
         for pool in &mut self.pools {

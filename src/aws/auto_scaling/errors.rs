@@ -11,6 +11,7 @@ pub(super) const AUTO_SCALING: Service = Service { remote: RemoteService::AutoSc
 
 pub(super) const TABLE: &[Row] = &[
     row("AlreadyExists", "", ErrorKind::Conflict),
+    row("InstanceRefreshInProgress", "", ErrorKind::Conflict),
     row("ResourceContention", "", ErrorKind::Conflict),
     row("ResourceInUse", "", ErrorKind::Conflict),
     row("ScalingActivityInProgress", "", ErrorKind::Conflict),
@@ -25,5 +26,7 @@ pub(super) const TABLE: &[Row] = &[
     // Of an instance that is on its way out.
     row("ValidationError", "is not in inservice", ErrorKind::NotFound),
     row("ValidationError", "no lifecycle hook found", ErrorKind::NotFound),
+    row("ValidationError", "no active lifecycle action found", ErrorKind::NotFound),
+    row("ValidationError", "no warm pool found", ErrorKind::NotFound),
     row("ValidationError", "not found", ErrorKind::NotFound),
 ];

@@ -35,15 +35,16 @@ const ECS_MANAGED_TAG: &str = "AmazonECSManaged";
 const DELETING: &str = "Delete in progress";
 const GROUP_RESOURCE: &str = "auto-scaling-group";
 
-pub(super) async fn describe(sdk: &Client, name: &str) -> RemoteResult<Option<Group>> {
+pub(super) async fn describe(sdk: &Client, name: &str) -> RemoteResult<Option<AutoScalingGroup>> {
     let call = sdk.describe_auto_scaling_groups().auto_scaling_group_names(name).send().await;
     let answer = call.map_err(|error| AUTO_SCALING.refused("DescribeAutoScalingGroups", error))?;
     // By the name in the response: shortly after a change, the response may be about another group.
-    let named = answer.auto_scaling_groups().iter().find(|group| group.auto_scaling_group_name() == Some(name));
-    Ok(named.map(observed))
+    let groups = answer.auto_scaling_groups.unwrap_or_default();
+    Ok(groups.into_iter().find(|group| group.auto_scaling_group_name() == Some(name)))
 }
 
-fn observed(group: &AutoScalingGroup) -> Group {
+/// The group but for its warm pool, whose instances another call lists.
+pub(super) fn observed(group: &AutoScalingGroup) -> Group {
     let (config, launch_template_name) = config::observed(group);
     Group {
         arn: group.auto_scaling_group_arn().unwrap_or_default().to_owned(),
@@ -52,7 +53,8 @@ fn observed(group: &AutoScalingGroup) -> Group {
         desired: count(group.desired_capacity().unwrap_or(0)),
         protects_new_instances: group.new_instances_protected_from_scale_in().unwrap_or(false),
         tags: observed_tags(group),
-        instances: group.instances().iter().filter_map(instance).collect(),
+        instances: group.instances().iter().filter_map(instance).filter(|instance| !is_warm(instance)).collect(),
+        warm_pool: None,
         is_being_deleted: group.status() == Some(DELETING),
     }
 }
@@ -63,7 +65,12 @@ fn observed_tags(group: &AutoScalingGroup) -> Tags {
     tags
 }
 
-fn instance(instance: &Instance) -> Option<GroupInstance> {
+/// In a state of the warm pool. No page says that a group lists any, and none may count as one that runs.
+fn is_warm(instance: &GroupInstance) -> bool {
+    instance.lifecycle_state.starts_with("Warmed:")
+}
+
+pub(super) fn instance(instance: &Instance) -> Option<GroupInstance> {
     let template = instance.launch_template().and_then(LaunchTemplateSpecification::version);
     Some(GroupInstance {
         id: instance.instance_id()?.to_owned(),

@@ -1,5 +1,7 @@
 //! The adapter against recorded answers.
 
+mod warm_pool;
+
 use std::collections::BTreeMap;
 
 use super::errors::{AUTO_SCALING, TABLE};
@@ -38,6 +40,7 @@ fn every_error_of_auto_scaling_has_its_class() {
                 "You cannot delete an AutoScalingGroup while there are scaling activities in progress for that group.",
                 Conflict,
             ),
+            ("InstanceRefreshInProgress", "An active instance refresh already exists.", Conflict),
             ("ServiceLinkedRoleFailure", "The service-linked role is not yet ready for use.", Conflict),
             ("LimitExceeded", "You have already reached a limit for your Amazon EC2 Auto Scaling resources", Invalid),
             (
@@ -54,6 +57,8 @@ fn every_error_of_auto_scaling_has_its_class() {
             ("ValidationError", "The instance i-1 is not part of Auto Scaling group g.", NotFound),
             ("ValidationError", "The instance i-1 is not in InService or EnteringStandby or Standby.", NotFound),
             ("ValidationError", "No Lifecycle Hook found with name: ecs-managed-draining-termination-hook", NotFound),
+            ("ValidationError", "No active Lifecycle Action found with instance ID i-1", NotFound),
+            ("ValidationError", "No warm pool found for the Auto Scaling group g", NotFound),
             ("ValidationError", "AutoScalingGroup name not found - AutoScalingGroup 'g' not found", NotFound),
             ("ValidationError", "Max bound, 0, must be greater than or equal to min bound, 1", Invalid),
         ],

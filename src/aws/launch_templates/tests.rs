@@ -139,21 +139,28 @@ fn versions(user_data: &str) -> String {
 }
 
 #[tokio::test]
-async fn describe_launch_template_versions_reads_clusters_instance_type_and_image() {
+async fn describe_launch_template_versions_reads_clusters_warm_pools_check_instance_type_spot_and_image() {
     let encoded = |bytes: &[u8]| versions(&format!("<userData>{}</userData>", BASE64.encode(bytes)));
     let replay = Replay::default()
         .http(200, &encoded(b"#!/bin/bash\necho ECS_CLUSTER=build >> /etc/ecs/ecs.config\n"))
         .http(200, &encoded(&[0x1f, 0x8b, 0x08, 0xff]))
         .http(200, &versions("<userData>no base64</userData>"))
+        .http(200, &encoded(b"echo ECS_WARM_POOLS_CHECK=true >> /etc/ecs/ecs.config\n"))
+        .http(200, &versions("<instanceMarketOptions><marketType>spot</marketType></instanceMarketOptions>"))
         .http(200, &versions("<instanceType>m7i.large</instanceType>"))
         .http(200, &versions("<instanceRequirements/>").replace("imageId", "x"));
     let client = replay.auto_scaling();
     let plain = TemplateVersion { has_image: true, ..TemplateVersion::default() };
-    let build = TemplateVersion { clusters: ["build".to_owned()].into(), ..plain.clone() };
+    let build =
+        TemplateVersion { clusters: ["build".to_owned()].into(), checks_warm_pool: Some(false), ..plain.clone() };
     assert_eq!(client.template(&name(), "7").await.unwrap(), TemplateView::Version(build));
     for _ in ["compressed", "garbled"] {
         assert_eq!(client.template(&id(), "$Latest").await.unwrap(), TemplateView::Version(plain.clone()));
     }
+    let checks = TemplateVersion { checks_warm_pool: Some(true), ..plain.clone() };
+    assert_eq!(client.template(&id(), "7").await.unwrap(), TemplateView::Version(checks));
+    let spot = TemplateVersion { requests_spot: true, ..plain.clone() };
+    assert_eq!(client.template(&id(), "7").await.unwrap(), TemplateView::Version(spot));
     let typed = TemplateVersion { instance_type: Some("m7i.large".to_owned()), ..plain };
     assert_eq!(client.template(&id(), "7").await.unwrap(), TemplateView::Version(typed));
     let required = TemplateVersion { has_requirements: true, ..TemplateVersion::default() };

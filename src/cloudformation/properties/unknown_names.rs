@@ -108,6 +108,7 @@ const NAMES_OF_OTHER_RESOURCES: &[(&[&str], &str)] = &[
     (&["CapacityProviderStrategy", "CapacityProviders"], "Specify CapacityProvider, the name of one."),
     (&["MinSize", "MinCapacity"], "Did you mean MinInstances?"),
     (&["MaxSize", "MaxCapacity"], "Did you mean MaxInstances?"),
+    (&["WarmPool", "WarmPoolSize", "MaxGroupPreparedCapacity"], "Did you mean WarmInstances?"),
     (&["DesiredCapacity", "Count", "Replicas", "RunnerCount"], "Specify DesiredCount, the number of runners."),
     (&["VPCZoneIdentifier", "AvailabilityZones", "VpcId", "VpcSubnets"], "Specify Subnets."),
     (

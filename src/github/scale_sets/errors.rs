@@ -79,8 +79,10 @@ pub(super) const TABLE: [Row; 15] = [
     (ServiceErrorKind::Conflict, |error| error.status == StatusCode::CONFLICT),
 ];
 
+/// By the end of its name: the service has exceptions such as `TaskAgentNotFoundException` as well.
+/// <https://github.com/actions/runner/blob/main/src/Sdk/DTWebApi/WebApi/Exceptions.cs>
 fn names(error: &ApiResponse, exception: &str) -> bool {
-    error.exception.as_deref() == Some(exception)
+    error.exception.as_deref().is_some_and(|name| name.ends_with(exception))
 }
 
 impl ServiceErrorKind {

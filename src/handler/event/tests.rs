@@ -20,6 +20,9 @@ fn summary(payload: &Value) -> Option<Vec<String>> {
             Event::Request(_) | Event::Unanswerable(_) => None,
             Event::Tick => Some("tick".to_owned()),
             Event::Listen => Some("listen".to_owned()),
+            Event::Launch(launch) => {
+                Some(format!("{} of {} to {}", launch.instance, launch.auto_scaling_group_name, launch.destination))
+            }
             Event::Registrations(records) => {
                 let records = records.iter().map(|record| {
                     format!("{} {} {}", record.dynamodb.sequence_number, record.event_name, record.key())
@@ -38,7 +41,7 @@ fn summary(payload: &Value) -> Option<Vec<String>> {
 }
 
 #[test]
-fn every_sample_of_a_stream_batch_and_a_tick_is_parsed_as_its_name_says() {
+fn every_sample_of_a_stream_batch_a_tick_and_a_listener_is_parsed_as_its_name_says() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("events");
     let parsed: BTreeMap<String, Vec<String>> = fs::read_dir(folder)
         .unwrap()
@@ -53,6 +56,8 @@ fn every_sample_of_a_stream_batch_and_a_tick_is_parsed_as_its_name_says() {
          100000000000000000013 REMOVE {EXPIRED}"
     );
     let expected = [
+        ("launch.json", "i-0a1b2c3d4e5f67890 of ghr-ci-Runners-0a1b2c3d4e to AutoScalingGroup".to_owned()),
+        ("listen.json", "listen".to_owned()),
         ("registrations-batch.json", batch),
         ("registrations-insert.json", format!("100000000000000000001 INSERT {STARTED}")),
         ("registrations-modify.json", format!("100000000000000000002 MODIFY {STARTED}")),

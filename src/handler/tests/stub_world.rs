@@ -270,6 +270,11 @@ stub_world!(AutoScaling {
     subnets(&[String]) -> Option<BTreeSet<String>> = None;
     create_group(&str, &GroupConfig, &Tags) -> () = ();
     update_group(&str, &GroupConfig) -> () = ();
+    put_launch_hook(&str) -> () = ();
+    delete_launch_hook(&str) -> () = ();
+    complete_launch(&str, &str) -> () = ();
+    put_warm_pool(&str, u32) -> () = ();
+    delete_warm_pool(&str) -> () = ();
     scale_group_to_zero(&str) -> () = ();
     unprotect_instances(&str, &[String]) -> () = ();
     delete_draining_hook(&str) -> () = ();

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::pool::model::spec::{LaunchTemplate, MixedInstances};
 
+/// The hook that holds back instances that come up, in a group with a warm pool. The provider stack's rule names it.
+pub const LAUNCH_HOOK: &str = "github-runner-pool-launch";
+
 /// An Auto Scaling group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
@@ -21,10 +24,26 @@ pub struct Group {
     pub protects_new_instances: bool,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
-    /// What it runs.
+    /// What it runs; those of its warm pool are not among them.
     pub instances: Vec<GroupInstance>,
+    /// Its warm pool, also one on its way out.
+    pub warm_pool: Option<WarmPool>,
     /// Whether it is on its way out.
     pub is_being_deleted: bool,
+}
+
+/// A group's warm pool: instances that have booted once and wait, stopped. They are no container instances, hold no task
+/// and do not count in the group's capacity.
+/// <https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-warm-pools.html>
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WarmPool {
+    /// How many stopped instances it keeps; `None` if it is not as a pool writes it: if its size depends on the group's
+    /// desired capacity, its instances are not stopped, or those that leave the group return to it.
+    pub size: Option<u32>,
+    /// Whether it is on its way out.
+    pub is_being_deleted: bool,
+    /// What is in it.
+    pub instances: Vec<GroupInstance>,
 }
 
 /// What a template decides about an Auto Scaling group.

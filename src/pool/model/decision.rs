@@ -64,6 +64,8 @@ pub enum WaitReason {
     ClusterUpdateInProgress,
     /// A group of this name is still being deleted.
     GroupDeletion,
+    /// The group's warm pool is still being deleted.
+    WarmPoolDeletion,
     /// Instances of a group without runners, which leave before its purchase options change.
     InstancesLeaving {
         /// How many.
@@ -142,6 +144,7 @@ impl fmt::Display for WaitReason {
             Self::ProviderChange => f.write_str("the capacity provider to be ready"),
             Self::ClusterUpdateInProgress => f.write_str("the cluster to finish a capacity provider association"),
             Self::GroupDeletion => f.write_str("the Auto Scaling group to be deleted"),
+            Self::WarmPoolDeletion => f.write_str("the warm pool to be deleted"),
             Self::InstancesLeaving { n_instances } => {
                 let instances = pluralize(*n_instances, "1 instance", "instances");
                 write!(f, "{instances} to leave, so that the purchase options can change")

@@ -44,6 +44,11 @@ pub struct TemplateVersion {
     pub has_requirements: bool,
     /// Whether it names an image, `ImageId`.
     pub has_image: bool,
+    /// Whether it asks for Spot Instances.
+    pub requests_spot: bool,
+    /// Whether its user data keeps an instance out of the cluster while it is in a warm pool; `None` if the user data is
+    /// no text.
+    pub checks_warm_pool: Option<bool>,
 }
 
 /// Memory and CPU, whether of an instance or of a task.

@@ -242,6 +242,9 @@ pub struct OwnCapacity {
     pub min_instances: u32,
     /// The group's upper bound; at least 1.
     pub max_instances: u32,
+    /// Stopped instances in the group's warm pool; 0 is no warm pool.
+    #[serde(default)]
+    pub warm_instances: u32,
     /// A mixed-instances policy, when the template asks for any part of one.
     pub mixed_instances_policy: Option<MixedInstances>,
     /// Managed scaling's target, percent, 1 to 100.

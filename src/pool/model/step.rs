@@ -37,6 +37,14 @@ pub enum Step {
     },
     /// Change the group. Never sets the desired capacity, which belongs to managed scaling.
     UpdateGroup(GroupConfig),
+    /// Make or replace the hook that gives an instance time to set itself up before it is stopped in the warm pool.
+    PutLaunchHook,
+    /// Make the group's warm pool, or change it: so many stopped instances.
+    PutWarmPool(u32),
+    /// Delete the hook again.
+    DeleteLaunchHook,
+    /// Delete the group's warm pool by force, its instances with it.
+    DeleteWarmPool,
     /// Make the capacity provider on the group.
     CreateCapacityProvider {
         /// The group's ARN.
@@ -168,9 +176,13 @@ impl Step {
             ]),
             Self::DeleteScaleSet { scale_set, .. } => one("scale_set", scale_set.name().to_owned()),
             Self::UnprotectInstances(ids) => one("n", ids.len().to_string()),
+            Self::PutWarmPool(size) => one("n", size.to_string()),
             Self::DeregisterInstance(arn) => one("instance", arn.clone()),
             Self::AcquireLock(_)
             | Self::CreateGroup { .. }
+            | Self::PutLaunchHook
+            | Self::DeleteLaunchHook
+            | Self::DeleteWarmPool
             | Self::CreateCapacityProvider { .. }
             | Self::UpdateCapacityProvider(_)
             | Self::AttachCapacityProvider

@@ -39,10 +39,10 @@ struct Host {
 #[must_use]
 pub(in crate::pool) fn impossible(spec: &PoolSpec, observed: &Observed) -> Option<String> {
     let Capacity::Own(own) = &spec.capacity else { return None };
-    let hosts = hosts(own, observed).filter(|hosts| !hosts.is_empty() && spec.desired_count > 0)?;
+    let hosts = hosts(own, observed).filter(|hosts| !hosts.is_empty() && runners_max(spec) > 0)?;
     too_large(spec, own, &hosts).or_else(|| {
         let n_there = observed.group.as_ref().map_or(0, |group| count(present_in(group)));
-        too_many(spec, &hosts, own.max_instances.max(n_there))
+        too_many(spec, &hosts, own.max_instances.max(n_there), spec.desired_count)
     })
 }
 
@@ -56,16 +56,17 @@ pub(in crate::pool) fn doubts(
 ) -> Vec<String> {
     let spec = &goal.spec;
     let Capacity::Own(own) = &spec.capacity else { return Vec::new() };
-    let Some(hosts) = hosts(own, observed).filter(|hosts| !hosts.is_empty() && spec.desired_count > 0) else {
+    let Some(hosts) = hosts(own, observed).filter(|hosts| !hosts.is_empty() && runners_max(spec) > 0) else {
         return Vec::new();
     };
     if impossible(spec, observed).is_some()
-        || n_running(observed) >= spec.desired_count && !deploys(operation, memory, goal, observed)
+        || n_running(observed) >= runners_max(spec) && !deploys(operation, memory, goal, observed)
     {
         return Vec::new();
     }
     let starting: Vec<Host> = hosts.iter().filter(|host| host.may_start).map(Host::as_registered).collect();
-    let tight = too_large(spec, own, &starting).or_else(|| too_many(spec, &starting, own.max_instances));
+    let tight =
+        too_large(spec, own, &starting).or_else(|| too_many(spec, &starting, own.max_instances, spec.desired_count));
     let tight = tight.map(|why| format!("{why} (an instance registers a little less than its type has)"));
     let small = starting.iter().find(|host| host.room.slots(need(spec)) == 0);
     let small = small.filter(|_| tight.is_none()).map(|host| {
@@ -78,7 +79,8 @@ pub(in crate::pool) fn doubts(
     let beyond = spec.task.memory_mib.filter(|memory| hosts.iter().all(|host| host.room.memory_mib < *memory));
     let beyond =
         beyond.map(|memory| format!("Memory: no instance has {memory} MiB, so a runner never gets to that limit"));
-    [tight, small, beyond].into_iter().flatten().collect()
+    let scarce = tight.is_none().then(|| too_many(spec, &starting, own.max_instances, runners_max(spec))).flatten();
+    [tight, scarce, small, beyond].into_iter().flatten().collect()
 }
 
 /// Why an Update cannot start its first new runner: the old ones fill every instance that there may be, and an old one
@@ -94,7 +96,11 @@ pub(super) fn no_room_beside_old(
     let Capacity::Own(own) = &spec.capacity else { return None };
     let group = observed.group.as_ref()?;
     // A fixed name leaves first, and a job ends an ephemeral runner.
-    if spec.runner.name.is_some() || spec.runner.ephemeral || !deploys(operation, memory, goal, observed) {
+    if spec.runner.name.is_some()
+        || spec.runner.ephemeral
+        || spec.job_scaling.is_some()
+        || !deploys(operation, memory, goal, observed)
+    {
         return None;
     }
     let live: Vec<&Task> = observed.tasks.iter().filter(|task| task.is_live()).collect();
@@ -219,26 +225,36 @@ fn too_large(spec: &PoolSpec, own: &OwnCapacity, hosts: &[Host]) -> Option<Strin
     ))
 }
 
+/// As many runners as the pool may have.
+fn runners_max(spec: &PoolSpec) -> u32 {
+    spec.job_scaling.as_ref().map_or(spec.desired_count, |job_scaling| job_scaling.max_runners)
+}
+
 /// More runners than `n_instances` hold.
-fn too_many(spec: &PoolSpec, hosts: &[Host], n_instances: u32) -> Option<String> {
+fn too_many(spec: &PoolSpec, hosts: &[Host], n_instances: u32, n_runners: u32) -> Option<String> {
     let slots = |host: &Host| {
         let slots = host.room.slots(need(spec));
         if spec.distinct_instances { slots.min(1) } else { slots }
     };
     let best = hosts.iter().max_by_key(|host| slots(host)).filter(|host| slots(host) > 0)?;
     let n_placeable = n_instances.saturating_mul(slots(best));
-    (spec.desired_count > n_placeable).then(|| {
+    let property = match &spec.job_scaling {
+        Some(_) if n_runners > spec.desired_count => "MaxRunners",
+        Some(_) => "MinRunners",
+        None => "DesiredCount",
+    };
+    (n_runners > n_placeable).then(|| {
         format!(
             "MaxInstances: {} {n_placeable} of the {} runners: {} with {} MiB each (MemoryReservation){} fit on {} ({} \
-             MiB). Raise MaxInstances to {}, lower DesiredCount, or let more runners fit on an instance",
+             MiB). Raise MaxInstances to {}, lower {property}, or let more runners fit on an instance",
             pluralize(size(n_instances), "1 instance has room for", "instances have room for"),
-            spec.desired_count,
+            n_runners,
             slots(best),
             need(spec).memory_mib,
             if spec.task.cpu_units > 0 { format!(" and {} units (Cpu)", spec.task.cpu_units) } else { String::new() },
             best.described(),
             grouped(best.room.memory_mib),
-            spec.desired_count.div_ceil(slots(best)),
+            n_runners.div_ceil(slots(best)),
         )
     })
 }

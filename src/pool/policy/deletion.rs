@@ -2,7 +2,8 @@
 //!
 //! The order is forced by what each service refuses: a service must be lowered and empty before it can be deleted, a
 //! provider cannot leave a cluster while tasks use it, cannot be deleted while it is associated, and its group is left
-//! with a lifecycle hook and with scale-in protection that ECS never takes back. The task definitions go last, because
+//! with a lifecycle hook and with scale-in protection that ECS never takes back. A group is deleted only without a warm
+//! pool. The task definitions go last, because
 //! the newest one carries the record by which a Delete without properties finds everything else.
 //!
 //! Missing is done. What is not the pool's is passed by, however similar its name.
@@ -189,6 +190,15 @@ fn capacity_gone(
     if metadata.is_some_and(|metadata| metadata.external_capacity_provider.is_some()) {
         return None;
     }
+    // Begun first, since its instances take their time to end; nothing but the group waits for it.
+    let warm_pool = observed
+        .group
+        .as_ref()
+        .filter(|group| operation.id.owns(&group.tags) && !group.is_being_deleted)
+        .and_then(|group| group.warm_pool.as_ref());
+    if warm_pool.is_some_and(|warm_pool| !warm_pool.is_being_deleted) {
+        return Some(Decision::Act(vec![Step::DeleteWarmPool]));
+    }
     let provider = observed.provider.as_ref().filter(|provider| operation.id.owns(&provider.tags));
     if let Some(cluster) = &observed.cluster
         && provider.is_some()
@@ -226,6 +236,9 @@ fn capacity_gone(
     };
     if group.is_being_deleted {
         return Some(at.wait(WaitReason::GroupDeletion, ObserveScope::AutoScalingGroup));
+    }
+    if warm_pool.is_some() {
+        return Some(at.wait(WaitReason::WarmPoolDeletion, ObserveScope::AutoScalingGroup));
     }
     let mut steps = vec![Step::DeleteDrainingHook];
     steps.extend(emptying(group));

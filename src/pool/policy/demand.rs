@@ -97,11 +97,15 @@ pub struct RunnerCounts {
 #[must_use]
 pub fn statistics_after(before: JobStatistics, message: &ScaleSetMessage) -> JobStatistics {
     let Some(statistics) = message.statistics else { return before };
-    let is_there = |event: &JobEvent| matches!(event, JobEvent::Assigned | JobEvent::Started { .. });
-    if statistics.assigned == 0 && message.events.iter().any(is_there) {
-        return JobStatistics { assigned: before.assigned.max(1), ..statistics };
-    }
-    statistics
+    let n_assigned = count(message.events.iter().filter(|event| matches!(event, JobEvent::Assigned)).count());
+    let n_started = count(message.events.iter().filter(|event| matches!(event, JobEvent::Started { .. })).count());
+    let assigned = if statistics.assigned == 0 && n_assigned.max(n_started) > 0 {
+        before.assigned.max(n_assigned).max(n_started)
+    } else {
+        // They may be older than the events beside them; a runner too many leaves again.
+        statistics.assigned.max(n_assigned)
+    };
+    JobStatistics { assigned, ..statistics }
 }
 
 /// The jobs that a message offers.
@@ -173,7 +177,10 @@ pub fn decide(
     demand.record_endings(id, goal, &observed.tasks, at.now);
     let owned: Vec<&Task> =
         observed.tasks.iter().filter(|task| task.is_live() && OwnedTask::of(id, task).is_some()).collect();
-    let live: Vec<&Task> = owned.iter().copied().filter(|task| is_live(task) && !demand.is_finished(task)).collect();
+    let is_leaving = |task: &Task| task.short_ids().any(|id| memory.deregistered_at.contains_key(id));
+    let (leaving, staying): (Vec<&Task>, Vec<&Task>) =
+        owned.iter().copied().filter(|task| is_live(task)).partition(|task| is_leaving(task));
+    let live: Vec<&Task> = staying.into_iter().filter(|task| !demand.is_finished(task)).collect();
     demand.finished.retain(|name| owned.iter().any(|task| task.short_ids().any(|id| name.ends_with(id))));
     let counts = RunnerCounts {
         target: goal.target(statistics),
@@ -205,7 +212,7 @@ pub fn decide(
     if n_starts > 0 {
         return ScalingDecision { n_starts, look_at: at.next_poll(), ..calm(ObserveScope::Tasks) };
     }
-    let decision = retire_all(id, goal, statistics, demand, memory, observed, &live, surplus, at);
+    let decision = retire_all(id, goal, statistics, demand, memory, observed, &live, &leaving, surplus, at);
     let is_changing = surplus > 0 || counts.starting > 0 || counts.live < counts.target || counts.all > counts.live;
     match decision {
         Some(Decision::Act(steps)) => ScalingDecision { steps, look_at: at.now, ..calm(ObserveScope::Runners) },
@@ -244,9 +251,11 @@ fn retire_all(
     memory: &mut Memory,
     observed: &Observed,
     live: &[&Task],
+    leaving: &[&Task],
     surplus: u32,
     at: DecisionTime,
 ) -> Option<Decision> {
+    let drain = Drain { id, metadata: &goal.metadata, wait_policy: &goal.wait_policy, limit: DrainLimit::None };
     if surplus > 0 {
         let since = *demand.surplus_since.get_or_insert(at.now);
         let unplaced: Steps = live
@@ -255,10 +264,10 @@ fn retire_all(
             .take(usize::try_from(surplus).unwrap_or(usize::MAX))
             .map(Step::StopTask)
             .collect();
-        if at.now.since(since) < SURPLUS_CONFIRMATION {
+        if at.now.since(since) < SURPLUS_CONFIRMATION && leaving.is_empty() {
             return Some(wait_for_surplus(since, at));
         }
-        if !unplaced.is_empty() {
+        if !unplaced.is_empty() && at.now.since(since) >= SURPLUS_CONFIRMATION {
             return Some(Decision::Act(unplaced));
         }
     }
@@ -270,12 +279,14 @@ fn retire_all(
     }
     let late = if let Late::Tasks(late) = late { late } else { Vec::new() };
     let mut waiting = None;
+    let is_confirmed = demand.surplus_since.is_some_and(|since| at.now.since(since) >= SURPLUS_CONFIRMATION);
+    let surplus = if is_confirmed { usize::try_from(surplus).unwrap_or(usize::MAX) } else { 0 };
     let stages = [
-        (&outdated, outdated.len()),
-        (&late, late.len()),
-        (&current, usize::try_from(surplus).unwrap_or(usize::MAX).saturating_sub(outdated.len())),
+        (leaving, leaving.len()),
+        (outdated.as_slice(), outdated.len()),
+        (late.as_slice(), late.len()),
+        (current.as_slice(), surplus.saturating_sub(outdated.len())),
     ];
-    let drain = Drain { id, metadata: &goal.metadata, wait_policy: &goal.wait_policy, limit: DrainLimit::None };
     for (tasks, count) in stages {
         match retire(drain, memory, observed, DrainSet { tasks, count }, at) {
             DrainProgress::Pending(decision @ Decision::Wait { scope: ObserveScope::Runners, .. }) => {

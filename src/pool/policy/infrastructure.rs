@@ -19,6 +19,7 @@ use crate::pool::model::task_definition::TaskDefinitionContent;
 use crate::pool::model::time::DecisionTime;
 use crate::pool::model::time::Timestamp;
 use crate::pool::policy::purchasing::{Purchasing, vacate};
+use crate::pool::policy::warm_pool::{self, WarmPoolChange};
 
 /// Updates of the capacity provider in one request. A second one, since the observation after the first may still show
 /// a failure from before it.
@@ -124,7 +125,16 @@ fn capacity(
     if group.is_being_deleted {
         return Ok(Some((WaitReason::GroupDeletion, ObserveScope::AutoScalingGroup)));
     }
-    match Purchasing::of(observed, &config) {
+    let warm_pool = WarmPoolChange::of(own, group, observed.template_version);
+    let leaves = Some((WaitReason::WarmPoolDeletion, ObserveScope::AutoScalingGroup));
+    let purchasing = Purchasing::of(observed, &config);
+    match purchasing {
+        // Deleted first where Auto Scaling refuses the change beside it.
+        _ if warm_pool == WarmPoolChange::Delete && (own.warm_instances == 0 || purchasing != Purchasing::Free) => {
+            steps.extend(warm_pool::delete(own));
+            return Ok(leaves);
+        }
+        _ if warm_pool == WarmPoolChange::Leaving => return Ok(leaves),
         Purchasing::Free => {}
         Purchasing::HasRunners => config.mixed_instances_policy.clone_from(&group.config.mixed_instances_policy),
         Purchasing::HasInstances => {
@@ -138,8 +148,15 @@ fn capacity(
     if let Some(since) = memory.group_updated_at.filter(|_| keeps_types(group, &config)) {
         return types_kept(since, at);
     }
+    // Before the group changes, which may be what shows that its warm pool is outdated.
+    if warm_pool == WarmPoolChange::Delete {
+        steps.extend(warm_pool::delete(own));
+    }
     if !matches_config(group, &config) {
         steps.push(Step::UpdateGroup(config));
+    }
+    if warm_pool == WarmPoolChange::Put && is_associated && purchasing == Purchasing::Free {
+        steps.extend(warm_pool::put(own));
     }
     let Some(provider) = &observed.provider else {
         steps.push(Step::CreateCapacityProvider {

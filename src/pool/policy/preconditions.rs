@@ -15,6 +15,7 @@ use crate::pool::policy::capacity;
 use crate::pool::policy::causes;
 use crate::pool::policy::infrastructure::{group_shape, matches_config};
 use crate::pool::policy::reasons;
+use crate::pool::policy::warm_pool::WarmPoolChange;
 
 /// The first obstacle, as a Reason.
 pub(super) fn first_violation(
@@ -77,8 +78,11 @@ fn capacity_of_its_own(own: &OwnCapacity, observed: &Observed) -> Option<String>
     let template = &own.launch_template.reference;
     let is_in_use =
         |group: &Group| matches_config(group, &group_shape(own, observed.template_version, group.config.min));
-    if observed.template_version.is_some() && observed.group.as_ref().is_some_and(is_in_use) {
-        return None;
+    if observed.template_version.is_some()
+        && let Some(group) = observed.group.as_ref().filter(|group| is_in_use(group))
+    {
+        let has_warm_pool = WarmPoolChange::of(own, group, observed.template_version) == WarmPoolChange::None;
+        return if has_warm_pool { None } else { no_warm_pool(own, observed) };
     }
     let (view, version) = (&observed.ec2, &own.launch_template.version);
     let lacks = |what: &str| {
@@ -106,6 +110,9 @@ fn capacity_of_its_own(own: &OwnCapacity, observed: &Observed) -> Option<String>
         }
         TemplateView::Version(_) => {}
     }
+    if let Some(reason) = no_warm_pool(own, observed) {
+        return Some(reason);
+    }
     if let Some(subnet) = view.missing_subnets.first() {
         return Some(format!(
             "Subnets: there is no {subnet} in this Region and account{}. Correct its id; subnets are those of the VPC \
@@ -127,6 +134,27 @@ fn capacity_of_its_own(own: &OwnCapacity, observed: &Observed) -> Option<String>
         let names = abbreviated_list(&missing);
         let template = if is_listed { "" } else { " (InstanceType of the launch template)" };
         format!("{property}: EC2 offers no {names} in this Region{template}. Correct the name, or take another type.")
+    })
+}
+
+/// Why the launch template's instances cannot be in a warm pool. One whose agent registers before that gets runners, and is
+/// stopped with their jobs. User data that does not configure the agent is left to a warning: its image may.
+fn no_warm_pool(own: &OwnCapacity, observed: &Observed) -> Option<String> {
+    let version = observed.ec2.version().filter(|_| own.warm_instances > 0)?;
+    let launch_template = &own.launch_template.reference;
+    if version.requests_spot {
+        return Some(format!(
+            "WarmInstances: the launch template {launch_template} requests Spot Instances, and a warm pool has none. \
+             Remove InstanceMarketOptions there, or remove WarmInstances."
+        ));
+    }
+    let joins = version.checks_warm_pool == Some(false) && !version.clusters.is_empty();
+    joins.then(|| {
+        format!(
+            "WarmInstances: the user data of the launch template {launch_template} does not contain \
+             ECS_WARM_POOLS_CHECK=true, so that instances would join the cluster and be stopped with their jobs. Write \
+             it to /etc/ecs/ecs.config there, or remove WarmInstances."
+        )
     })
 }
 

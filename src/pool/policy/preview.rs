@@ -3,18 +3,21 @@
 //! Judged from one observation, by the same comparisons that the real work goes by. Nothing is promised about the
 //! order, nor about what the world will be by then: a runner that is idle now may have a job when its time comes.
 
+mod scale_set;
+
 use std::collections::BTreeMap;
 
 use crate::pool::model::auto_scaling::GroupConfig;
 use crate::pool::model::ecs::{Service, ServiceState, Task};
-use crate::pool::model::identity::cluster_name;
+use crate::pool::model::identity::{PhysicalId, cluster_name};
 use crate::pool::model::memory::Memory;
 use crate::pool::model::observed::{GitHubRunners, Observed};
 use crate::pool::model::operation::{ConvergeGoal, Operation};
 use crate::pool::model::pool_metadata::PoolMetadata;
 use crate::pool::model::runner_matching::RunnerMatcher;
 use crate::pool::model::runner_matching::{RunnerLookup, runner_for_task};
-use crate::pool::model::spec::{Capacity, OnDrainTimeout, OwnCapacity, WaitPolicy};
+use crate::pool::model::scale_set::ScaleSetRequest;
+use crate::pool::model::spec::{Capacity, JobScaling, OnDrainTimeout, OwnCapacity, WaitPolicy};
 use crate::pool::model::task_definition::TaskDefinitionContent;
 use crate::pool::model::text::pluralize;
 use crate::pool::model::time::HumanDuration;
@@ -23,7 +26,9 @@ use crate::pool::policy::infrastructure::{all_tags, group_shape, matches_config,
 use crate::pool::policy::preconditions;
 use crate::pool::policy::purchasing;
 use crate::pool::policy::reasons;
+use crate::pool::policy::retirement::DrainLimit;
 use crate::pool::policy::rollout::desired_config;
+use crate::pool::policy::warm_pool;
 
 /// What a request would do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +39,8 @@ pub struct Preview {
     pub changes: Vec<String>,
     /// Runners that would be retired, by name, or by task where the name is unknown; and what they do now.
     pub retires: BTreeMap<String, RunnerActivity>,
+    /// Whether there is an end to the wait for their jobs.
+    pub drain_limit: DrainLimit,
     /// Why the request would fail, as its failure reason would say; `None` if nothing is known that would fail it.
     pub obstacle: Option<String>,
 }
@@ -73,8 +80,14 @@ impl Preview {
             OnDrainTimeout::Fail => "then the request fails and every job is left alone",
         };
         let may_work = self.retires.values().any(|doing| *doing != RunnerActivity::Idle);
-        may_work.then(|| {
-            format!("Jobs are waited for, up to DrainTimeout ({}); {then}", HumanDuration(wait_policy.drain_timeout))
+        may_work.then(|| match self.drain_limit {
+            DrainLimit::DrainTimeout => {
+                format!(
+                    "Jobs are waited for, up to DrainTimeout ({}); {then}",
+                    HumanDuration(wait_policy.drain_timeout)
+                )
+            }
+            DrainLimit::None => "The request does not wait for jobs; each runner with a job ends after it".to_owned(),
         })
     }
 }
@@ -96,13 +109,20 @@ pub fn preview(
     if let Capacity::Own(own) = &goal.spec.capacity {
         capacity(operation, own, observed, &mut changes);
     }
-    let mut retires = service(operation, memory, goal, observed, revision, &mut changes);
+    let mut retires = match &goal.spec.job_scaling {
+        Some(job_scaling) => job_scaling_changes(operation, goal, job_scaling, observed, revision, &mut changes),
+        None => service(operation, memory, goal, observed, revision, &mut changes),
+    };
     let n_tagged = tag_changes(operation, goal, observed, &all_tags(operation, goal)).len();
     if n_tagged > 0 {
         changes.push(format!("~ tags of {}", pluralize(n_tagged, "1 resource", "resources")));
     }
     for (other, observed) in others {
-        let why = observed.metadata.as_ref().map(|metadata| differences(metadata, goal)).filter(|why| !why.is_empty());
+        let why = observed
+            .metadata
+            .as_ref()
+            .map(|metadata| differences(metadata, &operation.id, goal))
+            .filter(|why| !why.is_empty());
         let why = why.map(|why| format!("; another one because of {}", why.join(", "))).unwrap_or_default();
         changes.push(format!("- pool {}, deleted by CloudFormation once the new one is there{why}", other.id));
         retires.extend(runners_of(observed));
@@ -114,6 +134,10 @@ pub fn preview(
         (true, false, _) => Action::Create,
         (true, true, _) => Action::Update,
     };
+    // A change of the purchase options has every runner leave first, and a replaced pool is deleted.
+    let is_unlimited =
+        goal.spec.job_scaling.is_some() && others.is_empty() && !changes_purchase_options(goal, observed);
+    let drain_limit = if is_unlimited { DrainLimit::None } else { DrainLimit::DrainTimeout };
     let refused = match &observed.github {
         GitHubRunners::Failed(no) => Some(reasons::github_refused(&goal.spec, no)),
         GitHubRunners::NotQueried | GitHubRunners::NoCredential | GitHubRunners::Listed(_) => None,
@@ -122,6 +146,7 @@ pub fn preview(
         action,
         changes,
         retires,
+        drain_limit,
         obstacle: preconditions::first_violation(operation, memory, goal, observed).or(refused),
     }
 }
@@ -129,7 +154,13 @@ pub fn preview(
 /// What the deletion of a resource would do to its pools.
 #[must_use]
 pub fn deletion(pools: &[PoolState]) -> Preview {
-    let mut found = Preview { action: Action::Nothing, changes: Vec::new(), retires: BTreeMap::new(), obstacle: None };
+    let mut found = Preview {
+        action: Action::Nothing,
+        changes: Vec::new(),
+        retires: BTreeMap::new(),
+        drain_limit: DrainLimit::DrainTimeout,
+        obstacle: None,
+    };
     for (pool, observed) in pools {
         found.action = Action::Deletion;
         found.changes.push(format!("- pool {} with all that it is made of", pool.id));
@@ -145,7 +176,7 @@ fn runners_of(observed: &Observed) -> BTreeMap<String, RunnerActivity> {
 }
 
 /// Why this pool cannot become the wanted one.
-fn differences(metadata: &PoolMetadata, goal: &ConvergeGoal) -> Vec<String> {
+fn differences(metadata: &PoolMetadata, id: &PhysicalId, goal: &ConvergeGoal) -> Vec<String> {
     let provider = |named: Option<&str>| match named {
         Some(name) => format!("capacity provider {name}"),
         None => "capacity of its own".to_owned(),
@@ -164,7 +195,14 @@ fn differences(metadata: &PoolMetadata, goal: &ConvergeGoal) -> Vec<String> {
         (before.scope.to_string(), after.scope.to_string()),
         (provider(metadata.external_capacity_provider.as_deref()), provider(wanted)),
     ];
-    pairs.into_iter().filter(|(before, after)| before != after).map(|(b, a)| format!("{b} -> {a}")).collect()
+    let request = ScaleSetRequest::of(id, &goal.spec);
+    let of_set = scale_set::differences((&metadata.matcher.label, metadata.scale_set.as_ref()), (id, request.as_ref()));
+    pairs
+        .into_iter()
+        .chain(of_set)
+        .filter(|(before, after)| before != after)
+        .map(|(b, a)| format!("{b} -> {a}"))
+        .collect()
 }
 
 /// The revision that would be deployed, if it is there.
@@ -206,6 +244,7 @@ fn capacity(operation: &Operation, own: &OwnCapacity, observed: &Observed, chang
         }
         Some(_) => {}
     }
+    changes.extend(warm_pool_change(own, observed));
     match &observed.provider {
         None => changes.push("+ capacity provider".to_owned()),
         Some(provider) if provider.config != provider_shape(own) => {
@@ -218,6 +257,23 @@ fn capacity(operation: &Operation, own: &OwnCapacity, observed: &Observed, chang
     if !observed.cluster.as_ref().is_some_and(is_associated) {
         changes.push("~ cluster: the capacity provider is added to its list, beside those of others".to_owned());
     }
+}
+
+fn warm_pool_change(own: &OwnCapacity, observed: &Observed) -> Option<String> {
+    let wanted = own.warm_instances;
+    let group = observed.group.as_ref().filter(|group| !group.is_being_deleted);
+    let Some(before) = group.and_then(|group| group.warm_pool.as_ref()).filter(|pool| !pool.is_being_deleted) else {
+        let stopped = pluralize(size(wanted), "1 stopped instance", "stopped instances");
+        return (wanted > 0).then(|| format!("+ warm pool: {stopped}"));
+    };
+    if before.size != Some(wanted) {
+        let before = before.size.map_or_else(|| "another configuration".to_owned(), |size| size.to_string());
+        return Some(format!("{} warm pool: WarmInstances {before} -> {wanted}", if wanted > 0 { "~" } else { "-" }));
+    }
+    let n_outdated = warm_pool::n_outdated(before, observed.template_version);
+    let instances = pluralize(n_outdated, "1 stopped instance", "stopped instances");
+    (n_outdated > 0)
+        .then(|| format!("~ warm pool: {instances} of an older launch template, replaced before new runners start"))
 }
 
 fn group_differences(before: &GroupConfig, after: &GroupConfig) -> Vec<String> {
@@ -244,6 +300,42 @@ fn group_differences(before: &GroupConfig, after: &GroupConfig) -> Vec<String> {
     found
 }
 
+fn changes_purchase_options(goal: &ConvergeGoal, observed: &Observed) -> bool {
+    let (Capacity::Own(own), Some(group)) = (&goal.spec.capacity, &observed.group) else { return false };
+    purchasing::differs(group.config.mixed_instances_policy.as_ref(), own.mixed_instances_policy.as_ref())
+}
+
+/// The runner scale set, and the runners that would leave.
+fn job_scaling_changes(
+    operation: &Operation,
+    goal: &ConvergeGoal,
+    job_scaling: &JobScaling,
+    observed: &Observed,
+    revision: Option<String>,
+    changes: &mut Vec<String>,
+) -> BTreeMap<String, RunnerActivity> {
+    let Some(request) = ScaleSetRequest::of(&operation.id, &goal.spec) else { return BTreeMap::new() };
+    let deploys = scale_set::deploys(observed, revision.as_deref());
+    changes.extend(scale_set::changes(&request, &goal.spec, job_scaling, observed, deploys));
+    let n_kept = if deploys { 0 } else { size(scale_set::target(&goal.spec, job_scaling, observed)) };
+    leaving(operation, goal, observed, n_kept)
+}
+
+/// The runners beyond `n_kept`, idle ones first.
+fn leaving(
+    operation: &Operation,
+    goal: &ConvergeGoal,
+    observed: &Observed,
+    n_kept: usize,
+) -> BTreeMap<String, RunnerActivity> {
+    let matcher = RunnerMatcher::of(&operation.id, &goal.spec);
+    let mut live: Vec<(String, RunnerActivity)> =
+        observed.tasks.iter().filter(|task| task.is_live()).map(|task| runner(&matcher, observed, task)).collect();
+    live.sort_by_key(|(_, doing)| *doing);
+    let n_leaving = live.len().saturating_sub(n_kept);
+    live.into_iter().take(n_leaving).collect()
+}
+
 /// The service, and the runners that would leave.
 fn service(
     operation: &Operation,
@@ -267,12 +359,7 @@ fn service(
     } else if service.config.distinct_instances != goal.spec.distinct_instances {
         changes.push("~ service: DistinctInstances".to_owned());
     }
-    let matcher = RunnerMatcher::of(&operation.id, &goal.spec);
-    let mut live: Vec<(String, RunnerActivity)> =
-        observed.tasks.iter().filter(|task| task.is_live()).map(|task| runner(&matcher, observed, task)).collect();
-    live.sort_by_key(|(_, doing)| *doing);
-    let n_leaving = if deploys { live.len() } else { live.len().saturating_sub(size(wanted)) };
-    live.into_iter().take(n_leaving).collect()
+    leaving(operation, goal, observed, if deploys { 0 } else { size(wanted) })
 }
 
 /// Whether the service would start its tasks anew.

@@ -299,7 +299,11 @@ fn scale_set_note(memory: &Memory, observed: &Observed) -> Option<String> {
             Some(scale_set_left(&request.name, "GitHub says that a job runs in it"))
         }
         ObservedScaleSet::Failed(remote_error) => Some(scale_set_left(&request.name, &remote_error.to_string())),
-        ObservedScaleSet::Found(_) | ObservedScaleSet::Missing | ObservedScaleSet::NotQueried => None,
+        ObservedScaleSet::NotQueried => match &observed.github {
+            GitHubRunners::Failed(remote_error) => Some(scale_set_left(&request.name, &remote_error.to_string())),
+            GitHubRunners::NotQueried | GitHubRunners::NoCredential | GitHubRunners::Listed(_) => None,
+        },
+        ObservedScaleSet::Found(_) | ObservedScaleSet::Missing => None,
     }
 }
 

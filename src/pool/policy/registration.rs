@@ -86,12 +86,16 @@ pub fn pool_of_task(arn: &TaskArn, task: Option<&Task>, now: Timestamp) -> Resul
     }
     let name = task.group.strip_prefix("service:").or_else(|| task.group.strip_prefix("family:"));
     let id = name.and_then(|name| PhysicalId::try_from(name.to_owned()).ok());
-    id.filter(|id| OwnedTask::of(id, task).is_some()).ok_or_else(|| {
-        Rejection::refuse(format!(
-            "Task {}: no Custom::GitHubRunnerPool has started it. Declare the runners in a template.",
-            arn.id()
-        ))
-    })
+    id.filter(|id| OwnedTask::of(id, task).is_some()).ok_or_else(|| other_start(arn))
+}
+
+/// The task was not started by the pool.
+#[must_use]
+pub fn other_start(arn: &TaskArn) -> Rejection {
+    Rejection::refuse(format!(
+        "Task {}: no Custom::GitHubRunnerPool has started it. Declare the runners in a template.",
+        arn.id()
+    ))
 }
 
 /// What the task's own revision says of its pool.

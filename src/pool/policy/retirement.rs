@@ -83,7 +83,10 @@
 //!   ([`crate::pool::policy::convergence`]).
 //! - **The response is due before `DrainTimeout` has passed.** The request fails; nothing is stopped before its time.
 
+mod drain;
 mod drain_state;
+
+pub use self::drain::{Drain, DrainLimit};
 
 #[cfg(test)]
 pub(in crate::pool) use self::drain_state::{SECOND_READING, SELF_EXIT};
@@ -95,9 +98,7 @@ use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::memory::Memory;
 use crate::pool::model::memory::reading_gap_max;
 use crate::pool::model::observed::{GitHubRunners, Observed};
-use crate::pool::model::operation::Operation;
-use crate::pool::model::pool_metadata::PoolMetadata;
-use crate::pool::model::spec::{OnDrainTimeout, WaitPolicy};
+use crate::pool::model::spec::OnDrainTimeout;
 use crate::pool::model::step::{Step, Steps};
 use crate::pool::model::time::DecisionTime;
 use crate::pool::model::time::Timestamp;
@@ -115,36 +116,6 @@ pub enum DrainProgress {
         /// Runners that did not leave, by name; a task whose runner is unknown, by its ARN.
         remaining: Vec<String>,
     },
-}
-
-/// Of which pool runners leave, and how long they are waited for.
-#[derive(Clone, Copy, Debug)]
-pub struct Drain<'pool> {
-    /// The pool.
-    pub id: &'pool PhysicalId,
-    /// How its runners are recognized.
-    pub metadata: &'pool PoolMetadata,
-    /// How long a runner is watched, and waited for.
-    pub wait_policy: &'pool WaitPolicy,
-    /// Whether the wait has an end.
-    pub limit: DrainLimit,
-}
-
-/// Whether there is an end to the wait for running jobs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DrainLimit {
-    /// `DrainTimeout`, and what `OnDrainTimeout` says of it.
-    DrainTimeout,
-    /// None: no one waits for it, and every job ends by itself.
-    None,
-}
-
-impl<'pool> Drain<'pool> {
-    /// The drain of a request.
-    #[must_use]
-    pub fn of(operation: &'pool Operation, metadata: &'pool PoolMetadata) -> Self {
-        Self { id: &operation.id, metadata, wait_policy: operation.wait_policy(), limit: DrainLimit::DrainTimeout }
-    }
 }
 
 /// Who is to leave, and how many of them.

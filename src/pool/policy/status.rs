@@ -14,6 +14,7 @@ use crate::pool::model::operation_lock::{LockPurpose, OperationLock};
 use crate::pool::model::pool_metadata::PoolMetadata;
 use crate::pool::model::runner::Runner;
 use crate::pool::model::runner_matching::{RunnerLookup, runner_for_task};
+use crate::pool::model::scaling::{ScalingMode, ScalingRecord};
 use crate::pool::model::time::Timestamp;
 
 /// A pool, in the form in which a caller reads it. Moments are by RFC 3339, ages in seconds.
@@ -34,9 +35,11 @@ pub struct PoolStatus {
     pub image: Option<String>,
     /// The tasks that the service keeps running; `None` without a service.
     pub desired_count: Option<u32>,
+    /// What the listener knows of a pool with as many runners as jobs; `None` for one with a fixed number.
+    pub job_scaling: Option<JobScalingStatus>,
     /// A row for each task that may be working, and for each other registration of the pool at GitHub.
     pub runners: Vec<RunnerStatus>,
-    /// The instances of its Auto Scaling group; with a capacity provider of another owner, those with tasks of the pool.
+    /// The instances of its Auto Scaling group, those of the warm pool last; with a capacity provider of another owner, those with tasks of the pool.
     pub instances: Vec<InstanceStatus>,
     /// The request that has no response yet.
     pub request: Option<RequestStatus>,
@@ -44,6 +47,42 @@ pub struct PoolStatus {
     pub last_response: Option<ResponseStatus>,
     /// What could not be read, each thing for itself: the rest is shown all the same.
     pub errors: Vec<String>,
+}
+
+/// A pool with as many runners as jobs, as its listener has written it down.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct JobScalingStatus {
+    /// The name of its runner scale set.
+    pub scale_set: String,
+    /// Whether a listener is at work; one serves all pools.
+    pub has_listener: bool,
+    /// What the listener has written down; `None` before the first request has got so far.
+    pub listener: Option<ListenerStatus>,
+}
+
+/// How far the listener of a pool is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ListenerStatus {
+    /// `Active`, `Paused` while a request retires every runner, or `Deleted`.
+    pub mode: ScalingMode,
+    /// `MinRunners`.
+    pub min_runners: u32,
+    /// `MaxRunners`.
+    pub max_runners: u32,
+    /// How many runners there should be.
+    pub target: u32,
+    /// Jobs that GitHub has assigned to the set, those that run included.
+    pub assigned_jobs: u32,
+    /// Jobs that run.
+    pub running_jobs: u32,
+    /// Runners that are online without a job.
+    pub idle_runners: u32,
+    /// Whether it has a session at GitHub.
+    pub has_session: bool,
+    /// The number of the last message that was acted upon; 0 before the first one of a session.
+    pub last_message: u64,
 }
 
 /// A runner, its task, or both.
@@ -164,6 +203,7 @@ impl PoolStatus {
             revision: deployed_revision(service, newest),
             image: newest.and_then(|revision| revision.image.clone()),
             desired_count: service.map(|service| service.config.desired_count),
+            job_scaling: metadata.and_then(|metadata| job_scaling(metadata, observed)),
             runners: runners(observed, metadata, now),
             instances: instances(observed),
             request: lock.filter(|lock| lock.answer().is_none()).map(|lock| request(lock, now)),
@@ -171,6 +211,25 @@ impl PoolStatus {
             errors,
         }
     }
+}
+
+fn job_scaling(metadata: &PoolMetadata, observed: &Observed) -> Option<JobScalingStatus> {
+    let listener = |ScalingRecord { goal, progress, .. }: &ScalingRecord| ListenerStatus {
+        mode: goal.mode,
+        min_runners: goal.min_runners,
+        max_runners: goal.max_runners,
+        target: goal.target(&progress.statistics),
+        assigned_jobs: progress.statistics.assigned,
+        running_jobs: progress.statistics.running,
+        idle_runners: progress.statistics.idle_runners,
+        has_session: progress.session.is_some(),
+        last_message: progress.last_message_id,
+    };
+    Some(JobScalingStatus {
+        scale_set: metadata.scale_set.as_ref()?.name.clone(),
+        has_listener: observed.is_listening,
+        listener: observed.scaling.as_ref().map(|found| listener(&found.record)),
+    })
 }
 
 fn deployed_revision(service: Option<&Service>, newest: Option<&TaskDefinition>) -> Option<u32> {
@@ -247,11 +306,13 @@ fn with_task(row: RunnerStatus, observed: &Observed, task: &Task, now: Timestamp
 fn instances(observed: &Observed) -> Vec<InstanceStatus> {
     let in_cluster =
         |id: &str| observed.instances.iter().find(|instance| instance.ec2_instance_id.as_deref() == Some(id));
-    let of_group = observed.group.iter().flat_map(|group| &group.instances).map(|instance| InstanceStatus {
-        lifecycle_state: Some(instance.lifecycle_state.clone()),
-        launch_template_version: instance.template_version,
-        ..instance_status(&instance.id, in_cluster(&instance.id))
-    });
+    let warm = observed.group.iter().filter_map(|group| group.warm_pool.as_ref()).flat_map(|pool| &pool.instances);
+    let of_group =
+        observed.group.iter().flat_map(|group| &group.instances).chain(warm).map(|instance| InstanceStatus {
+            lifecycle_state: Some(instance.lifecycle_state.clone()),
+            launch_template_version: instance.template_version,
+            ..instance_status(&instance.id, in_cluster(&instance.id))
+        });
     if observed.group.is_some() {
         return of_group.collect();
     }

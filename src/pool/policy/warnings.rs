@@ -89,6 +89,7 @@ pub fn collect(operation: &Operation, memory: &Memory, observed: &Observed) -> V
         runner_group_size(goal, others.len()),
         cluster(goal, observed),
         types(goal, observed),
+        warm_pool(goal, observed),
         group(goal, observed),
     ];
     found.into_iter().flatten().chain(capacity::doubts(operation, memory, goal, observed)).collect()
@@ -160,7 +161,8 @@ fn api_host(goal: &ConvergeGoal) -> Option<String> {
 }
 
 fn runner_group_size(goal: &ConvergeGoal, n_others: usize) -> Option<String> {
-    let n_runners = n_others.saturating_add(usize::try_from(goal.spec.desired_count).unwrap_or(usize::MAX));
+    let n_own = goal.spec.job_scaling.as_ref().map_or(goal.spec.desired_count, |job_scaling| job_scaling.max_runners);
+    let n_runners = n_others.saturating_add(usize::try_from(n_own).unwrap_or(usize::MAX));
     (n_runners >= RUNNER_GROUP_WARN_AT).then(|| {
         format!(
             "RunnerGroup: with this pool the {} has {n_runners} runners, and GitHub takes 10,000 in a group; remove \
@@ -177,6 +179,19 @@ fn types(goal: &ConvergeGoal, observed: &Observed) -> Option<String> {
     let names: Vec<&String> = missing.iter().map(|(name, _)| *name).collect();
     (!offered.is_empty() && !names.is_empty())
         .then(|| format!("InstanceTypes: EC2 offers no {} in this Region; take it out", abbreviated_list(&names)))
+}
+
+/// Instances of a warm pool of which the user data does not show that they wait.
+fn warm_pool(goal: &ConvergeGoal, observed: &Observed) -> Option<String> {
+    let Capacity::Own(own) = &goal.spec.capacity else { return None };
+    let version = observed.ec2.version().filter(|_| own.warm_instances > 0)?;
+    // User data that configures the agent without it fails the request: see `preconditions`.
+    let is_refused = version.checks_warm_pool == Some(false) && !version.clusters.is_empty();
+    (version.checks_warm_pool != Some(true) && !is_refused).then(|| {
+        "WarmInstances: the launch template's user data does not show ECS_WARM_POOLS_CHECK=true; without it instances join \
+         the cluster before they are stopped, and jobs on them are lost"
+            .to_owned()
+    })
 }
 
 /// A group that only the enterprise can fill, as far as GitHub's pages say.

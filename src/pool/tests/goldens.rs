@@ -32,6 +32,16 @@ fn continuation_of_an_update() {
 }
 
 #[test]
+fn continuation_without_warm_instances_is_one_of_a_version_that_had_none() {
+    let continuation = converge(spec());
+    let event = event_of(&continuation);
+    let older = event.replace(",\n                \"warm_instances\": 0", "");
+    assert_ne!(older, event);
+    let read = ParsedContinuation::read(&serde_json::from_str(&older).unwrap());
+    assert_eq!(read, Some(ParsedContinuation::Supported(Box::new(continuation))));
+}
+
+#[test]
 fn continuation_of_a_delete() {
     let continuation = delete(&spec());
     assert_read_back(&continuation);

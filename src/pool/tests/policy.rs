@@ -21,6 +21,8 @@ mod registration;
 mod retirement;
 mod rollout;
 mod runner_counts;
+mod start_delay;
 mod status;
 mod task_protection;
+mod warm_pool;
 mod warnings;

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::super::apply::{deregister_runner, stop_reason};
 use super::super::log_error;
-use super::super::observe::{KnownMembers, credential, with_members};
+use super::super::observe::{credential, with_members};
 use super::super::ports::{Clock, Credential, Ecs, GitHub, RemoteCallError, World};
 use super::super::runner_logs::{LogPlaces, read_logs};
 use super::super::scaling::{read_scaling, write_scaling};
-use super::Interruption;
-use crate::metrics;
+use super::super::session::KnownMembers;
+use super::interruption::Interruption;
 use crate::pool::model::decision::ObserveScope;
 use crate::pool::model::ecs::{StartedTasks, Task};
 use crate::pool::model::identity::PhysicalId;
@@ -22,14 +22,19 @@ use crate::pool::model::scaling::{ListenerProgress, ObservedScaling, ScalingMode
 use crate::pool::model::step::{Step, Steps};
 use crate::pool::model::time::{DecisionTime, Timestamp};
 use crate::pool::policy::demand::{DemandMemory, RunnerCounts, decide, statistics_after};
+use crate::pool::policy::start_delay::StartDelay;
 
 /// What `RunTask` starts at once.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html>
 const START_BATCH: u32 = 10;
 /// How long a start is repeated whose result is not known. After this time `ListTasks` shows what it has started.
 const START_REPEATED_MAX: Duration = Duration::from_secs(300);
-/// Between two metric lines of a pool.
-const METRICS_INTERVAL: Duration = Duration::from_secs(60);
+/// Between two reports about a pool.
+const REPORT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Takes in how a pool is: what GitHub says of its jobs, how many tasks there are, and for how long jobs have waited
+/// although there is room.
+pub type Report = fn(&PhysicalId, &JobStatistics, RunnerCounts, Duration);
 
 /// The listener of one pool.
 pub(super) struct PoolListener<W> {
@@ -46,12 +51,14 @@ pub(super) struct PoolListener<W> {
     members: KnownMembers,
     log_places: LogPlaces,
     poll: Duration,
-    measured_at: Option<Timestamp>,
+    start_delay: StartDelay,
+    report: Report,
+    reported_at: Option<Timestamp>,
     world: PhantomData<W>,
 }
 
 impl<W: World> PoolListener<W> {
-    pub(super) fn new(id: PhysicalId, found: ObservedScaling, poll: Duration) -> Self {
+    pub(super) fn new(id: PhysicalId, found: ObservedScaling, poll: Duration, report: Report) -> Self {
         Self {
             id,
             stored: found.record.progress.clone(),
@@ -65,7 +72,9 @@ impl<W: World> PoolListener<W> {
             members: KnownMembers::default(),
             log_places: LogPlaces::default(),
             poll,
-            measured_at: None,
+            start_delay: StartDelay::default(),
+            report,
+            reported_at: None,
             world: PhantomData,
         }
     }
@@ -176,6 +185,7 @@ impl<W: World> PoolListener<W> {
         let progress = &mut self.record.progress;
         progress.statistics = statistics_after(progress.statistics, message);
         self.demand.record_message(message);
+        self.start_delay.record_message(message);
     }
 
     /// Writes down that a message was acted upon.
@@ -196,7 +206,7 @@ impl<W: World> PoolListener<W> {
         let ScalingRecord { goal, progress, .. } = &self.record;
         let (demand, memory) = (&mut self.demand, &mut self.memory);
         let decision = decide(&self.id, goal, &progress.statistics, demand, memory, &self.observed, at);
-        self.measure(decision.counts, at.now);
+        self.report(decision.counts, at.now);
         self.scope = decision.scope;
         if decision.n_starts > 0 {
             self.start(world, decision.n_starts).await?;
@@ -260,11 +270,13 @@ impl<W: World> PoolListener<W> {
         let mut n_left = n_tasks;
         while n_left > 0 {
             let count = n_left.min(START_BATCH);
-            let run = self.record.goal.task_run(count);
+            let (run, decided_for) = (self.record.goal.task_run(count), self.record.goal.clone());
             self.record.progress.begin_start(run, world.clock().now());
             self.store(world).await?;
-            if self.record.goal.mode != ScalingMode::Active {
-                return Ok(());
+            if self.record.goal != decided_for {
+                // A request wants something else since: decided anew.
+                self.record.progress.end_start(Vec::new(), world.clock().now());
+                return self.store(world).await;
             }
             let started = self.run_tasks(world).await?;
             if !started.failures.is_empty() {
@@ -331,11 +343,12 @@ impl<W: World> PoolListener<W> {
         Ok(())
     }
 
-    fn measure(&mut self, counts: RunnerCounts, now: Timestamp) {
-        if self.measured_at.is_some_and(|last| now.since(last) < METRICS_INTERVAL) {
-            return;
+    fn report(&mut self, counts: RunnerCounts, now: Timestamp) {
+        let ScalingRecord { goal, progress, .. } = &self.record;
+        let start_delay = self.start_delay.observe(goal.max_runners, &progress.statistics, now);
+        if self.reported_at.is_none_or(|last| now.since(last) >= REPORT_INTERVAL) {
+            self.reported_at = Some(now);
+            (self.report)(&self.id, &progress.statistics, counts, start_delay);
         }
-        self.measured_at = Some(now);
-        metrics::demand(&self.id, &self.record.progress.statistics, counts);
     }
 }

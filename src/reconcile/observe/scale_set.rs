@@ -3,7 +3,7 @@
 //! GitHub's list of runners shows those of a scale set without labels
 //! (<https://github.com/actions/actions-runner-controller/issues/4425>), so the scale-set service is asked whose they are.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::pool::model::decision::ObserveScope;
 use crate::pool::model::ecs::Task;
@@ -15,10 +15,7 @@ use crate::pool::model::runner::Runner;
 use crate::reconcile::log_error;
 use crate::reconcile::ports::{Clock, Credential, RemoteResult, ScaleSets, World};
 use crate::reconcile::scaling::{read_lease, read_scaling};
-use crate::reconcile::session::Session;
-
-/// The names of runners that are known to belong to the set, with GitHub's ids of them.
-pub type KnownMembers = BTreeMap<String, u64>;
+use crate::reconcile::session::{KnownMembers, Session};
 
 /// Reads what is written down for the listener.
 pub(super) async fn observe_scaling<W: World>(

@@ -27,6 +27,9 @@ from sandbox.world import PROVIDER_STACK, REPOSITORY, World
 
 TEMPLATES = REPOSITORY / "cfn"
 POOL_STACK = "runners"
+JOBS_STACK = "jobs"
+MAX_RUNNERS = 4
+BURST = 6
 POOL = "Runners"
 LABEL = "default"
 AMI_PARAMETER = "/demo/ami"
@@ -61,6 +64,7 @@ class Demo:
         self.update()
         self.nothing_to_do()
         self.deletion()
+        self.jobs_from_zero()
 
     def provider(self) -> None:
         self.screen.section(
@@ -153,6 +157,41 @@ class Demo:
         self._remark_waits()
         self._remark_long_job("last-release")
 
+    def jobs_from_zero(self) -> None:
+        self.screen.section(
+            "As many runners as jobs, from none",
+            f"cfn/jobs.yaml declares a pool with at most {MAX_RUNNERS} runners, and at first there are none, and no "
+            "instance. A listener reads GitHub's messages about its runner scale set, and starts a task for each job.",
+        )
+        given = {
+            "OrgName": "acme",
+            "GitHubUrl": self.world.github,
+            "ImageId": AMI_PARAMETER,
+            "MaxRunners": str(MAX_RUNNERS),
+            "IdleConfirmation": IDLE_CONFIRMATION,
+            "OnlineTimeout": "120",
+            "DrainTimeout": "300",
+            **self.world.network(),
+        }
+        self.stack = self.world.stacks.create(JOBS_STACK, TEMPLATES / "jobs.yaml", given)
+        self.timeline.stack_names.append(self.stack.id)
+        self._settled("CREATE_COMPLETE")
+        burst = [f"job-{number}" for number in range(1, BURST + 1)]
+        for name in burst:
+            self.queue(name, 3)
+        self.timeline.until("all jobs", lambda: self._ended(*burst), timeout=120)
+        self.timeline.until("no runner and no instance", self._is_at_zero, timeout=120)
+        succeeded = sum(self._job(name)["state"] == "succeeded" for name in burst)
+        self._found(
+            f"{succeeded} of {len(burst)} jobs succeeded, and the pool is at zero again.", good=succeeded == len(burst)
+        )
+        self._pool_stack.delete()
+        self._settled("DELETE_COMPLETE")
+
+    def _is_at_zero(self) -> bool:
+        groups = self.world.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
+        return not self.world.online_runners() and not any(group["Instances"] for group in groups)
+
     # What the parts share.
 
     @property
@@ -191,7 +230,7 @@ class Demo:
     def _settled(self, expected: str) -> None:
         status = self.timeline.settle(self._pool_stack)
         if status != expected:
-            raise DemoError(f"The stack {POOL_STACK} ended as {status}, and should have been {expected}.")
+            raise DemoError(f"The stack {self._pool_stack.name} ended as {status}, and should have been {expected}.")
 
     def _remark_waits(self) -> None:
         """The last request, by the pool's own log."""
@@ -270,16 +309,18 @@ def main() -> int:
     # A reason in a stack event may hold what the terminal cannot show.
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     screen = Screen()
+    try:
+        binary = build()
+    except subprocess.CalledProcessError as error:
+        screen.remark(f"The function could not be built: {error}", Tone.BAD)
+        return 1
     screen.title(
         "Custom::GitHubRunnerPool, from creation to deletion",
         "A local AWS with a CloudFormation engine, a local GitHub with runners and jobs, and the real function. "
         "Instances, images and GitHub are quicker here than in life; the order of things is the same.",
     )
     try:
-        return in_a_world(screen, build())
-    except subprocess.CalledProcessError as error:
-        screen.remark(f"The function could not be built: {error}", Tone.BAD)
-        return 1
+        return in_a_world(screen, binary)
     except KeyboardInterrupt:
         screen.gap()
         screen.remark("Interrupted. The local AWS is stopped.", Tone.WARN)

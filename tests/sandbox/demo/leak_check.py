@@ -26,24 +26,25 @@ def count_leaks(world: World, screen: Screen) -> bool:
         "hooks, instances, capacity providers and their associations, services, tasks, active task definitions.",
     )
     counts: list[tuple[str, Callable[[World], list[str]]]] = [
-        ("runners left in GitHub", runners_left),
+        ("runners and scale sets left in GitHub", left_in_github),
         ("resources left in AWS", resources_left),
         (f"jobs lost, of {len(world.jobs())}", jobs_lost),
     ]
     clean = True
     for label, count in counts:
         found = count(world)
-        screen.row(f"{label:<24}", str(len(found)), Tone.BAD if found else Tone.GOOD)
+        screen.row(f"{label:<37}", str(len(found)), Tone.BAD if found else Tone.GOOD)
         for thing in found:
-            screen.row(" " * 24, thing, Tone.BAD)
+            screen.row(" " * 37, thing, Tone.BAD)
         clean = clean and not found
     return clean
 
 
-def runners_left(world: World) -> list[str]:
-    """Runners that GitHub still lists, at every place where there could be some."""
+def left_in_github(world: World) -> list[str]:
+    """Runners and scale sets that GitHub still has, at every place where there could be some."""
     targets = world.get("/github")["targets"].values()
-    return [f"runner {runner['name']}" for target in targets for runner in target["runners"]]
+    runners = [f"runner {runner['name']}" for target in targets for runner in target["runners"]]
+    return runners + [f"runner scale set {found['name']}" for found in world.get("/scale-sets")]
 
 
 def jobs_lost(world: World) -> list[str]:

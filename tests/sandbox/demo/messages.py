@@ -34,6 +34,23 @@ _RUNNERS = {
     "not registered": ("waits for its registration", Tone.WARN),
     "cannot configure": ("cannot register", Tone.BAD),
 }
+_SCALE_SETS = [
+    (r"POST .*/runner-registration$", "signs in to the service of runner scale sets"),
+    (r"POST .*/runnerscalesets$", "creates the runner scale set"),
+    (r"DELETE .*/runnerscalesets/\d+$", "deletes the runner scale set"),
+    (r"POST .*/sessions$", "opens the scale set's session"),
+    (r"PATCH .*/sessions/", "renews the scale set's session"),
+    (r"DELETE .*/sessions/", "closes the scale set's session"),
+    (r"POST .*/generatejitconfig$", "registers a runner of the scale set just in time"),
+    (r"DELETE .*/messages?/?\d+$", "acknowledges a message, acted upon"),
+]
+# Items of the state table, by the beginnings of their keys.
+_ITEMS = [
+    ("scaled-pools", "puts the pool on the listener's list, or takes it off"),
+    ("scaling#", "writes down what is wanted of the pool, or how far its listener is"),
+]
+# Writes that are repeated as long as there is a listener.
+QUIET_KEYS = ("listener", "scaling#")
 _GITHUB_RUNNER = re.compile(r"DELETE .*/actions/runners/(\d+)")
 _GITHUB_ERRORS = {403: "no permission", 404: "not found", 422: "it has a job", 429: "throttled"}
 
@@ -49,10 +66,14 @@ def call(entry: Entry, runner_names: dict[int, str]) -> Line:
     service: str = entry["service"]
     operation, request = entry["operation"], entry.get("request") or {}
     failed = entry["status"] >= 400
-    if service == "github":
+    if service == "scale-sets":
+        subject, text = "GitHub", _scale_set(operation, entry["status"], runner_names)
+    elif service == "github":
         subject, text = "GitHub", _github(operation, entry["status"], runner_names)
     else:
-        subject = {"ecs": "ECS", "autoscaling": "Auto Scaling", "dynamodb": "DynamoDB"}.get(service, service)
+        subject = {"ecs": "ECS", "autoscaling": "Auto Scaling", "dynamodb": "DynamoDB", "lambda": "Lambda"}.get(
+            service, service
+        )
         say = _AWS.get(operation)
         text = say(request) if say else operation
         text += f": {entry['error'] or entry['status']}" if failed else ""
@@ -74,6 +95,18 @@ def _github(operation: str, status: int, runner_names: dict[int, str]) -> str:
     if operation.endswith("/generate-jitconfig"):
         return "registers a runner just in time" + ("" if status < 400 else f" - {status}")
     return f"{operation} {status}" if status >= 400 else operation
+
+
+def _scale_set(operation: str, status: int, runner_names: dict[int, str]) -> str:
+    text = next((text for pattern, text in _SCALE_SETS if re.search(pattern, operation)), operation)
+    if found := re.search(r"agents/(\d+)$", operation):
+        text = f"deletes runner {tail(runner_names.get(int(found[1]), found[1]))}"
+    return text + ("" if status < 400 else f" - {_GITHUB_ERRORS.get(status, status)}")
+
+
+def _written(request: Wire) -> str:
+    key = str(request.get("key"))
+    return next((text for prefix, text in _ITEMS if key.startswith(prefix)), "records the request, or its response")
 
 
 def _definition(request: Wire) -> str:
@@ -131,10 +164,13 @@ _AWS: dict[str, Callable[[Wire], str]] = {
     "SetInstanceProtection": lambda _: "lets the instances go",
     "DeleteLifecycleHook": lambda _: "deletes the draining hook",
     "CreateOrUpdateTags": lambda _: "sets tags",
+    "DeleteTags": lambda _: "removes tags",
+    "Invoke": lambda _: "continues in another invocation of the function",
+    "RunTask": lambda r: f"starts {counted(int(r.get('count', 1)), 'task')}",
     "PutItem": lambda r: (
         f"claims the registration of task {tail(r['key'])[:6]}"
         if str(r.get("key")).startswith("registration#")
-        else "records the request, or its response"
+        else _written(r)
     ),
     "UpdateItem": lambda r: f"answers task {str(r.get('key')).rsplit(':', 1)[-1][:6]}, which asks for its registration",
 }

@@ -113,7 +113,10 @@ class Screen:
 
     def row(self, label: str, value: str, tone: Tone = Tone.PLAIN) -> None:
         """A line of a small table."""
-        self._print(f"{INDENT}  {label}  {self.paint(value, tone.value)}")
+        first, *rest = textwrap.wrap(value, WIDTH - len(INDENT) - len(label) - 4, break_on_hyphens=False) or [""]
+        self._print(f"{INDENT}  {label}  {self.paint(first, tone.value)}")
+        for part in rest:
+            self._print(f"{INDENT}  {' ' * len(label)}  {self.paint(part, tone.value)}")
 
     def gap(self) -> None:
         self._print()

@@ -119,7 +119,9 @@ class Timeline:
             if entry["service"] == "lambda" and entry["operation"].endswith("/functions") and entry["status"] == 201
         ]
         return deployed + [
-            words.call(entry, self.runner_names) for entry in own if entry["write"] and entry["service"] != "logs"
+            words.call(entry, self.runner_names)
+            for entry in own
+            if entry["write"] and entry["service"] != "logs" and not _is_quiet(entry)
         ]
 
     def _event_lines(self) -> list[Line]:
@@ -189,6 +191,11 @@ class Timeline:
         new = [event for event in events if event["EventId"] not in self.known_stack_events]
         self.known_stack_events |= {event["EventId"] for event in new}
         return new
+
+
+def _is_quiet(call: Entry) -> bool:
+    """Whether it is one of the writes that a listener repeats."""
+    return str((call.get("request") or {}).get("key", "")).startswith(words.QUIET_KEYS)
 
 
 def _kind(event: Entry) -> str:

@@ -34,7 +34,7 @@ def waits(world: World, request_id: str) -> list[Wait]:
 
 
 def _lines(world: World, request_id: str) -> list[Entry]:
-    """The request's lines. The local Lambda writes a log when the invocation ends, just after the response."""
+    """The request's lines. The last one is written just after the response."""
     deadline = time.monotonic() + LOG_TIMEOUT
     while True:
         lines = [line for line in map(_decoded, world.function_logs()) if _request_of(line) == request_id]

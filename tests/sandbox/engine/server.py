@@ -36,6 +36,7 @@ from .github.server import GitHub
 from .invocations import Invocations
 from .job_generator import JobGenerator
 from .jobs import Jobs
+from .live_logs import LiveLogs
 from .runners import Runners
 from .settings import Settings
 
@@ -83,6 +84,7 @@ class SandboxServer:
 
         functions.install()
         invocations.install()
+        LiveLogs().install()
         AutoScalingApi(self.core, groups).install()
         self.ecs.install()
         parameters.install()

@@ -23,6 +23,10 @@ class Durations:
     """SIGTERM to the end of the container."""
     instance_launch: float = 0.8
     """Launched to InService."""
+    launch_hook: float = 1.5
+    """How long a launch hook holds back a machine on which nobody completes its action: ten minutes in a pool."""
+    warm_start: float = 0.4
+    """Started out of the warm pool to InService."""
     agent_start: float = 0.5
     """InService to registered with its cluster."""
     instance_terminate: float = 0.6

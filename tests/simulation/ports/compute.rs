@@ -272,8 +272,12 @@ impl AutoScaling for Port {
     }
 
     async fn template(&self, _: &LaunchTemplateId, _: &str) -> RemoteResult<TemplateView> {
-        let version =
-            TemplateVersion { instance_type: Some(MACHINE.to_owned()), has_image: true, ..TemplateVersion::default() };
+        let version = TemplateVersion {
+            instance_type: Some(MACHINE.to_owned()),
+            has_image: true,
+            checks_warm_pool: Some(true),
+            ..TemplateVersion::default()
+        };
         self.call(RemoteService::Ec2, "DescribeLaunchTemplateVersions", |_| Ok(TemplateView::Version(version))).await
     }
 
@@ -294,6 +298,40 @@ impl AutoScaling for Port {
     async fn update_group(&self, name: &str, config: &GroupConfig) -> RemoteResult<()> {
         let effect = |world: &mut World| world.update_group(name, config);
         self.write(RemoteService::AutoScaling, "UpdateAutoScalingGroup", &format!("group {name}"), effect).await
+    }
+
+    async fn put_launch_hook(&self, name: &str) -> RemoteResult<()> {
+        let effect = |world: &mut World| world.put_launch_hook(name);
+        self.write(RemoteService::AutoScaling, "PutLifecycleHook", &format!("group {name}"), effect).await
+    }
+
+    async fn delete_launch_hook(&self, name: &str) -> RemoteResult<()> {
+        let effect = |world: &mut World| {
+            world.delete_launch_hook(name);
+            Ok(())
+        };
+        self.write(RemoteService::AutoScaling, "DeleteLifecycleHook", &format!("group {name}"), effect).await
+    }
+
+    async fn complete_launch(&self, name: &str, instance: &str) -> RemoteResult<()> {
+        let effect = |world: &mut World| {
+            world.complete_launch(name, instance);
+            Ok(())
+        };
+        self.write(RemoteService::AutoScaling, "CompleteLifecycleAction", &format!("launch {name}"), effect).await
+    }
+
+    async fn put_warm_pool(&self, name: &str, size: u32) -> RemoteResult<()> {
+        let effect = |world: &mut World| world.put_warm_pool(name, size);
+        self.write(RemoteService::AutoScaling, "PutWarmPool", &format!("group {name}"), effect).await
+    }
+
+    async fn delete_warm_pool(&self, name: &str) -> RemoteResult<()> {
+        let effect = |world: &mut World| {
+            world.delete_warm_pool(name);
+            Ok(())
+        };
+        self.write(RemoteService::AutoScaling, "DeleteWarmPool", &format!("group {name}"), effect).await
     }
 
     async fn scale_group_to_zero(&self, name: &str) -> RemoteResult<()> {
@@ -321,10 +359,7 @@ impl AutoScaling for Port {
     }
 
     async fn delete_group(&self, name: &str) -> RemoteResult<()> {
-        let effect = |world: &mut World| {
-            world.delete_group(name);
-            Ok(())
-        };
+        let effect = |world: &mut World| world.delete_group(name);
         self.write(RemoteService::AutoScaling, "DeleteAutoScalingGroup", &format!("group {name}"), effect).await
     }
 

@@ -59,6 +59,7 @@ impl Author {
         };
         witnesses(&mut script);
         registrations(&mut script);
+        warm_pools(&mut script);
         demand(&mut script);
         script
     }
@@ -245,6 +246,27 @@ fn registrations(script: &mut Script) {
     script.has_no_jit = chance.u32(0..8) == 0;
     let mean = [0, 200, 60, 25, 10][chance.usize(0..5)];
     script.background_faults = draw_faults(&mut chance, BACKGROUND_FAULTS, mean);
+}
+
+/// Who has a warm pool, and its changes: drawn apart as well. None beside Spot.
+fn warm_pools(script: &mut Script) {
+    let mut chance = fastrand::Rng::with_seed(script.seed ^ 0x27d4_eb2f_1656_67c5);
+    let mut sizes: Vec<u32> = script.pools.iter().map(|_| [0, 0, 0, 0, 1, 2][chance.usize(0..6)]).collect();
+    let set = |pool: &mut Pool, size: u32| {
+        let may_have = !pool.is_on_named && pool.on_demand_percent.is_none();
+        pool.warm_instances = if may_have { size } else { 0 };
+    };
+    for (pool, size) in script.pools.iter_mut().zip(&sizes) {
+        set(pool, *size);
+    }
+    for action in &mut script.actions {
+        if let What::Update { stack, pool } = &mut action.what {
+            if chance.u32(0..4) == 0 {
+                sizes[*stack] = [0, 1, 2][chance.usize(0..3)];
+            }
+            set(pool, sizes[*stack]);
+        }
+    }
 }
 
 /// Who tells of jobs, and what goes wrong with that: drawn apart, so that the rest of a seed's script stays as it was.

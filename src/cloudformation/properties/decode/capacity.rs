@@ -6,7 +6,7 @@ use super::super::property::Kind as _;
 use super::super::table::capacity::{
     CAPACITY_PROVIDER, CLUSTER, INSTANCE_TYPES, INSTANCE_WARMUP_PERIOD, LAUNCH_TEMPLATE, MAX_INSTANCES, MIN_INSTANCES,
     ON_DEMAND_BASE_CAPACITY, ON_DEMAND_PERCENTAGE_ABOVE_BASE_CAPACITY, SPOT_ALLOCATION_STRATEGY, SUBNETS,
-    TARGET_CAPACITY,
+    TARGET_CAPACITY, WARM_INSTANCES,
 };
 use super::super::table::scaling::{DESIRED_COUNT, DISTINCT_INSTANCES, MAX_RUNNERS};
 use crate::pool::model::spec::{Capacity, MixedInstances, OwnCapacity};
@@ -34,6 +34,7 @@ fn existing(given: &Given<'_>, problems: &mut Problems) -> Option<Capacity> {
         (SUBNETS.name, given.has(&SUBNETS)),
         (MIN_INSTANCES.name, given.has(&MIN_INSTANCES)),
         (MAX_INSTANCES.name, given.has(&MAX_INSTANCES)),
+        (WARM_INSTANCES.name, given.has(&WARM_INSTANCES)),
         (INSTANCE_TYPES.name, given.has(&INSTANCE_TYPES)),
         (ON_DEMAND_BASE_CAPACITY.name, given.has(&ON_DEMAND_BASE_CAPACITY)),
         (ON_DEMAND_PERCENTAGE_ABOVE_BASE_CAPACITY.name, given.has(&ON_DEMAND_PERCENTAGE_ABOVE_BASE_CAPACITY)),
@@ -64,6 +65,7 @@ fn own(given: &Given<'_>, problems: &mut Problems) -> Option<Capacity> {
     }
     check_max_instances(given, problems);
     let mixed_instances_policy = mixed_instances(given, problems);
+    check_warm_instances(given, mixed_instances_policy.as_ref(), problems);
     let mut subnets = given.get(&SUBNETS).unwrap_or_default();
     subnets.sort();
     subnets.dedup();
@@ -72,6 +74,7 @@ fn own(given: &Given<'_>, problems: &mut Problems) -> Option<Capacity> {
         subnets,
         min_instances: given.get_or_default(&MIN_INSTANCES),
         max_instances: given.get_or_default(&MAX_INSTANCES),
+        warm_instances: given.get_or_default(&WARM_INSTANCES),
         mixed_instances_policy,
         target_capacity_percent: given.get_or_default(&TARGET_CAPACITY),
         instance_warmup: given.get_or_default(&INSTANCE_WARMUP_PERIOD),
@@ -97,6 +100,22 @@ fn check_max_instances(given: &Given<'_>, problems: &mut Problems) {
     if given.get_or_default(&DISTINCT_INSTANCES) && count > max {
         let problem = format!("{shown} is less than {name} ({count}), and DistinctInstances is true");
         problems.add(MAX_INSTANCES.name, problem, "Increase it, since each runner needs an instance of its own.");
+    }
+}
+
+/// EC2 Auto Scaling refuses a warm pool for a group that may start Spot Instances.
+/// <https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-warm-pools.html>
+fn check_warm_instances(given: &Given<'_>, mixed_instances_policy: Option<&MixedInstances>, problems: &mut Problems) {
+    let (warm, max) = (given.get_or_default(&WARM_INSTANCES), given.get_or_default(&MAX_INSTANCES));
+    if warm > max {
+        let problem = format!("{warm} is more than MaxInstances ({max})");
+        problems.add(WARM_INSTANCES.name, problem, "Reduce it, since no more instances than that can be in use.");
+    }
+    let percentage = mixed_instances_policy.map_or(100, |policy| policy.on_demand_percentage_above_base);
+    if warm > 0 && percentage < 100 {
+        let problem = format!("cannot be combined with OnDemandPercentageAboveBaseCapacity ({percentage})");
+        let remedy = "Set that to 100 or remove WarmInstances; a warm pool has no Spot Instances.";
+        problems.add(WARM_INSTANCES.name, problem, remedy);
     }
 }
 

@@ -217,7 +217,7 @@ fn property_names_are_unique_and_in_order() {
     let names = property_names();
     let unique: std::collections::BTreeSet<&&str> = names.iter().collect();
     assert_eq!(unique.len(), names.len());
-    assert_eq!(names.len(), 60);
+    assert_eq!(names.len(), 61);
     assert!(names.starts_with(&["OrgName", "RepoUrl", "EnterpriseName", "OrgRunner", "GitHubUrl"]));
     for secret in super::super::problems::SECRET_PROPERTIES {
         assert!(names.contains(secret), "{secret}");

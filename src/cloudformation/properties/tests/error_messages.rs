@@ -152,6 +152,18 @@ fn memory_must_be_above_memory_reservation() {
 }
 
 #[test]
+fn warm_instances_are_no_more_than_max_instances_and_none_of_them_is_spot() {
+    insta::assert_snapshot!(each(&json!({ "WarmInstances": 5 })), @"WarmInstances: 5 is more than MaxInstances (4). Reduce it, since no more instances than that can be in use.");
+    insta::assert_snapshot!(each(&json!({ "WarmInstances": "1", "OnDemandPercentageAboveBaseCapacity": "99" })), @"WarmInstances: cannot be combined with OnDemandPercentageAboveBaseCapacity (99). Set that to 100 or remove WarmInstances; a warm pool has no Spot Instances.");
+    for valid in [
+        json!({ "WarmInstances": "4", "InstanceTypes": "m7i.large" }),
+        json!({ "WarmInstances": "0", "OnDemandPercentageAboveBaseCapacity": "0" }),
+    ] {
+        assert!(spec_of(&properties(&valid)).is_ok(), "{valid}");
+    }
+}
+
+#[test]
 fn task_and_capacity_properties_are_checked() {
     insta::assert_snapshot!(each(&json!({ "Image": "docker pull x", "Memory": "256", "LogStreamPrefix": "x" })), @r#"
     Image: "docker pull x" is invalid. Specify an image with a tag or a sha256 digest, such as myoung34/github-runner:ubuntu-noble.

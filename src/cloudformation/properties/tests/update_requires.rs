@@ -56,6 +56,7 @@ fn changed(name: &str) -> Value {
         "Subnets" => json!({ "Subnets": "subnet-1" }),
         "MinInstances" => json!({ "MinInstances": "1" }),
         "MaxInstances" => json!({ "MaxInstances": "5" }),
+        "WarmInstances" => json!({ "WarmInstances": "2" }),
         "InstanceTypes" => json!({ "InstanceTypes": "m7i.large" }),
         "OnDemandBaseCapacity" => json!({ "OnDemandBaseCapacity": "1" }),
         "OnDemandPercentageAboveBaseCapacity" => json!({ "OnDemandPercentageAboveBaseCapacity": "0" }),

@@ -26,10 +26,12 @@ fn every_error_of_the_service_has_kind_class_and_message() {
     use ServiceErrorKind as Kind;
 
     let throttled = ErrorKind::Throttled { retry_after: None };
-    let cases: [(u16, String, Kind, ErrorKind, &str); 20] = [
+    let cases: [(u16, String, Kind, ErrorKind, &str); 22] = [
         (400, exception("JobStillRunningException"), Kind::JobStillRunning, ErrorKind::Conflict, "while a job runs"),
         (409, exception("AgentExistsException"), Kind::RunnerExists, ErrorKind::Conflict, "runner of this name"),
         (404, exception("AgentNotFoundException"), Kind::RunnerNotFound, ErrorKind::NotFound, "no such runner"),
+        (404, exception("TaskAgentNotFoundException"), Kind::RunnerNotFound, ErrorKind::NotFound, "no such runner"),
+        (409, exception("TaskAgentExistsException"), Kind::RunnerExists, ErrorKind::Conflict, "runner of this name"),
         (
             409,
             exception("RunnerScaleSetSessionConflictException"),

@@ -55,6 +55,7 @@ pub(crate) fn minimal_spec() -> PoolSpec {
             subnets: vec!["subnet-0a1b2c3d".to_owned()],
             min_instances: 0,
             max_instances: 4,
+            warm_instances: 0,
             mixed_instances_policy: None,
             target_capacity_percent: 100,
             instance_warmup: Duration::from_secs(300),

@@ -12,7 +12,7 @@ use crate::pool::model::runner_matching::{RunnerLookup, runner_for_task};
 use crate::pool::model::time::DecisionTime;
 use crate::pool::model::time::Timestamp;
 use crate::pool::policy::reasons::busy_by_log;
-use crate::pool::policy::retirement::Drain;
+use crate::pool::policy::retirement::drain::Drain;
 use std::time::Duration;
 
 /// From a deletion to the second reading of the log. A job that was dispatched before the deletion is acknowledged

@@ -1,4 +1,4 @@
-use crate::pool::model::user_data::clusters;
+use crate::pool::model::user_data::{checks_warm_pool, clusters};
 
 #[test]
 fn ecs_cluster_of_user_data_is_read_only_where_it_is_a_literal_setting() {
@@ -29,5 +29,21 @@ fn ecs_cluster_of_user_data_is_read_only_where_it_is_a_literal_setting() {
     ];
     for (text, wanted) in cases {
         assert_eq!(clusters(text).iter().map(String::as_str).collect::<Vec<_>>(), *wanted, "{text}");
+    }
+}
+
+#[test]
+fn ecs_warm_pools_check_of_user_data_is_true_only_where_it_is_set() {
+    let cases = [
+        ("#!/bin/bash\necho ECS_WARM_POOLS_CHECK=true >> /etc/ecs/ecs.config\n", true),
+        ("cat <<'EOF' >> /etc/ecs/ecs.config\nECS_CLUSTER=ci\nECS_WARM_POOLS_CHECK=\"true\"\nEOF", true),
+        ("[settings.ecs]\ncluster = \"ci\"\n[settings.autoscaling]\nshould-wait = true\n", true),
+        ("ECS_WARM_POOLS_CHECK=false\n# ECS_WARM_POOLS_CHECK=true", false),
+        ("grep -q ECS_WARM_POOLS_CHECK=true /etc/ecs/ecs.config", false),
+        ("[settings.autoscaling]\nshould-wait = false\n[settings.x]\nshould-wait = true", false),
+        ("echo ECS_CLUSTER=ci >> /etc/ecs/ecs.config", false),
+    ];
+    for (text, wanted) in cases {
+        assert_eq!(checks_warm_pool(text), wanted, "{text}");
     }
 }

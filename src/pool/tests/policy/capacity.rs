@@ -6,7 +6,7 @@ use crate::pool::model::ecs::ContainerInstance;
 use crate::pool::model::memory::Memory;
 use crate::pool::model::operation::Goal;
 use crate::pool::model::outcome::Outcome;
-use crate::pool::model::spec::{MixedInstances, PoolSpec};
+use crate::pool::model::spec::{JobScaling, MixedInstances, PoolSpec};
 use crate::pool::policy::preview::preview;
 use crate::pool::policy::warnings;
 use crate::pool::tests::support::{Model, converge, ec2_view_of, instance, names, own_capacity, spec};
@@ -181,4 +181,27 @@ fn running_pool_is_never_an_obstacle() {
     let (mut world, spec) = filled();
     world.observed.ec2 = ec2_view_of("t3.small", Some(NONE));
     assert_eq!(obstacle(&mut world, spec), None);
+}
+
+fn as_many_as_jobs(memory: u32, min: u32, max_runners: u32, max_instances: u32) -> PoolSpec {
+    let mut spec = sized(memory, 0, min, max_instances);
+    spec.job_scaling = Some(JobScaling { max_runners, scale_set_name: None });
+    spec
+}
+
+#[test]
+fn max_runners_beyond_max_instances_is_a_warning_and_min_runners_an_obstacle() {
+    let large = || world(ec2_view_of("t3.large", Some(LARGE)));
+    let spec = as_many_as_jobs(3500, 0, 5, 2);
+    assert_eq!(obstacle(&mut large(), spec.clone()), None);
+    let operation = converge(spec);
+    let found = warnings::collect(&operation, &operation.memory, &large().observed);
+    insta::assert_snapshot!(found.join("\n"), @"MaxInstances: 2 instances have room for 4 of the 5 runners: 2 with 3500 MiB each (MemoryReservation) fit on an instance of t3.large (7,946 MiB). Raise MaxInstances to 3, lower MaxRunners, or let more runners fit on an instance");
+    let enough = converge(as_many_as_jobs(3500, 0, 4, 2));
+    assert_eq!(warnings::collect(&enough, &enough.memory, &large().observed), [""; 0]);
+
+    let reason = obstacle(&mut large(), as_many_as_jobs(3500, 5, 5, 2)).unwrap();
+    assert!(reason.contains("lower MinRunners"), "{reason}");
+    let reason = obstacle(&mut large(), as_many_as_jobs(30_000, 0, 5, 2)).unwrap();
+    assert!(reason.starts_with("MemoryReservation: 30000 MiB is more"), "{reason}");
 }

@@ -269,6 +269,8 @@ fn statistics_of_zero_beside_a_job_that_is_there_are_not_believed() {
         (message(zero, vec![started]), 3),
         (message(zero, vec![JobEvent::Completed { runner: None }]), 0),
         (message(Some(JobStatistics { assigned: 5, ..before }), vec![JobEvent::Assigned]), 5),
+        // Late by the two jobs beside them.
+        (message(Some(JobStatistics { assigned: 1, ..before }), vec![JobEvent::Assigned, JobEvent::Assigned]), 2),
     ] {
         assert_eq!(statistics_after(before, &message).assigned, assigned, "{message:?}");
     }
@@ -316,4 +318,17 @@ fn tasks_that_end_before_their_job_are_started_one_at_a_time_and_ever_more_rarel
     pool = pool.with(1, TaskPhase::Running);
     fail(&mut pool, Some(0));
     assert_eq!(pool.look(1, &nobody).n_starts, 5);
+}
+
+#[test]
+fn a_runner_that_github_has_deleted_is_none_for_the_next_job_and_its_task_is_stopped() {
+    let nobody = BTreeSet::new();
+    let mut pool = pool(0, 20, 0).with(1, TaskPhase::Running);
+    let name = format!("r-{}-{}", pool.id.hash(), pool.observed.tasks[0].short_task_id().unwrap());
+    while !pool.leavers(1, &nobody).contains(&name) {}
+    pool.statistics.assigned = 1;
+    assert_eq!(pool.look(10, &nobody).n_starts, 1, "its container goes on, and takes no job");
+    pool = pool.with(1, TaskPhase::Running);
+    pool.observed.tasks[0].phase = TaskPhase::Stopped;
+    assert_eq!(pool.look(10, &BTreeSet::from([1])).n_starts, 0);
 }

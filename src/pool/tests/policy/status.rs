@@ -5,14 +5,16 @@ use serde_json::{Value, json};
 use crate::pool::model::auto_scaling::GroupInstance;
 use crate::pool::model::ecs::{Task, TaskPhase};
 use crate::pool::model::identity::PhysicalId;
-use crate::pool::model::observed::{GitHubRunners, Observed};
+use crate::pool::model::observed::{GitHubRunners, Observed, ObservedScaleSet};
 use crate::pool::model::operation_lock::{ObservedLock, OperationLock};
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::runner::Runner;
+use crate::pool::model::scaling::ScalingRecord;
+use crate::pool::model::spec::JobScaling;
 use crate::pool::model::time::Timestamp;
 use crate::pool::policy::status::{PoolStatus, RunnerState};
 use crate::pool::tests::support::{
-    T0, bad_credentials, built, converge, delete, foreign, instance, lock_of, runner, spec, succeeded, task,
+    Model, T0, bad_credentials, built, converge, delete, foreign, instance, lock_of, runner, spec, succeeded, task,
 };
 
 fn id() -> PhysicalId {
@@ -193,4 +195,43 @@ fn status_never_shows_the_response_url() {
 fn status_of_a_pool_that_could_not_be_read_has_the_error() {
     let found = PoolStatus::of(&id(), &Observed::default(), vec!["no".to_owned()], Timestamp::from_epoch_millis(0));
     assert_eq!((found.errors, found.runners.len(), found.stack_id), (vec!["no".to_owned()], 0, None));
+}
+
+#[test]
+fn job_scaling_shows_the_statistics_the_last_message_and_whether_a_listener_is_at_work() {
+    let mut spec = spec();
+    spec.desired_count = 0;
+    spec.job_scaling = Some(JobScaling { max_runners: 20, scale_set_name: Some("large".to_owned()) });
+    let mut world = Model::empty();
+    world.observed.scale_set = ObservedScaleSet::Missing;
+    let mut create = converge(spec);
+    assert!(!matches!(world.run(&mut create), Outcome::Failed { .. }));
+    let ScalingRecord { goal, progress, .. } = &mut world.observed.scaling.as_mut().unwrap().record;
+    goal.min_runners = 1;
+    (progress.statistics.assigned, progress.statistics.running, progress.last_message_id) = (5, 3, 42);
+
+    let found = serde_json::to_value(status(&world.observed)).unwrap();
+    assert_eq!(
+        found["JobScaling"],
+        json!({
+            "ScaleSet": "large",
+            "HasListener": true,
+            "Listener": {
+                "Mode": "Active",
+                "MinRunners": 1,
+                "MaxRunners": 20,
+                "Target": 6,
+                "AssignedJobs": 5,
+                "RunningJobs": 3,
+                "IdleRunners": 0,
+                "HasSession": true,
+                "LastMessage": 42,
+            },
+        })
+    );
+    assert!(!found.to_string().contains("https://queue"), "{found}");
+
+    world.observed.scaling = None;
+    assert_eq!(status(&world.observed).job_scaling.unwrap().listener, None);
+    assert_eq!(status(&observed(Vec::new(), Vec::new())).job_scaling, None);
 }

@@ -12,8 +12,9 @@ from ministack.services import autoscaling
 
 from ..core import Core
 from ..handlers import AwsError, Json, element, query_handler
+from . import warm_pools
 from .groups import Groups
-from .model import WAITING, Group, Machine
+from .model import HELD, WAITING, Group, Machine
 from .templates import find
 
 # The most ids in one call: https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-quotas.html
@@ -45,6 +46,9 @@ class AutoScalingApi:
             "DescribeLifecycleHooks": self.describe_hooks,
             "DeleteLifecycleHook": self.delete_hook,
             "CompleteLifecycleAction": self.complete_action,
+            "PutWarmPool": self.put_warm_pool,
+            "DescribeWarmPool": self.describe_warm_pool,
+            "DeleteWarmPool": self.delete_warm_pool,
             "CreateOrUpdateTags": self.put_tags,
             "DescribeTags": self.describe_tags,
             "DeleteTags": self.delete_tags,
@@ -111,6 +115,8 @@ class AutoScalingApi:
             new.protect_new = given["NewInstancesProtectedFromScaleIn"] == "true"
         self._settle(new, given)
         self._check_sizes(new)
+        if new.warm_pool and new.may_start_spot:
+            raise AwsError("ValidationError", warm_pools.NO_SPOT)
         vars(group).update(vars(new))
         return ""
 
@@ -122,6 +128,12 @@ class AutoScalingApi:
                 "ResourceInUse",
                 "You cannot delete an AutoScalingGroup while there are instances or "
                 "pending Spot instance request(s) still in the group.",
+            )
+        if group.warm_pool:
+            # The page has ForceDelete delete the warm pool as well. The harsher reading.
+            raise AwsError(
+                "ScalingActivityInProgress",
+                "You cannot delete an AutoScalingGroup while there are scaling activities in progress for that group.",
             )
         if not group.status:
             self.groups.delete(group, force, time.time())
@@ -190,10 +202,14 @@ class AutoScalingApi:
         return element("LifecycleHooks", [h for n, h in group.hooks.items() if not names or n in names])
 
     def delete_hook(self, given: Json) -> str:
-        """Completes outstanding actions: with CONTINUE for terminating instances."""
+        """Completes outstanding actions: with CONTINUE for terminating instances, with ABANDON for launching ones."""
         group = self._group(given)
-        if group.hooks.pop(given.get("LifecycleHookName") or "", None) is None:
+        hook = group.hooks.pop(given.get("LifecycleHookName") or "", None)
+        if hook is None:
             raise AwsError("ValidationError", "No Lifecycle Hook found: " + str(given.get("LifecycleHookName")))
+        if hook["LifecycleTransition"] == "autoscaling:EC2_INSTANCE_LAUNCHING":
+            self.groups.abandon_launches(group, time.time())
+            return ""
         for machine in group.machines:
             self.groups.complete_termination(group, machine, time.time())
         return ""
@@ -201,7 +217,19 @@ class AutoScalingApi:
     def complete_action(self, given: Json) -> str:
         group = self._group(given)
         machine = self._waiting(group, given.get("InstanceId") or "")
+        self.groups.complete_launch(machine, time.time())
         self.groups.complete_termination(group, machine, time.time())
+        return ""
+
+    def put_warm_pool(self, given: Json) -> str:
+        warm_pools.put(self._changeable(given), given)
+        return ""
+
+    def describe_warm_pool(self, given: Json) -> str:
+        return warm_pools.describe(self._group(given), given)
+
+    def delete_warm_pool(self, given: Json) -> str:
+        warm_pools.delete(self._changeable(given), time.time(), self.core.pace.instance_terminate)
         return ""
 
     def put_tags(self, given: Json) -> str:
@@ -241,7 +269,7 @@ class AutoScalingApi:
     @staticmethod
     def _waiting(group: Group, ec2_id: str) -> Machine:
         for machine in group.machines:
-            if machine.id == ec2_id and machine.state == WAITING:
+            if machine.id == ec2_id and machine.state in (WAITING, HELD):
                 return machine
         raise AwsError("ValidationError", f"No active Lifecycle Action found with instance ID {ec2_id}")
 

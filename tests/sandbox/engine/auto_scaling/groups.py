@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from ..core import Core, hex_digits
-from .model import IN_SERVICE, TERMINATING, WAITING, Activity, Group, Machine
+from . import warm_pools
+from .model import HELD, IN_SERVICE, TERMINATING, WAITING, Activity, Group, Machine
 from .templates import TemplateVersion, find
 
 ALL_PROTECTED = "Could not scale to desired capacity because all remaining instances are protected from scale-in."
@@ -31,6 +32,7 @@ class Groups:
         for group in list(self.by_name.values()):
             for machine in list(group.machines):
                 self._advance(group, machine, now)
+            warm_pools.step(self.core, group, now)
             if group.status:
                 self._finish_deletion(group, now)
             elif len(group.capacity) < group.desired:
@@ -63,6 +65,18 @@ class Groups:
             machine.state, machine.due = TERMINATING, now + self.core.pace.instance_terminate
             self._record_event(group, machine)
 
+    def complete_launch(self, machine: Machine, now: float) -> None:
+        """CompleteLifecycleAction with CONTINUE: the machine joins the group."""
+        if machine.state == HELD:
+            machine.due = now
+
+    def abandon_launches(self, group: Group, now: float) -> None:
+        """DeleteLifecycleHook of a launch hook: outstanding actions are completed with ABANDON."""
+        for machine in group.machines:
+            if machine.state == HELD:
+                machine.state, machine.due = TERMINATING, now + self.core.pace.instance_terminate
+                self._record_event(group, machine)
+
     def _advance(self, group: Group, machine: Machine, now: float) -> None:
         if machine.state == WAITING:
             if now >= machine.wait_ends or not group.terminating_hooks():
@@ -75,7 +89,11 @@ class Groups:
             self.core.journal.event("machine", "terminated", machine=machine.id, group=group.name)
             if self.fleet:
                 self.fleet.machine_terminated(machine)
-        elif machine.state == "Pending" and now >= machine.due:
+        elif machine.state == "Pending" and now >= machine.due and group.launching_hooks():
+            machine.state, machine.due = HELD, now + self.core.pace.launch_hook
+            self._record_event(group, machine)
+            warm_pools.announce(group, machine)
+        elif machine.state in ("Pending", HELD) and now >= machine.due:
             machine.state = IN_SERVICE
             self._end_activity(group, machine, "Launching")
             self._record_event(group, machine)
@@ -97,7 +115,7 @@ class Groups:
             self._start(group, template, now)
 
     def _start(self, group: Group, template: TemplateVersion, now: float) -> None:
-        machine = Machine(
+        machine = warm_pools.take(group, now, self.core.pace.warm_start) or Machine(
             id="i-" + hex_digits(17),
             group=group.name,
             zone=group.zones[len(group.machines) % len(group.zones)],

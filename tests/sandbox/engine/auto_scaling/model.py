@@ -16,6 +16,12 @@ LAUNCHING = "Pending"
 IN_SERVICE = "InService"
 WAITING = "Terminating:Wait"
 TERMINATING = "Terminating"
+# Held back by a launch hook.
+HELD = "Pending:Wait"
+# https://docs.aws.amazon.com/autoscaling/ec2/userguide/warm-pool-instance-lifecycle.html
+WARMING = "Warmed:Pending:Wait"
+WARM = "Warmed:Stopped"
+COOLING = "Warmed:Terminating"
 
 
 def timestamp(moment: float) -> str:
@@ -37,11 +43,13 @@ class Machine:
     forced: bool = False
     """Terminated by ForceDelete, so that its agent did not deregister it."""
     wait_ends: float = 0.0
+    is_warm: bool = False
+    """It was in the warm pool before."""
 
     @property
     def counts(self) -> bool:
         """Part of the group's capacity."""
-        return self.state in (LAUNCHING, IN_SERVICE)
+        return self.state in (LAUNCHING, HELD, IN_SERVICE)
 
     def to_json(self) -> Json:
         return {
@@ -90,6 +98,27 @@ class Activity:
 
 
 @dataclass
+class WarmPool:
+    """A group's warm pool. Its machines are none of the group's."""
+
+    min_size: int
+    max_prepared: int
+    state: str
+    reuses: bool
+    machines: list[Machine] = field(default_factory=list)
+    is_leaving: bool = False
+
+    def to_json(self) -> Json:
+        return {
+            "MaxGroupPreparedCapacity": self.max_prepared if self.max_prepared >= 0 else None,
+            "MinSize": self.min_size,
+            "PoolState": self.state,
+            "Status": "PendingDelete" if self.is_leaving else None,
+            "InstanceReusePolicy": {"ReuseOnScaleIn": self.reuses},
+        }
+
+
+@dataclass
 class Group:
     """An Auto Scaling group. `settings` is returned as it was given."""
 
@@ -108,6 +137,7 @@ class Group:
     """Newest first."""
     hooks: dict[str, Json] = field(default_factory=dict)
     tags: dict[str, Json] = field(default_factory=dict)
+    warm_pool: WarmPool | None = None
     next_launch: float = 0.0
     deleted_at: float | None = None
     has_reported_all_protected: bool = False
@@ -130,12 +160,20 @@ class Group:
     def capacity(self) -> list[Machine]:
         return [machine for machine in self.machines if machine.counts]
 
+    @property
+    def may_start_spot(self) -> bool:
+        policy = self.settings.get("MixedInstancesPolicy") or {}
+        distribution = policy.get("InstancesDistribution") or {}
+        return int(distribution.get("OnDemandPercentageAboveBaseCapacity", 100)) < 100
+
     def terminating_hooks(self) -> list[Json]:
-        return [
-            hook
-            for hook in self.hooks.values()
-            if hook["LifecycleTransition"] == "autoscaling:EC2_INSTANCE_TERMINATING"
-        ]
+        return self._hooks("autoscaling:EC2_INSTANCE_TERMINATING")
+
+    def launching_hooks(self) -> list[Json]:
+        return self._hooks("autoscaling:EC2_INSTANCE_LAUNCHING")
+
+    def _hooks(self, transition: str) -> list[Json]:
+        return [hook for hook in self.hooks.values() if hook["LifecycleTransition"] == transition]
 
     def to_json(self) -> Json:
         return {
@@ -151,4 +189,6 @@ class Group:
             "Status": self.status,
             "Instances": [machine.to_json() for machine in self.machines],
             "Tags": list(self.tags.values()),
+            "WarmPoolConfiguration": self.warm_pool.to_json() if self.warm_pool else None,
+            "WarmPoolSize": len(self.warm_pool.machines) if self.warm_pool else 0,
         }

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::pool::model::auto_scaling::{Group, GroupInstance};
+use crate::pool::model::auto_scaling::{Group, GroupInstance, WarmPool};
 use crate::pool::model::continuation::Continuation;
 use crate::pool::model::ecs::{
     CapacityProvider, Deployment, Protection, ProviderState, RolloutState, Service, ServiceConfig, ServiceState,
@@ -49,6 +49,7 @@ impl Model {
                         protected_from_scale_in: true,
                         template_version: Some(1),
                     }],
+                    warm_pool: None,
                     is_being_deleted: false,
                 });
             }
@@ -76,6 +77,12 @@ impl Model {
             }
             Step::DeleteScaleSet { .. } if self.refuses_scale_set_deletion => return StepResult::ScaleSetBusy,
             Step::DeleteScaleSet { .. } => self.observed.scale_set = ObservedScaleSet::Missing,
+            Step::PutLaunchHook | Step::DeleteLaunchHook => {}
+            Step::PutWarmPool(size) => {
+                let warm_pool = WarmPool { size: Some(size), is_being_deleted: false, instances: Vec::new() };
+                self.observed.group.as_mut().unwrap().warm_pool = Some(warm_pool);
+            }
+            Step::DeleteWarmPool => self.observed.group.as_mut().unwrap().warm_pool = None,
             Step::UpdateGroup(config) => self.observed.group.as_mut().unwrap().config = config,
             Step::CreateCapacityProvider { group_arn, config, tags } => {
                 self.observed.provider = Some(CapacityProvider {
