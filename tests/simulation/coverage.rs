@@ -21,6 +21,8 @@ const MISFORTUNES: &[&str] = &[
     "StreamThrottled",
     "TickDropped",
     "TickLate",
+    "SessionEvicted",
+    "TasksRefused",
     "LaunchEventLost",
 ];
 
@@ -97,6 +99,26 @@ const REGISTRATIONS: &[&str] = &[
     "batch of the stream given up",
 ];
 
+/// The same of pools with as many runners as jobs.
+const DEMAND: &[&str] = &[
+    "RunTask repeated",
+    "assignment lapsed",
+    "end of a job told late",
+    "job not acquired",
+    "jobs of a deleted scale set went back to the queue",
+    "message redelivered",
+    "running job cancelled",
+    "waiting job cancelled",
+    "session conflict",
+    "session expired",
+    "session forgotten at its renewal",
+    "session renewed",
+    "statistics lag",
+    "statistics missing",
+    "statistics of zero beside an assignment",
+    "token of a queue expired",
+];
+
 /// What the function says of itself, beside its steps and waits.
 const LINES: &[&str] = &[
     "resume",
@@ -133,6 +155,7 @@ pub(crate) fn wanted() -> BTreeSet<String> {
         of("fault", faults.collect()),
         of("transition", owned(TRANSITIONS)),
         of("transition", owned(REGISTRATIONS)),
+        of("transition", owned(DEMAND)),
         of("line", owned(LINES)),
     ]
     .concat()

@@ -85,11 +85,14 @@ impl World {
         Some(&stack.pool).filter(|_| stack.rests() && stack.state == State::Complete)
     }
 
-    /// The most tasks that the templates of a pool's stack allow, now or before the update that is under way.
+    /// The most tasks that a pool's template allows; of a pool with a request at work, and of one that was replaced, the
+    /// most that any template of its stack did.
     pub(crate) fn max_runners(&self, pool: &str) -> Option<u32> {
-        let stack = self.stacks.all.iter().find(|stack| pool.starts_with(&stack.stem()))?;
-        let known = [Some(&stack.pool), stack.before.as_ref()];
-        known.into_iter().flatten().filter_map(|pool| pool.max_runners).max()
+        if let Some(pool) = self.pool_at_rest(pool) {
+            return pool.max_runners;
+        }
+        let is_its = |ask: &&crate::cloudformation::Ask| pool.starts_with(&self.stacks.all[ask.stack].stem());
+        self.stacks.asks.iter().filter(is_its).filter_map(|ask| ask.pool.max_runners).max()
     }
 
     /// Looks how long jobs wait, and how long pools are of a wrong size.
@@ -158,8 +161,8 @@ impl World {
         let n_more = n_tasks.saturating_sub(target);
         self.wrong_for(id, "too many", n_more > 0, surplus_max, || format!("{n_tasks} tasks of {target}"));
         let n_empty = self.n_empty_machines(id);
-        let n_machines = self.groups.all.get(id).map_or(0, |group| group.machines.len());
-        let is_larger = n_empty > 0 && n_machines > pool.min_instances as usize;
+        // Managed scaling here keeps the group's minimum beside the instances with tasks.
+        let is_larger = n_empty > pool.min_instances as usize;
         let is_idle = n_jobs == 0 && n_tasks == pool.min_runners;
         self.wrong_for(id, "instances", is_larger && is_idle, INSTANCE_MAX, || format!("{n_empty} empty instances"));
     }
@@ -190,8 +193,12 @@ impl World {
     }
 
     fn n_empty_machines(&self, id: &str) -> usize {
+        // A machine that failed may stay registered.
+        let machines = || self.groups.all.get(id).into_iter().flat_map(|group| &group.machines);
+        let is_there =
+            |it: &&crate::ecs::Instance| it.is_connected && machines().any(|machine| machine.id == it.ec2_id);
         let is_empty = |it: &&crate::ecs::Instance| it.provider == id && self.ecs.tasks_on(&it.arn) == 0;
-        self.ecs.instances.values().filter(is_empty).count()
+        self.ecs.instances.values().filter(is_there).filter(is_empty).count()
     }
 
     /// Tasks of a set's pool that have a job, or are about to end.

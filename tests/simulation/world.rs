@@ -234,7 +234,14 @@ impl World {
                 it.arn, it.deployment, it.instance, it.stop_cause
             )
         });
-        services.chain(groups).chain(tasks).collect()
+        let instances = self.ecs.instances.values().filter(|it| it.provider.starts_with("ghr-")).map(|it| {
+            let (n_tasks, is_draining, is_connected) = (self.ecs.tasks_on(&it.arn), it.is_draining, it.is_connected);
+            format!(
+                "  {} of {}: {n_tasks} tasks, draining {is_draining}, connected {is_connected}",
+                it.ec2_id, it.provider
+            )
+        });
+        services.chain(groups).chain(tasks).chain(instances).collect()
     }
 
     /// For people who read what a seed did.
