@@ -204,18 +204,21 @@ else
 	SIMULATION_SEEDS=$(SEEDS) SIMULATION_FROM=$(FROM) cargo test --locked --test simulation -- --nocapture whatever_happens
 endif
 
-# The tests wait more than they compute, so the scenarios of pools run at the same time as all other files. The two runs
-# share nothing: every world has its own process, ports and folder.
+# The tests wait more than they compute, so three runs of them go on at the same time. They share nothing: every world has
+# its own process, ports and folder.
 .PHONY: sandbox-test
 sandbox-test: $(VENV)/made ## Run the real binary on a local AWS with a real CloudFormation engine
 	cargo build --locked --bin bootstrap
-	@$(MAKE) --jobs=2 --keep-going sandbox-pools sandbox-others
+	@$(MAKE) --jobs=3 --keep-going sandbox-pools sandbox-demand sandbox-others
 
 # Each line begins with the name of its run.
-.PHONY: sandbox-pools sandbox-others
-sandbox-pools: SELECTED := tests/sandbox/test_pool_*.py
-sandbox-others: SELECTED := tests/sandbox --ignore-glob='*/test_pool_*.py'
-sandbox-pools sandbox-others:
+.PHONY: sandbox-pools sandbox-demand sandbox-others
+POOL_TESTS := $(wildcard tests/sandbox/test_pool_*.py)
+DEMAND_TESTS := $(wildcard $(patsubst %,tests/sandbox/test_%.py,jobs_* listener scale_set* standalone_* stress))
+sandbox-pools: SELECTED := $(POOL_TESTS)
+sandbox-demand: SELECTED := $(DEMAND_TESTS)
+sandbox-others: SELECTED := $(filter-out $(POOL_TESTS) $(DEMAND_TESTS),$(wildcard tests/sandbox/test_*.py))
+sandbox-pools sandbox-demand sandbox-others:
 	@$(PYTHON) -m pytest $(SELECTED) 2>&1 | sed --unbuffered 's/^/$@: /'
 
 .PHONY: stress
