@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::pool::model::ec2::Room;
+use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::time::Timestamp;
 
 /// A capacity provider.
@@ -234,6 +235,24 @@ impl Task {
     #[must_use]
     pub fn is_live(&self) -> bool {
         self.phase != TaskPhase::Stopped
+    }
+
+    /// A standalone task that ECS has accepted and does not show yet. Nothing is known of where it runs.
+    #[must_use]
+    pub fn just_started(id: &PhysicalId, arn: &str, task_definition: &str) -> Self {
+        Self {
+            arn: arn.to_owned(),
+            task_definition: task_definition.to_owned(),
+            group: format!("family:{id}"),
+            started_by: Some(id.as_str().to_owned()),
+            phase: TaskPhase::Starting,
+            desired_stopped: false,
+            protection: Protection::Unknown,
+            runtime_id: None,
+            container_instance_arn: Some(String::new()),
+            started_at: None,
+            ending: None,
+        }
     }
 
     /// Whether no service started it.

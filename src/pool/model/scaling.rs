@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::pool::model::ecs::TaskRun;
+use crate::pool::model::ecs::{Task, TaskRun};
 use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::pool_metadata::PoolMetadata;
 use crate::pool::model::scale_set::{JobStatistics, MessageSession};
@@ -101,7 +101,16 @@ pub struct ListenerProgress {
     /// A start whose result is not known. The next listener repeats it with the same token.
     pub pending_start: Option<PendingStart>,
     /// Tasks that were started a moment ago, by ARN.
-    pub recent_tasks: BTreeMap<String, Timestamp>,
+    pub recent_tasks: BTreeMap<String, RecentTask>,
+}
+
+/// A task that was started a moment ago.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecentTask {
+    /// When.
+    pub at: Timestamp,
+    /// The revision's ARN.
+    pub task_definition: String,
 }
 
 /// A start of tasks.
@@ -180,11 +189,21 @@ impl ListenerProgress {
         format!("{}-{}-{}", id.hash(), self.since.epoch_millis(), self.n_starts)
     }
 
+    /// The tasks that were started a moment ago and that ECS does not show yet, as they will be.
+    #[must_use]
+    pub fn unlisted_tasks(&self, id: &PhysicalId, listed: &[Task], now: Timestamp) -> Vec<Task> {
+        let is_listed = |arn: &str| listed.iter().any(|task| task.arn == arn);
+        let recent = self.recent_tasks.iter().filter(|(_, recent)| now.since(recent.at) < RECENT);
+        let unlisted = recent.filter(|(arn, _)| !is_listed(arn));
+        unlisted.map(|(arn, recent)| Task::just_started(id, arn, &recent.task_definition)).collect()
+    }
+
     /// Takes in what the last start has come to.
     pub fn end_start(&mut self, tasks: Vec<String>, now: Timestamp) {
-        self.pending_start = None;
-        self.recent_tasks.retain(|_, at| now.since(*at) < RECENT);
-        self.recent_tasks.extend(tasks.into_iter().map(|arn| (arn, now)));
+        let task_definition = self.pending_start.take().map(|pending| pending.run.task_definition).unwrap_or_default();
+        self.recent_tasks.retain(|_, recent| now.since(recent.at) < RECENT);
+        let recent = |arn| (arn, RecentTask { at: now, task_definition: task_definition.clone() });
+        self.recent_tasks.extend(tasks.into_iter().map(recent));
     }
 }
 

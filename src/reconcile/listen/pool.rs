@@ -222,11 +222,17 @@ impl<W: World> PoolListener<W> {
         self.observed.metadata = Some(goal.metadata.clone());
         let live = self.observed.tasks.iter().filter(|task| task.is_live()).map(|task| task.arn.clone());
         let known: Vec<String> = live.chain(self.record.progress.recent_tasks.keys().cloned()).collect();
-        self.observed.tasks = if self.scope == ObserveScope::Full {
-            world.ecs().tasks(&cluster, &self.id).await?
-        } else {
-            world.ecs().tasks_incremental(&cluster, &self.id, known).await?
-        };
+        let mut tasks = world.ecs().tasks_incremental(&cluster, &self.id, known).await?;
+        if self.scope == ObserveScope::Full {
+            // Those that still end as well; what the other answer has is newer.
+            let is_new = |task: &Task, tasks: &[Task]| !tasks.iter().any(|known| known.arn == task.arn);
+            let all = world.ecs().tasks(&cluster, &self.id).await?;
+            let ending: Vec<Task> = all.into_iter().filter(|task| is_new(task, &tasks)).collect();
+            tasks.extend(ending);
+        }
+        let now = world.clock().now();
+        let unlisted = self.record.progress.unlisted_tasks(&self.id, &tasks, now);
+        self.observed.tasks = tasks.into_iter().chain(unlisted).collect();
         self.observed.logs.clear();
         if matches!(self.scope, ObserveScope::Runners | ObserveScope::RunnerLogs) {
             self.look_at_runners(world).await?;
