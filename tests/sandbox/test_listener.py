@@ -242,7 +242,12 @@ def test_of_two_listeners_one_goes_on_and_no_task_is_started_twice(
     sessions = serve(listeners, pair)
     listeners.table.expire_lease()
     listeners.invoke()
-    world.wait_for("a second listener", listeners.table.is_leased)
+
+    def polled_by_both() -> set[str]:
+        events = world.events("scale set", began)
+        return {event["scale_set"] for event in events if event["what"] == "polled twice at a time"}
+
+    world.wait_for("polls of both listeners", lambda: polled_by_both() == {pool.id for pool in pair})
     for pool in pair:
         for _ in range(2):
             world.queue_job([pool.id])
