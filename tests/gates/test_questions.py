@@ -34,6 +34,8 @@ ANSWERS = [
     (EXAMPLES, "CDK, SAM and Terraform", "Terraform"),
     (SIZING, "Cost", "Idle"),
     (SIZING, "Cost", "NAT"),
+    (SIZING, "Cost", "listener"),
+    (DEPLOYMENT, "As many runners as jobs", "How long a job waits"),
     (SIZING, "Runners per instance", "runner-hour"),
     (SIZING, "Runners per instance", "floor("),
     (SIZING, "From 1 to 500 runners", "500"),
