@@ -45,6 +45,7 @@ def stopped(world: World, pool: EcsPool, arns: list[str]) -> list[dict[str, Any]
 def test_run_task_scales_out_from_zero_and_managed_scaling_scales_in_to_zero(world: World, pool: EcsPool) -> None:
     pool.make_capacity()
     pool.define(EPHEMERAL="1")
+    assert pool.group["DesiredCapacity"] == 0
     [made] = pool.ecs.run_task(**request(pool, tags=[POOL_TAG]))["tasks"]
     assert (made["lastStatus"], made["desiredStatus"], made["group"]) == (
         "PROVISIONING",
@@ -52,7 +53,6 @@ def test_run_task_scales_out_from_zero_and_managed_scaling_scales_in_to_zero(wor
         f"family:{pool.name}",
     )
     assert (made["startedBy"], made["capacityProviderName"], made["tags"]) == (pool.name, pool.name, [POOL_TAG])
-    assert pool.group["DesiredCapacity"] == 0
     more = run(pool, count=2)
     assert len(pool.wait_online(3)) == 3
     arns = [made["taskArn"], *more]
