@@ -99,7 +99,8 @@ async fn serve_all<W: World>(context: &Context<'_, W>, lease: &mut Lease, until:
             }
             Err(error) => log_error(&error),
         }
-        let renew_at = world.clock().now() + LEASE_RENEWAL;
+        // By the lease itself: after a call that took long, another listener may have it.
+        let renew_at = lease.lease.renew_at();
         while world.clock().now() < renew_at.min(until) {
             let timer = pin!(world.clock().sleep_until(renew_at.min(until)));
             if serving.is_empty() {
@@ -123,7 +124,7 @@ async fn serve_all<W: World>(context: &Context<'_, W>, lease: &mut Lease, until:
 
 /// Serves one pool; a panic of one keeps no other from its messages.
 async fn serve<W: World>(context: &Context<'_, W>, id: PhysicalId, until: Timestamp) -> PhysicalId {
-    let span = tracing::info_span!("listen", physical_id = id.as_str());
+    let span = tracing::info_span!("listen", listener = true, physical_id = id.as_str());
     let work = serve_pool(context.world, &id, context.settings.poll_interval, until, metrics::demand).instrument(span);
     match AssertUnwindSafe(work).catch_unwind().await {
         Ok(ServeResult::OutOfTime) => {}
@@ -148,7 +149,12 @@ async fn pause<W: World>(context: &Context<'_, W>, until: Timestamp) {
 /// Whether this invocation still has the lease. One that cannot be renewed lasts until it expires.
 async fn renew<W: World>(world: &W, lease: &mut Lease) -> bool {
     let renewed = ListenerLease::new(world.clock().now());
-    match write_lease(world, renewed, lease.version).await {
+    let written = match write_lease(world, renewed, lease.version).await {
+        // Or the response to an earlier try of this very write was lost.
+        Ok(None) => read_lease(world).await.map(|(found, version)| (found == renewed).then_some(version)),
+        written => written,
+    };
+    match written {
         Ok(Some(version)) => {
             *lease = Lease { version, lease: renewed };
             true

@@ -73,7 +73,7 @@ def user_data(path: Path) -> str:
 
 
 def filled_in(path: Path, has_warm_pool: str = "false") -> str:
-    text = user_data(path).replace("${Cluster}", CLUSTER).replace("${Image}", IMAGE)
+    text = user_data(path).replace("${Cluster}", CLUSTER).replace("${WarmImage}", IMAGE)
     return text.replace("${HasWarmPool}", has_warm_pool)
 
 
@@ -174,7 +174,7 @@ def test_user_data_has_no_findings(path: Path) -> None:
     text = user_data(path)
     # CloudFormation puts the cluster's name there, what a warm pool needs, and nothing else anywhere.
     assert text.count("${Cluster}") == 1
-    assert text.count("${") == 1 + text.count("${HasWarmPool}") + text.count("${Image}")
+    assert text.count("${") == 1 + text.count("${HasWarmPool}") + text.count("${WarmImage}")
     # One line for each setting, so that each can have its comment (SC2129).
     found = findings(filled_in(path)).splitlines()
     assert [finding for finding in found if "SC2129" not in finding] == []

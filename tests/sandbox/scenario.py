@@ -53,6 +53,7 @@ ATTRIBUTES = (
     "RunnerNamePrefix",
     "DesiredCount",
     "OnlineRunners",
+    "RunnerScaleSetName",
 )
 # In every response URL of a test, so that logs can be searched for it.
 PLANTED_SIGNATURE = "5a9db0ffplantedresponsesignature"

@@ -184,7 +184,7 @@ def test_tick_removes_registrations_of_containers_that_ended_by_themselves(
     sequence = deployed_world.sequence
     response = world.client("lambda").invoke(FunctionName=FUNCTION_NAME, Payload=b'{"Tick": {}}')
     assert "FunctionError" not in response
-    assert [call["operation"] for call in deployed_world.calls_since(sequence)] == ["GetItem"]
+    assert {call["operation"] for call in deployed_world.calls_since(sequence)} == {"GetItem"}
 
 
 def test_refusal_of_github_is_in_the_log_of_the_container(

@@ -55,9 +55,10 @@ def published(deployed_world: DeployedWorld) -> dict[str, str]:
 def test_log_level_debug_names_request_and_pool(published: dict[str, str]) -> None:
     lines = [json.loads(line) for line in published["log"].splitlines() if line.startswith("{")]
     assert {"DEBUG", "INFO", "ERROR"} <= {line["level"] for line in lines if "level" in line}
-    # These are about every pool, and about no request.
-    without_request = {"inventory", "sweep"}
-    inside = [line for line in lines if line.get("physical_id") and line.get("step") not in without_request]
+    # These are about every pool, or of the listener, and about no request.
+    without_request = {"inventory", "sweep", "listen"}
+    of_request = [line for line in lines if line.get("step") not in without_request and not line.get("listener")]
+    inside = [line for line in of_request if line.get("physical_id")]
     assert inside
     assert [line for line in inside if not {"request_id", "logical_id", "physical_id"} <= set(line)] == []
 

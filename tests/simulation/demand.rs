@@ -28,6 +28,8 @@ pub(crate) const INSTANCE_MAX: Duration = Duration::from_secs(1_200);
 
 /// Between two looks.
 const LOOKS: Duration = Duration::from_secs(10);
+/// The longest pause of a listener between two starts of tasks that fail.
+const FAILURE_PAUSE_MAX: Duration = Duration::from_secs(310);
 /// What the function may have read shortly before.
 const RECENT: Duration = Duration::from_secs(60);
 /// How long a call that never returns is in the way of others: until the function's timeout.
@@ -135,6 +137,14 @@ impl World {
         let is_recent = |task: &&Task| task.stopped_at.is_none_or(|at| self.now.since(at) < RECENT);
         let is_its = |task: &&Task| task.standalone.is_some() && task.service == pool;
         self.ecs.tasks.values().filter(is_its).filter(is_recent).count()
+    }
+
+    /// Whether a task of this pool has ended without having run a job, so that the next one may wait. After several of them
+    /// the longest pause between two starts is five minutes.
+    pub(crate) fn has_failed_lately(&self, pool: &str) -> bool {
+        let is_recent = |task: &&Task| task.stopped_at.is_some_and(|at| self.now.since(at) < FAILURE_PAUSE_MAX);
+        let is_its = |task: &&Task| task.standalone.is_some() && task.service == pool;
+        self.ecs.tasks.values().filter(is_its).filter(is_recent).any(|task| task.exit_code != Some(0))
     }
 
     fn look_at_jobs(&mut self, could_run: &[u64]) {

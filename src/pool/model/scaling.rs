@@ -288,6 +288,12 @@ impl ListenerLease {
         Self { expires_at: Some(now + LEASE) }
     }
 
+    /// When it is to be renewed.
+    #[must_use]
+    pub fn renew_at(self) -> Timestamp {
+        self.expires_at.map_or(Timestamp::from_epoch_millis(0), |expires_at| expires_at - LEASE + LEASE_RENEWAL)
+    }
+
     /// Whether a listener is at work.
     #[must_use]
     pub fn is_current(self, now: Timestamp) -> bool {

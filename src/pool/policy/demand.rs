@@ -205,7 +205,7 @@ pub fn decide(
     }
     let n_starts = counts.target.saturating_sub(counts.live).min(goal.max_runners.saturating_sub(counts.all));
     if let Some(paused_until) = demand.paused_until(at).filter(|until| n_starts > 0 && at.now < *until) {
-        return ScalingDecision { look_at: paused_until.min(at.now + CALM_INTERVAL), ..calm(ObserveScope::Tasks) };
+        return ScalingDecision { look_at: paused_until.min(at.next_poll()), ..calm(ObserveScope::Tasks) };
     }
     // One shows whether tasks go well again.
     let n_starts = if demand.n_failed_looks >= FAILED_LOOKS_MAX { n_starts.min(1) } else { n_starts };

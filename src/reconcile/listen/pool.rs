@@ -96,13 +96,15 @@ impl<W: World> PoolListener<W> {
         if found.version == self.version {
             return Ok(());
         }
-        if found.record.progress != self.stored {
+        // Its own write may have been stored, and only the response lost.
+        if found.record.progress != self.stored && found.record.progress != self.record.progress {
             return Err(Interruption::Superseded);
         }
         if found.record.goal.metadata.github_credential != self.record.goal.metadata.github_credential {
             self.credential = None;
         }
         self.record.goal = found.record.goal;
+        self.stored = found.record.progress;
         self.version = found.version;
         Ok(())
     }

@@ -23,7 +23,8 @@ pub(super) fn a_pool_follows_its_jobs(_: &World, fact: &Fact) -> Result<(), Stri
 /// listener has died.
 pub(super) fn a_message_is_acted_upon_before_it_is_acknowledged(world: &World, fact: &Fact) -> Result<(), String> {
     let Fact::Acknowledged { pool: id, assigned } = fact else { return Ok(()) };
-    let Some(pool) = world.pool_at_rest(id).filter(|_| !world.is_disturbed()) else { return Ok(()) };
+    let is_calm = !world.is_disturbed() && !world.has_failed_lately(id);
+    let Some(pool) = world.pool_at_rest(id).filter(|_| is_calm) else { return Ok(()) };
     let wanted = ((pool.min_runners + assigned) as usize).min(world.n_places(id, pool));
     let n_tasks = world.n_tasks_lately(id);
     check(n_tasks >= wanted, || format!("{id} has {n_tasks} tasks of {wanted} when the message is acknowledged"))

@@ -190,12 +190,12 @@ impl World {
     /// Whether something of this name may be written by this invocation: it is of the pool that its request is about.
     fn is_of(&self, invocation: u64, target: &str) -> bool {
         let invocation = self.lambda.invocations.get(&invocation);
+        if let Some(group) = target.strip_prefix("launch ") {
+            // No request: a machine of whichever pool.
+            return self.groups.all.get(group).is_none_or(|group| group.tags.contains_key("github-runner-pool:id"));
+        }
         if invocation.is_some_and(|it| it.ask.is_none()) {
             return self.is_of_some_pool(target);
-        }
-        if let Some(group) = target.strip_prefix("launch ") {
-            // No request either: a machine of whichever pool.
-            return self.groups.all.get(group).is_none_or(|group| group.tags.contains_key("github-runner-pool:id"));
         }
         let ask = invocation.and_then(|it| it.ask);
         let Some(stack) = ask.map(|ask| &self.stacks.all[self.stacks.asks[ask].stack]) else { return false };
