@@ -85,7 +85,6 @@ const REGISTRATIONS: &[&str] = &[
     "request expired unanswered or untaken",
     "registration refused for now",
     "registration refused for good",
-    "registration of no use any more",
     "job asked for another registration",
     "job asked in another task's name",
     "job was refused",
@@ -133,8 +132,8 @@ const LINES: &[&str] = &[
     "launch",
 ];
 
-/// A wait reason that only a response names.
-const RESPONSES_ONLY: &[&str] = &["next_step"];
+/// A wait reason that only a response names, and one for which GitHub would have to keep a job that has no runner any more.
+const RESPONSES_ONLY: &[&str] = &["next_step", "scale_set_deletion"];
 
 /// Everything that has to occur, as `kind name`. Steps, wait reasons and error kinds are those of the enums.
 pub(crate) fn wanted() -> BTreeSet<String> {

@@ -83,8 +83,12 @@ impl World {
     /// What the template of a pool says, while no request is at work on it.
     pub(crate) fn pool_at_rest(&self, pool: &str) -> Option<&Pool> {
         let is_its = |stack: &&crate::cloudformation::Stack| stack.physical_id.as_deref() == Some(pool);
-        let stack = self.stacks.all.iter().find(is_its)?;
-        Some(&stack.pool).filter(|_| stack.rests() && stack.state == State::Complete)
+        let (number, stack) = self.stacks.all.iter().enumerate().find(|(_, stack)| is_its(stack))?;
+        // After a rollback that was skipped, the pool is as the failed update wants it.
+        let newest = self.stacks.asks.iter().rfind(|ask| ask.stack == number);
+        let failed = |body: &Vec<u8>| String::from_utf8_lossy(body).contains(r#""Status":"FAILED""#);
+        let has_failed = newest.is_some_and(|ask| ask.answers.first().is_some_and(failed));
+        Some(&stack.pool).filter(|_| stack.rests() && stack.state == State::Complete && !has_failed)
     }
 
     /// The most tasks that a pool's template allows; of a pool with a request at work, and of one that was replaced, the

@@ -278,18 +278,21 @@ fn retire_all(
         return Some(at.requeue_now(WaitReason::FinalCheck, ObserveScope::Runners));
     }
     let late = if let Late::Tasks(late) = late { late } else { Vec::new() };
-    let mut waiting = None;
+    let (mut waiting, mut reading, mut asked) = (None, None, BTreeSet::new());
     let is_confirmed = demand.surplus_since.is_some_and(|since| at.now.since(since) >= SURPLUS_CONFIRMATION);
     let surplus = if is_confirmed { usize::try_from(surplus).unwrap_or(usize::MAX) } else { 0 };
-    let stages = [
-        (leaving, leaving.len()),
-        (outdated.as_slice(), outdated.len()),
-        (late.as_slice(), late.len()),
-        (current.as_slice(), surplus.saturating_sub(outdated.len())),
-    ];
-    for (tasks, count) in stages {
+    let mut n_leaving = 0;
+    for (tasks, most) in [(leaving, None), (&outdated, None), (&late, None), (&current, Some(surplus))] {
+        let count = most.map_or(tasks.len(), |most: usize| most.saturating_sub(n_leaving));
         match retire(drain, memory, observed, DrainSet { tasks, count }, at) {
+            // The next look reads the logs for all stages: a deletion rests on a log of its own look only.
+            DrainProgress::Pending(decision @ Decision::Wait { scope: ObserveScope::RunnerLogs, .. }) => {
+                asked.append(&mut memory.logs.asked);
+                n_leaving += n_idle_in(&decision);
+                reading.get_or_insert(decision);
+            }
             DrainProgress::Pending(decision @ Decision::Wait { scope: ObserveScope::Runners, .. }) => {
+                n_leaving += n_idle_in(&decision);
                 let earlier: &mut Option<Decision> = &mut waiting;
                 if earlier.as_ref().is_none_or(|earlier| until(&decision) < until(earlier)) {
                     *earlier = Some(decision);
@@ -299,7 +302,16 @@ fn retire_all(
             DrainProgress::Done | DrainProgress::TimedOut { .. } => {}
         }
     }
-    waiting
+    memory.logs.asked.append(&mut asked);
+    reading.or(waiting)
+}
+
+/// How many of those who are to leave may leave soon: all but those with a job.
+const fn n_idle_in(decision: &Decision) -> usize {
+    match decision {
+        Decision::Wait { why: WaitReason::RunnersDraining { unconfirmed, .. }, .. } => *unconfirmed,
+        Decision::Wait { .. } | Decision::Act(_) | Decision::Respond(_) | Decision::Stop(_) => 0,
+    }
 }
 
 fn until(decision: &Decision) -> Option<Timestamp> {
