@@ -61,7 +61,7 @@ ELSEWHERE = {
 BLOCKS_ELSEWHERE = {
     ("cfn/README.md", "version="): "tests/deploy/test_release_assets.py runs it",
     ("cfn/README.md", "aws cloudformation deploy --stack-name job-runners"): (
-        "the quick start has deleted its token by then; tests/sandbox/test_templates.py deploys jobs.yaml, and runs a job"
+        "the quick start has deleted its token by then; tests/sandbox/test_templates.py deploys jobs.yaml with a job"
     ),
     ("cfn/README.md", "aws logs tail"): "only AWS CLI 2 has `logs tail`; tests/deploy/test_status.py runs its filter",
     (
