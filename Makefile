@@ -17,8 +17,9 @@ CONSTRUCTS_VERSION := 10.8.1
 TYPESCRIPT_VERSION := 7.0.2
 
 # Above this the build fails: every megabyte of it has to be loaded before the first event. aws-sdk-dynamodb, for the
-# conditional writes of the operation lock, is 80 KB of it, and the registration of runners 100 KB.
-ZIP_BYTES_MAX := 3850000
+# conditional writes of the operation lock, is 80 KB of it, the registration of runners 100 KB,
+# and runner scale sets, standalone tasks and warm pools are 290 KB.
+ZIP_BYTES_MAX := 4150000
 # The C library of Lambda's provided.al2023.
 GLIBC_MAX := 2.34
 # What must not be linked, since each brings a second TLS or HTTP stack.

@@ -77,6 +77,7 @@ def test_create_waits_for_online_runners_and_returns_all_attributes(pool: Pool) 
         "RunnerNamePrefix": f"github-runner-{pool.id.rsplit('-', 1)[1]}",
         "DesiredCount": "2",
         "OnlineRunners": "2",
+        "RunnerScaleSetName": "",
     }
     assert all(runner["name"].startswith(found["RunnerNamePrefix"] + "-") for runner in pool.online())
     assert pool.id.startswith(f"ghr-{pool.stack.name}-{LOGICAL_ID}-")
