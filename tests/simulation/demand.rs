@@ -169,8 +169,10 @@ impl World {
         let Some(max_runners) = pool.max_runners else { return };
         let n_tasks = self.standalone_tasks(id).len() as u32;
         let n_jobs = self.statistics(set).assigned;
-        let target = (pool.min_runners + n_jobs).min(max_runners).min(self.n_places(id, pool) as u32);
-        self.wrong_for(id, "too few", n_tasks < target, JOB_WAIT_MAX, || format!("{n_tasks} tasks of {target}"));
+        let target = (pool.min_runners + n_jobs).min(max_runners);
+        // Instances that are lost take places, and runners that have a job keep theirs.
+        let placeable = target.min(self.n_places(id, pool) as u32);
+        self.wrong_for(id, "too few", n_tasks < placeable, JOB_WAIT_MAX, || format!("{n_tasks} tasks of {placeable}"));
         let surplus_max = SURPLUS_MAX + Duration::from_secs(pool.idle_secs);
         let n_more = n_tasks.saturating_sub(target);
         self.wrong_for(id, "too many", n_more > 0, surplus_max, || format!("{n_tasks} tasks of {target}"));
