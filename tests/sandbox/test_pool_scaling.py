@@ -1,4 +1,4 @@
-"""`MaxRunners` beside other pools: updates under load, a rollback, a replacement, a deletion."""
+"""`MaxRunners` beside other pools: a creation, and updates under load."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.scenario import BROKEN_IMAGE, OTHER_IMAGE, DeployedWorld, Pool
+from sandbox.scenario import OTHER_IMAGE, DeployedWorld, Pool
 
 
 def scale_set(pool: Pool) -> dict[str, Any]:
@@ -62,39 +62,3 @@ def test_update_under_load_lets_every_job_end_on_its_runner(neighbours: dict[str
         assert newest != before[pool.id]
         pool.world.wait_for("only the new revision", lambda: revisions(pool) <= {newest}, 120)  # noqa: B023
     assert len(neighbours["fixed"].online()) == 2
-
-
-def test_rollback_of_an_image_that_cannot_be_pulled_keeps_the_job_and_the_scale_set(
-    neighbours: dict[str, Pool],
-) -> None:
-    pool = neighbours["kept"]
-    set_id, job = scale_set(pool)["id"], pool.run(10)
-    pool.begin_update(Image=BROKEN_IMAGE).settled().expect("UPDATE_ROLLBACK_COMPLETE")
-    reason = pool.stack.reasons("Runners")[-1]
-    assert "Image: myoung34/github-runner:not-to-be-pulled failed, 3 tasks stopped" in reason, reason
-    assert pool.job_ends(job) == "succeeded"
-    assert scale_set(pool)["id"] == set_id
-    assert pool.job_ends(pool.queue(1)) == "succeeded"
-
-
-def test_changed_labels_replace_the_pool_and_its_scale_set(neighbours: dict[str, Pool]) -> None:
-    pool = neighbours["none"]
-    before, job = pool.id, pool.run(6)
-    pool.update(Labels=["gpu"])
-    assert pool.id != before
-    assert pool.job_ends(job) == "succeeded"
-    names = {found["name"] for found in pool.world.get("/scale-sets")}
-    assert pool.id in names
-    assert before not in names
-    assert pool.world.client("ecs").list_tasks(cluster=pool.cluster, family=before)["taskArns"] == []
-
-
-def test_delete_drains_a_running_job_and_leaves_the_neighbours(neighbours: dict[str, Pool]) -> None:
-    kept, none = neighbours["kept"], neighbours["none"]
-    job = kept.run(6)
-    for pool in (kept, none):
-        pool.delete()
-        assert pool.leftovers() == []
-    assert kept.world.job(job)["state"] == "succeeded"
-    assert len(neighbours["fixed"].online()) == 2
-    neighbours["fixed"].delete()

@@ -61,7 +61,9 @@ class LiveLogs:
         request_id: str | None = worker._current_request_id
         if request_id is None:
             return
-        if request_id not in self._streams:
+        # The invocation may end meanwhile. An error here would end the reader, and the process would block on output.
+        live = self._streams.get(request_id)
+        if live is None:
             given = worker.config.get("LoggingConfig") or {}
             group = cloudwatch_logs._log_groups.get(given.get("LogGroup") or f"/aws/lambda/{worker.func_name}")
             if group is None:
@@ -70,7 +72,7 @@ class LiveLogs:
             live = self._streams[request_id] = LiveStream(_new_stream())
             group["streams"][f"{day}/[$LATEST]{request_id.replace('-', '')}"] = live.stream
             live.append([f"START RequestId: {request_id} Version: $LATEST"])
-        self._streams[request_id].append([line])
+        live.append([line])
 
 
 class _Output:
