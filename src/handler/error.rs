@@ -11,7 +11,7 @@ pub enum HandleError {
     /// The function could not be invoked to go on.
     #[error("the function could not be invoked again to continue")]
     ContinuationNotSent(#[source] RemoteCallError),
-    /// An instance is still held back by the launch hook.
+    /// An instance still waits for the launch hook.
     #[error("the instance could not be let into its Auto Scaling group")]
     LaunchNotCompleted(#[source] RemoteCallError),
     /// A stack may wait for a response, and there is nowhere to send one.

@@ -1,4 +1,4 @@
-//! An instance that joins its Auto Scaling group, held back by the launch hook.
+//! An instance that joins its Auto Scaling group, which the launch hook makes wait.
 //!
 //! The hook is there for the warm pool, where its time is let run out. An instance on its way into the group has nothing to
 //! wait for and is let go on at once. An event that is lost costs that time once.

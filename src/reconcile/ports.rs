@@ -219,11 +219,11 @@ pub trait AutoScaling {
     /// Changes the group to this shape, its desired capacity left alone.
     async fn update_group(&self, name: &str, config: &GroupConfig) -> RemoteResult<()>;
     /// Makes or replaces the launch hook: an instance that comes up, to be stopped in the warm pool or to join the group, is
-    /// held back for a while. The time for the warm pool is let run out; [`Self::complete_launch`] ends the other one.
+    /// made to wait for a while. The time for the warm pool is let run out; [`Self::complete_launch`] ends the other one.
     async fn put_launch_hook(&self, name: &str) -> RemoteResult<()>;
     /// Deletes the launch hook; one that is not there is done.
     async fn delete_launch_hook(&self, name: &str) -> RemoteResult<()>;
-    /// Lets an instance that the launch hook holds back go on; one that is not held back is done.
+    /// Lets an instance that waits for the launch hook go on; one that does not wait is done.
     async fn complete_launch(&self, name: &str, instance: &str) -> RemoteResult<()>;
     /// Makes or changes the warm pool: always so many stopped instances.
     async fn put_warm_pool(&self, name: &str, size: u32) -> RemoteResult<()>;
