@@ -284,7 +284,9 @@ impl Pool {
     /// All but how patient it is.
     pub(crate) fn config(&self) -> Self {
         let Self { online_secs, idle_secs, drain_secs, fails_on_drain, fails_on_deregister, .. } = Self::plain();
-        Self { online_secs, idle_secs, drain_secs, fails_on_drain, fails_on_deregister, ..self.clone() }
+        // `DesiredCount` is not among the properties of a pool with `MaxRunners`.
+        let count = if self.max_runners.is_some() { 0 } else { self.count };
+        Self { count, online_secs, idle_secs, drain_secs, fails_on_drain, fails_on_deregister, ..self.clone() }
     }
 
     /// What may not change in place.
