@@ -21,7 +21,7 @@ use crate::pool::model::pool_metadata::PoolMetadata;
 use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
 use crate::pool::model::spec::GitHubTarget;
 use crate::pool::model::step::{Step, Steps, TaggedResource};
-use crate::pool::policy::locking::lock_key;
+use crate::pool::policy::locking::{lock_key, preempts_unanswered};
 
 /// Deletions at GitHub in flight at once, a connection each. As many runners' logs are read at a time, and a deletion
 /// follows its reading at once; over any longer time the GitHub client keeps GitHub's pace
@@ -132,7 +132,9 @@ async fn apply_step<W: World>(
         Step::AcquireLock(lock) => {
             let key = lock_key(operation, observed);
             return Ok(match write_lock(world, &key, observed.lock.as_ref(), &lock).await? {
-                Some(version) => StepResult::LockAcquired { version },
+                Some(version) => {
+                    StepResult::LockAcquired { version, is_preemption: preempts_unanswered(operation, observed) }
+                }
                 None => StepResult::LockLost,
             });
         }

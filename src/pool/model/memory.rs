@@ -40,6 +40,8 @@ pub struct Memory {
     /// itself.
     #[serde(skip)]
     pub lock_version: Option<u64>,
+    /// When this request last took the lock from one that had no response yet, and that may still be at work.
+    pub preempted_at: Option<Timestamp>,
     /// What the pool's own task definition said of it, kept because that goes before the last observation of a Delete.
     pub metadata: Option<PoolMetadata>,
     /// When runners were first waited for to come online.
@@ -115,6 +117,8 @@ pub enum StepResult {
     LockAcquired {
         /// The fencing token.
         version: u64,
+        /// Whether it was taken from a request that had no response yet.
+        is_preemption: bool,
     },
     /// Another invocation wrote the lock first.
     LockLost,
@@ -303,7 +307,12 @@ impl Memory {
     pub fn record_step(&mut self, applied: StepResult, now: Timestamp) {
         match applied {
             StepResult::Done => {}
-            StepResult::LockAcquired { version } => self.lock_version = Some(version),
+            StepResult::LockAcquired { version, is_preemption } => {
+                self.lock_version = Some(version);
+                if is_preemption {
+                    self.preempted_at = Some(now);
+                }
+            }
             StepResult::LockLost => self.lock_version = None,
             StepResult::Deregistered { key } => {
                 self.deregistered_at.insert(key, now);
