@@ -20,7 +20,7 @@ role="img" aria-labelledby="title" font-size="{size}" font-family="{font}">
 """
 
 
-def element(name: str, content: str = "", **attributes: str | float) -> str:
+def element(name: str, content: str = "", /, **attributes: str | float) -> str:
     """An element. `text_anchor` is the attribute `text-anchor`, and `class_` is `class`; numbers have two decimals."""
     listed = "".join(f" {key.rstrip('_').replace('_', '-')}={_quoted(value)}" for key, value in attributes.items())
     return f"<{name}{listed}>{content}</{name}>" if content else f"<{name}{listed}/>"

@@ -21,7 +21,12 @@ LETTER, LETTER_MIN = 6.3, 5.7
 LEFT, TOP, LEGEND_ROW = 12, 26, 16
 # There is room for what a line's colour fills.
 ABOVE_A_LINE = 1.1
-STATES = {"OK": "#1d8102", "ALARM": "#d13212", "INSUFFICIENT_DATA": "#879596"}
+# As the console has them.
+STATES = {
+    "OK": ("OK", "#1d8102"),
+    "ALARM": ("In alarm", "#d13212"),
+    "INSUFFICIENT_DATA": ("Insufficient data", "#879596"),
+}
 STYLE = """  <style>
     text { fill: #16191f }
     .page { fill: #f2f3f3 }
@@ -83,12 +88,12 @@ class Panel:
         names, columns, gap = self.properties["alarms"], 5, 8
         width = (self.width - 2 * LEFT + gap) / columns - gap
         for at, name in enumerate(names):
-            state = alarm_state(self.dashboard.alarms[name], self.recording)
+            state, colour = STATES[alarm_state(self.dashboard.alarms[name], self.recording)]
             x, y = LEFT + at % columns * (width + gap), TOP + 4 + at // columns * 36
             yield rect(x, y, width, 30, rx=3, class_="panel")
-            yield rect(x, y, 5, 30, rx=2, fill=STATES[state])
+            yield rect(x, y, 5, 30, rx=2, fill=colour)
             yield text(x + 14, y + 13, name)
-            yield text(x + 14, y + 25, state.replace("_", " ").capitalize().replace("Ok", "OK"), class_="axis")
+            yield text(x + 14, y + 25, state, class_="axis")
 
     def _table(self) -> Iterator[str]:
         lines = [{**line, "@timestamp": clock(line["minute"])} for line in self.recording.lines]
@@ -101,7 +106,7 @@ class Panel:
         for at, row in enumerate(cells):
             y = TOP + 18 + at * 20
             if y + 6 > self.height:
-                return
+                break
             for column, cell in enumerate(row):
                 x = LEFT + sum(widths[:column])
                 room = int((self.width - x - LEFT) / LETTER)
