@@ -73,7 +73,7 @@ endif
 help:
 	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "\n%s\n", substr($$0, 5) } \
 		/^## / { printf "    %s\n", substr($$0, 4) } \
-		/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
+		/^[a-z0-9-]+:.*## / { printf "  %-17s %s\n", $$1, $$2 }' Makefile
 
 ##@ Try
 
@@ -84,6 +84,10 @@ demo: $(VENV)/made ## Show a pool's whole life on a local AWS: created, updated 
 .PHONY: demo-picture
 demo-picture: $(VENV)/made ## Write .github/demo.svg, a part of the demo as a picture
 	@cd tests && $(PYTHON) -m sandbox.demo | $(PYTHON) -m sandbox.demo.picture
+
+.PHONY: dashboard-picture
+dashboard-picture: $(VENV)/made ## Write .github/dashboard.svg, the dashboard of cfn/operations.yaml with the metrics of a sandbox
+	@cd tests && $(PYTHON) -m sandbox.dashboard | PYTHONPATH=.. $(PYTHON) -m sandbox.dashboard.picture
 
 .PHONY: sandbox
 sandbox: $(VENV)/made ## Leave a local AWS running with the function deployed, and say how to play with it
