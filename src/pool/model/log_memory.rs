@@ -32,7 +32,8 @@ pub struct LogMemory {
     /// Whose logs the next observation reads, if it is for logs.
     #[serde(skip)]
     pub asked: BTreeSet<String>,
-    /// Those without a log that could be read, and why. Not asked again by this request.
+    /// Those without a log that could be read, and why. Not asked again by this request, save for a log in which no runner
+    /// has listened: its container may have got its registration since.
     pub absent: BTreeMap<String, NoLog>,
     /// When each log was last read, or tried.
     tried_at: BTreeMap<String, Timestamp>,
@@ -65,6 +66,7 @@ impl LogMemory {
             let patience = match reading {
                 LogReading::State(state) => {
                     self.unread_since.remove(task);
+                    self.absent.remove(task);
                     match state {
                         LogState::Busy(job) => drop(self.busy.insert(task.clone(), job.clone())),
                         LogState::Idle(_) => drop(self.busy.remove(task)),
@@ -95,7 +97,8 @@ impl LogMemory {
     /// What is known of this task's log.
     #[must_use]
     pub fn of(&self, observed: &Observed, task: &str, at: DecisionTime) -> Known {
-        if let Some(why) = self.absent.get(task) {
+        let was_read = observed.logs.contains_key(task);
+        if let Some(why) = self.absent.get(task).filter(|why| was_read || **why != NoLog::NeverListened) {
             return Known::Absent(*why);
         }
         if let Some(LogReading::State(LogState::Idle(idle))) = observed.logs.get(task) {

@@ -272,8 +272,17 @@ fn unregistered_task_has_registration_grace_and_is_stopped_if_it_never_had_a_run
             |o, m| {
                 since(o, m, 180);
                 without_log(o, m, NoLog::NeverListened);
+                o.logs.insert(arn(o), LogReading::Silent { is_whole: true });
             },
             "unprotect_tasks, stop_task",
+        ),
+        (
+            "its log had no line of a listener when it was last read",
+            |o, m| {
+                since(o, m, 180);
+                without_log(o, m, NoLog::NeverListened);
+            },
+            "reads its log",
         ),
         (
             "no log, and never protected",
