@@ -5,6 +5,7 @@ The commands are those of the quick start and of "Deploy from a bucket", which r
 
 from __future__ import annotations
 
+import json
 import platform
 import shutil
 import subprocess
@@ -95,11 +96,14 @@ def test_release_is_deployed_used_and_removed_from_an_empty_folder(newcomer: New
     job = world.queue_job(["self-hosted", "default"], 1)
     world.wait_for("the job's end", lambda: world.job(job)["state"] == "succeeded")
     shown = newcomer.types(status).splitlines()
+    [pool] = json.loads((newcomer.checkout / "status.json").read_text())["Status"]["Pools"]
     for block in (remove, undeploy):
         newcomer.types(block)
 
     runners = [line.split("\t") for line in shown if "\t" in line]
     assert [runner[1] for runner in runners] == ["idle", "idle"]
+    # What the README's cost is about.
+    assert [instance["Tasks"] for instance in pool["Instances"]] == [2]
     assert all(name.startswith("github-runner-") and version.startswith("2.") for name, _, version in runners)
     assert [world.stacks.exists(name) for name in ("runners", FUNCTION_NAME)] == [False, False]
     assert leftovers(world, pool_id) == []
