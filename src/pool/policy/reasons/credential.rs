@@ -38,9 +38,9 @@ fn also_for_jobs(spec: &PoolSpec, remote_error: &RemoteError) -> &'static str {
     let is_permission = matches!(remote_error.kind, ErrorKind::Denied | ErrorKind::NotFound);
     let is_token = matches!(spec.credentials.github_credential, Some(GitHubCredential::AccessToken(_)));
     let is_organization = matches!(spec.github.scope, Scope::Organization(_));
-    let is_named = remote_error.message.contains("Administration: Read");
+    let is_named = remote_error.message.contains("Administration");
     if spec.job_scaling.is_some() && is_permission && is_token && is_organization && !is_named {
-        ". With MaxRunners, a fine-grained token also needs the organization permission \"Administration: Read\""
+        ". With MaxRunners, a fine-grained token also needs the organization permission Administration: Read"
     } else {
         ""
     }

@@ -86,7 +86,7 @@ fn token_without_permission_names_what_max_runners_needs_beyond_it() {
     let as_many_as_jobs =
         PoolSpec { job_scaling: Some(JobScaling { max_runners: 20, scale_set_name: None }), ..fixed.clone() };
     assert!(!github_refused(&fixed, &no).contains("MaxRunners"));
-    insta::assert_snapshot!(github_refused(&as_many_as_jobs, &no), @r#"AccessTokenParameter /github-runner-pool/token cannot access the organization acme on https://github.com: GitHub Op failed (403): no permission. With MaxRunners, a fine-grained token also needs the organization permission "Administration: Read""#);
+    insta::assert_snapshot!(github_refused(&as_many_as_jobs, &no), @"AccessTokenParameter /github-runner-pool/token cannot access the organization acme on https://github.com: GitHub Op failed (403): no permission. With MaxRunners, a fine-grained token also needs the organization permission Administration: Read");
     let named = RemoteError { message: "a fine-grained token also \"Administration: Read\"".to_owned(), ..no };
     assert!(!github_refused(&as_many_as_jobs, &named).contains("With MaxRunners"));
 }
