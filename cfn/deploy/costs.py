@@ -135,13 +135,32 @@ def table(head: list[str], columns: str, rows: list[list[str]]) -> str:
     return "\n".join([lines[0], f"|{rule}|", *lines[1:]])
 
 
+def tick_month() -> float:
+    return HOURS * 60 * (TICK_SECS * FUNCTION_GB * LAMBDA_GB_SECOND + LAMBDA_REQUEST)
+
+
+def listener_month() -> tuple[float, float]:
+    """Its invocations, and its lease."""
+    requests = LISTENER_SECS / LISTENER_INVOCATION_SECS * LAMBDA_REQUEST
+    renewals = LISTENER_SECS // LEASE_RENEWAL_SECS
+    return LISTENER_SECS * FUNCTION_GB * LAMBDA_GB_SECOND + requests, renewals * (DYNAMODB_WRITE + DYNAMODB_READ)
+
+
+def idle_month() -> float:
+    """The function without a request, its tables included."""
+    return tick_month() + QUEUE_POLLS * SQS_REQUEST + METRICS * METRIC
+
+
+def idle_month_with_jobs() -> float:
+    """The same with one pool that has `MaxRunners`."""
+    return idle_month() + sum(listener_month()) + 2 * JOB_METRICS * METRIC
+
+
 def monthly_costs() -> str:
     """Of each part of an account with one pool."""
     instance, disk = M7I_LARGE.hour * HOURS, M7I_LARGE.disk_gb * GP3_GB_MONTH
-    tick = TICK_SECS * FUNCTION_GB * LAMBDA_GB_SECOND + LAMBDA_REQUEST
-    listener_requests = LISTENER_SECS / LISTENER_INVOCATION_SECS * LAMBDA_REQUEST
-    listener = LISTENER_SECS * FUNCTION_GB * LAMBDA_GB_SECOND + listener_requests
-    listener_x86 = LISTENER_SECS * FUNCTION_GB * LAMBDA_GB_SECOND_X86 + listener_requests
+    listener, lease = listener_month()
+    listener_x86 = listener + LISTENER_SECS * FUNCTION_GB * (LAMBDA_GB_SECOND_X86 - LAMBDA_GB_SECOND)
     renewals = LISTENER_SECS // LEASE_RENEWAL_SECS
     address, nat = PUBLIC_ADDRESS_HOUR * HOURS, NAT_HOUR * HOURS
     two = M7I_LARGE.runners()
@@ -155,13 +174,14 @@ def monthly_costs() -> str:
         [
             "the function: its minute rule",
             f"{HOURS * 60:,} invocations of {TICK_SECS} s at 128 MB",
-            usd(HOURS * 60 * tick),
+            usd(tick_month()),
         ],
         [
             "the function: Lambda polls the on-failure queue",
             f"{QUEUE_POLLS:,} requests",
             usd(QUEUE_POLLS * SQS_REQUEST),
         ],
+        ["the function: its metrics", f"{METRICS} x ${METRIC:.2f}", usd(METRICS * METRIC)],
         [
             "the function: 100 requests that wait for half an hour",
             "180,000 s at 128 MB",
@@ -180,7 +200,7 @@ def monthly_costs() -> str:
         [
             "with `MaxRunners`: the listener's lease",
             f"{renewals:,} x (1 write, 1 read)",
-            usd(renewals * (DYNAMODB_WRITE + DYNAMODB_READ)),
+            usd(lease),
         ],
         [
             "with `MaxRunners`: metrics, by pool and of all pools",
@@ -189,8 +209,8 @@ def monthly_costs() -> str:
         ],
         [
             "operations.yaml",
-            f"a dashboard, {ALARMS} alarms, {METRICS} metrics",
-            usd(DASHBOARD + ALARMS * ALARM + METRICS * METRIC),
+            f"a dashboard, {ALARMS} alarms",
+            usd(DASHBOARD + ALARMS * ALARM),
         ],
         ["schedule.yaml", "50 invocations", usd(50 * SCHEDULE_INVOCATION)],
         ["logs of runners and function", "for each GB", usd(LOG_GB)],

@@ -42,7 +42,8 @@ def status(account: Account) -> None:
     if stack and not found["Pools"]:
         raise DeployError(
             f"STACK: {account.region} has no pool of a stack {stack}. Check the name and AWS_REGION; without STACK all "
-            "pools are listed."
+            "pools are listed. A Create that has built nothing yet is not listed either: the function's log shows what "
+            "it waits for."
         )
 
 

@@ -20,7 +20,7 @@ pub(super) const NO_APP_FOR_ENTERPRISES: &str = "AppId: a GitHub App cannot admi
     register the runners with OrgName";
 
 pub(super) const INVALID_BEARER: &str = "the access token contains a character that no token has, such as a line break \
-    at its end. Store it in its parameter without that, and update the stack";
+    at its end. Store it in its parameter without that, and deploy again";
 
 pub(super) const UNREADABLE_JIT_CONFIG: &str = "GitHub's just-in-time configuration is not in the form that this \
     version of github-runner-pool reads. Deploy a newer version, or specify RegisterBy: Container";
@@ -37,12 +37,12 @@ pub(super) fn api_error(kind: ApiErrorKind, request: &ApiRequest<'_>, response: 
     match kind {
         ApiErrorKind::RateLimited => rate_limited(ThrottleHint::None, Duration::ZERO),
         ApiErrorKind::InvalidAccessToken => "GitHub rejected this access token: it has expired, was revoked, or was \
-             mistyped in its parameter. Store a valid one there and update the stack"
+             mistyped in its parameter. Store a valid one there and deploy again"
             .to_owned(),
         ApiErrorKind::InvalidAppJwt => {
             "GitHub rejected the App's JSON Web Token: AppId and the private key do not belong \
              together, or the key was deleted in the App's settings. Correct AppId, or store a current key in its \
-             parameter, and update the stack"
+             parameter, and deploy again"
                 .to_owned()
         }
         ApiErrorKind::InvalidInstallationToken => format!(
@@ -174,7 +174,7 @@ pub(super) fn invalid_host(host: &GitHubHost) -> String {
 pub(super) fn invalid_key(error: KeyError) -> String {
     format!(
         "the App's private key cannot be used: {error}. Store the PEM file from GitHub in its parameter as it is, line \
-         breaks included (or written as \\n), and update the stack"
+         breaks included (or written as \\n), and deploy again"
     )
 }
 

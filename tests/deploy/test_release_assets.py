@@ -114,7 +114,7 @@ def test_documented_recipe_deploys_a_release_without_the_repository(tmp_path: Pa
             check=False,
         )
     assert run.returncode == 0, run.stderr
-    upload, deployment = [line for line in run.stdout.splitlines() if line.startswith(("s3", "cloudformation"))]
+    upload, deployment = [line for line in run.stdout.splitlines() if line.startswith(("s3 cp", "cloudformation"))]
     name = zip_name(VERSION, "arm64")
     assert upload == f"s3 cp {name} s3://BUCKET/"
     assert (empty / name).read_bytes() == (tmp_path / "assets" / name).read_bytes()

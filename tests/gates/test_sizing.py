@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,13 @@ def test_runners_per_instance_follow_the_formula_of_the_document() -> None:
     assert f"floor({costs.MEMORY_LEFT} x MiB of the type / MemoryReservation)" in DOCUMENT
     assert [costs.InstanceType("x", 2, gib, 1.0).runners(3500) for gib in (4, 8, 16, 64)] == [1, 2, 4, 17]
     assert costs.InstanceType("x", 48, 192, 1.0, gpus=4).runners(3500) == 4
+
+
+@pytest.mark.parametrize("document", [REPOSITORY / "README.md", REPOSITORY / "cfn/README.md"], ids=str)
+def test_costs_of_the_function_are_those_of_the_table(document: Path) -> None:
+    limits = [f"under ${math.ceil(amount)}" for amount in (costs.idle_month(), costs.idle_month_with_jobs())]
+    text = " ".join(document.read_text().split())
+    assert re.search(rf"costs {re.escape(limits[0])} a month, (and )?with `MaxRunners` {re.escape(limits[1])}\b", text)
 
 
 def test_document_has_a_fragment_for_each_special_case() -> None:

@@ -83,6 +83,7 @@ def _down() -> None:
         print("The sandbox does not run.")
         return
     World.attach(FOLDER / "state.json").stop()
+    print("The sandbox has ended.")
 
 
 def _running() -> bool:

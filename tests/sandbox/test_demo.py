@@ -7,11 +7,14 @@ import io
 from sandbox.demo import messages
 from sandbox.demo.picture import picture, section_of
 from sandbox.demo.screen import WIDTH, Screen
+from sandbox.engine.github.server import ROUTES
 from sandbox.iam_checks import CHECKS
 
 READS = ("Describe", "Get", "List", "Query", "BatchGet")
 # What IAM checks of a call that has another name, or of a service whose calls the demo leaves out.
 NOT_SHOWN = ("PassRole", "AssumeRole", "CreateServiceLinkedRole")
+# What the function never calls.
+NOT_OF_THE_FUNCTION = ("/remove-token", "/installation/token")
 
 
 def test_every_write_of_the_function_has_words() -> None:
@@ -20,6 +23,15 @@ def test_every_write_of_the_function_has_words() -> None:
     writes = {name for name in shown if not name.startswith(READS) and name not in NOT_SHOWN}
     assert len(writes) > 10
     assert writes - messages._AWS.keys() == set()
+
+
+def test_every_write_at_github_has_words() -> None:
+    operations = [f"{method} {path.pattern}" for method, path, _ in ROUTES if method != "GET"]
+    of_the_function = [name for name in operations if not name.endswith(NOT_OF_THE_FUNCTION)]
+    assert len(of_the_function) == len(operations) - len(NOT_OF_THE_FUNCTION)
+    for operation in of_the_function:
+        call = {"at": 0, "service": "github", "operation": operation.replace(r"(?P<id>\d+)", "7"), "status": 200}
+        assert not messages.call(call, {}).text.startswith(("POST", "DELETE")), operation
 
 
 def test_rows_are_folded() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -56,10 +57,11 @@ def test_printed_commands_create_plan_update_run_a_job_and_delete(folder: Path) 
     world = World.attach(folder / "state.json")
     assert [job["state"] for job in world.jobs()] == ["succeeded"]
     assert world.client("cloudformation").describe_stacks()["Stacks"] == []
-    for _ in ("the first time", "the second time"):
+    for sentence in ("The sandbox has ended.", "The sandbox does not run."):
         down = run(folder, "make", "sandbox-down")
-        assert down.returncode == 0, down.stderr
-    assert down.stdout == "The sandbox does not run.\n"
+        assert (down.returncode, down.stdout) == (0, f"{sentence}\n"), down.stderr
+        with pytest.raises(ProcessLookupError):
+            os.kill(world.pid, 0)
 
 
 def test_log_of_a_running_invocation_is_visible(folder: Path) -> None:

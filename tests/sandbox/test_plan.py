@@ -103,10 +103,10 @@ def test_plan_before_the_first_deployment_creates_everything(planner_without_sta
     assert f"\n{LOGICAL_ID} is created\n" in output
     assert [line[0] for line in section(output, "changes")] == list("+++~+")
     assert "+ service with 2 runners" in output
-    assert "+ Auto Scaling group: 0 to 4 instances from version 1 of launch template LaunchTemplate" in output
+    assert "+ Auto Scaling group: 1 to 4 instances from version 1 of launch template LaunchTemplate" in output
     assert section(output, "instances") == [
         "m7i.large: room for about 2 runners each, so 1 instance for DesiredCount 2",
-        "at least 0 (MinInstances), at most 4 (MaxInstances)",
+        "at least 1 (MinInstances), at most 4 (MaxInstances)",
     ]
     notes = section(output, "notes")
     known = "Known only after the deployment: Cluster (Cluster), ExecutionRoleArn (ExecutionRole.Arn), "

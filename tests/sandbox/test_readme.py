@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,9 +57,12 @@ ELSEWHERE = {
     ): "the same",
 }
 
+IN_EMPTY_FOLDER = "tests/sandbox/test_empty_folder.py runs it"
 # Whole blocks, by their document and the beginning of their first command.
 BLOCKS_ELSEWHERE = {
-    ("cfn/README.md", "version="): "tests/deploy/test_release_assets.py runs it",
+    ("cfn/README.md", "version="): IN_EMPTY_FOLDER,
+    ("cfn/README.md", "aws lambda invoke --function-name github-runner-pool --payload"): IN_EMPTY_FOLDER,
+    ("cfn/README.md", "aws cloudformation delete-stack --stack-name github-runner-pool"): IN_EMPTY_FOLDER,
     ("cfn/README.md", "aws cloudformation deploy --stack-name job-runners"): (
         "the quick start has deleted its token by then; tests/sandbox/test_templates.py deploys jobs.yaml with a job"
     ),
@@ -87,9 +90,16 @@ class Block:
 
 
 def blocks(name: str) -> list[Block]:
+    return blocks_of(name)
+
+
+def blocks_of(name: str, begin: str = "", end: str | None = None) -> list[Block]:
+    """The blocks of a document, or of its part between two lines."""
     text = (REPOSITORY / name).read_text()
+    start = text.index(f"{begin}\n") if begin else 0
+    stop = text.index(f"\n{end}\n", start) if end else len(text)
     found = []
-    for fence in FENCED.finditer(text):
+    for fence in FENCED.finditer(text, start, stop):
         lines = re.sub(r"\\\n\s*", "", fence[2]).splitlines()
         commands = tuple(line for line in lines if line and not line.startswith("#"))
         found.append(Block(f"{name}:{text.count(chr(10), 0, fence.start()) + 1}", commands))
@@ -117,9 +127,9 @@ class Reader:
 
     def types(self, block: Block) -> str:
         """What the block's commands print, in one shell; each must succeed."""
-        commands = [self.filled_in(command) for command in block.here]
+        commands = [self.filled_in(command) for command in self.typed(block)]
         script = "\n".join([*self.variables, *commands])
-        self.variables += [command for command in commands if re.match(r"export |\w+=\$\(", command)]
+        self.variables += [command for command in commands if re.match(r"export |\w+=", command)]
         run = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script],
             cwd=self.checkout,
@@ -132,6 +142,9 @@ class Reader:
         )
         assert run.returncode == 0, f"{block.place}:\n{script}\n{run.stdout}\n{run.stderr}"
         return run.stdout
+
+    def typed(self, block: Block) -> Sequence[str]:
+        return block.here
 
     def filled_in(self, command: str) -> str:
         """With this world's GitHub, which is a quick one."""

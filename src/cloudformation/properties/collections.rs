@@ -24,7 +24,7 @@ impl StringList {
     const EXPECTED: &'static str = "a list, or a string with commas between its items, such as a,b, none of them \
         empty; an item that contains a space as an item of a list";
     const EXPECTED_ITEM: &'static str =
-        "a string without commas, semicolons, vertical bars, brackets, quotation marks and line breaks";
+        "a non-empty string without commas, semicolons, vertical bars, brackets, quotation marks and line breaks";
 
     fn item(item: &Value) -> Option<String> {
         Text::unvalidated(item).filter(|text| !text.contains(',') && !text.contains(FOREIGN_MARKS))

@@ -110,6 +110,10 @@ impl Kind for LaunchTemplateObject {
     type Value = LaunchTemplate;
 
     fn read(&self, given: &Value, path: &str, problems: &mut Problems) -> Option<LaunchTemplate> {
+        if !given.is_object() {
+            problems.invalid(path, given, &self.expected());
+            return None;
+        }
         let fields = Given::object(given, path, LAUNCH_TEMPLATE_FIELDS, problems)?;
         match (fields.has(&LAUNCH_TEMPLATE_ID), fields.has(&LAUNCH_TEMPLATE_NAME)) {
             (true, false) | (false, true) => {}

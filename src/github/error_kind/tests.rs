@@ -208,7 +208,7 @@ fn message_of_401_names_request_status_and_advice() {
     assert_eq!(
         error(acme(), Endpoint::ListRunners, &response).to_string(),
         "GitHub GET /orgs/acme/actions/runners failed (401): GitHub rejected this access token: it has expired, was \
-         revoked, or was mistyped in its parameter. Store a valid one there and update the stack. GitHub said: Bad \
+         revoked, or was mistyped in its parameter. Store a valid one there and deploy again. GitHub said: Bad \
          credentials"
     );
 }

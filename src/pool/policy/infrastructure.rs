@@ -206,7 +206,7 @@ fn types_kept(since: Timestamp, at: DecisionTime) -> Result<Option<(WaitReason, 
     }
     Err(Decision::Respond(Outcome::failed(
         "InstanceTypes: EC2 Auto Scaling accepted their removal and still shows them. Name the launch template's own \
-         instance type in InstanceTypes instead of leaving it out, then update the stack again.",
+         instance type in InstanceTypes instead of leaving it out, then deploy again.",
     )))
 }
 
@@ -225,7 +225,7 @@ fn provider_ready(
     }
     let failed = |why: &str| {
         Err(Decision::Respond(Outcome::failed(format!(
-            "ECS could not set up the capacity provider {}: {why}. Correct that and update the stack again.",
+            "ECS could not set up the capacity provider {}: {why}. Correct that and deploy again.",
             provider.name
         ))))
     };

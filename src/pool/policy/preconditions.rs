@@ -187,7 +187,7 @@ fn name_conflict(operation: &Operation, goal: &ConvergeGoal, observed: &Observed
     found.into_iter().find_map(|(kind, tags)| tags.filter(|tags| !operation.id.owns(tags)).map(|_| kind)).map(|kind| {
         format!(
             "{kind} named {} exists already and does not carry this pool's tags, so it is left alone. Rename or \
-             delete it, then update the stack again.",
+             delete it, then deploy again.",
             operation.id
         )
     })

@@ -34,8 +34,14 @@ _RUNNERS = {
     "not registered": ("waits for its registration", Tone.WARN),
     "cannot configure": ("cannot register", Tone.BAD),
 }
+# By the ends of their paths.
+_GITHUB = {
+    "/registration-token": "asks for a registration token",
+    "/generate-jitconfig": "registers a runner just in time",
+    "/runner-registration": "signs in to the service of runner scale sets",
+    "/access_tokens": "signs in as the App",
+}
 _SCALE_SETS = [
-    (r"POST .*/runner-registration$", "signs in to the service of runner scale sets"),
     (r"POST .*/runnerscalesets$", "creates the runner scale set"),
     (r"DELETE .*/runnerscalesets/\d+$", "deletes the runner scale set"),
     (r"POST .*/sessions$", "opens the scale set's session"),
@@ -90,11 +96,8 @@ def _github(operation: str, status: int, runner_names: dict[int, str]) -> str:
     if found := _GITHUB_RUNNER.fullmatch(operation):
         name = tail(runner_names.get(int(found[1]), found[1]))
         return f"deletes runner {name}" + ("" if status < 400 else f" - {_GITHUB_ERRORS.get(status, status)}")
-    if operation.endswith("/registration-token"):
-        return "asks for a registration token" + ("" if status < 400 else f" - {status}")
-    if operation.endswith("/generate-jitconfig"):
-        return "registers a runner just in time" + ("" if status < 400 else f" - {status}")
-    return f"{operation} {status}" if status >= 400 else operation
+    text = next((text for end, text in _GITHUB.items() if operation.endswith(end)), operation)
+    return text + ("" if status < 400 else f" - {_GITHUB_ERRORS.get(status, status)}")
 
 
 def _scale_set(operation: str, status: int, runner_names: dict[int, str]) -> str:

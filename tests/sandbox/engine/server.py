@@ -157,7 +157,8 @@ class SandboxServer:
         status, response = self.control.handle(
             scope["method"], scope["path"], decoded_query(scope["query_string"]), body
         )
-        await _send_response(send, status, response, {})
+        # People read it in a terminal.
+        await _send_response(send, status, response, {}, end=b"\n")
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:
@@ -177,8 +178,10 @@ async def _body(receive: Receive) -> bytes:
     return body
 
 
-async def _send_response(send: Send, status: int, body: Any, headers: dict[str, str], mark: bytes = b"") -> None:
-    content = b"" if body is None and status in (202, 204) else mark + json.dumps(body).encode()
+async def _send_response(
+    send: Send, status: int, body: Any, headers: dict[str, str], mark: bytes = b"", end: bytes = b""
+) -> None:
+    content = b"" if body is None and status in (202, 204) else mark + json.dumps(body).encode() + end
     wire = [(name.encode(), value.encode()) for name, value in headers.items()]
     if content:
         wire.append((b"content-type", b"application/json; charset=utf-8"))

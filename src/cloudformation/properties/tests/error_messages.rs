@@ -115,8 +115,8 @@ fn runner_properties_and_environment_are_checked() {
     RunnerNamePrefix: "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" is invalid. Specify up to 36 letters, digits, hyphens, underscores and dots.
     "#);
     insta::assert_snapshot!(each(&json!({ "Labels": ["ok", "a,b", ""] })), @r#"
-    Labels[1]: "a,b" is invalid. Specify a string without commas, semicolons, vertical bars, brackets, quotation marks and line breaks.
-    Labels[2]: an empty string is invalid. Specify a string without commas, semicolons, vertical bars, brackets, quotation marks and line breaks.
+    Labels[1]: "a,b" is invalid. Specify a non-empty string without commas, semicolons, vertical bars, brackets, quotation marks and line breaks.
+    Labels[2]: an empty string is invalid. Specify a non-empty string without commas, semicolons, vertical bars, brackets, quotation marks and line breaks.
     "#);
     insta::assert_snapshot!(each(&json!({ "Labels": "a,,b" })), @r#"
     Labels: "a,,b" is invalid. Specify a list, or a string with commas between its items, such as a,b, none of them empty; an item that contains a space as an item of a list.
@@ -201,7 +201,7 @@ fn task_and_capacity_properties_are_checked() {
     LaunchTemplate.LaunchTemplateID: unknown property. Did you mean LaunchTemplateId?
     "#);
     insta::assert_snapshot!(each(&json!({ "LaunchTemplate": "lt-0a1b2c3d" })), @r#"
-    LaunchTemplate: "lt-0a1b2c3d" is invalid. Specify a map with LaunchTemplateId, LaunchTemplateName, Version.
+    LaunchTemplate: "lt-0a1b2c3d" is invalid. Specify a map with Version, and LaunchTemplateId or LaunchTemplateName.
     "#);
 }
 
@@ -337,8 +337,8 @@ fn labels_subnets_and_instance_types_reject_other_list_notations() {
         }
     }
     insta::assert_snapshot!(each(&json!({ "Labels": ["gpu;big", "[x]", "big one"] })), @r#"
-    Labels[0]: "gpu;big" is invalid. Specify a string without commas, semicolons, vertical bars, brackets, quotation marks and line breaks.
-    Labels[1]: "[x]" is invalid. Specify a string without commas, semicolons, vertical bars, brackets, quotation marks and line breaks.
+    Labels[0]: "gpu;big" is invalid. Specify a non-empty string without commas, semicolons, vertical bars, brackets, quotation marks and line breaks.
+    Labels[1]: "[x]" is invalid. Specify a non-empty string without commas, semicolons, vertical bars, brackets, quotation marks and line breaks.
     "#);
     insta::assert_snapshot!(each(&json!({
         "Environment": [{ "Name": "A", "Value": "1" }],

@@ -1,7 +1,7 @@
 //! What people read about a credential: that it does not work, that it cannot be read, and how to let it be read.
 
 use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
-use crate::pool::model::spec::{GitHubCredential, ParameterRef, PoolSpec};
+use crate::pool::model::spec::{GitHubCredential, ParameterRef, PoolSpec, Scope};
 
 /// What a denial of the key says, by Systems Manager or by IAM, in lower case.
 const DENIES_KEY: &[&str] = &["kms:decrypt", "ciphertext refers to", "kms key", "customer master key"];
@@ -17,20 +17,32 @@ pub fn github_refused(spec: &PoolSpec, remote_error: &RemoteError) -> String {
              the credential, or correct its name."
         ),
         (RemoteService::ParameterStore, ErrorKind::Invalid) => {
-            format!(
-                "{property}: {}. Correct that, then update the stack again.",
-                remote_error.message.trim_end_matches('.')
-            )
+            format!("{property}: {}. Correct that, then deploy again.", remote_error.message.trim_end_matches('.'))
         }
         _ => match github_credential.and_then(|github_credential| advice(github_credential, remote_error)) {
             Some(advice) => format!("{property}: the function may not read it. {advice} {remote_error}"),
             None => format!(
-                "{} cannot access the {} on {}: {remote_error}",
+                "{} cannot access the {} on {}: {remote_error}{}",
                 github_credential.map_or(property, whole),
                 spec.github.scope,
-                spec.github.host
+                spec.github.host,
+                also_for_jobs(spec, remote_error)
             ),
         },
+    }
+}
+
+/// What the first check of a pool with `MaxRunners` does not find out, since it asks for less: both in one reason.
+/// <https://docs.github.com/en/actions/how-tos/manage-runners/use-actions-runner-controller/authenticate-to-the-api>
+fn also_for_jobs(spec: &PoolSpec, remote_error: &RemoteError) -> &'static str {
+    let is_permission = matches!(remote_error.kind, ErrorKind::Denied | ErrorKind::NotFound);
+    let is_token = matches!(spec.credentials.github_credential, Some(GitHubCredential::AccessToken(_)));
+    let is_organization = matches!(spec.github.scope, Scope::Organization(_));
+    let is_named = remote_error.message.contains("Administration");
+    if spec.job_scaling.is_some() && is_permission && is_token && is_organization && !is_named {
+        ". With MaxRunners, a fine-grained token also needs the organization permission Administration: Read"
+    } else {
+        ""
     }
 }
 

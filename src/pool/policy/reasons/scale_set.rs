@@ -21,7 +21,7 @@ pub fn no_listener_session(goal: &ConvergeGoal) -> String {
     format!(
         "MaxRunners: the listener opened no session of the runner scale set within OnlineTimeout ({}). Check that the \
          function's reserved concurrency leaves room for one more invocation, and its log for lines with step \
-         \"listen\"; then update the stack again.",
+         \"listen\"; then deploy again.",
         HumanDuration(goal.spec.wait_policy.online_timeout)
     )
 }

@@ -143,7 +143,7 @@ fn online_timeout_fails_a_create_whose_listener_opens_no_session() {
             found.record.progress.session = None;
         }
     });
-    insta::assert_snapshot!(reason(outcome), @r#"MaxRunners: the listener opened no session of the runner scale set within OnlineTimeout (15 min). Check that the function's reserved concurrency leaves room for one more invocation, and its log for lines with step "listen"; then update the stack again."#);
+    insta::assert_snapshot!(reason(outcome), @r#"MaxRunners: the listener opened no session of the runner scale set within OnlineTimeout (15 min). Check that the function's reserved concurrency leaves room for one more invocation, and its log for lines with step "listen"; then deploy again."#);
     let n_started = names(&model.taken).iter().filter(|name| **name == "start_listener").count();
     assert_eq!(n_started, 1, "a listener that is at work is not started again");
 }

@@ -3,7 +3,7 @@
 use crate::pool::model::observed::{GitHubRunners, Observed};
 use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
 use crate::pool::model::runner::Runner;
-use crate::pool::model::spec::{GitHubCredential, ParameterRef, PoolSpec};
+use crate::pool::model::spec::{GitHubCredential, JobScaling, ParameterRef, PoolSpec};
 use crate::pool::policy::reasons::{cannot_deregister, drain_timed_out, github_refused};
 use crate::pool::tests::support::{foreign, spec};
 
@@ -75,8 +75,20 @@ fn value_that_is_no_credential_names_access_token_parameter() {
     );
     assert_eq!(
         github_refused(&with_token("/x"), &no),
-        "AccessTokenParameter /x: the secret is a JSON object. Correct that, then update the stack again."
+        "AccessTokenParameter /x: the secret is a JSON object. Correct that, then deploy again."
     );
+}
+
+#[test]
+fn token_without_permission_names_what_max_runners_needs_beyond_it() {
+    let no = remote_error(RemoteService::GitHub, ErrorKind::Denied, "403", "no permission");
+    let fixed = with_token("/github-runner-pool/token");
+    let as_many_as_jobs =
+        PoolSpec { job_scaling: Some(JobScaling { max_runners: 20, scale_set_name: None }), ..fixed.clone() };
+    assert!(!github_refused(&fixed, &no).contains("MaxRunners"));
+    insta::assert_snapshot!(github_refused(&as_many_as_jobs, &no), @"AccessTokenParameter /github-runner-pool/token cannot access the organization acme on https://github.com: GitHub Op failed (403): no permission. With MaxRunners, a fine-grained token also needs the organization permission Administration: Read");
+    let named = RemoteError { message: "a fine-grained token also \"Administration: Read\"".to_owned(), ..no };
+    assert!(!github_refused(&as_many_as_jobs, &named).contains("With MaxRunners"));
 }
 
 #[test]
