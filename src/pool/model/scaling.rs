@@ -28,7 +28,7 @@ const FORMAT: u16 = 1;
 /// How long the lease of a listener lasts: three renewals.
 pub const LEASE: Duration = Duration::from_secs(30);
 /// Between two renewals of the lease.
-pub const LEASE_RENEWAL: Duration = Duration::from_secs(10);
+const LEASE_RENEWAL: Duration = Duration::from_secs(10);
 
 /// How long a started task is asked for by its ARN: `ListTasks` shows it within seconds.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html>

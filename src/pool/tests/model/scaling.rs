@@ -25,9 +25,9 @@ fn run_task_counts_as_a_starting_task_until_ecs_shows_it_and_not_after_its_end()
         assert!(unlisted.iter().all(|task| task.phase == TaskPhase::Starting));
         unlisted.into_iter().map(|task| task.arn).collect()
     };
-    assert_eq!(counted(&[], 1), [started.arn.clone()]);
+    assert_eq!(counted(&[], 1), std::slice::from_ref(&started.arn));
     assert_eq!(counted(std::slice::from_ref(&started), 2), [""; 0]);
-    assert_eq!(counted(&[], 3), [started.arn.clone()], "an answer of ECS that is older");
+    assert_eq!(counted(&[], 3), std::slice::from_ref(&started.arn), "an answer of ECS that is older");
     let ended = Task { phase: TaskPhase::Stopped, ..started };
     assert_eq!(counted(&[ended], 4), [""; 0]);
     assert_eq!(counted(&[], 5), [""; 0], "ECS has forgotten it");
