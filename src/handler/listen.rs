@@ -38,7 +38,7 @@ enum ListenResult {
     OutOfTime,
     /// There is no pool with a scale set any more.
     NoPools,
-    /// Another listener is at work.
+    /// Another listener is at work, or may be.
     LeaseLost,
 }
 
@@ -68,7 +68,7 @@ pub(super) async fn listen<W: World>(context: &Context<'_, W>) {
                         Err(error) => log_error(&error),
                     }
                 }
-                ListenResult::LeaseLost => tracing::warn!(step = "listen", "another listener has the lease"),
+                ListenResult::LeaseLost => tracing::warn!(step = "listen", "the lease is lost"),
             }
         }
         Ok(None) => tracing::debug!(step = "listen", "another listener is at work"),
@@ -126,15 +126,18 @@ async fn keep_lease<W: World>(world: &W, lease: &mut Lease, until: Timestamp) ->
     let clock = world.clock();
     loop {
         clock.sleep_until(lease.lease.renew_at().min(until)).await;
-        let lasts_until = lease.lease.expires_at.map_or(until, |expires_at| expires_at.min(until));
-        let renewal = match select(pin!(clock.sleep_until(lasts_until)), pin!(renew(world, lease))).await {
+        if clock.now() >= until {
+            return ListenResult::OutOfTime;
+        }
+        // A renewal under way is waited for even then: only who knows the version of the lease can give it back.
+        let expiry = clock.sleep_until(lease.lease.expires_at.unwrap_or(until));
+        let renewal = match select(pin!(expiry), pin!(renew(world, lease))).await {
             Either::Left(((), _)) => None,
             Either::Right((renewal, _)) => renewal,
         };
         match renewal {
             Some(renewed) => *lease = renewed,
-            None if clock.now() < until => return ListenResult::LeaseLost,
-            None => return ListenResult::OutOfTime,
+            None => return ListenResult::LeaseLost,
         }
     }
 }

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::listener_world::{Answer, ListenerWorld};
 use super::stub_world::{NOW, invocation, settings};
 use crate::handler::handle;
+use crate::pool::model::scaling::ListenerLease;
 use crate::reconcile::ports::Clock as _;
 
 /// Runs the listener to its end: after how many seconds that was, and when the message was acknowledged.
@@ -41,6 +42,18 @@ async fn lease_renewal_that_fails_is_repeated_until_the_lease_expires() {
     let world = ListenerWorld { renewals: Answer::FailsUntil(900), ..ListenerWorld::new(60) };
     assert_eq!(listen(&world).await, (30, None));
     assert_eq!(world.n_lease_writes.get(), 1 + 10, "one every two seconds");
+}
+
+#[tokio::test(start_paused = true)]
+async fn lease_whose_renewal_is_under_way_at_the_hand_over_is_given_back() {
+    let world = ListenerWorld { renewals: Answer::Takes(7), ..ListenerWorld::new(60) };
+    assert_eq!(
+        listen(&world).await,
+        (HAND_OVER_SECS + 2 + 7, Some(60)),
+        "renewed from 820 to 827, given back until 834"
+    );
+    assert_eq!(world.lease(), ListenerLease::default());
+    assert_eq!(world.stub.continuations.take(), [json!({ "Listen": {} })]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -29,6 +29,8 @@ use crate::reconcile::ports::{
 pub(super) enum Answer {
     Works,
     Never,
+    /// After so many seconds.
+    Takes(u64),
     /// An error, until so many seconds after [`NOW`].
     FailsUntil(u64),
 }
@@ -85,10 +87,18 @@ impl ListenerWorld {
         self.put(SCALED_POOLS_KEY, ScaledPools { pools: [id].into() }.to_record());
     }
 
+    pub(super) fn lease(&self) -> ListenerLease {
+        ListenerLease::from_record(&self.items.borrow()[LISTENER_KEY].text)
+    }
+
     async fn answer(&self, answer: Answer) -> RemoteResult<()> {
         match answer {
             Answer::Works => Ok(()),
             Answer::Never => pending().await,
+            Answer::Takes(secs) => {
+                self.stub.sleep_until(self.stub.now() + Duration::from_secs(secs)).await;
+                Ok(())
+            }
             Answer::FailsUntil(secs) if self.stub.now() >= NOW + Duration::from_secs(secs) => Ok(()),
             Answer::FailsUntil(_) => Err(remote_error(ErrorKind::Unavailable)),
         }
