@@ -45,6 +45,13 @@ async fn lease_renewal_that_fails_is_repeated_until_the_lease_expires() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn listen_acknowledges_the_last_message_of_a_listener_that_was_killed_before_it_did() {
+    let world = ListenerWorld::new(60);
+    world.change_progress(|progress| progress.last_message_id = 1);
+    assert_eq!(listen(&world).await, (HAND_OVER_SECS, Some(0)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn lease_whose_renewal_is_under_way_at_the_hand_over_is_given_back() {
     let world = ListenerWorld { renewals: Answer::Takes(7), ..ListenerWorld::new(60) };
     assert_eq!(

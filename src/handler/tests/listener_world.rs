@@ -13,7 +13,8 @@ use crate::pool::model::scale_set::{
     JobStatistics, MessageQueue, MessageSession, ScaleSet, ScaleSetMessage, ScaleSetRequest, ScaleSetRunner,
 };
 use crate::pool::model::scaling::{
-    LISTENER_KEY, ListenerLease, SCALED_POOLS_KEY, ScaledPools, ScalingGoal, ScalingMode, ScalingRecord,
+    LISTENER_KEY, ListenerLease, ListenerProgress, SCALED_POOLS_KEY, ScaledPools, ScalingGoal, ScalingMode,
+    ScalingRecord,
 };
 use crate::pool::model::secret::Secret;
 use crate::pool::model::spec::fixtures::minimal_spec;
@@ -66,10 +67,16 @@ impl ListenerWorld {
             message_at_secs,
             acknowledged_at_secs: Cell::default(),
         };
-        let (id, record) = pool();
-        world.put(&ScalingRecord::key(&id), record.to_record());
-        world.list_pool(id);
+        world.change_progress(|_| ());
+        world.list_pool(pool().0);
         world
+    }
+
+    /// How far the listener before was.
+    pub(super) fn change_progress(&self, change: impl FnOnce(&mut ListenerProgress)) {
+        let (id, mut record) = pool();
+        change(&mut record.progress);
+        self.put(&ScalingRecord::key(&id), record.to_record());
     }
 
     /// Without the pool in its list.
