@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
+use std::time::Duration;
 
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, LocalBoxFuture, select};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use tracing::Instrument as _;
@@ -13,12 +14,17 @@ use tracing::Instrument as _;
 use super::context::Context;
 use crate::metrics;
 use crate::pool::model::identity::PhysicalId;
-use crate::pool::model::scaling::{LEASE_RENEWAL, ListenerLease};
+use crate::pool::model::scaling::{ListenerLease, ScaledPools};
 use crate::pool::model::time::Timestamp;
 use crate::reconcile::listen::{ServeResult, serve_pool};
 use crate::reconcile::log_error;
 use crate::reconcile::ports::{Clock, RemoteResult, SelfInvoker, World};
 use crate::reconcile::scaling::{LISTEN_EVENT, read_lease, scaled_pools, write_lease};
+
+/// Between two looks at the list of pools.
+const LIST_INTERVAL: Duration = Duration::from_secs(10);
+/// After a renewal of the lease that failed: several tries fit in before the lease expires.
+const RENEWAL_RETRY_DELAY: Duration = Duration::from_secs(2);
 
 /// The lease of this invocation.
 struct Lease {
@@ -32,8 +38,16 @@ enum ListenResult {
     OutOfTime,
     /// There is no pool with a scale set any more.
     NoPools,
-    /// Another listener is at work.
+    /// Another listener is at work, or may be.
     LeaseLost,
+}
+
+/// What has been done of the work for all pools.
+enum Work {
+    /// The list of pools was read, or could not be.
+    Listed(RemoteResult<ScaledPools>),
+    /// The work for a pool ended.
+    Served(PhysicalId),
 }
 
 /// Works for all pools until the invocation's time is over, or another listener has the lease.
@@ -44,8 +58,17 @@ pub(super) async fn listen<W: World>(context: &Context<'_, W>) {
             let until = context.budget.reconcile_until(world.clock().now(), context.settings.invocation_budget);
             match serve_all(context, &mut lease, until).await {
                 ListenResult::OutOfTime => hand_over(context, &lease).await,
-                ListenResult::NoPools => give_back(world, &lease).await,
-                ListenResult::LeaseLost => tracing::warn!(step = "listen", "another listener has the lease"),
+                ListenResult::NoPools => {
+                    give_back(world, &lease).await;
+                    // A pool may have been listed meanwhile, and the listener that was started for it have found this one
+                    // at work.
+                    match is_missing(world).await {
+                        Ok(true) => start(context).await,
+                        Ok(false) => {}
+                        Err(error) => log_error(&error),
+                    }
+                }
+                ListenResult::LeaseLost => tracing::warn!(step = "listen", "the lease is lost"),
             }
         }
         Ok(None) => tracing::debug!(step = "listen", "another listener is at work"),
@@ -56,19 +79,26 @@ pub(super) async fn listen<W: World>(context: &Context<'_, W>) {
 
 /// Starts a listener where there is none and a pool has work for it.
 pub(super) async fn watch<W: World>(context: &Context<'_, W>) {
-    let start = async {
-        let (lease, _) = read_lease(context.world).await?;
-        let is_at_work = lease.is_current(context.world.clock().now());
-        let is_missing = !is_at_work && !scaled_pools(context.world).await?.pools.is_empty();
-        metrics::listener(is_missing);
-        if !is_missing {
-            return Ok(());
+    match is_missing(context.world).await {
+        Ok(is_missing) => {
+            metrics::listener(is_missing);
+            if is_missing {
+                tracing::info!(step = "listen", "no listener is at work, so one is started");
+                start(context).await;
+            }
         }
-        tracing::info!(step = "listen", "no listener is at work, so one is started");
-        context.world.self_invoker().invoke(context.function, LISTEN_EVENT.to_vec()).await
-    };
-    let result: RemoteResult<()> = start.await;
-    if let Err(error) = result {
+        Err(error) => log_error(&error),
+    }
+}
+
+async fn is_missing<W: World>(world: &W) -> RemoteResult<bool> {
+    let (lease, _) = read_lease(world).await?;
+    Ok(!lease.is_current(world.clock().now()) && !scaled_pools(world).await?.pools.is_empty())
+}
+
+async fn start<W: World>(context: &Context<'_, W>) {
+    if let Err(error) = context.world.self_invoker().invoke(context.function, LISTEN_EVENT.to_vec()).await {
+        // The next tick finds that no listener is at work.
         log_error(&error);
     }
 }
@@ -83,43 +113,66 @@ async fn acquire<W: World>(world: &W) -> RemoteResult<Option<Lease>> {
     Ok(write_lease(world, lease, version).await?.map(|version| Lease { version, lease }))
 }
 
-/// Serves every pool at once.
+/// Serves every pool at once, as long as this invocation has the lease.
 async fn serve_all<W: World>(context: &Context<'_, W>, lease: &mut Lease, until: Timestamp) -> ListenResult {
-    let world = context.world;
-    let mut serving: FuturesUnordered<_> = FuturesUnordered::new();
-    let mut served: BTreeSet<PhysicalId> = BTreeSet::new();
+    let kept = pin!(keep_lease(context.world, lease, until));
+    let served = pin!(serve_pools(context, until));
+    // `select` polls the lease first: once it has run out, no pool is served for another moment.
+    select(kept, served).await.factor_first().0
+}
+
+/// Renews the lease until the time is over, or another listener may have it.
+async fn keep_lease<W: World>(world: &W, lease: &mut Lease, until: Timestamp) -> ListenResult {
+    let clock = world.clock();
     loop {
-        match scaled_pools(world).await {
-            Ok(list) if list.pools.is_empty() && serving.is_empty() => return ListenResult::NoPools,
-            Ok(list) => {
-                for id in list.pools.difference(&served.clone()) {
-                    served.insert(id.clone());
-                    serving.push(serve(context, id.clone(), until));
-                }
-            }
-            Err(error) => log_error(&error),
-        }
-        // By the lease itself: after a call that took long, another listener may have it.
-        let renew_at = lease.lease.renew_at();
-        while world.clock().now() < renew_at.min(until) {
-            let timer = pin!(world.clock().sleep_until(renew_at.min(until)));
-            if serving.is_empty() {
-                timer.await;
-                continue;
-            }
-            if let Either::Left((Some(id), _)) = select(serving.next(), timer).await {
-                served.remove(&id);
-                break;
-            }
-        }
-        let now = world.clock().now();
-        if now >= until {
+        clock.sleep_until(lease.lease.renew_at().min(until)).await;
+        if clock.now() >= until {
             return ListenResult::OutOfTime;
         }
-        if !renew(world, lease).await {
-            return ListenResult::LeaseLost;
+        // A renewal under way is waited for even then: only who knows the version of the lease can give it back.
+        let expiry = clock.sleep_until(lease.lease.expires_at.unwrap_or(until));
+        let renewal = match select(pin!(expiry), pin!(renew(world, lease))).await {
+            Either::Left(((), _)) => None,
+            Either::Right((renewal, _)) => renewal,
+        };
+        match renewal {
+            Some(renewed) => *lease = renewed,
+            None => return ListenResult::LeaseLost,
         }
     }
+}
+
+/// Serves every pool of the list, which is read again and again, until it has none. One that is no longer served is
+/// served again if the next list has it.
+async fn serve_pools<W: World>(context: &Context<'_, W>, until: Timestamp) -> ListenResult {
+    let clock = context.world.clock();
+    let mut served: BTreeSet<PhysicalId> = BTreeSet::new();
+    let mut work: FuturesUnordered<LocalBoxFuture<'_, Work>> = FuturesUnordered::new();
+    work.push(list(context.world, clock.now()).boxed_local());
+    while let Some(done) = work.next().await {
+        match done {
+            Work::Listed(Ok(list)) if list.pools.is_empty() && served.is_empty() => break,
+            Work::Listed(listed) => {
+                let listed = listed.inspect_err(log_error).unwrap_or_default();
+                for id in listed.pools {
+                    if served.insert(id.clone()) {
+                        work.push(serve(context, id, until).map(Work::Served).boxed_local());
+                    }
+                }
+                work.push(list(context.world, clock.now() + LIST_INTERVAL).boxed_local());
+            }
+            Work::Served(id) => {
+                served.remove(&id);
+            }
+        }
+    }
+    ListenResult::NoPools
+}
+
+/// Reads the list of pools once `moment` has come.
+async fn list<W: World>(world: &W, moment: Timestamp) -> Work {
+    world.clock().sleep_until(moment).await;
+    Work::Listed(scaled_pools(world).await)
 }
 
 /// Serves one pool; a panic of one keeps no other from its messages.
@@ -130,41 +183,34 @@ async fn serve<W: World>(context: &Context<'_, W>, id: PhysicalId, until: Timest
         Ok(ServeResult::OutOfTime) => {}
         Ok(result @ (ServeResult::Deleted | ServeResult::Superseded)) => {
             tracing::info!(step = "listen", physical_id = id.as_str(), ?result, "no longer served");
-            pause(context, until).await;
         }
         Err(_panic) => {
             tracing::error!(step = "listen", physical_id = id.as_str(), "a panic; the pool is served again");
-            pause(context, until).await;
         }
     }
     id
 }
 
-/// Before a pool is served again.
-async fn pause<W: World>(context: &Context<'_, W>, until: Timestamp) {
-    let clock = context.world.clock();
-    clock.sleep_until((clock.now() + LEASE_RENEWAL).min(until)).await;
+/// The lease, renewed as soon as DynamoDB stores it; `None` if another listener has it.
+async fn renew<W: World>(world: &W, lease: &Lease) -> Option<Lease> {
+    let clock = world.clock();
+    let renewed = ListenerLease::new(clock.now());
+    loop {
+        match write_or_find(world, renewed, lease.version).await {
+            Ok(version) => return version.map(|version| Lease { version, lease: renewed }),
+            Err(error) => log_error(&error),
+        }
+        clock.sleep_until(clock.now() + RENEWAL_RETRY_DELAY).await;
+    }
 }
 
-/// Whether this invocation still has the lease. One that cannot be renewed lasts until it expires.
-async fn renew<W: World>(world: &W, lease: &mut Lease) -> bool {
-    let renewed = ListenerLease::new(world.clock().now());
-    let written = match write_lease(world, renewed, lease.version).await {
-        // Or the response to an earlier try of this very write was lost.
-        Ok(None) => read_lease(world).await.map(|(found, version)| (found == renewed).then_some(version)),
-        written => written,
-    };
-    match written {
-        Ok(Some(version)) => {
-            *lease = Lease { version, lease: renewed };
-            true
-        }
-        Ok(None) => false,
-        Err(error) => {
-            log_error(&error);
-            lease.lease.is_current(world.clock().now())
-        }
+/// Writes the lease over a version, or finds it written: the response to an earlier try may have been lost.
+async fn write_or_find<W: World>(world: &W, lease: ListenerLease, over: u64) -> RemoteResult<Option<u64>> {
+    if let Some(version) = write_lease(world, lease, over).await? {
+        return Ok(Some(version));
     }
+    let (found, version) = read_lease(world).await?;
+    Ok((found == lease).then_some(version))
 }
 
 /// Gives the lease back, so that the next listener need not wait until it expires.
@@ -177,8 +223,5 @@ async fn give_back<W: World>(world: &W, lease: &Lease) {
 /// Starts the next listener, which goes on with the same sessions.
 async fn hand_over<W: World>(context: &Context<'_, W>, lease: &Lease) {
     give_back(context.world, lease).await;
-    if let Err(error) = context.world.self_invoker().invoke(context.function, LISTEN_EVENT.to_vec()).await {
-        // The next tick finds that no listener is at work.
-        log_error(&error);
-    }
+    start(context).await;
 }

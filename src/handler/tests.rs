@@ -2,6 +2,8 @@
 
 mod inventory;
 mod launch;
+mod listen;
+mod listener_world;
 mod on_failure;
 mod preview;
 mod registration;

@@ -84,13 +84,17 @@ async fn work<W: World>(
     until: Timestamp,
     report: Report,
     kept: &mut Option<PoolListener<W>>,
-) -> Result<(), Interruption>
-where
-{
+) -> Result<(), Interruption> {
     let listener = match kept {
         Some(listener) => listener,
         None => {
             let found = read_scaling(world, id).await?.ok_or(Interruption::Deleted)?;
+            let progress = &found.record.progress;
+            if let (Some(session), 1..) = (&progress.session, progress.last_message_id) {
+                // The listener before may have been killed after it wrote down that it had acted upon the message. The
+                // queue delivers only later ones.
+                acknowledge(world, &session.queue, progress.last_message_id).await;
+            }
             kept.insert(PoolListener::new(id.clone(), found, poll, report))
         }
     };

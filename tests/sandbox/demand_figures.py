@@ -67,8 +67,8 @@ def demand_figures(
         jobs=n_jobs,
         tasks=len(started),
         most_tasks=_most_at_a_time(of_tasks),
-        to_task=_spread([max(0.0, task - assignment) for assignment, task in pairs]),
-        to_running=_spread([running[job] - at for job, at in assigned.items() if job in running]),
+        to_task=spread([max(0.0, task - assignment) for assignment, task in pairs]),
+        to_running=spread([running[job] - at for job, at in assigned.items() if job in running]),
         calls=_calls(world.get("/calls", after=after), caller, n_jobs),
     )
 
@@ -90,5 +90,5 @@ def _calls(calls: list[Entry], caller: str, n_jobs: int) -> dict[str, float]:
     return {service: count / max(1, n_jobs) for service, count in counts.items()}
 
 
-def _spread(seconds: list[float]) -> Spread:
+def spread(seconds: list[float]) -> Spread:
     return Spread(median(seconds), max(seconds)) if seconds else Spread(0.0, 0.0)

@@ -42,18 +42,11 @@ def scale_set(pool: Pool) -> dict[str, Any]:
     return next(dict(found) for found in pool.world.get("/scale-sets") if found["name"] == pool.id)
 
 
-def running(pool: Pool, seconds: float) -> int:
-    """A job that runs, however long its runner takes to come."""
-    job = pool.queue(seconds)
-    pool.world.wait_for("the job to run", lambda: pool.world.job(job)["state"] == "running", 120)
-    return job
-
-
 def test_rollback_of_an_image_that_cannot_be_pulled_keeps_the_job_and_the_scale_set(
     neighbours: dict[str, Pool],
 ) -> None:
     pool = neighbours["kept"]
-    set_id, job = scale_set(pool)["id"], running(pool, 10)
+    set_id, job = scale_set(pool)["id"], pool.run(10)
     pool.begin_update(Image=BROKEN_IMAGE).settled().expect("UPDATE_ROLLBACK_COMPLETE")
     reason = pool.stack.reasons("Runners")[-1]
     assert "Image: myoung34/github-runner:not-to-be-pulled failed, 3 tasks stopped" in reason, reason
@@ -64,7 +57,7 @@ def test_rollback_of_an_image_that_cannot_be_pulled_keeps_the_job_and_the_scale_
 
 def test_changed_labels_replace_the_pool_and_its_scale_set(neighbours: dict[str, Pool]) -> None:
     pool = neighbours["none"]
-    before, job = pool.id, running(pool, 6)
+    before, job = pool.id, pool.run(6)
     pool.update(Labels=["gpu"])
     assert pool.id != before
     assert pool.job_ends(job) == "succeeded"
@@ -76,7 +69,7 @@ def test_changed_labels_replace_the_pool_and_its_scale_set(neighbours: dict[str,
 
 def test_delete_drains_a_running_job_and_leaves_the_neighbours(neighbours: dict[str, Pool]) -> None:
     kept, none = neighbours["kept"], neighbours["none"]
-    job = running(kept, 6)
+    job = kept.run(6)
     for pool in (kept, none):
         pool.delete()
         assert pool.leftovers() == []

@@ -7,6 +7,7 @@ instance, so that a task is one that was started and nothing else happens to it.
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -23,6 +24,7 @@ N_POOLS = 50
 N_POOLS_WITH_JOBS = 10
 BUDGET_SECS = 4
 ANY_ATTEMPT = 1_000_000
+N_KILLS = 60
 
 
 class Listeners:
@@ -37,15 +39,15 @@ class Listeners:
         self.pools: list[ScaledPool] = []
         self.n_made = 0
 
-    def add(self, count: int) -> list[ScaledPool]:
+    def add(self, count: int, max_runners: int = 4) -> list[ScaledPool]:
         """Pools with a scale set and a task definition each; the list in the table has these and no others."""
-        self.pools = [self._made() for _ in range(count)]
+        self.pools = [self._made(max_runners) for _ in range(count)]
         for pool in self.pools:
             self.table.write(pool.key, pool.record(self.world.github.removeprefix("http://")))
         self.table.list_pools(self.pools)
         return self.pools
 
-    def _made(self) -> ScaledPool:
+    def _made(self, max_runners: int) -> ScaledPool:
         self.n_made += 1
         name = f"ghr-many-Runners-{self.n_made:010x}"
         definition = self.world.client("ecs").register_task_definition(
@@ -54,7 +56,7 @@ class Listeners:
             containerDefinitions=[{"name": "runner", "image": IMAGE, "memoryReservation": 500}],
         )
         revision = definition["taskDefinition"]["taskDefinitionArn"]
-        return ScaledPool(name, self.client.made(name).id, self.cluster, self.capacity_provider, revision)
+        return ScaledPool(name, self.client.made(name).id, self.cluster, self.capacity_provider, revision, max_runners)
 
     def configure(self, **environment: str) -> None:
         """Changes variables of the function; its next invocation has them."""
@@ -88,8 +90,12 @@ class Listeners:
         return Counter(str(event["definition"]).rsplit(":", 1)[0] for event in events)
 
     def stop(self) -> None:
-        """Ends every listener by SIGKILL, and its lease."""
+        """Ends every listener, and leaves the next one no pool."""
         self.table.list_pools([])
+        self.kill()
+
+    def kill(self) -> None:
+        """Ends every listener by SIGKILL, and its lease."""
 
         def are_killed() -> bool:
             self.world.post("/kill", kind="Listen", attempts=ANY_ATTEMPT)
@@ -117,6 +123,7 @@ def listeners(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listeners]:
         "provisioning_limit": 600,
         "lambda_retry": 600,
         "session_silence": 600,
+        "assignment_lapse": 3000,
         "points_per_minute": 1_000_000,
         "hourly_requests": 1_000_000,
     }
@@ -232,6 +239,40 @@ def test_listener_killed_before_its_acknowledgement_starts_no_second_task(
     runs = [call for call in world.calls(service="ecs") if call["operation"] == "RunTask"]
     assert len({call["request"]["clientToken"] for call in runs}) == 1
     assert len(runs) == (2 if operation == "RunTask" else 1)
+
+
+@pytest.mark.usefixtures("pair")
+def test_listener_killed_in_every_second_of_a_busy_minute_starts_one_task_for_each_job(
+    listeners: Listeners, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SIGKILL to a listener at work, each time a sixtieth of a second later after a job was queued.
+
+    The next one begins at once, as if the lease had run out.
+    """
+    world = listeners.world
+    [pool] = listeners.add(1, max_runners=N_KILLS)
+    # One that is killed before it has written its session down keeps the others out until GitHub lets go of it.
+    sessions = serve(listeners, [pool])
+    listeners.kill()
+    at_kill: Counter[str] = Counter()
+    for number in range(N_KILLS):
+        listeners.invoke()
+        world.wait_for("the next listener", listeners.table.is_leased)
+        before = listeners.tasks()[pool.id]
+        world.queue_job([pool.id])
+        kill_at = time.monotonic() + number / N_KILLS
+        world.wait_for("the time of the kill", lambda: time.monotonic() >= kill_at)  # noqa: B023
+        listeners.kill()
+        progress = listeners.table.record(pool.key)["progress"]
+        message = "left" if listeners.scale_sets()[pool.id]["messages"] else "gone"
+        start = "pending" if progress["pending_start"] else "none"
+        at_kill[f"message {message}, start {start}, {listeners.tasks()[pool.id] - before} new tasks"] += 1
+    with capsys.disabled():
+        print(f"\n{N_KILLS} kills of a listener at work: {dict(at_kill)}")
+    assert serve(listeners, [pool]) == sessions
+    world.wait_for("a task for each job", lambda: listeners.tasks()[pool.id] >= N_KILLS)
+    world.wait_for("acknowledged messages", lambda: not listeners.scale_sets()[pool.id]["messages"])
+    assert listeners.tasks()[pool.id] == N_KILLS
 
 
 def test_of_two_listeners_one_goes_on_and_no_task_is_started_twice(

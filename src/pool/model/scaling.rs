@@ -28,7 +28,7 @@ const FORMAT: u16 = 1;
 /// How long the lease of a listener lasts: three renewals.
 pub const LEASE: Duration = Duration::from_secs(30);
 /// Between two renewals of the lease.
-pub const LEASE_RENEWAL: Duration = Duration::from_secs(10);
+const LEASE_RENEWAL: Duration = Duration::from_secs(10);
 
 /// How long a started task is asked for by its ARN: `ListTasks` shows it within seconds.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html>
@@ -157,7 +157,7 @@ impl ScalingGoal {
 }
 
 impl ListenerProgress {
-    const fn new(now: Timestamp) -> Self {
+    pub(in crate::pool) const fn new(now: Timestamp) -> Self {
         Self {
             session: None,
             last_message_id: 0,
@@ -189,19 +189,22 @@ impl ListenerProgress {
         format!("{}-{}-{}", id.hash(), self.since.epoch_millis(), self.n_starts)
     }
 
-    /// The tasks that were started a moment ago and that ECS does not show yet, as they will be.
+    /// The tasks that were started a moment ago and that ECS does not show yet, as they will be. One that has ended is
+    /// forgotten, as ECS forgets it.
     #[must_use]
-    pub fn unlisted_tasks(&self, id: &PhysicalId, listed: &[Task], now: Timestamp) -> Vec<Task> {
-        let is_listed = |arn: &str| listed.iter().any(|task| task.arn == arn);
-        let recent = self.recent_tasks.iter().filter(|(_, recent)| now.since(recent.at) < RECENT);
-        let unlisted = recent.filter(|(arn, _)| !is_listed(arn));
+    pub fn unlisted_tasks(&mut self, id: &PhysicalId, listed: &[Task], now: Timestamp) -> Vec<Task> {
+        let find = |arn: &str| listed.iter().find(|task| task.arn == arn);
+        self.recent_tasks.retain(|arn, recent| {
+            let has_ended = find(arn).is_some_and(|task| !task.is_live());
+            !has_ended && now.since(recent.at) < RECENT
+        });
+        let unlisted = self.recent_tasks.iter().filter(|(arn, _)| find(arn).is_none());
         unlisted.map(|(arn, recent)| Task::just_started(id, arn, &recent.task_definition)).collect()
     }
 
     /// Takes in what the last start has come to.
     pub fn end_start(&mut self, tasks: Vec<String>, now: Timestamp) {
         let task_definition = self.pending_start.take().map(|pending| pending.run.task_definition).unwrap_or_default();
-        self.recent_tasks.retain(|_, recent| now.since(recent.at) < RECENT);
         let recent = |arn| (arn, RecentTask { at: now, task_definition: task_definition.clone() });
         self.recent_tasks.extend(tasks.into_iter().map(recent));
     }

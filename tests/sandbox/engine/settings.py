@@ -43,8 +43,9 @@ class Durations:
     provisioning_limit: float = 10.0
     """How long a task waits for capacity before it is stopped: ten minutes on AWS, or up to thirty.
     https://aws.amazon.com/blogs/containers/deep-dive-on-amazon-ecs-cluster-auto-scaling/"""
-    stopped_task_kept: float = 60.0
-    """How long a stopped task is still described: an hour on AWS."""
+    stopped_task_kept: float = 600.0
+    """How long a stopped task is still described: an hour on AWS. Longer than the two minutes for which a listener
+    takes a task that it has started for one that ECS does not show yet, which are not scaled."""
     inactive_instance_kept: float = 10.0
     """The same of a deregistered container instance."""
     service_drained: float = 0.3

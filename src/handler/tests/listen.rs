@@ -1,0 +1,82 @@
+//! `{"Listen": {}}`: renewing the lease and reading the list of pools keep no message waiting, and a lease that has run
+//! out ends the serving.
+
+use serde_json::json;
+
+use super::listener_world::{Answer, ListenerWorld};
+use super::stub_world::{NOW, invocation, settings};
+use crate::handler::handle;
+use crate::pool::model::scaling::ListenerLease;
+use crate::reconcile::ports::Clock as _;
+
+/// Runs the listener to its end: after how many seconds that was, and when the message was acknowledged.
+async fn listen(world: &ListenerWorld) -> (u64, Option<u64>) {
+    handle(world, &settings(), &json!({ "Listen": {} }), &invocation()).await.unwrap();
+    (world.stub.now().since(NOW).as_secs(), world.acknowledged_at_secs.get())
+}
+
+/// When an invocation of 15 minutes hands over.
+const HAND_OVER_SECS: u64 = 825;
+
+#[tokio::test(start_paused = true)]
+async fn listen_renews_its_lease_until_it_hands_over() {
+    let world = ListenerWorld::new(700);
+    assert_eq!(listen(&world).await, (HAND_OVER_SECS, Some(700)));
+    assert_eq!(world.stub.continuations.take(), [json!({ "Listen": {} })]);
+    assert_eq!(world.n_lease_writes.get(), 1 + 82 + 1, "taken, renewed each ten seconds, given back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn lease_renewal_that_does_not_answer_keeps_no_message_waiting_and_ends_the_serving_when_the_lease_expires() {
+    for (message_at_secs, acknowledged_at_secs) in [(15, Some(15)), (29, Some(29)), (30, None), (31, None)] {
+        let world = ListenerWorld { renewals: Answer::Never, ..ListenerWorld::new(message_at_secs) };
+        assert_eq!(listen(&world).await, (30, acknowledged_at_secs), "{message_at_secs}");
+        assert!(world.stub.continuations.borrow().is_empty(), "the next tick starts another one");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lease_renewal_that_fails_is_repeated_until_the_lease_expires() {
+    let world = ListenerWorld { renewals: Answer::FailsUntil(25), ..ListenerWorld::new(60) };
+    assert_eq!(listen(&world).await, (HAND_OVER_SECS, Some(60)));
+    let world = ListenerWorld { renewals: Answer::FailsUntil(900), ..ListenerWorld::new(60) };
+    assert_eq!(listen(&world).await, (30, None));
+    assert_eq!(world.n_lease_writes.get(), 1 + 10, "one every two seconds");
+}
+
+#[tokio::test(start_paused = true)]
+async fn listen_acknowledges_the_last_message_of_a_listener_that_was_killed_before_it_did() {
+    let world = ListenerWorld::new(60);
+    world.change_progress(|progress| progress.last_message_id = 1);
+    assert_eq!(listen(&world).await, (HAND_OVER_SECS, Some(0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn lease_whose_renewal_is_under_way_at_the_hand_over_is_given_back() {
+    let world = ListenerWorld { renewals: Answer::Takes(7), ..ListenerWorld::new(60) };
+    assert_eq!(
+        listen(&world).await,
+        (HAND_OVER_SECS + 2 + 7, Some(60)),
+        "renewed from 820 to 827, given back until 834"
+    );
+    assert_eq!(world.lease(), ListenerLease::default());
+    assert_eq!(world.stub.continuations.take(), [json!({ "Listen": {} })]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn list_of_pools_that_is_not_read_keeps_no_message_waiting_and_no_lease_from_its_renewal() {
+    for lists in [Answer::Never, Answer::FailsUntil(900)] {
+        let world = ListenerWorld { lists, ..ListenerWorld::new(60) };
+        assert_eq!(listen(&world).await, (HAND_OVER_SECS, Some(60)), "{lists:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn listen_without_pools_ends_and_starts_another_for_a_pool_that_was_listed_meanwhile() {
+    for lists_a_pool_late in [false, true] {
+        let world = ListenerWorld { lists_a_pool_late, ..ListenerWorld::without_pools() };
+        assert_eq!(listen(&world).await, (0, None));
+        let started = world.stub.continuations.take();
+        assert_eq!(started, vec![json!({ "Listen": {} }); usize::from(lists_a_pool_late)]);
+    }
+}
