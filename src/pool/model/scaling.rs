@@ -33,6 +33,9 @@ pub const LEASE_RENEWAL: Duration = Duration::from_secs(10);
 /// How long a started task is asked for by its ARN: `ListTasks` shows it within seconds.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html>
 const RECENT: Duration = Duration::from_secs(120);
+/// How long one is that `DescribeTasks` has shown. An item has 400 KB, and a start of thousands of tasks fills them.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html#limits-items>
+const RECENT_SHOWN: Duration = Duration::from_secs(30);
 
 /// How long the item of a deleted pool stays, as its operation lock does.
 const TOMBSTONE_TTL: Duration = Duration::from_secs(86_400);
@@ -196,6 +199,15 @@ impl ListenerProgress {
         let recent = self.recent_tasks.iter().filter(|(_, recent)| now.since(recent.at) < RECENT);
         let unlisted = recent.filter(|(arn, _)| !is_listed(arn));
         unlisted.map(|(arn, recent)| Task::just_started(id, arn, &recent.task_definition)).collect()
+    }
+
+    /// Forgets the tasks that every call shows by now.
+    pub fn forget_shown(&mut self, shown: &[Task], now: Timestamp) {
+        let is_shown = |arn: &str| shown.iter().any(|task| task.arn == arn);
+        self.recent_tasks.retain(|arn, recent| {
+            let age = now.since(recent.at);
+            age < RECENT_SHOWN || age < RECENT && !is_shown(arn)
+        });
     }
 
     /// Takes in what the last start has come to.
