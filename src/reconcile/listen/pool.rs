@@ -302,7 +302,11 @@ impl<W: World> PoolListener<W> {
         while n_left > 0 {
             let count = n_left.min(START_BATCH);
             self.record.progress.begin_start(decided_for.task_run(count), world.clock().now());
-            self.store(world).await?;
+            if let Err(interruption) = self.store(world).await {
+                // One that is not written down is never made: by the next look a request may want something else.
+                self.record.progress.pending_start = None;
+                return Err(interruption);
+            }
             if self.record.goal != decided_for {
                 // A request wants something else since: decided anew.
                 return self.end_start(world, Vec::new()).await;
