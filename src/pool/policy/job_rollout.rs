@@ -22,7 +22,7 @@ use crate::pool::policy::online_wait::{OnlineWait, are_online};
 use crate::pool::policy::reasons;
 use crate::pool::policy::retirement::{Drain, DrainProgress, DrainSet, retire};
 use crate::pool::policy::rollout::drain_timed_out_decision;
-use crate::pool::policy::runner_counts::{n_busy_outdated, n_online};
+use crate::pool::policy::runner_counts::n_online;
 
 /// Between two starts of the listener by one request: it takes its lease within seconds.
 const LISTENER_START_INTERVAL: Duration = Duration::from_secs(30);
@@ -55,7 +55,7 @@ pub(super) fn next_step(
     publish(observed, wanted, at)
         .or_else(|| start_listener(memory, observed, at))
         .or_else(|| retire_all(operation, memory, goal, observed, dependencies, at))
-        .or_else(|| wait_for_runners(operation, memory, goal, job_scaling, observed, at))
+        .or_else(|| wait_for_runners(operation, memory, goal, observed, at))
 }
 
 fn scaling_goal(
@@ -124,13 +124,10 @@ fn wait_for_runners(
     operation: &Operation,
     memory: &mut Memory,
     goal: &ConvergeGoal,
-    job_scaling: &JobScaling,
     observed: &Observed,
     at: DecisionTime,
 ) -> Option<Decision> {
-    // A runner with a job makes room for its successor only once that has ended, however long it takes.
-    let n_places = job_scaling.max_runners.saturating_sub(n_busy_outdated(operation, goal, observed));
-    let wanted = goal.spec.desired_count.min(n_places);
+    let wanted = goal.spec.desired_count;
     let online = n_online(operation, goal, observed);
     let has_session = observed.scaling.as_ref().is_some_and(|found| found.record.progress.session.is_some());
     if has_session && are_online(online, wanted, observed) {

@@ -19,16 +19,6 @@ pub fn n_online(operation: &Operation, goal: &ConvergeGoal, observed: &Observed)
     online_among(operation, goal, observed, observed.tasks.iter().filter(is_of_newest))
 }
 
-/// Runners with a job that are of another revision than the listener starts: they keep their places among `MaxRunners`.
-#[must_use]
-pub(super) fn n_busy_outdated(operation: &Operation, goal: &ConvergeGoal, observed: &Observed) -> u32 {
-    let (GitHubRunners::Listed(runners), Some(scaling)) = (&observed.github, &observed.scaling) else { return 0 };
-    let matcher = RunnerMatcher::of(&operation.id, &goal.spec);
-    let is_busy = |task: &&Task| matches!(runner_for_task(&matcher, runners, &observed.tasks, task), RunnerLookup::Found(runner) if runner.is_busy);
-    let outdated = observed.tasks.iter().filter(|task| task.task_definition != scaling.record.goal.task_definition);
-    u32::try_from(outdated.filter(|task| task.is_running()).filter(is_busy).count()).unwrap_or(u32::MAX)
-}
-
 /// Runners that are online and not of the revision that the service works towards, or all that are while it works
 /// towards another one than wanted.
 #[must_use]

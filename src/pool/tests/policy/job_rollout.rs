@@ -3,16 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::pool::model::ecs::Task;
 use crate::pool::model::identity::PhysicalId;
-use crate::pool::model::observed::{GitHubRunners, ObservedScaleSet};
+use crate::pool::model::observed::ObservedScaleSet;
 use crate::pool::model::outcome::Outcome;
-use crate::pool::model::runner::Runner;
 use crate::pool::model::scale_set::{ScaleSet, ScaleSetRequest};
 use crate::pool::model::scaling::{PendingStart, ScalingMode, ScalingRecord};
 use crate::pool::model::spec::{JobScaling, PoolSpec};
 use crate::pool::model::step::Step;
-use crate::pool::tests::support::{Model, converge, delete, later, names, runner, spec, stack_resource, task};
+use crate::pool::tests::support::{Model, converge, delete, later, names, spec, stack_resource};
 
 fn scaled(max: u32) -> PoolSpec {
     let mut spec = spec();
@@ -148,28 +146,6 @@ fn online_timeout_fails_a_create_whose_listener_opens_no_session() {
     insta::assert_snapshot!(reason(outcome), @r#"MaxRunners: the listener opened no session of the runner scale set within OnlineTimeout (15 min). Check that the function's reserved concurrency leaves room for one more invocation, and its log for lines with step "listen"; then update the stack again."#);
     let n_started = names(&model.taken).iter().filter(|name| **name == "start_listener").count();
     assert_eq!(n_started, 1, "a listener that is at work is not started again");
-}
-
-#[test]
-fn an_update_succeeds_although_long_jobs_leave_min_runners_no_place_among_max_runners() {
-    let mut model = built(&scaled(2));
-    let mut spec = scaled(2);
-    spec.desired_count = 1;
-    spec.task.image = "another".to_owned();
-    let id = PhysicalId::of(&stack_resource(), &spec);
-    let standalone = |digits: &str| Task {
-        group: format!("family:{id}"),
-        started_by: Some(id.as_str().to_owned()),
-        task_definition: record(&model).goal.task_definition.clone(),
-        ..task(&id, digits)
-    };
-    let digits = ["000000000001", "000000000002"];
-    let tasks = digits.map(standalone);
-    model.observed.tasks.extend(tasks);
-    let busy = |(number, digits): (u64, &str)| Runner { is_busy: true, ..runner(&id, number, digits) };
-    model.observed.github = GitHubRunners::Listed((1..).zip(digits).map(busy).collect());
-    let outcome = model.run(&mut later(converge(spec), "request-2", 10));
-    assert!(matches!(outcome, Outcome::Succeeded { .. }), "{outcome:?}");
 }
 
 #[test]
