@@ -10,6 +10,7 @@ mod pool_metadata;
 mod registration;
 mod remote_error;
 mod runner_matching;
+mod scaling;
 mod task_definition;
 mod text;
 mod tick_record;
