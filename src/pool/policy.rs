@@ -13,6 +13,7 @@ pub mod infrastructure;
 pub mod inventory;
 pub mod job_rollout;
 pub mod locking;
+pub mod online_wait;
 pub mod orphaned_pools;
 pub mod outcome;
 pub mod preconditions;

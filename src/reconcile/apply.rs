@@ -202,6 +202,7 @@ async fn apply_step<W: World>(
             let Some(credential) = session.credential() else { return Ok(StepResult::Done) };
             let made = world.scale_sets().create_scale_set(&metadata()?.github, credential, &request).await?;
             tracing::info!(step = operation_name, scale_set = made.id, n_labels = made.labels.len());
+            return Ok(StepResult::ScaleSetCreated { id: made.id });
         }
         Step::WriteScaling(record) => publish(world, id, &record).await?,
         Step::StartListener => {

@@ -40,16 +40,14 @@ pub async fn write_scaling<W: World>(
     Ok((write == StateWrite::Stored).then_some(version))
 }
 
-/// Writes what a request wants of a pool, and has the listener find it, or not any more.
+/// Writes what a request wants of a pool, and has the listener find it, or not any more. A pool's item is the last thing
+/// that is written, so that a request which fails half way writes all of it again: the list may name a pool without an
+/// item for a while, and never one that is deleted for good.
 ///
 /// # Errors
 /// When a call was refused, or another invocation has written first.
 pub async fn publish<W: World>(world: &W, id: &PhysicalId, record: &ScalingRecord) -> RemoteResult<()> {
-    let is_deleted = record.goal.mode == ScalingMode::Deleted;
-    // Listed first and unlisted last: a pool without its item is passed by.
-    if !is_deleted {
-        list_pool(world, id, true).await?;
-    }
+    list_pool(world, id, record.goal.mode != ScalingMode::Deleted).await?;
     // Whatever it says by now: the version that the next read has is the one to write over.
     let found = world.state_store().read_item(&ScalingRecord::key(id)).await?;
     let progress = found.as_ref().and_then(|item| ScalingRecord::from_record(&item.text)).map(|it| it.progress);
@@ -61,9 +59,6 @@ pub async fn publish<W: World>(world: &W, id: &PhysicalId, record: &ScalingRecor
     let version = found.map_or(0, |item| item.version);
     if write_scaling(world, id, &record, version).await?.is_none() {
         return Err(conflict("PutItem"));
-    }
-    if is_deleted {
-        list_pool(world, id, false).await?;
     }
     Ok(())
 }

@@ -125,6 +125,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "warnings",
             "preconditions",
             "outcome",
+            "online_wait",
             "rollout",
             "job_rollout",
             "deletion",

@@ -98,6 +98,8 @@ pub struct Memory {
     pub service_role_awaited_since: BTreeMap<String, Timestamp>,
     /// When this request last started a listener.
     pub listener_started_at: Option<Timestamp>,
+    /// The runner scale set that this request created, by GitHub's id of it.
+    pub scale_set_created: Option<u64>,
     /// Since when GitHub has refused to delete the runner scale set.
     pub scale_set_busy_since: Option<Timestamp>,
     /// When it last did.
@@ -167,6 +169,11 @@ pub enum StepResult {
     JobCancelled,
     /// A listener was started.
     ListenerStarted,
+    /// GitHub created the runner scale set.
+    ScaleSetCreated {
+        /// GitHub's id of it.
+        id: u64,
+    },
     /// GitHub refused to delete the runner scale set: a job runs in it.
     ScaleSetBusy,
 }
@@ -350,6 +357,7 @@ impl Memory {
                 self.drain_requested.insert(instance);
             }
             StepResult::ListenerStarted => self.listener_started_at = Some(now),
+            StepResult::ScaleSetCreated { id } => self.scale_set_created = Some(id),
             StepResult::ScaleSetBusy => {
                 self.scale_set_busy_since.get_or_insert(now);
                 self.scale_set_busy_at = Some(now);

@@ -33,6 +33,9 @@ const LEASE_RENEWAL: Duration = Duration::from_secs(10);
 /// How long a started task is asked for by its ARN: `ListTasks` shows it within seconds.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html>
 const RECENT: Duration = Duration::from_secs(120);
+/// How long one is that `DescribeTasks` has shown. An item has 400 KB, and a start of thousands of tasks fills them.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html#limits-items>
+const RECENT_SHOWN: Duration = Duration::from_secs(30);
 
 /// How long the item of a deleted pool stays, as its operation lock does.
 const TOMBSTONE_TTL: Duration = Duration::from_secs(86_400);
@@ -189,17 +192,26 @@ impl ListenerProgress {
         format!("{}-{}-{}", id.hash(), self.since.epoch_millis(), self.n_starts)
     }
 
-    /// The tasks that were started a moment ago and that ECS does not show yet, as they will be. One that has ended is
-    /// forgotten, as ECS forgets it.
+    /// The tasks that were started a moment ago and that ECS does not show yet, as they will be.
     #[must_use]
-    pub fn unlisted_tasks(&mut self, id: &PhysicalId, listed: &[Task], now: Timestamp) -> Vec<Task> {
-        let find = |arn: &str| listed.iter().find(|task| task.arn == arn);
-        self.recent_tasks.retain(|arn, recent| {
-            let has_ended = find(arn).is_some_and(|task| !task.is_live());
-            !has_ended && now.since(recent.at) < RECENT
-        });
-        let unlisted = self.recent_tasks.iter().filter(|(arn, _)| find(arn).is_none());
+    pub fn unlisted_tasks(&self, id: &PhysicalId, listed: &[Task], now: Timestamp) -> Vec<Task> {
+        let is_listed = |arn: &str| listed.iter().any(|task| task.arn == arn);
+        let recent = self.recent_tasks.iter().filter(|(_, recent)| now.since(recent.at) < RECENT);
+        let unlisted = recent.filter(|(arn, _)| !is_listed(arn));
         unlisted.map(|(arn, recent)| Task::just_started(id, arn, &recent.task_definition)).collect()
+    }
+
+    /// Forgets the tasks that every call shows by now, and those that have ended, which ECS forgets as well.
+    pub fn forget_shown(&mut self, shown: &[Task], now: Timestamp) {
+        let find = |arn: &str| shown.iter().find(|task| task.arn == arn);
+        self.recent_tasks.retain(|arn, recent| {
+            let limit = match find(arn) {
+                Some(task) if !task.is_live() => Duration::ZERO,
+                Some(_) => RECENT_SHOWN,
+                None => RECENT,
+            };
+            now.since(recent.at) < limit
+        });
     }
 
     /// Takes in what the last start has come to.

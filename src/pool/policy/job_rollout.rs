@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::pool::model::decision::{Decision, ObserveScope, WaitReason};
 use crate::pool::model::ecs::Task;
 use crate::pool::model::memory::Memory;
-use crate::pool::model::observed::{GitHubRunners, Observed, ObservedScaleSet};
+use crate::pool::model::observed::{Observed, ObservedScaleSet};
 use crate::pool::model::operation::{ConvergeGoal, Operation};
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::pool_metadata::PoolMetadata;
@@ -17,8 +17,11 @@ use crate::pool::model::step::Step;
 use crate::pool::model::time::DecisionTime;
 use crate::pool::policy::causes;
 use crate::pool::policy::infrastructure::{ServiceDependencies, all_tags};
+use crate::pool::policy::online_wait;
+use crate::pool::policy::online_wait::{OnlineWait, are_online};
 use crate::pool::policy::reasons;
 use crate::pool::policy::retirement::{Drain, DrainProgress, DrainSet, retire};
+use crate::pool::policy::rollout::drain_timed_out_decision;
 use crate::pool::policy::runner_counts::n_online;
 
 /// Between two starts of the listener by one request: it takes its lease within seconds.
@@ -112,12 +115,7 @@ fn retire_all(
     match retire(Drain::of(operation, &metadata), memory, observed, leavers, at) {
         DrainProgress::Done => None,
         DrainProgress::Pending(decision) => Some(decision),
-        DrainProgress::TimedOut { remaining } => Some(Decision::Respond(Outcome::failed(reasons::drain_timed_out(
-            &goal.spec.wait_policy,
-            goal.spec.credentials.github_credential.as_ref(),
-            observed,
-            &remaining,
-        )))),
+        DrainProgress::TimedOut { remaining } => Some(drain_timed_out_decision(goal, observed, &remaining)),
     }
 }
 
@@ -132,15 +130,10 @@ fn wait_for_runners(
     let wanted = goal.spec.desired_count;
     let online = n_online(operation, goal, observed);
     let has_session = observed.scaling.as_ref().is_some_and(|found| found.record.progress.session.is_some());
-    let are_online = match online {
-        Some(n) => n >= wanted,
-        None => !matches!(&observed.github, GitHubRunners::Failed(no) if no.kind.is_retryable()),
-    };
-    if has_session && are_online {
+    if has_session && are_online(online, wanted, observed) {
         return None;
     }
-    let since = *memory.online_awaited_since.get_or_insert(at.now);
-    let deadline = since + goal.spec.wait_policy.online_timeout;
+    let wait = OnlineWait::begin(operation, memory, goal, at);
     let why = if has_session {
         WaitReason::RunnersOnline { online: online.unwrap_or(0), wanted }
     } else {
@@ -148,14 +141,11 @@ fn wait_for_runners(
     };
     let is_hopeless =
         online == Some(0) && causes::n_failed_tasks(operation, memory, goal, observed) >= FAILED_TASKS_MAX;
-    if at.now < deadline.min(operation.respond_by) && !is_hopeless {
-        return Some(Decision::Wait { why, until: at.next_poll().min(deadline), scope: ObserveScope::Runners });
+    if !wait.is_over && !is_hopeless {
+        return Some(wait.next_look(why, at));
     }
     if !has_session {
         return Some(Decision::Respond(Outcome::failed(reasons::no_listener_session(goal))));
     }
-    if !observed.is_diagnosis {
-        return Some(at.requeue_now(why, ObserveScope::Diagnostics));
-    }
-    Some(Decision::Respond(Outcome::failed(causes::not_online(operation, memory, goal, observed))))
+    Some(online_wait::fail(operation, memory, goal, observed, why, at))
 }

@@ -33,7 +33,7 @@ pub(super) fn first_violation(
         Some(PreflightResult::NoSuchRunnerGroup) => return Some(reasons::no_such_runner_group(spec)),
         Some(PreflightResult::Failed(_) | PreflightResult::Passed) | None => {}
     }
-    if let Some(reason) = scale_set_conflict(operation, goal, observed) {
+    if let Some(reason) = scale_set_conflict(operation, memory, goal, observed) {
         return Some(reason);
     }
     let Some(cluster) = observed.cluster.as_ref().filter(|cluster| cluster.is_active) else {
@@ -62,10 +62,17 @@ pub(super) fn first_violation(
 }
 
 /// A runner scale set that GitHub does not let the function have.
-fn scale_set_conflict(operation: &Operation, goal: &ConvergeGoal, observed: &Observed) -> Option<String> {
+fn scale_set_conflict(
+    operation: &Operation,
+    memory: &Memory,
+    goal: &ConvergeGoal,
+    observed: &Observed,
+) -> Option<String> {
     let request = ScaleSetRequest::of(&operation.id, &goal.spec)?;
     match &observed.scale_set {
         ObservedScaleSet::Failed(no) if !no.kind.is_retryable() => Some(reasons::github_refused(&goal.spec, no)),
+        // A server that drops labels leaves no other sign of whose it is before the listener's item names it.
+        ObservedScaleSet::Found(scale_set) if memory.scale_set_created == Some(scale_set.id) => None,
         ObservedScaleSet::Found(scale_set) => OwnedScaleSet::of(&operation.id, scale_set, observed.scaling.as_ref())
             .is_none()
             .then(|| reasons::foreign_scale_set(&request, scale_set)),

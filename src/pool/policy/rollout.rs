@@ -18,6 +18,8 @@ use crate::pool::policy::deployments::{
     failed_without_capacity, has_same_content, is_current, is_of_previous_deployment, primary,
 };
 use crate::pool::policy::infrastructure::{ServiceDependencies, all_tags};
+use crate::pool::policy::online_wait;
+use crate::pool::policy::online_wait::{OnlineWait, are_online};
 use crate::pool::policy::reasons;
 use crate::pool::policy::retirement::{Drain, DrainProgress, DrainSet, retire};
 use crate::pool::policy::runner_counts::{n_online, online_among};
@@ -147,12 +149,7 @@ fn wait_for_online(
     // Of any deployment: after a rollback, tasks of an earlier one run just what is wanted.
     let running = observed.tasks.iter().filter(|task| task.is_running() && is_current(service, task)).count();
     let is_steady = primary(service).is_none() || u32::try_from(running).is_ok_and(|running| running >= wanted);
-    // Without a word of GitHub the count of containers has to do.
-    let are_online = match online {
-        Some(n) => n >= wanted,
-        None => !matches!(&observed.github, GitHubRunners::Failed(no) if no.kind.is_retryable()),
-    };
-    if is_steady && are_online {
+    if is_steady && are_online(online, wanted, observed) {
         return None;
     }
     let decision = await_runners(operation, memory, goal, observed, service, online.unwrap_or(0), at);
@@ -186,25 +183,22 @@ fn await_runners(
     online: u32,
     at: DecisionTime,
 ) -> Decision {
-    let since = *memory.online_awaited_since.get_or_insert(at.now);
-    let deadline = since + goal.spec.wait_policy.online_timeout;
+    let wait = OnlineWait::begin(operation, memory, goal, at);
     let is_given_up = matches!(primary(service), Some(Deployment { rollout: RolloutState::Failed(_), .. }));
     let why = WaitReason::RunnersOnline { online, wanted: goal.spec.desired_count };
-    let is_over = at.now >= deadline.min(operation.respond_by);
-    if !is_given_up && !is_over {
-        return Decision::Wait { why, until: at.next_poll().min(deadline), scope: ObserveScope::Runners };
+    if !is_given_up && !wait.is_over {
+        return wait.next_look(why, at);
     }
-    // A failure is reported with what stands in the way, which takes one more observation.
-    if !observed.is_diagnosis {
-        return at.requeue_now(why, ObserveScope::Diagnostics);
-    }
-    if !is_over && let Some(id) = failed_without_capacity(observed) {
+    if observed.is_diagnosis
+        && !wait.is_over
+        && let Some(id) = failed_without_capacity(observed)
+    {
         // Begun anew as any other that ECS had given up: a full group is no fault of the template's, and OnlineTimeout
         // is the time that it has to make room.
         memory.failed_deployments_before.get_or_insert_default().insert(id.to_owned());
         return at.requeue_now(why, ObserveScope::Full);
     }
-    Decision::Respond(Outcome::failed(causes::not_online(operation, memory, goal, observed)))
+    online_wait::fail(operation, memory, goal, observed, why, at)
 }
 
 /// Runners of older deployments, and those beyond the wanted count, leave.
@@ -267,7 +261,7 @@ fn retire_outdated(
     (!earlier.is_empty()).then(|| await_runners(operation, memory, goal, observed, service, n_newest, at))
 }
 
-fn drain_timed_out_decision(goal: &ConvergeGoal, observed: &Observed, remaining: &[String]) -> Decision {
+pub(super) fn drain_timed_out_decision(goal: &ConvergeGoal, observed: &Observed, remaining: &[String]) -> Decision {
     let github_credential = goal.spec.credentials.github_credential.as_ref();
     Decision::Respond(Outcome::failed(reasons::drain_timed_out(
         &goal.spec.wait_policy,

@@ -21,7 +21,7 @@ use crate::pool::model::scale_set::{JobStatistics, MessageSession, ScaleSetMessa
 use crate::pool::model::scaling::{ListenerProgress, ObservedScaling, ScalingMode, ScalingRecord};
 use crate::pool::model::step::{Step, Steps};
 use crate::pool::model::time::{DecisionTime, Timestamp};
-use crate::pool::policy::demand::{DemandMemory, RunnerCounts, decide, statistics_after};
+use crate::pool::policy::demand::{DemandMemory, Look, RunnerCounts, decide, statistics_after};
 use crate::pool::policy::start_delay::StartDelay;
 
 /// What `RunTask` starts at once.
@@ -29,12 +29,20 @@ use crate::pool::policy::start_delay::StartDelay;
 const START_BATCH: u32 = 10;
 /// How long a start is repeated whose result is not known. After this time `ListTasks` shows what it has started.
 const START_REPEATED_MAX: Duration = Duration::from_secs(300);
+/// How long a credential is kept.
+const CREDENTIAL_KEPT: Duration = Duration::from_secs(60);
 /// Between two reports about a pool.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Takes in how a pool is: what GitHub says of its jobs, how many tasks there are, and for how long jobs have waited
 /// although there is room.
 pub type Report = fn(&PhysicalId, &JobStatistics, RunnerCounts, Duration);
+
+/// A credential, and when it was read.
+struct KeptCredential {
+    credential: Credential,
+    read_at: Timestamp,
+}
 
 /// The listener of one pool.
 pub(super) struct PoolListener<W> {
@@ -47,7 +55,7 @@ pub(super) struct PoolListener<W> {
     memory: Memory,
     observed: Observed,
     scope: ObserveScope,
-    credential: Option<Credential>,
+    credential: Option<KeptCredential>,
     members: KnownMembers,
     log_places: LogPlaces,
     poll: Duration,
@@ -123,18 +131,29 @@ impl<W: World> PoolListener<W> {
         Err(Interruption::Superseded)
     }
 
-    /// The credential, read once.
+    /// The credential. It is read again after a while: it may have been replaced, and GitHub's refusal of the one before
+    /// does not come back to here.
     pub(super) async fn credential(&mut self, world: &W) -> Result<Credential, Interruption> {
-        if let Some(credential) = &self.credential {
+        let now = world.clock().now();
+        if let Some(KeptCredential { credential, read_at }) = &self.credential
+            && now.since(*read_at) < CREDENTIAL_KEPT
+        {
             return Ok(credential.clone());
         }
         let Some(github_credential) = &self.record.goal.metadata.github_credential else {
             return Err(Interruption::Deleted);
         };
-        let read = credential(world, github_credential).await;
-        let value = read.map_err(|remote_error| RemoteCallError { remote_error, source: None })?;
-        self.credential = Some(value.clone());
-        Ok(value)
+        let credential = match credential(world, github_credential).await {
+            Ok(credential) => credential,
+            Err(remote_error) => {
+                let error = RemoteCallError { remote_error, source: None };
+                let Some(kept) = &self.credential else { return Err(error.into()) };
+                log_error(&error);
+                kept.credential.clone()
+            }
+        };
+        self.credential = Some(KeptCredential { credential: credential.clone(), read_at: now });
+        Ok(credential)
     }
 
     pub(super) async fn begin_session(
@@ -200,21 +219,21 @@ impl<W: World> PoolListener<W> {
     pub(super) async fn act(&mut self, world: &W) -> Result<Timestamp, Interruption> {
         self.refresh(world).await?;
         if self.record.goal.mode == ScalingMode::Active {
-            self.repeat_start(world).await?;
+            self.make_pending_start(world).await?;
         }
         self.look(world).await?;
         let at = DecisionTime { now: world.clock().now(), poll: self.poll };
         self.memory.record_observation(&self.observed, at);
         let ScalingRecord { goal, progress, .. } = &self.record;
-        let (demand, memory) = (&mut self.demand, &mut self.memory);
-        let decision = decide(&self.id, goal, &progress.statistics, demand, memory, &self.observed, at);
+        let look = Look { id: &self.id, goal, statistics: &progress.statistics, observed: &self.observed, at };
+        let decision = decide(look, &mut self.demand, &mut self.memory);
         self.report(decision.counts, at.now);
         self.scope = decision.scope;
         if decision.n_starts > 0 {
             self.start(world, decision.n_starts).await?;
         }
-        self.apply(world, decision.steps).await?;
-        Ok(decision.look_at)
+        let are_all_taken = self.apply(world, decision.steps).await?;
+        Ok(if are_all_taken { decision.look_at } else { at.next_poll() })
     }
 
     /// Looks at the tasks, and at as much of GitHub as was decided.
@@ -233,9 +252,12 @@ impl<W: World> PoolListener<W> {
             tasks.extend(ending);
         }
         let now = world.clock().now();
+        self.record.progress.forget_shown(&tasks, now);
         let unlisted = self.record.progress.unlisted_tasks(&self.id, &tasks, now);
         self.observed.tasks = tasks.into_iter().chain(unlisted).collect();
         self.observed.logs.clear();
+        // The list of an earlier look says nothing of tasks that have come since.
+        self.observed.github = GitHubRunners::NotQueried;
         if matches!(self.scope, ObserveScope::Runners | ObserveScope::RunnerLogs) {
             self.look_at_runners(world).await?;
         }
@@ -275,80 +297,87 @@ impl<W: World> PoolListener<W> {
 
     /// Starts tasks, written down before they are.
     async fn start(&mut self, world: &W, n_tasks: u32) -> Result<(), Interruption> {
+        let decided_for = self.record.goal.clone();
         let mut n_left = n_tasks;
         while n_left > 0 {
             let count = n_left.min(START_BATCH);
-            let (run, decided_for) = (self.record.goal.task_run(count), self.record.goal.clone());
-            self.record.progress.begin_start(run, world.clock().now());
-            self.store(world).await?;
+            self.record.progress.begin_start(decided_for.task_run(count), world.clock().now());
+            if let Err(interruption) = self.store(world).await {
+                // One that is not written down is never made: by the next look a request may want something else.
+                self.record.progress.pending_start = None;
+                return Err(interruption);
+            }
             if self.record.goal != decided_for {
                 // A request wants something else since: decided anew.
-                self.record.progress.end_start(Vec::new(), world.clock().now());
-                return self.store(world).await;
+                return self.end_start(world, Vec::new()).await;
             }
-            let started = self.run_tasks(world).await?;
-            if !started.failures.is_empty() {
-                break;
-            }
-            n_left = n_left.saturating_sub(count);
+            let are_all_accepted = self.make_pending_start(world).await?;
+            n_left = if are_all_accepted { n_left.saturating_sub(count) } else { 0 };
         }
-        self.store(world).await
+        Ok(())
     }
 
-    /// Repeats a start whose result is not known, as after a listener that was killed.
-    async fn repeat_start(&mut self, world: &W) -> Result<(), Interruption> {
-        let Some(pending) = &self.record.progress.pending_start else { return Ok(()) };
-        if world.clock().now().since(pending.at) < START_REPEATED_MAX {
-            self.run_tasks(world).await?;
-        } else {
-            self.record.progress.end_start(Vec::new(), world.clock().now());
-        }
-        self.store(world).await
-    }
-
-    /// Makes the start that is written down.
-    async fn run_tasks(&mut self, world: &W) -> Result<StartedTasks, Interruption> {
+    /// Makes the start that is written down: a new one, or again one whose result is not known, as after a listener that
+    /// was killed. Returns whether ECS has accepted all of its tasks.
+    async fn make_pending_start(&mut self, world: &W) -> Result<bool, Interruption> {
         let (goal, progress) = (&self.record.goal, &self.record.progress);
-        let Some(pending) = &progress.pending_start else { return Ok(StartedTasks::default()) };
+        let Some(pending) = &progress.pending_start else { return Ok(true) };
+        if world.clock().now().since(pending.at) >= START_REPEATED_MAX {
+            self.end_start(world, Vec::new()).await?;
+            return Ok(true);
+        }
         let (token, cluster) = (progress.start_token(&self.id), &goal.metadata.cluster);
-        let result = world.ecs().run_tasks(cluster, &self.id, &pending.run, &goal.tags, &token).await;
-        let now = world.clock().now();
-        match result {
-            Ok(started) => {
-                tracing::info!(step = "start_tasks", n = started.arns.len(), physical_id = self.id.as_str(), "started");
-                for reason in &started.failures {
+        match world.ecs().run_tasks(cluster, &self.id, &pending.run, &goal.tags, &token).await {
+            Ok(StartedTasks { arns, failures }) => {
+                tracing::info!(step = "start_tasks", n = arns.len(), physical_id = self.id.as_str(), "started");
+                for reason in &failures {
                     tracing::warn!(step = "start_tasks", physical_id = self.id.as_str(), "not started: {reason}");
                 }
-                self.record.progress.end_start(started.arns.clone(), now);
-                Ok(started)
+                self.end_start(world, arns).await?;
+                Ok(failures.is_empty())
             }
             Err(error) => {
                 // What ECS refuses for good is decided anew, with whatever the next request changes; and so is a start whose
                 // token ECS knows from another one, or for which the cluster has no instance.
                 if !error.kind().is_retryable() || error.kind() == ErrorKind::Conflict {
-                    self.record.progress.end_start(Vec::new(), now);
-                    self.store(world).await?;
+                    self.end_start(world, Vec::new()).await?;
                 }
                 Err(error.into())
             }
         }
     }
 
-    /// Takes the steps by which runners leave.
-    async fn apply(&mut self, world: &W, steps: Steps) -> Result<(), Interruption> {
+    /// Writes down what a start has come to.
+    async fn end_start(&mut self, world: &W, tasks: Vec<String>) -> Result<(), Interruption> {
+        self.record.progress.end_start(tasks, world.clock().now());
+        self.store(world).await
+    }
+
+    /// Takes the steps by which runners leave. Returns whether it has taken all of them.
+    async fn apply(&mut self, world: &W, steps: Steps) -> Result<bool, Interruption> {
+        let mut are_all_taken = true;
         for step in steps {
             tracing::info!(step = step.name(), detail = ?step.details(), physical_id = self.id.as_str(), "apply");
             let metadata = &self.record.goal.metadata;
             // A standalone task has no protection, and nothing else is decided for a listener.
             if let Step::DeregisterRunner(runner) = step {
                 let (id, name) = (runner.id(), runner.name());
-                let result = deregister_runner(world, self.credential.as_ref(), metadata, id, name).await?;
+                let credential = self.credential.as_ref().map(|kept| &kept.credential);
+                let result = deregister_runner(world, credential, metadata, id, name).await?;
                 self.memory.record_step(result, world.clock().now());
             } else if let Step::StopTask(task) = step {
-                world.ecs().stop_task(&metadata.cluster, task.arn(), stop_reason(task.why())).await?;
+                match world.ecs().stop_task(&metadata.cluster, task.arn(), stop_reason(task.why())).await {
+                    // A role may bind the call to tags, and ECS deletes those of a task that ends.
+                    // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_StopTask.html
+                    Err(error) if error.kind() == ErrorKind::Denied => {
+                        log_error(&error);
+                        are_all_taken = false;
+                    }
+                    stopped => stopped?,
+                }
             }
         }
-        Ok(())
+        Ok(are_all_taken)
     }
 
     fn report(&mut self, counts: RunnerCounts, now: Timestamp) {

@@ -17,7 +17,8 @@ use crate::reconcile::ports::{Clock, Credential, RemoteResult, ScaleSets, World}
 use crate::reconcile::scaling::{read_lease, read_scaling};
 use crate::reconcile::session::{KnownMembers, Session};
 
-/// Reads what is written down for the listener.
+/// Reads what is written down for the listener. The tasks that it has started a moment ago count among those that there
+/// are, whether `ListTasks` shows them yet or not: a Delete that passed one by would leave it behind.
 pub(super) async fn observe_scaling<W: World>(
     world: &W,
     id: &PhysicalId,
@@ -27,8 +28,13 @@ pub(super) async fn observe_scaling<W: World>(
     if metadata.scale_set.is_none() {
         return Ok(());
     }
+    let now = world.clock().now();
     session.observed.scaling = read_scaling(world, id).await?;
-    session.observed.is_listening = read_lease(world).await?.0.is_current(world.clock().now());
+    session.observed.is_listening = read_lease(world).await?.0.is_current(now);
+    if let Some(found) = &session.observed.scaling {
+        let unlisted = found.record.progress.unlisted_tasks(id, &session.observed.tasks, now);
+        session.observed.tasks.extend(unlisted);
+    }
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! `MaxRunners`: how many tasks a look starts, and which runners leave.
 
+mod dead_runners;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -15,7 +17,7 @@ use crate::pool::model::scaling::{ScalingGoal, ScalingMode};
 use crate::pool::model::spec::{JobScaling, PoolSpec, WaitPolicy};
 use crate::pool::model::step::Step;
 use crate::pool::model::time::{DecisionTime, Timestamp};
-use crate::pool::policy::demand::{DemandMemory, ScalingDecision, available_jobs, decide, statistics_after};
+use crate::pool::policy::demand::{DemandMemory, Look, ScalingDecision, available_jobs, decide, statistics_after};
 use crate::pool::tests::support::{POLL, T0, spec, stack_resource, task};
 
 const REVISION: &str = "arn:aws:ecs:eu-central-1:111122223333:task-definition/pool:7";
@@ -91,11 +93,8 @@ impl Pool {
     /// One look, after so many seconds, with GitHub's list where it is asked for.
     fn look(&mut self, after_secs: u64, busy: &BTreeSet<usize>) -> ScalingDecision {
         self.now = self.now + Duration::from_secs(after_secs);
-        let at = DecisionTime { now: self.now, poll: POLL };
         self.list(busy);
-        self.memory.record_observation(&self.observed, at);
-        let decision =
-            decide(&self.id, &self.goal, &self.statistics, &mut self.demand, &mut self.memory, &self.observed, at);
+        let decision = self.decide();
         for step in &decision.steps {
             if let Step::DeregisterRunner(runner) = step {
                 let key = self.goal.metadata.matcher.runner_key(runner.name()).to_owned();
@@ -103,6 +102,14 @@ impl Pool {
             }
         }
         decision
+    }
+
+    /// What is decided by what was observed.
+    fn decide(&mut self) -> ScalingDecision {
+        let at = DecisionTime { now: self.now, poll: POLL };
+        self.memory.record_observation(&self.observed, at);
+        let Self { id, goal, statistics, demand, memory, observed, .. } = self;
+        decide(Look { id, goal, statistics, observed, at }, demand, memory)
     }
 
     fn list(&mut self, busy: &BTreeSet<usize>) {
@@ -243,14 +250,11 @@ fn a_runner_that_never_connects_leaves_once_it_is_late_by_online_timeout() {
     for _ in 0..30 {
         pool.now = pool.now + Duration::from_secs(step);
         step = 10;
-        let at = DecisionTime { now: pool.now, poll: POLL };
         pool.list(&BTreeSet::new());
         if let GitHubRunners::Listed(runners) = &mut pool.observed.github {
             runners.iter_mut().for_each(|runner| runner.is_online = false);
         }
-        pool.memory.record_observation(&pool.observed, at);
-        let Pool { id, goal, statistics, demand, memory, observed, .. } = &mut pool;
-        let decision = decide(id, goal, statistics, demand, memory, observed, at);
+        let decision = pool.decide();
         leavers.extend(decision.steps.iter().map(Step::name));
     }
     assert!(leavers.contains("deregister_runner"), "{leavers:?}");

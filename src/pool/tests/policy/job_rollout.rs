@@ -136,6 +136,21 @@ fn a_scale_set_of_the_same_name_that_is_not_the_pools_fails_the_request_before_a
 }
 
 #[test]
+fn a_server_that_drops_the_labels_of_a_scale_set_lets_one_with_a_runner_scale_set_name_be_created() {
+    let mut spec = scaled(20);
+    spec.job_scaling = Some(JobScaling { max_runners: 20, scale_set_name: Some("builders".to_owned()) });
+    let mut model = without_set();
+    let outcome = model.run_with(&mut converge(spec.clone()), |model| {
+        if let ObservedScaleSet::Found(scale_set) = &mut model.observed.scale_set {
+            scale_set.labels.clear();
+        }
+    });
+    assert!(matches!(outcome, Outcome::Succeeded { .. }), "{outcome:?}");
+    // The listener's item names it from then on.
+    assert!(matches!(model.run(&mut later(converge(spec), "request-2", 10)), Outcome::Succeeded { .. }));
+}
+
+#[test]
 fn online_timeout_fails_a_create_whose_listener_opens_no_session() {
     let mut model = without_set();
     let outcome = model.run_with(&mut converge(scaled(20)), |model| {

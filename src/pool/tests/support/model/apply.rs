@@ -61,6 +61,7 @@ impl Model {
                     labels: request.labels,
                     statistics: None,
                 });
+                return StepResult::ScaleSetCreated { id: 7 };
             }
             Step::WriteScaling(record) => {
                 let version = self.observed.scaling.as_ref().map_or(0, |found| found.version) + 1;
