@@ -1,4 +1,4 @@
-//! A response of GitHub, reduced to what is used of it.
+//! A response of GitHub, reduced to the parts that are used.
 
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
 //! Create and Update: toward the pool that the template describes.
 //!
-//! Four parts, in this order, each of which is silent once the world agrees with it: obstacles that no waiting removes,
-//! the foundation (task definition, group, capacity provider, association), the rollout of the service with its
-//! runners, and the response. What is judged here is only what the last observation showed; a step that is
-//! needed twice is taken twice.
+//! Four stages follow each other, and each has nothing to do once the observation matches the goal: preconditions that
+//! waiting cannot meet, the infrastructure (task definition, group, capacity provider, association), the rollout of the
+//! service with its runners, and the response. Decisions depend only on the last observation; a step that is needed
+//! twice is taken twice.
 
 use crate::pool::model::decision::{Decision, ObserveScope, WaitReason};
 use crate::pool::model::memory::Memory;

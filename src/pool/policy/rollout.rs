@@ -1,4 +1,4 @@
-//! The service and its runners: new ones come online, then old ones leave, and no job dies.
+//! Rolls out the service: new runners come online, then old ones are retired without ending their jobs.
 
 use std::time::Duration;
 
@@ -78,7 +78,8 @@ fn maximum_percent(desired: u32, n_live: u32) -> u32 {
     needed.max(MAXIMUM_PERCENT)
 }
 
-/// Brings the service to its shape. What would let ECS choose tasks to stop comes only after all are protected.
+/// Updates the service to the desired configuration. A change that lets ECS stop tasks waits until all of them are
+/// protected.
 fn update_service_config(
     operation: &Operation,
     memory: &mut Memory,
@@ -207,7 +208,7 @@ fn await_runners(
     Decision::Respond(Outcome::failed(causes::not_online(operation, memory, goal, observed)))
 }
 
-/// Runners of older deployments, and those beyond the wanted count, leave.
+/// Retires runners of older deployments, and those beyond the desired count.
 fn retire_outdated(
     operation: &Operation,
     memory: &mut Memory,
@@ -277,7 +278,7 @@ fn drain_timed_out_decision(goal: &ConvergeGoal, observed: &Observed, remaining:
     )))
 }
 
-/// What is left to put in order once all runners are where they belong.
+/// Cleans up after all runners have been rolled out.
 pub(super) fn clean_up(
     operation: &Operation,
     memory: &Memory,
@@ -318,7 +319,7 @@ pub(super) fn clean_up(
         .then(|| at.wait(WaitReason::OrphanedRunners { n_runners: orphans.len() }, ObserveScope::Runners))
 }
 
-/// Registrations of ours that are offline with no task behind them.
+/// The pool's registrations that are offline and have no task.
 fn orphans(observed: &Observed, metadata: &PoolMetadata) -> Vec<OrphanedRunner> {
     let GitHubRunners::Listed(runners) = &observed.github else { return Vec::new() };
     runners
