@@ -1,4 +1,4 @@
-//! Converts numbers, times and tags between AWS's types and ours.
+//! Converts numbers, times and tags between AWS's types and those of the model.
 
 use std::collections::BTreeMap;
 

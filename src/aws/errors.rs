@@ -158,7 +158,7 @@ impl Service {
         RemoteCallError { remote_error: self.remote_error(operation, kind, Some(code), message), source: None }
     }
 
-    /// A request of ours that the SDK's builder took for incomplete.
+    /// A request that the SDK's builder rejected as incomplete.
     pub(super) fn built<T>(&self, operation: &str, built: Result<T, BuildError>) -> RemoteResult<T> {
         built.map_err(|error| {
             self.unsent(operation, ErrorKind::Invalid, "the request could not be built", Some(Box::new(error)))

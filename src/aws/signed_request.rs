@@ -1,5 +1,5 @@
-//! A call that is signed by hand, for a service of which we need one operation: its SDK crate would cost more build
-//! time and size than all the rest.
+//! Calls that are signed by hand, for services of which one operation is needed: the SDK crate of such a service would
+//! cost more build time and size than everything else.
 
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};

@@ -26,8 +26,8 @@ const ACTIVITIES: i32 = 20;
 /// ECS's managed draining puts this hook on the group. Left behind, it holds every terminating instance for an hour.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/managed-instance-draining.html>
 const DRAINING_HOOK: &str = "ecs-managed-draining-termination-hook";
-/// ECS puts this tag on a group with a capacity provider, and cannot manage the group without it. We set it from the
-/// start, and show it to no one, so that no comparison of tags can ever remove it.
+/// ECS puts this tag on a group with a capacity provider, and cannot manage the group without it. The function sets it
+/// from the start, and hides it from the pool, so that no comparison of tags can remove it.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/cluster-auto-scaling.html>
 const ECS_MANAGED_TAG: &str = "AmazonECSManaged";
 /// The status of a group that is being deleted, the only status there is.

@@ -1,8 +1,8 @@
 //! The cluster, and which capacity providers are associated with it.
 //!
-//! `PutClusterCapacityProviders` replaces the whole list and the default strategy and knows no version, so what is
-//! written must be what was read a moment before, with ours added or removed. Two concurrent writers can still
-//! overwrite each other; the next observation shows that, and the pool writes again.
+//! `PutClusterCapacityProviders` replaces the whole list and the default strategy and knows no version, so the function
+//! writes what it has just read, with the pool's provider added or removed. Two concurrent writers can still overwrite
+//! each other; the next observation shows that, and the pool writes again.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_PutClusterCapacityProviders.html>
 
 use aws_sdk_ecs::Client;

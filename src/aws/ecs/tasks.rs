@@ -104,7 +104,7 @@ fn phase(last_status: Option<&str>, desired_stopped: bool) -> TaskPhase {
         Some("RUNNING") => TaskPhase::Running,
         Some("DEACTIVATING" | "STOPPING" | "DEPROVISIONING") => TaskPhase::Stopping,
         Some("STOPPED" | "DELETED") => TaskPhase::Stopped,
-        // A status that is new to us may hide a working container.
+        // The container of a task with an unknown status may still be working.
         _ if desired_stopped => TaskPhase::Stopping,
         _ => TaskPhase::Running,
     }

@@ -15,7 +15,7 @@ pub const LAUNCH_HOOK: &str = "github-runner-pool-launch";
 pub struct Group {
     /// Its ARN.
     pub arn: String,
-    /// What we compare with the template.
+    /// The configuration that is compared with the template.
     pub config: GroupConfig,
     /// The launch template's name, for templates that name it so.
     pub launch_template_name: Option<String>,

@@ -44,7 +44,7 @@ pub struct Memory {
     pub metadata: Option<PoolMetadata>,
     /// When runners were first waited for to come online.
     pub online_awaited_since: Option<Timestamp>,
-    /// Deployments that ECS had given up before this request, by id; `None` before the service was first observed.
+    /// Deployments that had failed before this request, by id; `None` before the service was first observed.
     pub failed_deployments_before: Option<BTreeSet<String>>,
     /// When the drain began.
     pub drain_started_at: Option<Timestamp>,
@@ -56,7 +56,7 @@ pub struct Memory {
     pub idle_since: BTreeMap<u64, Timestamp>,
     /// Per runner, since when every reading called it offline.
     pub offline_since: BTreeMap<u64, Timestamp>,
-    /// Per runner, by short id or fixed name, when GitHub let us delete it.
+    /// Per runner, by short id or fixed name, when GitHub deregistered it.
     pub deregistered_at: BTreeMap<String, Timestamp>,
     /// Per task, by ARN, since when it has been running with no runner of its own on GitHub's list.
     pub unregistered_since: BTreeMap<String, Timestamp>,

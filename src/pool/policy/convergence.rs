@@ -38,7 +38,8 @@ pub fn decide(
         Err(decision) => Some(decision),
     };
     match next {
-        // Nothing is begun that GitHub would not let us finish. What has begun goes on without its word.
+        // Nothing is started that GitHub would prevent from completing. What has been started continues without asking
+        // again.
         Some(_)
             if memory.drain_started_at.is_none()
                 && let GitHubRunners::Failed(no) = &observed.github

@@ -83,8 +83,8 @@ pub(super) fn ensure(
 }
 
 /// A revision that says what is wanted: one that the service deploys, so that a rollback does not start the same
-/// content anew, or the newest. Not the one of a deployment that ECS had given up before this request: it starts no
-/// task of that one any more, and only another revision begins another deployment.
+/// content anew, or the newest. The revision of a deployment that had failed before this request does not count: ECS
+/// starts no more tasks of it, and only another revision starts another deployment.
 pub(super) fn revision_with(memory: &Memory, observed: &Observed, fingerprint: &str) -> Option<String> {
     let service = observed.service.as_ref();
     let before = memory.failed_deployments_before.as_ref();

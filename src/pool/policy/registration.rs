@@ -3,7 +3,7 @@
 //! Guarantees: a task gets at most one registration, ever; nothing is registered for a task that is not the one whose
 //! credentials asked, that is not a live task of a pool, or that asks after its start.
 //!
-//! Assumptions: ECS names the session of a task's role after the task, and nobody else can choose that name; only the
+//! Assumptions: ECS names the session of a task's role after the task, and no one else can choose that name; only the
 //! function writes claims.
 //!
 //! Races, and the outcome chosen for each:

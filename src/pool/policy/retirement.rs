@@ -27,8 +27,9 @@
 //!   container that then shows a job is kept until the job ends.
 //! - **The busy runner's next poll finds its registration gone.** According to the runner's source, it then cancels its
 //!   job. So what is read after the deletion saves a job only where GitHub's poll does not notice. **What nothing
-//!   saves** is a job of a pool without a log whose runner GitHub calls idle throughout, lets us delete, and then
-//!   stops; and one that began too late for its log, or whose start Docker could not hand on, where all three go wrong.
+//!   saves** is a job of a pool without a log whose runner GitHub reports as idle throughout, lets the function delete,
+//!   and then stops; and one that began too late for its log, or whose start Docker could not hand on, where all three
+//!   go wrong.
 //! - **A task registers its runner while the drain begins.** A running task without a runner on GitHub's list gets
 //!   `REGISTRATION_GRACE` to register before anything else is thought of it.
 //! - **The deleted runner's container does not end.** An idle listener ends at its next poll. With a log that shows no
@@ -37,9 +38,9 @@
 //! - **The memory of a deletion is lost with a killed invocation.** Its task then looks like one that never registered.
 //!   That one is stopped only if its log has lines and none of a listener, or without a log if it was never protected,
 //!   which every task is before its runner is deleted. Otherwise it is presumed busy.
-//! - **A runner's name leads to no task**, or GitHub does not let us in, or no longer does. It is presumed busy: its
-//!   task is waited for until it ends by itself or `DrainTimeout` passes. A log that shows no job does not change that,
-//!   since it cannot keep the next job away.
+//! - **A runner's name leads to no task**, or GitHub rejects the credential. It is presumed busy: its task is waited
+//!   for until it ends by itself or `DrainTimeout` passes. A log that shows no job does not change that, since it
+//!   cannot keep the next job away.
 //! - **A runner stays listed as busy after its task died.** On Update it stays until GitHub lets it go; a Delete waits
 //!   for ten minutes, then names it in its Reason ([`crate::pool::policy::deletion`]).
 //!

@@ -200,7 +200,7 @@ fn await_runners(
         return at.requeue_now(why, ObserveScope::Diagnostics);
     }
     if !is_over && let Some(id) = failed_without_capacity(observed) {
-        // Begun anew as any other that ECS had given up: a full group is no fault of the template's, and OnlineTimeout
+        // Started again like any other failed deployment: a full group is no fault of the template's, and OnlineTimeout
         // is the time that it has to make room.
         memory.failed_deployments_before.get_or_insert_default().insert(id.to_owned());
         return at.requeue_now(why, ObserveScope::Full);
