@@ -73,7 +73,7 @@ endif
 help:
 	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "\n%s\n", substr($$0, 5) } \
 		/^## / { printf "    %s\n", substr($$0, 4) } \
-		/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
+		/^[a-z0-9-]+:.*## / { printf "  %-17s %s\n", $$1, $$2 }' Makefile
 
 ##@ Try
 
@@ -84,6 +84,10 @@ demo: $(VENV)/made ## Show a pool's whole life on a local AWS: created, updated 
 .PHONY: demo-picture
 demo-picture: $(VENV)/made ## Write .github/demo.svg, a part of the demo as a picture
 	@cd tests && $(PYTHON) -m sandbox.demo | $(PYTHON) -m sandbox.demo.picture
+
+.PHONY: dashboard-picture
+dashboard-picture: $(VENV)/made ## Write .github/dashboard.svg, the dashboard of cfn/operations.yaml with the metrics of a sandbox
+	@cd tests && $(PYTHON) -m sandbox.dashboard | PYTHONPATH=.. $(PYTHON) -m sandbox.dashboard.picture
 
 .PHONY: sandbox
 sandbox: $(VENV)/made ## Leave a local AWS running with the function deployed, and say how to play with it
@@ -205,22 +209,12 @@ else
 	SIMULATION_SEEDS=$(SEEDS) SIMULATION_FROM=$(FROM) cargo test --locked --test simulation -- --nocapture whatever_happens
 endif
 
-# The tests wait more than they compute, so three runs of them go on at the same time. They share nothing: every world has
-# its own process, ports and folder.
+# The tests wait more than they compute, so several files run at the same time, each in worlds of its own. A process takes
+# the next file when it is done with one; those that last longest are the first.
 .PHONY: sandbox-test
 sandbox-test: $(VENV)/made ## Run the real binary on a local AWS with a real CloudFormation engine
 	cargo build --locked --bin bootstrap
-	@$(MAKE) --jobs=3 --keep-going sandbox-pools sandbox-demand sandbox-others
-
-# Each line begins with the name of its run.
-.PHONY: sandbox-pools sandbox-demand sandbox-others
-POOL_TESTS := $(wildcard tests/sandbox/test_pool_*.py)
-DEMAND_TESTS := $(wildcard $(patsubst %,tests/sandbox/test_%.py,jobs_* listener scale_set* standalone_* stress))
-sandbox-pools: SELECTED := $(POOL_TESTS)
-sandbox-demand: SELECTED := $(DEMAND_TESTS)
-sandbox-others: SELECTED := $(filter-out $(POOL_TESTS) $(DEMAND_TESTS),$(wildcard tests/sandbox/test_*.py))
-sandbox-pools sandbox-demand sandbox-others:
-	@$(PYTHON) -m pytest $(SELECTED) 2>&1 | sed --unbuffered 's/^/$@: /'
+	$(PYTHON) -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder tests/sandbox
 
 .PHONY: stress
 stress: $(VENV)/made ## Run only the stress test of sandbox-test, and write its figures for `make docs`; SEED=... repeats its faults

@@ -21,7 +21,7 @@ use crate::pool::model::pool_metadata::PoolMetadata;
 use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
 use crate::pool::model::spec::GitHubTarget;
 use crate::pool::model::step::{Step, Steps, TaggedResource};
-use crate::pool::policy::locking::lock_key;
+use crate::pool::policy::locking::{lock_key, preempts_pending_request};
 
 /// Maximum concurrent deletions at GitHub, each with its own connection. It equals the number of logs that one
 /// observation reads, so that each deletion immediately follows its reading. The GitHub client limits the rate over
@@ -134,7 +134,9 @@ async fn apply_step<W: World>(
         Step::AcquireLock(lock) => {
             let key = lock_key(operation, observed);
             return Ok(match write_lock(world, &key, observed.lock.as_ref(), &lock).await? {
-                Some(version) => StepResult::LockAcquired { version },
+                Some(version) => {
+                    StepResult::LockAcquired { version, is_preemption: preempts_pending_request(operation, observed) }
+                }
                 None => StepResult::LockLost,
             });
         }

@@ -15,7 +15,7 @@ use crate::pool::model::outcome::Outcome;
 use crate::pool::model::step::{Step, Steps};
 use crate::pool::model::time::{DecisionTime, Timestamp};
 use crate::pool::policy::decide::decide;
-use crate::pool::policy::locking::{must_lock_before_observing, preempts_pending_request};
+use crate::pool::policy::locking::must_lock_before_observing;
 use crate::pool::policy::{reasons, warnings};
 
 /// Maximum rounds of one invocation. At the shortest reasonable poll interval of a fifth of a second, an invocation of
@@ -120,13 +120,14 @@ async fn act<W: World>(
     session: &mut Session,
     steps: Steps,
 ) -> Result<ObserveScope, RemoteCallError> {
-    let preempts = preempts_pending_request(&continuation.operation, &session.observed);
+    let mut has_preempted = false;
     let is_about_lock = steps.iter().all(|step| matches!(step, Step::AcquireLock(_)));
     let (results, ended) = apply(world, continuation, session, steps).await;
     let now = world.clock().now();
     for result in results {
         // This is known without another observation, which might fail.
-        if let StepResult::LockAcquired { version } = result {
+        if let StepResult::LockAcquired { version, is_preemption } = result {
+            has_preempted |= is_preemption;
             let previous = session.observed.lock.take().map(|observed| observed.lock);
             let lock = continuation.operation.lock(previous.as_ref());
             session.observed.lock = Some(ObservedLock { lock, version });
@@ -135,7 +136,7 @@ async fn act<W: World>(
     }
     ended?;
     // The lock changed nothing else; a request that was preempted may have.
-    let is_up_to_date = is_about_lock && !preempts && session.observed.is_complete;
+    let is_up_to_date = is_about_lock && !has_preempted && session.observed.is_complete;
     Ok(if is_up_to_date { ObserveScope::Lock } else { ObserveScope::Full })
 }
 

@@ -12,7 +12,13 @@ from sandbox.ecs_pool import EcsPool
 from sandbox.iam_checks import unlisted, unused
 from sandbox.response_recorder import ResponseRecorder
 from sandbox.scenario import BROKEN_IMAGE, OWN_KEY, TEMPLATES, DeployedWorld
-from sandbox.world import World
+from sandbox.world import Entry, World
+
+# What IAM was asked for the function's calls, in the deployed worlds of this run: one in each process of it.
+CHECKS = pytest.StashKey[list[Entry]]()
+HAS_EVERY_SCENARIO = pytest.StashKey[bool]()
+# The same for the process that has started the others.
+FROM_WORKER = "deployed_world"
 
 
 @pytest.fixture(scope="module")
@@ -48,17 +54,43 @@ def deployed_world(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
         yield DeployedWorld(started, token, recorder)
         recorder.close()
         checks = started.checks()
+    request.config.stash[CHECKS] = checks
     assert unlisted(checks) == set(), "iam_checks.json lacks these calls of the function"
-    if _has_every_scenario(request):
-        assert unused(checks) == set(), "iam_checks.json has calls that the function no longer makes"
 
 
-def _has_every_scenario(request: pytest.FixtureRequest) -> bool:
-    """Whether this run has all files with scenarios, and every test of them."""
-    is_filtered = request.config.getoption("keyword") or request.config.getoption("markexpr")
-    is_named = any("::" in argument for argument in request.config.args)
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[CHECKS] = []
+    config.stash[HAS_EVERY_SCENARIO] = False
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Notes whether this run has all files with scenarios, and every test of them."""
+    config = session.config
+    is_filtered = config.getoption("keyword") or config.getoption("markexpr")
+    is_named = any("::" in argument for argument in config.args)
     files = {path.stem for path in Path(__file__).parent.glob("test_pool_*.py")}
-    return not is_filtered and not is_named and files <= {item.path.stem for item in request.session.items}
+    is_every_file = files <= {item.path.stem for item in session.items}
+    config.stash[HAS_EVERY_SCENARIO] = not is_filtered and not is_named and is_every_file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Collects what a worker of pytest-xdist reports: each has run a part of the scenarios, in a world of its own."""
+    checks, has_every_scenario = getattr(node, "workeroutput", {}).get(FROM_WORKER, ([], False))
+    node.config.stash[CHECKS].extend(checks)
+    node.config.stash[HAS_EVERY_SCENARIO] |= has_every_scenario
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A run of all scenarios makes every call that iam_checks.json lists."""
+    config = session.config
+    checks, has_every_scenario = config.stash[CHECKS], config.stash[HAS_EVERY_SCENARIO]
+    workeroutput: dict[str, Any] | None = getattr(config, "workeroutput", None)
+    if workeroutput is not None:
+        workeroutput[FROM_WORKER] = (checks, has_every_scenario)
+    elif has_every_scenario and (rows := unused(checks)):
+        print(f"\niam_checks.json has calls that the function no longer makes: {sorted(rows)}")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.hookimpl(hookwrapper=True)

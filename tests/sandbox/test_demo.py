@@ -32,10 +32,12 @@ def test_rows_are_folded() -> None:
 
 def test_picture_has_a_row_for_each_line_of_the_update() -> None:
     output = (
-        "\n── 3. Before ──\n── 4. An update, while a job runs ──\n   0:01.0  pool      ECS   a < b\n\n── 5. After ──\n"
+        "\n── 3. Before ──\n── 4. An update, while a job runs ──\n   0:01.0  pool      ECS   a < b\n"
+        "   0:02.0  job       x     ███░ 3 of 4 s\n\n── 5. After ──\n"
     )
     lines = section_of(output)
-    assert len(lines) == 2
+    assert len(lines) == 3
     drawn = picture(lines)
-    assert drawn.count(' y="') == 1 + 4
+    # Of the bar there are two.
+    assert drawn.count(' y="') == 2 + 4 + 6
     assert "a &lt; b" in drawn

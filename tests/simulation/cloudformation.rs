@@ -235,6 +235,7 @@ impl World {
     pub(crate) fn update_stack(&mut self, stack: usize, pool: Pool) {
         let old = std::mem::replace(&mut self.stacks.all[stack].pool, pool.clone());
         let id = self.stacks.all[stack].physical_id.clone();
+        self.take_up_abandoned(stack, &pool);
         match (old.is_registered_by_function, pool.is_registered_by_function) {
             (false, true) => self.occur("transition", "registration moved to the function"),
             (true, false) => self.occur("transition", "registration moved to the containers"),
@@ -243,6 +244,17 @@ impl World {
         self.stacks.all[stack].state = State::Updating;
         self.ask(stack, "Update", &pool, Some(&old), id.as_deref());
         self.stacks.all[stack].before = Some(old);
+    }
+
+    /// An update to the properties of a pool that the stack has left behind begins with that pool, and is undone with it.
+    fn take_up_abandoned(&mut self, stack: usize, pool: &Pool) {
+        let entry = &self.stacks.all[stack];
+        let Some(current) = entry.physical_id.clone().filter(|id| entry.live.contains(id)) else { return };
+        let asks = self.stacks.asks.iter().filter(|ask| ask.stack == stack && ask.pool.identity() == pool.identity());
+        let ids = asks.flat_map(|ask| &ask.answers).filter_map(|body| serde_json::from_slice::<Value>(body).ok());
+        let abandoned: Vec<String> =
+            ids.filter_map(|body| Some(body["PhysicalResourceId"].as_str()?.to_owned())).collect();
+        self.stacks.all[stack].live.retain(|id| *id == current || !abandoned.contains(id));
     }
 
     /// Another resource of the stack failed: this one's update is cancelled, and nobody tells the function. It takes

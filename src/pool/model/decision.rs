@@ -122,6 +122,8 @@ pub enum WaitReason {
     PendingTaskStart,
     /// GitHub does not delete the runner scale set while a job runs in it.
     ScaleSetDeletion,
+    /// A call of the request that this one preempted may still be under way.
+    PreemptedCalls,
     /// The final observation before the response.
     FinalCheck,
     /// The response is due before this step.
@@ -189,6 +191,7 @@ impl fmt::Display for WaitReason {
             Self::ListenerSession => f.write_str("the listener to open the runner scale set's session"),
             Self::PendingTaskStart => f.write_str("tasks to appear that were being started"),
             Self::ScaleSetDeletion => f.write_str("GitHub to let the runner scale set be deleted, in which a job runs"),
+            Self::PreemptedCalls => f.write_str("calls of the preempted request to end"),
             Self::FinalCheck => f.write_str("a final observation"),
             Self::NextStep(name) => write!(f, "the next step: {name}"),
             Self::RetryableError(remote_error) => write!(f, "a retryable error: {remote_error}"),

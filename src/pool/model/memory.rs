@@ -39,6 +39,8 @@ pub struct Memory {
     /// acquires the lock itself.
     #[serde(skip)]
     pub lock_version: Option<u64>,
+    /// When this request last took the lock from one that had no response yet, and that may still be at work.
+    pub preempted_at: Option<Timestamp>,
     /// The pool's metadata from its task definition, kept because a Delete removes the task definition before its last
     /// observation.
     pub metadata: Option<PoolMetadata>,
@@ -115,6 +117,8 @@ pub enum StepResult {
     LockAcquired {
         /// The fencing token.
         version: u64,
+        /// Whether it was taken from a request that had no response yet.
+        is_preemption: bool,
     },
     /// Another invocation wrote the lock first.
     LockLost,
@@ -302,7 +306,12 @@ impl Memory {
     pub fn record_step(&mut self, applied: StepResult, now: Timestamp) {
         match applied {
             StepResult::Done => {}
-            StepResult::LockAcquired { version } => self.lock_version = Some(version),
+            StepResult::LockAcquired { version, is_preemption } => {
+                self.lock_version = Some(version);
+                if is_preemption {
+                    self.preempted_at = Some(now);
+                }
+            }
             StepResult::LockLost => self.lock_version = None,
             StepResult::Deregistered { key } => {
                 self.deregistered_at.insert(key, now);

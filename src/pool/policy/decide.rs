@@ -26,6 +26,10 @@ const DENIED_RETRY_MAX: Duration = Duration::from_secs(60);
 /// within a minute; one that is missing for longer was deleted, or may not be made, and only a person can help.
 const SERVICE_ROLE_WAIT_MAX: Duration = Duration::from_secs(180);
 
+/// How long calls may be under way whose request was preempted: those that it decided on before it reads the lock again.
+/// A success is reported only by an observation after that, since such a call may create or change something of the pool.
+const PREEMPTED_CALLS_MAX: Duration = Duration::from_secs(30);
+
 /// The longest delay between two attempts after errors.
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
@@ -82,6 +86,13 @@ fn pursue_goal(operation: &Operation, memory: &Memory, observed: &Observed, at: 
             out_of_time(&WaitReason::NextStep(next))
         }
         Decision::Wait { why, until, scope } => Decision::Wait { why, until: until.min(operation.respond_by), scope },
+        Decision::Respond(Outcome::Succeeded { .. })
+            if !is_late
+                && let Some(until) = memory.preempted_at.map(|at| at + PREEMPTED_CALLS_MAX)
+                && at.now < until =>
+        {
+            Decision::Wait { why: WaitReason::PreemptedCalls, until, scope: ObserveScope::Full }
+        }
         Decision::Respond(Outcome::Failed { .. })
             if !is_late
                 && matches!(operation.goal, Goal::Converge(_))

@@ -9,7 +9,8 @@
 //!
 //! # Guarantees
 //!
-//! - At most one request of a resource writes, apart from the one call that is under way when another preempts it.
+//! - At most one request of a resource writes, apart from the calls that are under way when another preempts it. That
+//!   one succeeds only once it has observed the pool after the time that these may take.
 //! - Every delivery of a request gets the same response, byte for byte.
 //!
 //! # Assumptions

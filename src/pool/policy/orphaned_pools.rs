@@ -30,6 +30,8 @@
 //!   asks for while its old properties describe the pool that had the last SUCCESS. That pool stays, for jobs run
 //!   there, and the response names it; it goes when the stack is deleted. In every other combination the clean-up
 //!   Delete names what goes.
+//! - **The cancelled Update went to a pool of an earlier SUCCESS** that the stack has left behind, such as one whose
+//!   clean-up failed. It is undone with the Update that wanted it again.
 //! - **The cancelled Update had succeeded in the moment of the cancellation.** CloudFormation ignored its response, or
 //!   the Update back would carry the new pool's id. The operation lock cannot distinguish that from a response that was
 //!   accepted, so the new pool stays and is named as well.

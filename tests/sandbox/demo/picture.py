@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from xml.sax.saxutils import escape
+
+from sandbox.svg import MONO, document, rect, text
 
 PICTURE = Path(__file__).resolve().parents[3] / ".github/demo.svg"
 SECTION = "An update, while a job runs"
@@ -18,7 +19,7 @@ COLOURS = {
     "runner": "#7ee787",
     "job": "#e3b341",
 }
-TEXT, QUIET, HEADING, PAGE = "#e6edf3", "#8b949e", "#ffffff", "#0d1117"
+TEXT, QUIET, HEADING, PAGE, REST = "#e6edf3", "#8b949e", "#ffffff", "#0d1117", "#30363d"
 LINE = re.compile(r"(?P<clock> +\d+:\d\d\.\d  )(?P<who>\w+ +)(?P<rest>.*)")
 
 
@@ -34,16 +35,9 @@ def picture(lines: list[str]) -> str:
     """An SVG with a row for each line."""
     width, height = round(WIDTH * COLUMN + 2 * MARGIN), len(lines) * ROW + 2 * MARGIN
     rows = "\n".join(row(line, MARGIN + (number + 1) * ROW - 5) for number, line in enumerate(lines))
-    return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" \
-width="{width}" height="{height}" \
-role="img" aria-labelledby="title" font-size="{SIZE}" \
-font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace">
-  <!-- `make demo-picture` writes this file. -->
-  <title id="title">make demo: an update, while a job runs</title>
-  <rect width="{width}" height="{height}" rx="8" fill="{PAGE}"/>
-{rows}
-</svg>
-"""
+    page = rect(0, 0, width, height, rx=8, fill=PAGE)
+    title = f"make demo: {SECTION[0].lower()}{SECTION[1:]}"
+    return document("demo-picture", title, width, height, SIZE, MONO, f"  {page}\n{rows}")
 
 
 def row(line: str, y: int) -> str:
@@ -53,13 +47,20 @@ def row(line: str, y: int) -> str:
     else:
         pieces = [(HEADING if line.startswith(("──", "--")) else QUIET, line)]
     texts, column = [], 0
-    for colour, text in pieces:
+    for colour, piece in pieces:
         # A renderer may drop blanks, so each phrase has its own column.
-        for phrase in re.finditer(r"\S+(?: \S+)*", text):
-            x = f"{MARGIN + (column + phrase.start()) * COLUMN:g}"
-            texts.append(f'<text x="{x}" y="{y}" fill="{colour}">{escape(phrase[0])}</text>')
-        column += len(text)
+        for phrase in re.finditer(r"[█░]+|\S+(?: \S+)*", piece):
+            x = MARGIN + (column + phrase.start()) * COLUMN
+            draw = bar if phrase[0].startswith(("█", "░")) else text
+            texts.append(draw(x, y, phrase[0], fill=colour))
+        column += len(piece)
     return "  " + "".join(texts)
+
+
+def bar(x: float, y: float, blocks: str, fill: str) -> str:
+    """How much of something is done. Fonts draw the blocks with gaps."""
+    whole = rect(x, y - 9, len(blocks) * COLUMN, 10, rx=2, fill=REST)
+    return whole + rect(x, y - 9, blocks.count("█") * COLUMN, 10, rx=2, fill=fill)
 
 
 if __name__ == "__main__":

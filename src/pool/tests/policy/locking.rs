@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crate::pool::model::continuation::Continuation;
-use crate::pool::model::decision::Decision;
+use crate::pool::model::decision::{Decision, ObserveScope, WaitReason};
 use crate::pool::model::evidence::StackDeletion;
 use crate::pool::model::identity::PhysicalId;
+use crate::pool::model::memory::StepResult;
 use crate::pool::model::observed::Observed;
 use crate::pool::model::operation::{Goal, SpecChange};
 use crate::pool::model::operation_lock::{
@@ -60,6 +61,22 @@ fn newer_request_acquires_the_operation_lock_and_the_older_one_stops() {
     assert!(acquires_lock(&next(&mut newer, Some(&locked_create()), 1)));
     let mut older = locked_create();
     assert_eq!(next(&mut older, Some(&newer), 2), Decision::Stop(Superseded::ByNewerRequest));
+}
+
+#[test]
+fn delete_that_preempts_a_create_succeeds_only_by_an_observation_after_the_calls_of_that() {
+    let mut newer = locked(later(delete(&spec()), "newer", 60), 2);
+    let now = newer.signed_at + SECOND;
+    newer.memory.record_step(StepResult::LockAcquired { version: 2, is_preemption: true }, now);
+    let newer_lock = lock_of(&newer);
+    let decision = next_after(&mut newer, Some(newer_lock.clone()), 2);
+    let Decision::Wait { why: WaitReason::PreemptedCalls, until, scope: ObserveScope::Full } = decision else {
+        panic!("{decision:?}")
+    };
+    assert_eq!(until, now + SECOND * 30);
+    newer.memory.record_step(StepResult::LockAcquired { version: 2, is_preemption: false }, now);
+    newer.memory.preempted_at = Some(now - SECOND * 30);
+    assert!(matches!(next_after(&mut newer, Some(newer_lock), 2), Decision::Respond(_)));
 }
 
 #[test]

@@ -130,7 +130,8 @@ impl Model {
             match plan.as_slice() {
                 [Step::AcquireLock(lock)] => {
                     self.observed.lock = Some(ObservedLock { lock: lock.clone(), version: 1 });
-                    operation.memory.record_step(StepResult::LockAcquired { version: 1 }, self.now);
+                    let acquired = StepResult::LockAcquired { version: 1, is_preemption: false };
+                    operation.memory.record_step(acquired, self.now);
                 }
                 _ => return decision,
             }
