@@ -1,10 +1,10 @@
 //! The ports on AWS: ECS, EC2 Auto Scaling with its launch templates, Parameter Store, the state table and the
 //! registrations table in DynamoDB, CloudFormation's stacks, and the runners' logs in CloudWatch.
 //!
-//! Only this module names `aws_sdk_*`. It turns steps into calls, responses into observed values, and each error into an
-//! [`ErrorKind`](crate::pool::model::remote_error::ErrorKind), once. It decides nothing: whether to retry a conflict, to
-//! wait or to fail is policy, so it never loops until something holds, and never repeats a write that may have taken
-//! effect.
+//! Only this module names `aws_sdk_*`. It turns steps into calls, responses into observed values, and each error into
+//! an [`ErrorKind`](crate::pool::model::remote_error::ErrorKind), once. It decides nothing: whether to retry a
+//! conflict, to wait or to fail is policy, so it never polls until a condition is met, and never repeats a write that
+//! may have taken effect.
 //!
 //! Reading order: [`config`] and [`http_client`] (how calls are sent), `errors` and `retries` (what an error means), then
 //! one module per port: [`ecs`], [`auto_scaling`], [`parameters`], [`state_store`], [`registrations`], [`cloudformation`],
@@ -71,7 +71,7 @@ impl fmt::Debug for Aws {
 }
 
 impl Aws {
-    /// The clients, all on this HTTP client. Connects to nothing yet.
+    /// Creates the clients on this HTTP client, without connecting to anything.
     #[must_use]
     pub fn connect(settings: AwsSettings, client: reqwest::Client) -> Self {
         let calls = CallCounter::default();
@@ -92,7 +92,7 @@ impl Aws {
         }
     }
 
-    /// What they have asked of AWS since this was last asked: reads, and all others.
+    /// The number of AWS calls since the last time it was read: reads, and all other calls.
     #[must_use]
     pub fn take_calls(&self) -> (u64, u64) {
         self.calls.take()
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
     use crate::reconcile::ports::{AutoScaling, Ecs, SecretStore};
 
-    /// Answers one request on a connection of its own, and returns what came.
+    /// Serves one request on its own connection, and returns it.
     async fn answer(listener: &TcpListener, body: &str) -> String {
         let (mut socket, _) = listener.accept().await.unwrap();
         let mut got = String::new();

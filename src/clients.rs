@@ -1,4 +1,5 @@
-//! The world as it is: the ports on AWS, on GitHub, on CloudFormation and on this machine's clock.
+//! The production implementation of every port: clients of AWS, GitHub and CloudFormation's response URL, and the
+//! system clock.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -29,7 +30,7 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Makes the clients. Connects to nothing yet.
+    /// Builds the clients without connecting to anything.
     ///
     /// # Errors
     /// When the file of certificates or a proxy that the environment names cannot be used.
@@ -44,13 +45,14 @@ impl Clients {
         })
     }
 
-    /// What AWS has been asked since this was last asked: reads, and all others.
+    /// The number of AWS calls since the last time it was read: reads, and all other calls.
     #[must_use]
     pub fn take_aws_calls(&self) -> (u64, u64) {
         self.aws.take_calls()
     }
 
-    /// The same of GitHub, and what it last said to be left of the credential's hour.
+    /// The number of GitHub calls since the last time it was read, and the rate limit that GitHub last reported as
+    /// remaining in the credential's hour.
     #[must_use]
     pub fn take_github_calls(&self) -> (u64, Option<u64>) {
         self.github.take_calls()
@@ -120,7 +122,7 @@ impl World for Clients {
     }
 }
 
-/// This machine's clock: the one place that reads it.
+/// The system clock. Nothing else in the crate reads it.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock;
 
@@ -137,7 +139,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// Answers by HTTP.
+/// Sends responses over HTTP.
 #[derive(Clone, Debug)]
 pub struct HttpResponseSender(ResponseClient);
 

@@ -51,20 +51,20 @@ use crate::reconcile::ports::{Clock, World};
 use crate::settings::Settings;
 use crate::version::VERSION;
 
-/// What Lambda says about this invocation.
+/// What Lambda reports about this invocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invocation {
-    /// When Lambda ends it.
+    /// When Lambda terminates it.
     pub deadline: Timestamp,
     /// The ARN, with alias or version, or the name by which this function can be invoked again.
     pub function: String,
 }
 
-/// Handles one event. What it returns is for a caller who waits for it, as with a preview or an inventory; CloudFormation
-/// gets its response at the request's URL.
+/// Handles one event. The return value is for a synchronous caller, such as that of a preview or an inventory;
+/// CloudFormation gets its response at the request's URL.
 ///
 /// # Errors
-/// When the event is worth another delivery.
+/// When delivering the event again may help.
 pub async fn handle<W: World>(
     world: &W,
     settings: &Settings,
@@ -75,7 +75,7 @@ pub async fn handle<W: World>(
     let context = Context { world, settings, function: &invocation.function, budget };
     let mut result = Ok(Value::Null);
     for event in Event::parse_all(payload) {
-        // One that fails keeps no other of its batch from its response.
+        // A failed record does not keep the others of its batch from their responses.
         result = result.and(Box::pin(handle_event(&context, event)).await);
     }
     result
@@ -110,7 +110,7 @@ async fn handle_event<W: World>(context: &Context<'_, W>, event: Event) -> Resul
     Ok(Value::Null)
 }
 
-/// Begins a request of CloudFormation.
+/// Starts to work on a request of CloudFormation.
 async fn start<W: World>(context: &Context<'_, W>, request: &CustomResourceRequest) -> Result<(), HandleError> {
     let requester = requester(request);
     async {
@@ -121,7 +121,7 @@ async fn start<W: World>(context: &Context<'_, W>, request: &CustomResourceReque
     .await
 }
 
-/// Goes on with a request where an earlier invocation ran out of time.
+/// Resumes a request for which an earlier invocation ran out of time.
 async fn resume<W: World>(context: &Context<'_, W>, mut continuation: Continuation) -> Result<(), HandleError> {
     let requester = Requester::of_operation(&continuation.operation);
     let span = requester.span();

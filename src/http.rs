@@ -1,4 +1,4 @@
-//! The one HTTP client, on one TLS stack, for AWS, GitHub and the answer.
+//! The one HTTP client, on one TLS stack, for AWS, GitHub and CloudFormation's response URL.
 //!
 //! Built once at start, so that every caller shares its connections. ring is named explicitly: rustls would otherwise
 //! pick a provider by what else is linked, and aws-lc's gathers CPU-jitter entropy in the first handshake.

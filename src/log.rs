@@ -1,8 +1,7 @@
-//! The log: one flat JSON object a line on standard output, where Lambda picks it up.
+//! The log: each line is a flat JSON object on standard output, which Lambda sends to CloudWatch Logs.
 //!
-//! Flat, so that a filter such as `{ $.logical_id = "Runners" }` finds what a request did: the fields of the request's
-//! span stand beside those of the line. Written here and not by `tracing-subscriber`'s own formatter, which nests
-//! the span.
+//! The fields of the request's span are at the same level as those of the line, so that a filter such as `{
+//! $.logical_id = "Runners" }` finds what a request did. The formatter of `tracing-subscriber` would nest the span.
 
 use std::fmt;
 use std::io::Write as _;
@@ -20,8 +19,8 @@ use tracing_subscriber::{Layer, Registry};
 use crate::metrics;
 use crate::pool::model::time::Timestamp;
 
-/// Starts logging at `level`, each line stamped with `now`, as the function of this name. What libraries say stays at
-/// warnings: at finer levels an HTTP library may print headers, and a header may be a credential. Metrics are written
+/// Starts logging at `level` for the function of this name; `now` gives each line its time. Libraries log warnings
+/// only: at finer levels an HTTP library may print headers, and a header may contain a credential. Metrics are written
 /// at every level.
 pub fn start(level: LevelFilter, now: fn() -> Timestamp, function: &str) {
     let ours = Targets::new()
@@ -31,7 +30,7 @@ pub fn start(level: LevelFilter, now: fn() -> Timestamp, function: &str) {
         .with_target(metrics::TARGET, LevelFilter::INFO);
     let write: fn(&[u8]) = |line| drop(std::io::stdout().lock().write_all(line));
     let lines = Lines { now, write, function: function.to_owned() }.with_filter(ours);
-    // A second start in one process keeps the first log.
+    // If logging was started before in this process, the first subscriber stays.
     drop(tracing::subscriber::set_global_default(Registry::default().with(lines)));
 }
 
@@ -77,7 +76,7 @@ impl<S: Subscriber + for<'span> LookupSpan<'span>> Layer<S> for Lines {
         if event.metadata().target() == metrics::TARGET {
             metrics::embed(&mut line.0, &self.function, (self.now)());
         }
-        // A map with string keys: it cannot fail to serialize.
+        // A map with string keys always serializes.
         let mut bytes = serde_json::to_vec(&line.0).unwrap_or_default();
         bytes.push(b'\n');
         (self.write)(&bytes);

@@ -1,7 +1,8 @@
-//! Metrics, as lines of the log in CloudWatch's embedded metric format: they cost no call, no client and no permission.
+//! Metrics, written as log lines in CloudWatch's embedded metric format, which needs no API call, no client and no
+//! permission.
 //!
-//! A line of [`TARGET`] is a metric line. Those of its fields that are a [`Metric`] are its metrics; the log adds what
-//! makes CloudWatch read them.
+//! A log line with the target [`TARGET`] is a metric line. Its fields that are named after a [`Metric`] become metrics;
+//! the log adds the metadata that CloudWatch needs to read them.
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
 use std::time::Duration;
@@ -47,17 +48,18 @@ pub enum Metric {
     AwsCalls,
     /// Calls to GitHub of an invocation.
     GitHubCalls,
-    /// What GitHub says is left of the credential's hour.
+    /// The remaining GitHub requests of the credential's hour.
     GitHubRateRemaining,
-    /// Jobs that GitHub has assigned to a runner scale set, those that run included.
+    /// Jobs that GitHub has assigned to a runner scale set, including running ones.
     JobsAssigned,
-    /// Jobs of a runner scale set that run.
+    /// Running jobs of a runner scale set.
     JobsRunning,
     /// Runners of a scale set that are online without a job.
     RunnersIdle,
     /// Tasks of a scale set that wait for an instance or for their container.
     RunnersStarting,
-    /// For how long jobs of a runner scale set have waited, with room below `MaxRunners`, and none has begun.
+    /// How long jobs of a runner scale set have waited without one of them starting, although the pool is below
+    /// `MaxRunners`.
     StartDelay,
     /// 1 if a tick found pools with `MaxRunners` and no listener at work, otherwise 0.
     ListenerMissing,
@@ -76,7 +78,7 @@ impl Metric {
         self.into()
     }
 
-    /// The unit in CloudWatch, which has none of days.
+    /// The unit in CloudWatch, which has no unit for days.
     #[must_use]
     pub const fn unit(self) -> &'static str {
         match self {
@@ -103,7 +105,7 @@ impl Metric {
     }
 }
 
-/// The dimensions by which they can be asked for. A line's metrics have those that the line has the fields of.
+/// The sets of dimensions. A line's metrics have each set for which the line has all fields.
 pub const DIMENSIONS: &[&[&str]] = &[
     &["FunctionName"],
     &["FunctionName", "Outcome"],
@@ -111,25 +113,25 @@ pub const DIMENSIONS: &[&[&str]] = &[
     &["FunctionName", "Pool"],
 ];
 
-/// What a request came to, in numbers.
+/// The numbers of a completed request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Since CloudFormation signed it.
     pub took: Duration,
     /// Invocations beyond the first.
     pub continuation_count: u32,
-    /// Runners that GitHub let go.
+    /// Runners that GitHub deregistered.
     pub runners_retired: u64,
     /// Registrations without a task that were removed.
     pub orphaned_runners_removed: u32,
     /// Runners whose jobs were waited for.
     pub jobs_waited_for: u64,
-    /// Jobs that were cut off because `DrainTimeout` had passed.
+    /// Jobs that were stopped because `DrainTimeout` had passed.
     pub jobs_cancelled: u32,
 }
 
 impl Tally {
-    /// Of a request that is about to be responded to.
+    /// The summary of a request that is about to get its response.
     #[must_use]
     pub fn of(continuation: &Continuation, now: Timestamp) -> Self {
         let Continuation { operation, memory } = continuation;
@@ -145,7 +147,7 @@ impl Tally {
     }
 }
 
-/// What became of a request.
+/// Writes the metrics of a completed request.
 pub fn request(request_type: RequestType, outcome: &Outcome, tally: &Tally) {
     let (status, online) = match outcome {
         Outcome::Succeeded { attributes, .. } => {
@@ -168,7 +170,7 @@ pub fn request(request_type: RequestType, outcome: &Outcome, tally: &Tally) {
     );
 }
 
-/// The calls of an invocation.
+/// Writes the number of API calls of an invocation.
 pub fn invocation(aws_calls: u64, github_calls: u64, github_remaining: Option<u64>) {
     tracing::info!(
         target: TARGET,
@@ -178,12 +180,12 @@ pub fn invocation(aws_calls: u64, github_calls: u64, github_remaining: Option<u6
     );
 }
 
-/// What the sweep removed.
+/// Writes how many registrations the sweep removed.
 pub fn sweep(orphaned_runners_removed: u64) {
     tracing::info!(target: TARGET, OrphanedRunnersRemoved = orphaned_runners_removed);
 }
 
-/// How a pool with as many runners as jobs is.
+/// Writes the state of a pool with `MaxRunners`.
 pub fn demand(id: &PhysicalId, statistics: &JobStatistics, counts: RunnerCounts, start_delay: Duration) {
     tracing::info!(
         target: TARGET,
@@ -196,7 +198,7 @@ pub fn demand(id: &PhysicalId, statistics: &JobStatistics, counts: RunnerCounts,
     );
 }
 
-/// Whether a tick found no listener at work where there should be one.
+/// Writes whether a tick found that a required listener is not running.
 pub fn listener(is_missing: bool) {
     tracing::info!(
         target: TARGET,
@@ -204,7 +206,7 @@ pub fn listener(is_missing: bool) {
     );
 }
 
-/// How all pools are.
+/// Writes the metrics of an inventory of all pools.
 pub fn inventory(all: &Inventory) {
     tracing::info!(
         target: TARGET,
@@ -214,7 +216,7 @@ pub fn inventory(all: &Inventory) {
     );
 }
 
-/// Makes a line one that CloudWatch reads metrics from.
+/// Adds the metadata from which CloudWatch extracts the metrics of a line.
 pub(crate) fn embed(line: &mut Map<String, Value>, function: &str, now: Timestamp) {
     let metrics: Vec<Value> = Metric::iter()
         .filter(|metric| line.contains_key(metric.name()))

@@ -1,7 +1,6 @@
-//! The loop: observe, let the pool decide, apply, look again.
+//! The reconciliation loop: observe, decide, apply, observe again.
 //!
-//! Here is all the asynchrony and none of the judgement: what to look at, what to do and when to stop is decided in
-//! [`crate::pool`].
+//! This module does the I/O and decides nothing: [`crate::pool`] decides what to observe, what to do and when to stop.
 
 pub mod apply;
 pub mod deregister;
@@ -21,7 +20,7 @@ pub mod sweep;
 use std::error::Error;
 use std::fmt::Write;
 
-/// An error with everything below it, in one line: the one place where chains are printed.
+/// An error and its chain of sources, in one line. Every chain in the log is formatted here.
 #[must_use]
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
@@ -29,7 +28,7 @@ pub fn chain(error: &dyn Error) -> String {
     while let Some(cause) = below {
         let said = cause.to_string();
         if !text.contains(&said) {
-            // Writing into a String cannot fail.
+            // Writing to a String cannot fail.
             _ = write!(text, ": {said}");
         }
         below = cause.source();
@@ -37,7 +36,7 @@ pub fn chain(error: &dyn Error) -> String {
     text
 }
 
-/// Logs a call that failed: its kind, and all that it said.
+/// Logs a failed call with its kind and its chain of errors.
 pub(crate) fn log_error(error: &ports::RemoteCallError) {
     tracing::warn!(step = "remote_error", kind = error.kind().name(), error = %chain(error));
 }

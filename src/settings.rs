@@ -1,8 +1,9 @@
 //! The environment, read once.
 //!
-//! Beside the SDK's own variables: `POLL_INTERVAL_SECS` (`10`, fractions allowed), `INVOCATION_BUDGET_SECS` (unset: the
-//! Lambda deadline), `LOG_LEVEL` (`info`), `STATE_TABLE` (the name of the function with `-state` after it),
-//! `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` (none), `REGISTRATIONS_TABLE` (the same with `-registrations`), `RUNNER_ROLE_ARN` (the default `TaskRoleArn`).
+//! In addition to the SDK's own variables: `POLL_INTERVAL_SECS` (`10`, fractions allowed), `INVOCATION_BUDGET_SECS`
+//! (unset: the Lambda deadline), `LOG_LEVEL` (`info`), `STATE_TABLE` (the name of the function with `-state` after it),
+//! `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` (none), `REGISTRATIONS_TABLE` (the same with `-registrations`),
+//! `RUNNER_ROLE_ARN` (the default `TaskRoleArn`).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,33 +15,34 @@ use crate::http::ProxySettings;
 use crate::pool::model::secret::Secret;
 use crate::pool::model::spec::RegistrationDefaults;
 
-/// Between two looks. Ten seconds keep a fifteen-minute wait below a hundred looks of four calls each.
+/// The default time between two observations. At ten seconds, a wait of fifteen minutes needs fewer than a hundred
+/// observations of four calls each.
 const POLL_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What the function is set to.
+/// The function's settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Between two looks.
     pub poll_interval: Duration,
-    /// Where set, how long an invocation works before it hands on, whatever Lambda would allow.
+    /// If set, how long an invocation works before it continues in another one, regardless of Lambda's deadline.
     pub invocation_budget: Option<Duration>,
-    /// What is logged.
+    /// The minimum level of log lines.
     pub log_level: LevelFilter,
-    /// The function's own name, for its metrics.
+    /// The function's name, for its metrics.
     pub function: String,
-    /// Where the log is, for the end of every Reason: the log group and stream that Lambda names.
+    /// The log group and stream of this process, which end every failure reason.
     pub log: Option<(String, String)>,
-    /// What tasks need to ask for their registration.
+    /// The function's own settings that tasks need to ask for their registration.
     pub registration: RegistrationDefaults,
-    /// How AWS is reached.
+    /// The AWS Region, endpoints and credentials.
     pub aws: AwsSettings,
-    /// `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`, in capitals or not.
+    /// `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`, in upper or lower case.
     pub proxies: ProxySettings,
-    /// A file of certificates, PEM, to trust in addition to the public ones: `AWS_CA_BUNDLE` or `SSL_CERT_FILE`.
+    /// A PEM file with certificates to trust in addition to the public ones: `AWS_CA_BUNDLE` or `SSL_CERT_FILE`.
     pub ca_bundle: Option<String>,
 }
 
-/// A variable that cannot be read as what it is meant to be.
+/// A variable with an invalid value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("environment variable {name}: {value:?} is not {wanted}")]
 pub struct BadSetting {
@@ -50,10 +52,10 @@ pub struct BadSetting {
 }
 
 impl Settings {
-    /// Reads the settings out of the environment's variables.
+    /// Reads the settings from environment variables.
     ///
     /// # Errors
-    /// The first variable that is set and makes no sense.
+    /// The first variable with an invalid value.
     pub fn from_variables(variables: &BTreeMap<String, String>) -> Result<Self, BadSetting> {
         let text = |name: &str| variables.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
         let seconds = |name: &'static str| {
@@ -98,7 +100,7 @@ impl Settings {
     }
 }
 
-/// The SDK's own variables, as far as they mean something inside Lambda.
+/// The SDK's own variables that apply inside Lambda.
 fn aws<'a>(text: &impl Fn(&str) -> Option<&'a str>, function: &str) -> Result<AwsSettings, BadSetting> {
     let owned = |name: &str| text(name).map(str::to_owned);
     let switch = |name: &str| text(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));

@@ -1,5 +1,5 @@
-//! What the AWS clients are configured with, by hand: `aws-config` looks for profiles, SSO and instance roles, none of
-//! which exist in Lambda, and costs start-up time for it.
+//! The configuration of the AWS clients. `aws-config` is not used: it looks for profiles, SSO and instance roles, none
+//! of which exist in Lambda, and that costs start-up time.
 
 use std::time::Duration;
 
@@ -19,13 +19,13 @@ use aws_types::sdk_config::SdkConfig;
 use crate::pool::model::secret::Secret;
 use crate::version::AWS_APP_NAME;
 
-/// One call with all its retries. Of an invocation's 15 minutes a service that hangs takes so little that there is time
-/// to see it, to try again and to say so.
+/// The timeout of one call with all its retries: short enough that an invocation of 15 minutes can notice a service
+/// that hangs, try again and report it.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest pause before a retry. ECS refills its slowest buckets with one call a second.
 const BACKOFF_MAX: Duration = Duration::from_secs(8);
 
-/// What the environment says about AWS.
+/// The settings of AWS in the environment.
 #[derive(Clone, Debug)]
 pub struct AwsSettings {
     /// `AWS_REGION`.

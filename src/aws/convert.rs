@@ -1,4 +1,4 @@
-//! Numbers, times and tags between AWS's types and ours.
+//! Converts numbers, times and tags between AWS's types and those of the model.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use aws_smithy_types::DateTime;
 
 use crate::pool::model::time::Timestamp;
 
-/// AWS keeps keys that begin so to itself; no one can set or remove them.
+/// The prefix of tag keys that AWS reserves: no one else can set or remove them.
 const RESERVED_TAG_PREFIX: &str = "aws:";
 
 /// A count for AWS, whose integers are signed. What does not fit is far above every quota.

@@ -1,4 +1,4 @@
-//! What the two tables share: the client, and what DynamoDB's errors mean.
+//! What the two tables share: the client, and the table of DynamoDB's errors.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;

@@ -1,4 +1,4 @@
-//! From an AWS error to the class in which the pool sees it.
+//! Classifies AWS errors for the pool.
 //!
 //! One table per service, most specific row first, then the table that all AWS services share, then the HTTP status.
 //! ECS in particular has exceptions with many meanings, distinguished only by the message.
@@ -90,7 +90,7 @@ pub(super) const COMMON: &[Row] = &[
 /// A service and its table.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Service {
-    /// Who it is to the pool.
+    /// The service, as the pool names it.
     pub(super) remote: RemoteService,
     /// Its own rows.
     pub(super) table: &'static [Row],
@@ -113,7 +113,7 @@ impl Service {
         }
     }
 
-    /// A refused call of the SDK.
+    /// The error of a failed SDK call.
     ///
     /// The source kept is the modelled error only. A response stays out of it: a response that could not be read may
     /// hold a parameter's value, and `Debug` would print it.
@@ -151,14 +151,14 @@ impl Service {
         }
     }
 
-    /// An error that no error of the SDK carries: an entry of `failures[]`, or a finding of our own.
+    /// An error that is not the SDK's: an entry of `failures[]`, or a check of our own.
     pub(super) fn said(&self, operation: &str, code: &str, message: impl Display) -> RemoteCallError {
         let message = message.to_string();
         let kind = self.kind(Some(code), &message, None);
         RemoteCallError { remote_error: self.remote_error(operation, kind, Some(code), message), source: None }
     }
 
-    /// A request of ours that the SDK's builder took for incomplete.
+    /// A request that the SDK's builder rejected as incomplete.
     pub(super) fn built<T>(&self, operation: &str, built: Result<T, BuildError>) -> RemoteResult<T> {
         built.map_err(|error| {
             self.unsent(operation, ErrorKind::Invalid, "the request could not be built", Some(Box::new(error)))

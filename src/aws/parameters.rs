@@ -95,7 +95,7 @@ impl SecretStore for ParametersClient {
     }
 }
 
-/// What is wrong with a value that holds a credential in something else.
+/// A value that contains a credential in another format.
 enum Wrapping {
     /// A JSON object, as the console of Secrets Manager makes one of keys and values.
     Object {

@@ -1,6 +1,7 @@
-//! AWS's Query protocol, signed by hand, for services of which we need a call or two: a form is sent, XML comes back.
+//! AWS's Query protocol, signed by hand, for services of which one or two operations are needed: the request is a form,
+//! the response XML.
 //!
-//! Not repeated here: these calls only read, and the pool looks again anyway.
+//! Calls are not retried here: they only read, and the pool observes again anyway.
 
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use roxmltree::{Document, Node};

@@ -23,7 +23,8 @@ const ATTEMPT: &str = "attempt";
 const ARCHITECTURE: &str = "architecture";
 const ANSWER: &str = "answer";
 
-/// The container still waits, with whatever attempt: an answer to an item that is gone would make one that stays.
+/// The condition that the container still waits, in any attempt: answering a deleted item would create one that no one
+/// deletes.
 const IF_WAITING: &str = "attribute_exists(#key) AND attribute_not_exists(#answer)";
 
 /// The registrations table.

@@ -1,4 +1,4 @@
-//! A write is not repeated when it may have taken effect.
+//! Prevents retries of writes that may have taken effect.
 //!
 //! The SDK repeats after throttles, connection errors, timeouts and 5xx. For reads that is right. For a write the last
 //! three leave open whether it happened, which the pool's next observation shows: repeating blindly would register a
@@ -14,8 +14,8 @@ use aws_smithy_types::retry::ErrorKind;
 
 use super::http_client::NeverSent;
 
-/// Forbids what the SDK's own classifiers would repeat, unless the service turned the call away by a throttle or the
-/// request never left.
+/// Forbids retries that the SDK's classifiers would make, unless the service throttled the call or the request was
+/// never sent.
 #[derive(Debug)]
 pub(super) struct NotAfterUnclearOutcome;
 

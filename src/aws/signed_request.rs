@@ -1,5 +1,5 @@
-//! A call that is signed by hand, for a service of which we need one operation: its SDK crate would cost more build
-//! time and size than all the rest.
+//! Calls that are signed by hand, for services of which one operation is needed: the SDK crate of such a service would
+//! cost more build time and size than everything else.
 
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
@@ -21,10 +21,10 @@ pub(super) struct SignedCalls {
     time: SharedTimeSource,
 }
 
-/// A call that brought no answer. Nothing of a request is in its text.
+/// A call without a response. Its text contains nothing of the request.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NoAnswer {
-    /// The request could not be put together or signed.
+    /// The request could not be built or signed.
     #[error("the request could not be signed")]
     Unsigned(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// It was sent, or tried to be.
@@ -45,7 +45,7 @@ impl SignedCalls {
     /// POSTs `body`, signed for `service` with these headers, and returns the response whatever its status.
     ///
     /// # Errors
-    /// When there is no answer at all.
+    /// When there is no response at all.
     pub(super) async fn post(
         &self,
         service: &str,

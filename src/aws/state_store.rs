@@ -1,6 +1,6 @@
 //! The port [`StateStore`] on DynamoDB: one item for each key, written only over what was read.
 //!
-//! A write names the version that it replaces, so that of two writers one loses and knows it.
+//! A write names the version that it replaces, so one of two concurrent writers fails.
 //!
 //! <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.ConditionExpressions.html>
 

@@ -1,4 +1,4 @@
-//! What a request to GitHub is: its endpoint, its URL, and the credential that goes with it.
+//! A request to GitHub: its endpoint, its URL and its credential.
 
 use std::time::Duration;
 

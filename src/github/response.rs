@@ -1,4 +1,4 @@
-//! A response of GitHub, reduced to what is used of it.
+//! A response of GitHub, reduced to the parts that are used.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::request::{Bearer, CredentialKind};
 use crate::pool::model::secret::Secret;
 use crate::pool::model::time::Timestamp;
 
-/// How much of GitHub's own message goes into ours.
+/// Maximum characters of GitHub's own message in an error.
 const MESSAGE_CHARS_MAX: usize = 300;
 
 /// The longest that is known has 40.

@@ -1,10 +1,10 @@
 //! The port of runner scale sets: a service behind GitHub's API, with addresses and tokens of its own.
 //!
-//! GitHub's client is its documentation: <https://github.com/actions/scaleset>. `service` connects and calls, `queue` reads
-//! messages, `wire` has the bodies, `errors` the table of what the service refuses with.
+//! GitHub's client is its documentation: <https://github.com/actions/scaleset>. `service` connects and makes calls,
+//! `queue` reads messages, `wire` has the types of the bodies, and `errors` the table of errors.
 //!
-//! What it must never do: take a response for something that it does not say. A status other than the one expected, an
-//! unknown exception and a body of another form are errors that change nothing.
+//! It must never misinterpret a response: an unexpected status, an unknown exception and a body in another format are
+//! errors that change nothing.
 
 mod errors;
 mod queue;

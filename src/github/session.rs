@@ -1,4 +1,4 @@
-//! What is remembered of one credential at one GitHub: its rate limit, and for each target the token of the App's
+//! The state of one credential at one GitHub host: its rate limit, and for each target the token of the App's
 //! installation, the connection to the scale-set service, and when the target was last listed.
 //!
 //! GitHub counts by user and by installation. Two pools that a warm function serves one after the other share a session
@@ -83,7 +83,7 @@ struct GitHubSession {
     used_at: Option<Timestamp>,
 }
 
-/// What is known of a target. All of it can be asked for again.
+/// The cached state of a target. All of it can be fetched again.
 #[derive(Default)]
 pub(super) struct TargetState {
     /// The token of the App's installation.

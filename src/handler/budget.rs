@@ -17,12 +17,12 @@ pub(super) const RESPONSE_MARGIN: Duration = Duration::from_secs(45);
 const CALL_MARGIN: Duration = Duration::from_secs(30);
 /// Between the last attempt to send a response and Lambda's deadline.
 const DEADLINE_MARGIN: Duration = Duration::from_secs(2);
-/// How long an invocation is taken to last when its deadline has passed already, as under `cargo lambda watch`.
+/// The assumed duration of an invocation whose deadline has already passed, as under `cargo lambda watch`.
 const DEFAULT_INVOCATION_TIMEOUT: Duration = Duration::from_secs(900);
 
 /// Between two attempts to invoke the function again.
 pub(super) const SELF_INVOKE_RETRY_DELAY: Duration = Duration::from_secs(5);
-/// Within this time Lambda has delivered the event of a failed invocation twice more: after a minute, and after two more.
+/// The time within which Lambda retries the event of a failed invocation twice: after one minute, and after two more.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html>
 pub(super) const EVENT_RETRY_WINDOW: Duration = Duration::from_secs(180);
 
@@ -41,18 +41,19 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// From the deadline that Lambda states.
+    /// Derives the budget from Lambda's deadline.
     pub(super) fn new(deadline: Timestamp, now: Timestamp) -> Self {
         Self { deadline: if deadline > now { deadline } else { now + DEFAULT_INVOCATION_TIMEOUT } }
     }
 
-    /// Until when the operation may go on in this invocation; `limit` is the most that the settings allow.
+    /// The time until which the operation may run in this invocation; `limit` is the maximum duration that the settings
+    /// allow.
     pub(super) fn reconcile_until(self, now: Timestamp, limit: Option<Duration>) -> Timestamp {
         let until = self.deadline - RESPONSE_MARGIN - CALL_MARGIN;
         limit.map_or(until, |limit| until.min(now + limit))
     }
 
-    /// When a response is sent, whatever the operation is doing.
+    /// The time at which a response is sent, even if the operation is still running.
     pub(super) fn respond_from(self) -> Timestamp {
         self.deadline - RESPONSE_MARGIN
     }

@@ -1,4 +1,4 @@
-//! How the work of an invocation ends.
+//! The ways in which the work of an invocation ends.
 
 use crate::metrics::Tally;
 use crate::pool::model::continuation::Continuation;
@@ -20,23 +20,24 @@ pub(super) enum Completion {
         /// For the metrics.
         tally: Tally,
     },
-    /// Nothing, or to repeat a response: another invocation works for the resource.
+    /// Do nothing, or repeat a recorded response: another invocation works on the resource.
     Superseded(Superseded),
-    /// To go on in another invocation.
+    /// Continue in another invocation.
     Continue(Box<Continuation>, WaitReason),
 }
 
 impl Completion {
-    /// A response about which there is nothing to measure.
+    /// A response without metrics.
     pub(super) fn respond(physical_id: impl Into<String>, outcome: Outcome, recording: Recording) -> Self {
         Self::Respond { physical_id: physical_id.into(), outcome, recording, tally: Tally::default() }
     }
 
-    /// How a run of reconciliation ends the work.
+    /// Converts the result of a reconciliation.
     pub(super) fn of_run(continuation: Continuation, result: RunResult, now: Timestamp) -> Self {
         match result {
             RunResult::Completed(outcome) => {
-                // A Delete that fails before it acquires its lock still repeats what another delivery has recorded.
+                // A Delete that fails before it acquires its lock still repeats a response that another delivery
+                // recorded.
                 let is_recorded =
                     continuation.memory.lock_version.is_some() || matches!(outcome, Outcome::Failed { .. });
                 Self::Respond {

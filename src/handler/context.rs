@@ -1,9 +1,9 @@
-//! What every part of an invocation works with.
+//! The dependencies that every part of an invocation shares.
 
 use super::budget::Budget;
 use crate::settings::Settings;
 
-/// One invocation: where it reads and writes, how it is set up, and the time it has.
+/// One invocation: its ports, its settings and its time budget.
 pub(super) struct Context<'a, W> {
     pub(super) world: &'a W,
     pub(super) settings: &'a Settings,

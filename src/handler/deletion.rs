@@ -1,5 +1,5 @@
-//! What a Delete is about: the pool that its physical id names, and no other unless CloudFormation says that the whole
-//! stack is going.
+//! Determines which pools a Delete removes: the pool that its physical id names, and no other pool unless
+//! CloudFormation reports that the whole stack is being deleted.
 
 use std::time::Duration;
 
@@ -22,12 +22,13 @@ use crate::reconcile::chain;
 use crate::reconcile::lookup::{pools_of, read_lock};
 use crate::reconcile::ports::{Clock, CloudFormation, RemoteResult, World};
 
-/// Tries of what has to be known before there is a pool to work on.
+/// Maximum attempts of a lookup that must succeed before the pool is known.
 const TRIES: u32 = 6;
-/// The pause after the first try; each further one doubles it. A minute in all: a service's bad moment, and no more.
+/// The delay after the first attempt, doubled after each further one. The attempts take about a minute in all, which
+/// outlasts a brief outage.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// The Delete's operation, or its completion when there is nothing to take down.
+/// The Delete's operation, or its completion if there is nothing to delete.
 pub(super) async fn absent<W: World>(
     world: &W,
     request: &CustomResourceRequest,
@@ -57,7 +58,7 @@ pub(super) async fn absent<W: World>(
         Ok(Found::Evidence(evidence)) => Ok(goal::delete_operation(request, evidence, signed_at)),
         Ok(Found::Nothing { note }) => {
             tracing::info!(step = "delete", "nothing to delete");
-            // Recorded, it is a tombstone: the Create may not have acquired its lock yet.
+            // The record is a tombstone for a Create that has not acquired its lock yet.
             let recording = if note.is_none() { Recording::Record } else { Recording::Skip };
             let notes = note.into_iter().collect();
             respond(Outcome::Succeeded { attributes: Default::default(), notes }, recording)
@@ -69,13 +70,14 @@ pub(super) async fn absent<W: World>(
     }
 }
 
-/// What a Delete is about whose id is no pool's.
+/// What a Delete whose physical id is not a pool's refers to.
 enum Found {
     /// A pool.
     Evidence(DeletionEvidence),
     /// Nothing, and this is to be said.
     Nothing { note: Option<String> },
-    /// Perhaps a pool that goes with its stack: CloudFormation does not say whether that is being deleted.
+    /// Possibly a pool that is deleted with its stack: CloudFormation does not report whether the stack is being
+    /// deleted.
     Unknown(RemoteError),
 }
 
@@ -86,7 +88,7 @@ async fn without_name<W: World>(world: &W, request: &CustomResourceRequest, phys
         if let Some(evidence) = DeletionEvidence::again(lock, &goal::request_info(request)) {
             return Ok(Found::Evidence(evidence));
         }
-        // With the function's own id for a pool that it could not identify, nothing was built.
+        // The function uses this id when it cannot identify the pool, and then it has built nothing.
         if physical_id != NO_PHYSICAL_ID && lock.pool_without_success().is_some() {
             let status = world.cloudformation().stack_status(&stack_resource.stack_id).await?;
             if let Some(evidence) = DeletionEvidence::unanswered_create(lock, status.as_deref()) {
@@ -95,7 +97,8 @@ async fn without_name<W: World>(world: &W, request: &CustomResourceRequest, phys
         }
     }
     let pools = pools_of(world, stack_resource).await?;
-    // An Update that is still at work, or whose event comes again, would build a pool after this Delete's response.
+    // An Update that is still in progress, or whose event is delivered again, would build a pool after this Delete's
+    // response.
     let at_work = lock.as_ref().and_then(OperationLock::pool_at_work);
     let Some(first) = pools.first().cloned().or(at_work) else {
         return Ok(Found::Nothing { note: None });
@@ -109,18 +112,18 @@ async fn without_name<W: World>(world: &W, request: &CustomResourceRequest, phys
     })
 }
 
-/// What follows once the pool of a request is as it should be, or gone.
+/// What follows once the pool of a request has converged or has been deleted.
 pub(super) enum Siblings {
-    /// Another pool to take down.
+    /// Another pool has to be deleted.
     Next(Box<Operation>),
     /// Nothing, and this is to be said.
     Done(Option<String>),
-    /// Whether there is another pool to take down is not known, for this reason.
+    /// Whether another pool has to be deleted is unknown, for this reason.
     Unknown(String),
 }
 
-/// Looks for the other pools of the resource, once the pool of a Delete is gone: those that no stack has any more, and
-/// one that a request had just begun to build when this Delete took over.
+/// Looks for other pools of the resource after a Delete has removed its pool: pools that no stack refers to any more,
+/// and a pool that another request had started to build when this Delete preempted it.
 pub(super) async fn siblings<W: World>(world: &W, operation: &Operation, outcome: &Outcome) -> RemoteResult<Siblings> {
     let Outcome::Succeeded { .. } = outcome else { return Ok(Siblings::Done(None)) };
     let goal = match &operation.goal {
@@ -136,10 +139,10 @@ pub(super) async fn siblings<W: World>(world: &W, operation: &Operation, outcome
     let lock = found.as_ref().map(|found| &found.lock);
     let is_other = |id: &PhysicalId| *id != operation.id && !goal.deleted_pools.contains(id);
     pools.retain(is_other);
-    // What a request may still build would be built after this Delete's response, for a stack that is gone.
+    // A request that is still in progress would build it after this Delete's response, for a deleted stack.
     let at_work = lock.and_then(OperationLock::pool_at_work).filter(is_other);
     if pools.is_empty() && at_work.is_none() {
-        let is_left = lock.is_some_and(|lock| lock.answer().is_some() || lock.is_of(&operation.request));
+        let is_left = lock.is_some_and(|lock| lock.response().is_some() || lock.is_of(&operation.request));
         write_tombstone(world, stack_resource, found.filter(|_| is_left)).await?;
         return Ok(Siblings::Done(None));
     }
@@ -159,9 +162,9 @@ pub(super) async fn siblings<W: World>(world: &W, operation: &Operation, outcome
     })
 }
 
-/// Makes the lock of a resource without a pool a tombstone: it is about a pool that another request, which has its
-/// response, did not build, or says that another pool is in use, which was deleted by other means. A lock that another
-/// request has written since is left to that one.
+/// Turns the lock of a resource that has no pool into a tombstone. Such a lock names a pool that a completed request
+/// did not build, or a pool that was deleted by other means. A lock that another request has written since is not
+/// changed.
 async fn write_tombstone<W: World>(
     world: &W,
     stack_resource: &StackResource,
@@ -172,7 +175,7 @@ async fn write_tombstone<W: World>(
     write_lock(world, &resource_lock_key(stack_resource), Some(&left), &lock).await.map(drop)
 }
 
-/// The pool that an Update goes back from.
+/// The pool that an Update abandons when it returns to another one.
 async fn previous_pool<W: World>(
     world: &W,
     operation: &Operation,
@@ -189,7 +192,8 @@ async fn previous_pool<W: World>(
     Ok(Siblings::Done(reasons::pools_left(&pools)))
 }
 
-/// CloudFormation's word that the whole stack is going, if it gives it; or why it gives none, where it will not.
+/// Evidence that the whole stack is being deleted, if CloudFormation reports so, or the reason why CloudFormation
+/// cannot be asked.
 async fn stack_deletion<W: World>(
     world: &W,
     stack_resource: &StackResource,
@@ -204,7 +208,7 @@ async fn stack_deletion<W: World>(
     }
 }
 
-/// The lock of the resource, as its last request wrote it.
+/// The lock of the resource as its last request wrote it.
 async fn lock_of_resource<W: World>(world: &W, stack_resource: &StackResource) -> RemoteResult<Option<ObservedLock>> {
     read_lock(world, &resource_lock_key(stack_resource)).await
 }

@@ -1,14 +1,14 @@
-//! Why an invocation fails.
+//! The errors that fail an invocation.
 
 use crate::reconcile::ports::{DeliveryError, RemoteCallError};
 
-/// Why an invocation is to count as failed, so that Lambda delivers its event again.
+/// An error that fails the invocation, so that Lambda retries its event.
 #[derive(Debug, thiserror::Error)]
 pub enum HandleError {
     /// CloudFormation did not accept the response.
     #[error("the response was not delivered")]
     ResponseNotDelivered(#[from] DeliveryError),
-    /// The function could not be invoked to go on.
+    /// The function could not invoke itself to continue.
     #[error("the function could not be invoked again to continue")]
     ContinuationNotSent(#[source] RemoteCallError),
     /// An instance still waits for the launch hook.

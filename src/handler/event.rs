@@ -1,4 +1,4 @@
-//! What the function is invoked with, parsed once.
+//! The events that invoke the function. Each payload is parsed once, into one [`Event`].
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -10,16 +10,16 @@ use crate::cloudformation::request::{self, CustomResourceRequest, ParsedEvent};
 use crate::pool::model::continuation::{Continuation, ParsedContinuation};
 use crate::pool::model::request::RequestInfo;
 
-/// The type of the event of a launch hook.
+/// The `detail-type` of a launch hook's event.
 const LAUNCH: &str = "EC2 Instance-launch Lifecycle Action";
 
 /// An event.
 pub(super) enum Event {
     /// A request of CloudFormation.
     Request(Box<CustomResourceRequest>),
-    /// The rest of a request, from an earlier invocation of this function.
+    /// A continuation from an earlier invocation of this function.
     Continuation(Box<Continuation>),
-    /// The rest of a request, in the format of another version of this function.
+    /// A continuation in the format of another version of this function.
     UnsupportedContinuation {
         request: RequestInfo,
         /// The physical id to respond with.
@@ -27,23 +27,23 @@ pub(super) enum Event {
     },
     /// An event that Lambda has stopped retrying, from the on-failure queue.
     OnFailure(Box<InvocationRecord>),
-    /// `{"Plan": {…}}`: what a deployment would do.
+    /// `{"Plan": {…}}`: previews a deployment.
     Preview(Box<PreviewRequest>),
-    /// `{"Status": {}}`: what runs, in all pools or in those of one stack.
+    /// `{"Status": {}}`: reports what runs in all pools or in those of one stack.
     Status(StatusScope),
-    /// `{"Inventory": {}}`: all pools of this account and Region.
+    /// `{"Inventory": {}}`: reports all pools of this account and Region.
     Inventory,
     /// `{"Tick": {}}`: a minute has passed.
     Tick,
     /// `{"Listen": {}}`: the listener of the runner scale sets.
     Listen,
-    /// An instance is about to join its group, and the launch hook holds it back.
+    /// An instance is about to join its group and waits for the launch hook.
     Launch(Box<LaunchAction>),
     /// Changes of the registrations table, in order.
     Registrations(Vec<RegistrationRecord>),
     /// A request without a usable response URL, for this reason.
     Unanswerable(&'static str),
-    /// Nothing that this function knows.
+    /// An event of unknown type.
     Unknown,
 }
 
@@ -118,7 +118,7 @@ pub(super) struct RegistrationRecord {
 #[serde(rename_all = "PascalCase")]
 pub(super) struct StreamRecord {
     keys: RecordKeys,
-    /// Names the record in a response about a part of the batch.
+    /// Identifies the record in a partial batch response.
     pub(super) sequence_number: String,
 }
 
@@ -147,7 +147,7 @@ struct StreamBatch {
 }
 
 impl Event {
-    /// The events of a payload: several if it is a batch of SNS or SQS.
+    /// The events of a payload; several if it is a batch of SNS or SQS.
     pub(super) fn parse_all(payload: &Value) -> Vec<Self> {
         if let Ok(batch) = StreamBatch::deserialize(payload)
             && !batch.records.is_empty()

@@ -1,4 +1,4 @@
-//! From a decoded request to the continuation that carries its goal.
+//! Turns a decoded request into the continuation that carries its goal.
 
 use crate::cloudformation::properties::{self, DecodedProperties};
 use crate::cloudformation::request::{CustomResourceRequest, RequestKind};
@@ -33,7 +33,7 @@ pub(super) fn converge_operation(
             && before.runner.group == spec.runner.group
             && PhysicalId::of(&request.stack_resource, before) == id
     });
-    // Another patience changes nothing that is there.
+    // A change of timeouts changes no resource.
     let is_unchanged = former
         .and_then(|former| former.deployed_spec().cloned())
         .is_some_and(|before| PoolSpec { wait_policy: spec.wait_policy.clone(), ..before } == spec);
@@ -49,7 +49,7 @@ pub(super) fn converge_operation(
     Ok(operation(request, id, goal, signed_at))
 }
 
-/// The pool that an Update leaves behind, whose physical id is already that of the pool it asks for.
+/// The pool that an Update leaves behind, if the Update's physical id is already that of the pool it asks for.
 fn previous_pool(
     request: &CustomResourceRequest,
     id: &PhysicalId,
@@ -92,7 +92,7 @@ fn operation(request: &CustomResourceRequest, id: PhysicalId, goal: Goal, signed
     }
 }
 
-/// The request, as it is carried along.
+/// The part of the request that the continuation carries.
 pub(super) fn request_info(request: &CustomResourceRequest) -> RequestInfo {
     RequestInfo {
         request_type: request_type(request),
@@ -102,7 +102,7 @@ pub(super) fn request_info(request: &CustomResourceRequest) -> RequestInfo {
     }
 }
 
-/// What was asked for.
+/// The type of the request.
 pub(super) const fn request_type(request: &CustomResourceRequest) -> RequestType {
     match request.kind {
         RequestKind::Create => RequestType::Create,

@@ -21,10 +21,10 @@ use crate::pool::policy::reasons;
 use crate::reconcile::chain;
 use crate::reconcile::ports::{Clock, SelfInvoker, World};
 
-/// Runs `work` and does what is left to do.
+/// Runs `work` and completes it: responds, continues in another invocation, or stops.
 ///
 /// # Errors
-/// When the event is worth another delivery.
+/// When delivering the event again may help.
 pub(super) async fn run_guarded<W: World>(
     context: &Context<'_, W>,
     requester: &Requester,
@@ -58,7 +58,7 @@ pub(super) async fn run_guarded<W: World>(
             log_response(&outcome, clock.now().since(started_at));
             metrics::request(requester.request.request_type, &outcome, &tally);
         }
-        // CloudFormation waits only for the newer request. This one may have had a response before, another one.
+        // CloudFormation waits only for the newer request. This one may already have had a different response.
         Completion::Superseded(Superseded::ByNewerRequest) => {
             tracing::info!(step = "superseded", "a newer request for this resource took over, so this one ends");
         }
@@ -75,7 +75,7 @@ fn internal_error(requester: &Requester) -> Completion {
     Completion::respond(requester.physical_id.clone(), outcome, Recording::Record)
 }
 
-/// Lets another invocation go on; or the FAILED response that says why none can.
+/// Continues in another invocation, or returns the FAILED response that says why that is not possible.
 async fn self_invoke<W: World>(
     context: &Context<'_, W>,
     mut continuation: Continuation,

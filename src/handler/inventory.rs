@@ -1,7 +1,7 @@
-//! `{"Inventory": {}}`: how all pools of this account and Region are, for the caller and as metrics.
+//! `{"Inventory": {}}`: the state of all pools of this account and Region, for the caller and as metrics.
 //!
-//! The tick makes one each hour: a pool that no one changes sends no request, and grows old unseen. AWS is
-//! read, GitHub is not asked, nothing is written.
+//! The tick makes an inventory each hour, since a pool that no one updates sends no request and its image ages
+//! unnoticed. It reads AWS only, and writes nothing.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ pub(super) async fn inventory<W: World>(world: &W) -> Value {
                 .collect();
             json!({ "Inventory": summary, "Version": VERSION })
         }
-        // Half an inventory would call the oldest runner younger than it is, so there is none.
+        // A partial inventory could understate the age of the oldest runner, so none is reported.
         Err(error) => {
             tracing::error!(step = "inventory", kind = error.kind().name(), error = %chain(&error));
             json!({ "Inventory": {}, "Obstacle": error.remote_error.to_string(), "Version": VERSION })

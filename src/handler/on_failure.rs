@@ -1,10 +1,12 @@
 //! Events that Lambda has stopped retrying: they come back through the on-failure queue, and get a FAILED response.
 //!
-//! Lambda sends a record of an asynchronous event to the function's on-failure destination once every attempt has failed
-//! or the event is too old. That cannot be the function itself, so it is a queue that triggers the function. A record has
-//! the whole event, and in it the response URL: who can read the queue can respond in the function's place.
+//! Lambda sends a record of an asynchronous event to the function's on-failure destination once every attempt has
+//! failed or the event is too old. That cannot be the function itself, so it is a queue that triggers the function. A
+//! record has the whole event, and in it the response URL: anyone who can read the queue can respond in the function's
+//! place.
 //!
-//! Nothing is read or changed but the lock of the resource, because what made three invocations fail may do so again.
+//! Only the lock of the resource is read and written, because whatever made three invocations fail may fail this one as
+//! well.
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html>
 
@@ -30,9 +32,9 @@ use crate::reconcile::ports::{Clock, World};
 /// A request that CloudFormation may still wait for.
 struct PendingRequest {
     requester: Requester,
-    /// Invocations before the one that failed.
+    /// The number of invocations before the one that failed.
     continuation_count: u32,
-    /// When CloudFormation stops waiting, at the latest.
+    /// The latest time at which CloudFormation stops waiting.
     until: Timestamp,
 }
 
@@ -61,12 +63,12 @@ async fn respond_to<W: World>(
         return Err(HandleError::Unanswerable(why));
     }
     if matches!(event, Event::Tick) {
-        // The next minute does what this one did not.
+        // The next tick, in a minute, does the same work.
         tracing::warn!(step = "on_failure", "a tick was not handled");
         return Ok(());
     }
     if matches!(event, Event::Launch(_)) {
-        // The hook's own time has let the instance go on by now, or soon will.
+        // The hook's timeout has released the instance by now, or soon will.
         tracing::warn!(step = "on_failure", "an instance was not let into its group");
         return Ok(());
     }
@@ -98,7 +100,7 @@ async fn respond_failed<W: World>(
         Err(_panic) => None,
     };
     if let Some(lock) = lock {
-        if let Some(body) = lock.answer() {
+        if let Some(body) = lock.response() {
             return Ok(resend(context, requester, body.to_owned()).await?);
         }
         if lock.is_later_invocation_than(pending.continuation_count) {
@@ -116,7 +118,7 @@ async fn respond_failed<W: World>(
 }
 
 impl PendingRequest {
-    /// `None` if the event is no request of CloudFormation, nor the rest of one.
+    /// `None` if the event is neither a request of CloudFormation nor a continuation of one.
     fn of(event: Event, now: Timestamp) -> Option<Self> {
         match event {
             Event::Request(request) => Some(Self {

@@ -1,4 +1,4 @@
-//! What a request asks for: from a decoded request to a goal, and from the goal to its end.
+//! Runs the operation of a request: from the decoded request to its goal, and from the goal to the completion.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use crate::reconcile::ports::{Clock, World};
 use crate::reconcile::run::{RunResult, reconcile_until};
 use crate::reconcile::session::Session;
 
-/// Who gets the response to a request.
+/// The recipient of the response to a request.
 pub(super) fn requester(request: &CustomResourceRequest) -> Requester {
     let physical_id = identity(request).or_else(|| request.physical_id().map(str::to_owned));
     Requester {
@@ -115,7 +115,8 @@ pub(super) async fn run_operation<W: World>(context: &Context<'_, W>, continuati
     }
 }
 
-/// What follows upon the request's pool, asked until it is known, the response is due or the invocation's time is over.
+/// What follows the request's pool. The lookup is retried until it succeeds, the response is due or the invocation runs
+/// out of time.
 async fn others<W: World>(
     world: &W,
     operation: &Operation,
@@ -153,12 +154,12 @@ fn noted(outcome: Outcome, note: Option<String>) -> Outcome {
     }
 }
 
-/// Whether nothing of the pool itself was changed.
+/// Whether the request changes nothing of the pool itself.
 fn is_noop_update(request: &CustomResourceRequest) -> bool {
     matches!(&request.kind, RequestKind::Update { change: PropertiesChange::CloudFormationOnly, .. })
 }
 
-/// One observation for what `Fn::GetAtt` has to give; nothing is waited for and nothing changed.
+/// Makes one observation for the values of `Fn::GetAtt`, without waiting for anything or changing anything.
 async fn read_attributes<W: World>(world: &W, continuation: Continuation) -> Outcome {
     let operation = &continuation.operation;
     let Goal::Converge(goal) = &operation.goal else { return Outcome::failed("A Delete has no attributes.") };

@@ -1,15 +1,14 @@
 //! `{"Plan": {…properties…}}`: what a request with these properties would do, as the response of the invocation.
 //!
-//! Nothing is written, to AWS or to GitHub; so whether the credential may register runners, which only an attempt
-//! shows, stays open. With the properties an event may have:
-//! - `StackId` and `LogicalResourceId` of a resource that exists, and the plan is about its pool; without them it is
-//!   about one that is to be made.
-//! - `Before`, the properties that the resource has now: what the template drops, such as a tag, shows only by
-//!   them.
+//! Nothing is written, to AWS or to GitHub; so the preview cannot say whether the credential may register runners,
+//! which only an attempt shows. With the properties an event may have:
+//! - `StackId` and `LogicalResourceId` of an existing resource: the plan is about its pool. Without them, it is about a
+//!   new pool.
+//! - `Before`, the current properties of the resource: only they show what the template drops, such as a tag.
 //! - `Coming`, a list of places such as `LaunchTemplate.Version` that hold what the deployment is expected to make.
-//! - `"RequestType": "Delete"`: the plan is that of the resource's deletion, and its properties are those that it has.
+//! - `"RequestType": "Delete"`: the plan is that of the resource's deletion, and the properties are its current ones.
 //!
-//! Properties may leave open what is known only after a deployment: see `open`.
+//! Properties may leave open what is known only after a deployment: see `unresolved`.
 
 mod unresolved;
 
@@ -36,30 +35,30 @@ use crate::reconcile::observe::observe;
 use crate::reconcile::ports::{Clock, GitHub, RemoteResult, World};
 use crate::reconcile::session::Session;
 
-/// Stands for the stack of a resource that does not exist yet. No stack has it.
+/// A placeholder for the stack of a resource that does not exist yet. No real stack has this ARN.
 const PLACEHOLDER_STACK_ID: &str = "arn:aws:cloudformation:::stack/STACK/00000000-0000-0000-0000-000000000000";
-/// What only a write could find out.
+/// What only a write could show.
 const REGISTRATION_NOT_TESTED: &str =
     "Not tried, since trying makes a registration token: whether the credential may register runners";
 
-/// What the caller reads.
+/// The response to the caller.
 #[derive(Default, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct PreviewResponse {
-    /// `Create`, `Update`, `Replacement`, `Deletion` or `Nothing`; `Unknown` where an obstacle hides it.
+    /// `Create`, `Update`, `Replacement`, `Deletion` or `Nothing`; `Unknown` if a problem prevents an answer.
     action: &'static str,
-    /// The pool's id, if its stack and all that it follows from are known.
+    /// The pool's id, if everything that it is derived from is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pool: Option<String>,
     changes: Vec<String>,
     retires: BTreeMap<String, &'static str>,
-    /// What would fail the request, each thing for itself.
+    /// The problems that would fail the request.
     obstacles: Vec<String>,
-    /// What else a reviewer wants to know: warnings, and what is not known.
+    /// Notes for the reviewer: warnings, and what is unknown.
     notes: Vec<String>,
 }
 
-/// What the deployment does with the resource.
+/// What the deployment does to the resource.
 enum Deployment {
     /// It creates or updates it.
     Present,
@@ -67,11 +66,11 @@ enum Deployment {
     Deleted,
 }
 
-/// What is asked for.
+/// A request for a preview.
 pub(super) struct PreviewRequest {
     deployment: Deployment,
     stack_resource: Value,
-    /// Whether the resource is one of a stack that is there.
+    /// Whether the resource belongs to an existing stack.
     is_known: bool,
     properties: Map<String, Value>,
     before: Option<Map<String, Value>>,
@@ -100,7 +99,7 @@ impl PreviewRequest {
         })
     }
 
-    /// What CloudFormation would send, with nowhere to answer to.
+    /// The request that CloudFormation would send, without a response URL.
     fn request(
         &self,
         kind: &str,
@@ -181,7 +180,7 @@ async fn preview_convergence<W: World>(
     Ok(PreviewResponse { pool, notes, ..response(found) })
 }
 
-/// The end of a resource: all of its pools, and all of their runners.
+/// Previews the deletion of a resource with all of its pools and their runners.
 async fn preview_deletion<W: World>(world: &W, asked: &PreviewRequest) -> Result<PreviewResponse, Vec<String>> {
     let request = asked.request("Delete", None, &asked.properties).map_err(|why| vec![why])?;
     let pools = async {
@@ -225,7 +224,7 @@ async fn observe_all<W: World>(
     Ok((session, others))
 }
 
-/// A pool of the resource, as its Delete would look at it.
+/// A pool of the resource, as its Delete would observe it.
 async fn other<W: World>(
     world: &W,
     asked: &PreviewRequest,

@@ -1,7 +1,7 @@
 //! Tasks that ask for the registrations of their runners: a batch of the registrations table's stream.
 //!
-//! A record whose call of AWS failed is delivered again, and those after it. What the function cannot answer at all, the
-//! container asks again, and says so in its log when it gives up.
+//! A record for which a call to AWS failed is delivered again, and so are the records after it. A container that gets
+//! no answer asks again, and logs that when it gives up.
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html>
 
@@ -19,10 +19,10 @@ use crate::reconcile::ports::{Clock, World};
 use crate::reconcile::registration::{RequestResult, answer_request};
 use crate::reconcile::{chain, log_error};
 
-/// The removal of an item: its container took it, or it expired.
+/// The removal of an item: its container took the answer, or the item expired.
 const REMOVE: &str = "REMOVE";
 
-/// Answers every request of a batch, one after the other, as GitHub asks of those who create.
+/// Answers the requests of a batch one after the other, since GitHub asks clients to make requests serially.
 /// <https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api>
 pub(super) async fn answer_all<W: World>(context: &Context<'_, W>, records: &[RegistrationRecord]) -> Value {
     let until = context.budget.reconcile_until(context.world.clock().now(), None);
@@ -35,14 +35,14 @@ pub(super) async fn answer_all<W: World>(context: &Context<'_, W>, records: &[Re
     json!({ "batchItemFailures": failures })
 }
 
-/// The span of the record's log lines. A container's log says to search for the task's id.
+/// The span of the record's log lines, which has the task's id: a container's log tells people to search for it.
 fn span(record: &RegistrationRecord) -> tracing::Span {
     let key = record.key();
     tracing::info_span!("registration", task = key.split_once(':').map_or(key, |(_, task_id)| task_id))
 }
 
-/// Whether the record is done with. One whose calls hang must not keep the tasks behind it in the stream waiting; after
-/// [`MINT_MAX`] its claim may be taken over anyway.
+/// Whether the record is completed. A record whose calls hang must not delay the tasks behind it in the stream; its
+/// claim can be taken over after [`MINT_MAX`] anyway.
 async fn answer<W: World>(world: &W, record: &RegistrationRecord) -> bool {
     let clock = world.clock();
     let answered = AssertUnwindSafe(answer_request(world, record.key())).catch_unwind();

@@ -1,8 +1,8 @@
 //! The response to CloudFormation: sent once, and the same to every delivery of its request.
 //!
-//! A response is recorded before it is sent: another delivery of the same request repeats it, also if this invocation ends
-//! in between. If it cannot be recorded, it is sent nevertheless, and recorded afterwards: a SUCCESS that is sent and not
-//! recorded does not exist for the next request, and another delivery at work would go on.
+//! A response is recorded before it is sent: another delivery of the same request repeats it, even if this invocation
+//! ends in between. If it cannot be recorded, it is sent nevertheless, and recorded afterwards: the next request would
+//! not know of an unrecorded SUCCESS, and another delivery of this one would continue to work.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -27,20 +27,20 @@ use crate::settings::Settings;
 use super::budget::{DELIVERY_RECORDING_MAX, RECORDING_MAX, RECORDING_RETRY_DELAY};
 use super::context::Context;
 
-/// For a request without a time of signing: no other request counts as newer.
+/// Used for a request whose signing time is unknown, so that no other request counts as newer.
 pub(super) const UNKNOWN_SIGNING_TIME: Timestamp = Timestamp::from_epoch_millis(u64::MAX);
 
-/// Who is to be responded to.
+/// The recipient of a response.
 pub(super) struct Requester {
     pub(super) request: RequestInfo,
-    /// The id to respond with if the work ends without another.
+    /// The physical id of the response, unless the work determines another one.
     pub(super) physical_id: String,
     /// When CloudFormation signed the request.
     pub(super) signed_at: Timestamp,
 }
 
 impl Requester {
-    /// Of an operation that goes on.
+    /// The requester of a resumed operation.
     pub(super) fn of_operation(operation: &Operation) -> Self {
         Self {
             request: operation.request.clone(),
@@ -49,7 +49,7 @@ impl Requester {
         }
     }
 
-    /// Of a continuation of which only this could be read.
+    /// The requester of a continuation in which only this could be parsed.
     pub(super) const fn of_unsupported_continuation(request: RequestInfo, physical_id: String) -> Self {
         Self { request, physical_id, signed_at: UNKNOWN_SIGNING_TIME }
     }
@@ -65,16 +65,16 @@ impl Requester {
     }
 }
 
-/// Whether another delivery of the request is to repeat a response.
+/// Whether a response is recorded, so that other deliveries of the request repeat it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Recording {
     /// It is recorded before it is sent.
     Record,
-    /// It is only sent: nothing was changed for it.
+    /// It is only sent, since the request changed nothing.
     Skip,
 }
 
-/// The response that every delivery of a request has to give.
+/// The response that every delivery of a request must send.
 enum ResponseToSend {
     /// This one.
     Send(Vec<u8>),
@@ -131,8 +131,8 @@ pub(super) async fn resend<W: World>(
     delivered
 }
 
-/// Records that CloudFormation did not accept a response, or that it has accepted it in the end: the Delete after a Create
-/// whose response was never accepted has an id that CloudFormation made up.
+/// Records whether CloudFormation has accepted the response. If it never accepts the response to a Create, the
+/// subsequent Delete has a physical id that CloudFormation generated.
 async fn record_delivery<W: World>(world: &W, requester: &Requester, is_delivered: bool) {
     if requester.request.request_type != RequestType::Create {
         return;
@@ -168,8 +168,8 @@ async fn deliver<W: World>(
     delivered
 }
 
-/// The response that every delivery of the request gives: the recorded one, or else this one, which is recorded now.
-/// `None` if it could not be recorded, whatever the error.
+/// The response that every delivery of the request sends: the recorded one, or else this one, which is recorded now.
+/// `None` if recording failed with any error.
 async fn recorded_response<W: World>(
     world: &W,
     requester: &Requester,
@@ -218,11 +218,11 @@ async fn record_response<W: World>(
             return Ok(ResponseToSend::None);
         }
         let Some(lock) = lock_to_answer(requester, outcome, found_lock) else { return Ok(this) };
-        if let Some(earlier) = lock.answer() {
+        if let Some(earlier) = lock.response() {
             return Ok(ResponseToSend::Repeat(earlier.to_owned()));
         }
-        // Another invocation has written the lock in between: it decides anew.
-        if write_lock(world, &key, found.as_ref(), &lock.answered(body, outcome)).await?.is_some() {
+        // Another invocation has written the lock in the meantime, so read it and decide again.
+        if write_lock(world, &key, found.as_ref(), &lock.with_response(body, outcome)).await?.is_some() {
             return Ok(this);
         }
     }
@@ -236,7 +236,7 @@ fn lock_to_answer(requester: &Requester, outcome: &Outcome, found: Option<&Opera
         (Some(lock), _) if lock.is_of(request) => Some(lock.clone()),
         (Some(lock), Outcome::Failed { .. }) => lock.after_failure(request, physical_id, signed_at),
         (found, Outcome::Succeeded { .. })
-            if request.request_type == RequestType::Delete && found.is_none_or(|lock| lock.answer().is_some()) =>
+            if request.request_type == RequestType::Delete && found.is_none_or(|lock| lock.response().is_some()) =>
         {
             OperationLock::of_empty_deletion(request, physical_id, signed_at)
         }

@@ -1,7 +1,8 @@
-//! `{"Status": {}}`: what runs, for the caller: all pools of this account and Region, or with `"Stack"` those of one stack.
+//! `{"Status": {}}`: reports to the caller what runs in all pools of this account and Region or, with `"Stack"`, in
+//! those of one stack.
 //!
-//! AWS and GitHub are read, nothing is written. What cannot be read of a pool is an error in its own entry, beside what
-//! could.
+//! It reads AWS and GitHub and writes nothing. What cannot be read of a pool is an error in that pool's entry, next to
+//! what could be read.
 
 use futures_util::join;
 use serde_json::{Value, json};
@@ -23,9 +24,9 @@ use crate::version::VERSION;
 const UNREADABLE: &str = "Task definition: it does not say how the pool is reached, or a newer version of the function \
                           wrote it. Deploy the version that the pool was last changed with.";
 
-/// Which pools.
+/// A request for the status.
 pub(super) struct StatusScope {
-    /// Those of the stack with this name or ARN; without one, all.
+    /// The name or ARN of a stack; without it, the pools of all stacks.
     stack: Option<String>,
 }
 
@@ -36,7 +37,7 @@ impl StatusScope {
         Some(Self { stack: status.get("Stack").and_then(Value::as_str).map(str::to_owned) })
     }
 
-    /// Whether it includes the pools of this resource.
+    /// Whether the request includes the pools of this resource.
     pub(super) fn has(&self, stack_resource: &StackResource) -> bool {
         self.stack
             .as_ref()
@@ -44,12 +45,12 @@ impl StatusScope {
     }
 }
 
-/// What could not be read of one pool.
+/// The errors of reading one pool.
 #[derive(Default)]
 struct Errors(Vec<String>);
 
 impl Errors {
-    /// What was read, or nothing in its place.
+    /// The value that was read, or the default after an error.
     fn or_nothing<T: Default>(&mut self, result: RemoteResult<T>) -> T {
         result.unwrap_or_else(|error| {
             log_error(&error);
@@ -82,7 +83,7 @@ pub(super) async fn status<W: World>(world: &W, scope: &StatusScope) -> Value {
                 }
             }
             Ok(_) => {}
-            // Which stack it belongs to is not known either.
+            // The stack that it belongs to is unknown as well.
             Err(error) => {
                 errors.or_nothing::<()>(Err(error));
                 pools.push(PoolStatus::of(&id, &Observed::default(), errors.0, world.clock().now()));
@@ -145,7 +146,7 @@ async fn read_pool<W: World>(
     observed
 }
 
-/// What the listener has written down, and which of GitHub's runners are those of the pool's scale set.
+/// Reads the listener's item, and determines which of GitHub's runners belong to the pool's scale set.
 async fn read_job_scaling<W: World>(
     world: &W,
     id: &PhysicalId,
@@ -161,7 +162,7 @@ async fn read_job_scaling<W: World>(
     else {
         return;
     };
-    // It was read a moment ago for the list, with which its errors are.
+    // The list of runners was read with the same credential, and already reports its errors.
     let Ok(credential) = credential(world, github_credential).await else { return };
     let (scale_set, mut known) = (found.record.goal.scale_set, KnownMembers::default());
     let runners = runners.clone();

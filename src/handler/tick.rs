@@ -1,5 +1,5 @@
-//! `{"Tick": {}}`: what is due by the clock, for the provider stack's rule that invokes the function each minute. Of two
-//! ticks at once, or one that Lambda delivers late, one does the work.
+//! `{"Tick": {}}`: runs the periodic work. The provider stack's rule invokes the function with it each minute. Of
+//! concurrent or late ticks, one does the work.
 
 use super::context::Context;
 use super::inventory::inventory;
@@ -10,7 +10,7 @@ use crate::reconcile::log_error;
 use crate::reconcile::ports::World;
 use crate::reconcile::sweep::sweep;
 
-/// Does what is due. An error is logged: the next tick is a minute away, and keeps no other work from being done.
+/// Runs the work that is due. An error is logged and does not prevent other work; the next tick follows in a minute.
 pub(super) async fn tick<W: World>(context: &Context<'_, W>) {
     let world = context.world;
     watch(context).await;

@@ -1,6 +1,6 @@
-//! What things are: the pool that is wanted, what was observed of it, what is remembered, and what can be done.
+//! The model: the desired pool, what is observed of it, what a request remembers, and the steps that it can take.
 //!
-//! Values only. Each file names only files above it in this list.
+//! Values only. Each file depends only on files above it in this list.
 
 pub mod attribute;
 pub mod auto_scaling;

@@ -1,6 +1,6 @@
-//! What to do: pure functions over the model, without async, I/O, clock, randomness or logging.
+//! The policy: pure functions over the model, without async, I/O, clock, randomness or logging.
 //!
-//! Each file names only the model and files above it in this list; [`decide`] is the way in.
+//! Each file depends only on the model and on files above it in this list; [`decide`] is the entry point.
 
 pub mod capacity;
 pub mod causes;

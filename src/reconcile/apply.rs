@@ -1,7 +1,7 @@
-//! Effects on pools: the only module that changes what a pool consists of. One call per step, and nothing decided here;
-//! registrations are written in `registration` and `sweep`, the clock's work in `due_work`, and the runners of scale sets are
-//! started and stopped in `listen`. And the one write that is
-//! no step, since it may follow the last one: of a lock, with or without the recorded response.
+//! Applies steps: the only module that changes the resources of a pool. Each step is one call, and nothing is decided
+//! here. Registrations are written in `registration` and `sweep`, the record of periodic work in `due_work`, and the
+//! runners of scale sets are started and stopped in `listen`. Writing a lock, with or without the recorded response, is
+//! not a step, since it may follow the last one.
 
 use futures_util::future::join_all;
 
@@ -21,14 +21,15 @@ use crate::pool::model::pool_metadata::PoolMetadata;
 use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
 use crate::pool::model::spec::GitHubTarget;
 use crate::pool::model::step::{Step, Steps, TaggedResource};
-use crate::pool::policy::locking::{lock_key, preempts_unanswered};
+use crate::pool::policy::locking::{lock_key, preempts_pending_request};
 
-/// Deletions at GitHub in flight at once, a connection each. As many runners' logs are read at a time, and a deletion
-/// follows its reading at once; over any longer time the GitHub client keeps GitHub's pace
-/// (`.github/adr/0006-github-request-pace.md`).
+/// Maximum concurrent deletions at GitHub, each with its own connection. It equals the number of logs that one
+/// observation reads, so that each deletion immediately follows its reading. The GitHub client limits the rate over
+/// longer periods (`.github/adr/0006-github-request-pace.md`).
 const CONCURRENT_DELETIONS_MAX: usize = 8;
 
-/// Takes the steps in order and returns the result of each. The first error ends it: later steps rest on earlier ones.
+/// Applies the steps in order and returns their results. Stops at the first error, since later steps depend on earlier
+/// ones.
 pub async fn apply<W: World>(
     world: &W,
     continuation: &Continuation,
@@ -55,10 +56,11 @@ pub async fn apply<W: World>(
     (applied, Ok(()))
 }
 
-/// Writes a lock over the one that was found. Returns its version; `None` if another one has been written since.
+/// Writes a lock over the one that was read. Returns its version, or `None` if another invocation has written the lock
+/// since.
 ///
 /// # Errors
-/// When the call was refused.
+/// When the call failed.
 pub async fn write_lock<W: World>(
     world: &W,
     key: &str,
@@ -75,8 +77,8 @@ pub async fn write_lock<W: World>(
     Ok((write == StateWrite::Stored).then_some(item.version))
 }
 
-/// Takes in what came of steps that were taken together, each with the tasks that it is about. A deletion at GitHub is
-/// remembered although another one before it in the list failed: without that its container would be presumed busy.
+/// Records the results of concurrent steps, each with the tasks that it affects. A deletion at GitHub is recorded even
+/// if an earlier one in the list failed; otherwise its container would be presumed busy.
 ///
 /// # Errors
 /// The first one.
@@ -99,7 +101,7 @@ fn collect_results(
     ended
 }
 
-/// The tasks that a step is about, by ARN.
+/// The tasks that a step affects, by ARN.
 fn tasks_of(step: &Step) -> Vec<String> {
     if let Step::ProtectTasks(tasks) | Step::UnprotectTasks(tasks) = step {
         arns(tasks)
@@ -114,7 +116,7 @@ const fn is_deletion_at_github(step: &Step) -> bool {
     matches!(step, Step::DeregisterRunner(_) | Step::RemoveOrphanedRunner(_))
 }
 
-/// One call of a step.
+/// Makes the call of a step.
 #[expect(clippy::too_many_lines, reason = "one match, one arm for each step")]
 async fn apply_step<W: World>(
     world: &W,
@@ -133,7 +135,7 @@ async fn apply_step<W: World>(
             let key = lock_key(operation, observed);
             return Ok(match write_lock(world, &key, observed.lock.as_ref(), &lock).await? {
                 Some(version) => {
-                    StepResult::LockAcquired { version, is_preemption: preempts_unanswered(operation, observed) }
+                    StepResult::LockAcquired { version, is_preemption: preempts_pending_request(operation, observed) }
                 }
                 None => StepResult::LockLost,
             });
@@ -231,7 +233,7 @@ async fn apply_step<W: World>(
     Ok(StepResult::Done)
 }
 
-/// Policy takes no such step without the pool's metadata, so this is a defect; it is an error and no silence.
+/// Policy never decides on such a step without the pool's metadata, so this is a defect, reported as an error.
 fn unknown_cluster(operation: &str) -> RemoteCallError {
     RemoteCallError {
         remote_error: RemoteError {
@@ -245,7 +247,7 @@ fn unknown_cluster(operation: &str) -> RemoteCallError {
     }
 }
 
-/// Deletes a set, its session first, so that no listener reads from it any more.
+/// Closes the session of a set, so that no listener reads from it any more, then deletes the set.
 async fn delete_scale_set<W: World>(
     world: &W,
     target: &GitHubTarget,
@@ -256,7 +258,7 @@ async fn delete_scale_set<W: World>(
     if let Some(session) = session
         && let Err(error) = world.scale_sets().close_session(target, credential, scale_set.id(), session).await
     {
-        // The deletion closes it as well, and is what matters.
+        // The deletion closes the session as well, so this error does not matter.
         log_error(&error);
     }
     Ok(match world.scale_sets().delete_scale_set(target, credential, scale_set.id()).await? {
@@ -287,9 +289,9 @@ fn arns(tasks: &[OwnedTask]) -> Vec<String> {
     tasks.iter().map(|task| task.arn().to_owned()).collect()
 }
 
-/// One service per request, and another one for each that the same request had before: ECS refuses a token that it
-/// knows from a service that is gone. 36 characters is ECS's limit, and a request id is a UUID of just that length, so
-/// its hyphens make room for the pool's digits.
+/// The client token of `CreateService`: unique for the request, and for each further service that the same request
+/// creates, since ECS rejects the token of a deleted service. The limit is 36 characters, which a request id (a UUID)
+/// uses up; removing its hyphens makes room for digits of the pool's id.
 fn client_token(request_id: &str, digits: &str, n_before: u32) -> String {
     let nth = if n_before == 0 { String::new() } else { format!("{n_before}x") };
     let id = request_id.chars().filter(char::is_ascii_alphanumeric);

@@ -1,10 +1,10 @@
-//! Work that is due by the clock: what is begun is written down first, with a conditional write.
+//! Periodic work. A conditional write records that work has started before it starts.
 
 use super::lookup::read_unexpired;
 use super::ports::{Clock, RemoteResult, StateItem, StateStore, StateWrite, World};
 use crate::pool::model::tick_record::{DueWork, TICK_KEY, TickRecord};
 
-/// Begins what is due now; `None` if another invocation has begun it, or nothing is due.
+/// Claims the work that is due now; `None` if nothing is due or another invocation has claimed it.
 ///
 /// # Errors
 /// When the state table could not be read or written.

@@ -1,7 +1,8 @@
-//! The pools of a resource, and the lock that a request works by.
+//! Finds the pools of a resource, and the lock of a request.
 //!
-//! A Create that CloudFormation cancelled has not had its response, so its Delete has an id that CloudFormation made up.
-//! The pool is still known by its stack and logical id, in the tags of its task definition and of its group.
+//! CloudFormation never received the response to a Create that it cancelled, so the Delete has a physical id that
+//! CloudFormation generated. The pool can still be found by its stack and logical id, which are in the tags of its task
+//! definition and of its group.
 
 use std::collections::BTreeSet;
 
@@ -12,30 +13,30 @@ use crate::pool::model::operation_lock::{
 };
 use crate::pool::model::pool_metadata::PoolMetadata;
 
-/// The lock that a request works by.
+/// The lock of a request.
 pub struct FoundLock {
     /// Its key in the state table.
     pub key: String,
-    /// Whether it is a Delete's own, since the resource's is about another pool.
+    /// Whether it is a Delete's own lock, because the resource's lock is for another pool.
     pub is_own: bool,
-    /// What it says, if it is there.
+    /// Its content, if it exists.
     pub lock: Option<ObservedLock>,
 }
 
-/// The pool that a Delete is about.
+/// The pool that a Delete removes.
 pub struct DeletedPool<'operation> {
-    /// The pool that is taken down.
+    /// The pool to delete.
     pub id: &'operation PhysicalId,
-    /// The pool that the stack refers to: this one, or another that has replaced it.
+    /// The pool that the stack refers to: this pool, or the one that replaced it.
     pub current_pool: &'operation str,
-    /// Whether the Delete has a lock of its own already, with which it goes on when the resource's is gone.
+    /// Whether the Delete already has its own lock, which it keeps using when the resource's lock is gone.
     pub has_pool_lock: bool,
 }
 
-/// Looks for the lock of this resource, or of the pool that is `deleted`.
+/// Finds the lock of this resource, or that of the `deleted` pool.
 ///
 /// # Errors
-/// The first call that was refused.
+/// The first call that failed.
 pub async fn lock_of<W: World>(
     world: &W,
     stack_resource: &StackResource,
@@ -58,19 +59,19 @@ pub async fn lock_of<W: World>(
     Ok(FoundLock { key: of_resource, is_own: false, lock: None })
 }
 
-/// The lock with this key; `None` if there is none, or none any more.
+/// The lock with this key; `None` if there is none or it has expired.
 ///
 /// # Errors
-/// When the call was refused.
+/// When the call failed.
 pub async fn read_lock<W: World>(world: &W, key: &str) -> RemoteResult<Option<ObservedLock>> {
     let item = read_unexpired(world, key).await?;
     Ok(item.map(|item| ObservedLock { lock: OperationLock::from_record(&item.text), version: item.version }))
 }
 
-/// The item of the state table with this key; `None` if there is none, or one that has expired.
+/// The item of the state table with this key; `None` if there is none or it has expired.
 ///
 /// # Errors
-/// When the call was refused.
+/// When the call failed.
 pub async fn read_unexpired<W: World>(world: &W, key: &str) -> RemoteResult<Option<StateItem>> {
     let now = world.clock().now();
     let item = world.state_store().read_item(key).await?;
@@ -81,16 +82,16 @@ pub async fn read_unexpired<W: World>(world: &W, key: &str) -> RemoteResult<Opti
 pub struct FoundPool {
     /// Its physical id.
     pub id: PhysicalId,
-    /// What the revision says of it.
+    /// The metadata in its task definition.
     pub metadata: PoolMetadata,
     /// The revision's ARN.
     pub revision: String,
 }
 
-/// Every pool of this account and Region whose task definition names its cluster.
+/// Every pool of this account and Region that has readable metadata in its task definition.
 ///
 /// # Errors
-/// The first call that was refused.
+/// The first call that failed.
 pub async fn every_pool<W: World>(world: &W) -> RemoteResult<Vec<FoundPool>> {
     let mut pools = Vec::new();
     let families = world.ecs().families_with_prefix(&format!("{PREFIX}-")).await?;
@@ -108,14 +109,15 @@ pub async fn every_pool<W: World>(world: &W) -> RemoteResult<Vec<FoundPool>> {
 /// Every pool of this resource that exists.
 ///
 /// # Errors
-/// The first call that was refused.
+/// The first call that failed.
 pub async fn pools_of<W: World>(world: &W, stack_resource: &StackResource) -> RemoteResult<BTreeSet<PhysicalId>> {
     let stem = stack_resource.physical_id_prefix();
     let mut pools = BTreeSet::new();
     for id in
         world.ecs().families_with_prefix(&stem).await?.into_iter().filter_map(|name| PhysicalId::try_from(name).ok())
     {
-        // Two stacks may share the part of their names that an id keeps; only the tags distinguish them.
+        // The names of two stacks may begin with the same characters, which are all that an id keeps; only the tags
+        // distinguish them.
         let revision = world.ecs().task_definition(&id).await?;
         if revision.is_some_and(|revision| stack_resource.owns(&revision.tags)) {
             pools.insert(id);

@@ -1,4 +1,4 @@
-//! One observation of the world, as wide as the decision asked for.
+//! Makes one observation, with the scope that the last decision asked for.
 
 mod github;
 mod newer_github_access;
@@ -25,10 +25,10 @@ use crate::pool::model::operation::{Goal, Operation, SpecChange};
 use crate::pool::model::pool_metadata::PoolMetadata;
 use crate::pool::model::spec::{Capacity, OwnCapacity};
 
-/// Looks. What was observed is in `session.observed` afterwards, also in part when a call was refused.
+/// Observes, and updates `session.observed`. After an error it has what was read before.
 ///
 /// # Errors
-/// The first call that was refused, save GitHub's: that one is part of what was observed.
+/// The first call that failed. An error of GitHub is part of the observation instead.
 pub async fn observe<W: World>(
     world: &W,
     continuation: &Continuation,
@@ -39,7 +39,7 @@ pub async fn observe<W: World>(
     session.observed.metadata = operation.metadata(memory, &session.observed);
     let is_whole = matches!(scope, ObserveScope::Full | ObserveScope::Diagnostics);
     session.observed.remote_error = None;
-    // A deletion rests on a log of its own observation only.
+    // A deletion relies only on a log that was read in the same observation.
     session.observed.logs.clear();
     if scope == ObserveScope::Lock {
         return lock(world, operation, session).await;
@@ -80,19 +80,20 @@ pub async fn observe<W: World>(
             ObserveScope::Full | ObserveScope::Diagnostics | ObserveScope::Runners | ObserveScope::RunnerLogs
         ) {
             github::observe(world, operation, metadata, session, scope).await;
-            // Rarely taken, and large.
+            // This future is large and rarely used.
             Box::pin(newer_github_access::observe(world, operation, metadata, session)).await;
         }
-        // After the list, which may be long: a runner goes by both, and the log is to be as new as can be.
+        // After GitHub's list, which may take long to read: a deletion relies on both, and the log must be as recent as
+        // possible.
         if scope == ObserveScope::RunnerLogs {
             let asked = &memory.logs.asked;
             let tasks: Vec<&Task> =
                 session.observed.tasks.iter().filter(|task| task.is_running() && asked.contains(&task.arn)).collect();
-            // Boxed, since it is seldom needed and would make every observation's future larger.
+            // Boxed, since it is rarely used and would enlarge the future of every observation.
             session.observed.logs = Box::pin(read_logs(world, &mut session.log_places, &tasks)).await?;
         }
     }
-    // Last, so that it is as fresh as can be when a step rests on it.
+    // Last, so that it is as recent as possible when a step relies on it.
     lock(world, operation, session).await?;
     session.observed.is_complete = scope == ObserveScope::Full;
     session.observed.is_diagnosis = scope == ObserveScope::Diagnostics;
@@ -140,9 +141,9 @@ async fn group<W: World>(
     Ok(())
 }
 
-/// What EC2 knows of the things that instances are started from. Asked once, by a request that changes something, so
-/// that a mistake shows before anything is built. A role that may not ask is no obstacle: Auto Scaling then reports it
-/// later.
+/// Reads the launch template, the instance types and the subnets from EC2. A request that changes something reads them
+/// once, so that mistakes are found before anything is created. If the role lacks the permission, Auto Scaling reports
+/// them later.
 async fn ec2<W: World>(world: &W, operation: &Operation, own: &OwnCapacity, session: &mut Session) {
     if !is_changed(operation) || std::mem::replace(&mut session.ec2_checked, true) {
         return;
@@ -164,7 +165,7 @@ async fn ec2<W: World>(world: &W, operation: &Operation, own: &OwnCapacity, sess
     }
 }
 
-/// What a question that may stay open had its response.
+/// The result of an optional read; `None` if it failed.
 fn optional<T>(answer: RemoteResult<T>) -> Option<T> {
     answer.inspect_err(log_error).ok()
 }
@@ -191,7 +192,7 @@ async fn association<W: World>(
     Ok(())
 }
 
-/// The service, and its tasks: all of them in a wide observation, in a narrow one those that may still change.
+/// Reads the service and its tasks: all tasks in a full observation, otherwise those that may still change.
 async fn service_and_tasks<W: World>(
     world: &W,
     operation: &Operation,
@@ -204,7 +205,7 @@ async fn service_and_tasks<W: World>(
     let live = session.observed.tasks.iter().filter(|task| task.is_live()).map(|task| task.arn.clone()).collect();
     let tasks = async {
         match scope {
-            // Without a service, only the tasks themselves show that one has ended, and why.
+            // Without a service, only the tasks show that one has stopped, and why.
             ObserveScope::Runners | ObserveScope::RunnerLogs | ObserveScope::Tasks if !is_first && !is_scaled => {
                 world.ecs().tasks_incremental(cluster, &operation.id, live).await
             }
@@ -230,7 +231,7 @@ async fn service_and_tasks<W: World>(
     deployed_content(world, session).await
 }
 
-/// The content of every revision that the service deploys, each read once: a revision never changes.
+/// Reads the content of every revision that the service deploys, each once, since a revision never changes.
 async fn deployed_content<W: World>(world: &W, session: &mut Session) -> RemoteResult<()> {
     let mut deployed: BTreeSet<String> = BTreeSet::new();
     if let Some(service) = session.observed.service.as_ref().filter(|service| service.state == ServiceState::Active) {
@@ -272,8 +273,8 @@ async fn protections<W: World>(world: &W, cluster: &str, session: &mut Session) 
     Ok(())
 }
 
-/// Container instances matter where some may have to leave: on Delete, for a diagnosis, and when some run on another
-/// version of the launch template; and once, before a change, for what room they have.
+/// Reads the container instances where a decision may depend on them: on Delete, for a diagnosis, when some run another
+/// version of the launch template, and once before a change, to know how much room they have.
 async fn instances<W: World>(
     world: &W,
     continuation: &Continuation,

@@ -1,9 +1,11 @@
-//! One narrow trait per remote, in the pool's words. Two implementers each: the adapter, and the simulated world.
+//! One narrow trait per remote service, in the terms of the pool. Each has two implementations: the adapter, and the
+//! simulation.
 //!
 //! - Absent is data: a read that finds nothing is `None` or empty; deleting what is gone is `Ok`.
 //! - A list is complete: every page is read, up to the adapter's bound.
-//! - A write is one call of the service (or one batch of it) and is not repeated after an unclear outcome: the next
-//!   observation shows what happened. Throttles and connection errors before sending are retried inside.
+//! - A write is one call of the service (or one batch), and is not retried if its outcome is unknown: the next
+//!   observation shows what happened. Adapters retry throttled calls and connections that failed before the request was
+//!   sent.
 //! - The runtime has one thread, so no future needs to be `Send`.
 
 #![expect(async_fn_in_trait, reason = "no caller needs `Send`: the Lambda runtime here is single-threaded")]
@@ -34,7 +36,7 @@ use crate::pool::model::time::Timestamp;
 /// Tags as a map.
 pub type Tags = BTreeMap<String, String>;
 
-/// Everything outside, as one value to hand around.
+/// All ports, as one value.
 pub trait World {
     /// Time.
     type Clock: Clock;
@@ -83,11 +85,11 @@ pub trait World {
     fn scale_sets(&self) -> &Self::ScaleSets;
     /// This function itself, later.
     fn self_invoker(&self) -> &Self::SelfInvoker;
-    /// CloudFormation's ear.
+    /// The response URL of CloudFormation.
     fn response_sender(&self) -> &Self::ResponseSender;
 }
 
-/// Time, the only way to read it and the only way to let it pass.
+/// The clock: the only way to read the time and to wait.
 pub trait Clock {
     /// Now.
     fn now(&self) -> Timestamp;
@@ -99,7 +101,7 @@ pub trait Clock {
 pub trait Ecs {
     /// The cluster with its attachments' state.
     async fn cluster(&self, cluster: &str) -> RemoteResult<Option<Cluster>>;
-    /// A capacity provider with its tags; one that is INACTIVE is absent.
+    /// A capacity provider with its tags; an INACTIVE one counts as absent.
     async fn capacity_provider(&self, name: &str) -> RemoteResult<Option<CapacityProvider>>;
     /// The newest active revision of the family, with its tags.
     async fn task_definition(&self, id: &PhysicalId) -> RemoteResult<Option<TaskDefinition>>;
@@ -113,13 +115,13 @@ pub trait Ecs {
     async fn families_with_prefix(&self, stem: &str) -> RemoteResult<Vec<String>>;
     /// The service with its tags; `None` if ECS does not know it. One that is INACTIVE is reported as such.
     async fn service(&self, cluster: &str, id: &PhysicalId) -> RemoteResult<Option<Service>>;
-    /// Every task of the family that ECS still knows: those meant to run and those meant to stop, STOPPED included.
-    /// [`Task::protection`] is left unknown. A cluster that does not exist has none.
+    /// Every task of the family that ECS still describes, with desired status RUNNING or STOPPED. [`Task::protection`]
+    /// is left unknown. A cluster that does not exist has none.
     async fn tasks(&self, cluster: &str, id: &PhysicalId) -> RemoteResult<Vec<Task>>;
     /// One task of any family, without [`Task::protection`]; `None` if ECS does not know it.
     async fn task(&self, task: &TaskArn) -> RemoteResult<Option<Task>>;
-    /// The tasks of the family that are meant to run, and those of `known`, by ARN, whatever has become of them: a call
-    /// less than all of them, for an observation that follows another.
+    /// The tasks of the family with desired status RUNNING, and the tasks in `known`, by ARN, whatever their status.
+    /// This needs one call fewer than all tasks, for an observation that follows another.
     async fn tasks_incremental(&self, cluster: &str, id: &PhysicalId, known: Vec<String>) -> RemoteResult<Vec<Task>>;
     /// The protection of these tasks, by ARN; a task that ECS does not know any more is left out.
     async fn protections(&self, cluster: &str, tasks: &[String]) -> RemoteResult<BTreeMap<String, Protection>>;
@@ -131,7 +133,7 @@ pub trait Ecs {
         ec2_instance_ids: &[String],
     ) -> RemoteResult<Vec<ContainerInstance>>;
 
-    /// Makes a capacity provider with managed scaling on a group.
+    /// Creates a capacity provider with managed scaling on a group.
     async fn create_capacity_provider(
         &self,
         name: &str,
@@ -141,7 +143,7 @@ pub trait Ecs {
     ) -> RemoteResult<()>;
     /// Changes managed scaling, termination protection and draining.
     async fn update_capacity_provider(&self, name: &str, config: &ProviderConfig) -> RemoteResult<()>;
-    /// Deletes it. Failure shows later, in its state.
+    /// Deletes the capacity provider. A failure shows later, in its status.
     async fn delete_capacity_provider(&self, name: &str) -> RemoteResult<()>;
     /// Reads the cluster's list and default strategy, adds the provider, and writes both back at once.
     async fn attach_provider(&self, cluster: &str, provider: &str) -> RemoteResult<()>;
@@ -156,7 +158,7 @@ pub trait Ecs {
     ) -> RemoteResult<String>;
     /// Deregisters these revisions, then deletes them. Both are done as soon as ECS has accepted them.
     async fn delete_task_definitions(&self, arns: &[String]) -> RemoteResult<()>;
-    /// Makes the service. The same `token` (36 characters at most) makes one service, however often it is sent.
+    /// Creates the service. Calls with the same `token` (36 characters at most) create it once.
     async fn create_service(
         &self,
         cluster: &str,
@@ -165,7 +167,7 @@ pub trait Ecs {
         tags: &Tags,
         token: &str,
     ) -> RemoteResult<()>;
-    /// Changes the service to this shape.
+    /// Updates the service to this configuration.
     async fn update_service(&self, cluster: &str, id: &PhysicalId, config: &ServiceConfig) -> RemoteResult<()>;
     /// Sets the desired count to 0 and zone rebalancing off, nothing else.
     async fn scale_service_to_zero(&self, cluster: &str, id: &PhysicalId) -> RemoteResult<()>;
@@ -176,8 +178,8 @@ pub trait Ecs {
     async fn protect(&self, cluster: &str, tasks: &[String]) -> RemoteResult<BTreeMap<String, String>>;
     /// Lifts the protection of these tasks, in batches of 10; tasks that are gone are done.
     async fn unprotect(&self, cluster: &str, tasks: &[String]) -> RemoteResult<()>;
-    /// Starts standalone tasks, 10 at most, in the name of the pool (`startedBy`). The same `token` (64 characters at most)
-    /// starts them once, however often it is sent with the same content.
+    /// Starts up to 10 standalone tasks with the pool's id as `startedBy`. Calls with the same `token` (64 characters
+    /// at most) and content start them once.
     async fn run_tasks(
         &self,
         cluster: &str,
@@ -186,7 +188,7 @@ pub trait Ecs {
         tags: &Tags,
         token: &str,
     ) -> RemoteResult<StartedTasks>;
-    /// Stops a task, with this reason for people who look at it.
+    /// Stops a task; ECS shows the reason.
     async fn stop_task(&self, cluster: &str, task: &str, reason: &str) -> RemoteResult<()>;
     /// Sets a container instance to DRAINING.
     async fn drain_instance(&self, cluster: &str, instance: &str) -> RemoteResult<()>;
@@ -243,7 +245,7 @@ pub trait AutoScaling {
 
 /// Parameter Store, and Secrets Manager through it.
 pub trait SecretStore {
-    /// The decrypted value; `None` if there is no such parameter or secret.
+    /// The decrypted value; `None` if the parameter or secret does not exist.
     async fn read(&self, parameter: &ParameterRef) -> RemoteResult<Option<Secret>>;
 }
 
@@ -267,12 +269,12 @@ pub struct StateItem {
     pub expires_at: Option<Timestamp>,
 }
 
-/// What became of a write.
+/// The result of a conditional write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StateWrite {
-    /// The item is as it was written.
+    /// The item was written.
     Stored,
-    /// Nothing was written: the item has another version by now.
+    /// Nothing was written: the item has another version.
     Conflict,
 }
 
@@ -284,13 +286,13 @@ pub trait Registrations {
     async fn answer(&self, request: &RegistrationRequest, answer: &RegistrationAnswer) -> RemoteResult<AnswerWrite>;
 }
 
-/// What became of an answer.
+/// The result of answering a request for a registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnswerWrite {
-    /// The container finds it.
+    /// The answer was written, and the container will find it.
     Stored,
-    /// Nothing was written: the container ended, or has an answer, which may be this one from a try whose response was
-    /// lost.
+    /// Nothing was written: the container has stopped or already has an answer, which may be this one if the response
+    /// to an earlier attempt was lost.
     Withdrawn,
 }
 
@@ -316,7 +318,7 @@ pub struct LogPage {
     pub earlier: Option<String>,
 }
 
-/// This function itself, later: where the rest of a long request goes.
+/// Invokes this function again, to continue a long request.
 pub trait SelfInvoker {
     /// Queues an asynchronous invocation of `function`, an ARN or a name, with this event.
     async fn invoke(&self, function: &str, event: Vec<u8>) -> RemoteResult<()>;
@@ -327,16 +329,16 @@ pub trait ResponseSender {
     /// PUTs `body` to the pre-signed URL, retrying inside the given time.
     ///
     /// # Errors
-    /// When no try was accepted by `give_up_at`. The text never holds the URL.
+    /// When no attempt succeeded by `give_up_at`. The text never contains the URL.
     async fn deliver(&self, url: &Secret, body: Vec<u8>, give_up_at: Timestamp) -> Result<(), DeliveryError>;
 }
 
-/// A response that CloudFormation did not get.
+/// A response that CloudFormation did not accept.
 #[derive(Debug, thiserror::Error)]
 #[error("CloudFormation did not take the answer after {tries} tries: {last}")]
 pub struct DeliveryError {
-    /// How often it was tried.
+    /// The number of attempts.
     pub tries: u32,
-    /// What stood in the way of the last try; no URL.
+    /// The error of the last attempt, without the URL.
     pub last: String,
 }

@@ -1,7 +1,8 @@
-//! One registration: look at what asks, let the pool decide, register, answer. The only module that writes claims and
-//! answers.
+//! Registers the runner of one task: read the request, let the policy decide, register, answer. The only module that
+//! writes claims and answers.
 //!
-//! The claim is written before GitHub is asked, and again before the answer: of two invocations one loses and knows it.
+//! The claim is written before GitHub is called, and again before the answer, each time conditionally. So one of two
+//! concurrent invocations fails to write it, and stops.
 
 use std::collections::BTreeMap;
 
@@ -31,17 +32,17 @@ use crate::pool::policy::registration::{
     no_scale_set, other_start, pool_of_revision, pool_of_task, refused_by_remote, take_claim,
 };
 
-/// What became of a request.
+/// The result of a request for a registration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestResult {
-    /// The task has its registration.
+    /// The task has got its registration.
     Registered {
         /// The runner's name.
         runner: String,
     },
-    /// The task knows why it has none.
+    /// The task was told why it gets none.
     Refused(Refusal),
-    /// Nothing was to be done, for this reason.
+    /// There was nothing to do, for this reason.
     Ignored(&'static str),
 }
 
@@ -55,7 +56,7 @@ struct Asker<'request> {
     github_credential: GitHubCredential,
 }
 
-/// A registration that no task has yet.
+/// A registration that has not been handed to its task yet.
 struct Minted {
     answer: RegistrationAnswer,
     runner: String,
@@ -64,10 +65,10 @@ struct Minted {
     credential: Credential,
 }
 
-/// Answers the request under `key` of the registrations table, if one waits there.
+/// Answers the request under `key` of the registrations table, if there is one.
 ///
 /// # Errors
-/// The first call of AWS that was refused. Asked again, it goes on.
+/// The first call to AWS that failed. A retry resumes the work.
 pub async fn answer_request<W: World>(world: &W, key: &str) -> RemoteResult<RequestResult> {
     let Some(request) = world.registrations().request(key).await? else {
         return Ok(RequestResult::Ignored("no request waits"));
@@ -131,7 +132,7 @@ async fn reject<W: World>(
     }
 }
 
-/// Takes the claim, has GitHub register the runner, and hands the registration over.
+/// Takes the claim, registers the runner at GitHub, and writes the answer.
 async fn register<W: World>(
     world: &W,
     asker: &Asker<'_>,
@@ -146,7 +147,7 @@ async fn register<W: World>(
     let minted = match mint(world, asker, grant.earlier).await {
         Ok(minted) => minted,
         Err(refusal) => {
-            // Without a retry, the task's runner exists.
+            // Without a retry of the container, the task's runner exists.
             let state = if refusal.retry { ClaimState::Released } else { ClaimState::Made };
             write(state, next).await?;
             return reject(world, asker.request, Rejection::Refuse(refusal)).await;
@@ -165,7 +166,8 @@ async fn register<W: World>(
     }
     match world.registrations().answer(asker.request, &minted.answer).await? {
         AnswerWrite::Stored => Ok(RequestResult::Registered { runner: minted.runner }),
-        // Or it has taken the answer already, and only DynamoDB's response was lost: so the registration stays.
+        // The container may have taken the answer already, if only DynamoDB's response was lost, so the registration
+        // stays.
         AnswerWrite::Withdrawn => Ok(RequestResult::Ignored("the container no longer waits")),
     }
 }
@@ -183,10 +185,10 @@ async fn write_claim<W: World>(
     world.state_store().write_item(key, &item, now).await
 }
 
-/// Has GitHub register the runner, or give the token for it.
+/// Registers the runner at GitHub, or creates the registration token for it.
 ///
 /// # Errors
-/// What the container prints.
+/// The refusal that the container prints.
 async fn mint<W: World>(world: &W, asker: &Asker<'_>, earlier: EarlierMint) -> Result<Minted, Refusal> {
     let refused = |error: &RemoteError| refused_by_remote(Some(&asker.github_credential), error);
     let credential = credential(world, &asker.github_credential).await.map_err(|error| refused(&error))?;
@@ -205,7 +207,7 @@ async fn mint<W: World>(world: &W, asker: &Asker<'_>, earlier: EarlierMint) -> R
                 let answer = jit_answer(asker, &runner, files);
                 return Ok(Minted { answer, runner, runner_id: Some(id), credential });
             }
-            // Not a token in its place: that would register any runner.
+            // A registration token is no substitute, since it could register any runner.
             JitRunner::NameTaken => return Err(name_not_free(&runner)),
             JitRunner::Unsupported => {
                 tracing::info!(step = "registration", "this GitHub has no just-in-time configurations");
@@ -216,7 +218,7 @@ async fn mint<W: World>(world: &W, asker: &Asker<'_>, earlier: EarlierMint) -> R
     Ok(Minted { answer: token_answer(asker, &runner, token), runner, runner_id: None, credential })
 }
 
-/// Has GitHub register the runner as one of the pool's scale set.
+/// Registers the runner in the pool's scale set.
 async fn mint_for_scale_set<W: World>(
     world: &W,
     asker: &Asker<'_>,
@@ -245,7 +247,7 @@ async fn mint_for_scale_set<W: World>(
     }
 }
 
-/// Has GitHub register the runner with a just-in-time configuration.
+/// Registers the runner with a just-in-time configuration.
 async fn mint_jit<W: World>(
     world: &W,
     asker: &Asker<'_>,
@@ -282,7 +284,7 @@ async fn free_name<W: World>(
     }
 }
 
-/// Removes a registration that no task will have. What stays is removed by the next sweep.
+/// Removes a registration that no task will use. If that fails, the next sweep removes it.
 async fn remove<W: World>(world: &W, asker: &Asker<'_>, minted: &Minted) {
     let Some(id) = minted.runner_id else { return };
     if let Err(error) = deregister(world, &asker.metadata, &minted.credential, id).await {
@@ -290,7 +292,8 @@ async fn remove<W: World>(world: &W, asker: &Asker<'_>, minted: &Minted) {
     }
 }
 
-/// The runner of this name. One of the pool's scale set has the pool's label here, which GitHub's list does not show.
+/// The runner with this name. A runner of the pool's scale set gets the pool's label here, since GitHub's list shows it
+/// without labels.
 async fn runner_named<W: World>(
     world: &W,
     asker: &Asker<'_>,
@@ -323,7 +326,7 @@ async fn runner_named<W: World>(
     }))
 }
 
-/// The result of a call of GitHub, an error in the words that the container prints.
+/// The result of a call to GitHub, with an error as the refusal that the container prints.
 fn call<T>(asker: &Asker<'_>, result: RemoteResult<T>) -> Result<T, Refusal> {
     result.map_err(|error| {
         log_error(&error);

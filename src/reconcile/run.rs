@@ -1,4 +1,4 @@
-//! One request, from its first observation to its outcome or to the end of the invocation's time.
+//! Works on one request until its outcome or until the invocation runs out of time.
 
 use std::time::Duration;
 
@@ -18,27 +18,26 @@ use crate::pool::policy::decide::decide;
 use crate::pool::policy::locking::must_lock_before_observing;
 use crate::pool::policy::{reasons, warnings};
 
-/// Rounds of one invocation. At the shortest sensible poll interval of a fifth of a second a whole invocation of
-/// fifteen minutes has 4,500 observations; a loop that wants more than this is a bug, and is reported as one.
+/// Maximum rounds of one invocation. At the shortest reasonable poll interval of a fifth of a second, an invocation of
+/// fifteen minutes makes 4,500 observations; a loop that needs more is reported as a defect.
 const ROUNDS_MAX: u32 = 10_000;
 
-/// How one invocation's work on a request ends.
+/// The result of one invocation's work on a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RunResult {
-    /// There is something to respond.
+    /// The request has an outcome.
     Completed(Outcome),
-    /// Another invocation goes on, or has responded.
+    /// Another invocation continues, or has responded.
     Superseded(Superseded),
-    /// The invocation's time is over first.
+    /// The invocation ran out of time.
     OutOfTime {
         /// What was being waited for.
         why: WaitReason,
     },
 }
 
-/// Works until there is an outcome or `until` has come. The continuation is brought up to date on the way, so that the
-/// next invocation can go on from wherever this ends. `function` is the ARN or name by which the function invokes
-/// itself.
+/// Works until there is an outcome or `until` is reached. Keeps the continuation up to date, so that the next
+/// invocation can resume from there. `function` is the ARN or name by which the function invokes itself.
 pub async fn reconcile_until<W: World>(
     world: &W,
     continuation: &mut Continuation,
@@ -53,7 +52,7 @@ pub async fn reconcile_until<W: World>(
         if must_lock_before_observing(&continuation.operation, &continuation.memory) {
             scope = ObserveScope::Lock;
         }
-        // On the heap: an observation is the largest part of an invocation, and is over before the next part begins.
+        // Boxed: an observation has the largest future of an invocation, and is dropped before the next part begins.
         if let Err(error) = Box::pin(observe(world, continuation, &mut session, scope)).await {
             log_error(&error);
             session.observed.remote_error = Some(error.remote_error);
@@ -86,7 +85,7 @@ pub async fn reconcile_until<W: World>(
                             Decision::Wait { until: moment, .. } => world.clock().sleep_until(moment).await,
                             Decision::Act(_) => {}
                         }
-                        // By the time of the next try, what was observed is old.
+                        // The observation is out of date by the time of the next attempt.
                         ObserveScope::Full
                     }
                 };
@@ -114,7 +113,7 @@ fn decide_and_remember(continuation: &mut Continuation, session: &Session, at: D
     decision
 }
 
-/// Takes the steps, and says what to observe after them.
+/// Applies the steps, and returns what to observe after them.
 async fn act<W: World>(
     world: &W,
     continuation: &mut Continuation,
@@ -126,7 +125,7 @@ async fn act<W: World>(
     let (results, ended) = apply(world, continuation, session, steps).await;
     let now = world.clock().now();
     for result in results {
-        // Known without another observation, which may fail.
+        // This is known without another observation, which might fail.
         if let StepResult::LockAcquired { version, is_preemption } = result {
             has_preempted |= is_preemption;
             let previous = session.observed.lock.take().map(|observed| observed.lock);
@@ -141,7 +140,7 @@ async fn act<W: World>(
     Ok(if is_up_to_date { ObserveScope::Lock } else { ObserveScope::Full })
 }
 
-/// The outcome, with what may soon stand in the way.
+/// The outcome, with its warnings.
 fn completed(continuation: &Continuation, session: &Session, outcome: Outcome) -> RunResult {
     let warnings = warnings::collect(&continuation.operation, &continuation.memory, &session.observed);
     RunResult::Completed(warnings::append_to(outcome, warnings))

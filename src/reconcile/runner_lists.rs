@@ -7,7 +7,7 @@ use crate::pool::model::observed::GitHubRunners;
 use crate::pool::model::pool_metadata::PoolMetadata;
 use crate::pool::model::spec::{GitHubCredential, GitHubTarget};
 
-/// What has been listed so far.
+/// The lists that have been read so far.
 #[derive(Default)]
 pub struct RunnerLists(Vec<RunnerList>);
 
@@ -18,8 +18,8 @@ struct RunnerList {
 }
 
 impl RunnerLists {
-    /// The runners of the target at which a pool registers, read with the pool's credential. An error is part of what is
-    /// known.
+    /// The runners of the target at which a pool registers, read with the pool's credential. An error is cached like a
+    /// list.
     pub async fn of<W: World>(&mut self, world: &W, metadata: &PoolMetadata) -> GitHubRunners {
         let (target, Some(github_credential)) = (&metadata.github, &metadata.github_credential) else {
             return GitHubRunners::NoCredential;

@@ -1,4 +1,4 @@
-//! The ends of runners' logs, read for a decision that rests on them.
+//! Reads the ends of runners' logs for the next decision.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,19 +14,19 @@ use crate::pool::model::runner_log::{LogLine, LogPlace, LogStream, read};
 use crate::pool::model::task_definition::CONTAINER;
 use crate::pool::model::time::Timestamp;
 
-/// Pages of one log. The first one is enough, except where `ACTIONS_RUNNER_PRINT_LOG_TO_STDOUT` adds thousands of lines, or
-/// where the runner has said nothing for so long that CloudWatch hands out empty pages first.
+/// Maximum pages of one log. One page is enough, except where `ACTIONS_RUNNER_PRINT_LOG_TO_STDOUT` adds thousands of
+/// lines, or where the runner has said nothing for so long that CloudWatch hands out empty pages first.
 const PAGES_MAX: u32 = 5;
 /// How far the clock of an instance may differ from that of ECS.
 const CLOCK_SLACK: Duration = Duration::from_secs(3600);
 
-/// Where the containers of each revision write, by its ARN. A revision never changes.
+/// The log configuration of each revision, by ARN. A revision never changes.
 pub type LogPlaces = BTreeMap<String, Option<LogPlace>>;
 
-/// Reads the logs of these tasks, of the first [`LOGS_READ_MAX`] that have one.
+/// Reads the logs of the first [`LOGS_READ_MAX`] of these tasks that have one.
 ///
 /// # Errors
-/// A task definition that could not be read. An error of CloudWatch Logs is a reading.
+/// When a task definition could not be read. An error of CloudWatch Logs is part of the reading.
 pub async fn read_logs<W: World>(
     world: &W,
     places: &mut LogPlaces,

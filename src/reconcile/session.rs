@@ -1,4 +1,4 @@
-//! What one invocation keeps between its observations.
+//! State that one invocation keeps between its observations.
 
 use std::collections::BTreeMap;
 
@@ -9,17 +9,18 @@ use crate::pool::model::observed::Observed;
 /// The names of runners that are known to belong to a runner scale set, with GitHub's ids of them.
 pub type KnownMembers = BTreeMap<String, u64>;
 
-/// What an invocation knows in addition to its continuation: the last observation, and the credential that it read.
+/// The state of an invocation in addition to its continuation, such as the last observation and the value of the
+/// credential.
 #[derive(Debug, Default)]
 pub struct Session {
-    /// The last observation; a narrower one brings part of it up to date.
+    /// The last observation. An observation with a narrower scope updates a part of it.
     pub observed: Observed,
     pub(super) credential: Option<Credential>,
-    /// Whether the tasks were listed last time, so that the next one may rest on it.
+    /// Whether the last observation listed the tasks, so that the next one can build on that list.
     pub(super) has_listed_tasks: bool,
     pub(super) ec2_checked: bool,
     pub(super) capacity_checked: bool,
-    /// Whether the other pools of the resource were asked for how they reach GitHub.
+    /// Whether the other pools of the resource have been searched for another way to access GitHub.
     pub(super) other_pools_checked: bool,
     pub(super) log_places: LogPlaces,
     pub(super) members: KnownMembers,
@@ -28,18 +29,18 @@ pub struct Session {
 }
 
 impl Session {
-    /// Of an invocation of this function, by its ARN or name.
+    /// Creates the session of an invocation; `function` is the ARN or name of this function.
     #[must_use]
     pub fn of(function: &str) -> Self {
         Self { function: function.to_owned(), ..Self::default() }
     }
 
-    /// Forgets the credential, so that the next observation reads it anew: GitHub no longer accepts it.
+    /// Drops a credential that GitHub rejected, so that the next observation reads it again.
     pub(super) fn forget_credential(&mut self) {
         self.credential = None;
     }
 
-    /// The credential, for a call outside an observation.
+    /// The credential for a call outside an observation.
     #[must_use]
     pub const fn credential(&self) -> Option<&Credential> {
         self.credential.as_ref()

@@ -1,5 +1,5 @@
-//! The sweep: registrations of containers that have ended. No container whose runner the function registered
-//! deregisters it.
+//! The sweep removes registrations of containers that have stopped: a container does not deregister a runner that the
+//! function registered.
 
 use super::deregister::deregister;
 use super::log_error;
@@ -13,15 +13,15 @@ use crate::pool::model::observed::GitHubRunners;
 use crate::pool::model::runner::Runner;
 use crate::pool::policy::registration::abandoned;
 
-/// One sweep.
+/// The state of one sweep.
 #[derive(Default)]
 struct Sweep {
     lists: RunnerLists,
     n_removed: u64,
 }
 
-/// Removes every registration of a pool's runner that has no task and is offline, and returns how many there were. A pool
-/// that cannot be read is left for the next sweep.
+/// Removes every registration of a pool's runner that has no task and is offline, and returns their number. A pool that
+/// cannot be read is left to the next sweep.
 ///
 /// # Errors
 /// When the pools themselves cannot be listed.
@@ -35,14 +35,14 @@ pub async fn sweep<W: World>(world: &W) -> RemoteResult<u64> {
     Ok(sweep.n_removed)
 }
 
-/// Whoever registers the runners of the pool's newest revision: those of an older one may have been registered by the
-/// function, and a container that is killed cannot deregister its own.
+/// Sweeps pools whose newest revision registers in the container as well: the function may have registered the runners
+/// of an older revision, and a container that is killed cannot deregister its runner.
 async fn sweep_pool<W: World>(world: &W, pool: &FoundPool, sweep: &mut Sweep) -> RemoteResult<()> {
     let FoundPool { id, metadata, revision } = pool;
-    // What could not be read has been logged.
+    // Errors of reading have been logged.
     let GitHubRunners::Listed(runners) = sweep.lists.of(world, metadata).await else { return Ok(()) };
     let Some(runners) = with_scale_set(world, pool, runners).await? else { return Ok(()) };
-    // After the runners: a task that started in between is no reason to take its runner for abandoned.
+    // Read after the runners, so that the runner of a task that starts in between does not look orphaned.
     let tasks = world.ecs().tasks(&metadata.cluster, id).await?;
     let abandoned = abandoned(metadata, revision, &runners, &tasks);
     let Some(github_credential) = metadata.github_credential.as_ref().filter(|_| !abandoned.is_empty()) else {

@@ -51,6 +51,8 @@ pub(crate) struct Ecs {
     pub(crate) tasks: BTreeMap<String, Task>,
     pub(crate) instances: BTreeMap<String, Instance>,
     pub(crate) run_tokens: RunTokens,
+    /// How many tasks of the next `RunTask` are not started.
+    pub(crate) refused_tasks: u32,
     pub(crate) next_scaling: Timestamp,
     /// Instances whose agent is gone for a while, and until when.
     pub(crate) agents_back: BTreeMap<String, Timestamp>,
@@ -241,6 +243,7 @@ impl Ecs {
             instances: BTreeMap::new(),
             run_tokens: RunTokens::new(),
             next_scaling: now,
+            refused_tasks: 0,
             agents_back: BTreeMap::new(),
             n_made: 0,
         };

@@ -118,7 +118,7 @@ fn session_conflicts_until_its_last_poll_is_fifty_seconds_old() {
     assert_eq!(service.world.open_session(service.set), SessionOpening::Conflict, "it was polled since");
     service.pass(10 * SECOND);
     let other = service.open();
-    assert!(matches!(service.world.begin_poll(LISTENER, &session.queue, 4), QueueAnswer::Gone));
+    assert!(matches!(service.world.begin_poll(LISTENER, &session.queue, 4), QueueAnswer::TokenExpired));
     service.world.close_session(service.set, &other.id);
     service.open();
     assert_eq!(service.world.open_session(service.set + 100), SessionOpening::NoSuchSet);

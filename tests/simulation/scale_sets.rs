@@ -23,7 +23,7 @@ use github_runner_pool::reconcile::ports::{
     JitRunner, RemoteCallError, RemoteResult, ScaleSetDeletion, SessionOpening,
 };
 
-pub(crate) use self::jobs::{ASSIGNMENT_KEPT, SetJob};
+pub(crate) use self::jobs::{ASSIGNMENT_KEPT, Phase, SetJob};
 pub(crate) use self::queue::{Polled, REDELIVERED_AFTER};
 use crate::faults::refuse;
 use crate::github::{JobState, jit_files};
@@ -281,6 +281,13 @@ impl World {
         let renewed = MessageSession { id: known.id.clone(), queue: known.queue() };
         self.occur("transition", "session renewed");
         Some(renewed)
+    }
+
+    pub(crate) fn expire_queue_token(&mut self, id: u64) {
+        let now = self.now;
+        if let Some(session) = self.scale_sets.all.get_mut(&id).and_then(|set| set.session.as_mut()) {
+            session.token_until = now;
+        }
     }
 
     pub(crate) fn close_session(&mut self, id: u64, session: &str) {

@@ -168,7 +168,7 @@ impl World {
             "source": "aws.autoscaling", "account": "111122223333", "time": "2027-01-15T08:00:00Z",
             "region": "eu-central-1", "resources": [crate::auto_scaling::arn(name)],
             "detail": {
-                "LifecycleActionToken": "0", "AutoScalingGroupName": name, "LifecycleHookName": LAUNCH_HOOK,
+                "LifecycleActionToken": "71514b9d-6a40-4b26-8523-05e7ee35fa40", "AutoScalingGroupName": name, "LifecycleHookName": LAUNCH_HOOK,
                 "EC2InstanceId": id, "LifecycleTransition": "autoscaling:EC2_INSTANCE_LAUNCHING",
                 "Origin": if is_warm { "WarmPool" } else { "EC2" }, "Destination": "AutoScalingGroup",
             },

@@ -1,6 +1,6 @@
-//! A group's shape in Auto Scaling's words, and back.
+//! Converts a group's configuration to Auto Scaling's types and back.
 //!
-//! What is written must be read back equal, or a pool that is as it should be would be changed at every observation.
+//! A configuration must be read back as it was written, or an unchanged pool would be updated at every observation.
 
 use aws_sdk_autoscaling::types::{
     AutoScalingGroup, InstancesDistribution, LaunchTemplate as SdkTemplates, LaunchTemplateOverrides,
@@ -18,11 +18,11 @@ const ON_DEMAND_ALLOCATION: &str = "prioritized";
 /// <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_InstancesDistribution.html>
 const ON_DEMAND_PERCENTAGE: i32 = 100;
 const SPOT_ALLOCATION: &str = "lowest-price";
-/// What a group takes whose template version no one named.
+/// The version that a group uses if its configuration names none.
 /// <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_LaunchTemplateSpecification.html>
 const TEMPLATE_VERSION: &str = "$Default";
 
-/// Where a group takes its instances from: one of the two fields, never both.
+/// The source of a group's instances: one of the two fields, never both.
 #[derive(Debug, PartialEq)]
 pub(super) enum Source {
     Template(LaunchTemplateSpecification),
@@ -58,7 +58,7 @@ pub(super) fn subnets(config: &GroupConfig) -> String {
     config.subnets.join(",")
 }
 
-/// The shape of a group, and the name of its launch template.
+/// The configuration of a group, and the name of its launch template.
 pub(super) fn observed(group: &AutoScalingGroup) -> (GroupConfig, Option<String>) {
     let policy = group.mixed_instances_policy();
     let templates = policy.and_then(MixedInstancesPolicy::launch_template);

@@ -1,4 +1,4 @@
-//! What Auto Scaling's errors mean.
+//! The table of Auto Scaling's errors.
 //!
 //! Codes: the operations' pages under
 //! <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_Operations.html>. Almost everything else is a

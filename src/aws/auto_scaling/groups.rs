@@ -16,21 +16,21 @@ use crate::pool::model::identity::{StackResource, TAG_LOGICAL_ID, TAG_STACK_ID};
 use crate::pool::model::remote_error::ErrorKind;
 use crate::reconcile::ports::{RemoteResult, Tags};
 
-/// What `SetInstanceProtection` takes at once.
+/// The maximum instances of a `SetInstanceProtection` call.
 /// <https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-quotas.html>
 const PROTECTION_BATCH: usize = 50;
-/// What `CreateOrUpdateTags` and `DeleteTags` take at once; same page.
+/// The maximum tags of a `CreateOrUpdateTags` or `DeleteTags` call; same page.
 const TAG_BATCH: usize = 25;
 /// Activities that are looked at for a failure: enough to get past the launches that are still under way.
 const ACTIVITIES: i32 = 20;
 /// ECS's managed draining puts this hook on the group. Left behind, it holds every terminating instance for an hour.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/managed-instance-draining.html>
 const DRAINING_HOOK: &str = "ecs-managed-draining-termination-hook";
-/// ECS puts this tag on a group with a capacity provider, and cannot manage the group without it. We set it from the
-/// start, and show it to no one, so that no comparison of tags can ever remove it.
+/// ECS puts this tag on a group with a capacity provider, and cannot manage the group without it. The function sets it
+/// from the start, and hides it from the pool, so that no comparison of tags can remove it.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/cluster-auto-scaling.html>
 const ECS_MANAGED_TAG: &str = "AmazonECSManaged";
-/// The status of a group on its way out, the only one there is.
+/// The status of a group that is being deleted, the only status there is.
 /// <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_AutoScalingGroup.html>
 const DELETING: &str = "Delete in progress";
 const GROUP_RESOURCE: &str = "auto-scaling-group";
@@ -136,7 +136,7 @@ pub(super) async fn create(sdk: &Client, name: &str, config: &GroupConfig, tagge
     answer.map(drop).map_err(|error| AUTO_SCALING.refused("CreateAutoScalingGroup", error))
 }
 
-/// Sending the one of launch template and mixed-instances policy takes the other off the group.
+/// Sending a launch template removes the group's mixed-instances policy, and the reverse.
 pub(super) async fn update(sdk: &Client, name: &str, config: &GroupConfig) -> RemoteResult<()> {
     let call = sdk
         .update_auto_scaling_group()

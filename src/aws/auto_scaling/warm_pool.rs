@@ -47,8 +47,8 @@ fn size(config: &WarmPoolConfiguration) -> Option<u32> {
     (min == max && is_stopped && !reuses).then(|| count(min))
 }
 
-/// All of it each time: what is left out keeps its last value. Instances that leave the group must not return to the pool,
-/// since ECS does not manage the scaling of such a group.
+/// Sends every parameter each time, since one that is left out keeps its last value. Instances that leave the group
+/// must not return to the pool, since ECS does not manage the scaling of such a group.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/using-warm-pool.html>
 pub(super) async fn put(sdk: &Client, name: &str, size: u32) -> RemoteResult<()> {
     let call = sdk
@@ -69,7 +69,7 @@ pub(super) async fn delete(sdk: &Client, name: &str) -> RemoteResult<()> {
     answer.map(drop).map_err(|error| AUTO_SCALING.refused("DeleteWarmPool", error))
 }
 
-/// An instance whose time runs out goes on.
+/// An instance whose timeout elapses continues.
 pub(super) async fn put_launch_hook(sdk: &Client, name: &str) -> RemoteResult<()> {
     let call = sdk
         .put_lifecycle_hook()

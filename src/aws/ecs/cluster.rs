@@ -1,8 +1,8 @@
 //! The cluster, and which capacity providers are associated with it.
 //!
-//! `PutClusterCapacityProviders` replaces the whole list and the default strategy and knows no version, so what is
-//! written must be what was read a moment before, with ours added or removed. Two writers can still cross; the pool
-//! sees it at its next observation and does it again.
+//! `PutClusterCapacityProviders` replaces the whole list and the default strategy and knows no version, so the function
+//! writes what it has just read, with the pool's provider added or removed. Two concurrent writers can still overwrite
+//! each other; the next observation shows that, and the pool writes again.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_PutClusterCapacityProviders.html>
 
 use aws_sdk_ecs::Client;
@@ -73,7 +73,7 @@ async fn change(
 }
 
 /// The cluster was there a moment ago, so a name that ECS does not find is that of a capacity provider: of one that is
-/// so new that not all of ECS knows it, or of one that has just gone. The list is as it was, and a new reading mends
+/// so new that not all of ECS knows it, or of one that has just gone. The list is unchanged, and a new read resolves
 /// it.
 fn unless_the_cluster_is_gone(mut error: RemoteCallError) -> RemoteCallError {
     if error.kind() == ErrorKind::NotFound && error.remote_error.code.as_deref() != Some("ClusterNotFoundException") {

@@ -1,9 +1,9 @@
-//! What ECS's errors mean.
+//! The table of ECS's errors.
 //!
 //! Exceptions: <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/CommonErrors.html> and each operation's page.
 //! Reasons in `failures[]`: <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/api_failures_messages.html>.
-//! ECS words many situations into `ClientException` and `InvalidParameterException`; the rows with a message come
-//! first. Where a message passes by itself (a role that has not spread yet, an association that is under way) it is a
+//! ECS uses `ClientException` and `InvalidParameterException` for many situations; rows with a message come first.
+//! Where a message passes by itself (a role that has not spread yet, an association that is under way) it is a
 //! conflict; what is left of the two is a mistake in the request.
 
 use super::super::errors::{Row, Service, row};

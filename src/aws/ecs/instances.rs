@@ -1,4 +1,4 @@
-//! Container instances: the pool's hosts as ECS sees them.
+//! Container instances: the pool's instances in ECS.
 
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{ContainerInstance, ContainerInstanceStatus, Resource};

@@ -117,11 +117,11 @@ pub(super) async fn create(
     answer.map(drop).map_err(|error| ECS.refused(OPERATION, error))
 }
 
-/// Everything of the shape is sent: what is left out would keep its old value.
+/// The whole configuration is sent, since a parameter that is left out keeps its value.
 ///
 /// Never with `forceNewDeployment`: another task definition starts a deployment by itself, nothing else here needs one,
 /// and a forced one replaces tasks that work. A strategy that another owner changed is therefore refused by ECS, in its
-/// own words, and not mended behind running jobs.
+/// own words, and not corrected while jobs run.
 pub(super) async fn update(sdk: &Client, cluster: &str, id: &PhysicalId, config: &ServiceConfig) -> RemoteResult<()> {
     const OPERATION: &str = "UpdateService";
     let call = sdk
@@ -156,7 +156,7 @@ pub(super) async fn delete(sdk: &Client, cluster: &str, id: &PhysicalId) -> Remo
     answer.map(drop).map_err(|error| ECS.refused("DeleteService", error))
 }
 
-/// Left out for a shape without a provider: an empty list would take the service to the launch type.
+/// Left out of a configuration without a provider: an empty list would switch the service to the launch type.
 fn strategy(operation: &str, config: &ServiceConfig) -> RemoteResult<Option<Vec<CapacityProviderStrategyItem>>> {
     let Some(provider) = &config.capacity_provider else { return Ok(None) };
     // The weight's default is 0, with which nothing is ever placed.

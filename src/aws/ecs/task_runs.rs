@@ -14,8 +14,8 @@ use crate::reconcile::ports::{RemoteResult, Tags};
 /// Starts them in the group that ECS gives a standalone task by itself, `family:FAMILY`: tasks of a service are in another,
 /// and a placement constraint is about the tasks of one group.
 ///
-/// What could not be started is in the answer, whatever its reason: what has been started is to be known all the same.
-/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html>
+/// The result includes the failures, whatever their reasons, so that the tasks that were started are known all the
+/// same. <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html>
 pub(super) async fn run(
     sdk: &Client,
     cluster: &str,

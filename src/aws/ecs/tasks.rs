@@ -26,7 +26,7 @@ const READ_BATCH: usize = 100;
 const PROTECT_BATCH: usize = 10;
 /// The longest protection, two days; same page. Once a service is lowered, ECS refuses to renew one.
 const PROTECTION_MINUTES: i32 = 2880;
-/// A sentence for people who look at the stopped task.
+/// Maximum characters of the reason that ECS stores in a stopped task.
 const REASON_CHARS_MAX: usize = 255;
 
 /// Both lists: the default one leaves out tasks whose desired status is STOPPED and that still run.
@@ -104,7 +104,7 @@ fn phase(last_status: Option<&str>, desired_stopped: bool) -> TaskPhase {
         Some("RUNNING") => TaskPhase::Running,
         Some("DEACTIVATING" | "STOPPING" | "DEPROVISIONING") => TaskPhase::Stopping,
         Some("STOPPED" | "DELETED") => TaskPhase::Stopped,
-        // A status that is new to us may hide a working container.
+        // The container of a task with an unknown status may still be working.
         _ if desired_stopped => TaskPhase::Stopping,
         _ => TaskPhase::Running,
     }

@@ -161,7 +161,7 @@ fn foreign_answer(name: &str) -> String {
     )
 }
 
-/// What an error says of its call. Nothing in it authorizes.
+/// What an error says of its call. It contains no secret.
 #[derive(Clone, Debug)]
 pub(super) struct CallContext<'a> {
     /// Method and path, without what identifies a session or a queue.

@@ -1,7 +1,7 @@
 //! The queue of a session: its messages, and their acknowledgement.
 //!
-//! The address of a queue may authorize by itself. It is in no error and no log line, and neither is what GitHub says in
-//! an error, which may repeat it.
+//! The URL of a queue may contain a secret. No error and no log line contains it, nor GitHub's error messages, which
+//! may repeat it.
 
 use std::time::Duration;
 
@@ -18,11 +18,10 @@ use crate::pool::model::scale_set::{MessageQueue, ScaleSetMessage};
 use crate::pool::model::spec::Scheme;
 use crate::reconcile::ports::{Clock, QueueAnswer, RemoteResult};
 
-/// GitHub responds after about 50 s without a message; the rest is for the way.
+/// GitHub responds after about 50 s without a message; the rest allows for the network.
 const POLL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How many runners the set may ever have.
-/// <https://github.com/actions/scaleset/blob/main/client.go>
+/// The header with the maximum number of runners of the set. <https://github.com/actions/scaleset/blob/main/client.go>
 const MAX_CAPACITY: &str = "x-scalesetmaxcapacity";
 
 /// The media type with the version of the API, which a queue's address does not have.
@@ -30,7 +29,7 @@ const MEDIA_TYPE: &str = "application/json; api-version=6.0-preview";
 
 const LAST_MESSAGE_ID: &str = "lastMessageId";
 
-/// Waits for the next message. Never sent again: whoever polls does so in a loop, and knows better when to end.
+/// Waits for the next message. Not retried here, since the caller polls in a loop and decides when to stop.
 pub(super) async fn next_message<C: Clock>(
     client: &GitHubClient<C>,
     queue: &MessageQueue,
@@ -57,7 +56,7 @@ pub(super) async fn next_message<C: Clock>(
     }
 }
 
-/// Takes a message off the queue.
+/// Acknowledges a message.
 pub(super) async fn acknowledge<C: Clock>(
     client: &GitHubClient<C>,
     queue: &MessageQueue,
@@ -95,7 +94,7 @@ pub(super) fn is_expired(response: &ApiResponse) -> bool {
     ServiceErrorKind::of(response) == ServiceErrorKind::SessionExpired
 }
 
-/// Where a queue is, which was checked for its target when the session was opened.
+/// The URL of a queue, which was checked for its target when the session was opened.
 fn queue_address<'a>(queue: &MessageQueue, operation: &'a str) -> RemoteResult<(Url, CallContext<'a>)> {
     let context = |authority| CallContext { operation, authority, scope: None };
     match address(queue.url.expose(), Scheme::HttpOnLoopback) {
@@ -107,7 +106,7 @@ fn queue_address<'a>(queue: &MessageQueue, operation: &'a str) -> RemoteResult<(
     }
 }
 
-/// The address for what comes after a message. The rest of its query stays as GitHub wrote it, byte for byte.
+/// The URL of the next message after `last_message_id`. The rest of its query is unchanged, byte for byte.
 fn after(mut url: Url, last_message_id: u64) -> Url {
     if last_message_id == 0 {
         return url;

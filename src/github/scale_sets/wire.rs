@@ -1,4 +1,4 @@
-//! What the scale-set service sends, and what it means to the pool.
+//! The types that the scale-set service sends, and their conversion to the model.
 //!
 //! <https://github.com/actions/scaleset/blob/main/types.go>
 
@@ -12,7 +12,7 @@ use crate::pool::model::scale_set::{
 };
 use crate::pool::model::secret::Secret;
 
-/// The one type of message that there is.
+/// The only known type of message.
 const JOB_MESSAGES: &str = "RunnerScaleSetJobMessages";
 
 /// A list. Its `count` is not read: what is listed is what there is.

@@ -1,9 +1,9 @@
-//! What a template leaves open until its stack is deployed.
+//! Values that a template leaves open until its stack is deployed.
 //!
-//! Before a deployment no one knows the id of a cluster that the same stack is to make. Properties may hold an
-//! intrinsic function in such a place, as the template does: `{"Ref": "Cluster"}`. A stand-in takes its place, so that
-//! everything else can be checked. GitHub is not asked where the stand-in says which GitHub, or with what: a credential
-//! must never go to a host that the template does not name.
+//! The name of a cluster that the same stack creates is unknown before the deployment. Properties may contain an
+//! intrinsic function in such a place, as the template does: `{"Ref": "Cluster"}`. A placeholder replaces it, so that
+//! everything else can be checked. GitHub is not called if its host or the credential is a placeholder: a credential
+//! must never be sent to a host that the template does not name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,9 +21,9 @@ const ROLE: &str = "arn:aws:iam::000000000000:role/known-after-deployment";
 const TEMPLATE_ID: &str = "lt-00000000000000000";
 const SUBNET: &str = "subnet-00000000000000000";
 
-/// What the pool's id follows from, beside its stack.
+/// The properties from which the pool's id is derived, in addition to its stack.
 const IDENTITY: &[&str] = &["Cluster", "CapacityProvider", "OrgName", "RepoUrl", "EnterpriseName", "GitHubUrl"];
-/// Which GitHub, what of it, and with what.
+/// The properties that determine how GitHub is accessed: its host, the target and the credential.
 const ACCESS: &[&str] = &[
     "OrgName",
     "RepoUrl",
@@ -36,30 +36,30 @@ const ACCESS: &[&str] = &[
     "RunnerTokenParameter",
 ];
 
-/// What decides whether runners have room.
+/// The properties that determine whether runners have room.
 const ROOM: &[&str] =
     &["DesiredCount", "MaxInstances", "MemoryReservation", "Cpu", "InstanceTypes", "DistinctInstances"];
 
-/// The open places, such as `LaunchTemplate.Version`, and what the template has there, such as
+/// The unresolved places, such as `LaunchTemplate.Version`, and what the template has there, such as
 /// `LaunchTemplate.LatestVersionNumber`.
 #[derive(Debug, Default)]
 pub(super) struct Unresolved {
     places: BTreeMap<String, String>,
-    /// Those for which nothing can stand in, so that their defaults do.
+    /// Places without a placeholder, which take their defaults.
     defaulted: BTreeSet<String>,
-    /// Those that hold what the deployment is expected to make, such as the next version of a launch template.
+    /// Places that hold what the deployment is expected to create, such as the next version of a launch template.
     coming: BTreeSet<String>,
 }
 
 impl Unresolved {
-    /// The properties with a stand-in in each open place.
+    /// The properties with a placeholder in each unresolved place.
     pub(super) fn settle(properties: &Map<String, Value>) -> (Map<String, Value>, Self) {
         let mut open = Self::default();
         let settled = open.map("", properties);
         (settled, open)
     }
 
-    /// Takes in the places whose values are yet to come.
+    /// Adds the places whose values the deployment is expected to create.
     pub(super) fn expect(&mut self, places: Option<&Value>) {
         let places = places.and_then(Value::as_array).into_iter().flatten();
         self.coming.extend(places.filter_map(Value::as_str).map(str::to_owned));
@@ -116,12 +116,12 @@ impl Unresolved {
         Some(found)
     }
 
-    /// Whether the pool's id is open as well.
+    /// Whether the pool's id is unresolved as well.
     pub(super) fn hides_identity(&self) -> bool {
         IDENTITY.iter().any(|name| self.places.contains_key(*name))
     }
 
-    /// Whether it is open how GitHub is reached.
+    /// Whether the way to access GitHub is unresolved.
     pub(super) fn hides_github(&self) -> bool {
         ACCESS.iter().any(|name| self.places.contains_key(*name))
     }
@@ -132,7 +132,7 @@ impl Unresolved {
             .any(|place| self.places.contains_key(*place))
     }
 
-    /// What the deployment will have made by then is considered there.
+    /// What the deployment is expected to create counts as present.
     pub(super) fn assume(&self, goal: &mut ConvergeGoal, observed: &mut Observed) {
         if self.places.contains_key("Cluster") || self.places.contains_key("CapacityProvider") {
             let providers = match &goal.spec.capacity {
@@ -161,7 +161,7 @@ impl Unresolved {
         if self.coming.contains("LaunchTemplate.Version") && observed.ec2.template == TemplateView::NoVersion {
             observed.ec2.template = TemplateView::Unknown;
         }
-        // A default that stands in is no count to judge by.
+        // A default in place of an unknown number says nothing about room.
         if ROOM.iter().any(|name| self.places.contains_key(*name)) {
             observed.ec2.instance_types.clear();
             observed.instances.clear();
@@ -175,7 +175,7 @@ impl Unresolved {
         }
     }
 
-    /// What is to be said of it.
+    /// The notes about unresolved values.
     pub(super) fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         if !self.places.is_empty() {
@@ -194,7 +194,7 @@ impl Unresolved {
     }
 }
 
-/// What an intrinsic function refers to: `Cluster` of `{"Ref": "Cluster"}`. `None` of every other map.
+/// What an intrinsic function refers to, such as `Cluster` in `{"Ref": "Cluster"}`; `None` for every other map.
 fn function(map: &Map<String, Value>) -> Option<String> {
     let mut entries = map.iter();
     let (Some((name, given)), None) = (entries.next(), entries.next()) else { return None };

@@ -1,4 +1,4 @@
-//! What `Fn::GetAtt` can ask a pool for.
+//! The attributes that `Fn::GetAtt` returns.
 
 use strum::{EnumIter, IntoStaticStr, VariantNames};
 
@@ -23,7 +23,7 @@ pub enum Attribute {
     RunnerLabel,
     /// What the runners' names begin with.
     RunnerNamePrefix,
-    /// `DesiredCount`; with `MaxRunners` how many runners there were to be when the request succeeded.
+    /// `DesiredCount`; with `MaxRunners`, the target number of runners when the request succeeded.
     DesiredCount,
     /// The name of the runner scale set; empty without `MaxRunners`.
     RunnerScaleSetName,

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::pool::model::spec::{LaunchTemplate, MixedInstances};
 
-/// The hook that holds back instances that come up, in a group with a warm pool. The provider stack's rule names it.
+/// The lifecycle hook that holds launching instances in a group with a warm pool. The rule in the provider stack
+/// matches this name.
 pub const LAUNCH_HOOK: &str = "github-runner-pool-launch";
 
 /// An Auto Scaling group.
@@ -14,7 +15,7 @@ pub const LAUNCH_HOOK: &str = "github-runner-pool-launch";
 pub struct Group {
     /// Its ARN.
     pub arn: String,
-    /// What we compare with the template.
+    /// The configuration that is compared with the template.
     pub config: GroupConfig,
     /// The launch template's name, for templates that name it so.
     pub launch_template_name: Option<String>,
@@ -24,9 +25,9 @@ pub struct Group {
     pub protects_new_instances: bool,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
-    /// What it runs; those of its warm pool are not among them.
+    /// Its instances, without those of its warm pool.
     pub instances: Vec<GroupInstance>,
-    /// Its warm pool, also one on its way out.
+    /// Its warm pool, including one that is being deleted.
     pub warm_pool: Option<WarmPool>,
     /// Whether it is on its way out.
     pub is_being_deleted: bool,
@@ -37,8 +38,9 @@ pub struct Group {
 /// <https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-warm-pools.html>
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WarmPool {
-    /// How many stopped instances it keeps; `None` if it is not as a pool writes it: if its size depends on the group's
-    /// desired capacity, its instances are not stopped, or those that leave the group return to it.
+    /// The number of stopped instances that it keeps; `None` if its configuration is not one that the function writes:
+    /// its size depends on the group's desired capacity, its instances are not stopped, or instances return to it on
+    /// scale-in.
     pub size: Option<u32>,
     /// Whether it is on its way out.
     pub is_being_deleted: bool,
@@ -68,7 +70,7 @@ pub struct GroupInstance {
     pub id: String,
     /// Auto Scaling's own word, such as `InService` or `Terminating:Wait`.
     pub lifecycle_state: String,
-    /// Whether scale-in passes it by.
+    /// Whether it is protected from scale-in.
     pub protected_from_scale_in: bool,
     /// The launch-template version that it was started from.
     pub template_version: Option<u64>,

@@ -1,4 +1,4 @@
-//! The event by which one invocation hands a request on to the next.
+//! The event with which one invocation passes a request on to the next.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -20,8 +20,8 @@ pub struct Continuation {
     pub memory: Memory,
 }
 
-/// What one invocation hands to the next. Who is to be responded to stands apart from the rest, so that even a rest
-/// from a newer version leads to a response.
+/// The serialized form of a continuation. The requester is a separate field, so that even a continuation from a newer
+/// version of the function gets a response.
 #[derive(Serialize, Deserialize)]
 struct ContinuationEvent {
     #[serde(rename = "GitHubRunnerPoolContinuation")]
@@ -34,9 +34,9 @@ struct ContinuationEvent {
 /// An event, read as a continuation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ParsedContinuation {
-    /// It goes on from here.
+    /// The continuation can be resumed.
     Supported(Box<Continuation>),
-    /// It is one, and this version cannot read it.
+    /// It is a continuation that this version of the function cannot read.
     UnsupportedVersion {
         /// Who is to be responded to.
         request: RequestInfo,
@@ -72,7 +72,7 @@ impl Continuation {
         Self { operation, memory: Memory { lock_version, ..Memory::default() } }
     }
 
-    /// The event that lets another invocation go on from here. Holds the response URL.
+    /// The event with which another invocation resumes. Contains the response URL.
     #[must_use]
     pub fn to_event(&self) -> Vec<u8> {
         let envelope = ContinuationEvent {

@@ -17,7 +17,7 @@ use crate::pool::model::time::{DecisionTime, Timestamp};
 pub enum Decision {
     /// Take these steps, then look at everything again.
     Act(Steps),
-    /// Nothing useful can be done now.
+    /// Wait: there is nothing to do now.
     Wait {
         /// What for.
         why: WaitReason,
@@ -28,11 +28,11 @@ pub enum Decision {
     },
     /// Respond to CloudFormation.
     Respond(Outcome),
-    /// End, because another owner goes on or has answered.
+    /// Stop, because another request or invocation has taken over or has responded.
     Stop(Superseded),
 }
 
-/// How much of the world the next observation takes in. Narrow looks keep the calls of a long wait few.
+/// The scope of the next observation. A narrow scope saves calls during a long wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ObserveScope {
     /// All of it.
@@ -50,7 +50,7 @@ pub enum ObserveScope {
     CapacityProvider,
     /// The group.
     AutoScalingGroup,
-    /// All of it, and what stands in the way of new instances: before a failure is reported.
+    /// Everything, and why instances do not start; used before a failure is reported.
     Diagnostics,
 }
 
@@ -124,9 +124,9 @@ pub enum WaitReason {
     ScaleSetDeletion,
     /// A call of the request that this one preempted may still be under way.
     PreemptedCalls,
-    /// A last observation before the response.
+    /// The final observation before the response.
     FinalCheck,
-    /// The time to take this step, which is over.
+    /// The response is due before this step.
     NextStep(&'static str),
     /// A call was refused and may pass.
     RetryableError(RemoteError),
@@ -200,13 +200,13 @@ impl fmt::Display for WaitReason {
 }
 
 impl DecisionTime {
-    /// Waits one poll interval.
+    /// Waits for one poll interval.
     #[must_use]
     pub fn wait(self, why: WaitReason, scope: ObserveScope) -> Decision {
         Decision::Wait { why, until: self.next_poll(), scope }
     }
 
-    /// Looks again at once.
+    /// Observes again at once.
     #[must_use]
     pub fn requeue_now(self, why: WaitReason, scope: ObserveScope) -> Decision {
         Decision::Wait { why, until: self.now, scope }

@@ -1,7 +1,7 @@
 //! What EC2 says of the things that a pool's instances are started from.
 //!
-//! All of it is optional: a role that may not ask, or a question that was not asked, leaves a place empty, and nothing
-//! is concluded from an empty place.
+//! Everything is optional: a value is `None` or empty if the role lacks the permission or the value was not read, and
+//! nothing is concluded from a missing value.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +22,7 @@ pub struct Ec2View {
 /// A version of a launch template, as far as it was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum TemplateView {
-    /// It was not asked for, or the role may not ask.
+    /// It was not read, or the role lacks the permission.
     #[default]
     Unknown,
     /// There is no such launch template.
@@ -33,7 +33,7 @@ pub enum TemplateView {
     Version(TemplateVersion),
 }
 
-/// What a version of a launch template decides, as far as a pool rests on it.
+/// The settings of a launch template version that matter to a pool.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TemplateVersion {
     /// The clusters that its user data names.

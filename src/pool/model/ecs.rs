@@ -21,7 +21,7 @@ pub struct CapacityProvider {
     pub tags: BTreeMap<String, String>,
     /// Whether it can be used.
     pub state: ProviderState,
-    /// What we compare with the template.
+    /// The configuration that is compared with the template.
     pub config: ProviderConfig,
 }
 
@@ -90,7 +90,7 @@ pub struct Service {
     pub tags: BTreeMap<String, String>,
     /// ECS's word for where it stands.
     pub state: ServiceState,
-    /// What we compare with the template.
+    /// The configuration that is compared with the template.
     pub config: ServiceConfig,
     /// Tasks RUNNING.
     pub running: u32,

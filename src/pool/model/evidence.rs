@@ -1,4 +1,4 @@
-//! Facts that a step must be able to show before it may touch a runner or a task.
+//! Evidence that a step requires before it may change a runner, a task or a pool.
 //!
 //! Their fields are private and their constructors are the checks, so a step that ends a task cannot be written for one
 //! that is not the pool's, or for a runner that was never observed idle; nor can a pool be deleted without a
@@ -42,13 +42,13 @@ impl OwnedTask {
     }
 }
 
-/// What a runner's own log has to say to its deletion. One that shows a job is no evidence, so there is no such
+/// What the runner's own log shows when the runner is deleted. A log that shows a job is no evidence, so it has no
 /// variant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogWitness {
     /// Read in the observation that the deletion rests on, it shows no job.
     Agrees(IdleLog),
-    /// There is none that could be read, for this reason.
+    /// No log could be read, for this reason.
     Absent(NoLog),
 }
 
@@ -96,7 +96,7 @@ impl IdleRunner {
     }
 }
 
-/// A registration of this pool with no task behind it.
+/// A registration of this pool that has no task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OrphanedRunner {
     id: u64,
@@ -104,9 +104,9 @@ pub struct OrphanedRunner {
 }
 
 impl OrphanedRunner {
-    /// The evidence, if the runner is the pool's, this reading calls it idle, and none of `tasks` that is still alive
-    /// can be the one behind it: the runner's name ends with the id of another task, and each of `tasks` has reported its
-    /// container's id, which is another as well.
+    /// The evidence, if the runner is the pool's, this reading reports it as idle, and none of the live `tasks` can be
+    /// its task: the runner's name ends with the id of another task, and each of `tasks` has reported its container's
+    /// id, which is another as well.
     #[must_use]
     pub fn of<'tasks>(
         matcher: &RunnerMatcher,
@@ -116,7 +116,8 @@ impl OrphanedRunner {
         let name = matcher.short_id(&runner.name);
         let may_be_behind = |task: &Task| match (task.short_container_id(), name) {
             (Some(_), Some(name)) => task.has_short_id(name),
-            // A container whose id is not known, or a runner whose name leads nowhere, may be this one.
+            // A container whose id is unknown may be the one of this runner; so may any, if the runner's name has no
+            // id.
             (None, _) | (_, None) => true,
         };
         let is_alone = !tasks.into_iter().any(|task| task.is_live() && may_be_behind(task));
@@ -143,15 +144,15 @@ pub struct StoppableTask {
     why: StopReason,
 }
 
-/// How the reason begins that ECS keeps of a task that the pool stopped.
+/// The prefix of `stoppedReason` in tasks that the pool stopped.
 pub const STOPPED_BY_POOL: &str = "github-runner-pool: ";
 
 /// Why a task may be stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StopReason {
-    /// GitHub has no registration of its runner any more, and its log shows no job since.
+    /// Its runner is deregistered, and its log has shown no job since.
     Deregistered(IdleLog),
-    /// It never registered a runner, for long enough that it never will.
+    /// It has not registered a runner, and its time to do so has passed.
     NeverRegistered,
     /// `DrainTimeout` has passed and the template says `OnDrainTimeout: Cancel`.
     DrainTimedOut,
@@ -225,7 +226,7 @@ impl EmptyInstance {
     }
 }
 
-/// A runner scale set that was made for the pool.
+/// A runner scale set that was created for the pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnedScaleSet {
     id: u64,
@@ -253,7 +254,7 @@ impl OwnedScaleSet {
     }
 }
 
-/// Proof that a pool may be taken down: CloudFormation has asked for it, in one of four ways.
+/// Evidence that a pool may be deleted: CloudFormation has asked for it, in one of four ways.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeletionEvidence {
     pool: PhysicalId,
@@ -265,8 +266,8 @@ pub struct DeletionEvidence {
 enum Ground {
     /// A Delete carries the pool's physical id.
     Named,
-    /// A Delete carries an id that is no pool's, and the resource's last request is a Create without a SUCCESS: its
-    /// response never arrived, so CloudFormation had to make up an id.
+    /// A Delete carries an id that is not a pool's, and the resource's last request is a Create without a SUCCESS: its
+    /// response never arrived, so CloudFormation generated an id.
     UnansweredCreate,
     /// The whole stack is being deleted.
     StackDeletion,
@@ -325,14 +326,14 @@ impl DeletionEvidence {
         matches!(self.ground, Ground::UnansweredCreate)
     }
 
-    /// Whether every pool of the resource goes, since its stack does.
+    /// Whether every pool of the resource is deleted, because its stack is.
     #[must_use]
     pub const fn covers_resource(&self) -> bool {
         matches!(self.ground, Ground::StackDeletion)
     }
 }
 
-/// CloudFormation's word that a whole stack is going, and every resource in it.
+/// Evidence that CloudFormation is deleting a whole stack with every resource in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StackDeletion(());
 

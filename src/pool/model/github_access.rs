@@ -1,14 +1,14 @@
-//! How GitHub is reached: where, and by which credential.
+//! How the pool accesses GitHub: the target and the credential.
 
 use serde::{Deserialize, Serialize};
 
 use crate::pool::model::spec::{GitHubCredential, GitHubTarget};
 
-/// How GitHub is reached: where, and by whom.
+/// The GitHub target of a pool and the credential for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GitHubAccess {
     /// Where runners register.
     pub github: GitHubTarget,
-    /// What lets us administer them.
+    /// The credential that administers them.
     pub github_credential: GitHubCredential,
 }

@@ -1,4 +1,4 @@
-//! Who a pool is: its name everywhere, and what proves that a thing belongs to it.
+//! The identity of a pool: its name in AWS and GitHub, and the tags that prove that a resource belongs to it.
 //!
 //! The physical id is the name of the Auto Scaling group, the capacity provider, the task family and the service, and
 //! the label of the runners. It follows from the stack, the logical id and the properties that cannot change in
@@ -12,25 +12,26 @@ use sha2::{Digest, Sha256};
 
 use crate::pool::model::spec::{Capacity, PoolSpec};
 
-/// Every physical id of ours begins so. ECS refuses names that begin with `aws`, `ecs` or `fargate`, and a stack may
-/// well be called that.
+/// The prefix of every physical id. ECS rejects names that begin with `aws`, `ecs` or `fargate`, and the name of a
+/// stack may begin with one of these.
 pub const PREFIX: &str = "ghr";
-/// Digits of the hash: 40 bits, enough that two pools of one stack never meet.
+/// Hexadecimal digits of the hash: 40 bits make a collision of two pools in one stack negligible.
 const DIGITS: usize = 10;
-/// Characters of the stack's name and of the logical id that the physical id keeps, each. Two of these, the prefix and
-/// the digits stay below 128: a runner's label may have 256 characters, an ECS name 255, and a person reads it.
+/// Characters of the stack's name and of the logical id that the physical id keeps, each. With two of these, the prefix
+/// and the digits, an id stays below 128 characters, which is readable and below the limits of a runner's label (256)
+/// and of ECS names (255).
 const PART_CHARS_MAX: usize = 48;
 
-/// On everything of ours: the pool's physical id.
+/// The tag of every resource with the pool's physical id.
 pub const TAG_ID: &str = "github-runner-pool:id";
-/// On everything of ours: the stack's ARN.
+/// The tag of every resource with the stack's ARN.
 pub const TAG_STACK_ID: &str = "github-runner-pool:stack-id";
-/// On everything of ours: the resource's name in its template.
+/// The tag of every resource with the logical id.
 pub const TAG_LOGICAL_ID: &str = "github-runner-pool:logical-id";
-/// On a task definition: the hash of its content.
+/// The tag of a task definition with the hash of its content.
 pub const TAG_CONTENT: &str = "github-runner-pool:content";
 
-/// Which resource of which stack: what CloudFormation itself knows a pool by.
+/// A resource of a stack, which is how CloudFormation identifies a pool.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct StackResource {
     /// The stack's ARN.
@@ -97,7 +98,7 @@ fn sanitize(text: &str) -> String {
 #[serde(try_from = "String", into = "String")]
 pub struct PhysicalId(String);
 
-/// A text that is no physical id of ours.
+/// The text is not a physical id of this function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is not of the form ghr-STACK-LOGICALID-0123456789")]
 pub struct InvalidPhysicalId;
@@ -106,8 +107,8 @@ impl PhysicalId {
     /// The id of the pool that `spec` describes, in `stack_resource`.
     ///
     /// Its digits hash what cannot change in place: the stack, the resource, the cluster, where the runners register,
-    /// and whose capacity it is; with `MaxRunners` what GitHub does not change of a runner scale set, too. Two specs that
-    /// differ elsewhere only have the same id and are updated in place.
+    /// and whose capacity it is; with `MaxRunners` what GitHub does not change of a runner scale set, too. Specs that
+    /// differ only in other properties have the same id, and are updated in place.
     #[must_use]
     pub fn of(stack_resource: &StackResource, spec: &PoolSpec) -> Self {
         let capacity = match &spec.capacity {
@@ -123,7 +124,7 @@ impl PhysicalId {
             &spec.github.scope.to_string().to_ascii_lowercase(),
             &capacity,
         ] {
-            // Length first, so that no two different lists of parts read the same.
+            // The length precedes each part, so that different lists of parts never hash the same text.
             hash.update(part.len().to_be_bytes());
             hash.update(part);
         }

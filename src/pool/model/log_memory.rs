@@ -1,8 +1,8 @@
-//! What a request remembers of its runners' logs: which to read next, which said that a job runs, and which there is no
-//! reading of.
+//! What a request remembers about its runners' logs: which to read next, which showed a running job, and which could
+//! not be read.
 //!
-//! That a log shows **no** job is never remembered: a deletion rests on the observation that it follows upon, and on no
-//! older one.
+//! It never remembers that a log shows **no** job: a deletion relies on the observation that immediately precedes it,
+//! and on no older one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,8 +15,8 @@ use crate::pool::model::runner_log::{IdleLog, JobName, LogState, NoLog};
 use crate::pool::model::time::DecisionTime;
 use crate::pool::model::time::Timestamp;
 
-/// Logs that one observation reads. Lambda, the account's other pools and people share ten calls a second; a deletion
-/// for each follows, of which as many are under way at once.
+/// Maximum logs that one observation reads. The limit of ten calls per second is shared with everything else in the
+/// account. A deletion for each log follows, and as many deletions run concurrently.
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html>
 pub const LOGS_READ_MAX: usize = 8;
 /// For how long a log that is denied, missing or inconclusive is tried again before the runner counts as one
@@ -32,8 +32,8 @@ pub struct LogMemory {
     /// Whose logs the next observation reads, if it is for logs.
     #[serde(skip)]
     pub asked: BTreeSet<String>,
-    /// Those without a log that could be read, and why. Not asked again by this request, save for a log in which no runner
-    /// has listened: its container may have got its registration since.
+    /// Tasks whose logs cannot be read, and why. This request does not try them again, save for a log in which no runner has
+    /// listened: its container may have got its registration since.
     pub absent: BTreeMap<String, NoLog>,
     /// When each log was last read, or tried.
     tried_at: BTreeMap<String, Timestamp>,
@@ -46,7 +46,7 @@ pub struct LogMemory {
 /// What is known of a runner's log at the moment of a decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Known {
-    /// This look read it, and it shows no job.
+    /// This observation read it, and it shows no job.
     Idle(IdleLog),
     /// It showed this job when it was last read.
     Busy(JobName),
@@ -54,12 +54,12 @@ pub enum Known {
     Absent(NoLog),
     /// It has to be read.
     Due,
-    /// It was read less than a poll ago; it is read again from this moment on.
+    /// It was read less than a poll interval ago, and may be read again from this time on.
     NotYet(Timestamp),
 }
 
 impl LogMemory {
-    /// Takes in an observation.
+    /// Records an observation.
     pub fn record_observation(&mut self, observed: &Observed, now: Timestamp) {
         for (task, reading) in &observed.logs {
             self.tried_at.insert(task.clone(), now);
@@ -104,7 +104,7 @@ impl LogMemory {
         if let Some(LogReading::State(LogState::Idle(idle))) = observed.logs.get(task) {
             return Known::Idle(*idle);
         }
-        // A log that did not let its runner go is not read more often than everything else is looked at.
+        // A log that vetoed a deletion is not read more often than the poll interval.
         match self.tried_at.get(task).map(|tried| *tried + at.poll).filter(|again| *again > at.now) {
             None => Known::Due,
             Some(again) => self.busy(task).map_or(Known::NotYet(again), |job| Known::Busy(job.clone())),

@@ -1,5 +1,4 @@
-//! What one request remembers between its rounds: moments, and answers of GitHub, that the next observation cannot
-//! show.
+//! What one request remembers between its rounds: times and responses of GitHub that the next observation cannot show.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -17,7 +16,7 @@ use crate::pool::model::runner_matching::{RunnerLookup, runner_for_task};
 use crate::pool::model::time::{DecisionTime, Timestamp};
 
 /// How long a running task may be without a runner on GitHub's list. The image downloads nothing at its start and
-/// registers within seconds; three minutes are many times that, and still short for a person who waits.
+/// registers within seconds, so three minutes are ample and still a short wait.
 pub const REGISTRATION_GRACE: Duration = Duration::from_secs(180);
 
 /// The longest pause between two readings of GitHub's list that count as one watch, where the poll interval does not
@@ -32,21 +31,22 @@ pub fn reading_gap_max(poll: Duration) -> Duration {
     READING_GAP_MAX.max(poll.saturating_mul(3))
 }
 
-/// Moments, and answers of GitHub, that the next observation cannot see.
+/// Times and responses of GitHub that the next observation cannot show.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Memory {
-    /// The version of the lock by which this invocation works. Never handed on: each invocation acquires the lock for
-    /// itself.
+    /// The version of the lock that this invocation has acquired. It is not part of the continuation: each invocation
+    /// acquires the lock itself.
     #[serde(skip)]
     pub lock_version: Option<u64>,
     /// When this request last took the lock from one that had no response yet, and that may still be at work.
     pub preempted_at: Option<Timestamp>,
-    /// What the pool's own task definition said of it, kept because that goes before the last observation of a Delete.
+    /// The pool's metadata from its task definition, kept because a Delete removes the task definition before its last
+    /// observation.
     pub metadata: Option<PoolMetadata>,
     /// When runners were first waited for to come online.
     pub online_awaited_since: Option<Timestamp>,
-    /// Deployments that ECS had given up before this request, by id; `None` before the service was first observed.
+    /// Deployments that had failed before this request, by id; `None` before the service was first observed.
     pub failed_deployments_before: Option<BTreeSet<String>>,
     /// When the drain began.
     pub drain_started_at: Option<Timestamp>,
@@ -58,7 +58,7 @@ pub struct Memory {
     pub idle_since: BTreeMap<u64, Timestamp>,
     /// Per runner, since when every reading called it offline.
     pub offline_since: BTreeMap<u64, Timestamp>,
-    /// Per runner, by short id or fixed name, when GitHub let us delete it.
+    /// Per runner, by short id or fixed name, when GitHub deregistered it.
     pub deregistered_at: BTreeMap<String, Timestamp>,
     /// Per task, by ARN, since when it has been running with no runner of its own on GitHub's list.
     pub unregistered_since: BTreeMap<String, Timestamp>,
@@ -88,9 +88,9 @@ pub struct Memory {
     pub n_orphans_removed: u32,
     /// Runners whose jobs were waited for, by name.
     pub runners_waited_for: BTreeSet<String>,
-    /// Jobs that were cut off because `DrainTimeout` had passed.
+    /// Jobs that were stopped because `DrainTimeout` had passed.
     pub n_jobs_cancelled: u32,
-    /// The last error, for the Reason.
+    /// The last error, for the failure reason.
     pub last_error: Option<RemoteError>,
     /// Errors in a row.
     pub n_errors_in_a_row: u32,
@@ -110,7 +110,7 @@ pub struct Memory {
     pub github_access: Option<GitHubAccess>,
 }
 
-/// The result of a step, in addition to its having been taken.
+/// The result of a step that succeeded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StepResult {
     /// Nothing to remember.
@@ -188,7 +188,7 @@ impl Memory {
         is_deregistered || unregistered_since.is_some_and(|since| now.since(*since) >= REGISTRATION_GRACE)
     }
 
-    /// Takes in an observation: since when is each runner idle or offline, each task without one.
+    /// Records an observation: since when each runner has been idle or offline, and each task without a runner.
     pub fn record_observation(&mut self, observed: &Observed, at: DecisionTime) {
         let now = at.now;
         match &observed.remote_error {
@@ -216,7 +216,7 @@ impl Memory {
         }
     }
 
-    /// Takes in GitHub's list: since when each runner is idle or offline, and each task without one.
+    /// Records GitHub's list: since when each runner has been idle or offline, and each task without a runner.
     fn record_runners(&mut self, metadata: &PoolMetadata, runners: &[Runner], observed: &Observed, at: DecisionTime) {
         let before = std::mem::take(&mut self.registered);
         let ours = || runners.iter().filter(|runner| metadata.matcher.owns(runner));
@@ -247,8 +247,7 @@ impl Memory {
         self.unprotectable.retain(|arn, _| live.contains(arn.as_str()));
     }
 
-    /// Takes in the running tasks that no runner on GitHub's list runs in; `before` are the runners that it listed
-    /// last.
+    /// Records the running tasks that have no runner on GitHub's list; `before` are the runners that it listed last.
     fn record_unregistered(
         &mut self,
         metadata: &PoolMetadata,
@@ -283,7 +282,7 @@ impl Memory {
         self.never_protected.retain(|arn| self.unregistered_since.contains_key(arn));
     }
 
-    /// Takes in a call that failed.
+    /// Records a failed call.
     pub fn record_error(&mut self, error: &RemoteError, now: Timestamp) {
         self.last_error = Some(error.clone());
         self.n_errors_in_a_row = self.n_errors_in_a_row.saturating_add(1);
@@ -310,7 +309,7 @@ impl Memory {
         }
     }
 
-    /// Takes in the result of a step.
+    /// Records the result of a step.
     pub fn record_step(&mut self, applied: StepResult, now: Timestamp) {
         match applied {
             StepResult::Done => {}
@@ -367,7 +366,8 @@ impl Memory {
     }
 }
 
-/// Keeps the first moment of what is still so, forgets what is not, and starts what is new at `now`.
+/// Updates the start times of a condition: keeps those of keys that still meet it, drops those of others, and adds new
+/// keys with `now`.
 fn keep_earliest<K: Ord + Clone>(since: &mut BTreeMap<K, Timestamp>, still: impl Iterator<Item = K>, now: Timestamp) {
     let before = std::mem::take(since);
     since.extend(still.map(|key| {

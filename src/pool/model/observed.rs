@@ -1,4 +1,4 @@
-//! One observation of the world: what the remotes said, as plain values in the pool's words.
+//! One observation: the responses of the remote services, as plain values in the terms of the pool.
 //!
 //! `None` means absent, never "could not be read": a read that fails ends the round and comes back as
 //! [`Observed::remote_error`].
@@ -18,7 +18,7 @@ use crate::pool::model::scale_set::ScaleSet;
 use crate::pool::model::scaling::ObservedScaling;
 use crate::pool::model::time::Timestamp;
 
-/// Everything that a decision may look at.
+/// Everything that a decision may depend on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
     /// The Auto Scaling group of the pool's name.
@@ -68,9 +68,9 @@ pub struct Observed {
     pub template_version: Option<u64>,
     /// What EC2 says of the launch template, the instance types and the subnets, where that was asked.
     pub ec2: Ec2View,
-    /// Who works for the resource, or for this pool of it; `None` if no one has said so.
+    /// The lock of the resource, or of this pool; `None` if there is none.
     pub lock: Option<ObservedLock>,
-    /// Whether the resource's record is about another pool of it, so that this one has a record of its own.
+    /// Whether the resource's lock is for another pool, so that this pool has its own lock.
     pub has_pool_lock: bool,
     /// The last call that was refused since the previous decision.
     pub remote_error: Option<RemoteError>,
@@ -99,7 +99,7 @@ pub struct Reading {
     pub ended_at: Timestamp,
 }
 
-/// What came of reading the log of one task.
+/// The result of reading the log of one task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogReading {
     /// It shows whether a job runs.
@@ -123,11 +123,11 @@ pub enum GitHubRunners {
     /// It was not asked in this observation.
     #[default]
     NotQueried,
-    /// The template gives us no credential to ask with.
+    /// The template has no credential with which to ask GitHub.
     NoCredential,
-    /// It, or the credential's parameter, refused us.
+    /// GitHub, or the read of the credential's parameter, returned an error.
     Failed(RemoteError),
-    /// Every runner that it lists, foreign ones included.
+    /// Every runner that GitHub lists, including those of others.
     Listed(Vec<Runner>),
 }
 

@@ -11,8 +11,7 @@ use crate::pool::model::evidence::DeletionEvidence;
 use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::memory::Memory;
 use crate::pool::model::observed::Observed;
-use crate::pool::model::operation_lock;
-use crate::pool::model::operation_lock::{LockPurpose, OperationLock};
+use crate::pool::model::operation_lock::{CONTENT_DIGITS, LockPurpose, OperationLock};
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::pool_metadata::PoolMetadata;
 use crate::pool::model::request::{RequestInfo, RequestType};
@@ -32,38 +31,38 @@ pub struct Operation {
     pub request: RequestInfo,
     /// The pool.
     pub id: PhysicalId,
-    /// What is to become of it.
+    /// The goal.
     pub goal: Goal,
-    /// When CloudFormation signed the request: its patience is counted from here.
+    /// When CloudFormation signed the request, from which `ServiceTimeout` is counted.
     pub signed_at: Timestamp,
-    /// The moment by which a response must be on its way.
+    /// The latest time at which to start sending a response.
     pub respond_by: Timestamp,
-    /// How often it was handed on.
+    /// The number of continuations.
     pub continuation_count: u32,
 }
 
-/// What is to become of a pool.
+/// The goal of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Goal {
-    /// Create and Update: it is as its template says.
+    /// Create and Update: converge to the template.
     Converge(Box<ConvergeGoal>),
-    /// Delete: nothing of it is left.
+    /// Delete: remove the pool.
     Delete(Box<DeleteGoal>),
 }
 
 /// The goal of a Create or an Update.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConvergeGoal {
-    /// The template's wish.
+    /// The desired pool.
     pub spec: PoolSpec,
     /// Keys of tags that the template had before this request, so that those it dropped can be removed.
     pub previous_tags: BTreeSet<String>,
-    /// `RunnerName` of the template before this request: a runner of that name may still work.
+    /// The previous `RunnerName`: a runner with that name may still have a job.
     pub previous_runner_name: Option<String>,
     /// Whether GitHub is asked, before anything is changed, if it would let runners register: on Create, and on an
     /// Update that touches credentials or the runner group.
     pub preflight: Preflight,
-    /// Whether the template wants anything new.
+    /// Whether the request changes the pool.
     #[serde(default)]
     pub change: SpecChange,
     /// The pool that the properties before this request describe, where the physical id names the one that they ask for
@@ -83,22 +82,22 @@ pub struct PreviousPool {
     pub wait_policy: WaitPolicy,
 }
 
-/// What the template wants, beside what it wanted before.
+/// Whether a request changes the pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SpecChange {
-    /// Something else: every Create, and an Update that changes anything of the pool but how patient to be.
+    /// It does: every Create, and an Update that changes more than timeouts.
     #[default]
     Changed,
     /// The same pool.
     Unchanged,
 }
 
-/// Whether to ask GitHub for permission first. Asking is a write at GitHub, so an unchanged pool does not.
+/// Whether to test the permission at GitHub first. The test is a write, so an unchanged pool skips it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Preflight {
     /// Ask.
     Run,
-    /// Trust what the pool already runs on.
+    /// Skip the test: the pool already works with this credential.
     Skip,
 }
 
@@ -117,10 +116,10 @@ pub struct DeleteGoal {
     /// What is to be responded to of the pool that stays, where this one is the rest of a cancelled replacement.
     #[serde(default)]
     pub surviving_outcome: Option<Outcome>,
-    /// What is to be said of the pools that were taken down before this one.
+    /// The warnings about the pools that were deleted before this one.
     #[serde(default)]
     pub notes: Vec<String>,
-    /// Those pools: their own Deletes, which failed, may have left records.
+    /// The pools that were deleted before this one. Their own failed Deletes may have left locks.
     #[serde(default)]
     pub deleted_pools: Vec<PhysicalId>,
 }
@@ -209,21 +208,13 @@ impl Operation {
             Goal::Delete(_) => LockPurpose::Delete,
         };
         OperationLock {
-            format: operation_lock::FORMAT,
             is_of_create: self.is_of_create(),
             covers_resource: self.covers_resource(),
             live_pool: previous.and_then(|previous| previous.live_pool.clone()),
             content: self.desired_content(),
             live_content: previous.and_then(|previous| previous.live_content.clone()),
-            is_tombstone: false,
-            request_id: self.request.request_id.clone(),
-            url: operation_lock::digest(&self.request),
-            signed_at: self.signed_at,
-            pool: self.current_pool().to_owned(),
-            purpose,
             continuation_count: self.continuation_count,
-            undelivered: false,
-            answer: None,
+            ..OperationLock::new(&self.request, self.current_pool(), self.signed_at, purpose)
         }
     }
 
@@ -244,6 +235,6 @@ impl Operation {
     fn desired_content(&self) -> Option<String> {
         let Goal::Converge(goal) = &self.goal else { return None };
         let fingerprint = TaskDefinitionContent::of(&self.id, &goal.spec).fingerprint();
-        Some(fingerprint.chars().take(operation_lock::CONTENT_DIGITS).collect())
+        Some(fingerprint.chars().take(CONTENT_DIGITS).collect())
     }
 }

@@ -1,4 +1,4 @@
-//! The operation lock: who works for a resource and what was responded, as the state table has it.
+//! The operation lock: the state table's item with the request that works on a resource, and its response.
 //! [`crate::pool::policy::locking`] decides by it.
 
 use std::time::Duration;
@@ -28,7 +28,7 @@ const RESOURCE_KEY_PARTS: usize = 3;
 /// Hexadecimal digits that distinguish response URLs.
 const URL_DIGITS: usize = 16;
 
-/// Who has the lock, as the record says it.
+/// The content of a lock: the request that has it, and the response.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OperationLock {
     pub(in crate::pool) format: u16,
@@ -63,12 +63,12 @@ pub struct OperationLock {
     pub(in crate::pool) is_tombstone: bool,
     /// Invocations of the request before the one that wrote this.
     pub(in crate::pool) continuation_count: u32,
-    /// Whether CloudFormation did not take that response, in all the tries of the last invocation that sent it.
+    /// Whether CloudFormation rejected the response in every attempt of the last invocation that sent it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(in crate::pool) undelivered: bool,
-    /// The response, once there is one: what CloudFormation was sent, or is about to be.
+    /// The response that was or is about to be sent to CloudFormation.
     #[serde(skip)]
-    pub(in crate::pool) answer: Option<String>,
+    pub(in crate::pool) response: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,51 +77,55 @@ pub(in crate::pool) enum LockPurpose {
     Delete,
 }
 
-/// A record as it was found.
+/// A lock as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObservedLock {
-    /// What it says.
+    /// Its content.
     pub lock: OperationLock,
     /// How often it has been written: the fencing token.
     pub version: u64,
 }
 
-/// Why an invocation ends without going on.
+/// Why an invocation stops without an outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Superseded {
-    /// A newer request is at work, or has been.
+    /// A newer request has acquired the lock.
     ByNewerRequest,
-    /// Another delivery of this request is at work, further on or begun later.
+    /// Another delivery of this request continues: one that has got further or started later.
     ByOtherInvocation,
-    /// The request had its response with this body.
+    /// The request already has a response, with this body.
     AlreadyResponded(String),
 }
 
 impl OperationLock {
-    /// Reads a record. What cannot be read is older than every request, so that the next request takes over.
+    /// Reads a record. An unreadable one counts as older than every request, so that the next request acquires the lock.
     #[must_use]
     pub fn from_record(text: &str) -> Self {
-        let (head, answer) = text.split_once('\n').unwrap_or((text, ""));
-        let lock = serde_json::from_str::<Self>(head).ok().filter(|lock| lock.format == FORMAT);
-        match lock {
-            Some(lock) => Self { answer: (!answer.is_empty()).then(|| answer.to_owned()), ..lock },
-            None => Self {
-                format: 0,
-                is_of_create: false,
-                covers_resource: false,
-                live_pool: None,
-                content: None,
-                live_content: None,
-                is_tombstone: false,
-                request_id: String::new(),
-                url: String::new(),
-                signed_at: Timestamp::from_epoch_millis(0),
-                pool: String::new(),
-                purpose: LockPurpose::Converge,
-                continuation_count: 0,
-                undelivered: false,
-                answer: None,
-            },
+        let (head, response) = text.split_once('\n').unwrap_or((text, ""));
+        match serde_json::from_str::<Self>(head).ok().filter(|lock| lock.format == FORMAT) {
+            Some(lock) => Self { response: (!response.is_empty()).then(|| response.to_owned()), ..lock },
+            None => Self::oldest(),
+        }
+    }
+
+    /// A lock that is older than every request.
+    fn oldest() -> Self {
+        Self {
+            format: 0,
+            request_id: String::new(),
+            is_of_create: false,
+            url: String::new(),
+            signed_at: Timestamp::from_epoch_millis(0),
+            pool: String::new(),
+            purpose: LockPurpose::Converge,
+            covers_resource: false,
+            live_pool: None,
+            content: None,
+            live_content: None,
+            is_tombstone: false,
+            continuation_count: 0,
+            undelivered: false,
+            response: None,
         }
     }
 
@@ -130,13 +134,13 @@ impl OperationLock {
     pub fn to_record(&self) -> String {
         // Strings and numbers: nothing in here can fail to serialize.
         let head = serde_json::to_string(self).unwrap_or_default();
-        let answer = self.answer.as_deref().unwrap_or_default();
-        format!("{head}\n{answer}")
+        let response = self.response.as_deref().unwrap_or_default();
+        format!("{head}\n{response}")
     }
 
     /// The same request, with this response and what it says of the pool.
     #[must_use]
-    pub fn answered(self, body: &str, outcome: &Outcome) -> Self {
+    pub fn with_response(self, body: &str, outcome: &Outcome) -> Self {
         let live_pool = match (outcome, self.purpose) {
             (Outcome::Failed { .. }, _) => self.live_pool,
             (Outcome::Succeeded { .. }, LockPurpose::Converge) => digits_of(&self.pool),
@@ -150,7 +154,7 @@ impl OperationLock {
         };
         let is_deletion = matches!(outcome, Outcome::Succeeded { .. }) && self.purpose == LockPurpose::Delete;
         let is_tombstone = is_deletion && live_pool.is_none();
-        Self { answer: Some(body.to_owned()), live_pool, live_content, is_tombstone, ..self }
+        Self { response: Some(body.to_owned()), live_pool, live_content, is_tombstone, ..self }
     }
 
     /// The same, of a resource that has no pool any more.
@@ -159,27 +163,25 @@ impl OperationLock {
         Self { live_pool: None, live_content: None, is_tombstone: true, ..self }
     }
 
+    /// The lock of a request about one pool, in its first invocation and without a response.
+    pub(in crate::pool) fn new(request: &RequestInfo, pool: &str, signed_at: Timestamp, purpose: LockPurpose) -> Self {
+        Self {
+            format: FORMAT,
+            request_id: request.request_id.clone(),
+            url: digest(request),
+            signed_at,
+            pool: pool.to_owned(),
+            purpose,
+            ..Self::oldest()
+        }
+    }
+
     /// The lock of a Delete that found nothing to delete, written over an older lock without a pool or over none; `None`
     /// without a time of signing, since every later request would then give way to it.
     #[must_use]
     pub fn of_empty_deletion(request: &RequestInfo, pool: &str, signed_at: Timestamp) -> Option<Self> {
-        (signed_at < Timestamp::from_epoch_millis(u64::MAX)).then(|| Self {
-            format: FORMAT,
-            request_id: request.request_id.clone(),
-            is_of_create: false,
-            url: digest(request),
-            signed_at,
-            pool: pool.to_owned(),
-            purpose: LockPurpose::Delete,
-            covers_resource: false,
-            live_pool: None,
-            live_content: None,
-            is_tombstone: false,
-            content: None,
-            continuation_count: 0,
-            undelivered: false,
-            answer: None,
-        })
+        let is_signed = signed_at < Timestamp::from_epoch_millis(u64::MAX);
+        is_signed.then(|| Self::new(request, pool, signed_at, LockPurpose::Delete))
     }
 
     /// When an item with this key and lock counts as deleted; `None` for that of a resource with a pool. A Delete's own
@@ -195,21 +197,10 @@ impl OperationLock {
         let is_newer = signed_at > self.signed_at && signed_at < Timestamp::from_epoch_millis(u64::MAX);
         let is_present = matches!(request.request_type, RequestType::Create | RequestType::Update);
         (is_newer && is_present && PhysicalId::parse_for(&request.stack_resource, pool).is_some()).then(|| Self {
-            format: FORMAT,
-            request_id: request.request_id.clone(),
             is_of_create: request.request_type == RequestType::Create,
-            url: digest(request),
-            signed_at,
-            pool: pool.to_owned(),
-            purpose: LockPurpose::Converge,
-            covers_resource: false,
             live_pool: self.live_pool.clone(),
             live_content: self.live_content.clone(),
-            is_tombstone: false,
-            content: None,
-            continuation_count: 0,
-            undelivered: false,
-            answer: None,
+            ..Self::new(request, pool, signed_at, LockPurpose::Converge)
         })
     }
 
@@ -224,7 +215,7 @@ impl OperationLock {
     /// The pool that a Create or an Update, which has no response yet, may still build.
     #[must_use]
     pub fn pool_at_work(&self) -> Option<PhysicalId> {
-        let is_at_work = self.purpose == LockPurpose::Converge && self.answer.is_none();
+        let is_at_work = self.purpose == LockPurpose::Converge && self.response.is_none();
         PhysicalId::try_from(self.pool.clone()).ok().filter(|_| is_at_work)
     }
 
@@ -234,7 +225,7 @@ impl OperationLock {
         Self { undelivered: !is_delivered, ..self }
     }
 
-    /// Whether CloudFormation did not take the response.
+    /// Whether CloudFormation did not accept the response.
     #[must_use]
     pub const fn is_undelivered(&self) -> bool {
         self.undelivered
@@ -267,8 +258,8 @@ impl OperationLock {
 
     /// The response, if there is one.
     #[must_use]
-    pub fn answer(&self) -> Option<&str> {
-        self.answer.as_deref()
+    pub fn response(&self) -> Option<&str> {
+        self.response.as_deref()
     }
 
     /// Whether it is of that request, whichever delivery and invocation.
@@ -299,7 +290,7 @@ const fn is_false(flag: &bool) -> bool {
     !*flag
 }
 
-pub(super) fn digest(request: &RequestInfo) -> String {
+fn digest(request: &RequestInfo) -> String {
     let hash = Sha256::digest(request.response_url.expose());
     hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>().chars().take(URL_DIGITS).collect()
 }

@@ -1,22 +1,22 @@
-//! How a request ends.
+//! The outcome of a request.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// What a response says.
+/// The outcome that the response reports.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
-    /// The pool is as it should be.
+    /// The goal is reached.
     Succeeded {
         /// `Fn::GetAtt`; empty after a Delete.
         attributes: BTreeMap<String, String>,
-        /// What a person should know all the same.
+        /// Warnings for people.
         notes: Vec<String>,
     },
-    /// It is not.
+    /// The goal is not reached.
     Failed {
-        /// What, where, and what to do next.
+        /// The failure reason: what is wrong, where, and what to do.
         reason: String,
     },
 }

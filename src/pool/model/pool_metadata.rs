@@ -1,4 +1,4 @@
-//! What a Delete has to know of a pool when its template no longer says it.
+//! The facts about a pool that a Delete needs when its properties are missing or invalid.
 //!
 //! A Delete must succeed with properties that are missing, null or nonsense. Names are never secret, so each task
 //! definition carries this record as a Docker label, and a Delete reads it back from the newest revision.
@@ -23,14 +23,14 @@ struct MetadataLabel {
     metadata: PoolMetadata,
 }
 
-/// How to reach everything of a pool: names and places, no values.
+/// How to find every resource of a pool: names and locations, never the values of secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoolMetadata {
     /// The cluster's name or ARN.
     pub cluster: String,
     /// Where its runners register.
     pub github: GitHubTarget,
-    /// What lets us administer them.
+    /// The credential that administers them.
     pub github_credential: Option<GitHubCredential>,
     /// How they are recognized.
     pub matcher: RunnerMatcher,
@@ -44,7 +44,7 @@ pub struct PoolMetadata {
 }
 
 impl PoolMetadata {
-    /// The same pool, reached at GitHub in another way.
+    /// The same pool with another access to GitHub.
     #[must_use]
     pub fn with_github_access(self, access: GitHubAccess) -> Self {
         Self { github: access.github, github_credential: Some(access.github_credential), ..self }

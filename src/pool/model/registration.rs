@@ -1,8 +1,8 @@
 //! How a runner registers through the function: what its task asks for, what the function answers, and the claim that
 //! makes it one registration for a task, ever.
 //!
-//! A job can read everything that its container ever had, so the container never has a credential that administers
-//! runners. What it gets is good for one runner.
+//! A job can read everything that its container ever had, so the container never gets a credential that administers
+//! runners. Its answer is valid for one runner.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,7 +21,7 @@ const CLAIM_FORMAT: u16 = 1;
 /// How long a claim is kept: far longer than a task may ask, which is half an hour from its start.
 const CLAIM_TTL: Duration = Duration::from_secs(86_400);
 
-/// What of a pool a runner is registered with, as its task definition keeps it.
+/// The settings with which a pool's runners are registered, as its task definition stores them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegistrationSettings {
     /// The prefix of the runners' names, the pool's digits included.
@@ -162,7 +162,7 @@ impl TaskArn {
     }
 }
 
-/// What a container put into the registrations table.
+/// The request that a container put into the registrations table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegistrationRequest {
     /// The table's key: `ROLEID:TASKID`. IAM lets a task write under its own only.
@@ -186,7 +186,7 @@ impl RegistrationRequest {
     }
 }
 
-/// What the container finds under its key, as JSON.
+/// The answer that the container finds under its key, as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum RegistrationAnswer {
@@ -225,7 +225,7 @@ pub enum RegistrationAnswer {
     Refused(Refusal),
 }
 
-/// Why a container gets no registration, in the words that its log prints.
+/// Why a container gets no registration. Its log prints this.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Refusal {
     /// What is wrong and what to do.
@@ -243,11 +243,11 @@ impl RegistrationAnswer {
     }
 }
 
-/// Who registers a task's runner, and how far that is: an item of the state table.
+/// The claim on the registration of a task's runner: an item of the state table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegistrationClaim {
     format: u16,
-    /// How far it is.
+    /// Its state.
     pub state: ClaimState,
     /// The attempt of the container that it was taken for.
     pub attempt: u64,
@@ -255,7 +255,7 @@ pub struct RegistrationClaim {
     pub at: Timestamp,
 }
 
-/// How far a registration is.
+/// The state of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ClaimState {
     /// An invocation asks GitHub for it, or ended while it did.
@@ -305,7 +305,7 @@ impl RegistrationClaim {
     }
 }
 
-/// A claim as it was found.
+/// A claim as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObservedClaim {
     /// What it says.

@@ -1,4 +1,4 @@
-//! What a remote said no to, in our words: how the pool sees an error.
+//! An error of a remote service, as policy sees it.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use strum::{IntoStaticStr, VariantNames};
 
-/// What kind of no it was. Assigned once, in the adapter of the service that said it.
+/// The kind of an error. The adapter of the service assigns it, once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "snake_case")]
 pub enum ErrorKind {
@@ -15,9 +15,9 @@ pub enum ErrorKind {
         /// The pause that the service asked for.
         retry_after: Option<Duration>,
     },
-    /// No answer, or one that says the service is unwell. Whether a write took effect is unknown.
+    /// No response, or a server error. Whether a write took effect is unknown.
     Unavailable,
-    /// Something else is in the way for now: a busy association, a dependency that is still going.
+    /// A conflict that may pass, such as a cluster update in progress or a dependency that is still being deleted.
     Conflict,
     /// The credential is not accepted at all (HTTP 401, an expired session).
     Unauthenticated,
@@ -27,12 +27,12 @@ pub enum ErrorKind {
     Invalid,
     /// The thing that was named does not exist.
     NotFound,
-    /// Nothing in our tables. Retried within the budget, then reported with its own words.
+    /// An error in no table. It is retried a few times, then reported with its own message.
     Unexpected,
 }
 
 impl ErrorKind {
-    /// Whether the same request may succeed later, with nothing changed by anyone.
+    /// Whether the same call may succeed later without any change.
     #[must_use]
     pub const fn is_retryable(self) -> bool {
         match self {
@@ -48,7 +48,7 @@ impl ErrorKind {
     }
 }
 
-/// Who said no.
+/// The service that returned the error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RemoteService {
     /// AWS CloudFormation.
@@ -87,18 +87,18 @@ impl fmt::Display for RemoteService {
     }
 }
 
-/// One refused call, as an observation: plain values, no secret, comparable in tests.
+/// A failed call as an observation: plain values without secrets, which tests can compare.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemoteError {
-    /// Who said it.
+    /// The service.
     pub remote: RemoteService,
-    /// What kind of no.
+    /// The kind of the error.
     pub kind: ErrorKind,
     /// The call, by the service's own name for it, such as `CreateService` or `GET /orgs/acme/actions/runners`.
     pub operation: String,
     /// The service's error code or HTTP status, where it gave one.
     pub code: Option<String>,
-    /// What it said, with nothing of ours added; for GitHub the sentence that helps stands in front.
+    /// The service's message, unchanged; for GitHub, a sentence that says what to do precedes it.
     pub message: String,
 }
 

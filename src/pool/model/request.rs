@@ -1,11 +1,11 @@
-//! What a request carries through every invocation: who asks, for what, and where the response goes.
+//! The part of a request that every invocation carries: its ids, its type and the response URL.
 
 use serde::{Deserialize, Serialize};
 
 use crate::pool::model::identity::StackResource;
 use crate::pool::model::secret::Secret;
 
-/// Who asked, and where the response goes.
+/// A request of CloudFormation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestInfo {
     /// What was asked for.
@@ -19,22 +19,22 @@ pub struct RequestInfo {
     pub response_url: Secret,
 }
 
-/// What CloudFormation asks for, in its own words.
+/// CloudFormation's `RequestType`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RequestType {
-    /// A resource.
+    /// Create a resource.
     Create,
-    /// A change of one.
+    /// Update a resource.
     Update,
-    /// Its end.
+    /// Delete a resource.
     Delete,
-    /// Something that no one knows, or that an older version did not note.
+    /// An unknown type, or one that an older version of the function did not record.
     #[default]
     Unknown,
 }
 
 impl RequestType {
-    /// The word.
+    /// CloudFormation's name of the type.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! What the end of a runner's own log says about its job.
+//! Determines from the end of a runner's own log whether the runner has a job.
 //!
 //! The listener of the runner prints three lines from which its state follows, each behind a UTC time of whole seconds:
 //!
@@ -64,13 +64,13 @@ impl LogPlace {
 /// One line of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
-    /// When Docker took it in.
+    /// When Docker received it.
     pub at: Timestamp,
     /// The line, without its end.
     pub text: String,
 }
 
-/// What a log's end says.
+/// The state that the end of a log shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogState {
     /// No job runs.
@@ -110,7 +110,7 @@ pub enum NoLog {
     Unreadable,
 }
 
-/// What is the matter, and what to do.
+/// What is wrong, and what to do.
 impl fmt::Display for NoLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -144,7 +144,7 @@ impl fmt::Display for JobName {
     }
 }
 
-/// What the listener says in a line.
+/// The message of the listener in a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Said<'line> {
     Listens,

@@ -1,4 +1,4 @@
-//! Which runners are the pool's, and which of them runs in which task.
+//! Determines which runners belong to the pool, and which task each of them runs in.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +24,7 @@ pub struct RunnerMatcher {
 }
 
 impl RunnerMatcher {
-    /// The mark of the runners that `spec` asks for.
+    /// The matcher of the runners that `spec` describes.
     #[must_use]
     pub fn of(id: &PhysicalId, spec: &PoolSpec) -> Self {
         Self {
@@ -63,14 +63,14 @@ impl RunnerMatcher {
     }
 }
 
-/// Which runner is behind a task.
+/// The runner of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunnerLookup<'observed> {
-    /// This one.
+    /// This runner.
     Found(&'observed Runner),
-    /// None that GitHub lists.
+    /// No runner that GitHub lists.
     NotListed,
-    /// Nothing observed decides it.
+    /// The observation does not show it.
     Ambiguous,
 }
 

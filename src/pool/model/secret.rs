@@ -15,13 +15,13 @@ use serde::{Deserialize, Serialize};
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes a value out of sight.
+    /// Wraps a value.
     #[must_use]
     pub fn new(value: impl Into<String>) -> Self {
         Self(value.into())
     }
 
-    /// The value itself, for the one call that needs it.
+    /// The value, for the call that needs it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -40,7 +40,7 @@ impl fmt::Display for Secret {
     }
 }
 
-/// Variables of a container: `Debug` shows their names and no value, for people do put secrets there.
+/// Variables of a container. `Debug` shows their names only, because people put secrets there.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Variables(pub BTreeMap<String, String>);

@@ -1,7 +1,7 @@
-//! The pool as its template wants it: validated, typed, free of CloudFormation's strings.
+//! The desired pool: the template's properties, validated and typed.
 //!
-//! [`PoolSpec`] is the single input to every decision of Create and Update. Only the property decoder makes one out of
-//! a template; nothing afterwards goes back to the raw properties.
+//! [`PoolSpec`] is the single input to every decision of Create and Update. Only the property decoder creates one from
+//! a template; nothing later reads the raw properties.
 
 #[cfg(test)]
 pub(crate) mod fixtures;
@@ -21,7 +21,7 @@ use crate::pool::model::secret::Variables;
 pub struct PoolSpec {
     /// Where the runners register.
     pub github: GitHubTarget,
-    /// Who may register them, and who administers them for us.
+    /// How runners register, and the credential that administers them.
     pub credentials: Credentials,
     /// The runner inside the container.
     pub runner: RunnerSpec,
@@ -31,30 +31,30 @@ pub struct PoolSpec {
     pub cluster: String,
     /// The instances below.
     pub capacity: Capacity,
-    /// How many runners a request starts and waits for. Zero is allowed. With [`PoolSpec::job_scaling`] those that are
+    /// How many runners a request starts and waits for; zero is allowed. With [`PoolSpec::job_scaling`], how many are
     /// kept idle.
     pub desired_count: u32,
-    /// As many runners as jobs; `None` for a fixed number.
+    /// Scaling by jobs; `None` for a fixed number of runners.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_scaling: Option<JobScaling>,
     /// At most one runner on an instance.
     pub distinct_instances: bool,
-    /// How patient we are, and what happens then.
+    /// The timeouts, and what to do when they pass.
     pub wait_policy: WaitPolicy,
-    /// On everything that we create, in addition to the ownership tags.
+    /// Tags of every resource that the function creates, in addition to the ownership tags.
     pub tags: BTreeMap<String, String>,
 }
 
-/// As many runners as jobs.
+/// Scaling by jobs: `MaxRunners` and its related properties.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobScaling {
-    /// Runners at the most, idle ones included; at least 1.
+    /// The maximum number of runners, including idle ones; at least 1.
     pub max_runners: u32,
     /// The name of the runner scale set; the pool's physical id where the template gives none.
     pub scale_set_name: Option<String>,
 }
 
-/// What a pool has from the function's own settings.
+/// The function's own settings that a pool's tasks need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegistrationDefaults {
     /// The registrations table.
@@ -87,13 +87,13 @@ impl PoolSpec {
     }
 }
 
-/// Where a value lies: an SSM parameter's name or ARN, or a Secrets Manager ARN. Never the value.
+/// A reference to a secret value: an SSM parameter's name or ARN, or a Secrets Manager ARN. Never the value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ParameterRef(pub String);
 
 impl ParameterRef {
-    /// Whether Secrets Manager keeps it.
+    /// Whether it is a Secrets Manager secret.
     #[must_use]
     pub fn is_secrets_manager(&self) -> bool {
         self.0.starts_with("arn:") && self.0.split(':').nth(2) == Some("secretsmanager")
@@ -106,10 +106,10 @@ impl fmt::Display for ParameterRef {
     }
 }
 
-/// How the runners sign in, and how we do.
+/// How the runners register, and how the function administers them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credentials {
-    /// What lets the function administer runners. `None`: no check, no deregistration.
+    /// The credential with which the function administers runners. `None`: it neither checks nor deregisters them.
     pub github_credential: Option<GitHubCredential>,
     /// A registration token for the container. With it the administrator's credential stays out of the container.
     pub runner_token: Option<ParameterRef>,
@@ -148,7 +148,7 @@ pub enum GitHubCredential {
     App {
         /// The App's numeric id, as written in the template.
         id: String,
-        /// Where its private key (PEM) lies.
+        /// The secret with its private key (PEM).
         private_key: ParameterRef,
         /// The account on which it is installed.
         login: String,
@@ -170,9 +170,9 @@ pub struct RunnerSpec {
     pub workdir: String,
     /// One job, then gone.
     pub ephemeral: bool,
-    /// Leaves updates of the runner to the image.
+    /// Whether the runner does not update itself.
     pub disable_auto_update: bool,
-    /// Leaves `self-hosted`, `Linux` and the architecture off.
+    /// Whether the labels `self-hosted`, `Linux` and the architecture are left out.
     pub no_default_labels: bool,
     /// More plain variables.
     pub environment: Variables,
@@ -222,12 +222,12 @@ pub struct LogSpec {
     pub stream_prefix: Option<String>,
 }
 
-/// Instances of our own, or a provider that another owner owns.
+/// Where the runners run: on the pool's own instances, or on an existing capacity provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Capacity {
-    /// A group and a capacity provider that we make and delete.
+    /// An Auto Scaling group and a capacity provider that the function creates and deletes.
     Own(Box<OwnCapacity>),
-    /// Used and never changed.
+    /// An existing capacity provider, which is never changed.
     Existing(String),
 }
 
@@ -279,7 +279,7 @@ impl fmt::Display for LaunchTemplateId {
     }
 }
 
-/// What the group may buy.
+/// The mixed-instances policy of the group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MixedInstances {
     /// In order of preference; empty leaves the launch template's type.
@@ -288,11 +288,11 @@ pub struct MixedInstances {
     pub on_demand_base_capacity: u32,
     /// Of the rest, this share is On-Demand, percent.
     pub on_demand_percentage_above_base: u32,
-    /// How Spot pools are chosen.
+    /// The Spot allocation strategy.
     pub spot_allocation_strategy: String,
 }
 
-/// How patient the pool is, and what happens then.
+/// The pool's timeouts, and what to do when they pass.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaitPolicy {
     /// How long the runners may take to come online.
@@ -301,9 +301,9 @@ pub struct WaitPolicy {
     pub idle_confirmation: Duration,
     /// How long running jobs are waited for.
     pub drain_timeout: Duration,
-    /// Past it.
+    /// What to do after that.
     pub on_drain_timeout: OnDrainTimeout,
-    /// When GitHub does not let us in any more.
+    /// What a Delete does when GitHub rejects the credential.
     pub on_deregister_failure: OnDeregisterFailure,
 }
 
@@ -319,20 +319,20 @@ impl Default for WaitPolicy {
     }
 }
 
-/// What becomes of jobs that outlast `DrainTimeout`.
+/// What to do with jobs that outlast `DrainTimeout`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OnDrainTimeout {
     /// They are stopped.
     Cancel,
-    /// They are left alone and the request answers FAILED.
+    /// They continue, and the request fails.
     Fail,
 }
 
-/// What becomes of a Delete that GitHub does not let clean up.
+/// What a Delete does when GitHub does not let it clean up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OnDeregisterFailure {
-    /// It goes on and says what may be left.
+    /// It succeeds with a warning about what may be left.
     Warn,
-    /// It answers FAILED.
+    /// It fails.
     Fail,
 }

@@ -1,4 +1,4 @@
-//! What can be done to the world: one value per effect.
+//! The steps of a decision: one value per write.
 //!
 //! Whether, in what order and how often is decided elsewhere in `pool`; `reconcile::apply` makes one call of each.
 //! The steps that can end a job take evidence that only a decision over an observation can make.
@@ -25,10 +25,10 @@ pub type Steps = Vec<Step>;
 #[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "snake_case")]
 pub enum Step {
-    /// Write down that this invocation works for the resource from now on.
+    /// Acquire the operation lock for this invocation.
     AcquireLock(OperationLock),
 
-    /// Make the Auto Scaling group: empty, its minimum 0, new instances protected from scale-in.
+    /// Create the Auto Scaling group, empty, with a minimum of 0 and new instances protected from scale-in.
     CreateGroup {
         /// What the template decides.
         config: GroupConfig,
@@ -37,15 +37,16 @@ pub enum Step {
     },
     /// Change the group. Never sets the desired capacity, which belongs to managed scaling.
     UpdateGroup(GroupConfig),
-    /// Make or replace the hook that gives an instance time to set itself up before it is stopped in the warm pool.
+    /// Create or replace the launch hook, which gives an instance time to set itself up before it is stopped in the
+    /// warm pool.
     PutLaunchHook,
-    /// Make the group's warm pool, or change it: so many stopped instances.
+    /// Create or update the group's warm pool with this number of stopped instances.
     PutWarmPool(u32),
-    /// Delete the hook again.
+    /// Delete the launch hook.
     DeleteLaunchHook,
     /// Delete the group's warm pool by force, its instances with it.
     DeleteWarmPool,
-    /// Make the capacity provider on the group.
+    /// Create the capacity provider on the group.
     CreateCapacityProvider {
         /// The group's ARN.
         group_arn: String,
@@ -56,7 +57,7 @@ pub enum Step {
     },
     /// Change the provider's managed scaling.
     UpdateCapacityProvider(ProviderConfig),
-    /// Add the provider to the cluster's list, every other one kept.
+    /// Add the provider to the cluster's list, and keep all others.
     AttachCapacityProvider,
     /// Register a revision of the pool's family.
     RegisterTaskDefinition {
@@ -65,7 +66,7 @@ pub enum Step {
         /// All its tags.
         tags: BTreeMap<String, String>,
     },
-    /// Make the service.
+    /// Create the service.
     CreateService {
         /// What the template decides.
         config: ServiceConfig,
@@ -87,17 +88,17 @@ pub enum Step {
     ProtectTasks(Vec<OwnedTask>),
     /// Let ECS choose them again.
     UnprotectTasks(Vec<OwnedTask>),
-    /// Take an idle runner off GitHub's list. GitHub refuses when it has a job after all.
+    /// Deregister an idle runner. GitHub refuses if it has a job.
     DeregisterRunner(IdleRunner),
-    /// Take off GitHub's list a runner that has no task behind it.
+    /// Deregister a runner that has no task.
     RemoveOrphanedRunner(OrphanedRunner),
     /// Stop a task: SIGTERM, `StopTimeout`, SIGKILL.
     StopTask(StoppableTask),
-    /// Let no more tasks onto an instance that runs none.
+    /// Set a container instance without tasks to DRAINING.
     DrainInstance(EmptyInstance),
-    /// Make the runner scale set.
+    /// Create the runner scale set.
     CreateScaleSet(ScaleSetRequest),
-    /// Write down for the listener what is wanted of the pool, and put the pool on its list.
+    /// Write the pool's goal for the listener, and add the pool to its list.
     WriteScaling(Box<ScalingRecord>),
     /// Start a listener.
     StartListener,
@@ -109,23 +110,23 @@ pub enum Step {
         /// Its session, if there is one.
         session: Option<String>,
     },
-    /// Lower the service to no task at all.
+    /// Set the service's desired count to 0.
     ScaleServiceToZero,
-    /// Delete the service, which must be lowered.
+    /// Delete the service, whose desired count must be 0.
     DeleteService,
     /// Deregister every revision of the pool's family, then delete them.
     DeleteTaskDefinitions,
-    /// Take the provider off the cluster's list, every other one kept.
+    /// Remove the provider from the cluster's list, and keep all others.
     DetachCapacityProvider,
     /// Delete the capacity provider; failure shows later, in its state.
     DeleteCapacityProvider,
-    /// Delete the hook that holds terminating instances back, which lets them go.
+    /// Delete ECS's managed-draining hook, which releases terminating instances.
     DeleteDrainingHook,
-    /// Bring the group's bounds and size to zero, new instances unprotected.
+    /// Set the group's minimum, maximum and desired capacity to 0, with new instances unprotected.
     ScaleGroupToZero,
     /// Let scale-in end these instances; ECS never clears the protection that it asked for.
     UnprotectInstances(Vec<String>),
-    /// Take a container instance off the cluster, whether or not its agent still answers.
+    /// Deregister a container instance from the cluster, even if its agent is disconnected.
     DeregisterInstance(String),
     /// Delete the group with what is left in it.
     DeleteGroup,
@@ -147,7 +148,7 @@ impl Step {
         self.into()
     }
 
-    /// What the step is about, for the log.
+    /// The resources of the step, for the log.
     #[must_use]
     pub fn details(&self) -> BTreeMap<&'static str, String> {
         let one = |key, value| BTreeMap::from([(key, value)]);

@@ -1,4 +1,4 @@
-//! What a task definition of the pool says: the template's properties in ECS's words and the image's variables.
+//! The content of the pool's task definition: the template's properties as ECS parameters and variables of the image.
 //!
 //! The image's switches: <https://github.com/myoung34/docker-github-actions-runner#environment-variables>. Several are
 //! on for any text that is not empty, so one that is off is left out and never sent as `false`.
@@ -19,7 +19,7 @@ pub const CONTAINER: &str = "runner";
 pub const METADATA_LABEL: &str = "github-runner-pool.metadata";
 /// Names the table in which the container asks for its registration.
 pub const REGISTRATIONS_TABLE: &str = "REGISTRATIONS_TABLE";
-/// What a container does first whose runner the function registers.
+/// The start script of a container whose runner the function registers.
 const START_RUNNER: &str = include_str!("start_runner.sh");
 /// The host's Docker socket, and the path at which a container finds it.
 const DOCKER_SOCKET: &str = "/var/run/docker.sock";
@@ -131,7 +131,7 @@ pub struct Volume {
 }
 
 impl TaskDefinitionContent {
-    /// What the pool's task definition must say.
+    /// The content of the task definition that the pool needs.
     #[must_use]
     pub fn of(id: &PhysicalId, spec: &PoolSpec) -> Self {
         let task = &spec.task;
@@ -234,7 +234,7 @@ fn secrets(spec: &PoolSpec) -> BTreeMap<String, String> {
     if spec.credentials.register_by == RegisterBy::Function {
         return secrets;
     }
-    // With a registration token of its own, the container never sees the administrator's credential.
+    // With its own registration token, the container never gets the administrator's credential.
     let (name, from) = match (&spec.credentials.runner_token, &spec.credentials.github_credential) {
         (Some(token), _) => ("RUNNER_TOKEN", token),
         (None, Some(GitHubCredential::AccessToken(token))) => ("ACCESS_TOKEN", token),

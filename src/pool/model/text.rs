@@ -1,15 +1,15 @@
-//! Words for numbers and lists, as people read them.
+//! Formats numbers and lists for people.
 
-/// Names that a sentence lists before it only counts.
+/// The maximum number of names that a sentence lists before it counts the others.
 const NAMES_MAX: usize = 5;
 
-/// The words for one, or the number and the words for more.
+/// The singular for one, or the number and the plural.
 #[must_use]
 pub fn pluralize(n: usize, one: &str, more: &str) -> String {
     if n == 1 { one.to_owned() } else { format!("{n} {more}") }
 }
 
-/// The first few, and how many more.
+/// The first few names, and the number of others.
 #[must_use]
 pub fn abbreviated_list(names: &[impl AsRef<str>]) -> String {
     let shown = names.iter().take(NAMES_MAX).map(AsRef::as_ref).collect::<Vec<_>>().join(", ");

@@ -1,4 +1,4 @@
-//! When the work that is due by the clock was last done: an item of the state table.
+//! When periodic work was last started: an item of the state table.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 /// Between two inventories. Their metrics are by the hour.
 const INVENTORY_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// When each was last begun.
+/// When each kind of work was last started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TickRecord {
     #[serde(default)]
@@ -33,7 +33,7 @@ pub struct DueWork {
 }
 
 impl TickRecord {
-    /// Reads the item; what cannot be read is as if nothing had been done.
+    /// Reads the item. An unreadable item counts as if no work had been started.
     #[must_use]
     pub fn from_record(text: &str) -> Self {
         serde_json::from_str(text).unwrap_or_default()
@@ -63,7 +63,7 @@ impl TickRecord {
 }
 
 impl DueWork {
-    /// Whether nothing is.
+    /// Whether no work is due.
     #[must_use]
     pub const fn is_none(self) -> bool {
         !self.sweep && !self.inventory

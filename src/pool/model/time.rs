@@ -39,7 +39,7 @@ impl Timestamp {
         u64::try_from(nanos / 1_000_000).ok().map(Self)
     }
 
-    /// How long ago `earlier` was at this time; zero if it is later.
+    /// The time since `earlier`; zero if that is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))

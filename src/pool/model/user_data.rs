@@ -2,8 +2,8 @@
 //! pool.
 //!
 //! ECS's AMIs read it from `/etc/ecs/ecs.config`, Bottlerocket from its settings; both are written at the first boot,
-//! by whatever text the template carries. So this finds names that stand there as they are, and says nothing of those
-//! that a script puts together, or only looks for.
+//! by whatever text the template carries. So this finds names that are written out, and ignores those that a script
+//! assembles or only searches for.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/bootstrap_container_instance.html>
 
 use std::collections::BTreeSet;

@@ -1,10 +1,10 @@
-//! Whether the wanted runners can have room at all: what the group's bounds, the instances that are registered and
-//! EC2's instance types say.
+//! Determines whether the desired runners have room, from the group's bounds, the registered instances and EC2's
+//! instance types.
 //!
-//! What is certain is an obstacle, found before anything is built; what is likely is a warning. Certain means that
-//! every doubt is decided for the template: an instance that has not registered has all the memory that EC2 names for
-//! its type, and every instance that may start is of the type with the most room. ECS counts `memoryReservation` where
-//! a container has both that and `memory`.
+//! A certain lack of room violates a precondition, which is reported before anything is created; a likely one is a
+//! warning. Certain means that it holds under the most favorable assumptions: an instance that has not registered has
+//! all the memory that EC2 names for its type, and every instance that may start is of the type with the most room. ECS
+//! counts `memoryReservation` where a container has both that and `memory`.
 //! <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html>
 
 use crate::pool::model::auto_scaling::{Group, GroupInstance};
@@ -35,7 +35,7 @@ struct Host {
     may_start: bool,
 }
 
-/// Why the wanted runners can never run, as a failure reason without its full stop; `None` if they might.
+/// Why the desired runners can never run, as a failure reason without its full stop; `None` if they might.
 #[must_use]
 pub(in crate::pool) fn impossible(spec: &PoolSpec, observed: &Observed) -> Option<String> {
     let Capacity::Own(own) = &spec.capacity else { return None };
@@ -46,7 +46,7 @@ pub(in crate::pool) fn impossible(spec: &PoolSpec, observed: &Observed) -> Optio
     })
 }
 
-/// What may well find no room, each a sentence without its full stop.
+/// Warnings about a likely lack of room, each a sentence without its full stop.
 #[must_use]
 pub(in crate::pool) fn doubts(
     operation: &Operation,
@@ -127,7 +127,7 @@ pub(super) fn no_room_beside_old(
         is_taken || remaining.slots(need(spec)) == 0
     };
     let n_tasks = joined.iter().fold(0_u32, |sum, (instance, _)| sum.saturating_add(instance.n_tasks));
-    // Tasks of other services may end at any time.
+    // Tasks of other services may stop at any time.
     let are_ours = n_tasks == count(&live);
     (count(&members) >= own.max_instances && are_ours && joined.iter().all(is_full)).then(|| {
         format!(
@@ -141,7 +141,7 @@ pub(super) fn no_room_beside_old(
 }
 
 impl Host {
-    /// With what it registers at most.
+    /// The instance with the most that it can register.
     fn as_registered(&self) -> Self {
         let registered = u64::from(self.room.memory_mib) * u64::from(REGISTERED_PERCENT) / 100;
         let memory_mib = u32::try_from(registered).unwrap_or(u32::MAX);
@@ -225,12 +225,12 @@ fn too_large(spec: &PoolSpec, own: &OwnCapacity, hosts: &[Host]) -> Option<Strin
     ))
 }
 
-/// As many runners as the pool may have.
+/// The maximum number of runners of the pool.
 fn runners_max(spec: &PoolSpec) -> u32 {
     spec.job_scaling.as_ref().map_or(spec.desired_count, |job_scaling| job_scaling.max_runners)
 }
 
-/// More runners than `n_instances` hold.
+/// The sentence about more runners than `n_instances` have room for.
 fn too_many(spec: &PoolSpec, hosts: &[Host], n_instances: u32, n_runners: u32) -> Option<String> {
     let slots = |host: &Host| {
         let slots = host.room.slots(need(spec));
@@ -259,7 +259,7 @@ fn too_many(spec: &PoolSpec, hosts: &[Host], n_instances: u32, n_runners: u32) -
     })
 }
 
-/// What ECS takes of an instance for a runner.
+/// The resources that ECS reserves on an instance for a runner.
 const fn need(spec: &PoolSpec) -> Room {
     Room { memory_mib: spec.task.memory_reservation_mib, cpu_units: spec.task.cpu_units }
 }
@@ -271,7 +271,7 @@ fn deploys(operation: &Operation, memory: &Memory, goal: &ConvergeGoal, observed
     revision_with(memory, observed, &fingerprint).is_none_or(|revision| revision != service.config.task_definition)
 }
 
-/// Whether a task runs just what is wanted, so that it has been shown to come online.
+/// Whether a task already runs the desired revision, which shows that its runners come online.
 fn is_wanted(operation: &Operation, goal: &ConvergeGoal, observed: &Observed, task: &Task) -> bool {
     let fingerprint = TaskDefinitionContent::of(&operation.id, &goal.spec).fingerprint();
     observed.deployed_content.get(&task.task_definition).is_none_or(|content| *content == fingerprint)
@@ -285,7 +285,7 @@ fn n_running(observed: &Observed) -> u32 {
     u32::try_from(observed.tasks.iter().filter(|task| task.is_running()).count()).unwrap_or(u32::MAX)
 }
 
-/// The group's instances that are not on their way out.
+/// The group's instances that are not terminating.
 fn present_in(group: &Group) -> Vec<&GroupInstance> {
     group.instances.iter().filter(|member| !member.lifecycle_state.starts_with("Terminat")).collect()
 }

@@ -1,7 +1,7 @@
-//! Why the wanted runners did not come online: the most probable cause first, with the property that it is about.
+//! Explains why the desired runners did not come online: the most probable cause first, with the property to change.
 //!
-//! A cause is only what this request's own deployment shows. A task of an earlier one, one that ended before the
-//! request began, and one that the pool let go itself say nothing about the runners that are waited for.
+//! Only this request's deployment counts. Tasks of an earlier deployment, tasks that stopped before the request began,
+//! and tasks that the function stopped say nothing about the runners that it waits for.
 
 mod stopped_tasks;
 
@@ -21,7 +21,8 @@ use crate::pool::policy::deployments::{is_of_newest, newest_deployment};
 use crate::pool::policy::reasons::busy_by_log;
 use crate::pool::policy::runner_counts::{n_online, n_previous_online};
 
-/// The wanted runners did not come online: the causes, what came, and what of the pool still works.
+/// The failure reason when the desired runners did not come online: the causes, how many came online, and what still
+/// works.
 #[must_use]
 pub fn not_online(operation: &Operation, memory: &Memory, goal: &ConvergeGoal, observed: &Observed) -> String {
     let mut causes = causes(operation, memory, goal, observed);
@@ -50,7 +51,7 @@ pub fn not_online(operation: &Operation, memory: &Memory, goal: &ConvergeGoal, o
     )
 }
 
-/// That runners of before this request still take jobs, where they do; begins with a space.
+/// A sentence that runners from before this request still take jobs, if they do; begins with a space.
 #[must_use]
 pub fn still_works(operation: &Operation, memory: &Memory, goal: &ConvergeGoal, observed: &Observed) -> String {
     match n_previous_online(operation, memory, goal, observed) {
@@ -60,7 +61,7 @@ pub fn still_works(operation: &Operation, memory: &Memory, goal: &ConvergeGoal, 
     }
 }
 
-/// The most probable first, each without its full stop.
+/// The causes, the most probable first, each without its full stop.
 fn causes(operation: &Operation, memory: &Memory, goal: &ConvergeGoal, observed: &Observed) -> Vec<String> {
     let endings = endings(operation, memory, goal, observed);
     let (unplaced, ended): (Vec<&StopInfo>, Vec<&StopInfo>) = endings.into_iter().partition(|it| is_unplaced(it));
@@ -74,7 +75,7 @@ fn causes(operation: &Operation, memory: &Memory, goal: &ConvergeGoal, observed:
         let remote_error = remote_error.to_string();
         causes.push(format!("{}. Retry once GitHub responds", remote_error.trim_end_matches('.')));
     }
-    // Seconds after its start a failed deployment says nothing against instances that are still starting.
+    // Shortly after the request began, a failed deployment says nothing about instances that are still starting.
     let had_time = failed_rollout(observed).is_none() || !unplaced.is_empty();
     let n_waiting = n_waiting.max(unplaced.len());
     if matches!(goal.spec.capacity, Capacity::Own(_)) && had_time && (n_waiting > 0 || !has_live_task(goal, observed)) {
@@ -101,12 +102,12 @@ fn is_about_leaving(event: &ServiceEvent) -> bool {
     event.message.contains("unable to scale in")
 }
 
-/// Whether anything of this deployment lives.
+/// Whether any task of this deployment is live.
 fn has_live_task(goal: &ConvergeGoal, observed: &Observed) -> bool {
     observed.tasks.iter().any(|task| task.is_live() && is_of_newest(goal, observed, task))
 }
 
-/// How many tasks of this deployment have ended that neither the pool nor ECS wanted to end.
+/// The number of tasks of this deployment that stopped without being stopped by the function or ECS.
 pub(super) fn n_failed_tasks(
     operation: &Operation,
     memory: &Memory,
@@ -123,7 +124,7 @@ fn failed_rollout(observed: &Observed) -> Option<&str> {
     }
 }
 
-/// Why tasks have nowhere to run.
+/// Why tasks find no instance.
 fn missing_instances(operation: &Operation, goal: &ConvergeGoal, observed: &Observed, n_waiting: usize) -> Vec<String> {
     let mut causes = Vec::new();
     if let Some(activity) = &observed.failed_activity {
@@ -175,7 +176,7 @@ fn missing_instances(operation: &Operation, goal: &ConvergeGoal, observed: &Obse
     causes
 }
 
-/// Runners that make no room for their successors, since their own log shows a job.
+/// Runners that do not make room for their replacements, since their own log shows a job.
 fn busy_runners(operation: &Operation, memory: &Memory, goal: &ConvergeGoal, observed: &Observed) -> Option<String> {
     let GitHubRunners::Listed(runners) = &observed.github else { return None };
     let matcher = RunnerMatcher::of(&operation.id, &goal.spec);

@@ -1,9 +1,9 @@
 //! Create and Update: toward the pool that the template describes.
 //!
-//! Four parts, in this order, each of which is silent once the world agrees with it: obstacles that no waiting removes,
-//! the foundation (task definition, group, capacity provider, association), the rollout of the service with its
-//! runners, and the response. What is judged here is only what the last observation showed; a step that is
-//! needed twice is taken twice.
+//! Four stages follow each other, and each has nothing to do once the observation matches the goal: preconditions that
+//! waiting cannot meet, the infrastructure (task definition, group, capacity provider, association), the rollout of the
+//! service with its runners, and the response. Decisions depend only on the last observation; a step that is needed
+//! twice is taken twice.
 
 use crate::pool::model::decision::{Decision, ObserveScope, WaitReason};
 use crate::pool::model::memory::Memory;
@@ -38,7 +38,8 @@ pub fn decide(
         Err(decision) => Some(decision),
     };
     match next {
-        // Nothing is begun that GitHub would not let us finish. What has begun goes on without its word.
+        // Nothing is started that GitHub would prevent from completing. What has been started continues without asking
+        // again.
         Some(_)
             if memory.drain_started_at.is_none()
                 && let GitHubRunners::Failed(no) = &observed.github

@@ -1,4 +1,4 @@
-//! What to do next, given what is wanted, what was observed and what time it is. Pure and total.
+//! Decides what to do next from the operation, the memory, the observation and the time. Pure and total.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ const SERVICE_ROLE_WAIT_MAX: Duration = Duration::from_secs(180);
 /// A success is reported only by an observation after that, since such a call may create or change something of the pool.
 const PREEMPTED_CALLS_MAX: Duration = Duration::from_secs(30);
 
-/// The longest pause between two tries of something refused.
+/// The longest delay between two attempts after errors.
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
 /// Decides on the next step, and what to remember of this round.
@@ -50,7 +50,7 @@ pub fn decide(operation: &Operation, memory: &Memory, observed: &Observed, at: D
     }
     let (updated, decision) = pursue_goal(operation, memory, observed, at);
     let action = match &decision {
-        // CloudFormation is about to give up, or has: nothing is begun whose end it would not learn of.
+        // CloudFormation is about to time out, or has, so nothing new is started.
         _ if at.now >= operation.respond_by => LockAction::Proceed,
         Decision::Wait { why: WaitReason::FinalCheck, .. } | Decision::Stop(_) => LockAction::Proceed,
         Decision::Wait { .. } | Decision::Act(_) => locking::before_write(operation, memory, observed),
@@ -114,7 +114,7 @@ fn may_concern_ended_task(memory: &Memory, remote_error: &RemoteError, at: Decis
         && denied_since.values().all(|since| at.now.since(*since) < DENIED_RETRY_MAX)
 }
 
-/// A call was refused: retry what may succeed, and fail with what will not.
+/// Handles a failed call: retries if it may succeed later, otherwise fails the request.
 fn handle_error(
     operation: &Operation,
     memory: &Memory,
@@ -149,7 +149,7 @@ fn handle_error(
         | ErrorKind::NotFound
         | ErrorKind::Unexpected => at.poll,
     };
-    // Each error in a row doubles the pause, so that a service in trouble is not hammered.
+    // Each further error doubles the delay, so as not to overload a failing service.
     let doubled = at.poll.saturating_mul(1 << memory.n_errors_in_a_row.saturating_sub(1).min(6));
     let until = at.now + asked.max(doubled).min(BACKOFF_MAX.max(asked));
     Decision::Wait { why: waiting, until: until.min(operation.respond_by), scope: ObserveScope::Full }

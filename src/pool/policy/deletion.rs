@@ -1,4 +1,4 @@
-//! Delete: until nothing of the pool is left, in AWS or in GitHub.
+//! Delete: removes everything of the pool in AWS and GitHub.
 //!
 //! The order is forced by what each service refuses: a service must be lowered and empty before it can be deleted, a
 //! provider cannot leave a cluster while tasks use it, cannot be deleted while it is associated, and its group is left
@@ -6,7 +6,7 @@
 //! pool. The task definitions go last, because
 //! the newest one carries the record by which a Delete without properties finds everything else.
 //!
-//! Missing is done. What is not the pool's is passed by, however similar its name.
+//! A missing resource counts as deleted. A resource of another owner is never changed, however similar its name.
 
 use crate::pool::model::auto_scaling::Group;
 use crate::pool::model::decision::{Decision, ObserveScope, WaitReason};
@@ -28,7 +28,7 @@ use crate::pool::policy::task_protection::ensure_tasks_protected;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How long registrations are waited for that GitHub considers busy after their tasks ended. A killed job's lease
+/// How long to wait for registrations that GitHub considers busy after their tasks have stopped. A killed job's lease
 /// runs out ten minutes after its last renewal; what is left after that GitHub drops by itself within 14 days.
 const STALE_REGISTRATION_WAIT_MAX: Duration = Duration::from_secs(600);
 
@@ -45,7 +45,7 @@ pub fn decide(
     at: DecisionTime,
 ) -> Decision {
     let metadata = observed.metadata.as_ref();
-    // The task definition, which holds it, goes before the last observation.
+    // The task definition, which contains the metadata, is deleted before the last observation.
     memory.metadata = metadata.cloned().or(memory.metadata.take());
     // Without a task definition no runner was ever started, so there is nothing to deregister.
     if let GitHubRunners::Failed(remote_error) = &observed.github
@@ -72,8 +72,8 @@ pub fn decide(
         })
 }
 
-/// The listener of a pool with as many runners as jobs starts none any more: once its item has been written, it has lost
-/// the right to; what it had begun before has become tasks after a while.
+/// Prevents the listener of a pool with `MaxRunners` from starting runners: the write of its item fences it, and tasks
+/// that it had already begun to start appear within a bounded time.
 fn starts_over(
     operation: &Operation,
     observed: &Observed,
@@ -95,7 +95,7 @@ fn write_mode(operation: &Operation, record: &ScalingRecord, mode: ScalingMode) 
     Step::WriteScaling(Box::new(record.with_goal(goal)))
 }
 
-/// The runner scale set, once no runner works for it, and then the listener's item.
+/// Deletes the runner scale set once it has no runner, and then the listener's item.
 fn scale_set_gone(
     operation: &Operation,
     memory: &Memory,
@@ -134,7 +134,7 @@ fn scale_set_gone(
         .then(|| Decision::Act(vec![write_mode(operation, record, ScalingMode::Deleted)]))
 }
 
-/// Runners first, then the service that would start new ones.
+/// Retires the runners, then deletes the service.
 fn service_gone(
     operation: &Operation,
     memory: &mut Memory,
@@ -180,7 +180,7 @@ fn service_gone(
     })
 }
 
-/// Association, capacity provider, container instances, group.
+/// Removes the association, the capacity provider, the container instances and the group.
 fn capacity_gone(
     operation: &Operation,
     observed: &Observed,
@@ -190,7 +190,7 @@ fn capacity_gone(
     if metadata.is_some_and(|metadata| metadata.external_capacity_provider.is_some()) {
         return None;
     }
-    // Begun first, since its instances take their time to end; nothing but the group waits for it.
+    // Started first, since its instances take long to terminate, and only the group waits for it.
     let warm_pool = observed
         .group
         .as_ref()
@@ -228,7 +228,7 @@ fn capacity_gone(
         }
         None => {}
     }
-    // While an instance ends, its agent may put it back on the list; so it is taken off until the group is gone.
+    // The agent of a terminating instance may register it again, so instances are deregistered until the group is gone.
     let strays = observed.instances.iter().map(|instance| Step::DeregisterInstance(instance.arn.clone()));
     let Some(group) = observed.group.as_ref().filter(|group| operation.id.owns(&group.tags)) else {
         let steps: Steps = strays.collect();
@@ -247,7 +247,7 @@ fn capacity_gone(
     Some(Decision::Act(steps))
 }
 
-/// What a group needs before it lets go of its instances.
+/// Releases the instances of the group.
 fn emptying(group: &Group) -> Vec<Step> {
     let protected: Vec<String> = group
         .instances
@@ -265,7 +265,7 @@ fn emptying(group: &Group) -> Vec<Step> {
     steps
 }
 
-/// Registrations that outlived their tasks.
+/// Removes registrations that outlived their tasks.
 fn registrations_gone(
     operation: &Operation,
     memory: &mut Memory,

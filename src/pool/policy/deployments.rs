@@ -1,4 +1,4 @@
-//! What a service's deployments say of its tasks.
+//! Relates tasks to the deployments of their service.
 
 use crate::pool::model::ecs::{Deployment, RolloutState, Service, Task};
 use crate::pool::model::observed::Observed;
@@ -8,17 +8,17 @@ pub(super) fn primary(service: &Service) -> Option<&Deployment> {
     service.deployments.iter().find(|deployment| deployment.is_primary)
 }
 
-/// Whether a task runs what the service works towards.
+/// Whether a task runs the revision that the service works towards.
 pub(super) fn is_current(service: &Service, task: &Task) -> bool {
     primary(service).is_some_and(|primary| task.task_definition == primary.task_definition)
 }
 
-/// Whether a task belongs to a deployment that ECS works away from, though it runs what is wanted.
+/// Whether a task belongs to an earlier deployment, even if it runs the desired revision.
 pub(super) fn is_of_previous_deployment(service: &Service, task: &Task) -> bool {
     service.deployments.iter().any(|other| !other.is_primary && task.started_by.as_ref() == Some(&other.id))
 }
 
-/// Whether a task of another revision runs just what is wanted.
+/// Whether a task of another revision runs the desired content.
 pub(super) fn has_same_content(observed: &Observed, service: &Service, task: &Task) -> bool {
     let content = |revision: &str| observed.deployed_content.get(revision).filter(|content| !content.is_empty());
     content(&task.task_definition).is_some_and(|mine| content(&service.config.task_definition) == Some(mine))

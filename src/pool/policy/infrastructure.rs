@@ -1,4 +1,4 @@
-//! What a service stands on: task definition, group, capacity provider, association.
+//! Creates and updates what a service needs: task definition, group, capacity provider, association.
 //!
 //! The task definition comes first, because it carries the record by which a Delete finds everything else.
 
@@ -27,7 +27,7 @@ const PROVIDER_UPDATES_MAX: u32 = 2;
 /// How long Auto Scaling may show instance types that an update took away.
 const TYPES_KEPT_MAX: Duration = Duration::from_secs(60);
 
-/// What the service is built from.
+/// The resources that the service uses.
 pub(super) struct ServiceDependencies {
     /// The ARN of the revision with the wanted content.
     pub(super) task_definition: String,
@@ -37,7 +37,7 @@ pub(super) struct ServiceDependencies {
     pub(super) retires_all_tasks: bool,
 }
 
-/// The foundation, or what comes first.
+/// The infrastructure, or the next decision towards it.
 pub(super) fn ensure(
     operation: &Operation,
     memory: &Memory,
@@ -83,8 +83,8 @@ pub(super) fn ensure(
 }
 
 /// A revision that says what is wanted: one that the service deploys, so that a rollback does not start the same
-/// content anew, or the newest. Not the one of a deployment that ECS had given up before this request: it starts no
-/// task of that one any more, and only another revision begins another deployment.
+/// content anew, or the newest. The revision of a deployment that had failed before this request does not count: ECS
+/// starts no more tasks of it, and only another revision starts another deployment.
 pub(super) fn revision_with(memory: &Memory, observed: &Observed, fingerprint: &str) -> Option<String> {
     let service = observed.service.as_ref();
     let before = memory.failed_deployments_before.as_ref();
@@ -282,7 +282,7 @@ pub(super) fn matches_config(group: &Group, wanted: &GroupConfig) -> bool {
     observed == *wanted
 }
 
-/// The template's tags and ours.
+/// The template's tags and the ownership tags.
 pub(super) fn all_tags(operation: &Operation, goal: &ConvergeGoal) -> BTreeMap<String, String> {
     let mut tags = goal.spec.tags.clone();
     tags.extend(operation.id.ownership_tags(&operation.request.stack_resource));

@@ -13,7 +13,7 @@ use crate::pool::model::time::Timestamp;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// How one pool is found, or several together.
+/// The inventory of one pool or of several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Inventory {
     /// Pools.
@@ -25,7 +25,7 @@ pub struct Inventory {
 }
 
 impl Inventory {
-    /// Of one pool, by its tasks.
+    /// The inventory of one pool, from its tasks.
     #[must_use]
     pub fn of(tasks: &[Task], now: Timestamp) -> Self {
         let running = || tasks.iter().filter(|task| task.phase == TaskPhase::Running);
@@ -37,7 +37,7 @@ impl Inventory {
         }
     }
 
-    /// Of these pools and those.
+    /// The sum of two inventories.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {

@@ -54,22 +54,22 @@ use crate::pool::model::step::Step;
 
 /// Whether a request has the lock.
 enum LockState {
-    /// It has it.
+    /// The request has it.
     Acquired,
-    /// It has to acquire it before its first write.
+    /// The request must acquire it before its first write.
     Available,
-    /// It may not.
+    /// The request must not acquire it.
     Lost(Superseded),
 }
 
-/// What comes before the next write: nothing, a step, or the end.
+/// What to do before the next write: nothing, acquire the lock, or stop.
 pub(super) enum LockAction {
     Proceed,
     Acquire(Step),
     Stop(Superseded),
 }
 
-/// Why this invocation has to end, if it has to.
+/// Why this invocation must stop, if it must.
 pub(super) fn superseded_by(operation: &Operation, memory: &Memory, observed: &Observed) -> Option<Superseded> {
     match lock_state(operation, memory, observed.lock.as_ref()) {
         LockState::Lost(why) => Some(why),
@@ -77,15 +77,15 @@ pub(super) fn superseded_by(operation: &Operation, memory: &Memory, observed: &O
     }
 }
 
-/// Whether the lock is taken before anything else is looked at: a Delete that comes while this request still looks has
-/// to find it. One that may find that there is nothing to do takes it before its first effect.
+/// Whether the lock is acquired before the first observation, so that a Delete that arrives during it finds the lock. A
+/// request that may find nothing to do acquires it before its first write.
 #[must_use]
 pub fn must_lock_before_observing(operation: &Operation, memory: &Memory) -> bool {
     memory.lock_version.is_none()
         && matches!(&operation.goal, Goal::Converge(goal) if goal.change == SpecChange::Changed)
 }
 
-/// What comes before an effect, and before a wait for one.
+/// What to do before a write, and before waiting for one.
 pub(super) fn before_write(operation: &Operation, memory: &Memory, observed: &Observed) -> LockAction {
     match lock_state(operation, memory, observed.lock.as_ref()) {
         LockState::Lost(why) => LockAction::Stop(why),
@@ -96,9 +96,9 @@ pub(super) fn before_write(operation: &Operation, memory: &Memory, observed: &Ob
     }
 }
 
-/// What comes before a response. A request that wants nothing new, and finds no one at work, leaves no trace: an
-/// unchanged pool costs reads only. Every other one acquires the lock even if the world agrees with it already, because
-/// an older request may still be under way that would change it.
+/// What to do before a response. A request that changes nothing, and finds no other request in progress, acquires no
+/// lock: an unchanged pool costs reads only. Every other request acquires the lock even if its goal is already reached,
+/// because an older request may still be in progress and change that.
 pub(super) fn before_response(operation: &Operation, memory: &Memory, observed: &Observed) -> LockAction {
     let is_quiet = match &operation.goal {
         Goal::Converge(goal) => {
@@ -107,26 +107,25 @@ pub(super) fn before_response(operation: &Operation, memory: &Memory, observed: 
                 && observed
                     .lock
                     .as_ref()
-                    .is_none_or(|observed| observed.lock.answer.is_some() || observed.lock.is_of(&operation.request))
+                    .is_none_or(|observed| observed.lock.response.is_some() || observed.lock.is_of(&operation.request))
         }
-        // Also where nothing is left to delete: its response is the tombstone.
+        // Even if nothing is left to delete, since the lock with its response is the tombstone.
         Goal::Delete(_) => false,
     };
     if is_quiet { LockAction::Proceed } else { before_write(operation, memory, observed) }
 }
 
-/// Whether acquiring the lock now takes it from a request that is still to be responded to. What that one did between
-/// the observation that this rests on and the taking is not known: it may have lifted the protection of a task that has
-/// a job.
+/// Whether acquiring the lock now preempts a request that has no response yet. What that request did after this
+/// observation is unknown: it may have lifted the protection of a task that has a job.
 #[must_use]
-pub fn preempts_unanswered(operation: &Operation, observed: &Observed) -> bool {
-    let is_unanswered = |observed: &ObservedLock| {
-        !observed.lock.is_of(&operation.request) && observed.lock.format == FORMAT && observed.lock.answer.is_none()
+pub fn preempts_pending_request(operation: &Operation, observed: &Observed) -> bool {
+    let is_pending = |observed: &ObservedLock| {
+        !observed.lock.is_of(&operation.request) && observed.lock.format == FORMAT && observed.lock.response.is_none()
     };
-    observed.lock.as_ref().is_some_and(is_unanswered)
+    observed.lock.as_ref().is_some_and(is_pending)
 }
 
-/// The key of the lock that a request works by.
+/// The key of a request's lock.
 #[must_use]
 pub fn lock_key(operation: &Operation, observed: &Observed) -> String {
     let of_resource = resource_lock_key(&operation.request.stack_resource);
@@ -158,10 +157,10 @@ fn lock_state(operation: &Operation, memory: &Memory, found: Option<&ObservedLoc
     if is_newer { LockState::Lost(Superseded::ByNewerRequest) } else { foreign_lock_state(memory, *version) }
 }
 
-/// Where one's own record stands.
+/// The state of the lock that this request has written.
 fn own_lock_state(operation: &Operation, memory: &Memory, lock: &OperationLock, version: u64) -> LockState {
-    if let Some(answer) = &lock.answer {
-        return LockState::Lost(Superseded::AlreadyResponded(answer.clone()));
+    if let Some(response) = &lock.response {
+        return LockState::Lost(Superseded::AlreadyResponded(response.clone()));
     }
     match memory.lock_version {
         _ if lock.is_later_invocation_than(operation.continuation_count) => {
@@ -173,7 +172,8 @@ fn own_lock_state(operation: &Operation, memory: &Memory, lock: &OperationLock, 
     }
 }
 
-/// The lock belongs to a request that does not preempt this one: it was written over ours, or what was read is older than ours.
+/// The lock belongs to a request that does not preempt this one: either it was written over this request's lock, or an
+/// older version was read.
 fn foreign_lock_state(memory: &Memory, version: u64) -> LockState {
     if memory.lock_version.is_some_and(|mine| version < mine) { LockState::Acquired } else { LockState::Available }
 }

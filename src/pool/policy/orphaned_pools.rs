@@ -1,7 +1,7 @@
-//! The pools of a resource that nothing else would ever delete.
+//! Deletes the pools of a resource that no other request would ever delete.
 //!
-//! A pool other than the one that a request names is taken down only on CloudFormation's word, which is a type:
-//! [`crate::pool::model::evidence::DeletionEvidence`]. There are two such words.
+//! A pool other than the one that a request names is deleted only with evidence from CloudFormation, which is a type:
+//! [`crate::pool::model::evidence::DeletionEvidence`]. There are two kinds.
 //!
 //! **The whole stack is going.** CloudFormation tries the Delete of a pool that was replaced three times and then
 //! leaves it; a rollback that fails, or whose resource is skipped, may leave a pool as well. A Delete that finds its
@@ -42,8 +42,8 @@ use crate::pool::model::operation::{DeleteGoal, Goal, Operation};
 use crate::pool::model::operation_lock::OperationLock;
 use crate::pool::model::outcome::Outcome;
 
-/// What goes on after the pool of an Update is as it should be: taking down the one that it goes back from, if the
-/// resource's operation lock says that this one never had a SUCCESS.
+/// The operation that follows an Update that has reached its goal: deleting the pool that the Update abandoned, if the
+/// resource's operation lock says that this pool never had a SUCCESS.
 #[must_use]
 pub fn delete_previous_pool(
     operation: &Operation,
@@ -62,8 +62,8 @@ pub fn delete_previous_pool(
     Some(Operation { id, goal: Goal::Delete(Box::new(goal)), ..operation.clone() })
 }
 
-/// What goes on after a pool is gone whose whole stack is going: taking down the next of the pools that were `found`.
-/// `None` once every one of them has been taken down.
+/// The operation that follows the deletion of a pool whose whole stack is being deleted: deleting the next of the pools
+/// that were `found`; `None` after the last.
 #[must_use]
 pub fn delete_next_pool_of_stack(
     operation: &Operation,
@@ -87,8 +87,8 @@ pub fn delete_next_pool_of_stack(
     Some(Operation { id: next, goal: Goal::Delete(Box::new(goal)), ..operation.clone() })
 }
 
-/// What is answered: of the pool that stays, which is as it should be, so that what is left of the other one is no
-/// failure; or of all that go.
+/// The combined outcome: that of the pool that stays, with what is left of the other pool as a warning; or that of all
+/// deleted pools.
 #[must_use]
 pub fn combined_outcome(operation: &Operation, outcome: Outcome) -> Outcome {
     let Goal::Delete(goal) = &operation.goal else { return outcome };

@@ -22,7 +22,7 @@ pub(super) fn outcome(operation: &Operation, memory: &Memory, goal: &ConvergeGoa
     }
 }
 
-/// Every attribute, always, as strings: `Fn::GetAtt` takes no others.
+/// Every attribute, as a string: `Fn::GetAtt` returns strings only.
 #[must_use]
 pub fn attributes(operation: &Operation, goal: &ConvergeGoal, observed: &Observed) -> BTreeMap<String, String> {
     let of = |attribute: Attribute| (attribute.name().to_owned(), value(attribute, operation, goal, observed));

@@ -1,4 +1,5 @@
-//! What no waiting removes: found in the first observation, reported before anything is built.
+//! Preconditions that waiting cannot meet. The first observation checks them, and a violation is reported before
+//! anything is created.
 
 use crate::pool::model::auto_scaling::Group;
 use crate::pool::model::ec2::{TemplateView, instance_types};
@@ -17,7 +18,7 @@ use crate::pool::policy::infrastructure::{group_shape, matches_config};
 use crate::pool::policy::reasons;
 use crate::pool::policy::warm_pool::WarmPoolChange;
 
-/// The first obstacle, as a Reason.
+/// The first violated precondition, as a failure reason.
 pub(super) fn first_violation(
     operation: &Operation,
     memory: &Memory,
@@ -61,7 +62,7 @@ pub(super) fn first_violation(
     name_conflict(operation, goal, observed).or_else(|| no_room(operation, memory, goal, observed))
 }
 
-/// A runner scale set that GitHub does not let the function have.
+/// A runner scale set that the function cannot use.
 fn scale_set_conflict(
     operation: &Operation,
     memory: &Memory,
@@ -80,7 +81,8 @@ fn scale_set_conflict(
     }
 }
 
-/// What the group cannot be made of. What it is made of already is not questioned.
+/// A launch template, instance type or subnet from which the group cannot be created. Values that the group already has
+/// are not checked.
 fn capacity_of_its_own(own: &OwnCapacity, observed: &Observed) -> Option<String> {
     let template = &own.launch_template.reference;
     let is_in_use =
@@ -165,7 +167,7 @@ fn no_warm_pool(own: &OwnCapacity, observed: &Observed) -> Option<String> {
     })
 }
 
-/// Runners that can never have room; what is under way already is left to `OnlineTimeout`.
+/// Runners that can never be placed. A deployment that is already in progress is left to `OnlineTimeout`.
 fn no_room(operation: &Operation, memory: &Memory, goal: &ConvergeGoal, observed: &Observed) -> Option<String> {
     if memory.online_awaited_since.is_some() || memory.drain_started_at.is_some() {
         return None;
@@ -175,7 +177,7 @@ fn no_room(operation: &Operation, memory: &Memory, goal: &ConvergeGoal, observed
     Some(format!("{why}.{}", causes::still_works(operation, memory, goal, observed)))
 }
 
-/// A thing of the pool's own name that is not the pool's: it is never written to.
+/// A resource that has the pool's name and another owner: it is never changed.
 fn name_conflict(operation: &Operation, goal: &ConvergeGoal, observed: &Observed) -> Option<String> {
     let owns_capacity = matches!(goal.spec.capacity, Capacity::Own(_));
     let found = [

@@ -1,7 +1,7 @@
-//! What a Create or an Update would do, for reviewers: a change set shows nothing of a custom resource's inside.
+//! Previews a Create or an Update for reviewers, since a change set shows nothing about what a custom resource does.
 //!
-//! Judged from one observation, by the same comparisons that the real work goes by. Nothing is promised about the
-//! order, nor about what the world will be by then: a runner that is idle now may have a job when its time comes.
+//! A preview is based on one observation, with the same comparisons as the real request. It does not predict the order
+//! of steps, nor changes until the deployment: a runner that is idle now may have a job then.
 
 mod scale_set;
 
@@ -33,9 +33,9 @@ use crate::pool::policy::warm_pool;
 /// What a request would do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preview {
-    /// In a word.
+    /// The kind of the request.
     pub action: Action,
-    /// What would be made (`+`), changed (`~`) and removed (`-`), a sentence each.
+    /// What would be created (`+`), changed (`~`) and removed (`-`), a sentence each.
     pub changes: Vec<String>,
     /// Runners that would be retired, by name, or by task where the name is unknown; and what they do now.
     pub retires: BTreeMap<String, RunnerActivity>,
@@ -45,18 +45,18 @@ pub struct Preview {
     pub obstacle: Option<String>,
 }
 
-/// A request in a word.
+/// The kind of a request's effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// There is no pool, and there would be one.
+    /// A pool would be created.
     Create,
     /// The pool would be changed in place.
     Update,
     /// Another pool would be built in addition to the one that is there, and CloudFormation would then delete that.
     Replacement,
-    /// The pool would be taken down.
+    /// The pool would be deleted.
     Deletion,
-    /// Everything is as the properties say.
+    /// Nothing would change.
     Nothing,
 }
 
@@ -92,7 +92,7 @@ impl Preview {
     }
 }
 
-/// A pool that is there, as a Delete would look at it.
+/// An existing pool, as a Delete would observe it.
 pub type PoolState = (Operation, Observed);
 
 /// What the request would do to what was observed; `others` are the other pools that the resource has.
@@ -169,13 +169,13 @@ pub fn deletion(pools: &[PoolState]) -> Preview {
     found
 }
 
-/// Every runner of a pool that is to go.
+/// Every runner of a pool that would be deleted.
 fn runners_of(observed: &Observed) -> BTreeMap<String, RunnerActivity> {
     let Some(metadata) = &observed.metadata else { return BTreeMap::new() };
     observed.tasks.iter().filter(|task| task.is_live()).map(|task| runner(&metadata.matcher, observed, task)).collect()
 }
 
-/// Why this pool cannot become the wanted one.
+/// Why this pool cannot become the desired one.
 fn differences(metadata: &PoolMetadata, id: &PhysicalId, goal: &ConvergeGoal) -> Vec<String> {
     let provider = |named: Option<&str>| match named {
         Some(name) => format!("capacity provider {name}"),
@@ -205,7 +205,7 @@ fn differences(metadata: &PoolMetadata, id: &PhysicalId, goal: &ConvergeGoal) ->
         .collect()
 }
 
-/// The revision that would be deployed, if it is there.
+/// The revision that would be deployed, if it exists.
 fn revision(
     operation: &Operation,
     memory: &Memory,

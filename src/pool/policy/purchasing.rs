@@ -1,4 +1,4 @@
-//! Another way to buy instances: a mixed-instances policy instead of a launch template alone, or the reverse, or
+//! Changes of the purchase options: a mixed-instances policy instead of a launch template alone, or the reverse, or
 //! another On-Demand share.
 //!
 //! EC2 Auto Scaling then replaces instances that run, until the group has what the new options ask for
@@ -15,19 +15,19 @@ use crate::pool::model::operation::Operation;
 use crate::pool::model::spec::MixedInstances;
 use crate::pool::model::step::Step;
 
-/// How far a change of purchase options has come.
+/// The progress of a change of purchase options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purchasing {
-    /// There is nothing to change, or nothing that could be replaced.
+    /// There is nothing to change, or no instance that could be replaced.
     Free,
-    /// Runners live, or may start any moment: they leave first.
+    /// Runners are running or may start, and have to be retired first.
     HasRunners,
     /// Only instances are left.
     HasInstances,
 }
 
 impl Purchasing {
-    /// How far the change to the wanted shape has come.
+    /// The progress of the change to the desired configuration.
     pub(super) fn of(observed: &Observed, wanted: &GroupConfig) -> Self {
         let Some(group) = observed.group.as_ref().filter(|group| {
             differs(group.config.mixed_instances_policy.as_ref(), wanted.mixed_instances_policy.as_ref())
@@ -48,7 +48,8 @@ impl Purchasing {
     }
 }
 
-/// Whether the two buy in another way. The types alone, and how Spot pools are chosen, matter to new instances only.
+/// Whether the purchase options of the two differ. The types alone, and how Spot pools are chosen, matter to new
+/// instances only.
 pub(super) fn differs(before: Option<&MixedInstances>, wanted: Option<&MixedInstances>) -> bool {
     match (before, wanted) {
         (Some(before), Some(wanted)) => {
@@ -59,7 +60,7 @@ pub(super) fn differs(before: Option<&MixedInstances>, wanted: Option<&MixedInst
     }
 }
 
-/// What lets the instances of a group without runners go.
+/// The steps that release the instances of a group without runners.
 pub(super) fn vacate(operation: &Operation, group: &Group) -> Vec<Step> {
     let mut steps = Vec::new();
     if !operation.id.owns(&group.tags) {

@@ -1,6 +1,6 @@
-//! What people read: sentences that say what happened, where, and what to do next.
+//! Failure reasons and warnings: sentences that say what happened, where, and what to do next.
 //!
-//! A failure reason is all that many readers have, so it is complete in itself. What only the log needs is not in here.
+//! A failure reason is all that many readers see, so it is self-contained. Details for the log are not part of it.
 
 mod credential;
 mod draining;
@@ -63,7 +63,7 @@ pub fn not_continued(operation: &Operation, why: &WaitReason, remote_error: &Rem
     )
 }
 
-/// Lambda delivered the request's event as often as it does, and no invocation came to its end.
+/// Lambda has exhausted its retries of the request's event, and no invocation completed.
 #[must_use]
 pub fn retries_exhausted(condition: &str, attempts: Option<u32>, error: Option<&str>) -> String {
     let why = match condition {
@@ -336,7 +336,7 @@ fn cancelled_jobs_note(operation: &Operation, memory: &Memory, observed: &Observ
     )]
 }
 
-/// The loop that works on a request did not come to an end.
+/// The reconciliation loop exceeded its rounds.
 #[must_use]
 pub fn too_many_rounds(id: &PhysicalId, rounds_max: u32) -> String {
     format!(

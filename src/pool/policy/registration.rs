@@ -1,12 +1,12 @@
-//! Whether a task that asks for a runner registration gets one.
+//! Decides whether a task that asks for a runner registration gets one.
 //!
 //! Guarantees: a task gets at most one registration, ever; nothing is registered for a task that is not the one whose
 //! credentials asked, that is not a live task of a pool, or that asks after its start.
 //!
-//! Assumptions: ECS names the session of a task's role after the task, and nobody else can choose that name; only the
+//! Assumptions: ECS names the session of a task's role after the task, and no one else can choose that name; only the
 //! function writes claims.
 //!
-//! Races, and what comes of each:
+//! Races, and the outcome chosen for each:
 //! - The same request is delivered twice: one invocation gets the claim by its conditional write, the other ignores the
 //!   request.
 //! - The function ends between its claim and the registration, or cannot tell whether GitHub made it: the claim is
@@ -140,7 +140,7 @@ pub struct ClaimGrant {
     pub earlier: EarlierMint,
 }
 
-/// What may be left of an earlier attempt.
+/// What an earlier attempt may have left behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EarlierMint {
     /// There was none.
@@ -175,7 +175,7 @@ pub fn already_registered() -> Refusal {
     }
 }
 
-/// What is to be done about a runner of the name that a task's runner is to have.
+/// What to do about an existing runner with the name of the task's runner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NameHolder {
     /// No runner has the name.
@@ -184,12 +184,12 @@ pub enum NameHolder {
     Leftover(u64),
     /// The task's runner itself.
     Connected,
-    /// Another's.
+    /// The runner of another pool or owner.
     Foreign,
 }
 
 impl NameHolder {
-    /// By what GitHub lists under the name.
+    /// Decides from the runner that GitHub lists under the name.
     #[must_use]
     pub fn of(metadata: &PoolMetadata, runner: Option<&Runner>) -> Self {
         match runner {
@@ -211,7 +211,7 @@ pub fn name_taken(name: &str) -> Refusal {
     Refusal { message, retry: true }
 }
 
-/// The pool has no runner scale set now: it is about to be made, or the pool is going.
+/// The pool has no runner scale set now: it is about to be created, or the pool is being deleted.
 #[must_use]
 pub fn no_scale_set(id: &PhysicalId) -> Refusal {
     let message = format!(

@@ -1,19 +1,20 @@
-//! How a runner leaves without its job dying.
+//! Retires runners without ending their jobs.
 //!
-//! Two witnesses say whether a runner has a job: GitHub, and the runner's own log, where the pool has a `LogGroup` that
-//! the function may read. GitHub has called runners idle that worked, for a minute or for the whole of a job, and has
-//! deleted them when asked (<https://github.com/actions/runner/issues/4422>,
-//! <https://github.com/github-aws-runners/terraform-aws-github-runner/issues/5085>). So either of the two vetoes a
-//! deletion, and no time overrules a veto but the template's own `DrainTimeout`.
+//! Two sources show whether a runner has a job: GitHub, and the runner's own log, if the pool has a `LogGroup` that the
+//! function may read. GitHub has reported working runners as idle, for a minute or for a whole job, and has deleted
+//! them when asked (<https://github.com/actions/runner/issues/4422>,
+//! <https://github.com/github-aws-runners/terraform-aws-github-runner/issues/5085>). So either source can veto a
+//! deletion, and only the template's `DrainTimeout` overrules a veto.
 //!
-//! GitHub decides who may go: it refuses to delete a runner that has a job, and gives none to one that it has deleted.
-//! ECS decides who is stopped: it passes by a task that is protected from scale-in. So every task is protected before
-//! the service is lowered or deploys anew, and each runner is deleted at GitHub before its task is stopped.
+//! GitHub decides which runners may be removed: it refuses to delete a runner that has a job, and assigns no job to a
+//! deleted one. ECS decides which tasks to stop: it never chooses a task that is protected from scale-in. So every task
+//! is protected before the service is lowered or deploys anew, and each runner is deleted at GitHub before its task is
+//! stopped.
 //!
 //! # The races, and the outcome chosen for each
 //!
-//! Between GitHub and us:
-//! - **A job is assigned between our reading and our deletion.** GitHub refuses the deletion with 422; the runner is
+//! Between GitHub and the function:
+//! - **A job is assigned between the reading and the deletion.** GitHub refuses the deletion with 422; the runner is
 //!   watched again from the start ([`crate::pool::model::memory::StepResult::RunnerBusy`]).
 //! - **`busy` says false for a minute after a job began**, because GitHub sets it when the job is acquired and lags on
 //!   long-lived runners. One idle reading is never enough: no reading in the whole confirmation window may have said
@@ -23,11 +24,12 @@
 //!   a busy runner, watched again from the start. Without a log the deletion goes through; see below for what follows.
 //! - **A job begins in the last seconds before the deletion**, in which GitHub lets the runner go. The log is some ten
 //!   seconds late (Docker hands lines on every five), so it is read once more `SECOND_READING` after the deletion. A
-//!   container that shows a job then is kept until the job's end.
-//! - **The busy runner's next poll finds its registration gone.** By the runner's source it cancels its job then. So
-//!   what is read after the deletion saves a job only where GitHub's poll does not notice. **What nothing saves** is a
-//!   job of a pool without a log whose runner GitHub calls idle throughout, lets us delete, and then stops; and
-//!   one that began too late for its log, or whose start Docker could not hand on, where all three go wrong.
+//!   container that then shows a job is kept until the job ends.
+//! - **The busy runner's next poll finds its registration gone.** According to the runner's source, it then cancels its
+//!   job. So what is read after the deletion saves a job only where GitHub's poll does not notice. **What nothing
+//!   saves** is a job of a pool without a log whose runner GitHub reports as idle throughout, lets the function delete,
+//!   and then stops; and one that began too late for its log, or whose start Docker could not hand on, where all three
+//!   go wrong.
 //! - **A task registers its runner while the drain begins.** A running task without a runner on GitHub's list gets
 //!   `REGISTRATION_GRACE` to register before anything else is thought of it.
 //! - **The deleted runner's container does not end.** An idle listener ends at its next poll. With a log that shows no
@@ -36,27 +38,28 @@
 //! - **The memory of a deletion is lost with a killed invocation.** Its task then looks like one that never registered.
 //!   That one is stopped only if its log has lines and none of a listener, or without a log if it was never protected,
 //!   which every task is before its runner is deleted. Otherwise it is presumed busy.
-//! - **A runner's name leads to no task**, or GitHub does not let us in, or no longer does. It is presumed busy: its
-//!   task is waited for until it ends by itself or `DrainTimeout` passes. A log that shows no job does not change that,
-//!   since it cannot keep the next job away.
+//! - **A runner's name leads to no task**, or GitHub rejects the credential. It is presumed busy: its task is waited
+//!   for until it ends by itself or `DrainTimeout` passes. A log that shows no job does not change that, since it
+//!   cannot keep the next job away.
 //! - **A runner stays listed as busy after its task died.** On Update it stays until GitHub lets it go; a Delete waits
 //!   for ten minutes, then names it in its Reason ([`crate::pool::policy::deletion`]).
 //!
-//! Between the log and us ([`crate::pool::model::runner_log`], [`crate::pool::model::log_memory`]):
+//! Between the log and the function ([`crate::pool::model::runner_log`], [`crate::pool::model::log_memory`]):
 //! - **It is late.** Nothing rests on how fresh it is: it can only veto. Up to `SECOND_READING` late, the reading
 //!   after the deletion sees the job.
 //! - **It is empty, missing, or has no line of the listener**, as for an image with another entry point, or where the
 //!   retention is shorter than the job. It is tried again for a minute, since it may be late; then the runner is one
 //!   without a log.
-//! - **It is denied.** Likewise: a new permission takes a moment, and a Delete must not hang on one that never comes.
-//!   What is waited for says which permission.
+//! - **It is denied.** The same: a new permission takes a moment to apply, and a Delete must not wait for one that is
+//!   never granted. The wait reason names the permission.
 //! - **The service throttles or is down.** Tried again for five minutes, then likewise.
 //! - **It shows a job that is over**, since the end was never printed or handed on, or a job printed a start itself.
 //!   The runner is waited for until its next job's end, or `DrainTimeout`; with `OnDrainTimeout: Fail`, or
 //!   where an Update in a full group fails before that, a person has to stop the task, which the reason names.
-//! - **A job printed its own end.** It reads as idle, and is lost if GitHub calls it idle as well: its own doing.
+//! - **A job printed its own end.** The runner looks idle, and its job is lost if GitHub reports it as idle as well.
+//!   The job has caused that itself.
 //!
-//! Between ECS and us:
+//! Between ECS and the function:
 //! - **A task starts after the protection and before the service is lowered**, or replaces one that was protected. It
 //!   is not protected, so ECS may stop it; a task of a few seconds has no job, since a runner takes longer to register.
 //!   Tasks that *run* are all protected in the observation that the lowering rests on.
@@ -70,7 +73,7 @@
 //! - **A request fails half way.** Its protection is lifted where ECS has nothing to stop, and stays where it has: the
 //!   rollback or the next try finds it, and needs it.
 //! - **An instance is lost, or a Spot one reclaimed, under a busy task.** Nothing protects from that, and the job is
-//!   lost. The task shows as stopped, the service starts another, and the registration is a orphaned runner.
+//!   lost. The task shows as stopped, the service starts another, and its registration is left as an orphaned runner.
 //! - **The cluster of a named provider goes away.** A cluster that is gone has no tasks; a Delete goes on to GitHub's
 //!   list, an Update fails and says so.
 //!
@@ -104,12 +107,12 @@ use crate::pool::model::time::DecisionTime;
 use crate::pool::model::time::Timestamp;
 use crate::pool::policy::retirement::drain_state::{RunnerDrainState, drain_state};
 
-/// How a retirement goes on.
+/// The progress of a retirement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DrainProgress {
-    /// All that were to leave have left.
+    /// Every runner that was to leave has left.
     Done,
-    /// These steps come next, or this is waited for.
+    /// The next steps, or what to wait for.
     Pending(Decision),
     /// `DrainTimeout` has passed and the template wants jobs left alone.
     TimedOut {
@@ -118,7 +121,7 @@ pub enum DrainProgress {
     },
 }
 
-/// Who is to leave, and how many of them.
+/// Which tasks are to leave, and how many of them.
 #[derive(Clone, Copy, Debug)]
 pub struct DrainSet<'observed> {
     /// Live tasks of which some or all are to leave.
@@ -127,7 +130,7 @@ pub struct DrainSet<'observed> {
     pub count: usize,
 }
 
-/// Decides the next step for those who are to leave.
+/// Decides the next step for the tasks that are to leave.
 pub fn retire(
     drain: Drain<'_>,
     memory: &mut Memory,
@@ -151,7 +154,7 @@ pub fn retire(
         return DrainProgress::Pending(Decision::Act(steps));
     }
 
-    // A log is read when all that is missing is its word, and for no more runners than may go.
+    // A log is read once it is all that is missing, and for no more runners than may be retired.
     let after = states.iter().filter(|(_, state)| matches!(state, RunnerDrainState::SecondLogDue));
     let before = states.iter().filter(|(_, state)| matches!(state, RunnerDrainState::LogDue)).take(room);
     memory.logs.asked = after.chain(before).map(|(task, _)| task.arn.clone()).collect();
@@ -159,7 +162,7 @@ pub fn retire(
         return DrainProgress::Pending(at.requeue_now(waiting_for(&states), ObserveScope::RunnerLogs));
     }
 
-    // The response may be due before that. Then the request fails and every job goes on.
+    // The response may be due earlier. Then the request fails, and every job continues.
     let deadline = match drain.limit {
         DrainLimit::DrainTimeout => Some(began + drain.wait_policy.drain_timeout),
         DrainLimit::None => None,
@@ -184,13 +187,13 @@ pub fn retire(
     DrainProgress::Pending(waiting(&states, deadline, at))
 }
 
-/// Whether GitHub's list was read too long ago to let a runner go by it, as after a wait for something else.
+/// Whether GitHub's list is too old to deregister a runner, as after a wait for something else.
 fn is_outdated(observed: &Observed, at: DecisionTime) -> bool {
     matches!(observed.github, GitHubRunners::Listed(_))
         && observed.github_read.is_some_and(|reading| at.now.since(reading.ended_at) > reading_gap_max(at.poll))
 }
 
-/// What can be done for them now, `room` of them at the most beside those whose runners are gone.
+/// The steps that are possible now, for at most `room` runners in addition to those that are already deregistered.
 fn next_steps(id: &PhysicalId, states: &[(&Task, RunnerDrainState)], mut room: usize) -> Steps {
     let mut steps = Steps::new();
     for (task, state) in states {

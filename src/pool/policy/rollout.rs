@@ -1,4 +1,4 @@
-//! The service and its runners: new ones come online, then old ones leave, and no job dies.
+//! Rolls out the service: new runners come online, then old ones are retired without ending their jobs.
 
 use std::time::Duration;
 
@@ -80,7 +80,8 @@ fn maximum_percent(desired: u32, n_live: u32) -> u32 {
     needed.max(MAXIMUM_PERCENT)
 }
 
-/// Brings the service to its shape. What would let ECS choose tasks to stop comes only after all are protected.
+/// Updates the service to the desired configuration. A change that lets ECS stop tasks waits until all of them are
+/// protected.
 fn update_service_config(
     operation: &Operation,
     memory: &mut Memory,
@@ -193,7 +194,7 @@ fn await_runners(
         && !wait.is_over
         && let Some(id) = failed_without_capacity(observed)
     {
-        // Begun anew as any other that ECS had given up: a full group is no fault of the template's, and OnlineTimeout
+        // Started again like any other failed deployment: a full group is no fault of the template's, and OnlineTimeout
         // is the time that it has to make room.
         memory.failed_deployments_before.get_or_insert_default().insert(id.to_owned());
         return at.requeue_now(why, ObserveScope::Full);
@@ -201,7 +202,7 @@ fn await_runners(
     online_wait::fail(operation, memory, goal, observed, why, at)
 }
 
-/// Runners of older deployments, and those beyond the wanted count, leave.
+/// Retires runners of older deployments, and those beyond the desired count.
 fn retire_outdated(
     operation: &Operation,
     memory: &mut Memory,
@@ -271,7 +272,7 @@ pub(super) fn drain_timed_out_decision(goal: &ConvergeGoal, observed: &Observed,
     )))
 }
 
-/// What is left to put in order once all runners are where they belong.
+/// Cleans up after all runners have been rolled out.
 pub(super) fn clean_up(
     operation: &Operation,
     memory: &Memory,
@@ -312,7 +313,7 @@ pub(super) fn clean_up(
         .then(|| at.wait(WaitReason::OrphanedRunners { n_runners: orphans.len() }, ObserveScope::Runners))
 }
 
-/// Registrations of ours that are offline with no task behind them.
+/// The pool's registrations that are offline and have no task.
 fn orphans(observed: &Observed, metadata: &PoolMetadata) -> Vec<OrphanedRunner> {
     let GitHubRunners::Listed(runners) = &observed.github else { return Vec::new() };
     runners

@@ -1,4 +1,4 @@
-//! How many of the pool's runners are online.
+//! Counts the pool's online runners.
 
 use crate::pool::model::ecs::Task;
 use crate::pool::model::memory::Memory;
@@ -29,7 +29,7 @@ pub fn n_previous_online(operation: &Operation, memory: &Memory, goal: &Converge
     online_among(operation, goal, observed, old).unwrap_or(0)
 }
 
-/// How many of these tasks run a runner that is online; `None` if GitHub could not be asked.
+/// The number of these tasks whose runner is online; `None` if GitHub could not be asked.
 pub(super) fn online_among<'observed>(
     operation: &Operation,
     goal: &ConvergeGoal,

@@ -1,6 +1,6 @@
-//! What a person is shown of a pool: its runners and what they do, its instances, and the request that is at work.
+//! The status of a pool, for people: its runners and what they do, its instances, and the request in progress.
 //!
-//! Nothing is decided by it.
+//! No decision depends on it.
 
 use std::collections::BTreeSet;
 
@@ -206,7 +206,7 @@ impl PoolStatus {
             job_scaling: metadata.and_then(|metadata| job_scaling(metadata, observed)),
             runners: runners(observed, metadata, now),
             instances: instances(observed),
-            request: lock.filter(|lock| lock.answer().is_none()).map(|lock| request(lock, now)),
+            request: lock.filter(|lock| lock.response().is_none()).map(|lock| request(lock, now)),
             last_response: lock.and_then(response),
             errors,
         }
@@ -242,7 +242,7 @@ fn revision_number(arn: &str) -> Option<u32> {
     arn.rsplit(':').next()?.parse().ok()
 }
 
-/// The busy ones first.
+/// Sorts busy runners first.
 fn runners(observed: &Observed, metadata: Option<&PoolMetadata>, now: Timestamp) -> Vec<RunnerStatus> {
     let listed = match &observed.github {
         GitHubRunners::Listed(runners) => metadata.map(|metadata| (&metadata.matcher, runners)),
@@ -355,7 +355,7 @@ fn request(lock: &OperationLock, now: Timestamp) -> RequestStatus {
 }
 
 fn response(lock: &OperationLock) -> Option<ResponseStatus> {
-    let body: Value = serde_json::from_str(lock.answer()?).ok()?;
+    let body: Value = serde_json::from_str(lock.response()?).ok()?;
     let text = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
     Some(ResponseStatus {
         request_type: request_type(lock),

@@ -15,7 +15,7 @@ use crate::pool::model::time::DecisionTime;
 use crate::pool::policy::deployments::is_current;
 use crate::pool::policy::reasons;
 
-/// How ECS begins to say that it protects no more tasks, since the deployment could not end.
+/// The prefix of ECS's failure reason when it protects no more tasks, because the deployment could not complete.
 const DEPLOYMENT_BLOCKED: &str = "DEPLOYMENT_BLOCKED";
 
 /// The least `maximumPercent` that ECS takes beside a `minimumHealthyPercent` of 100.
@@ -24,7 +24,7 @@ const NARROWEST_MAXIMUM_PERCENT: u32 = 101;
 /// How long protection must still last to be relied on for a drain. Ours is asked for 48 hours.
 const PROTECTION_LEFT_MIN: Duration = Duration::from_secs(2 * 3600);
 
-/// The change, once every running task is protected from being chosen for it.
+/// Makes the change once every running task is protected from scale-in.
 pub(super) fn protect_then_update(
     operation: &Operation,
     memory: &mut Memory,

@@ -1,5 +1,5 @@
-//! What does not stand in the way yet, and soon may: logged before anything is built, and in addition to the
-//! outcome.
+//! Warnings about what does not fail the request yet, but may soon. They are logged before anything is created, and
+//! added to the outcome.
 //!
 //! A launch template that has its instances join another cluster is one. The others are GitHub's rules, as far as its
 //! list of runners shows them:
@@ -23,8 +23,7 @@ use crate::pool::model::spec::{Capacity, HostKind};
 use crate::pool::model::text::abbreviated_list;
 use crate::pool::policy::capacity;
 
-/// The oldest runner that GitHub still registers.
-/// <https://github.com/orgs/community/discussions/194762>
+/// The oldest runner version that GitHub still registers. <https://github.com/orgs/community/discussions/194762>
 const OLDEST_TO_REGISTER: Version = Version(2, 329, 0);
 
 /// The oldest images that know a variable by which a property reaches them, of those that are still useful.
@@ -34,7 +33,7 @@ const KNOWS_WORKDIR_ROOT: Version = Version(2, 336, 0);
 /// that of ghe.com.
 const KNOWS_API_HOST: Version = Version(2, 335, 0);
 
-/// The work folder of the image if none is given.
+/// The image's default work folder.
 const WORKDIR_OF_IMAGE: &str = "/_work";
 
 /// From this many runners on GitHub's list, the 10,000 of a group are near: a tenth of it is left.
@@ -95,7 +94,7 @@ pub fn collect(operation: &Operation, memory: &Memory, observed: &Observed) -> V
     found.into_iter().flatten().chain(capacity::doubts(operation, memory, goal, observed)).collect()
 }
 
-/// The outcome, with its warnings.
+/// Adds the warnings to the outcome.
 #[must_use]
 pub fn append_to(outcome: Outcome, warnings: Vec<String>) -> Outcome {
     match outcome {
@@ -110,7 +109,7 @@ pub fn append_to(outcome: Outcome, warnings: Vec<String>) -> Outcome {
     }
 }
 
-/// The version that the pool runs: what its image pins, or else the oldest that GitHub lists of its runners.
+/// The pool's runner version: the one that its image pins, or else the oldest that GitHub lists for its runners.
 fn version(goal: &ConvergeGoal, own: &[&Runner], listed: &[Runner]) -> Option<String> {
     let version = |runner: &Runner| runner.version.as_deref().and_then(Version::parse);
     let ours =
@@ -172,7 +171,7 @@ fn runner_group_size(goal: &ConvergeGoal, n_others: usize) -> Option<String> {
     })
 }
 
-/// Types that EC2 does not offer here, beside others that it does.
+/// Instance types that EC2 does not offer in this Region, if it offers others of the list.
 fn types(goal: &ConvergeGoal, observed: &Observed) -> Option<String> {
     let Capacity::Own(_) = &goal.spec.capacity else { return None };
     let (offered, missing): (Vec<_>, Vec<_>) = observed.ec2.instance_types.iter().partition(|(_, room)| room.is_some());
@@ -181,7 +180,7 @@ fn types(goal: &ConvergeGoal, observed: &Observed) -> Option<String> {
         .then(|| format!("InstanceTypes: EC2 offers no {} in this Region; take it out", abbreviated_list(&names)))
 }
 
-/// Instances of a warm pool of which the user data does not show that they wait.
+/// A warm pool whose user data does not show that its instances stay out of the cluster.
 fn warm_pool(goal: &ConvergeGoal, observed: &Observed) -> Option<String> {
     let Capacity::Own(own) = &goal.spec.capacity else { return None };
     let version = observed.ec2.version().filter(|_| own.warm_instances > 0)?;
@@ -205,7 +204,7 @@ fn group(goal: &ConvergeGoal, observed: &Observed) -> Option<String> {
     ))
 }
 
-/// Instances that join another cluster. Where the pool's is named as well, a script chooses.
+/// Instances that join another cluster. If the user data also names the pool's cluster, a script chooses.
 fn cluster(goal: &ConvergeGoal, observed: &Observed) -> Option<String> {
     let ours = cluster_name(&goal.spec.cluster);
     let others = &observed.ec2.version()?.clusters;

@@ -51,7 +51,7 @@ fn continuation_of_a_delete() {
 #[test]
 fn lock_record() {
     let outcome = Outcome::Succeeded { attributes: [].into(), notes: Vec::new() };
-    let lock = converge(spec()).lock(None).answered(r#"{"Status":"SUCCESS"}"#, &outcome);
+    let lock = converge(spec()).lock(None).with_response(r#"{"Status":"SUCCESS"}"#, &outcome);
     assert_eq!(OperationLock::from_record(&lock.to_record()), lock);
     insta::assert_snapshot!(lock.to_record());
 }

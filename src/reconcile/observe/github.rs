@@ -1,4 +1,4 @@
-//! GitHub, by the credential of the pool.
+//! Observes GitHub with the pool's credential.
 
 use super::scale_set::{observe_scale_set, with_members};
 use crate::pool::model::decision::ObserveScope;
@@ -12,8 +12,8 @@ use crate::reconcile::log_error;
 use crate::reconcile::ports::{Clock, Credential, GitHub, RemoteResult, SecretStore, World};
 use crate::reconcile::session::Session;
 
-/// Lists the runners, after the preflight where one is due. An error is part of what was observed: policy decides what
-/// it means.
+/// Lists the runners, after the preflight if one is due. An error is part of the observation: policy decides what it
+/// means.
 pub(super) async fn observe<W: World>(
     world: &W,
     operation: &Operation,
@@ -58,7 +58,7 @@ pub(super) async fn observe<W: World>(
     };
 }
 
-/// Every runner of the target, those of the pool's scale set recognized.
+/// Every runner of the target, with the pool's label on those of its scale set.
 async fn runners<W: World>(
     world: &W,
     metadata: &PoolMetadata,
@@ -72,10 +72,10 @@ async fn runners<W: World>(
     with_members(world, metadata, credential, scale_set, &observed.tasks, runners, members).await
 }
 
-/// The credential with its value.
+/// Reads the value of the credential.
 ///
 /// # Errors
-/// When it could not be read, or there is none.
+/// When it cannot be read or does not exist.
 pub async fn credential<W: World>(world: &W, github_credential: &GitHubCredential) -> Result<Credential, RemoteError> {
     let parameter = match github_credential {
         GitHubCredential::AccessToken(parameter) | GitHubCredential::App { private_key: parameter, .. } => parameter,
@@ -97,7 +97,7 @@ pub async fn credential<W: World>(world: &W, github_credential: &GitHubCredentia
     })
 }
 
-/// Asks GitHub whether runners may register, where the goal wants that asked.
+/// Asks GitHub whether runners may register, if the goal requires that.
 async fn preflight_result<W: World>(
     world: &W,
     operation: &Operation,

@@ -1,4 +1,5 @@
-//! GitHub, by what a newer request of the resource knows: a target may get another name, and a credential be replaced.
+//! Observes GitHub with what a newer request of the resource knows: an organization may have been renamed, and a
+//! credential replaced.
 
 use super::github::credential;
 use crate::pool::model::github_access::GitHubAccess;
@@ -10,9 +11,9 @@ use crate::reconcile::lookup::pools_of;
 use crate::reconcile::ports::{Clock, Ecs, GitHub, RemoteResult, World};
 use crate::reconcile::session::Session;
 
-/// Where a pool that is deleted no longer accesses GitHub, the other pools of its resource may: the Update that gave
-/// the resource the present name of its organization, or a working credential, made one. Only a list with this pool's
-/// runners in it counts, since an empty one of another place would pass for a pool whose runners are gone.
+/// If a pool that is being deleted can no longer access GitHub, another pool of its resource may: an Update that
+/// changed the organization's name or the credential created one. Only a list that contains runners of this pool
+/// counts, since an empty list from another target would look like a pool whose runners are gone.
 pub(super) async fn observe<W: World>(
     world: &W,
     operation: &Operation,
@@ -46,7 +47,7 @@ pub(super) async fn observe<W: World>(
     }
 }
 
-/// How the other pools of the resource reach GitHub, each way once.
+/// How the other pools of the resource access GitHub, without duplicates.
 async fn github_access_of_other_pools<W: World>(
     world: &W,
     operation: &Operation,

@@ -1,7 +1,8 @@
-//! The runner scale set of a pool with as many runners as jobs, and which of GitHub's runners belong to it.
+//! Observes the runner scale set of a pool with `MaxRunners`, and determines which of GitHub's runners belong to it.
 //!
 //! GitHub's list of runners shows those of a scale set without labels
-//! (<https://github.com/actions/actions-runner-controller/issues/4425>), so the scale-set service is asked whose they are.
+//! (<https://github.com/actions/actions-runner-controller/issues/4425>), so the scale-set service is asked which set
+//! each belongs to.
 
 use std::collections::BTreeSet;
 
@@ -17,8 +18,8 @@ use crate::reconcile::ports::{Clock, Credential, RemoteResult, ScaleSets, World}
 use crate::reconcile::scaling::{read_lease, read_scaling};
 use crate::reconcile::session::{KnownMembers, Session};
 
-/// Reads what is written down for the listener. The tasks that it has started a moment ago count among those that there
-/// are, whether `ListTasks` shows them yet or not: a Delete that passed one by would leave it behind.
+/// Reads the listener's item. The tasks that it has just started count among the pool's, whether `ListTasks` shows them yet
+/// or not: a Delete that ignored one would leave it behind.
 pub(super) async fn observe_scaling<W: World>(
     world: &W,
     id: &PhysicalId,
@@ -38,7 +39,7 @@ pub(super) async fn observe_scaling<W: World>(
     Ok(())
 }
 
-/// Asks GitHub for the set. An error is part of what was observed.
+/// Asks GitHub for the set. An error is part of the observation.
 pub(super) async fn observe_scale_set<W: World>(
     world: &W,
     metadata: &PoolMetadata,
@@ -61,11 +62,11 @@ pub(super) async fn observe_scale_set<W: World>(
     };
 }
 
-/// GitHub's list with the pool's label on those runners that belong to its set, and with those that only the scale-set
-/// service knows. One of these counts as online and idle: GitHub refuses to delete it while it has a job.
+/// GitHub's list with the pool's label on the runners of its set, and with runners that only the scale-set service
+/// knows. The latter count as online and idle: GitHub refuses to delete one that has a job.
 ///
 /// # Errors
-/// The first call that was refused.
+/// The first call that failed.
 pub async fn with_members<W: World>(
     world: &W,
     metadata: &PoolMetadata,

@@ -8,14 +8,14 @@ use crate::pool::model::remote_error::{ErrorKind, RemoteError};
 /// A call that failed: the observation for the pool, and the chain of causes for the log.
 #[derive(Debug)]
 pub struct RemoteCallError {
-    /// What the pool sees.
+    /// The part that policy sees.
     pub remote_error: RemoteError,
-    /// What lies below it. Never holds a credential or the response URL.
+    /// The underlying error. Never contains a credential or the response URL.
     pub source: Option<Box<dyn Error + Send + Sync>>,
 }
 
 impl RemoteCallError {
-    /// Its class.
+    /// The kind of the error.
     #[must_use]
     pub const fn kind(&self) -> ErrorKind {
         self.remote_error.kind

@@ -1,4 +1,4 @@
-//! GitHub's port: runners, their registrations, and who may administer them.
+//! The port of GitHub's REST API: runners, their registrations, and the permission to administer them.
 
 #![expect(async_fn_in_trait, reason = "no caller needs `Send`: the Lambda runtime here is single-threaded")]
 
@@ -9,34 +9,35 @@ use crate::pool::model::runner::{Runner, RunnerGroup};
 use crate::pool::model::secret::Secret;
 use crate::pool::model::spec::GitHubTarget;
 
-/// A credential with its value, for the length of an invocation.
+/// A credential with its value. It lives no longer than the invocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
     /// A personal access token.
     AccessToken(Secret),
-    /// A GitHub App, to be signed in as its installation on the target.
+    /// A GitHub App, which authenticates as its installation on the target.
     App {
         /// The App's id.
         id: String,
-        /// Its private key, PEM, `\n` escapes allowed.
+        /// Its private key in PEM format, with line breaks or `\n` escapes.
         private_key: Secret,
     },
 }
 
-/// What became of a deregistration.
+/// The result of deleting a runner's registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deregistration {
-    /// GitHub deleted it: it was idle, and no job will come to it any more.
+    /// GitHub deleted it: it was idle, and gets no more jobs.
     Deleted,
-    /// GitHub did not know it any more.
+    /// It does not exist any more.
     Missing,
-    /// GitHub failed: it has a job.
+    /// GitHub refused, because the runner has a job.
     Busy,
 }
 
-/// GitHub's REST API for self-hosted runners. Every refusal is classed and begins with the sentence that helps.
+/// GitHub's REST API for self-hosted runners. Every error is classified, and its message begins with a sentence that
+/// says what to do.
 pub trait GitHub {
-    /// Every runner of the target, foreign ones included.
+    /// Every runner of the target, including those of others.
     async fn runners(&self, target: &GitHubTarget, credential: &Credential) -> RemoteResult<Vec<Runner>>;
     /// Whether the credential may *administer* runners there, not only list them: makes a registration token and
     /// throws it away. Returns the account on which an App is installed, as GitHub spells it.
@@ -45,14 +46,14 @@ pub trait GitHub {
         target: &GitHubTarget,
         credential: &Credential,
     ) -> RemoteResult<Option<String>>;
-    /// The runner group of this name there; a repository has none.
+    /// The runner group with this name; a repository has no groups.
     async fn runner_group(
         &self,
         target: &GitHubTarget,
         credential: &Credential,
         name: &str,
     ) -> RemoteResult<Option<RunnerGroup>>;
-    /// The runner of this name there.
+    /// The runner with this name.
     async fn runner_named(
         &self,
         target: &GitHubTarget,
@@ -66,7 +67,7 @@ pub trait GitHub {
         credential: &Credential,
         runner: &JitRunnerRequest,
     ) -> RemoteResult<JitRunner>;
-    /// A token with which runners register there, for an hour.
+    /// Creates a registration token, which is valid for an hour.
     async fn create_registration_token(&self, target: &GitHubTarget, credential: &Credential) -> RemoteResult<Secret>;
     /// Deletes a runner's registration.
     async fn deregister(
@@ -77,7 +78,7 @@ pub trait GitHub {
     ) -> RemoteResult<Deregistration>;
 }
 
-/// A runner that is to be registered with a just-in-time configuration.
+/// The request for a just-in-time configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JitRunnerRequest {
     /// Its name.
@@ -92,18 +93,18 @@ pub struct JitRunnerRequest {
     pub disable_auto_update: bool,
 }
 
-/// What became of it.
+/// The result of the request for a just-in-time configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JitRunner {
-    /// It is registered.
+    /// The runner is registered.
     Registered {
         /// GitHub's id of it.
         id: u64,
-        /// The files that configure it: name to content, base64.
+        /// Its configuration files: base64 content by name.
         files: BTreeMap<String, Secret>,
     },
     /// A runner has this name already.
     NameTaken,
-    /// This GitHub has no such call: an Enterprise Server from before there was one.
+    /// This GitHub Enterprise Server is too old for just-in-time configurations.
     Unsupported,
 }

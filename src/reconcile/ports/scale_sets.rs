@@ -1,5 +1,5 @@
-//! The port of GitHub's runner scale sets, which GitHub calls a public preview: nothing beyond it depends on the shape
-//! of an answer, and an answer that is not understood is an error that changes nothing.
+//! The port of GitHub's runner scale sets. The API is a public preview, so nothing outside the adapter depends on the
+//! format of its responses, and an unexpected response is an error that changes nothing.
 
 #![expect(async_fn_in_trait, reason = "no caller needs `Send`: the Lambda runtime here is single-threaded")]
 
@@ -12,7 +12,7 @@ use crate::pool::model::spec::GitHubTarget;
 
 /// GitHub's scale-set service.
 pub trait ScaleSets {
-    /// The set of this name in this runner group, the default one for `None`.
+    /// The set with this name in this runner group; `None` is the default group.
     async fn scale_set_named(
         &self,
         target: &GitHubTarget,
@@ -20,14 +20,14 @@ pub trait ScaleSets {
         group: Option<&str>,
         name: &str,
     ) -> RemoteResult<Option<ScaleSet>>;
-    /// Makes a set. What it returns is what GitHub made, which may have fewer labels.
+    /// Creates a set. Returns the set as GitHub created it, which may have fewer labels.
     async fn create_scale_set(
         &self,
         target: &GitHubTarget,
         credential: &Credential,
         request: &ScaleSetRequest,
     ) -> RemoteResult<ScaleSet>;
-    /// Deletes a set. GitHub assigns its waiting jobs elsewhere.
+    /// Deletes a set. GitHub returns its waiting jobs to the queue.
     async fn delete_scale_set(
         &self,
         target: &GitHubTarget,
@@ -43,7 +43,7 @@ pub trait ScaleSets {
         scale_set: u64,
         owner: &str,
     ) -> RemoteResult<SessionOpening>;
-    /// A session with a new queue token; `None` if GitHub does not know the session any more.
+    /// Refreshes the queue token of a session; `None` if the session does not exist any more.
     async fn renew_session(
         &self,
         target: &GitHubTarget,
@@ -68,9 +68,9 @@ pub trait ScaleSets {
         last_message_id: u64,
         max_capacity: u32,
     ) -> RemoteResult<QueueAnswer<Option<ScaleSetMessage>>>;
-    /// Takes a message off the queue, which delivers it again otherwise. One that is gone is done.
+    /// Acknowledges a message, which would be delivered again otherwise. A missing message is no error.
     async fn acknowledge(&self, queue: &MessageQueue, message_id: u64) -> RemoteResult<QueueAnswer<()>>;
-    /// Acquires jobs that wait for it. Returns those that this set has.
+    /// Acquires available jobs. Returns those that the set got.
     async fn acquire_jobs(
         &self,
         target: &GitHubTarget,
@@ -89,7 +89,7 @@ pub trait ScaleSets {
         name: &str,
         workdir: &str,
     ) -> RemoteResult<JitRunner>;
-    /// The runner of this name, of whatever set.
+    /// The runner with this name, of any set.
     async fn scale_set_runner(
         &self,
         target: &GitHubTarget,
@@ -105,40 +105,40 @@ pub trait ScaleSets {
     ) -> RemoteResult<Deregistration>;
 }
 
-/// What became of the deletion of a set.
+/// The result of deleting a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScaleSetDeletion {
     /// GitHub deleted it.
     Deleted,
-    /// GitHub did not know it any more.
+    /// It does not exist any more.
     Missing,
-    /// GitHub refused: a job runs in it.
+    /// GitHub refused, because a job runs in it.
     Busy,
 }
 
-/// What became of the opening of a session.
+/// The result of opening a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SessionOpening {
-    /// It is open.
+    /// The session is open.
     Opened {
         /// The session.
         session: MessageSession,
-        /// The set at this moment, where GitHub says.
+        /// The statistics of the set, if GitHub reports them.
         statistics: Option<JobStatistics>,
     },
     /// The set has another session, or had one until a moment ago.
     Conflict,
-    /// GitHub does not know the set any more.
+    /// The set does not exist any more.
     NoSuchSet,
 }
 
-/// The answer of a queue.
+/// The result of a call to a message queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QueueAnswer<T> {
-    /// This.
+    /// The call succeeded.
     Ok(T),
-    /// The queue's token has expired; the session is to be renewed.
+    /// The queue's token has expired, so the session must be refreshed.
     TokenExpired,
-    /// There is no such queue any more; a session is to be opened.
+    /// The queue does not exist any more, so a new session must be opened.
     Gone,
 }

@@ -34,6 +34,8 @@ class Faults:
     jobs_of_deleted_runners: str = "cancelled"
     """What becomes of the job of a runner that GitHub deleted in its middle: the listener's next poll cancels it, or,
     with `live on`, it goes on to its end. Both are reported; the first is what the runner's source has."""
+    refused_tasks: int = 0
+    """How many tasks of the next RunTask ECS does not start: failures in a response with status 200."""
     runners: str = "ok"
     """`offline`: runners register and never connect. `crash`: the container exits before it registers."""
     just_in_time: str = "ok"

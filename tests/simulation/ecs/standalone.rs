@@ -74,7 +74,8 @@ impl World {
             return no(ErrorKind::Invalid, "InvalidParameterException", "Count must be between 1 and 10.");
         }
         if self.revision(&run.task_definition).is_none() {
-            return no(ErrorKind::NotFound, "ClientException", "TaskDefinition is inactive");
+            // RunTask's code for it: <https://github.com/DefangLabs/defang/pull/775>
+            return no(ErrorKind::NotFound, "InvalidParameterException", "TaskDefinition is inactive");
         }
         if !cluster.providers.contains(&run.capacity_provider) {
             let message = "The specified capacity provider strategy contains a capacity provider that is not associated with the cluster.";
@@ -85,8 +86,9 @@ impl World {
 
     /// Now and then ECS takes a part of them, and says so in an answer of 200.
     fn n_accepted(&mut self, count: u32) -> u32 {
+        let n_refused = std::mem::take(&mut self.ecs.refused_tasks);
         if self.is_calm || !self.once_in(40) {
-            return count;
+            return count.saturating_sub(n_refused);
         }
         self.figures.fault("TasksRefused");
         self.occur("fault", "TasksRefused");

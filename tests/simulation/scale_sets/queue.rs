@@ -25,10 +25,12 @@ pub(crate) struct Polled {
 }
 
 impl World {
-    /// The set whose queue this is, if its token is valid.
+    /// The set whose queue this is, if its token is valid. That of a session that has ended is not: the reference client
+    /// knows 401 alone.
+    /// <https://github.com/actions/scaleset/blob/main/session_client.go>
     fn set_of_queue(&self, queue: &MessageQueue) -> QueueAnswer<u64> {
         let session = |set: &super::Set| set.session.as_ref().filter(|it| it.queue().url == queue.url).is_some();
-        let Some(set) = self.scale_sets.all.values().find(|set| session(set)) else { return QueueAnswer::Gone };
+        let Some(set) = self.scale_sets.all.values().find(|set| session(set)) else { return QueueAnswer::TokenExpired };
         let session = set.session.as_ref().unwrap();
         if session.token != queue.token.expose() || session.token_until <= self.now {
             return QueueAnswer::TokenExpired;

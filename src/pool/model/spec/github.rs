@@ -1,4 +1,4 @@
-//! Where at GitHub the runners register: the host, and the organization, repository or enterprise there.
+//! Where the runners register at GitHub: the host, and the organization, repository or enterprise.
 
 use std::fmt;
 
@@ -34,12 +34,12 @@ pub struct GitHubHost {
     pub authority: String,
 }
 
-/// How a GitHub host is spoken to.
+/// The URL scheme of a GitHub host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Scheme {
     /// Every real GitHub.
     Https,
-    /// A stand-in on this machine.
+    /// A local emulator.
     HttpOnLoopback,
 }
 
@@ -106,14 +106,14 @@ pub enum HostKind {
     GitHubCom,
     /// A tenant with data residency.
     GheCom,
-    /// A server of one's own.
+    /// A GitHub Enterprise Server.
     EnterpriseServer,
 }
 
-/// Whose runners they are.
+/// The owner of the runners.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Scope {
-    /// Every repository that the runner group lets in.
+    /// An organization: the runner group determines which repositories use the runners.
     Organization(String),
     /// One repository.
     Repository {
@@ -122,7 +122,7 @@ pub enum Scope {
         /// Its repository.
         name: String,
     },
-    /// Every organization that the runner group lets in.
+    /// An enterprise: the runner group determines which organizations use the runners.
     Enterprise(String),
 }
 

@@ -1,4 +1,4 @@
-//! How tasks ended, in ECS's words, and which property a word is about.
+//! Maps ECS's reasons for stopped tasks to the properties that caused them.
 
 use crate::pool::model::ecs::{StopInfo, Task};
 use crate::pool::model::evidence::STOPPED_BY_POOL;
@@ -9,9 +9,9 @@ use crate::pool::model::spec::PoolSpec;
 use crate::pool::model::text::pluralize;
 use crate::pool::policy::deployments::is_of_newest;
 
-/// What ECS says of a task that it stops to have fewer, or another in its place.
+/// The prefix of ECS's reason for a task that it stops to scale in or to replace.
 const SCALED_IN: &str = "scaling activity initiated by";
-/// What ECS says of a task that found no instance; ECS's words.
+/// Parts of ECS's reasons for tasks that found no instance, in lower case.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html>
 const UNPLACED: &[&str] =
     &["resource:", "empty capacity provider", "no active instances", "placement constraint", "no_instances_in_cluster"];
@@ -38,7 +38,7 @@ const PROPERTIES: &[(&str, &str, &str)] = &[
     ("/var/run/docker.sock", "DockerSocket", "Take an image that runs Docker, or set it to false"),
 ];
 
-/// The ends of this deployment's tasks since the request began, save those that the pool or ECS wanted.
+/// The tasks of this deployment that stopped since the request began, except those that the function or ECS stopped.
 pub(super) fn endings<'observed>(
     operation: &Operation,
     memory: &Memory,
@@ -51,7 +51,7 @@ pub(super) fn endings<'observed>(
     };
     let is_wanted = |ending: &StopInfo| {
         let reason = ending.reason.to_lowercase();
-        // An ephemeral runner ends well after its job.
+        // An ephemeral runner exits with code 0 after its job.
         let did_its_job = goal.spec.runner.ephemeral && ending.exit_code == Some(0);
         ending.reason.starts_with(STOPPED_BY_POOL) || reason.starts_with(SCALED_IN) || did_its_job
     };
@@ -66,7 +66,7 @@ pub(super) fn is_unplaced(ending: &StopInfo) -> bool {
     UNPLACED.iter().any(|words| reason.contains(words))
 }
 
-/// What the newest end says, with its property.
+/// The reason of the newest stopped task, with its property.
 pub(super) fn stopped(spec: &PoolSpec, endings: &[&StopInfo]) -> Option<String> {
     let newest = endings.iter().max_by_key(|ending| ending.at)?;
     let reason = newest.reason.trim_end_matches('.');

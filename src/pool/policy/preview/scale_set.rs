@@ -1,11 +1,11 @@
-//! What a request would do to a pool with as many runners as jobs: to its runner scale set, and to what its listener does.
+//! Previews the changes of a pool with `MaxRunners`: those of its runner scale set and of its listener's goal.
 
 use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::observed::{Observed, ObservedScaleSet};
 use crate::pool::model::scale_set::ScaleSetRequest;
 use crate::pool::model::spec::{JobScaling, PoolSpec};
 
-/// What would be made and changed, a sentence each.
+/// What would be created and changed, a sentence each.
 pub(super) fn changes(
     request: &ScaleSetRequest,
     spec: &PoolSpec,
@@ -44,13 +44,13 @@ pub(super) fn deploys(observed: &Observed, revision: Option<&str>) -> bool {
     observed.scaling.as_ref().is_some_and(|found| Some(found.record.goal.task_definition.as_str()) != revision)
 }
 
-/// How many runners there should be, by the last statistics.
+/// The target number of runners, from the last statistics.
 pub(super) fn target(spec: &PoolSpec, job_scaling: &JobScaling, observed: &Observed) -> u32 {
     let assigned = observed.scaling.as_ref().map_or(0, |found| found.record.progress.statistics.assigned);
     spec.desired_count.saturating_add(assigned).min(job_scaling.max_runners)
 }
 
-/// Why a set cannot become the wanted one: what GitHub does not change of it, and whether there is one.
+/// The parts of a scale set that GitHub does not change, before and after; or which kind of scaling the pool has.
 pub(super) fn differences(
     (id_before, before): (&str, Option<&ScaleSetRequest>),
     (id_after, after): (&PhysicalId, Option<&ScaleSetRequest>),

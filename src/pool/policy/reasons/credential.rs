@@ -6,7 +6,7 @@ use crate::pool::model::spec::{GitHubCredential, ParameterRef, PoolSpec, Scope};
 /// What a denial of the key says, by Systems Manager or by IAM, in lower case.
 const DENIES_KEY: &[&str] = &["kms:decrypt", "ciphertext refers to", "kms key", "customer master key"];
 
-/// GitHub, or the parameter with its credential, turned us away.
+/// The failure reason when GitHub rejects the credential, or its parameter cannot be read.
 #[must_use]
 pub fn github_refused(spec: &PoolSpec, remote_error: &RemoteError) -> String {
     let github_credential = spec.credentials.github_credential.as_ref();

@@ -1,29 +1,29 @@
-//! Whose runners leave, and how long they are waited for.
+//! The pool whose runners are retired, and how long to wait for their jobs.
 
 use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::operation::Operation;
 use crate::pool::model::pool_metadata::PoolMetadata;
 use crate::pool::model::spec::WaitPolicy;
 
-/// Of which pool runners leave, and how long they are waited for.
+/// The pool whose runners are retired, and how long to wait for their jobs.
 #[derive(Clone, Copy, Debug)]
 pub struct Drain<'pool> {
     /// The pool.
     pub id: &'pool PhysicalId,
-    /// How its runners are recognized.
+    /// The matcher of its runners.
     pub metadata: &'pool PoolMetadata,
-    /// How long a runner is watched, and waited for.
+    /// The timeouts of the retirement.
     pub wait_policy: &'pool WaitPolicy,
-    /// Whether the wait has an end.
+    /// Whether the wait has a limit.
     pub limit: DrainLimit,
 }
 
-/// Whether there is an end to the wait for running jobs.
+/// The limit of the wait for running jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DrainLimit {
-    /// `DrainTimeout`, and what `OnDrainTimeout` says of it.
+    /// `DrainTimeout`, after which `OnDrainTimeout` applies.
     DrainTimeout,
-    /// None: no one waits for it, and every job ends by itself.
+    /// No limit: no request waits, and every job runs to its end.
     None,
 }
 

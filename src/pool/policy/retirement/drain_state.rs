@@ -1,4 +1,4 @@
-//! Where each task stands on its way out.
+//! Determines how far each task is in its retirement.
 
 use crate::pool::model::ecs::{Task, TaskPhase};
 use crate::pool::model::evidence::{IdleRunner, LogWitness, StopReason};
@@ -24,15 +24,15 @@ pub(in crate::pool) const SELF_EXIT: Duration = Duration::from_secs(90);
 /// From a job's end in the log to the stop of its container: the listener has yet to report the end to GitHub.
 const COMPLETION_GRACE: Duration = Duration::from_secs(10);
 
-/// Where one task stands.
+/// The state of one task in its retirement.
 pub(super) enum RunnerDrainState {
-    /// Ordered to stop, or its runner deleted moments ago.
+    /// Stopping, or its runner was deregistered moments ago.
     Stopping,
     /// Its container has not started.
     Starting,
-    /// May be deleted at GitHub.
+    /// Its runner may be deregistered.
     Idle(IdleRunner),
-    /// Idle by GitHub's word, and its log has to be read before it may be deleted.
+    /// Idle according to GitHub; its log must be read before the runner may be deregistered.
     LogDue,
     /// The same of a log after the deletion, before the container may be stopped.
     SecondLogDue,
@@ -41,17 +41,17 @@ pub(super) enum RunnerDrainState {
     AwaitingConfirmation(Timestamp),
     /// No runner of its own is on GitHub's list; more is known at this moment if none comes.
     Unregistered(Timestamp),
-    /// Has a job; the runner's name.
+    /// Its runner has a job; the runner's name.
     Busy(String),
-    /// GitHub calls it idle, and its log shows this job; the runner's name.
+    /// GitHub reports its runner as idle, and its log shows this job; the runner's name.
     BusyByLog(String, JobName),
     /// GitHub does not list its runner any more, and its log shows this job.
     FinishingJob(JobName),
-    /// GitHub does not list its runner any more, its container goes on, and no log shows whether it works.
+    /// GitHub no longer lists its runner, its container still runs, and no log shows whether it has a job.
     PresumedBusy(NoLog),
     /// May be stopped.
     Stoppable(StopReason),
-    /// Nothing is known.
+    /// Unknown.
     Unknown,
 }
 
@@ -59,18 +59,18 @@ impl RunnerDrainState {
     /// When it is known to be idle or spent, if nothing changes until then.
     pub(in crate::pool) const fn resolves_at(&self) -> Option<Timestamp> {
         match self {
-            RunnerDrainState::AwaitingConfirmation(moment) | RunnerDrainState::Unregistered(moment) => Some(*moment),
-            RunnerDrainState::Stopping
+            Self::AwaitingConfirmation(moment) | Self::Unregistered(moment) => Some(*moment),
+            Self::Stopping
             | Self::Starting
             | Self::Idle(_)
-            | RunnerDrainState::LogDue
-            | RunnerDrainState::SecondLogDue
+            | Self::LogDue
+            | Self::SecondLogDue
             | Self::Busy(_)
             | Self::BusyByLog(..)
-            | RunnerDrainState::FinishingJob(_)
-            | RunnerDrainState::PresumedBusy(_)
-            | RunnerDrainState::Stoppable(_)
-            | RunnerDrainState::Unknown => None,
+            | Self::FinishingJob(_)
+            | Self::PresumedBusy(_)
+            | Self::Stoppable(_)
+            | Self::Unknown => None,
         }
     }
 
@@ -79,46 +79,44 @@ impl RunnerDrainState {
     /// would be left.
     pub(in crate::pool) const fn is_draining(&self) -> bool {
         match self {
-            RunnerDrainState::Stopping
-            | RunnerDrainState::SecondLogDue
-            | RunnerDrainState::Unregistered(_)
-            | RunnerDrainState::FinishingJob(_)
-            | RunnerDrainState::PresumedBusy(_)
-            | RunnerDrainState::Stoppable(StopReason::Deregistered(_)) => true,
+            Self::Stopping
+            | Self::SecondLogDue
+            | Self::Unregistered(_)
+            | Self::FinishingJob(_)
+            | Self::PresumedBusy(_)
+            | Self::Stoppable(StopReason::Deregistered(_)) => true,
             Self::Starting
             | Self::Idle(_)
-            | RunnerDrainState::LogDue
-            | RunnerDrainState::AwaitingConfirmation(_)
+            | Self::LogDue
+            | Self::AwaitingConfirmation(_)
             | Self::Busy(_)
             | Self::BusyByLog(..)
-            | RunnerDrainState::Stoppable(
-                StopReason::NeverRegistered | StopReason::DrainTimedOut | StopReason::NotPlaced,
-            )
-            | RunnerDrainState::Unknown => false,
+            | Self::Stoppable(StopReason::NeverRegistered | StopReason::DrainTimedOut | StopReason::NotPlaced)
+            | Self::Unknown => false,
         }
     }
 
-    /// By what a person finds it again.
+    /// The name by which a person finds the task.
     pub(super) fn name(&self, task: &Task) -> String {
         match self {
             Self::Busy(name) => name.clone(),
             Self::BusyByLog(name, job) => format!("{name}, {}", busy_by_log(task, job)),
-            RunnerDrainState::FinishingJob(job) => format!("{}, {}", task.arn, busy_by_log(task, job)),
-            RunnerDrainState::PresumedBusy(why) => format!("{}, presumed busy: {why}", task.arn),
+            Self::FinishingJob(job) => format!("{}, {}", task.arn, busy_by_log(task, job)),
+            Self::PresumedBusy(why) => format!("{}, presumed busy: {why}", task.arn),
             Self::Idle(runner) => runner.name().to_owned(),
-            RunnerDrainState::Stopping
+            Self::Stopping
             | Self::Starting
-            | RunnerDrainState::LogDue
-            | RunnerDrainState::SecondLogDue
-            | RunnerDrainState::AwaitingConfirmation(_)
-            | RunnerDrainState::Unregistered(_)
-            | RunnerDrainState::Stoppable(_)
-            | RunnerDrainState::Unknown => task.arn.clone(),
+            | Self::LogDue
+            | Self::SecondLogDue
+            | Self::AwaitingConfirmation(_)
+            | Self::Unregistered(_)
+            | Self::Stoppable(_)
+            | Self::Unknown => task.arn.clone(),
         }
     }
 }
 
-/// Where this task stands.
+/// Determines the state of this task.
 pub(super) fn drain_state(
     drain: Drain<'_>,
     memory: &Memory,
@@ -141,7 +139,7 @@ pub(super) fn drain_state(
         let read_at = observed.github_read.map_or(now, |reading| reading.began_at);
         return registered_state(drain, memory, task, runner, log, read_at);
     }
-    // What GitHub has let go is gone, whatever other name leads nowhere.
+    // A runner that GitHub has deregistered is gone, even if the names of others lead to no task.
     let names = task.short_ids().chain(matcher.fixed_names.iter().map(String::as_str));
     let deregistered_at = names.filter_map(|name| memory.deregistered_at.get(name)).max().copied();
     match (deregistered_at, behind) {
@@ -151,7 +149,7 @@ pub(super) fn drain_state(
     }
 }
 
-/// Where a task with a runner on GitHub's list stands, by a reading of this moment.
+/// The state of a task with a runner on GitHub's list, from the current observation.
 fn registered_state(
     drain: Drain<'_>,
     memory: &Memory,
@@ -181,7 +179,7 @@ fn registered_state(
     }
 }
 
-/// Where a task stands whose runner GitHub deleted for this request.
+/// The state of a task whose runner this request deregistered.
 fn deregistered_state(since: Timestamp, log: Known, now: Timestamp) -> RunnerDrainState {
     let waited = now.since(since);
     match log {
@@ -196,8 +194,8 @@ fn deregistered_state(since: Timestamp, log: Known, now: Timestamp) -> RunnerDra
     }
 }
 
-/// Where a task stands of whose runner nothing is known: it may never have had one, or an earlier invocation or request
-/// has deleted it.
+/// The state of a task whose runner is unknown: it may never have had one, or an earlier invocation or request
+/// deregistered it.
 fn unregistered_state(memory: &Memory, task: &Task, log: Known, now: Timestamp) -> RunnerDrainState {
     let since = memory.unregistered_since.get(&task.arn).copied().unwrap_or(now);
     if now.since(since) < REGISTRATION_GRACE {
@@ -217,8 +215,7 @@ fn unregistered_state(memory: &Memory, task: &Task, log: Known, now: Timestamp) 
     }
 }
 
-/// Whether the listener may still be reporting the end of its job. A line from the future is of a clock that goes
-/// wrong.
+/// Whether the listener may still be reporting the end of its job. A line from the future shows a wrong clock.
 fn has_just_ended(idle: IdleLog, now: Timestamp) -> bool {
     idle.since() <= now && now.since(idle.since()) < COMPLETION_GRACE
 }

@@ -129,7 +129,7 @@ fn evidence_of_an_earlier_invocation_is_in_the_operation_lock_of_the_same_reques
 fn update_back_evidence_needs_a_lock_in_which_the_other_pool_has_no_success() {
     let open = lock_of(&converge(spec()));
     assert_eq!(DeletionEvidence::update_back(&id(), Some(&open)).unwrap().pool(), &id());
-    assert_eq!(DeletionEvidence::update_back(&id(), Some(&open.answered("done", &succeeded()))), None);
+    assert_eq!(DeletionEvidence::update_back(&id(), Some(&open.with_response("done", &succeeded()))), None);
     assert_eq!(DeletionEvidence::update_back(&id(), None), None);
 }
 
@@ -145,7 +145,7 @@ fn unanswered_create_is_evidence_unless_the_stack_has_succeeded() {
     for status in ["CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"] {
         assert_eq!(evidence(&create, Some(status)), None, "{status}");
     }
-    assert_eq!(evidence(&create.answered("done", &succeeded()), Some("DELETE_IN_PROGRESS")), None);
+    assert_eq!(evidence(&create.with_response("done", &succeeded()), Some("DELETE_IN_PROGRESS")), None);
 }
 
 #[test]

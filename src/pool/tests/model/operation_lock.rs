@@ -15,9 +15,9 @@ fn pool_without_success_until_a_create_or_update_has_succeeded() {
     let create = lock_of(&locked_create());
     let id = locked_create().operation.id;
     assert_eq!(create.pool_without_success(), Some(id.as_str()));
-    let failed = create.clone().answered("no", &Outcome::failed("no"));
+    let failed = create.clone().with_response("no", &Outcome::failed("no"));
     assert_eq!(failed.pool_without_success(), Some(id.as_str()));
-    let done = create.answered("done", &succeeded());
+    let done = create.with_response("done", &succeeded());
     assert!(done.is_live(&id) && done.pool_without_success().is_none());
 
     let lost = done.clone().delivered(false);
@@ -34,17 +34,17 @@ fn pool_without_success_until_a_create_or_update_has_succeeded() {
     assert_eq!(open.pool_without_success(), None, "an Update is no Create");
     let delete = delete(&spec()).lock(Some(&done));
     assert!(delete.is_live(&id), "until it is gone");
-    assert!(!delete.answered("gone", &succeeded()).is_live(&id));
+    assert!(!delete.with_response("gone", &succeeded()).is_live(&id));
 }
 
 #[test]
 fn has_succeeded_before_only_with_the_task_definition_of_the_last_success() {
-    let done = lock_of(&locked_create()).answered("done", &succeeded());
+    let done = lock_of(&locked_create()).with_response("done", &succeeded());
     let mut newer = spec();
     newer.task.image = "example/runner:2".to_owned();
     let update = converge(newer).lock(Some(&done));
     assert!(!update.has_succeeded_before());
-    let failed = update.answered("no", &Outcome::failed("no"));
+    let failed = update.with_response("no", &Outcome::failed("no"));
     assert!(converge(spec()).lock(Some(&failed)).has_succeeded_before());
     assert!(!lock_of(&converge(spec())).has_succeeded_before(), "a Create has nothing to go back to");
 }
@@ -53,7 +53,7 @@ fn has_succeeded_before_only_with_the_task_definition_of_the_last_success() {
 fn pool_at_work_until_its_create_or_update_has_a_response() {
     let create = lock_of(&locked_create());
     assert_eq!(create.pool_at_work(), Some(locked_create().operation.id));
-    assert_eq!(create.answered("done", &succeeded()).pool_at_work(), None);
+    assert_eq!(create.with_response("done", &succeeded()).pool_at_work(), None);
     assert_eq!(lock_of(&delete(&spec())).pool_at_work(), None, "a Delete builds nothing");
     assert_eq!(OperationLock::from_record("of another version").pool_at_work(), None);
 }
@@ -86,10 +86,10 @@ fn update_that_fails_before_it_has_the_lock_is_recorded_over_an_older_request_on
 fn lock_record_round_trips_and_contains_no_secret() {
     let lock = lock_of(&locked_create());
     assert_eq!(OperationLock::from_record(&lock.to_record()), lock);
-    let answered = lock.answered(r#"{"Status":"FAILED","Reason":"use {{resolve}}"}"#, &Outcome::failed("no"));
+    let answered = lock.with_response(r#"{"Status":"FAILED","Reason":"use {{resolve}}"}"#, &Outcome::failed("no"));
     let text = answered.to_record();
     assert!(!text.contains("planted"), "{text}");
-    let body: serde_json::Value = serde_json::from_str(OperationLock::from_record(&text).answer().unwrap()).unwrap();
+    let body: serde_json::Value = serde_json::from_str(OperationLock::from_record(&text).response().unwrap()).unwrap();
     assert_eq!(body["Reason"], "use {{resolve}}");
 }
 
@@ -107,8 +107,8 @@ fn lock_of_a_deleted_pool_is_a_tombstone_that_expires_after_a_day() {
     let key = resource_lock_key(&stack_resource());
     let lock = lock_of(&later(delete(&spec()), "delete", 60));
     assert_eq!(lock.expires_at(&key, T0), None, "at work");
-    assert_eq!(lock.clone().answered("no", &Outcome::failed("no")).expires_at(&key, T0), None);
-    let tombstone = lock.answered("done", &succeeded());
+    assert_eq!(lock.clone().with_response("no", &Outcome::failed("no")).expires_at(&key, T0), None);
+    let tombstone = lock.with_response("done", &succeeded());
     assert_eq!(tombstone.expires_at(&key, T0), Some(T0 + Duration::from_secs(86_400)));
     assert!(OperationLock::from_record(&tombstone.to_record()).is_tombstone());
 }
@@ -116,10 +116,10 @@ fn lock_of_a_deleted_pool_is_a_tombstone_that_expires_after_a_day() {
 #[test]
 fn lock_of_a_resource_with_another_live_pool_does_not_expire() {
     let key = resource_lock_key(&stack_resource());
-    let done = lock_of(&locked_create()).answered("done", &succeeded());
+    let done = lock_of(&locked_create()).with_response("done", &succeeded());
     let mut elsewhere = spec();
     elsewhere.github.scope = Scope::Organization("another".to_owned());
-    let other = delete(&elsewhere).lock(Some(&done)).answered("gone", &succeeded());
+    let other = delete(&elsewhere).lock(Some(&done)).with_response("gone", &succeeded());
     assert_eq!(other.expires_at(&key, T0), None);
     assert!(other.clone().without_pools().expires_at(&key, T0).is_some());
     let own = pool_lock_key(&key, "0a1b2c3d4e");

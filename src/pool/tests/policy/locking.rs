@@ -123,7 +123,7 @@ fn delivery_of_an_earlier_continuation_stops() {
 
 #[test]
 fn redelivered_request_sends_its_recorded_response_again() {
-    let lock = lock_of(&locked_create()).answered("the body", &succeeded());
+    let lock = lock_of(&locked_create()).with_response("the body", &succeeded());
     let decision = next_after(&mut converge(spec()), Some(lock.clone()), 2);
     assert_eq!(decision, Decision::Stop(Superseded::AlreadyResponded("the body".to_owned())));
     let mut again = later(converge(spec()), "request-1", 60);
@@ -149,7 +149,7 @@ fn unchanged_pool_acquires_no_operation_lock_unless_another_request_is_open() {
         let now = at(&operation);
         decide_on(&mut operation, &observed, now)
     };
-    let answered = lock_of(&locked_create()).answered("done", &succeeded());
+    let answered = lock_of(&locked_create()).with_response("done", &succeeded());
     assert!(matches!(scope(None), Decision::Respond(_)));
     assert!(matches!(scope(Some(answered)), Decision::Respond(_)));
     assert!(acquires_lock(&scope(Some(lock_of(&locked_create())))), "an open request may still change it");
@@ -165,7 +165,7 @@ fn create_without_its_lock_stops_and_a_delete_acquires_it_again() {
 #[test]
 fn delete_acquires_the_lock_even_if_nothing_is_left_to_delete() {
     let mut operation = later(delete(&spec()), "delete", 60);
-    let answered = lock_of(&locked_create()).answered("done", &succeeded());
+    let answered = lock_of(&locked_create()).with_response("done", &succeeded());
     assert!(acquires_lock(&next_after(&mut operation, Some(answered), 1)));
     assert!(acquires_lock(&next(&mut operation, None, 0)));
     let own = operation.clone();
@@ -175,7 +175,7 @@ fn delete_acquires_the_lock_even_if_nothing_is_left_to_delete() {
 
 #[test]
 fn tombstone_supersedes_an_older_create_and_not_a_newer_one() {
-    let tombstone = lock_of(&later(delete(&spec()), "delete", 60)).answered("done", &succeeded());
+    let tombstone = lock_of(&later(delete(&spec()), "delete", 60)).with_response("done", &succeeded());
     let found = Some(tombstone.clone());
     assert_eq!(next_after(&mut converge(spec()), found.clone(), 3), Decision::Stop(Superseded::ByNewerRequest));
     let mut newer = later(converge(spec()), "newer", 120);
@@ -187,7 +187,7 @@ fn tombstone_supersedes_an_older_create_and_not_a_newer_one() {
 fn tombstone_of_a_delete_that_found_nothing_supersedes_a_create_that_has_no_lock() {
     let empty = later(delete(&spec()), "delete", 60);
     let lock = OperationLock::of_empty_deletion(&empty.request, "ci-Runners-1XK4Q2ZJ8PLMN", empty.signed_at);
-    let tombstone = lock.unwrap().answered("done", &succeeded());
+    let tombstone = lock.unwrap().with_response("done", &succeeded());
     assert!(tombstone.is_tombstone() && tombstone.is_of(&empty.request));
     assert_eq!(next_after(&mut converge(spec()), Some(tombstone), 1), Decision::Stop(Superseded::ByNewerRequest));
     let undated = Timestamp::from_epoch_millis(u64::MAX);
@@ -235,7 +235,7 @@ fn create_that_lambda_delivers_after_a_newer_delete_of_another_pool_stops() {
 
 #[test]
 fn delete_of_a_failed_replacement_keeps_the_lock_record_of_the_pool_in_use() {
-    let done = lock_of(&locked_create()).answered("done", &succeeded());
+    let done = lock_of(&locked_create()).with_response("done", &succeeded());
     let mut elsewhere = spec();
     elsewhere.github.scope = Scope::Organization("another".to_owned());
     let mut operation = later(delete(&elsewhere), "delete", 60);

@@ -27,7 +27,7 @@ fn update_back() -> (Continuation, Continuation) {
 
 /// The operation lock of the Update back, in which the pool that stays had the last SUCCESS.
 fn lock() -> OperationLock {
-    update_back().0.lock(Some(&converge(spec()).lock(None).answered("done", &success())))
+    update_back().0.lock(Some(&converge(spec()).lock(None).with_response("done", &success())))
 }
 
 fn success() -> Outcome {
@@ -110,7 +110,7 @@ fn combined_outcome_fails_while_one_pool_of_the_stack_remains() {
 fn delete_previous_pool_spares_a_pool_that_had_the_last_success_or_is_unknown() {
     let (operation, other) = update_back();
     let update = Operation { id: other.id.clone(), ..converge(spec()).operation };
-    let live = update.lock(None).answered("done", &success());
+    let live = update.lock(None).with_response("done", &success());
     assert!(live.is_live(&other.id));
     assert_eq!(delete_previous_pool(&operation, &success(), Some(&operation.lock(Some(&live)))), None);
     assert_eq!(delete_previous_pool(&operation, &success(), None), None);

@@ -165,7 +165,7 @@ fn request_without_a_response_is_at_work() {
 #[test]
 fn last_response_has_its_status_and_reason() {
     let answered = |body: &Value, outcome: &Outcome| {
-        let found = status(&with_lock(lock_of(&converge(spec())).answered(&body.to_string(), outcome)));
+        let found = status(&with_lock(lock_of(&converge(spec())).with_response(&body.to_string(), outcome)));
         assert_eq!(found.request, None);
         serde_json::to_value(found.last_response).unwrap()
     };

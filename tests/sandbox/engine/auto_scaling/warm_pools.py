@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-warm-pool
 from __future__ import annotations
 
 import json
+import uuid
 from typing import Any
 
 from ministack.services import eventbridge
@@ -111,7 +112,7 @@ def announce(group: Group, machine: Machine) -> None:
     """
     for hook in group.launching_hooks():
         detail = {
-            "LifecycleActionToken": hex_digits(32),
+            "LifecycleActionToken": str(uuid.uuid4()),
             "AutoScalingGroupName": group.name,
             "LifecycleHookName": hook["LifecycleHookName"],
             "EC2InstanceId": machine.id,

@@ -45,16 +45,21 @@ class StandaloneTasks:
         definition = self.engine.active_definition(data.get("taskDefinition"), "InvalidParameterException")
         strategy = _checked_strategy(cluster, data)
         count = _checked_count(data)
+        _check_overrides(definition, data)
         token = data.get("clientToken")
         if token is not None and not _CLIENT_TOKEN.fullmatch(token):
             raise AwsError("InvalidParameterException", "clientToken must have 1 to 64 characters from 33 to 126.")
         key = (cluster["clusterName"], token or "")
-        tasks = self._started_before(key, data)
+        tasks, n_refused = self._started_before(key, data), 0
         if tasks is None:
-            tasks = [self._start(cluster, definition, strategy, data) for _ in range(count)]
+            faults = self.engine.core.faults
+            n_refused, faults.refused_tasks = min(faults.refused_tasks, count), 0
+            tasks = [self._start(cluster, definition, strategy, data) for _ in range(count - n_refused)]
             if token:
                 self._runs[key] = _Run(data, tasks, time.time() + TOKEN_LIFE_SECS)
-        return {"tasks": [task.to_json(True) for task in tasks], "failures": []}
+        # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/api_failures_messages.html
+        failure = {"reason": "Capacity is unavailable at this time. Please try again later"}
+        return {"tasks": [task.to_json(True) for task in tasks], "failures": [failure] * n_refused}
 
     def _started_before(self, key: tuple[str, str], data: Json) -> list[Task] | None:
         """A token is good for a day, or as long as its tasks are described if that is shorter."""
@@ -69,7 +74,9 @@ class StandaloneTasks:
         return run.tasks
 
     def _start(self, cluster: Json, definition: Json, strategy: Strategy, data: Json) -> Task:
-        tags = self.engine.tags(definition["taskDefinitionArn"]) if data.get("propagateTags") else []
+        tags = (
+            self.engine.tags(definition["taskDefinitionArn"]) if data.get("propagateTags") == "TASK_DEFINITION" else []
+        )
         given = data.get("tags") or []
         named = {tag["key"] for tag in given}
         constraints = data.get("placementConstraints") or []
@@ -107,10 +114,21 @@ def _checked_count(data: Json) -> int:
         problem = "startedBy has up to 128 letters, numbers, hyphens, slashes and underscores."
     elif str(data.get("group") or "").startswith("service:"):
         problem = "The group of a task that is of no service cannot begin with service:."
-    elif data.get("propagateTags") not in (None, "TASK_DEFINITION"):
-        problem = "propagateTags of RunTask can be TASK_DEFINITION only."
+    elif data.get("propagateTags") not in (None, "NONE", "TASK_DEFINITION"):
+        problem = "propagateTags of RunTask can be TASK_DEFINITION or NONE."
     elif len(data.get("tags") or []) > MOST_TAGS:
         problem = f"Tags can have a maximum of {MOST_TAGS} items."
     if problem:
         raise AwsError("InvalidParameterException", problem)
     return count
+
+
+def _check_overrides(definition: Json, data: Json) -> None:
+    """What they change is not modelled."""
+    containers = {container["name"] for container in definition["containerDefinitions"]}
+    for override in (data.get("overrides") or {}).get("containerOverrides") or []:
+        if override["name"] not in containers:
+            raise AwsError(
+                "InvalidParameterException",
+                f"Override for container named {override['name']} is not a container in the TaskDefinition.",
+            )
