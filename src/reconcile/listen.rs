@@ -152,7 +152,20 @@ async fn take<W: World>(
         let credential = listener.credential(world).await?;
         let goal = &listener.record().goal;
         let target = &goal.metadata.github;
-        world.scale_sets().acquire_jobs(target, &credential, goal.scale_set, queue, &request_ids).await?;
+        let acquired =
+            world.scale_sets().acquire_jobs(target, &credential, goal.scale_set, queue, &request_ids).await?;
+        // Without an acknowledgement the message comes again, and its jobs are acquired then.
+        match acquired {
+            QueueAnswer::Ok(_) => {}
+            QueueAnswer::TokenExpired => {
+                renew(world, listener).await?;
+                return Ok(world.clock().now());
+            }
+            QueueAnswer::Gone => {
+                listener.forget_session(world).await?;
+                return Ok(world.clock().now());
+            }
+        }
     }
     let look_at = listener.act(world).await?;
     listener.end_message(world, message.id).await?;

@@ -120,14 +120,16 @@ async fn act<W: World>(
     session: &mut Session,
     steps: Steps,
 ) -> Result<ObserveScope, RemoteCallError> {
-    let mut has_preempted = false;
+    let mut may_have_changed = false;
     let is_about_lock = steps.iter().all(|step| matches!(step, Step::AcquireLock(_)));
     let (results, ended) = apply(world, continuation, session, steps).await;
     let now = world.clock().now();
     for result in results {
+        // The request that had the lock, or has written it since, may have changed the pool after it was observed.
+        may_have_changed |=
+            matches!(result, StepResult::LockLost | StepResult::LockAcquired { is_preemption: true, .. });
         // This is known without another observation, which might fail.
-        if let StepResult::LockAcquired { version, is_preemption } = result {
-            has_preempted |= is_preemption;
+        if let StepResult::LockAcquired { version, .. } = result {
             let previous = session.observed.lock.take().map(|observed| observed.lock);
             let lock = continuation.operation.lock(previous.as_ref());
             session.observed.lock = Some(ObservedLock { lock, version });
@@ -135,8 +137,8 @@ async fn act<W: World>(
         continuation.memory.record_step(result, now);
     }
     ended?;
-    // The lock changed nothing else; a request that was preempted may have.
-    let is_up_to_date = is_about_lock && !has_preempted && session.observed.is_complete;
+    // The lock itself changed nothing else.
+    let is_up_to_date = is_about_lock && !may_have_changed && session.observed.is_complete;
     Ok(if is_up_to_date { ObserveScope::Lock } else { ObserveScope::Full })
 }
 

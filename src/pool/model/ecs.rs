@@ -231,6 +231,12 @@ pub const SHORT_CONTAINER_ID_DIGITS: usize = 12;
 pub const SHORT_TASK_ID_DIGITS: usize = SHORT_CONTAINER_ID_DIGITS;
 
 impl Task {
+    /// Whether it has no instance yet, and so no container.
+    #[must_use]
+    pub fn is_unplaced(&self) -> bool {
+        self.phase == TaskPhase::Starting && self.container_instance_arn.is_none() && self.started_at.is_none()
+    }
+
     /// Whether anything of it may still be working.
     #[must_use]
     pub fn is_live(&self) -> bool {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::pool::model::ecs::{ContainerInstance, Task, TaskPhase};
+use crate::pool::model::ecs::{ContainerInstance, Task};
 use crate::pool::model::identity::{PhysicalId, StackResource};
 use crate::pool::model::operation_lock::OperationLock;
 use crate::pool::model::request::RequestInfo;
@@ -183,11 +183,8 @@ impl StoppableTask {
     /// The evidence of a standalone task that has no instance yet, and so no container in which a runner could be.
     #[must_use]
     pub fn unplaced(id: &PhysicalId, task: &Task) -> Option<Self> {
-        let is_unplaced = task.phase == TaskPhase::Starting
-            && task.container_instance_arn.is_none()
-            && task.started_at.is_none()
-            && !task.desired_stopped;
-        let owned = OwnedTask::of(id, task).filter(|_| is_unplaced && task.is_standalone())?;
+        let is_stoppable = task.is_unplaced() && !task.desired_stopped && task.is_standalone();
+        let owned = OwnedTask::of(id, task).filter(|_| is_stoppable)?;
         Some(Self::new(owned, StopReason::NotPlaced))
     }
 

@@ -32,8 +32,8 @@ pub struct LogMemory {
     /// Whose logs the next observation reads, if it is for logs.
     #[serde(skip)]
     pub asked: BTreeSet<String>,
-    /// Tasks whose logs cannot be read, and why. This request does not try them again, save for a log in which no runner has
-    /// listened: its container may have got its registration since.
+    /// Tasks whose logs cannot be read, and why. This request does not try them again, save for those
+    /// without a listener's lines, whose container may have got its registration since.
     pub absent: BTreeMap<String, NoLog>,
     /// When each log was last read, or tried.
     tried_at: BTreeMap<String, Timestamp>,
@@ -98,7 +98,7 @@ impl LogMemory {
     #[must_use]
     pub fn of(&self, observed: &Observed, task: &str, at: DecisionTime) -> Known {
         let was_read = observed.logs.contains_key(task);
-        if let Some(why) = self.absent.get(task).filter(|why| was_read || **why != NoLog::NeverListened) {
+        if let Some(why) = self.absent.get(task).filter(|why| was_read || !why.may_pass()) {
             return Known::Absent(*why);
         }
         if let Some(LogReading::State(LogState::Idle(idle))) = observed.logs.get(task) {

@@ -110,6 +110,17 @@ pub enum NoLog {
     Unreadable,
 }
 
+impl NoLog {
+    /// Whether the next reading may show a listener: a container that waits for its registration prints nothing.
+    #[must_use]
+    pub const fn may_pass(self) -> bool {
+        match self {
+            Self::Silent | Self::NeverListened => true,
+            Self::NotConfigured | Self::Missing | Self::Denied | Self::Unreadable => false,
+        }
+    }
+}
+
 /// What is wrong, and what to do.
 impl fmt::Display for NoLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -251,7 +251,7 @@ pub fn abandoned(metadata: &PoolMetadata, newest: &str, runners: &[Runner], task
     };
     let offline = runners.iter().filter(|runner| !runner.is_online);
     let orphaned = offline.filter_map(|runner| {
-        let tasks = tasks.iter().filter(|task| !is_another(runner, task));
+        let tasks = tasks.iter().filter(|task| !task.is_unplaced() && !is_another(runner, task));
         OrphanedRunner::of(&metadata.matcher, runner, tasks)
     });
     orphaned.collect()
