@@ -37,6 +37,10 @@ const RECENT: Duration = Duration::from_secs(120);
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html#limits-items>
 const RECENT_SHOWN: Duration = Duration::from_secs(30);
 
+/// How long a `RunTask` may be under way whose caller has lost the right to it: the SDK's tries, and the time in which
+/// `ListTasks` shows what they started.
+pub const START_UNCERTAIN_MAX: Duration = Duration::from_secs(90);
+
 /// How long the item of a deleted pool stays, as its operation lock does.
 const TOMBSTONE_TTL: Duration = Duration::from_secs(86_400);
 
@@ -119,6 +123,8 @@ pub struct RecentTask {
 /// A start of tasks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingStart {
+    /// CloudFormation's id of the request that wanted the tasks.
+    pub request_id: String,
     /// What is started.
     pub run: TaskRun,
     /// When.
@@ -160,7 +166,7 @@ impl ScalingGoal {
 }
 
 impl ListenerProgress {
-    pub(in crate::pool) const fn new(now: Timestamp) -> Self {
+    const fn new(now: Timestamp) -> Self {
         Self {
             session: None,
             last_message_id: 0,
@@ -180,10 +186,11 @@ impl ListenerProgress {
         }
     }
 
-    /// Begins a start.
-    pub fn begin_start(&mut self, run: TaskRun, now: Timestamp) {
+    /// Begins a start of `count` tasks for a goal.
+    pub fn begin_start(&mut self, goal: &ScalingGoal, count: u32, now: Timestamp) {
         self.n_starts = self.n_starts.saturating_add(1);
-        self.pending_start = Some(PendingStart { run, at: now });
+        self.pending_start =
+            Some(PendingStart { request_id: goal.request_id.clone(), run: goal.task_run(count), at: now });
     }
 
     /// The token of the last start: the same tasks, however often it is sent.

@@ -17,7 +17,7 @@ use crate::pool::model::observed::{GitHubRunners, Observed, ObservedScaleSet};
 use crate::pool::model::operation::{DeleteGoal, Operation};
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::pool_metadata::PoolMetadata;
-use crate::pool::model::scaling::{ScalingGoal, ScalingMode, ScalingRecord};
+use crate::pool::model::scaling::{START_UNCERTAIN_MAX, ScalingGoal, ScalingMode, ScalingRecord};
 use crate::pool::model::spec::OnDeregisterFailure;
 use crate::pool::model::step::{Step, Steps};
 use crate::pool::model::time::DecisionTime;
@@ -31,10 +31,6 @@ use std::time::Duration;
 /// How long to wait for registrations that GitHub considers busy after their tasks have stopped. A killed job's lease
 /// runs out ten minutes after its last renewal; what is left after that GitHub drops by itself within 14 days.
 const STALE_REGISTRATION_WAIT_MAX: Duration = Duration::from_secs(600);
-
-/// How long a `RunTask` may be under way whose caller has lost the right to it: the SDK's tries, and the time in which
-/// `ListTasks` shows what they started.
-const START_UNCERTAIN_MAX: Duration = Duration::from_secs(90);
 
 /// Decides the next step of a Delete.
 pub fn decide(

@@ -77,12 +77,16 @@ pub(super) fn superseded_by(operation: &Operation, memory: &Memory, observed: &O
     }
 }
 
-/// Whether the lock is acquired before the first observation, so that a Delete that arrives during it finds the lock. A
-/// request that may find nothing to do acquires it before its first write.
+/// Whether the lock is acquired before anything else is observed. A Delete that comes while this request still observes
+/// has to find it, and what this request observes has to be newer than the writes of any other request. Only a request
+/// that may find that there is nothing to do acquires it later, before its first effect.
 #[must_use]
 pub fn must_lock_before_observing(operation: &Operation, memory: &Memory) -> bool {
     memory.lock_version.is_none()
-        && matches!(&operation.goal, Goal::Converge(goal) if goal.change == SpecChange::Changed)
+        && match &operation.goal {
+            Goal::Converge(goal) => goal.change == SpecChange::Changed,
+            Goal::Delete(_) => true,
+        }
 }
 
 /// What to do before a write, and before waiting for one.

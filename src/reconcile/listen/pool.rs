@@ -18,7 +18,7 @@ use crate::pool::model::memory::Memory;
 use crate::pool::model::observed::{GitHubRunners, Observed, Reading};
 use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
 use crate::pool::model::scale_set::{JobStatistics, MessageSession, ScaleSetMessage};
-use crate::pool::model::scaling::{ListenerProgress, ObservedScaling, ScalingMode, ScalingRecord};
+use crate::pool::model::scaling::{ListenerProgress, ObservedScaling, START_UNCERTAIN_MAX, ScalingMode, ScalingRecord};
 use crate::pool::model::step::{Step, Steps};
 use crate::pool::model::time::{DecisionTime, Timestamp};
 use crate::pool::policy::demand::{DemandMemory, Look, RunnerCounts, decide, statistics_after};
@@ -229,7 +229,7 @@ impl<W: World> PoolListener<W> {
         let decision = decide(look, &mut self.demand, &mut self.memory);
         self.report(decision.counts, at.now);
         self.scope = decision.scope;
-        if decision.n_starts > 0 {
+        if decision.n_starts > 0 && self.record.progress.pending_start.is_none() {
             self.start(world, decision.n_starts).await?;
         }
         let are_all_taken = self.apply(world, decision.steps).await?;
@@ -301,7 +301,7 @@ impl<W: World> PoolListener<W> {
         let mut n_left = n_tasks;
         while n_left > 0 {
             let count = n_left.min(START_BATCH);
-            self.record.progress.begin_start(decided_for.task_run(count), world.clock().now());
+            self.record.progress.begin_start(&decided_for, count, world.clock().now());
             if let Err(interruption) = self.store(world).await {
                 // One that is not written down is never made: by the next look a request may want something else.
                 self.record.progress.pending_start = None;
@@ -318,13 +318,19 @@ impl<W: World> PoolListener<W> {
     }
 
     /// Makes the start that is written down: a new one, or again one whose result is not known, as after a listener that
-    /// was killed. Returns whether ECS has accepted all of its tasks.
+    /// was killed. One that an older request wanted is not made again, since the newest may want fewer runners: it ends once
+    /// ECS shows what it has started. Returns whether ECS has accepted all of its tasks.
     async fn make_pending_start(&mut self, world: &W) -> Result<bool, Interruption> {
         let (goal, progress) = (&self.record.goal, &self.record.progress);
         let Some(pending) = &progress.pending_start else { return Ok(true) };
-        if world.clock().now().since(pending.at) >= START_REPEATED_MAX {
+        let is_outdated = pending.request_id != goal.request_id;
+        let age_max = if is_outdated { START_UNCERTAIN_MAX } else { START_REPEATED_MAX };
+        if world.clock().now().since(pending.at) >= age_max {
             self.end_start(world, Vec::new()).await?;
             return Ok(true);
+        }
+        if is_outdated {
+            return Ok(false);
         }
         let (token, cluster) = (progress.start_token(&self.id), &goal.metadata.cluster);
         match world.ecs().run_tasks(cluster, &self.id, &pending.run, &goal.tags, &token).await {

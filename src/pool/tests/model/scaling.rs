@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::pool::model::ecs::{Task, TaskPhase, TaskRun};
+use crate::pool::model::ecs::{Task, TaskPhase};
 use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::pool_metadata::PoolMetadata;
-use crate::pool::model::scaling::{ListenerProgress, ScalingGoal, ScalingMode, ScalingRecord};
+use crate::pool::model::scaling::{ScalingGoal, ScalingMode, ScalingRecord};
 use crate::pool::model::spec::WaitPolicy;
 use crate::pool::tests::support::{POLL, T0, spec, stack_resource, task};
 
@@ -40,7 +40,7 @@ fn an_item_has_room_for_the_starts_of_the_largest_max_runners() {
     for number in 0..record.goal.max_runners / 10 {
         let arns = (0..10).map(|n| format!("arn:aws:ecs:eu-central-1:111122223333:task/build/{number:020x}{n:012x}"));
         let arns: Vec<String> = arns.collect();
-        progress.begin_start(record.goal.task_run(10), now);
+        progress.begin_start(&record.goal, 10, now);
         progress.end_start(arns.clone(), now);
         shown.extend(arns.iter().map(|arn| Task::just_started(&id, arn, &record.goal.task_definition)));
         // A look starts two hundred.
@@ -57,7 +57,7 @@ fn an_item_has_room_for_the_starts_of_the_largest_max_runners() {
 fn a_started_task_counts_until_list_tasks_shows_it() {
     let (id, record) = record();
     let mut progress = record.progress.clone();
-    progress.begin_start(record.goal.task_run(2), T0);
+    progress.begin_start(&record.goal, 2, T0);
     progress.end_start(vec!["shown".to_owned(), "unlisted".to_owned()], T0);
     let shown = [Task::just_started(&id, "shown", &record.goal.task_definition)];
     let mut unlisted = |after_secs| {
@@ -73,18 +73,10 @@ fn a_started_task_counts_until_list_tasks_shows_it() {
 
 #[test]
 fn run_task_counts_as_a_starting_task_until_ecs_shows_it_and_not_after_its_end() {
-    let id = PhysicalId::of(&stack_resource(), &spec());
-    let mut progress = ListenerProgress::new(T0);
+    let (id, record) = record();
+    let mut progress = record.progress.clone();
     let started = Task { group: format!("family:{id}"), ..task(&id, "000000000001") };
-    progress.begin_start(
-        TaskRun {
-            task_definition: started.task_definition.clone(),
-            capacity_provider: id.as_str().to_owned(),
-            count: 1,
-            distinct_instances: false,
-        },
-        T0,
-    );
+    progress.begin_start(&record.goal, 1, T0);
     progress.end_start(vec![started.arn.clone()], T0);
     let mut counted = |listed: &[Task], secs: u64| -> Vec<String> {
         let now = T0 + Duration::from_secs(secs);

@@ -7,7 +7,7 @@ use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::observed::ObservedScaleSet;
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::scale_set::{ScaleSet, ScaleSetRequest};
-use crate::pool::model::scaling::{PendingStart, ScalingMode, ScalingRecord};
+use crate::pool::model::scaling::{ScalingMode, ScalingRecord};
 use crate::pool::model::spec::{JobScaling, PoolSpec};
 use crate::pool::model::step::Step;
 use crate::pool::tests::support::{Model, converge, delete, later, names, spec, stack_resource};
@@ -184,7 +184,8 @@ fn delete_waits_for_the_tasks_of_a_start_that_was_under_way() {
     let mut model = built(&scaled(20));
     let began = model.now;
     let found = model.observed.scaling.as_mut().unwrap();
-    found.record.progress.pending_start = Some(PendingStart { run: found.record.goal.task_run(3), at: model.now });
+    let ScalingRecord { goal, progress, .. } = &mut found.record;
+    progress.begin_start(goal, 3, model.now);
     let mut deleted_at = None;
     let outcome = model.run_with(&mut later(delete(&scaled(20)), "request-2", 10), |model| {
         if names(&model.taken).contains(&"delete_scale_set") {

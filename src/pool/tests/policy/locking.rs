@@ -195,11 +195,13 @@ fn tombstone_of_a_delete_that_found_nothing_supersedes_a_create_that_has_no_lock
 }
 
 #[test]
-fn changed_pool_acquires_the_operation_lock_before_it_observes() {
+fn changed_pool_and_a_delete_acquire_the_operation_lock_before_they_observe() {
     let at = DecisionTime { now: T0 + SECOND, poll: SECOND * 10 };
-    assert!(acquires_lock(&decide_on(&mut converge(spec()), &Observed::default(), at)));
-    assert!(must_lock(&converge(spec())) && !must_lock(&locked_create()));
-    assert!(!must_lock(&delete(&spec())), "a Delete observes first");
+    for operation in [converge(spec()), delete(&spec())] {
+        assert!(must_lock(&operation));
+        assert!(acquires_lock(&decide_on(&mut operation.clone(), &Observed::default(), at)));
+        assert!(!must_lock(&locked(operation, 1)));
+    }
 }
 
 #[test]
