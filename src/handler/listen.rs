@@ -14,15 +14,18 @@ use tracing::Instrument as _;
 use super::context::Context;
 use crate::metrics;
 use crate::pool::model::identity::PhysicalId;
-use crate::pool::model::scaling::{ListenerLease, ScaledPools};
+use crate::pool::model::scaling::{ListenerLease, ScaledPools, ScalingMode};
 use crate::pool::model::time::Timestamp;
 use crate::reconcile::listen::{ServeResult, serve_pool};
 use crate::reconcile::log_error;
 use crate::reconcile::ports::{Clock, RemoteResult, SelfInvoker, World};
-use crate::reconcile::scaling::{LISTEN_EVENT, read_lease, scaled_pools, write_lease};
+use crate::reconcile::scaling::{LISTEN_EVENT, list_pool, read_lease, read_scaling, scaled_pools, write_lease};
 
 /// Between two looks at the list of pools.
 const LIST_INTERVAL: Duration = Duration::from_secs(10);
+/// How long a request may take between its writes of the list and of the item, which follow each other: both calls time out
+/// within a minute.
+const LISTED_WITHOUT_ITEM_MAX: Duration = Duration::from_secs(300);
 /// After a renewal of the lease that failed: several tries fit in before the lease expires.
 const RENEWAL_RETRY_DELAY: Duration = Duration::from_secs(2);
 
@@ -183,12 +186,46 @@ async fn serve<W: World>(context: &Context<'_, W>, id: PhysicalId, until: Timest
         Ok(ServeResult::OutOfTime) => {}
         Ok(result @ (ServeResult::Deleted | ServeResult::Superseded)) => {
             tracing::info!(step = "listen", physical_id = id.as_str(), ?result, "no longer served");
+            if result == ServeResult::Deleted {
+                await_item(context.world, &id, until).await;
+            }
         }
         Err(_panic) => {
             tracing::error!(step = "listen", physical_id = id.as_str(), "a panic; the pool is served again");
         }
     }
     id
+}
+
+/// Waits until a listed pool has an item. One that has none for long is removed from the list: the request that listed it
+/// ended before it wrote the item, and the pool's Delete found none.
+async fn await_item<W: World>(world: &W, id: &PhysicalId, until: Timestamp) {
+    let clock = world.clock();
+    let remove_at = clock.now() + LISTED_WITHOUT_ITEM_MAX;
+    while clock.now() < until {
+        let removal = async {
+            if !scaled_pools(world).await?.pools.contains(id) || has_item(world, id).await? {
+                return Ok(true);
+            }
+            let is_overdue = clock.now() >= remove_at;
+            if is_overdue {
+                list_pool(world, id, false).await?;
+            }
+            Ok(is_overdue)
+        };
+        let result: RemoteResult<bool> = removal.await;
+        match result {
+            Ok(true) => return,
+            Ok(false) => {}
+            Err(error) => log_error(&error),
+        }
+        clock.sleep_until((clock.now() + LIST_INTERVAL).min(until)).await;
+    }
+}
+
+async fn has_item<W: World>(world: &W, id: &PhysicalId) -> RemoteResult<bool> {
+    let found = read_scaling(world, id).await?;
+    Ok(found.is_some_and(|found| found.record.goal.mode != ScalingMode::Deleted))
 }
 
 /// The lease, renewed as soon as DynamoDB stores it; `None` if another listener has it.

@@ -72,7 +72,11 @@ pub async fn scaled_pools<W: World>(world: &W) -> RemoteResult<ScaledPools> {
     Ok(item.map(|item| ScaledPools::from_record(&item.text)).unwrap_or_default())
 }
 
-async fn list_pool<W: World>(world: &W, id: &PhysicalId, is_listed: bool) -> RemoteResult<()> {
+/// Writes whether a pool has a listener.
+///
+/// # Errors
+/// When a call was refused, or another invocation has written first.
+pub async fn list_pool<W: World>(world: &W, id: &PhysicalId, is_listed: bool) -> RemoteResult<()> {
     let item = world.state_store().read_item(SCALED_POOLS_KEY).await?;
     let mut list = item.as_ref().map(|item| ScaledPools::from_record(&item.text)).unwrap_or_default();
     let has_changed = if is_listed { list.pools.insert(id.clone()) } else { list.pools.remove(id) };

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::listener_world::{Answer, ListenerWorld};
 use super::stub_world::{NOW, invocation, settings};
 use crate::handler::handle;
-use crate::pool::model::scaling::ListenerLease;
+use crate::pool::model::scaling::{ListenerLease, SCALED_POOLS_KEY, ScaledPools};
 use crate::reconcile::ports::Clock as _;
 
 /// Runs the listener to its end: after how many seconds that was, and when the message was acknowledged.
@@ -79,4 +79,14 @@ async fn listen_without_pools_ends_and_starts_another_for_a_pool_that_was_listed
         let started = world.stub.continuations.take();
         assert_eq!(started, vec![json!({ "Listen": {} }); usize::from(lists_a_pool_late)]);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn listed_pool_that_has_no_item_for_five_minutes_is_removed_from_the_list() {
+    let world = ListenerWorld::without_item();
+    let (secs, _) = listen(&world).await;
+    assert!((300..320).contains(&secs), "{secs}");
+    let list = ScaledPools::from_record(&world.items.borrow()[SCALED_POOLS_KEY].text);
+    assert_eq!(list, ScaledPools::default());
+    assert!(world.stub.continuations.borrow().is_empty(), "no pool is left");
 }

@@ -86,6 +86,13 @@ impl ListenerWorld {
         world
     }
 
+    /// Whose pool is in the list and has no item.
+    pub(super) fn without_item() -> Self {
+        let world = Self::new(0);
+        world.items.borrow_mut().remove(&ScalingRecord::key(&pool().0));
+        world
+    }
+
     fn put(&self, key: &str, text: String) {
         self.items.borrow_mut().insert(key.to_owned(), StateItem { text, version: 1, expires_at: None });
     }
