@@ -80,7 +80,8 @@ pub(super) async fn listen<W: World>(context: &Context<'_, W>) {
     }
 }
 
-/// Starts a listener where there is none and a pool has work for it.
+/// Starts a listener where there is none and a pool has work for it, or where that cannot be read: one too many finds the
+/// lease and ends.
 pub(super) async fn watch<W: World>(context: &Context<'_, W>) {
     match is_missing(context.world).await {
         Ok(is_missing) => {
@@ -90,7 +91,10 @@ pub(super) async fn watch<W: World>(context: &Context<'_, W>) {
                 start(context).await;
             }
         }
-        Err(error) => log_error(&error),
+        Err(error) => {
+            log_error(&error);
+            start(context).await;
+        }
     }
 }
 

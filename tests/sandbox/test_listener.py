@@ -296,6 +296,6 @@ def test_of_two_listeners_one_goes_on_and_no_task_is_started_twice(
     world.wait_for("a task for each job", lambda: sum(listeners.tasks()[pool.id] for pool in pair) >= 4)
     assert [listeners.tasks()[pool.id] for pool in pair] == [2, 2]
     assert listeners.sessions() == sessions
-    assert len(listeners.invocations("began", began)) == 2
-    assert len(listeners.invocations("ended", began)) == 1
+    # Lambda may deliver the event of a listener again that another test has killed: it ends as well.
+    world.wait_for("one listener at work", lambda: listeners.n_running == 1)
     assert listeners.table.is_leased()
