@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::late_runners::{LateRunners, late_runners};
-use super::{DemandMemory, Look, PoolTasks};
+use super::look::Look;
+use super::memory::DemandMemory;
+use super::tasks::PoolTasks;
 use crate::pool::model::decision::{Decision, ObserveScope, WaitReason};
 use crate::pool::model::ecs::Task;
 use crate::pool::model::evidence::StoppableTask;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{DemandMemory, Look, count};
+use super::look::{Look, count};
+use super::memory::DemandMemory;
 use crate::pool::model::ecs::Task;
 use crate::pool::model::memory::{Memory, REGISTRATION_GRACE, reading_gap_max};
 use crate::pool::model::observed::GitHubRunners;

@@ -1,6 +1,6 @@
 //! What a message of the scale set says of its jobs.
 
-use super::count;
+use super::look::count;
 use crate::pool::model::scale_set::{JobEvent, JobStatistics, ScaleSetMessage};
 
 /// The statistics once a message has been read. A message without any changes nothing; and zero assigned jobs beside an

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::Look;
+use super::look::Look;
 use super::runner_jobs::RunnerJobs;
 use crate::pool::model::ecs::Task;
 use crate::pool::model::evidence::STOPPED_BY_POOL;
