@@ -138,7 +138,7 @@ fn every_request_is_answered_in_time(world: &World, fact: &Fact) -> Result<(), S
 
 /// Every answer to a request is the same to the letter, as long as anybody may read it: until CloudFormation has sent the
 /// resource's next request. A request that wants nothing new is not written down, and neither is a Delete that is done, or
-/// that fails before it has taken its turn.
+/// that fails before it has acquired the lock.
 fn no_two_answers_disagree(world: &World, fact: &Fact) -> Result<(), String> {
     let Fact::Answered { ask, body } = fact else { return Ok(()) };
     let record = &world.stacks.asks[*ask];
