@@ -14,12 +14,12 @@ use tracing::Instrument as _;
 use super::context::Context;
 use crate::metrics;
 use crate::pool::model::identity::PhysicalId;
-use crate::pool::model::scaling::{ListenerLease, ScaledPools, ScalingMode};
+use crate::pool::model::scaling::{ListenerLease, ScaledPools};
 use crate::pool::model::time::Timestamp;
 use crate::reconcile::listen::{ServeResult, serve_pool};
 use crate::reconcile::log_error;
 use crate::reconcile::ports::{Clock, RemoteResult, SelfInvoker, World};
-use crate::reconcile::scaling::{LISTEN_EVENT, list_pool, read_lease, read_scaling, scaled_pools, write_lease};
+use crate::reconcile::scaling::{LISTEN_EVENT, has_scaling, list_pool, read_lease, scaled_pools, write_lease};
 
 /// Between two looks at the list of pools.
 const LIST_INTERVAL: Duration = Duration::from_secs(10);
@@ -208,7 +208,7 @@ async fn await_item<W: World>(world: &W, id: &PhysicalId, until: Timestamp) {
     let remove_at = clock.now() + LISTED_WITHOUT_ITEM_MAX;
     while clock.now() < until {
         let removal = async {
-            if !scaled_pools(world).await?.pools.contains(id) || has_item(world, id).await? {
+            if !scaled_pools(world).await?.pools.contains(id) || has_scaling(world, id).await? {
                 return Ok(true);
             }
             let is_overdue = clock.now() >= remove_at;
@@ -225,11 +225,6 @@ async fn await_item<W: World>(world: &W, id: &PhysicalId, until: Timestamp) {
         }
         clock.sleep_until((clock.now() + LIST_INTERVAL).min(until)).await;
     }
-}
-
-async fn has_item<W: World>(world: &W, id: &PhysicalId) -> RemoteResult<bool> {
-    let found = read_scaling(world, id).await?;
-    Ok(found.is_some_and(|found| found.record.goal.mode != ScalingMode::Deleted))
 }
 
 /// The lease, renewed as soon as DynamoDB stores it; `None` if another listener has it.

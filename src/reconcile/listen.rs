@@ -23,6 +23,7 @@ use crate::pool::model::remote_error::ErrorKind;
 use crate::pool::model::scale_set::{MessageQueue, ScaleSetMessage};
 use crate::pool::model::scaling::ScalingMode;
 use crate::pool::model::time::Timestamp;
+use crate::pool::policy::demand::available_jobs;
 
 /// After a call that failed. The session of a listener that was killed keeps another one out for about 50 seconds.
 const RETRY_DELAY: Duration = Duration::from_secs(10);
@@ -147,7 +148,7 @@ async fn take<W: World>(
         return Ok(world.clock().now());
     }
     listener.record_message(message);
-    let request_ids = crate::pool::policy::demand::available_jobs(message);
+    let request_ids = available_jobs(message);
     if !request_ids.is_empty() {
         let credential = listener.credential(world).await?;
         let goal = &listener.record().goal;

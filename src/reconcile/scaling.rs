@@ -22,6 +22,18 @@ pub async fn read_scaling<W: World>(world: &W, id: &PhysicalId) -> RemoteResult<
     }))
 }
 
+/// Whether a pool has an item that does not say that it is deleted, also one that only another version of the function can
+/// read: during a downgrade such a pool keeps its place in the list.
+///
+/// # Errors
+/// When the call was refused.
+pub async fn has_scaling<W: World>(world: &W, id: &PhysicalId) -> RemoteResult<bool> {
+    let item = read_unexpired(world, &ScalingRecord::key(id)).await?;
+    let is_deleted =
+        |text: &str| ScalingRecord::from_record(text).is_some_and(|record| record.goal.mode == ScalingMode::Deleted);
+    Ok(item.is_some_and(|item| !is_deleted(&item.text)))
+}
+
 /// Writes a pool's item over the version that was found, 0 for none. Returns its version; `None` if another one has been
 /// written since.
 ///

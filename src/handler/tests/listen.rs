@@ -6,7 +6,7 @@ use serde_json::json;
 use super::listener_world::{Answer, ListenerWorld};
 use super::stub_world::{NOW, invocation, settings};
 use crate::handler::handle;
-use crate::pool::model::scaling::{ListenerLease, SCALED_POOLS_KEY, ScaledPools};
+use crate::pool::model::scaling::{ListenerLease, ScaledPools};
 use crate::reconcile::ports::Clock as _;
 
 /// Runs the listener to its end: after how many seconds that was, and when the message was acknowledged.
@@ -86,7 +86,14 @@ async fn listed_pool_that_has_no_item_for_five_minutes_is_removed_from_the_list(
     let world = ListenerWorld::without_item();
     let (secs, _) = listen(&world).await;
     assert!((300..320).contains(&secs), "{secs}");
-    let list = ScaledPools::from_record(&world.items.borrow()[SCALED_POOLS_KEY].text);
-    assert_eq!(list, ScaledPools::default());
+    assert_eq!(world.listed_pools(), ScaledPools::default());
     assert!(world.stub.continuations.borrow().is_empty(), "no pool is left");
+}
+
+#[tokio::test(start_paused = true)]
+async fn listed_pool_whose_item_another_version_has_written_stays_in_the_list() {
+    let world = ListenerWorld::with_unreadable_item();
+    let listed = world.listed_pools();
+    assert_eq!(listen(&world).await, (HAND_OVER_SECS, None));
+    assert_eq!((world.listed_pools(), listed.pools.len()), (listed, 1));
 }

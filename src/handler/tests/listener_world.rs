@@ -93,6 +93,17 @@ impl ListenerWorld {
         world
     }
 
+    /// Whose pool has an item that another version of the function has written.
+    pub(super) fn with_unreadable_item() -> Self {
+        let world = Self::new(0);
+        world.put(&ScalingRecord::key(&pool().0), "of another version".to_owned());
+        world
+    }
+
+    pub(super) fn listed_pools(&self) -> ScaledPools {
+        ScaledPools::from_record(&self.items.borrow()[SCALED_POOLS_KEY].text)
+    }
+
     fn put(&self, key: &str, text: String) {
         self.items.borrow_mut().insert(key.to_owned(), StateItem { text, version: 1, expires_at: None });
     }
