@@ -95,10 +95,15 @@ class Container:
 
     def kill(self) -> None:
         """Every process at once, as the kernel does it when a container is killed."""
-        # dumb-init makes a session for its child, and no shell without a terminal makes process groups.
-        for child in _children(self.process.pid):
-            os.killpg(child, signal.SIGKILL)
-        self.process.kill()
+        # A stopped parent starts no process while its children are listed. Each may end by itself before its turn.
+        found = [self.process.pid]
+        for process in found:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGSTOP)
+            found.extend(_children(process))
+        for process in found:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
         self.process.wait(WAIT_SECS)
 
     def processes(self) -> list[int]:
