@@ -136,6 +136,7 @@ fn capacity(
         }
         _ if warm_pool == WarmPoolChange::Leaving => return Ok(leaves),
         Purchasing::Free => {}
+        Purchasing::Unconfirmed => return Err(at.requeue_now(WaitReason::FinalCheck, ObserveScope::Full)),
         Purchasing::HasRunners => config.mixed_instances_policy.clone_from(&group.config.mixed_instances_policy),
         Purchasing::HasInstances => {
             steps.extend(vacate(operation, group));

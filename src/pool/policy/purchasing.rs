@@ -24,6 +24,8 @@ pub(super) enum Purchasing {
     HasRunners,
     /// Only instances are left.
     HasInstances,
+    /// The last observation of the group shows no instance, but is older than that of the tasks.
+    Unconfirmed,
 }
 
 impl Purchasing {
@@ -42,8 +44,10 @@ impl Purchasing {
             Self::HasRunners
         } else if group.desired > 0 || !group.instances.is_empty() {
             Self::HasInstances
-        } else {
+        } else if observed.is_complete {
             Self::Free
+        } else {
+            Self::Unconfirmed
         }
     }
 }

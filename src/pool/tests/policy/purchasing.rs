@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use crate::pool::model::decision::{Decision, ObserveScope};
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::spec::OnDrainTimeout;
-use crate::pool::tests::support::{built, converge, mixed_instances_spec, names, spec};
+use crate::pool::model::time::DecisionTime;
+use crate::pool::tests::support::{POLL, built, converge, decide_on, mixed_instances_spec, names, spec};
 
 #[test]
 fn purchase_options_change_on_a_group_without_runners_and_instances() {
@@ -43,6 +45,27 @@ fn purchase_options_change_on_a_group_without_runners_and_instances() {
         assert_eq!(model.lost_jobs, 0);
         assert!(model.now >= job_ends);
     }
+}
+
+/// The group launched an instance while the last runner was retired, which observations of tasks alone do not show.
+#[test]
+fn purchase_options_change_only_by_an_observation_of_the_group() {
+    let mut model = built(&spec());
+    model.observed.tasks.clear();
+    model.observed.service.as_mut().unwrap().config.desired_count = 0;
+    let group = model.observed.group.as_mut().unwrap();
+    group.instances.clear();
+    group.desired = 0;
+    let mut operation = converge(mixed_instances_spec(&["m7i.large"], 100));
+    let Decision::Act(steps) = model.decide(&mut operation) else { panic!("no step") };
+    assert_eq!(names(&steps), ["update_group"]);
+    model.observed.is_complete = false;
+    let decision = decide_on(&mut operation, &model.observed, DecisionTime { now: model.now, poll: POLL });
+    let now = model.now;
+    assert!(
+        matches!(decision, Decision::Wait { until, scope: ObserveScope::Full, .. } if until == now),
+        "{decision:?}"
+    );
 }
 
 #[test]
