@@ -22,7 +22,7 @@ use crate::pool::policy::online_wait::{OnlineWait, are_online};
 use crate::pool::policy::reasons;
 use crate::pool::policy::retirement::{Drain, DrainProgress, DrainSet, retire};
 use crate::pool::policy::rollout::drain_timed_out_decision;
-use crate::pool::policy::runner_counts::n_online;
+use crate::pool::policy::runner_counts::{n_online, room_for_new_runners};
 
 /// Between two starts of the listener by one request: it takes its lease within seconds.
 const LISTENER_START_INTERVAL: Duration = Duration::from_secs(30);
@@ -134,6 +134,10 @@ fn wait_for_runners(
         return None;
     }
     let wait = OnlineWait::begin(operation, memory, goal, at);
+    // Runners of the previous revision end with their jobs, which may take longer than any request.
+    if wait.is_over && has_session && are_online(online, wanted.min(room_for_new_runners(goal, observed)), observed) {
+        return None;
+    }
     let why = if has_session {
         WaitReason::RunnersOnline { online: online.unwrap_or(0), wanted }
     } else {

@@ -21,6 +21,7 @@ use crate::pool::model::time::{HumanDuration, Timestamp};
 pub use crate::pool::policy::reasons::credential::{cannot_deregister, explained, github_refused};
 pub use crate::pool::policy::reasons::draining::{busy_by_log, cannot_protect, drain_timed_out};
 pub use crate::pool::policy::reasons::scale_set::{foreign_scale_set, no_listener_session, scale_set_left};
+use crate::pool::policy::runner_counts::{n_online, room_for_new_runners};
 
 /// A continuation in the format of another version.
 pub const UNSUPPORTED_CONTINUATION: &str = "The function was updated during this request, and this version cannot read \
@@ -243,6 +244,7 @@ pub fn notes_of_success(
         }
         GitHubRunners::NotQueried | GitHubRunners::Listed(_) => {}
     }
+    notes.extend(full_pool_note(operation, goal, observed));
     if let (Capacity::Own(_), Some(group)) = (&goal.spec.capacity, &observed.group) {
         let is_older = |version: Option<u64>| version.is_some() && version != observed.template_version;
         let n_older = group.instances.iter().filter(|instance| is_older(instance.template_version)).count();
@@ -254,6 +256,18 @@ pub fn notes_of_success(
         }
     }
     notes
+}
+
+/// A pool with `MaxRunners` whose previous runners leave no room for `MinRunners` of the new revision.
+fn full_pool_note(operation: &Operation, goal: &ConvergeGoal, observed: &Observed) -> Option<String> {
+    let wanted = goal.spec.desired_count;
+    let online = n_online(operation, goal, observed)?;
+    (online < wanted && room_for_new_runners(goal, observed) < wanted).then(|| {
+        format!(
+            "MinRunners: {online} of {wanted} runners of the new task definition are online, because runners of the \
+             previous one fill MaxRunners until their jobs end"
+        )
+    })
 }
 
 /// What a person should know about a pool that is gone.

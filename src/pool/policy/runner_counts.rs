@@ -19,6 +19,14 @@ pub fn n_online(operation: &Operation, goal: &ConvergeGoal, observed: &Observed)
     online_among(operation, goal, observed, observed.tasks.iter().filter(is_of_newest))
 }
 
+/// How many runners of the wanted revision `MaxRunners` allows beside those of previous revisions that have not ended.
+pub(super) fn room_for_new_runners(goal: &ConvergeGoal, observed: &Observed) -> u32 {
+    let (Some(job_scaling), Some(scaling)) = (&goal.spec.job_scaling, &observed.scaling) else { return u32::MAX };
+    let newest = &scaling.record.goal.task_definition;
+    let n_previous = observed.tasks.iter().filter(|task| task.is_live() && task.task_definition != *newest).count();
+    job_scaling.max_runners.saturating_sub(u32::try_from(n_previous).unwrap_or(u32::MAX))
+}
+
 /// Runners that are online and not of the revision that the service works towards, or all that are while it works
 /// towards another one than wanted.
 #[must_use]

@@ -78,7 +78,8 @@ pub(in super::super) static ONLINE_TIMEOUT: Property<WithDefault<Seconds>> = Pro
     update: Update::NoInterruption,
     description: "The time in seconds within which new runners must be online in GitHub for a Create or Update to \
                   succeed.",
-    notes: "",
+    notes: "With `MaxRunners`, `MinRunners` of them must be online; if runners of the previous task definition fill \
+            `MaxRunners` for that long, an Update succeeds and its reason says so.",
 };
 
 pub(in super::super) static IDLE_CONFIRMATION: Property<WithDefault<Seconds>> = Property {

@@ -6,11 +6,12 @@ use std::time::Duration;
 use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::observed::ObservedScaleSet;
 use crate::pool::model::outcome::Outcome;
+use crate::pool::model::runner::Runner;
 use crate::pool::model::scale_set::{ScaleSet, ScaleSetRequest};
 use crate::pool::model::scaling::{ScalingMode, ScalingRecord};
 use crate::pool::model::spec::{JobScaling, PoolSpec};
 use crate::pool::model::step::Step;
-use crate::pool::tests::support::{Model, converge, delete, later, names, spec, stack_resource};
+use crate::pool::tests::support::{Model, converge, delete, later, names, runner, spec, stack_resource, task};
 
 fn scaled(max: u32) -> PoolSpec {
     let mut spec = spec();
@@ -161,6 +162,29 @@ fn online_timeout_fails_a_create_whose_listener_opens_no_session() {
     insta::assert_snapshot!(reason(outcome), @r#"MaxRunners: the listener opened no session of the runner scale set within OnlineTimeout (15 min). Check that the function's reserved concurrency leaves room for one more invocation, and its log for lines with step "listen"; then deploy again."#);
     let n_started = names(&model.taken).iter().filter(|name| **name == "start_listener").count();
     assert_eq!(n_started, 1, "a listener that is at work is not started again");
+}
+
+#[test]
+fn min_runners_of_a_new_revision_have_the_room_that_runners_with_jobs_leave() {
+    let outcome_beside = |n_busy: u64| {
+        let mut model = built(&scaled(2));
+        let id = PhysicalId::of(&stack_resource(), &scaled(2));
+        for number in 1..=n_busy {
+            let digits = format!("{number:012x}");
+            model.observed.tasks.push(task(&id, &digits));
+            model.runners().push(Runner { is_busy: true, ..runner(&id, number, &digits) });
+        }
+        let mut newer = scaled(2);
+        newer.desired_count = 1;
+        newer.task.image = "myoung34/github-runner:2".to_owned();
+        let began = model.now;
+        let outcome = model.run(&mut later(converge(newer), "request-2", 10));
+        assert_eq!((model.now.since(began) >= Duration::from_secs(900), model.lost_jobs), (true, 0));
+        outcome
+    };
+    let Outcome::Succeeded { notes, .. } = outcome_beside(2) else { panic!("a full pool fails its Update") };
+    insta::assert_snapshot!(notes.join("; "), @"MinRunners: 0 of 1 runners of the new task definition are online, because runners of the previous one fill MaxRunners until their jobs end");
+    assert!(matches!(outcome_beside(1), Outcome::Failed { .. }), "there is room for one");
 }
 
 #[test]
