@@ -12,6 +12,7 @@ use crate::pool::model::auto_scaling::{Group, GroupConfig};
 use crate::pool::model::ecs::ServiceState;
 use crate::pool::model::observed::Observed;
 use crate::pool::model::operation::Operation;
+use crate::pool::model::scaling::ScalingMode;
 use crate::pool::model::spec::MixedInstances;
 use crate::pool::model::step::Step;
 
@@ -36,11 +37,13 @@ impl Purchasing {
         }) else {
             return Self::Free;
         };
-        let starts_tasks = observed
+        let service_starts_tasks = observed
             .service
             .as_ref()
             .is_some_and(|service| service.state == ServiceState::Active && service.config.desired_count > 0);
-        if starts_tasks || observed.tasks.iter().any(|task| task.is_live()) {
+        let listener_starts_tasks =
+            observed.scaling.as_ref().is_some_and(|scaling| scaling.record.goal.mode == ScalingMode::Active);
+        if service_starts_tasks || listener_starts_tasks || observed.tasks.iter().any(|task| task.is_live()) {
             Self::HasRunners
         } else if group.desired > 0 || !group.instances.is_empty() {
             Self::HasInstances

@@ -11,7 +11,9 @@ use crate::pool::model::scale_set::{ScaleSet, ScaleSetRequest};
 use crate::pool::model::scaling::{ScalingMode, ScalingRecord};
 use crate::pool::model::spec::{JobScaling, PoolSpec};
 use crate::pool::model::step::Step;
-use crate::pool::tests::support::{Model, converge, delete, later, names, runner, spec, stack_resource, task};
+use crate::pool::tests::support::{
+    Model, converge, delete, later, mixed_instances_spec, names, runner, spec, stack_resource, task,
+};
 
 fn scaled(max: u32) -> PoolSpec {
     let mut spec = spec();
@@ -36,6 +38,12 @@ fn built(spec: &PoolSpec) -> Model {
 
 fn record(model: &Model) -> &ScalingRecord {
     &model.observed.scaling.as_ref().unwrap().record
+}
+
+/// What the steps wrote for the listener.
+fn modes(model: &Model) -> Vec<ScalingMode> {
+    let mode_of = |step: &Step| if let Step::WriteScaling(record) = step { Some(record.goal.mode) } else { None };
+    model.taken.iter().filter_map(mode_of).collect()
 }
 
 fn reason(outcome: Outcome) -> String {
@@ -165,6 +173,24 @@ fn online_timeout_fails_a_create_whose_listener_opens_no_session() {
 }
 
 #[test]
+fn purchase_options_change_while_the_listener_starts_no_tasks() {
+    let mut model = built(&scaled(20));
+    let mut mixed = scaled(20);
+    mixed.capacity = mixed_instances_spec(&["m7i.large"], 100).capacity;
+    let outcome = model.run_with(&mut later(converge(mixed), "request-2", 10), |model| {
+        if names(&model.taken).contains(&"scale_group_to_zero") {
+            model.observed.group.as_mut().unwrap().instances.clear();
+        }
+    });
+    assert!(matches!(outcome, Outcome::Succeeded { .. }), "{outcome:?}");
+    assert_eq!(
+        names(&model.taken),
+        ["write_scaling", "scale_group_to_zero", "unprotect_instances", "update_group", "write_scaling"]
+    );
+    assert_eq!(modes(&model), [ScalingMode::Paused, ScalingMode::Active]);
+}
+
+#[test]
 fn min_runners_of_a_new_revision_have_the_room_that_runners_with_jobs_leave() {
     let outcome_beside = |n_busy: u64| {
         let mut model = built(&scaled(2));
@@ -194,12 +220,7 @@ fn delete_pauses_the_listener_first_and_deletes_the_scale_set_before_its_record(
     assert!(matches!(outcome, Outcome::Succeeded { .. }), "{outcome:?}");
     let taken = names(&model.taken);
     assert_eq!(taken[..3], ["write_scaling", "delete_scale_set", "write_scaling"]);
-    let modes: Vec<ScalingMode> = model
-        .taken
-        .iter()
-        .filter_map(|step| if let Step::WriteScaling(record) = step { Some(record.goal.mode) } else { None })
-        .collect();
-    assert_eq!(modes, [ScalingMode::Paused, ScalingMode::Deleted]);
+    assert_eq!(modes(&model), [ScalingMode::Paused, ScalingMode::Deleted]);
     assert_eq!(taken.last(), Some(&"delete_task_definitions"));
 }
 
