@@ -3,11 +3,12 @@
 
 use serde_json::json;
 
-use super::listener_world::{Answer, ListenerWorld};
+use super::listener_world::{Answer, ListenerWorld, pool};
 use super::stub_world::{NOW, invocation, settings};
 use crate::handler::handle;
-use crate::pool::model::scaling::{ListenerLease, ScaledPools};
+use crate::pool::model::scaling::{ListenerLease, SCALED_POOLS_KEY, ScaledPools};
 use crate::reconcile::ports::Clock as _;
+use crate::reconcile::scaling::{publish, scaled_pools};
 
 /// Runs the listener to its end: after how many seconds that was, and when the message was acknowledged.
 async fn listen(world: &ListenerWorld) -> (u64, Option<u64>) {
@@ -96,4 +97,18 @@ async fn listed_pool_whose_item_another_version_has_written_stays_in_the_list() 
     let listed = world.listed_pools();
     assert_eq!(listen(&world).await, (HAND_OVER_SECS, None));
     assert_eq!((world.listed_pools(), listed.pools.len()), (listed, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn scaled_pools_item_that_another_version_has_written_is_not_overwritten() {
+    for text in ["of another version", r#"{"pools":["ghr-ci-other-0123456789"],"regions":[]}"#, r#"{"pools":{}}"#] {
+        let world = ListenerWorld::without_pools();
+        world.put(SCALED_POOLS_KEY, text.to_owned());
+        let (id, record) = pool();
+        let error = publish(&world, &id, &record).await.unwrap_err().remote_error;
+        assert!(error.message.contains("scaled-pools"), "{error}");
+        assert_eq!(scaled_pools(&world).await.unwrap_err().remote_error, error);
+        assert_eq!(listen(&world).await, (HAND_OVER_SECS, None), "the listener waits for a list that it can read");
+        assert_eq!(world.items.borrow()[SCALED_POOLS_KEY].text, text);
+    }
 }

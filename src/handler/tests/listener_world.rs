@@ -101,10 +101,10 @@ impl ListenerWorld {
     }
 
     pub(super) fn listed_pools(&self) -> ScaledPools {
-        ScaledPools::from_record(&self.items.borrow()[SCALED_POOLS_KEY].text)
+        ScaledPools::from_record(&self.items.borrow()[SCALED_POOLS_KEY].text).unwrap()
     }
 
-    fn put(&self, key: &str, text: String) {
+    pub(super) fn put(&self, key: &str, text: String) {
         self.items.borrow_mut().insert(key.to_owned(), StateItem { text, version: 1, expires_at: None });
     }
 
@@ -131,7 +131,7 @@ impl ListenerWorld {
 }
 
 /// The pool, whose session is open. It has no runners and no jobs.
-fn pool() -> (PhysicalId, ScalingRecord) {
+pub(super) fn pool() -> (PhysicalId, ScalingRecord) {
     let mut spec = minimal_spec();
     spec.job_scaling = Some(JobScaling { max_runners: 1, scale_set_name: None });
     let stack_id = "arn:aws:cloudformation:eu-central-1:111122223333:stack/ci/5f2a0000-0000-0000-0000-000000000001";

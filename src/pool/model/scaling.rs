@@ -276,16 +276,19 @@ impl ScalingRecord {
 
 /// The pools that have a listener.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+// A field of another version would be lost when the item is written.
+#[serde(deny_unknown_fields)]
 pub struct ScaledPools {
     /// Their physical ids.
     pub pools: BTreeSet<PhysicalId>,
 }
 
 impl ScaledPools {
-    /// Reads the item; one that cannot be read lists none.
+    /// Reads the item; `None` if another version of the function wrote it. It is never overwritten then: every pool in it
+    /// would lose its listener.
     #[must_use]
-    pub fn from_record(text: &str) -> Self {
-        serde_json::from_str(text).unwrap_or_default()
+    pub fn from_record(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
     }
 
     /// The item's text.
