@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::pool::model::decision::ObserveScope;
-use crate::pool::model::ecs::{StopInfo, Task, TaskPhase};
+use crate::pool::model::ecs::{Placement, StopInfo, Task, TaskPhase};
 use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::memory::{Memory, StepResult};
 use crate::pool::model::observed::{GitHubRunners, LogReading, Observed, Reading};
@@ -81,7 +81,7 @@ impl Pool {
                 started_by: Some(self.id.as_str().to_owned()),
                 phase,
                 desired_stopped: false,
-                container_instance_arn: (phase != TaskPhase::Starting).then(|| "instance".to_owned()),
+                placement: Placement::of((phase != TaskPhase::Starting).then(|| "instance".to_owned())),
                 started_at: (phase != TaskPhase::Starting).then_some(T0),
                 ..task(&self.id, &format!("{number:012x}"))
             };
