@@ -109,6 +109,18 @@ pub struct ListenerProgress {
     pub pending_start: Option<PendingStart>,
     /// Tasks that were started a moment ago, by ARN.
     pub recent_tasks: BTreeMap<String, RecentTask>,
+    /// The session's first statistics, as long as nothing confirms that there are fewer jobs than before.
+    #[serde(default)]
+    pub unconfirmed: Option<UnconfirmedStatistics>,
+}
+
+/// Statistics that are not believed yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnconfirmedStatistics {
+    /// What they say.
+    pub statistics: JobStatistics,
+    /// When they are read again.
+    pub read_again_at: Timestamp,
 }
 
 /// A task that was started a moment ago.
@@ -183,6 +195,7 @@ impl ListenerProgress {
             n_starts: 0,
             pending_start: None,
             recent_tasks: BTreeMap::new(),
+            unconfirmed: None,
         }
     }
 

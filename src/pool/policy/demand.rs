@@ -13,6 +13,7 @@
 //!   the set; the next look starts one.
 //! - **A job is cancelled while its runner starts.** The runner comes up idle, and leaves as a surplus.
 //! - **Statistics say zero beside an assigned job.** The events of the message keep the count above zero.
+//! - **A session is opened with fewer jobs than were known.** They count once a message or another reading confirms them.
 //! - **A task without an instance while the jobs go away.** It is stopped before anything else: nothing runs in it.
 //! - **A job takes a runner that was started for another one.** Which runner has which job does not matter.
 //! - **Tasks end before their job**, as with an image that cannot be pulled. After two looks with such tasks one is started
@@ -44,7 +45,9 @@ use crate::pool::model::time::Timestamp;
 
 pub use self::look::Look;
 pub use self::memory::DemandMemory;
-pub use self::messages::{available_jobs, statistics_after};
+pub use self::messages::{
+    available_jobs, begin_session, confirm_statistics, is_confirmation_due, postpone_confirmation, record_statistics,
+};
 pub use self::tasks::RunnerCounts;
 
 /// Between two looks at a pool that is as it should be, and at runners whose jobs are waited for.

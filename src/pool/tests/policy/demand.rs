@@ -1,6 +1,7 @@
 //! `MaxRunners`: how many tasks a look starts, and which runners leave.
 
 mod dead_runners;
+mod messages;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -17,7 +18,7 @@ use crate::pool::model::scaling::{ScalingGoal, ScalingMode};
 use crate::pool::model::spec::{JobScaling, PoolSpec, WaitPolicy};
 use crate::pool::model::step::Step;
 use crate::pool::model::time::{DecisionTime, Timestamp};
-use crate::pool::policy::demand::{DemandMemory, Look, ScalingDecision, available_jobs, decide, statistics_after};
+use crate::pool::policy::demand::{DemandMemory, Look, ScalingDecision, decide};
 use crate::pool::tests::support::{POLL, T0, spec, stack_resource, task};
 
 const REVISION: &str = "arn:aws:ecs:eu-central-1:111122223333:task-definition/pool:7";
@@ -258,39 +259,6 @@ fn a_runner_that_never_connects_leaves_once_it_is_late_by_online_timeout() {
         leavers.extend(decision.steps.iter().map(Step::name));
     }
     assert!(leavers.contains("deregister_runner"), "{leavers:?}");
-}
-
-#[test]
-fn statistics_of_zero_beside_a_job_that_is_there_are_not_believed() {
-    let before = JobStatistics { assigned: 3, ..JobStatistics::default() };
-    let zero = Some(JobStatistics::default());
-    let message = |statistics, events| ScaleSetMessage { id: 1, statistics, events };
-    let started = JobEvent::Started { runner: "r".to_owned() };
-    for (message, assigned) in [
-        (message(None, vec![]), 3),
-        (message(zero, vec![]), 0),
-        (message(zero, vec![JobEvent::Assigned]), 3),
-        (message(zero, vec![started]), 3),
-        (message(zero, vec![JobEvent::Completed { runner: None }]), 0),
-        (message(Some(JobStatistics { assigned: 5, ..before }), vec![JobEvent::Assigned]), 5),
-        // Late by the two jobs beside them.
-        (message(Some(JobStatistics { assigned: 1, ..before }), vec![JobEvent::Assigned, JobEvent::Assigned]), 2),
-    ] {
-        assert_eq!(statistics_after(before, &message).assigned, assigned, "{message:?}");
-    }
-    let first = message(zero, vec![JobEvent::Assigned]);
-    assert_eq!(statistics_after(JobStatistics::default(), &first).assigned, 1);
-}
-
-#[test]
-fn only_jobs_that_are_available_are_acquired() {
-    let events = vec![
-        JobEvent::Available { request_id: 11 },
-        JobEvent::Assigned,
-        JobEvent::Completed { runner: None },
-        JobEvent::Available { request_id: 12 },
-    ];
-    assert_eq!(available_jobs(&ScaleSetMessage { id: 1, statistics: None, events }), [11, 12]);
 }
 
 #[test]
