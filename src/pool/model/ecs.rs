@@ -195,7 +195,7 @@ pub struct Task {
     pub protection: Protection,
     /// The container's Docker id, once the agent reported it.
     pub runtime_id: Option<String>,
-    /// The container instance that it is on.
+    /// Where it runs.
     pub placement: Placement,
     /// When it was made.
     pub created_at: Option<Timestamp>,
@@ -315,7 +315,7 @@ pub enum TaskPhase {
     Stopped,
 }
 
-/// Where a task runs.
+/// Where a task runs, or will run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Placement {
     /// ECS has accepted the task, and does not show it yet.

@@ -112,6 +112,9 @@ pub struct ListenerProgress {
     /// The session's first statistics, as long as nothing confirms that there are fewer jobs than before.
     #[serde(default)]
     pub unconfirmed: Option<UnconfirmedStatistics>,
+    /// How starts have gone.
+    #[serde(default)]
+    pub starts: StartRecord,
 }
 
 /// Statistics that are not believed yet.
@@ -121,6 +124,17 @@ pub struct UnconfirmedStatistics {
     pub statistics: JobStatistics,
     /// When they are read again.
     pub read_again_at: Timestamp,
+}
+
+/// How starts have gone: the next listener makes no more of them than this one would.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartRecord {
+    /// Looks in a row in which tasks had ended without having run a job, and none that had run one.
+    pub n_failed_looks: u32,
+    /// When the last of them was.
+    pub last_failed_at: Option<Timestamp>,
+    /// The revision that they were of: another one may go well.
+    pub revision: String,
 }
 
 /// A task that was started a moment ago.
@@ -196,6 +210,7 @@ impl ListenerProgress {
             pending_start: None,
             recent_tasks: BTreeMap::new(),
             unconfirmed: None,
+            starts: StartRecord { n_failed_looks: 0, last_failed_at: None, revision: String::new() },
         }
     }
 

@@ -76,9 +76,9 @@ impl<W: World> PoolListener<W> {
         Self {
             id,
             stored: found.record.progress.clone(),
+            demand: DemandMemory::of(found.record.progress.starts.clone()),
             record: found.record,
             version: found.version,
-            demand: DemandMemory::default(),
             memory: Memory::default(),
             observed: Observed::default(),
             scope: ObserveScope::Full,
@@ -179,6 +179,10 @@ impl<W: World> PoolListener<W> {
         let decision = decide(look, &mut self.demand, &mut self.memory);
         self.report(decision.counts, at.now);
         self.scope = decision.scope;
+        self.record.progress.starts.clone_from(self.demand.starts());
+        if self.record.progress.starts != self.stored.starts {
+            self.store(world).await?;
+        }
         if decision.n_starts > 0 && self.record.progress.pending_start.is_none() {
             self.start(world, decision.n_starts).await?;
         }

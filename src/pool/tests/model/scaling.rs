@@ -94,11 +94,11 @@ fn run_task_counts_as_a_starting_task_until_ecs_shows_it_and_not_after_its_end()
 }
 
 #[test]
-fn item_of_a_version_that_wrote_down_no_unconfirmed_statistics_is_read() {
+fn item_of_a_version_that_wrote_down_neither_starts_nor_unconfirmed_statistics_is_read() {
     let (_, record) = record();
     let mut older: serde_json::Value = serde_json::from_str(&record.to_record()).unwrap();
     let progress = older["progress"].as_object_mut().unwrap();
-    assert!(progress.remove("unconfirmed").is_some());
+    assert!(progress.remove("starts").is_some() && progress.remove("unconfirmed").is_some());
     assert_eq!(ScalingRecord::from_record(&older.to_string()), Some(record));
 }
 

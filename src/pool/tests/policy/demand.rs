@@ -2,12 +2,13 @@
 
 mod dead_runners;
 mod messages;
+mod starts;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::pool::model::decision::ObserveScope;
-use crate::pool::model::ecs::{Placement, StopInfo, Task, TaskPhase};
+use crate::pool::model::ecs::{Placement, Task, TaskPhase};
 use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::memory::{Memory, StepResult};
 use crate::pool::model::observed::{GitHubRunners, LogReading, Observed, Reading};
@@ -74,6 +75,11 @@ fn pool(min: u32, max: u32, assigned: u32) -> Pool {
 impl Pool {
     /// With this many more tasks in a phase.
     fn with(mut self, n: usize, phase: TaskPhase) -> Self {
+        self.add(n, phase);
+        self
+    }
+
+    fn add(&mut self, n: usize, phase: TaskPhase) {
         for _ in 0..n {
             let number = self.observed.tasks.len();
             let standalone = Task {
@@ -88,7 +94,6 @@ impl Pool {
             };
             self.observed.tasks.push(standalone);
         }
-        self
     }
 
     /// One look, after so many seconds, with GitHub's list where it is asked for.
@@ -259,37 +264,6 @@ fn a_runner_that_never_connects_leaves_once_it_is_late_by_online_timeout() {
         leavers.extend(decision.steps.iter().map(Step::name));
     }
     assert!(leavers.contains("deregister_runner"), "{leavers:?}");
-}
-
-#[test]
-fn tasks_that_end_before_their_job_are_started_one_at_a_time_and_ever_more_rarely() {
-    let none_busy = BTreeSet::new();
-    let mut pool = pool(0, 20, 5);
-    let fail = |pool: &mut Pool, exit_code| {
-        for task in &mut pool.observed.tasks {
-            task.phase = TaskPhase::Stopped;
-            let reason = "CannotPullContainerError".to_owned();
-            task.ending.get_or_insert(StopInfo { reason, exit_code, at: None });
-        }
-    };
-    let mut started = Vec::new();
-    for second in 0..600 {
-        let n_starts = pool.look(1, &none_busy).n_starts;
-        if n_starts > 0 {
-            started.push((second, n_starts));
-            pool = pool.with(usize::try_from(n_starts).unwrap(), TaskPhase::Running);
-            fail(&mut pool, None);
-        }
-    }
-    let counts: Vec<u32> = started.iter().map(|(_, n_starts)| *n_starts).collect();
-    assert_eq!(counts[..2], [5, 5]);
-    assert!(counts[2..].iter().all(|n_starts| *n_starts == 1), "{started:?}");
-    assert!(started.len() <= 8, "{started:?}");
-
-    // One that runs its job shows that the others may come.
-    pool = pool.with(1, TaskPhase::Running);
-    fail(&mut pool, Some(0));
-    assert_eq!(pool.look(1, &none_busy).n_starts, 5);
 }
 
 #[test]
