@@ -4,6 +4,10 @@
 //! It may end at any moment. A message is acknowledged after it was acted upon, and comes again otherwise; a start is
 //! written down before it is made, and repeated with the same token otherwise. What it writes names the version of the
 //! item that it rests on, so that of two listeners one loses and ends.
+//!
+//! A call to AWS that fails keeps no message waiting: the pool is acted for again after a while, and its poll goes on.
+//! Without one GitHub ends the session after about 50 seconds; and the later messages count as well, since an act goes by
+//! the newest statistics. None of them is acknowledged before an act has succeeded.
 
 mod interruption;
 mod pool;
@@ -100,12 +104,11 @@ async fn work<W: World>(
         }
     };
     listener.refresh(world).await?;
-    let mut look_at = listener.act(world).await?;
+    let mut look_at = act(world, listener).await?;
     while world.clock().now() < until {
         let queue = queue(world, listener).await?;
-        let progress = &listener.record().progress;
         let capacity = announced_capacity(listener);
-        let polling = world.scale_sets().next_message(&queue, progress.last_message_id, capacity);
+        let polling = world.scale_sets().next_message(&queue, listener.last_read_id(), capacity);
         let mut polling = pin!(polling);
         // The poll goes on beside the looks: it lasts longer than the time between two of them.
         let answer = loop {
@@ -113,7 +116,7 @@ async fn work<W: World>(
             match select(polling.as_mut(), pin!(world.clock().sleep_until(moment))).await {
                 Either::Left((answer, _)) => break answer?,
                 Either::Right(((), _)) if world.clock().now() >= until => return Ok(()),
-                Either::Right(((), _)) => look_at = listener.act(world).await?,
+                Either::Right(((), _)) => look_at = act(world, listener).await?,
             }
         };
         match answer {
@@ -135,7 +138,32 @@ fn announced_capacity<W: World>(listener: &PoolListener<W>) -> u32 {
     }
 }
 
-/// Acts upon a message, and acknowledges it then.
+/// Acts upon what was read, and acknowledges it then. Returns when to act again: after a failure that is once the back-off
+/// is over, and nothing is acknowledged.
+async fn act<W: World>(world: &W, listener: &mut PoolListener<W>) -> Result<Timestamp, Interruption> {
+    match act_and_acknowledge(world, listener).await {
+        Err(Interruption::Failed(error)) => {
+            log_error(&error);
+            let retry_at = world.clock().now() + delay_after(&error);
+            listener.back_off(retry_at);
+            Ok(retry_at)
+        }
+        acted => acted,
+    }
+}
+
+async fn act_and_acknowledge<W: World>(world: &W, listener: &mut PoolListener<W>) -> Result<Timestamp, Interruption> {
+    let look_at = listener.act(world).await?;
+    let acted_upon = listener.end_messages(world).await?;
+    if let Some(session) = &listener.record().progress.session {
+        for message_id in acted_upon {
+            acknowledge(world, &session.queue, message_id).await;
+        }
+    }
+    Ok(look_at)
+}
+
+/// Takes in a message, and acts upon it unless the pool backs off. Returns when to act again.
 async fn take<W: World>(
     world: &W,
     listener: &mut PoolListener<W>,
@@ -147,31 +175,44 @@ async fn take<W: World>(
         acknowledge(world, queue, message.id).await;
         return Ok(world.clock().now());
     }
-    listener.record_message(message);
-    let request_ids = available_jobs(message);
-    if !request_ids.is_empty() {
-        let credential = listener.credential(world).await?;
-        let goal = &listener.record().goal;
-        let target = &goal.metadata.github;
-        let acquired =
-            world.scale_sets().acquire_jobs(target, &credential, goal.scale_set, queue, &request_ids).await?;
+    let is_again = listener.has_read(message.id);
+    if !is_again {
+        listener.record_message(message);
         // Without an acknowledgement the message comes again, and its jobs are acquired then.
-        match acquired {
-            QueueAnswer::Ok(_) => {}
-            QueueAnswer::TokenExpired => {
-                renew(world, listener).await?;
-                return Ok(world.clock().now());
-            }
-            QueueAnswer::Gone => {
-                listener.forget_session(world).await?;
-                return Ok(world.clock().now());
-            }
+        if !acquire(world, listener, queue, message).await? {
+            return Ok(world.clock().now());
         }
+        listener.begin_message(message.id);
     }
-    let look_at = listener.act(world).await?;
-    listener.end_message(world, message.id).await?;
-    acknowledge(world, queue, message.id).await;
-    Ok(look_at)
+    let now = world.clock().now();
+    let Some(retry_at) = listener.backs_off_until(now) else { return act(world, listener).await };
+    if is_again {
+        // The queue may deliver it again at once, and the poll of a session must not pause for long.
+        world.clock().sleep_until(retry_at.min(now + RETRY_DELAY)).await;
+    }
+    Ok(retry_at)
+}
+
+/// Acquires the jobs that a message offers. Returns whether the queue took the call.
+async fn acquire<W: World>(
+    world: &W,
+    listener: &mut PoolListener<W>,
+    queue: &MessageQueue,
+    message: &ScaleSetMessage,
+) -> Result<bool, Interruption> {
+    let request_ids = available_jobs(message);
+    if request_ids.is_empty() {
+        return Ok(true);
+    }
+    let credential = listener.credential(world).await?;
+    let goal = &listener.record().goal;
+    let target = &goal.metadata.github;
+    match world.scale_sets().acquire_jobs(target, &credential, goal.scale_set, queue, &request_ids).await? {
+        QueueAnswer::Ok(_) => return Ok(true),
+        QueueAnswer::TokenExpired => renew(world, listener).await?,
+        QueueAnswer::Gone => listener.forget_session(world).await?,
+    }
+    Ok(false)
 }
 
 /// Takes a message off the queue. One that stays there comes again, and changes nothing then.

@@ -78,25 +78,29 @@ pub async fn publish<W: World>(world: &W, id: &PhysicalId, record: &ScalingRecor
 /// The pools that have a listener.
 ///
 /// # Errors
-/// When the call was refused.
+/// When the call was refused, or this version of the function cannot read the item.
 pub async fn scaled_pools<W: World>(world: &W) -> RemoteResult<ScaledPools> {
-    let item = world.state_store().read_item(SCALED_POOLS_KEY).await?;
-    Ok(item.map(|item| ScaledPools::from_record(&item.text)).unwrap_or_default())
+    Ok(read_list(world).await?.0)
+}
+
+/// The pools that have a listener, with the version of their item, 0 for none.
+async fn read_list<W: World>(world: &W) -> RemoteResult<(ScaledPools, u64)> {
+    let Some(item) = world.state_store().read_item(SCALED_POOLS_KEY).await? else { return Ok(Default::default()) };
+    let list = ScaledPools::from_record(&item.text).ok_or_else(unreadable_list)?;
+    Ok((list, item.version))
 }
 
 /// Writes whether a pool has a listener.
 ///
 /// # Errors
-/// When a call was refused, or another invocation has written first.
+/// When a call was refused, another invocation has written first, or this version of the function cannot read the item.
 pub async fn list_pool<W: World>(world: &W, id: &PhysicalId, is_listed: bool) -> RemoteResult<()> {
-    let item = world.state_store().read_item(SCALED_POOLS_KEY).await?;
-    let mut list = item.as_ref().map(|item| ScaledPools::from_record(&item.text)).unwrap_or_default();
+    let (mut list, version) = read_list(world).await?;
     let has_changed = if is_listed { list.pools.insert(id.clone()) } else { list.pools.remove(id) };
     if !has_changed {
         return Ok(());
     }
-    let version = item.map_or(0, |item| item.version).saturating_add(1);
-    let item = StateItem { text: list.to_record(), version, expires_at: None };
+    let item = StateItem { text: list.to_record(), version: version.saturating_add(1), expires_at: None };
     match world.state_store().write_item(SCALED_POOLS_KEY, &item, world.clock().now()).await? {
         StateWrite::Stored => Ok(()),
         StateWrite::Conflict => Err(conflict("PutItem")),
@@ -125,14 +129,20 @@ pub async fn write_lease<W: World>(world: &W, lease: ListenerLease, found: u64) 
 
 /// Another invocation has written an item first; the next observation shows what.
 fn conflict(operation: &str) -> RemoteCallError {
-    RemoteCallError {
-        remote_error: RemoteError {
-            remote: RemoteService::DynamoDb,
-            kind: ErrorKind::Conflict,
-            operation: operation.to_owned(),
-            code: None,
-            message: "another invocation has written the item first".to_owned(),
-        },
-        source: None,
-    }
+    let message = "another invocation has written the item first".to_owned();
+    state_table_error(ErrorKind::Conflict, operation, message)
+}
+
+/// Another version of the function has written the list of pools.
+fn unreadable_list() -> RemoteCallError {
+    let message = format!(
+        "the item {SCALED_POOLS_KEY} of the state table was written by another version of the function, and this \
+         version cannot read it; deploy the newest version"
+    );
+    state_table_error(ErrorKind::Unexpected, "GetItem", message)
+}
+
+fn state_table_error(kind: ErrorKind, operation: &str, message: String) -> RemoteCallError {
+    let (remote, operation) = (RemoteService::DynamoDb, operation.to_owned());
+    RemoteCallError { remote_error: RemoteError { remote, kind, operation, code: None, message }, source: None }
 }

@@ -160,6 +160,7 @@ pub(crate) struct Task {
     /// When the agent tells the container's id.
     pub(crate) id_told_at: Timestamp,
     pub(crate) instance: Option<String>,
+    pub(crate) created_at: Timestamp,
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) stopped_at: Option<Timestamp>,
     pub(crate) stop_reason: String,

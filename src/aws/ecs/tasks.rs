@@ -11,7 +11,7 @@ use super::super::convert::moment;
 use super::super::errors::found;
 use super::{ECS, once, only_missing};
 use crate::pool::model::ecs;
-use crate::pool::model::ecs::{Protection, StopInfo, TaskPhase};
+use crate::pool::model::ecs::{Placement, Protection, StopInfo, TaskPhase};
 use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::registration::TaskArn;
 use crate::pool::model::task_definition::CONTAINER;
@@ -88,7 +88,8 @@ fn observed(task: &Task) -> Option<ecs::Task> {
         desired_stopped,
         protection: Protection::Unknown,
         runtime_id: container.and_then(Container::runtime_id).filter(|id| !id.is_empty()).map(str::to_owned),
-        container_instance_arn: task.container_instance_arn().map(str::to_owned),
+        placement: Placement::of(task.container_instance_arn().map(str::to_owned)),
+        created_at: task.created_at().map(moment),
         started_at: task.started_at().map(moment),
         ending: (phase == TaskPhase::Stopped).then(|| ending(task, container)),
     })

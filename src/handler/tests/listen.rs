@@ -1,13 +1,17 @@
 //! `{"Listen": {}}`: renewing the lease and reading the list of pools keep no message waiting, and a lease that has run
 //! out ends the serving.
 
+use std::time::Duration;
+
 use serde_json::json;
 
-use super::listener_world::{Answer, ListenerWorld};
-use super::stub_world::{NOW, invocation, settings};
+use super::listener_world::{Answer, ListenerWorld, pool};
+use super::stub_world::{Behavior, NOW, StubWorld, invocation, settings};
 use crate::handler::handle;
-use crate::pool::model::scaling::{ListenerLease, ScaledPools};
+use crate::pool::model::remote_error::ErrorKind;
+use crate::pool::model::scaling::{ListenerLease, SCALED_POOLS_KEY, ScaledPools};
 use crate::reconcile::ports::Clock as _;
+use crate::reconcile::scaling::{publish, scaled_pools};
 
 /// Runs the listener to its end: after how many seconds that was, and when the message was acknowledged.
 async fn listen(world: &ListenerWorld) -> (u64, Option<u64>) {
@@ -96,4 +100,57 @@ async fn listed_pool_whose_item_another_version_has_written_stays_in_the_list() 
     let listed = world.listed_pools();
     assert_eq!(listen(&world).await, (HAND_OVER_SECS, None));
     assert_eq!((world.listed_pools(), listed.pools.len()), (listed, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn scaled_pools_item_that_another_version_has_written_is_not_overwritten() {
+    for text in ["of another version", r#"{"pools":["ghr-ci-other-0123456789"],"regions":[]}"#, r#"{"pools":{}}"#] {
+        let world = ListenerWorld::without_pools();
+        world.put(SCALED_POOLS_KEY, text.to_owned());
+        let (id, record) = pool();
+        let error = publish(&world, &id, &record).await.unwrap_err().remote_error;
+        assert!(error.message.contains("scaled-pools"), "{error}");
+        assert_eq!(scaled_pools(&world).await.unwrap_err().remote_error, error);
+        assert_eq!(listen(&world).await, (HAND_OVER_SECS, None), "the listener waits for a list that it can read");
+        assert_eq!(world.items.borrow()[SCALED_POOLS_KEY].text, text);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn failing_calls_to_ecs_keep_the_poll_going_and_the_message_unacknowledged() {
+    for (kind, until_secs, acknowledged_at_secs) in [
+        (ErrorKind::Denied, 900, None),
+        (ErrorKind::Unavailable, 900, None),
+        (ErrorKind::Denied, 100, Some(120)),
+        (ErrorKind::Unavailable, 100, Some(100)),
+        (ErrorKind::Throttled { retry_after: Some(Duration::from_secs(45)) }, 100, Some(135)),
+    ] {
+        let stub = StubWorld::new(Behavior::RefusesUntil(kind, until_secs));
+        let world = ListenerWorld { stub, ..ListenerWorld::new(15) };
+        assert_eq!(listen(&world).await, (HAND_OVER_SECS, acknowledged_at_secs), "{kind:?} {until_secs}");
+        assert_eq!(world.polls.take(), [(0, 0), (15, 1)], "the second poll asks for later messages");
+        assert_eq!(world.progress().last_message_id, u64::from(acknowledged_at_secs.is_some()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn message_that_the_queue_delivers_again_at_once_keeps_the_session_polled_while_calls_to_ecs_fail() {
+    let stub = StubWorld::new(Behavior::RefusesUntil(ErrorKind::Denied, 100));
+    let world = ListenerWorld { stub, redelivers: true, ..ListenerWorld::new(15) };
+    assert_eq!(listen(&world).await, (HAND_OVER_SECS, Some(120)));
+    let polls: Vec<u64> = world.polls.take().into_iter().map(|(secs, _)| secs).collect();
+    assert_eq!(polls, [0, 15, 25, 35, 45, 55, 60, 60, 70, 80, 90, 100, 110, 120, 120]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn statistics_of_zero_at_a_session_s_opening_are_read_again_before_they_lower_the_target() {
+    let world = ListenerWorld::new(10_000);
+    world.change_progress(|progress| {
+        progress.session = None;
+        progress.statistics.assigned = 1;
+    });
+    assert_eq!(listen(&world).await, (HAND_OVER_SECS, None));
+    assert_eq!(world.set_read_at_secs.take(), [60]);
+    assert_eq!(world.progress().statistics.assigned, 0);
+    assert_eq!(world.progress().n_starts, 6, "one that ECS does not accept each ten seconds, until the reading");
 }

@@ -18,11 +18,11 @@ use crate::pool::model::scaling::{
 };
 use crate::pool::model::secret::Secret;
 use crate::pool::model::spec::fixtures::minimal_spec;
-use crate::pool::model::spec::{GitHubTarget, JobScaling};
+use crate::pool::model::spec::{GitHubTarget, JobScaling, ParameterRef};
 use crate::pool::model::time::Timestamp;
 use crate::reconcile::ports::{
     Clock as _, Credential, Deregistration, JitRunner, QueueAnswer, RemoteResult, ScaleSetDeletion, ScaleSets,
-    SessionOpening, StateItem, StateStore, StateWrite, World,
+    SecretStore, SessionOpening, StateItem, StateStore, StateWrite, World,
 };
 
 /// How DynamoDB takes an operation on the listener's items.
@@ -51,6 +51,12 @@ pub(super) struct ListenerWorld {
     pub(super) message_at_secs: u64,
     /// When it was acknowledged.
     pub(super) acknowledged_at_secs: Cell<Option<u64>>,
+    /// Whether the queue delivers it again at once, whatever the poll says, until it is acknowledged.
+    pub(super) redelivers: bool,
+    /// When each poll began, and after which message.
+    pub(super) polls: RefCell<Vec<(u64, u64)>>,
+    /// When the scale set was read.
+    pub(super) set_read_at_secs: RefCell<Vec<u64>>,
 }
 
 impl ListenerWorld {
@@ -66,6 +72,9 @@ impl ListenerWorld {
             n_lease_writes: Cell::default(),
             message_at_secs,
             acknowledged_at_secs: Cell::default(),
+            redelivers: false,
+            polls: RefCell::default(),
+            set_read_at_secs: RefCell::default(),
         };
         world.change_progress(|_| ());
         world.list_pool(pool().0);
@@ -77,6 +86,16 @@ impl ListenerWorld {
         let (id, mut record) = pool();
         change(&mut record.progress);
         self.put(&ScalingRecord::key(&id), record.to_record());
+    }
+
+    /// How far the listener is.
+    pub(super) fn progress(&self) -> ListenerProgress {
+        let key = ScalingRecord::key(&pool().0);
+        ScalingRecord::from_record(&self.items.borrow()[&key].text).unwrap().progress
+    }
+
+    fn secs(&self) -> u64 {
+        self.stub.now().since(NOW).as_secs()
     }
 
     /// Without the pool in its list.
@@ -101,10 +120,10 @@ impl ListenerWorld {
     }
 
     pub(super) fn listed_pools(&self) -> ScaledPools {
-        ScaledPools::from_record(&self.items.borrow()[SCALED_POOLS_KEY].text)
+        ScaledPools::from_record(&self.items.borrow()[SCALED_POOLS_KEY].text).unwrap()
     }
 
-    fn put(&self, key: &str, text: String) {
+    pub(super) fn put(&self, key: &str, text: String) {
         self.items.borrow_mut().insert(key.to_owned(), StateItem { text, version: 1, expires_at: None });
     }
 
@@ -131,7 +150,7 @@ impl ListenerWorld {
 }
 
 /// The pool, whose session is open. It has no runners and no jobs.
-fn pool() -> (PhysicalId, ScalingRecord) {
+pub(super) fn pool() -> (PhysicalId, ScalingRecord) {
     let mut spec = minimal_spec();
     spec.job_scaling = Some(JobScaling { max_runners: 1, scale_set_name: None });
     let stack_id = "arn:aws:cloudformation:eu-central-1:111122223333:stack/ci/5f2a0000-0000-0000-0000-000000000001";
@@ -151,9 +170,19 @@ fn pool() -> (PhysicalId, ScalingRecord) {
         wait_policy: spec.wait_policy.clone(),
     };
     let mut record = ScalingRecord::new(goal, NOW);
-    let queue = MessageQueue { url: Secret::new("https://queue.example"), token: Secret::new("planted") };
-    record.progress.session = Some(MessageSession { id: "session-1".to_owned(), queue });
+    record.progress.session = Some(session());
     (id, record)
+}
+
+fn session() -> MessageSession {
+    let queue = MessageQueue { url: Secret::new("https://queue.example"), token: Secret::new("planted") };
+    MessageSession { id: "session-1".to_owned(), queue }
+}
+
+impl SecretStore for ListenerWorld {
+    async fn read(&self, _: &ParameterRef) -> RemoteResult<Option<Secret>> {
+        Ok(Some(Secret::new("planted")))
+    }
 }
 
 impl StateStore for ListenerWorld {
@@ -193,7 +222,8 @@ impl ScaleSets for ListenerWorld {
         last_message_id: u64,
         _: u32,
     ) -> RemoteResult<QueueAnswer<Option<ScaleSetMessage>>> {
-        if last_message_id > 0 {
+        self.polls.borrow_mut().push((self.secs(), last_message_id));
+        if last_message_id > 0 && !(self.redelivers && self.acknowledged_at_secs.get().is_none()) {
             return pending().await;
         }
         self.stub.sleep_until(NOW + Duration::from_secs(self.message_at_secs)).await;
@@ -201,7 +231,7 @@ impl ScaleSets for ListenerWorld {
         Ok(QueueAnswer::Ok(Some(message)))
     }
     async fn acknowledge(&self, _: &MessageQueue, _: u64) -> RemoteResult<QueueAnswer<()>> {
-        self.acknowledged_at_secs.set(Some(self.stub.now().since(NOW).as_secs()));
+        self.acknowledged_at_secs.set(Some(self.secs()));
         Ok(QueueAnswer::Ok(()))
     }
 
@@ -212,6 +242,7 @@ impl ScaleSets for ListenerWorld {
         group: Option<&str>,
         name: &str,
     ) -> RemoteResult<Option<ScaleSet>> {
+        self.set_read_at_secs.borrow_mut().push(self.secs());
         self.stub.scale_set_named(target, credential, group, name).await
     }
     async fn create_scale_set(
@@ -230,14 +261,8 @@ impl ScaleSets for ListenerWorld {
     ) -> RemoteResult<ScaleSetDeletion> {
         self.stub.delete_scale_set(target, credential, scale_set).await
     }
-    async fn open_session(
-        &self,
-        target: &GitHubTarget,
-        credential: &Credential,
-        scale_set: u64,
-        owner: &str,
-    ) -> RemoteResult<SessionOpening> {
-        self.stub.open_session(target, credential, scale_set, owner).await
+    async fn open_session(&self, _: &GitHubTarget, _: &Credential, _: u64, _: &str) -> RemoteResult<SessionOpening> {
+        Ok(SessionOpening::Opened { session: session(), statistics: Some(JobStatistics::default()) })
     }
     async fn renew_session(
         &self,
@@ -308,7 +333,7 @@ world! {
     Clock clock: StubWorld = |world| &world.stub;
     Ecs ecs: StubWorld = |world| &world.stub;
     AutoScaling auto_scaling: StubWorld = |world| &world.stub;
-    SecretStore secret_store: StubWorld = |world| &world.stub;
+    SecretStore secret_store: Self = |world| world;
     StateStore state_store: Self = |world| world;
     Registrations registrations: StubWorld = |world| &world.stub;
     CloudFormation cloudformation: StubWorld = |world| &world.stub;

@@ -40,6 +40,8 @@ pub(super) enum Behavior {
     Panics,
     Hangs,
     Refuses(ErrorKind),
+    /// Refuses until so many seconds after [`NOW`]; then nothing is there.
+    RefusesUntil(ErrorKind, u64),
     /// Says that nothing is there.
     IsEmpty,
 }
@@ -84,7 +86,8 @@ impl StubWorld {
         match self.behavior {
             Behavior::Panics => panic!("planted"),
             Behavior::Hangs => pending().await,
-            Behavior::IsEmpty => Ok(nothing),
+            Behavior::RefusesUntil(kind, secs) if self.began.elapsed().as_secs() < secs => Err(remote_error(kind)),
+            Behavior::IsEmpty | Behavior::RefusesUntil(..) => Ok(nothing),
             Behavior::Refuses(kind) => Err(remote_error(kind)),
         }
     }

@@ -195,8 +195,10 @@ pub struct Task {
     pub protection: Protection,
     /// The container's Docker id, once the agent reported it.
     pub runtime_id: Option<String>,
-    /// The container instance that it is on.
-    pub container_instance_arn: Option<String>,
+    /// Where it runs.
+    pub placement: Placement,
+    /// When it was made.
+    pub created_at: Option<Timestamp>,
     /// When its container came up.
     pub started_at: Option<Timestamp>,
     /// Why it ended, for a task that did.
@@ -234,7 +236,7 @@ impl Task {
     /// Whether it has no instance yet, and so no container.
     #[must_use]
     pub fn is_unplaced(&self) -> bool {
-        self.phase == TaskPhase::Starting && self.container_instance_arn.is_none() && self.started_at.is_none()
+        self.phase == TaskPhase::Starting && self.placement == Placement::Unplaced && self.started_at.is_none()
     }
 
     /// Whether anything of it may still be working.
@@ -255,7 +257,8 @@ impl Task {
             desired_stopped: false,
             protection: Protection::Unknown,
             runtime_id: None,
-            container_instance_arn: Some(String::new()),
+            placement: Placement::Unknown,
+            created_at: None,
             started_at: None,
             ending: None,
         }
@@ -310,6 +313,34 @@ pub enum TaskPhase {
     Stopping,
     /// STOPPED, DELETED: nothing of it is left.
     Stopped,
+}
+
+/// Where a task runs, or will run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// ECS has accepted the task, and does not show it yet.
+    Unknown,
+    /// It waits for an instance.
+    Unplaced,
+    /// On this container instance, by ARN.
+    On(String),
+}
+
+impl Placement {
+    /// The placement of a task that ECS shows.
+    #[must_use]
+    pub fn of(container_instance_arn: Option<String>) -> Self {
+        container_instance_arn.map_or(Self::Unplaced, Self::On)
+    }
+
+    /// The container instance's ARN.
+    #[must_use]
+    pub fn container_instance_arn(&self) -> Option<&str> {
+        match self {
+            Self::On(arn) => Some(arn),
+            Self::Unknown | Self::Unplaced => None,
+        }
+    }
 }
 
 /// Scale-in protection of a task.

@@ -212,7 +212,8 @@ impl EmptyInstance {
     /// leaves out tasks that are still inside their stop timeout.
     #[must_use]
     pub fn of(instance: &ContainerInstance, tasks: &[Task]) -> Option<Self> {
-        let holds = |task: &Task| task.is_live() && task.container_instance_arn.as_ref() == Some(&instance.arn);
+        let holds =
+            |task: &Task| task.is_live() && task.placement.container_instance_arn() == Some(instance.arn.as_str());
         (instance.n_tasks == 0 && !tasks.iter().any(holds)).then(|| Self { arn: instance.arn.clone() })
     }
 

@@ -109,6 +109,32 @@ pub struct ListenerProgress {
     pub pending_start: Option<PendingStart>,
     /// Tasks that were started a moment ago, by ARN.
     pub recent_tasks: BTreeMap<String, RecentTask>,
+    /// The session's first statistics, as long as nothing confirms that there are fewer jobs than before.
+    #[serde(default)]
+    pub unconfirmed: Option<UnconfirmedStatistics>,
+    /// How starts have gone.
+    #[serde(default)]
+    pub starts: StartRecord,
+}
+
+/// Statistics that are not believed yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnconfirmedStatistics {
+    /// What they say.
+    pub statistics: JobStatistics,
+    /// When they are read again.
+    pub read_again_at: Timestamp,
+}
+
+/// How starts have gone: the next listener makes no more of them than this one would.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartRecord {
+    /// Looks in a row in which tasks had ended without having run a job, and none that had run one.
+    pub n_failed_looks: u32,
+    /// When the last of them was.
+    pub last_failed_at: Option<Timestamp>,
+    /// The revision that they were of: another one may go well.
+    pub revision: String,
 }
 
 /// A task that was started a moment ago.
@@ -183,6 +209,8 @@ impl ListenerProgress {
             n_starts: 0,
             pending_start: None,
             recent_tasks: BTreeMap::new(),
+            unconfirmed: None,
+            starts: StartRecord { n_failed_looks: 0, last_failed_at: None, revision: String::new() },
         }
     }
 
@@ -276,16 +304,19 @@ impl ScalingRecord {
 
 /// The pools that have a listener.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+// A field of another version would be lost when the item is written.
+#[serde(deny_unknown_fields)]
 pub struct ScaledPools {
     /// Their physical ids.
     pub pools: BTreeSet<PhysicalId>,
 }
 
 impl ScaledPools {
-    /// Reads the item; one that cannot be read lists none.
+    /// Reads the item; `None` if another version of the function wrote it. It is never overwritten then: every pool in it
+    /// would lose its listener.
     #[must_use]
-    pub fn from_record(text: &str) -> Self {
-        serde_json::from_str(text).unwrap_or_default()
+    pub fn from_record(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
     }
 
     /// The item's text.

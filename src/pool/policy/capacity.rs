@@ -9,7 +9,7 @@
 
 use crate::pool::model::auto_scaling::{Group, GroupInstance};
 use crate::pool::model::ec2::{Room, instance_types};
-use crate::pool::model::ecs::{ContainerInstance, Service, ServiceState, Task, TaskPhase};
+use crate::pool::model::ecs::{ContainerInstance, Placement, Service, ServiceState, Task, TaskPhase};
 use crate::pool::model::memory::Memory;
 use crate::pool::model::observed::Observed;
 use crate::pool::model::operation::{ConvergeGoal, Operation};
@@ -105,7 +105,7 @@ pub(super) fn no_room_beside_old(
     }
     let live: Vec<&Task> = observed.tasks.iter().filter(|task| task.is_live()).collect();
     let stays = |task: &&Task| {
-        task.container_instance_arn.is_some() && task.phase != TaskPhase::Stopping && !task.desired_stopped
+        matches!(task.placement, Placement::On(_)) && task.phase != TaskPhase::Stopping && !task.desired_stopped
     };
     let lock = operation.lock(observed.lock.as_ref().map(|observed| &observed.lock));
     let is_proven = lock.has_succeeded_before() || live.iter().any(|task| is_wanted(operation, goal, observed, task));

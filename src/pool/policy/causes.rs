@@ -5,7 +5,7 @@
 
 mod stopped_tasks;
 
-use crate::pool::model::ecs::{RolloutState, ServiceEvent, StopInfo, Task, TaskPhase};
+use crate::pool::model::ecs::{Placement, RolloutState, ServiceEvent, StopInfo, Task, TaskPhase};
 use crate::pool::model::identity::cluster_name;
 use crate::pool::model::memory::Memory;
 use crate::pool::model::observed::{GitHubRunners, Observed};
@@ -211,5 +211,5 @@ fn offline_runners(operation: &Operation, goal: &ConvergeGoal, observed: &Observ
 
 /// Whether a task has no instance yet.
 pub(super) fn has_no_instance(task: &Task) -> bool {
-    task.phase == TaskPhase::Starting && task.container_instance_arn.is_none()
+    task.phase == TaskPhase::Starting && task.placement == Placement::Unplaced
 }

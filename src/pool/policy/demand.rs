@@ -13,10 +13,13 @@
 //!   the set; the next look starts one.
 //! - **A job is cancelled while its runner starts.** The runner comes up idle, and leaves as a surplus.
 //! - **Statistics say zero beside an assigned job.** The events of the message keep the count above zero.
+//! - **A session is opened with fewer jobs than were known.** They count once a message or another reading confirms them.
 //! - **A task without an instance while the jobs go away.** It is stopped before anything else: nothing runs in it.
 //! - **A job takes a runner that was started for another one.** Which runner has which job does not matter.
 //! - **Tasks end before their job**, as with an image that cannot be pulled. After two looks with such tasks one is started
-//!   at a time, with longer and longer pauses, until a job begins on one.
+//!   at a time, with longer and longer pauses, until a job begins on one. The next listener goes on with the pauses.
+//! - **A task never starts on its instance**, which is gone or has lost its agent. After `OnlineTimeout` another one is
+//!   started for its job, as far as `MaxRunners` leaves room; it is not stopped, and counts again once it runs.
 //! - **A runner never connects.** Once it is late by `OnlineTimeout` and offline in GitHub's list, it leaves as any idle
 //!   one, and the next look starts another in its place.
 //! - **A container outlasts its runner**, such as one whose registration GitHub has taken for a job that never began
@@ -28,6 +31,7 @@ mod late_runners;
 mod look;
 mod memory;
 mod messages;
+mod placed_starts;
 mod runner_jobs;
 mod start_failures;
 mod tasks;
@@ -44,7 +48,9 @@ use crate::pool::model::time::Timestamp;
 
 pub use self::look::Look;
 pub use self::memory::DemandMemory;
-pub use self::messages::{available_jobs, statistics_after};
+pub use self::messages::{
+    available_jobs, begin_session, confirm_statistics, is_confirmation_due, postpone_confirmation, record_statistics,
+};
 pub use self::tasks::RunnerCounts;
 
 /// Between two looks at a pool that is as it should be, and at runners whose jobs are waited for.

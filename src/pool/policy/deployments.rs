@@ -1,6 +1,6 @@
 //! Relates tasks to the deployments of their service.
 
-use crate::pool::model::ecs::{Deployment, RolloutState, Service, Task};
+use crate::pool::model::ecs::{Deployment, Placement, RolloutState, Service, Task};
 use crate::pool::model::observed::Observed;
 use crate::pool::model::operation::ConvergeGoal;
 
@@ -34,7 +34,7 @@ pub(super) fn failed_without_capacity(observed: &Observed) -> Option<&str> {
         |task: &&Task| !task.is_live() && task.started_at.is_none() && task.started_by.as_ref() == Some(&primary.id);
     let mut failures = observed.tasks.iter().filter(never_started).peekable();
     failures.peek()?;
-    failures.all(|task| task.container_instance_arn.is_none()).then_some(&primary.id)
+    failures.all(|task| task.placement == Placement::Unplaced).then_some(&primary.id)
 }
 
 /// The deployment that the service works towards, if there is a service.

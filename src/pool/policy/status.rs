@@ -285,7 +285,7 @@ fn row(state: RunnerState, runner: Option<&Runner>) -> RunnerStatus {
 }
 
 fn with_task(row: RunnerStatus, observed: &Observed, task: &Task, now: Timestamp) -> RunnerStatus {
-    let is_its = |instance: &&ContainerInstance| Some(&instance.arn) == task.container_instance_arn.as_ref();
+    let is_its = |instance: &&ContainerInstance| task.placement.container_instance_arn() == Some(instance.arn.as_str());
     RunnerStatus {
         task: task.arn.rsplit('/').next().map(str::to_owned),
         revision: revision_number(&task.task_definition),
@@ -320,7 +320,7 @@ fn instances(observed: &Observed) -> Vec<InstanceStatus> {
     let used = observed
         .instances
         .iter()
-        .filter(|instance| tasks().any(|task| task.container_instance_arn.as_ref() == Some(&instance.arn)));
+        .filter(|instance| tasks().any(|task| task.placement.container_instance_arn() == Some(instance.arn.as_str())));
     used.filter_map(|instance| Some(instance_status(instance.ec2_instance_id.as_deref()?, Some(instance)))).collect()
 }
 

@@ -1,5 +1,7 @@
 //! One pool in the hands of its listener: its item, its tasks, and what was watched of its runners.
 
+mod session;
+
 use std::marker::PhantomData;
 use std::time::Duration;
 
@@ -16,12 +18,12 @@ use crate::pool::model::ecs::{StartedTasks, Task};
 use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::memory::Memory;
 use crate::pool::model::observed::{GitHubRunners, Observed, Reading};
-use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
-use crate::pool::model::scale_set::{JobStatistics, MessageSession, ScaleSetMessage};
+use crate::pool::model::remote_error::ErrorKind;
+use crate::pool::model::scale_set::JobStatistics;
 use crate::pool::model::scaling::{ListenerProgress, ObservedScaling, START_UNCERTAIN_MAX, ScalingMode, ScalingRecord};
 use crate::pool::model::step::{Step, Steps};
 use crate::pool::model::time::{DecisionTime, Timestamp};
-use crate::pool::policy::demand::{DemandMemory, Look, RunnerCounts, decide, statistics_after};
+use crate::pool::policy::demand::{DemandMemory, Look, RunnerCounts, decide};
 use crate::pool::policy::start_delay::StartDelay;
 
 /// What `RunTask` starts at once.
@@ -60,6 +62,10 @@ pub(super) struct PoolListener<W> {
     log_places: LogPlaces,
     poll: Duration,
     start_delay: StartDelay,
+    /// Messages that were read, and not acted upon yet.
+    unacknowledged: Vec<u64>,
+    /// When to act again after a failure.
+    retry_at: Option<Timestamp>,
     report: Report,
     reported_at: Option<Timestamp>,
     world: PhantomData<W>,
@@ -70,9 +76,9 @@ impl<W: World> PoolListener<W> {
         Self {
             id,
             stored: found.record.progress.clone(),
+            demand: DemandMemory::of(found.record.progress.starts.clone()),
             record: found.record,
             version: found.version,
-            demand: DemandMemory::default(),
             memory: Memory::default(),
             observed: Observed::default(),
             scope: ObserveScope::Full,
@@ -81,6 +87,8 @@ impl<W: World> PoolListener<W> {
             log_places: LogPlaces::default(),
             poll,
             start_delay: StartDelay::default(),
+            unacknowledged: Vec::new(),
+            retry_at: None,
             report,
             reported_at: None,
             world: PhantomData,
@@ -156,68 +164,10 @@ impl<W: World> PoolListener<W> {
         Ok(credential)
     }
 
-    pub(super) async fn begin_session(
-        &mut self,
-        world: &W,
-        session: MessageSession,
-        statistics: Option<JobStatistics>,
-    ) -> Result<(), Interruption> {
-        let progress = &mut self.record.progress;
-        // Message ids are those of a session's queue.
-        progress.last_message_id = 0;
-        progress.session = Some(session);
-        if let Some(statistics) = statistics {
-            progress.statistics = statistics;
-        }
-        tracing::info!(step = "listen", physical_id = self.id.as_str(), "session opened");
-        self.store(world).await
-    }
-
-    pub(super) async fn renew_session(&mut self, world: &W, session: MessageSession) -> Result<(), Interruption> {
-        self.record.progress.session = Some(session);
-        self.store(world).await
-    }
-
-    pub(super) async fn forget_session(&mut self, world: &W) -> Result<(), Interruption> {
-        self.record.progress.session = None;
-        self.credential = None;
-        self.store(world).await
-    }
-
-    pub(super) async fn replace_set(&mut self, world: &W, scale_set: u64) -> Result<(), Interruption> {
-        self.record.goal.scale_set = scale_set;
-        self.record.progress.session = None;
-        self.store(world).await
-    }
-
-    /// The set has another session. GitHub lets go of it about 50 seconds after its last poll.
-    pub(super) fn session_conflict(&self) -> RemoteCallError {
-        let remote_error = RemoteError {
-            remote: RemoteService::GitHub,
-            kind: ErrorKind::Conflict,
-            operation: "CreateSession".to_owned(),
-            code: None,
-            message: format!("the runner scale set of {} has another session", self.id),
-        };
-        RemoteCallError { remote_error, source: None }
-    }
-
-    pub(super) fn record_message(&mut self, message: &ScaleSetMessage) {
-        let progress = &mut self.record.progress;
-        progress.statistics = statistics_after(progress.statistics, message);
-        self.demand.record_message(message);
-        self.start_delay.record_message(message);
-    }
-
-    /// Writes down that a message was acted upon.
-    pub(super) async fn end_message(&mut self, world: &W, message_id: u64) -> Result<(), Interruption> {
-        self.record.progress.last_message_id = message_id;
-        self.store(world).await
-    }
-
     /// Looks at the pool, and does what it decides. Returns when to look again.
     pub(super) async fn act(&mut self, world: &W) -> Result<Timestamp, Interruption> {
         self.refresh(world).await?;
+        self.confirm_statistics(world).await?;
         if self.record.goal.mode == ScalingMode::Active {
             self.make_pending_start(world).await?;
         }
@@ -229,6 +179,10 @@ impl<W: World> PoolListener<W> {
         let decision = decide(look, &mut self.demand, &mut self.memory);
         self.report(decision.counts, at.now);
         self.scope = decision.scope;
+        self.record.progress.starts.clone_from(self.demand.starts());
+        if self.record.progress.starts != self.stored.starts {
+            self.store(world).await?;
+        }
         if decision.n_starts > 0 && self.record.progress.pending_start.is_none() {
             self.start(world, decision.n_starts).await?;
         }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use github_runner_pool::pool::model::ecs as model;
 use github_runner_pool::pool::model::ecs::{
-    CapacityProvider, ContainerInstance, Protection, ServiceEvent, ServiceState, StopInfo, TaskDefinition, TaskPhase,
+    CapacityProvider, ContainerInstance, Placement, Protection, ServiceEvent, ServiceState, StopInfo, TaskDefinition,
+    TaskPhase,
 };
 use github_runner_pool::pool::model::identity::PhysicalId;
 use github_runner_pool::pool::model::registration::TaskArn;
@@ -123,7 +124,8 @@ impl World {
             desired_stopped: task.stop_cause.is_some() || task.phase == Phase::Stopped,
             protection: Protection::Unknown,
             runtime_id: has_container.then(|| task.container_id.clone()),
-            container_instance_arn: task.instance.clone(),
+            placement: Placement::of(task.instance.clone()),
+            created_at: Some(task.created_at),
             started_at: task.started_at,
             ending: task.stopped_at.map(|at| StopInfo {
                 reason: task.stop_reason.clone(),

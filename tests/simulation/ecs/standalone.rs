@@ -114,6 +114,7 @@ impl World {
             protected_until: None,
             container_id,
             id_told_at: now,
+            created_at: now,
             instance: None,
             started_at: None,
             stopped_at: None,

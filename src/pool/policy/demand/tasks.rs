@@ -41,7 +41,7 @@ impl<'look> PoolTasks<'look> {
                 || has_no_runner(look, memory, task)
             {
                 spent.push(task);
-            } else if !demand.runner_jobs.has_ended(task) {
+            } else if !demand.runner_jobs.has_ended(task) && !demand.placed_starts.is_overdue(look, task) {
                 live.push(task);
             }
         }

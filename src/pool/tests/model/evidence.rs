@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::pool::model::ecs::{ContainerInstance, Task, TaskPhase};
+use crate::pool::model::ecs::{ContainerInstance, Placement, Task, TaskPhase};
 use crate::pool::model::evidence::{
     DeletionEvidence, EmptyInstance, IdleRunner, LogWitness, OrphanedRunner, OwnedTask, StackDeletion, StopReason,
     StoppableTask,
@@ -88,8 +88,8 @@ fn orphaned_runner_needs_that_no_live_task_may_be_behind_it() {
 #[test]
 fn empty_instance_needs_no_counted_and_no_listed_task() {
     let empty = instance(1);
-    let on_it = Task { container_instance_arn: Some(empty.arn.clone()), ..task(&id(), DIGITS) };
-    let elsewhere = Task { container_instance_arn: Some(instance(2).arn), ..task(&id(), DIGITS) };
+    let on_it = Task { placement: Placement::On(empty.arn.clone()), ..task(&id(), DIGITS) };
+    let elsewhere = Task { placement: Placement::On(instance(2).arn), ..task(&id(), DIGITS) };
     assert_eq!(EmptyInstance::of(&empty, &[elsewhere]).unwrap().arn(), empty.arn);
     assert_eq!(EmptyInstance::of(&ContainerInstance { n_tasks: 1, ..instance(1) }, &[]), None);
     let phased = |phase| [Task { phase, ..on_it.clone() }];

@@ -92,3 +92,20 @@ fn run_task_counts_as_a_starting_task_until_ecs_shows_it_and_not_after_its_end()
     assert_eq!(counted(&[ended], 4), [""; 0]);
     assert_eq!(counted(&[], 5), [""; 0], "ECS has forgotten it");
 }
+
+#[test]
+fn item_of_a_version_that_wrote_down_neither_starts_nor_unconfirmed_statistics_is_read() {
+    let (_, record) = record();
+    let mut older: serde_json::Value = serde_json::from_str(&record.to_record()).unwrap();
+    let progress = older["progress"].as_object_mut().unwrap();
+    assert!(progress.remove("starts").is_some() && progress.remove("unconfirmed").is_some());
+    assert_eq!(ScalingRecord::from_record(&older.to_string()), Some(record));
+}
+
+#[test]
+fn task_of_run_task_is_neither_on_an_instance_nor_without_one_before_ecs_shows_it() {
+    let (id, record) = record();
+    let accepted = Task::just_started(&id, "accepted", &record.goal.task_definition);
+    assert!(!accepted.is_unplaced(), "it may have an instance");
+    assert_eq!(accepted.placement.container_instance_arn(), None);
+}

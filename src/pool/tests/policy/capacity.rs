@@ -2,7 +2,7 @@
 
 use crate::pool::model::decision::Decision;
 use crate::pool::model::ec2::{Ec2View, Room};
-use crate::pool::model::ecs::ContainerInstance;
+use crate::pool::model::ecs::{ContainerInstance, Placement};
 use crate::pool::model::memory::Memory;
 use crate::pool::model::operation::Goal;
 use crate::pool::model::outcome::Outcome;
@@ -118,7 +118,7 @@ fn filled() -> (Model, PoolSpec) {
         ..instance(1)
     };
     for task in &mut world.observed.tasks {
-        task.container_instance_arn = Some(full.arn.clone());
+        task.placement = Placement::On(full.arn.clone());
     }
     world.observed.instances = vec![full];
     (world, spec)

@@ -1,12 +1,14 @@
 //! `MaxRunners`: how many tasks a look starts, and which runners leave.
 
 mod dead_runners;
+mod messages;
+mod starts;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::pool::model::decision::ObserveScope;
-use crate::pool::model::ecs::{StopInfo, Task, TaskPhase};
+use crate::pool::model::ecs::{Placement, Task, TaskPhase};
 use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::memory::{Memory, StepResult};
 use crate::pool::model::observed::{GitHubRunners, LogReading, Observed, Reading};
@@ -17,7 +19,7 @@ use crate::pool::model::scaling::{ScalingGoal, ScalingMode};
 use crate::pool::model::spec::{JobScaling, PoolSpec, WaitPolicy};
 use crate::pool::model::step::Step;
 use crate::pool::model::time::{DecisionTime, Timestamp};
-use crate::pool::policy::demand::{DemandMemory, Look, ScalingDecision, available_jobs, decide, statistics_after};
+use crate::pool::policy::demand::{DemandMemory, Look, ScalingDecision, decide};
 use crate::pool::tests::support::{POLL, T0, spec, stack_resource, task};
 
 const REVISION: &str = "arn:aws:ecs:eu-central-1:111122223333:task-definition/pool:7";
@@ -73,6 +75,11 @@ fn pool(min: u32, max: u32, assigned: u32) -> Pool {
 impl Pool {
     /// With this many more tasks in a phase.
     fn with(mut self, n: usize, phase: TaskPhase) -> Self {
+        self.add(n, phase);
+        self
+    }
+
+    fn add(&mut self, n: usize, phase: TaskPhase) {
         for _ in 0..n {
             let number = self.observed.tasks.len();
             let standalone = Task {
@@ -81,13 +88,12 @@ impl Pool {
                 started_by: Some(self.id.as_str().to_owned()),
                 phase,
                 desired_stopped: false,
-                container_instance_arn: (phase != TaskPhase::Starting).then(|| "instance".to_owned()),
+                placement: Placement::of((phase != TaskPhase::Starting).then(|| "instance".to_owned())),
                 started_at: (phase != TaskPhase::Starting).then_some(T0),
                 ..task(&self.id, &format!("{number:012x}"))
             };
             self.observed.tasks.push(standalone);
         }
-        self
     }
 
     /// One look, after so many seconds, with GitHub's list where it is asked for.
@@ -258,70 +264,6 @@ fn a_runner_that_never_connects_leaves_once_it_is_late_by_online_timeout() {
         leavers.extend(decision.steps.iter().map(Step::name));
     }
     assert!(leavers.contains("deregister_runner"), "{leavers:?}");
-}
-
-#[test]
-fn statistics_of_zero_beside_a_job_that_is_there_are_not_believed() {
-    let before = JobStatistics { assigned: 3, ..JobStatistics::default() };
-    let zero = Some(JobStatistics::default());
-    let message = |statistics, events| ScaleSetMessage { id: 1, statistics, events };
-    let started = JobEvent::Started { runner: "r".to_owned() };
-    for (message, assigned) in [
-        (message(None, vec![]), 3),
-        (message(zero, vec![]), 0),
-        (message(zero, vec![JobEvent::Assigned]), 3),
-        (message(zero, vec![started]), 3),
-        (message(zero, vec![JobEvent::Completed { runner: None }]), 0),
-        (message(Some(JobStatistics { assigned: 5, ..before }), vec![JobEvent::Assigned]), 5),
-        // Late by the two jobs beside them.
-        (message(Some(JobStatistics { assigned: 1, ..before }), vec![JobEvent::Assigned, JobEvent::Assigned]), 2),
-    ] {
-        assert_eq!(statistics_after(before, &message).assigned, assigned, "{message:?}");
-    }
-    let first = message(zero, vec![JobEvent::Assigned]);
-    assert_eq!(statistics_after(JobStatistics::default(), &first).assigned, 1);
-}
-
-#[test]
-fn only_jobs_that_are_available_are_acquired() {
-    let events = vec![
-        JobEvent::Available { request_id: 11 },
-        JobEvent::Assigned,
-        JobEvent::Completed { runner: None },
-        JobEvent::Available { request_id: 12 },
-    ];
-    assert_eq!(available_jobs(&ScaleSetMessage { id: 1, statistics: None, events }), [11, 12]);
-}
-
-#[test]
-fn tasks_that_end_before_their_job_are_started_one_at_a_time_and_ever_more_rarely() {
-    let none_busy = BTreeSet::new();
-    let mut pool = pool(0, 20, 5);
-    let fail = |pool: &mut Pool, exit_code| {
-        for task in &mut pool.observed.tasks {
-            task.phase = TaskPhase::Stopped;
-            let reason = "CannotPullContainerError".to_owned();
-            task.ending.get_or_insert(StopInfo { reason, exit_code, at: None });
-        }
-    };
-    let mut started = Vec::new();
-    for second in 0..600 {
-        let n_starts = pool.look(1, &none_busy).n_starts;
-        if n_starts > 0 {
-            started.push((second, n_starts));
-            pool = pool.with(usize::try_from(n_starts).unwrap(), TaskPhase::Running);
-            fail(&mut pool, None);
-        }
-    }
-    let counts: Vec<u32> = started.iter().map(|(_, n_starts)| *n_starts).collect();
-    assert_eq!(counts[..2], [5, 5]);
-    assert!(counts[2..].iter().all(|n_starts| *n_starts == 1), "{started:?}");
-    assert!(started.len() <= 8, "{started:?}");
-
-    // One that runs its job shows that the others may come.
-    pool = pool.with(1, TaskPhase::Running);
-    fail(&mut pool, Some(0));
-    assert_eq!(pool.look(1, &none_busy).n_starts, 5);
 }
 
 #[test]

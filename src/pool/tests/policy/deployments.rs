@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::pool::model::continuation::Continuation;
 use crate::pool::model::decision::{Decision, WaitReason};
-use crate::pool::model::ecs::{RolloutState, Task, TaskPhase};
+use crate::pool::model::ecs::{Placement, RolloutState, Task, TaskPhase};
 use crate::pool::tests::support::{Model, built, converge, instance, names, reason_of, spec};
 
 /// A pool whose newest deployment ECS gave up, with tasks of it that never started, some of them on an instance.
@@ -21,7 +21,7 @@ fn failed_deployment(on_instance: &[bool]) -> Model {
             started_by: Some(id.clone()),
             phase: TaskPhase::Stopped,
             started_at: None,
-            container_instance_arn: is_placed.then(|| instance(1).arn),
+            placement: Placement::of(is_placed.then(|| instance(1).arn)),
             ..one.clone()
         })
         .collect();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::pool::model::decision::{Decision, ObserveScope, WaitReason};
-use crate::pool::model::ecs::{Deployment, Protection, Task, TaskPhase};
+use crate::pool::model::ecs::{Deployment, Placement, Protection, Task, TaskPhase};
 use crate::pool::model::memory::StepResult;
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::spec::{Capacity, PoolSpec, TaskSpec};
@@ -88,7 +88,7 @@ fn online_timeout_without_time_for_a_successor_retires_no_runner() {
             .skip(1)
             .map(|task| {
                 task.phase = TaskPhase::Starting;
-                task.container_instance_arn = None;
+                task.placement = Placement::Unplaced;
                 task.short_container_id().unwrap_or_default().to_owned()
             })
             .collect();

@@ -3,7 +3,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::pool::model::auto_scaling::GroupInstance;
-use crate::pool::model::ecs::{Task, TaskPhase};
+use crate::pool::model::ecs::{Placement, Task, TaskPhase};
 use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::observed::{GitHubRunners, Observed, ObservedScaleSet};
 use crate::pool::model::operation_lock::{ObservedLock, OperationLock};
@@ -114,7 +114,7 @@ fn runners_are_unknown_where_github_cannot_be_asked() {
 
 #[test]
 fn instances_are_those_of_the_group_with_what_ecs_knows_of_them() {
-    let placed = Task { container_instance_arn: Some(instance(1).arn), ..task(&id(), "0000000000a1") };
+    let placed = Task { placement: Placement::On(instance(1).arn), ..task(&id(), "0000000000a1") };
     let mut observed = observed(vec![placed], vec![runner(&id(), 1, "0000000000a1")]);
     observed.instances = vec![instance(1), instance(2)];
     observed.group.as_mut().unwrap().instances = vec![

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::pool::model::continuation::Continuation;
 use crate::pool::model::decision::Decision;
 use crate::pool::model::ec2::{Ec2View, Room, TemplateVersion, TemplateView};
-use crate::pool::model::ecs::{ContainerInstance, Protection, Task, TaskPhase};
+use crate::pool::model::ecs::{ContainerInstance, Placement, Protection, Task, TaskPhase};
 use crate::pool::model::evidence::DeletionEvidence;
 use crate::pool::model::identity::{PhysicalId, StackResource};
 use crate::pool::model::observed::Observed;
@@ -172,7 +172,8 @@ pub(crate) fn task(id: &PhysicalId, digits: &str) -> Task {
         desired_stopped: false,
         protection: Protection::Off,
         runtime_id: Some(format!("{digits}{:052x}", 0)),
-        container_instance_arn: None,
+        placement: Placement::Unplaced,
+        created_at: Some(T0),
         started_at: Some(T0),
         ending: None,
     }

@@ -1,6 +1,7 @@
 //! Tasks whose runners take no job any more, and tasks that end before their job.
 
 use super::*;
+use crate::pool::model::ecs::StopInfo;
 use crate::pool::model::runner_log::{LogLine, read};
 
 impl Pool {
