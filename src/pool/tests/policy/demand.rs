@@ -1,6 +1,7 @@
 //! `MaxRunners`: how many tasks a look starts, and which runners leave.
 
 mod dead_runners;
+mod departures;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
