@@ -7,6 +7,7 @@ use std::time::Duration;
 use github_runner_pool::pool::model::time::Timestamp;
 
 use crate::cloudformation::State;
+use crate::containers::Container;
 use crate::ecs::{ROOM, Task};
 use crate::history::Fact;
 use crate::scale_sets::Set;
@@ -174,7 +175,8 @@ impl World {
         let placeable = target.min(self.n_places(id, pool) as u32);
         self.wrong_for(id, "too few", n_tasks < placeable, JOB_WAIT_MAX, || format!("{n_tasks} tasks of {placeable}"));
         let surplus_max = SURPLUS_MAX + Duration::from_secs(pool.idle_secs);
-        let n_more = n_tasks.saturating_sub(target);
+        // A runner that has a job ends by itself, also where `MaxRunners` was lowered meanwhile.
+        let n_more = n_tasks.saturating_sub(target.max(self.n_busy_tasks(id)));
         self.wrong_for(id, "too many", n_more > 0, surplus_max, || format!("{n_tasks} tasks of {target}"));
         let n_empty = self.n_empty_machines(id);
         // Managed scaling here keeps the group's minimum beside the instances with tasks.
@@ -206,6 +208,15 @@ impl World {
         let n_draining = self.ecs.instances.values().filter(draining).count();
         let room = if pool.is_distinct { 1 } else { ROOM };
         max_runners.min((pool.max_instances as usize).saturating_sub(n_draining) * room)
+    }
+
+    /// Tasks whose runners have a job.
+    fn n_busy_tasks(&self, id: &str) -> u32 {
+        let is_busy = |task: &&&Task| match task.container {
+            Container::Listening(runner) => self.github.runner(runner).is_some_and(|runner| runner.job.is_some()),
+            _ => false,
+        };
+        self.standalone_tasks(id).iter().filter(is_busy).count() as u32
     }
 
     fn n_empty_machines(&self, id: &str) -> usize {

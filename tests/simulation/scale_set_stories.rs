@@ -32,3 +32,25 @@ fn min_runners_are_kept_beside_the_jobs() {
     assert_eq!(answers(&report), ["SUCCESS", "SUCCESS"]);
     assert_eq!(report.figures.jobs, 5);
 }
+
+#[test]
+fn max_runners_that_is_lowered_lets_every_running_job_end() {
+    let lowered = What::Update { stack: 0, pool: Box::new(Pool { max_runners: Some(1), ..pool() }) };
+    let report = story(pool(), 3_600, jobs(3, 400, 2_400).chain([(900, lowered)]));
+    holds(&report);
+    assert_eq!(answers(&report), ["SUCCESS"; 3]);
+    assert_eq!((report.figures.jobs, report.figures.jobs_cut_off), (3, 0), "each ran to its end");
+}
+
+#[test]
+fn surplus_runner_leaves_while_a_job_runs_on_an_older_revision() {
+    let newer = What::Update { stack: 0, pool: Box::new(Pool { image: 2, ..pool() }) };
+    let cancelled = (910, What::CancelJob { label: "pool-0".to_owned() });
+    let actions = jobs(1, 400, 2_600).chain([(700, newer)]).chain(jobs(1, 900, 60)).chain([cancelled]);
+    let report = story(pool(), 3_600, actions);
+    holds(&report);
+    assert_eq!(answers(&report), ["SUCCESS"; 3]);
+    let deregistered = report.trace.iter().find(|line| line.contains("Deregistered {")).unwrap();
+    let at: f64 = deregistered.split_whitespace().next().unwrap().parse().unwrap();
+    assert!(at < 1_500.0, "while the first job runs: {deregistered}");
+}
