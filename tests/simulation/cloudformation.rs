@@ -80,6 +80,8 @@ pub(crate) struct Ask {
     pub(crate) signed_at: Timestamp,
     pub(crate) expires_at: Timestamp,
     pub(crate) answers: Vec<Vec<u8>>,
+    /// When the first of them came.
+    pub(crate) answered_at: Option<Timestamp>,
     /// Cancelled: another request was sent, and nobody waits for this one.
     pub(crate) is_obsolete: bool,
     /// Nobody waits any more, whether it was answered or not.
@@ -195,6 +197,7 @@ impl World {
             signed_at,
             expires_at: self.now + Duration::from_secs(pool.service_timeout_secs),
             answers: Vec::new(),
+            answered_at: None,
             is_obsolete: false,
             is_settled: false,
             n_working_before: self.n_working(stack),
@@ -320,6 +323,7 @@ impl World {
             return;
         };
         self.stacks.asks[ask].answers.push(body.to_vec());
+        self.stacks.asks[ask].answered_at.get_or_insert(self.now);
         self.figures.answers += 1;
         self.trace(|| format!("answer to {ask}: {}", String::from_utf8_lossy(body)));
         self.note(&Fact::Answered { ask, body: body.to_vec() });

@@ -1,14 +1,16 @@
 //! Pools that have as many runners as jobs: how long their jobs wait and how long they are of the wrong size, but for what
 //! goes wrong and for what a request of CloudFormation changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use github_runner_pool::pool::model::time::Timestamp;
 
-use crate::cloudformation::State;
+use crate::cloudformation::{Ask, State};
+use crate::containers::Container;
 use crate::ecs::{ROOM, Task};
 use crate::history::Fact;
+use crate::lambda::Origin;
 use crate::scale_sets::Set;
 use crate::script::Pool;
 use crate::world::World;
@@ -23,9 +25,15 @@ pub(crate) const JOB_WAIT_MAX: Duration = Duration::from_secs(600);
 /// listener is missing (142 s), two looks (20 s), the deletion and the look at the log after it (110 s), the container's
 /// end (62 s), and half as much again, since each reading that says busy begins the confirmation anew.
 pub(crate) const SURPLUS_MAX: Duration = Duration::from_secs(1_050);
+/// One listener retires what is too many within this time, beside the pool's `IdleConfirmation`: it is missing (142 s), the
+/// surplus is confirmed (30 s), two looks (20 s), the deletion and the look at the log after it (110 s), the container's end
+/// (62 s). Whoever is killed earlier has watched for nothing.
+const WATCH_MAX: Duration = Duration::from_secs(364);
 /// An instance goes within this time from its last task: managed scaling's quarter of an hour, its look, and termination.
 pub(crate) const INSTANCE_MAX: Duration = Duration::from_secs(1_200);
 
+/// In what a pool with surplus runners is of a wrong size.
+const TOO_MANY: &str = "too many";
 /// Between two looks.
 const LOOKS: Duration = Duration::from_secs(10);
 /// The longest pause of a listener between two starts of tasks that fail.
@@ -60,6 +68,10 @@ pub(crate) struct Demand {
     waiting: BTreeMap<u64, Timestamp>,
     /// Since when a pool is of a wrong size, by pool and in what.
     wrong: BTreeMap<(String, &'static str), Timestamp>,
+    /// When a listener last ended before its time, or panicked.
+    watch_lost_at: Option<Timestamp>,
+    /// Pools whose surplus one listener has watched for long enough.
+    watched: BTreeSet<String>,
     /// Invocations that acknowledged or started anything for a pool, with the first time of each, in that order.
     pub(crate) writers: BTreeMap<String, Vec<(u64, Timestamp)>>,
 }
@@ -80,6 +92,13 @@ impl World {
         self.demand.disturbed_until = self.demand.disturbed_until.max(Some(self.now + lasts));
     }
 
+    /// An invocation has ended before its time, or panicked; if it was a listener, all that it has watched is lost.
+    pub(crate) fn watch_lost(&mut self, invocation: u64) {
+        if self.lambda.invocations.get(&invocation).is_some_and(|it| it.delivery.origin == Origin::Own) {
+            self.demand.watch_lost_at = Some(self.now);
+        }
+    }
+
     /// What the template of a pool says, while no request is at work on it.
     pub(crate) fn pool_at_rest(&self, pool: &str) -> Option<&Pool> {
         let is_its = |stack: &&crate::cloudformation::Stack| stack.physical_id.as_deref() == Some(pool);
@@ -97,8 +116,21 @@ impl World {
         if let Some(pool) = self.pool_at_rest(pool) {
             return pool.max_runners;
         }
-        let is_its = |ask: &&crate::cloudformation::Ask| pool.starts_with(&self.stacks.all[ask.stack].stem());
-        self.stacks.asks.iter().filter(is_its).filter_map(|ask| ask.pool.max_runners).max()
+        self.requests_of(pool).filter_map(|ask| ask.pool.max_runners).max()
+    }
+
+    /// The same for the whole time since a moment.
+    pub(crate) fn max_runners_since(&self, pool: &str, since: Timestamp) -> Option<u32> {
+        if self.requests_of(pool).any(|ask| ask.answered_at.is_some_and(|at| at >= since)) {
+            return self.requests_of(pool).filter_map(|ask| ask.pool.max_runners).max();
+        }
+        self.max_runners(pool)
+    }
+
+    /// Every request about the stack of a pool.
+    fn requests_of(&self, pool: &str) -> impl Iterator<Item = &Ask> {
+        let is_its = move |ask: &&Ask| pool.starts_with(&self.stacks.all[ask.stack].stem());
+        self.stacks.asks.iter().filter(is_its)
     }
 
     /// Looks how long jobs wait, and how long pools are of a wrong size.
@@ -173,14 +205,30 @@ impl World {
         // Instances that are lost take places, and runners that have a job keep theirs.
         let placeable = target.min(self.n_places(id, pool) as u32);
         self.wrong_for(id, "too few", n_tasks < placeable, JOB_WAIT_MAX, || format!("{n_tasks} tasks of {placeable}"));
-        let surplus_max = SURPLUS_MAX + Duration::from_secs(pool.idle_secs);
-        let n_more = n_tasks.saturating_sub(target);
-        self.wrong_for(id, "too many", n_more > 0, surplus_max, || format!("{n_tasks} tasks of {target}"));
+        let idle_confirmation = Duration::from_secs(pool.idle_secs);
+        let is_watched = self.is_surplus_watched(id, WATCH_MAX + idle_confirmation);
+        let surplus_max = if is_watched { SURPLUS_MAX + idle_confirmation } else { Duration::MAX };
+        // A runner that has a job ends by itself, also where `MaxRunners` was lowered meanwhile.
+        let n_more = n_tasks.saturating_sub(target.max(self.n_busy_tasks(id)));
+        self.wrong_for(id, TOO_MANY, n_more > 0, surplus_max, || format!("{n_tasks} tasks of {target}"));
         let n_empty = self.n_empty_machines(id);
         // Managed scaling here keeps the group's minimum beside the instances with tasks.
         let is_larger = n_empty > pool.min_instances as usize;
         let is_idle = n_jobs == 0 && n_tasks == pool.min_runners;
         self.wrong_for(id, "instances", is_larger && is_idle, INSTANCE_MAX, || format!("{n_empty} empty instances"));
+    }
+
+    /// Whether one listener has watched the surplus of a pool for this time.
+    fn is_surplus_watched(&mut self, id: &str, watch_max: Duration) -> bool {
+        let Some(since) = self.demand.wrong.get(&(id.to_owned(), TOO_MANY)) else {
+            self.demand.watched.remove(id);
+            return false;
+        };
+        let begun = self.demand.watch_lost_at.map_or(*since, |lost_at| lost_at.max(*since));
+        if self.now.since(begun) >= watch_max {
+            self.demand.watched.insert(id.to_owned());
+        }
+        self.demand.watched.contains(id)
     }
 
     fn wrong_for(&mut self, id: &str, in_what: &'static str, is_wrong: bool, max: Duration, what: impl Fn() -> String) {
@@ -206,6 +254,15 @@ impl World {
         let n_draining = self.ecs.instances.values().filter(draining).count();
         let room = if pool.is_distinct { 1 } else { ROOM };
         max_runners.min((pool.max_instances as usize).saturating_sub(n_draining) * room)
+    }
+
+    /// Tasks whose runners have a job.
+    fn n_busy_tasks(&self, id: &str) -> u32 {
+        let is_busy = |task: &&&Task| match task.container {
+            Container::Listening(runner) => self.github.runner(runner).is_some_and(|runner| runner.job.is_some()),
+            _ => false,
+        };
+        self.standalone_tasks(id).iter().filter(is_busy).count() as u32
     }
 
     fn n_empty_machines(&self, id: &str) -> usize {

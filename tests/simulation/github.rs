@@ -195,6 +195,11 @@ impl GitHub {
     }
 
     /// A runner, whether or not GitHub still lists it.
+    pub(crate) fn runner(&self, id: u64) -> Option<&Runner> {
+        self.runners.get(&id).or_else(|| self.detached.get(&id))
+    }
+
+    /// The same.
     pub(crate) fn runner_mut(&mut self, id: u64) -> Option<&mut Runner> {
         self.runners.get_mut(&id).or_else(|| self.detached.get_mut(&id))
     }

@@ -35,8 +35,8 @@ pub(crate) enum Fact {
     GaveUpAsking { task: String, was_refused: bool },
     /// A revision of a task definition, but for its labels.
     RevisionRegistered { content: String },
-    /// `RunTask` has started tasks of a pool.
-    TasksStarted { pool: String },
+    /// `RunTask` has started tasks of a pool, by a call that began at this moment.
+    TasksStarted { pool: String, began: Timestamp },
     /// A message was acknowledged that says how many jobs a pool has.
     Acknowledged { pool: String, assigned: u32 },
     /// A job waits for longer than a pool with room may take to start its runner.

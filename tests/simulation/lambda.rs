@@ -168,6 +168,7 @@ impl World {
         self.note(&Fact::Ended { invocation: number, how });
         if delivery.origin.is_background() && how != Ending::Returned {
             self.call_failed(number);
+            self.watch_lost(number);
         }
         match delivery.origin {
             Origin::Stream(batch) => return self.batch_ended(batch, how, response),

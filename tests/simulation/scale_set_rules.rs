@@ -262,6 +262,7 @@ fn scale_set_that_is_not_polled_for_seven_days_is_gone() {
 fn run_task_starts_standalone_tasks_once_for_each_token() {
     let mut world = World::new(script(Pool::plain(), 60, Vec::new()), None);
     world.is_calm = true;
+    let now = world.now;
     let id = PhysicalId::try_from(POOL.to_owned()).unwrap();
     let revision = world.register_revision(&id, &content("ubuntu-noble"), &Tags::new());
     let run = |count| TaskRun {
@@ -271,13 +272,13 @@ fn run_task_starts_standalone_tasks_once_for_each_token() {
         distinct_instances: false,
     };
     let elsewhere = TaskRun { capacity_provider: "not-associated".to_owned(), ..run(2) };
-    assert!(world.run_tasks("build", &id, &elsewhere, &Tags::new(), "one").is_err());
+    assert!(world.run_tasks("build", &id, &elsewhere, &Tags::new(), "one", now).is_err());
     for count in [0, 11] {
-        assert!(world.run_tasks("build", &id, &run(count), &Tags::new(), "count").is_err());
+        assert!(world.run_tasks("build", &id, &run(count), &Tags::new(), "count", now).is_err());
     }
-    let started = world.run_tasks("build", &id, &run(2), &Tags::new(), "one").unwrap();
-    assert_eq!(world.run_tasks("build", &id, &run(2), &Tags::new(), "one").unwrap(), started);
-    let other = world.run_tasks("build", &id, &run(3), &Tags::new(), "one").unwrap_err();
+    let started = world.run_tasks("build", &id, &run(2), &Tags::new(), "one", now).unwrap();
+    assert_eq!(world.run_tasks("build", &id, &run(2), &Tags::new(), "one", now).unwrap(), started);
+    let other = world.run_tasks("build", &id, &run(3), &Tags::new(), "one", now).unwrap_err();
     assert_eq!(other.remote_error.code.as_deref(), Some("ConflictException"));
     assert_eq!((started.arns.len(), world.ecs.tasks.len()), (2, 2));
     assert_eq!(world.read_tasks_by_arn(&started.arns)[0].group, format!("family:{POOL}"));

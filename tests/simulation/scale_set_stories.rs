@@ -1,5 +1,8 @@
 //! Pools with as many runners as jobs: each trace from beginning to end.
 
+use std::collections::BTreeMap;
+
+use crate::faults::Fault;
 use crate::run::{Report, run};
 use crate::script::{Pool, Prints, What};
 use crate::stories::{answers, create, holds, script};
@@ -31,4 +34,41 @@ fn min_runners_are_kept_beside_the_jobs() {
     holds(&report);
     assert_eq!(answers(&report), ["SUCCESS", "SUCCESS"]);
     assert_eq!(report.figures.jobs, 5);
+}
+
+#[test]
+fn max_runners_that_is_lowered_lets_every_running_job_end() {
+    let lowered = What::Update { stack: 0, pool: Box::new(Pool { max_runners: Some(1), ..pool() }) };
+    let report = story(pool(), 3_600, jobs(3, 400, 2_400).chain([(900, lowered)]));
+    holds(&report);
+    assert_eq!(answers(&report), ["SUCCESS"; 3]);
+    assert_eq!((report.figures.jobs, report.figures.jobs_cut_off), (3, 0), "each ran to its end");
+}
+
+#[test]
+fn surplus_runner_leaves_while_a_job_runs_on_an_older_revision() {
+    let newer = What::Update { stack: 0, pool: Box::new(Pool { image: 2, ..pool() }) };
+    let cancelled = (910, What::CancelJob { label: "pool-0".to_owned() });
+    let actions = jobs(1, 400, 2_600).chain([(700, newer)]).chain(jobs(1, 900, 60)).chain([cancelled]);
+    let report = story(pool(), 3_600, actions);
+    holds(&report);
+    assert_eq!(answers(&report), ["SUCCESS"; 3]);
+    let deregistered = report.trace.iter().find(|line| line.contains("Deregistered {")).unwrap();
+    let at: f64 = deregistered.split_whitespace().next().unwrap().parse().unwrap();
+    assert!(at < 1_500.0, "while the first job runs: {deregistered}");
+}
+
+#[test]
+fn run_task_under_way_while_max_runners_is_lowered_still_starts_its_tasks() {
+    let lowered = What::Update { stack: 0, pool: Box::new(Pool { max_runners: Some(1), ..pool() }) };
+    let actions = jobs(2, 400, 1_500).chain(jobs(1, 700, 60)).chain([(702, lowered)]);
+    let mut script = script(pool(), 3_600, std::iter::once(create()).chain(actions).collect());
+    let last = |report: &Report, text: &str| report.trace.iter().rposition(|line| line.contains(text)).unwrap();
+    let report = run(script.clone(), None, true);
+    let line = &report.trace[last(&report, "RunTask is background call ")];
+    let call = line.rsplit(' ').next().unwrap().parse().unwrap();
+    script.background_faults = BTreeMap::from([(call, Fault::Slow)]);
+    let report = run(script, None, true);
+    holds(&report);
+    assert!(last(&report, "TasksStarted {") > last(&report, " answer to 1"), "after the Update");
 }

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::pool::model::identity::{PhysicalId, StackResource};
 use crate::pool::model::outcome::Outcome;
@@ -24,9 +23,6 @@ const TOMBSTONE_TTL: Duration = Duration::from_secs(86_400);
 
 /// Parts of the key of a resource's lock.
 const RESOURCE_KEY_PARTS: usize = 3;
-
-/// Hexadecimal digits that distinguish response URLs.
-const URL_DIGITS: usize = 16;
 
 /// The content of a lock: the request that has it, and the response.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -168,7 +164,7 @@ impl OperationLock {
         Self {
             format: FORMAT,
             request_id: request.request_id.clone(),
-            url: digest(request),
+            url: request.url_digest(),
             signed_at,
             pool: pool.to_owned(),
             purpose,
@@ -265,7 +261,7 @@ impl OperationLock {
     /// Whether it is of that request, whichever delivery and invocation.
     #[must_use]
     pub fn is_of(&self, request: &RequestInfo) -> bool {
-        self.request_id == request.request_id && self.url == digest(request)
+        self.request_id == request.request_id && self.url == request.url_digest()
     }
 
     /// Whether this is the lock of a newer request than this one.
@@ -288,11 +284,6 @@ fn digits_of(pool: &str) -> Option<String> {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's `skip_serializing_if` passes a reference")]
 const fn is_false(flag: &bool) -> bool {
     !*flag
-}
-
-fn digest(request: &RequestInfo) -> String {
-    let hash = Sha256::digest(request.response_url.expose());
-    hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>().chars().take(URL_DIGITS).collect()
 }
 
 /// Whether a Delete of the pool with this id keeps a record of its own: the resource's one is about another pool.

@@ -57,7 +57,7 @@ pub struct ScalingRecord {
 /// What the newest request wants of a pool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScalingGoal {
-    /// CloudFormation's id of that request.
+    /// The key of that request.
     pub request_id: String,
     /// What the listener may do.
     pub mode: ScalingMode,
@@ -149,7 +149,7 @@ pub struct RecentTask {
 /// A start of tasks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingStart {
-    /// CloudFormation's id of the request that wanted the tasks.
+    /// The key of the request that wanted the tasks.
     pub request_id: String,
     /// What is started.
     pub run: TaskRun,

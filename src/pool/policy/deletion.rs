@@ -87,7 +87,7 @@ fn starts_over(
 }
 
 fn write_mode(operation: &Operation, record: &ScalingRecord, mode: ScalingMode) -> Step {
-    let goal = ScalingGoal { request_id: operation.request.request_id.clone(), mode, ..record.goal.clone() };
+    let goal = ScalingGoal { request_id: operation.request.key(), mode, ..record.goal.clone() };
     Step::WriteScaling(Box::new(record.with_goal(goal)))
 }
 

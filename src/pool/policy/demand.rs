@@ -38,9 +38,9 @@ mod tasks;
 
 use std::time::Duration;
 
-use self::departures::{Departures, next_departure};
+use self::departures::{Departures, is_calm, next_departure};
 use self::tasks::PoolTasks;
-use crate::pool::model::decision::{Decision, ObserveScope, WaitReason};
+use crate::pool::model::decision::{Decision, ObserveScope};
 use crate::pool::model::memory::Memory;
 use crate::pool::model::scaling::ScalingMode;
 use crate::pool::model::step::Steps;
@@ -110,9 +110,4 @@ pub fn decide(look: Look<'_>, demand: &mut DemandMemory, memory: &mut Memory) ->
     };
     let starts_at = (missing > 0).then(|| paused_until.unwrap_or_else(|| at.next_poll()).min(at.next_poll()));
     ScalingDecision { n_starts, look_at: starts_at.map_or(decision.look_at, |it| it.min(decision.look_at)), ..decision }
-}
-
-/// Whether only running jobs are waited for, which take as long as they take.
-const fn is_calm(why: &WaitReason) -> bool {
-    matches!(why, WaitReason::RunnersDraining { unconfirmed: 0, unknown: 0, ending: 0, .. })
 }

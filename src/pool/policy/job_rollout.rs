@@ -67,7 +67,7 @@ fn scaling_goal(
     mode: ScalingMode,
 ) -> ScalingGoal {
     ScalingGoal {
-        request_id: operation.request.request_id.clone(),
+        request_id: operation.request.key(),
         mode,
         scale_set: scale_set.id,
         metadata: PoolMetadata::of(&operation.id, &goal.spec),

@@ -287,7 +287,7 @@ impl Driver {
             count: with["count"].as_u64().unwrap() as u32,
             distinct_instances: false,
         };
-        let started = self.world.run_tasks(CLUSTER, &self.id, &run, &tags, token)?;
+        let started = self.world.run_tasks(CLUSTER, &self.id, &run, &tags, token, self.world.now)?;
         let mut places = Vec::new();
         for arn in started.arns {
             let place = self.tasks.iter().position(|known| *known == arn);

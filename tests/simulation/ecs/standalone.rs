@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use github_runner_pool::pool::model::ecs::{StartedTasks, TaskRun};
 use github_runner_pool::pool::model::identity::PhysicalId;
 use github_runner_pool::pool::model::remote_error::{ErrorKind, RemoteService};
+use github_runner_pool::pool::model::time::Timestamp;
 use github_runner_pool::reconcile::ports::RemoteResult;
 
 use super::calls::short;
@@ -28,7 +29,8 @@ const LISTED_WITHIN_MILLIS: u64 = 4_000;
 pub(crate) type RunTokens = BTreeMap<(String, String), (TaskRun, Tags, Vec<String>)>;
 
 impl World {
-    /// Starts standalone tasks in the name of a pool. A token that ECS knows starts none.
+    /// Starts standalone tasks in the name of a pool, by a call that began at this moment. A token that ECS knows starts
+    /// none.
     pub(crate) fn run_tasks(
         &mut self,
         cluster: &str,
@@ -36,6 +38,7 @@ impl World {
         run: &TaskRun,
         tags: &Tags,
         token: &str,
+        began: Timestamp,
     ) -> RemoteResult<StartedTasks> {
         let cluster = short(cluster).to_owned();
         self.check_run(&cluster, run)?;
@@ -61,7 +64,7 @@ impl World {
         }
         self.ecs.run_tokens.insert(key, (run.clone(), tags.clone(), started.arns.clone()));
         self.trace(|| format!("RunTask of {id}: {:?}", started.arns));
-        self.note(&Fact::TasksStarted { pool: id.as_str().to_owned() });
+        self.note(&Fact::TasksStarted { pool: id.as_str().to_owned(), began });
         Ok(started)
     }
 

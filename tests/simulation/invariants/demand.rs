@@ -30,12 +30,13 @@ pub(super) fn a_message_is_acted_upon_before_it_is_acknowledged(world: &World, f
     check(n_tasks >= wanted, || format!("{id} has {n_tasks} tasks of {wanted} when the message is acknowledged"))
 }
 
-/// Tasks that have not ended, those that are about to included.
+/// Tasks that have not ended, those that are about to included. A call that was under way while a request lowered
+/// `MaxRunners` is not taken back.
 pub(super) fn max_runners_is_never_exceeded(world: &World, fact: &Fact) -> Result<(), String> {
-    let Fact::TasksStarted { pool } = fact else { return Ok(()) };
+    let Fact::TasksStarted { pool, began } = fact else { return Ok(()) };
     let is_its = |task: &&crate::ecs::Task| task.standalone.is_some() && task.service == *pool && task.is_live();
     let n_tasks = world.ecs.tasks.values().filter(is_its).count();
-    let max = world.max_runners(pool).map_or(0, |max| max as usize);
+    let max = world.max_runners_since(pool, *began).map_or(0, |max| max as usize);
     check(n_tasks <= max, || format!("{pool} has {n_tasks} tasks, and {max} at the most"))
 }
 

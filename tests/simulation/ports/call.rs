@@ -91,6 +91,9 @@ impl Port {
             if fault.is_some() {
                 world.call_failed(self.invocation);
             }
+            if fault == Some(Fault::Panic) {
+                world.watch_lost(self.invocation);
+            }
             if let Some(fault) = fault.filter(|fault| *fault != Fault::Stale) {
                 let name = format!("{fault:?}");
                 world.figures.fault(&name);

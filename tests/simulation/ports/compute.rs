@@ -207,7 +207,13 @@ impl Ecs for Port {
         tags: &Tags,
         token: &str,
     ) -> RemoteResult<StartedTasks> {
-        let effect = |world: &mut World| world.run_tasks(cluster, id, run, tags, token);
+        let began = {
+            let mut world = self.world.borrow_mut();
+            let call = world.n_background_calls + 1;
+            world.trace(|| format!("RunTask is background call {call}"));
+            world.now
+        };
+        let effect = |world: &mut World| world.run_tasks(cluster, id, run, tags, token, began);
         self.write(RemoteService::Ecs, "RunTask", id.as_str(), effect).await
     }
 

@@ -79,7 +79,8 @@ pub(super) fn next_departure(
     retire_in_order(look, memory, &order)
 }
 
-/// Retires them. Of several waits the one that ends first counts; a reading of logs comes before any.
+/// Retires them. Of several waits the one that ends first counts, and one for running jobs alone counts last: a runner is
+/// idle for certain only if it is watched at short intervals. A reading of logs comes before any wait.
 fn retire_in_order(look: Look<'_>, memory: &mut Memory, order: &[Leavers<'_>]) -> Option<Decision> {
     let Look { id, goal, observed, at, .. } = look;
     let drain = Drain { id, metadata: &goal.metadata, wait_policy: &goal.wait_policy, limit: DrainLimit::None };
@@ -96,9 +97,9 @@ fn retire_in_order(look: Look<'_>, memory: &mut Memory, order: &[Leavers<'_>]) -
             }
             DrainProgress::Pending(decision @ Decision::Wait { scope: ObserveScope::Runners, .. }) => {
                 n_leaving += n_idle_in(&decision);
-                let earlier: &mut Option<Decision> = &mut waiting;
-                if earlier.as_ref().is_none_or(|earlier| until(&decision) < until(earlier)) {
-                    *earlier = Some(decision);
+                let first: &mut Option<Decision> = &mut waiting;
+                if first.as_ref().is_none_or(|first| order_of(&decision) < order_of(first)) {
+                    *first = Some(decision);
                 }
             }
             DrainProgress::Pending(decision) => return Some(decision),
@@ -117,11 +118,17 @@ const fn n_idle_in(decision: &Decision) -> usize {
     }
 }
 
-fn until(decision: &Decision) -> Option<Timestamp> {
+/// Of several waits the least counts.
+const fn order_of(decision: &Decision) -> Option<(bool, Timestamp)> {
     match decision {
-        Decision::Wait { until, .. } => Some(*until),
+        Decision::Wait { why, until, .. } => Some((is_calm(why), *until)),
         Decision::Act(_) | Decision::Respond(_) | Decision::Stop(_) => None,
     }
+}
+
+/// Whether only running jobs are waited for, which take as long as they take.
+pub(super) const fn is_calm(why: &WaitReason) -> bool {
+    matches!(why, WaitReason::RunnersDraining { unconfirmed: 0, unknown: 0, ending: 0, .. })
 }
 
 fn wait_for_surplus(since: Timestamp, at: DecisionTime) -> Decision {

@@ -3,6 +3,7 @@
 mod dead_runners;
 mod messages;
 mod starts;
+mod departures;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

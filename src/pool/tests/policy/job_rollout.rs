@@ -95,6 +95,17 @@ fn max_runners_changes_in_place_and_an_unchanged_pool_writes_nothing() {
 }
 
 #[test]
+fn max_runners_of_a_deployment_that_is_repeated_with_the_same_request_id_is_another_goal() {
+    let mut model = built(&scaled(20));
+    let before = record(&model).goal.request_id.clone();
+    let mut repeated = later(converge(scaled(1)), "request-1", 10);
+    repeated.request.request_id.clone_from(&converge(scaled(20)).request.request_id);
+    assert!(matches!(model.run(&mut repeated), Outcome::Succeeded { .. }));
+    assert_eq!(record(&model).goal.max_runners, 1);
+    assert_ne!(record(&model).goal.request_id, before, "a start that the first one wanted is not made again");
+}
+
+#[test]
 fn what_github_does_not_change_of_a_scale_set_makes_another_pool() {
     let id = |change: &dyn Fn(&mut PoolSpec)| {
         let mut spec = scaled(20);
