@@ -124,7 +124,7 @@ pub async fn write_lease<W: World>(world: &W, lease: ListenerLease, found: u64) 
 }
 
 /// Another invocation has written an item first; the next observation shows what.
-fn conflict(operation: &str) -> RemoteCallError {
+pub(super) fn conflict(operation: &str) -> RemoteCallError {
     RemoteCallError {
         remote_error: RemoteError {
             remote: RemoteService::DynamoDb,

@@ -68,7 +68,7 @@ pub(crate) struct World {
     /// Calls of the function so far, in this run.
     pub(crate) n_calls: u32,
     /// The same of background invocations.
-    n_background_calls: u32,
+    pub(crate) n_background_calls: u32,
     /// What happened, newest last; the whole of it only where somebody will read it.
     pub(crate) trace: Vec<String>,
     pub(crate) is_telling: bool,

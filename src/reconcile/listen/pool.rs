@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use super::super::apply::{deregister_runner, stop_reason};
+use super::super::claims::withdraw_registration;
 use super::super::log_error;
 use super::super::observe::{credential, with_members};
 use super::super::ports::{Clock, Credential, Ecs, GitHub, RemoteCallError, World};
@@ -16,7 +17,7 @@ use crate::pool::model::ecs::{StartedTasks, Task};
 use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::memory::Memory;
 use crate::pool::model::observed::{GitHubRunners, Observed, Reading};
-use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
+use crate::pool::model::remote_error::ErrorKind;
 use crate::pool::model::scale_set::{JobStatistics, MessageSession, ScaleSetMessage};
 use crate::pool::model::scaling::{ListenerProgress, ObservedScaling, START_UNCERTAIN_MAX, ScalingMode, ScalingRecord};
 use crate::pool::model::step::{Step, Steps};
@@ -190,18 +191,6 @@ impl<W: World> PoolListener<W> {
         self.store(world).await
     }
 
-    /// The set has another session. GitHub lets go of it about 50 seconds after its last poll.
-    pub(super) fn session_conflict(&self) -> RemoteCallError {
-        let remote_error = RemoteError {
-            remote: RemoteService::GitHub,
-            kind: ErrorKind::Conflict,
-            operation: "CreateSession".to_owned(),
-            code: None,
-            message: format!("the runner scale set of {} has another session", self.id),
-        };
-        RemoteCallError { remote_error, source: None }
-    }
-
     pub(super) fn record_message(&mut self, message: &ScaleSetMessage) {
         let progress = &mut self.record.progress;
         progress.statistics = statistics_after(progress.statistics, message);
@@ -371,6 +360,11 @@ impl<W: World> PoolListener<W> {
                 let credential = self.credential.as_ref().map(|kept| &kept.credential);
                 let result = deregister_runner(world, credential, metadata, id, name).await?;
                 self.memory.record_step(result, world.clock().now());
+            } else if let Step::WithdrawRegistration(task) = step {
+                if !withdraw_registration(world, task.arn()).await? {
+                    // It has an instance by now, and asks for its runner.
+                    return Ok(false);
+                }
             } else if let Step::StopTask(task) = step {
                 match world.ecs().stop_task(&metadata.cluster, task.arn(), stop_reason(task.why())).await {
                     // A role may bind the call to tags, and ECS deletes those of a task that ends.
