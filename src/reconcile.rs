@@ -3,6 +3,7 @@
 //! This module does the I/O and decides nothing: [`crate::pool`] decides what to observe, what to do and when to stop.
 
 pub mod apply;
+pub mod claims;
 pub mod deregister;
 pub mod due_work;
 pub mod listen;
@@ -10,6 +11,7 @@ pub mod lookup;
 pub mod observe;
 pub mod ports;
 pub mod registration;
+pub mod remains;
 pub mod run;
 pub mod runner_lists;
 pub mod runner_logs;

@@ -13,6 +13,7 @@ use crate::pool::model::identity::{PhysicalId, StackResource};
 use crate::pool::model::operation::{Goal, Operation, PreviousPool};
 use crate::pool::model::operation_lock::{ObservedLock, OperationLock, resource_lock_key};
 use crate::pool::model::outcome::Outcome;
+use crate::pool::model::remains::RemainsRecord;
 use crate::pool::model::remote_error::RemoteError;
 use crate::pool::model::time::Timestamp;
 use crate::pool::policy::orphaned_pools::{delete_next_pool_of_stack, delete_previous_pool};
@@ -21,6 +22,7 @@ use crate::reconcile::apply::write_lock;
 use crate::reconcile::chain;
 use crate::reconcile::lookup::{pools_of, read_lock};
 use crate::reconcile::ports::{Clock, CloudFormation, RemoteResult, World};
+use crate::reconcile::remains::read_remains;
 
 /// Maximum attempts of a lookup that must succeed before the pool is known.
 const TRIES: u32 = 6;
@@ -122,8 +124,9 @@ pub(super) enum Siblings {
     Unknown(String),
 }
 
-/// Looks for other pools of the resource after a Delete has removed its pool: pools that no stack refers to any more,
-/// and a pool that another request had started to build when this Delete preempted it.
+/// Looks for other pools of the resource after a Delete has removed its pool: pools that no stack refers to any more, a
+/// pool that another request had started to build when this Delete preempted it, and what an earlier Delete may have left
+/// at GitHub.
 pub(super) async fn siblings<W: World>(world: &W, operation: &Operation, outcome: &Outcome) -> RemoteResult<Siblings> {
     let Outcome::Succeeded { .. } = outcome else { return Ok(Siblings::Done(None)) };
     let goal = match &operation.goal {
@@ -141,15 +144,20 @@ pub(super) async fn siblings<W: World>(world: &W, operation: &Operation, outcome
     pools.retain(is_other);
     // A request that is still in progress would build it after this Delete's response, for a deleted stack.
     let at_work = lock.and_then(OperationLock::pool_at_work).filter(is_other);
-    if pools.is_empty() && at_work.is_none() {
-        let is_left = lock.is_some_and(|lock| lock.response().is_some() || lock.is_of(&operation.request));
-        write_tombstone(world, stack_resource, found.filter(|_| is_left)).await?;
-        return Ok(Siblings::Done(None));
-    }
-    let (stack_deletion, unknown) = stack_deletion(world, stack_resource).await?;
-    let all = pools.iter().cloned().chain(at_work.clone());
+    let remains = read_remains(world, stack_resource).await?;
+    let deleted_before = remains.pools().map(|(id, _)| id).filter(|id| is_other(id)).cloned();
+    let all: Vec<PhysicalId> = pools.iter().cloned().chain(at_work.clone()).chain(deleted_before).collect();
+    let (stack_deletion, unknown) =
+        if all.is_empty() { (None, None) } else { stack_deletion(world, stack_resource).await? };
     if let Some(next) = stack_deletion.and_then(|word| delete_next_pool_of_stack(operation, outcome, all, word)) {
         return Ok(Siblings::Next(Box::new(next)));
+    }
+    if pools.is_empty() && at_work.is_none() {
+        let is_left = lock.is_some_and(|lock| lock.response().is_some() || lock.is_of(&operation.request));
+        let handled = goal.deleted_pools.iter().chain([&operation.id]);
+        let notes = reasons::notes_of_deleted_pools(&handled.fold(remains, RemainsRecord::without));
+        write_tombstone(world, stack_resource, found.filter(|_| is_left)).await?;
+        return Ok(Siblings::Done((!notes.is_empty()).then(|| notes.join("; "))));
     }
     if let Some(lock) = &lock {
         pools.retain(|id| !lock.is_live(id));

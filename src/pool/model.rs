@@ -19,6 +19,7 @@ pub mod operation_lock;
 pub mod outcome;
 pub mod pool_metadata;
 pub mod registration;
+pub mod remains;
 pub mod remote_error;
 pub mod request;
 pub mod runner;

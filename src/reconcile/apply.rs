@@ -1,23 +1,26 @@
 //! Applies steps: the only module that changes the resources of a pool. Each step is one call, and nothing is decided
-//! here. Registrations are written in `registration` and `sweep`, the record of periodic work in `due_work`, and the
-//! runners of scale sets are started and stopped in `listen`. Writing a lock, with or without the recorded response, is
+//! here. Registrations are written in `registration`, `claims` and `sweep`, the record of periodic work in `due_work`, and
+//! the runners of scale sets are started and stopped in `listen`. Writing a lock, with or without the recorded response, is
 //! not a step, since it may follow the last one.
 
 use futures_util::future::join_all;
 
+use super::claims::withdraw_registration;
 use super::deregister;
 use super::log_error;
 use super::ports::{
     AutoScaling, Clock, Credential, Deregistration, Ecs, RemoteCallError, RemoteResult, ScaleSetDeletion, ScaleSets,
     SelfInvoker, StateItem, StateStore, StateWrite, World,
 };
-use super::scaling::{LISTEN_EVENT, publish};
+use super::remains::change_remains;
+use super::scaling::{LISTEN_EVENT, conflict, publish};
 use super::session::Session;
 use crate::pool::model::continuation::Continuation;
 use crate::pool::model::evidence::{OwnedScaleSet, OwnedTask, StopReason};
 use crate::pool::model::memory::StepResult;
 use crate::pool::model::operation_lock::{ObservedLock, OperationLock};
 use crate::pool::model::pool_metadata::PoolMetadata;
+use crate::pool::model::remains::RemainsRecord;
 use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
 use crate::pool::model::spec::GitHubTarget;
 use crate::pool::model::step::{Step, Steps, TaggedResource};
@@ -190,6 +193,11 @@ async fn apply_step<W: World>(
             let is_gone = matches!(result, StepResult::Deregistered { .. });
             return Ok(if is_gone { StepResult::OrphanRemoved } else { result });
         }
+        Step::WithdrawRegistration(task) => {
+            if !withdraw_registration(world, task.arn()).await? {
+                return Err(conflict("PutItem"));
+            }
+        }
         Step::StopTask(task) => {
             ecs.stop_task(cluster()?, task.arn(), stop_reason(task.why())).await?;
             if task.why() == StopReason::DrainTimedOut {
@@ -218,6 +226,14 @@ async fn apply_step<W: World>(
         }
         Step::ScaleServiceToZero => ecs.scale_service_to_zero(cluster()?, id).await?,
         Step::DeleteService => ecs.delete_service(cluster()?, id).await?,
+        Step::RecordRemains(metadata) => {
+            let record = |record: RemainsRecord, now| record.with(id.clone(), *metadata, now);
+            change_remains(world, &operation.request.stack_resource, record).await?;
+        }
+        Step::ForgetRemains => {
+            let forget = |record: RemainsRecord, _| record.without(id);
+            change_remains(world, &operation.request.stack_resource, forget).await?;
+        }
         Step::DeleteTaskDefinitions => {
             let revisions = ecs.task_definitions(id).await?;
             ecs.delete_task_definitions(&revisions).await?;

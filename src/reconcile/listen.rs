@@ -236,10 +236,10 @@ async fn queue<W: World>(world: &W, listener: &mut PoolListener<W>) -> Result<Me
             listener.begin_session(world, session, statistics).await?;
             Ok(queue)
         }
-        SessionOpening::Conflict => Err(Interruption::Failed(listener.session_conflict())),
+        SessionOpening::Conflict => Err(Interruption::session_conflict(listener.id())),
         SessionOpening::NoSuchSet => {
             restore_set(world, listener).await?;
-            Err(Interruption::Failed(listener.session_conflict()))
+            Err(Interruption::session_conflict(listener.id()))
         }
     }
 }

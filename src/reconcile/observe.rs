@@ -14,6 +14,7 @@ use futures_util::{join, try_join};
 use super::log_error;
 use super::lookup::{DeletedPool, lock_of};
 use super::ports::{AutoScaling, Ecs, RemoteResult, World};
+use super::remains::read_remains;
 use super::runner_logs::read_logs;
 use super::session::Session;
 use crate::pool::model::continuation::Continuation;
@@ -50,6 +51,7 @@ pub async fn observe<W: World>(
     if is_whole {
         session.observed.task_definition = world.ecs().task_definition(&operation.id).await?;
         group(world, operation, session, scope).await?;
+        remains(world, continuation, session).await?;
     }
     if scope == ObserveScope::AutoScalingGroup {
         session.observed.group = world.auto_scaling().group(operation.id.as_str()).await?;
@@ -137,6 +139,17 @@ async fn group<W: World>(
     }
     if scope == ObserveScope::Diagnostics {
         session.observed.failed_activity = world.auto_scaling().last_failed_activity(operation.id.as_str()).await?;
+    }
+    Ok(())
+}
+
+/// Reads what an earlier Delete of the pool may have left at GitHub, if no observation of this one shows how to reach it.
+async fn remains<W: World>(world: &W, continuation: &Continuation, session: &mut Session) -> RemoteResult<()> {
+    let Continuation { operation, memory } = continuation;
+    let is_unknown = session.observed.task_definition.is_none() && !memory.was_built;
+    if matches!(operation.goal, Goal::Delete(_)) && (is_unknown || session.observed.remains.is_some()) {
+        let record = read_remains(world, &operation.request.stack_resource).await?;
+        session.observed.remains = record.metadata(&operation.id).cloned();
     }
     Ok(())
 }

@@ -1,18 +1,18 @@
 //! Registers the runner of one task: read the request, let the policy decide, register, answer. The only module that
-//! writes claims and answers.
+//! writes answers.
 //!
 //! The claim is written before GitHub is called, and again before the answer, each time conditionally. So one of two
 //! concurrent invocations fails to write it, and stops.
 
 use std::collections::BTreeMap;
 
+use super::claims::{read_claim, write_claim};
 use super::deregister::deregister;
 use super::log_error;
-use super::lookup::read_unexpired;
 use super::observe::{credential, with_members};
 use super::ports::{
     AnswerWrite, Clock, Credential, Deregistration, Ecs, GitHub, JitRunner, JitRunnerRequest, Registrations,
-    RemoteResult, ScaleSets, StateItem, StateStore, StateWrite, World,
+    RemoteResult, ScaleSets, StateWrite, World,
 };
 use super::scaling::read_scaling;
 use super::session::KnownMembers;
@@ -20,8 +20,7 @@ use crate::pool::model::ecs::Task;
 use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::pool_metadata::PoolMetadata;
 use crate::pool::model::registration::{
-    ClaimState, ObservedClaim, Refusal, RegistrationAnswer, RegistrationClaim, RegistrationRequest,
-    RegistrationSettings, TaskArn,
+    ClaimState, Refusal, RegistrationAnswer, RegistrationClaim, RegistrationRequest, RegistrationSettings, TaskArn,
 };
 use crate::pool::model::remote_error::RemoteError;
 use crate::pool::model::runner::Runner;
@@ -78,9 +77,7 @@ pub async fn answer_request<W: World>(world: &W, key: &str) -> RemoteResult<Requ
         Err(rejection) => return reject(world, &request, rejection).await,
     };
     let claim_key = RegistrationClaim::key(&asker.task);
-    let found = read_unexpired(world, &claim_key)
-        .await?
-        .map(|item| ObservedClaim { claim: RegistrationClaim::from_record(&item.text), version: item.version });
+    let found = read_claim(world, &asker.task).await?;
     let grant = match take_claim(found.as_ref(), world.clock().now()) {
         Ok(grant) => grant,
         Err(rejection) => return reject(world, &request, rejection).await,
@@ -139,7 +136,10 @@ async fn register<W: World>(
     claim_key: &str,
     grant: ClaimGrant,
 ) -> RemoteResult<RequestResult> {
-    let write = |state, version| write_claim(world, asker.request, claim_key, state, version);
+    let write = |state, version| {
+        let claim = RegistrationClaim::new(state, asker.request.attempt, world.clock().now());
+        write_claim(world, claim_key, claim, version)
+    };
     if write(ClaimState::Minting, grant.version).await? == StateWrite::Conflict {
         return Ok(RequestResult::Ignored("another invocation registers this task's runner"));
     }
@@ -170,19 +170,6 @@ async fn register<W: World>(
         // stays.
         AnswerWrite::Withdrawn => Ok(RequestResult::Ignored("the container no longer waits")),
     }
-}
-
-async fn write_claim<W: World>(
-    world: &W,
-    request: &RegistrationRequest,
-    key: &str,
-    state: ClaimState,
-    version: u64,
-) -> RemoteResult<StateWrite> {
-    let now = world.clock().now();
-    let claim = RegistrationClaim::new(state, request.attempt, now);
-    let item = StateItem { text: claim.to_record(), version, expires_at: Some(claim.expires_at()) };
-    world.state_store().write_item(key, &item, now).await
 }
 
 /// Registers the runner at GitHub, or creates the registration token for it.

@@ -128,7 +128,7 @@ pub async fn write_lease<W: World>(world: &W, lease: ListenerLease, found: u64) 
 }
 
 /// Another invocation has written an item first; the next observation shows what.
-fn conflict(operation: &str) -> RemoteCallError {
+pub(super) fn conflict(operation: &str) -> RemoteCallError {
     let message = "another invocation has written the item first".to_owned();
     state_table_error(ErrorKind::Conflict, operation, message)
 }

@@ -89,6 +89,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "runner_matching",
             "registration",
             "pool_metadata",
+            "remains",
             "scaling",
             "observed",
             "evidence",

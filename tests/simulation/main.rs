@@ -44,6 +44,7 @@ mod planted;
 mod ports;
 mod registration_stories;
 mod registrations;
+mod remains_stories;
 mod run;
 mod scale_set_rules;
 mod scale_set_stories;

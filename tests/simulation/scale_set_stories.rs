@@ -72,3 +72,27 @@ fn run_task_under_way_while_max_runners_is_lowered_still_starts_its_tasks() {
     holds(&report);
     assert!(last(&report, "TasksStarted {") > last(&report, " answer to 1"), "after the Update");
 }
+
+#[test]
+fn stop_task_that_arrives_late_ends_no_job_of_a_task_that_got_an_instance_meanwhile() {
+    let mut n_refused = 0;
+    // The task still has no instance when the pool decides to stop it.
+    for cancelled_at in [345, 365] {
+        let cancelled = (cancelled_at, What::CancelJob { label: "pool-0".to_owned() });
+        let actions = || std::iter::once(create()).chain(jobs(1, 300, 120)).chain([cancelled.clone()]);
+        let on_time = run(script(pool(), 2_500, actions().collect()), None, true);
+        holds(&on_time);
+        let stop = on_time.trace.iter().find_map(|line| line.split_once("StopTask is background call "));
+        let (at, call) = stop.expect("a task without an instance is stopped");
+        // The next job comes while the call is under way, and so does the instance.
+        let at = at.trim().split_once('.').unwrap().0.parse::<u64>().unwrap() + 1;
+        let mut late = script(pool(), 2_500, actions().chain(jobs(1, at, 900)).collect());
+        late.background_faults = BTreeMap::from([(call.parse().unwrap(), Fault::Slow)]);
+        let report = run(late, None, true);
+        holds(&report);
+        assert!(report.trace.iter().any(|line| line.contains("Slow at StopTask")));
+        assert_eq!((report.figures.jobs_lost, answers(&report)), (0, vec!["SUCCESS", "SUCCESS"]));
+        n_refused += u32::from(report.trace.iter().any(|line| line.contains("the pool stops this task")));
+    }
+    assert!(n_refused > 0, "no task asked after its registration was withdrawn");
+}

@@ -200,8 +200,10 @@ impl Memory {
             let failed = service.deployments.iter().filter(|it| matches!(it.rollout, RolloutState::Failed(_)));
             self.failed_deployments_before.get_or_insert_with(|| failed.map(|it| it.id.clone()).collect());
         }
-        self.was_built |=
-            observed.task_definition.is_some() || observed.service.is_some() || !observed.tasks.is_empty();
+        self.was_built |= observed.task_definition.is_some()
+            || observed.service.is_some()
+            || !observed.tasks.is_empty()
+            || observed.remains.is_some();
         if let Some(github_access) = &observed.newer_github_access {
             self.github_access = Some(github_access.clone());
         }

@@ -31,6 +31,8 @@ pub struct Observed {
     pub task_definition: Option<TaskDefinition>,
     /// How the pool is reached, as its properties or its task definition say.
     pub metadata: Option<PoolMetadata>,
+    /// How to reach what an earlier Delete of the pool may have left at GitHub.
+    pub remains: Option<PoolMetadata>,
     /// The service of the pool's name.
     pub service: Option<Service>,
     /// Every task of the pool's family that ECS still knows, stopped ones included.

@@ -146,7 +146,8 @@ impl DeleteGoal {
 }
 
 impl Operation {
-    /// How to reach the pool: by the template, or by the metadata in its task definition.
+    /// How to reach the pool: by the template, by the metadata in its task definition, or by what was recorded before that
+    /// was deleted.
     #[must_use]
     pub fn metadata(&self, memory: &Memory, observed: &Observed) -> Option<PoolMetadata> {
         match &self.goal {
@@ -161,6 +162,7 @@ impl Operation {
                 let metadata = self
                     .deployed_metadata(observed)
                     .or_else(|| memory.metadata.clone())
+                    .or_else(|| observed.remains.clone())
                     .or_else(|| goal.metadata.clone())?;
                 Some(match memory.github_access.clone() {
                     Some(github_access) => metadata.with_github_access(github_access),

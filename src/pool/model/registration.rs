@@ -264,6 +264,8 @@ pub enum ClaimState {
     Made,
     /// It was not made. What an unclear outcome may have left at GitHub is removed before the next attempt.
     Released,
+    /// The task is stopped because it has no runner, and gets none any more.
+    Withdrawn,
 }
 
 impl RegistrationClaim {

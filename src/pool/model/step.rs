@@ -13,6 +13,7 @@ use crate::pool::model::evidence::{
     EmptyInstance, IdleRunner, LogWitness, OrphanedRunner, OwnedScaleSet, OwnedTask, StoppableTask,
 };
 use crate::pool::model::operation_lock::OperationLock;
+use crate::pool::model::pool_metadata::PoolMetadata;
 use crate::pool::model::scale_set::ScaleSetRequest;
 use crate::pool::model::scaling::ScalingRecord;
 use crate::pool::model::task_definition::TaskDefinitionContent;
@@ -92,6 +93,8 @@ pub enum Step {
     DeregisterRunner(IdleRunner),
     /// Deregister a runner that has no task.
     RemoveOrphanedRunner(OrphanedRunner),
+    /// Withdraw the claim of a task without a runner on its registration, so that it gets none before it is stopped.
+    WithdrawRegistration(OwnedTask),
     /// Stop a task: SIGTERM, `StopTimeout`, SIGKILL.
     StopTask(StoppableTask),
     /// Set a container instance without tasks to DRAINING.
@@ -114,6 +117,10 @@ pub enum Step {
     ScaleServiceToZero,
     /// Delete the service, whose desired count must be 0.
     DeleteService,
+    /// Record that something of the pool may be left at GitHub, for the next Delete of the pool or its stack.
+    RecordRemains(Box<PoolMetadata>),
+    /// Remove that from the record: nothing is left.
+    ForgetRemains,
     /// Deregister every revision of the pool's family, then delete them.
     DeleteTaskDefinitions,
     /// Remove the provider from the cluster's list, and keep all others.
@@ -169,6 +176,7 @@ impl Step {
             Self::StopTask(task) => {
                 BTreeMap::from([("task", task.arn().to_owned()), ("reason", task.why().name().to_owned())])
             }
+            Self::WithdrawRegistration(task) => one("task", task.arn().to_owned()),
             Self::DrainInstance(instance) => one("instance", instance.arn().to_owned()),
             Self::CreateScaleSet(request) => one("scale_set", request.name.clone()),
             Self::WriteScaling(record) => BTreeMap::from([
@@ -190,6 +198,8 @@ impl Step {
             | Self::StartListener
             | Self::ScaleServiceToZero
             | Self::DeleteService
+            | Self::RecordRemains(_)
+            | Self::ForgetRemains
             | Self::DeleteTaskDefinitions
             | Self::DetachCapacityProvider
             | Self::DeleteCapacityProvider

@@ -6,6 +6,10 @@
 //! pool. The task definitions go last, because
 //! the newest one carries the record by which a Delete without properties finds everything else.
 //!
+//! What GitHub does not let the function remove is named in the response. That may never arrive: the Delete may fail after
+//! the task definitions are gone, or a newer Delete supersede it. So the metadata goes into the state table before
+//! ([`crate::pool::model::remains`]), and the next Delete of the pool or of its stack goes on from there.
+//!
 //! A missing resource counts as deleted. A resource of another owner is never changed, however similar its name.
 
 use crate::pool::model::auto_scaling::Group;
@@ -57,13 +61,15 @@ pub fn decide(
         .or_else(|| scale_set_gone(operation, memory, observed, metadata, at))
         .or_else(|| capacity_gone(operation, observed, metadata, at))
         .or_else(|| registrations_gone(operation, memory, observed, metadata, at))
-        .or_else(|| task_definitions_gone(operation, observed))
+        .or_else(|| task_definitions_gone(operation, memory, observed))
         .unwrap_or_else(|| {
-            if observed.is_complete {
+            if !observed.is_complete {
+                at.requeue_now(WaitReason::FinalCheck, ObserveScope::Full)
+            } else if observed.remains.is_some() && reasons::notes_of_remains(memory, observed).is_empty() {
+                Decision::Act(vec![Step::ForgetRemains])
+            } else {
                 let notes = reasons::notes_of_deletion(operation, memory, observed);
                 Decision::Respond(Outcome::Succeeded { attributes: BTreeMap::new(), notes })
-            } else {
-                at.requeue_now(WaitReason::FinalCheck, ObserveScope::Full)
             }
         })
 }
@@ -294,7 +300,12 @@ fn registrations_gone(
     }
 }
 
-fn task_definitions_gone(operation: &Operation, observed: &Observed) -> Option<Decision> {
-    let revision = observed.task_definition.as_ref()?;
-    operation.id.owns(&revision.tags).then(|| Decision::Act(vec![Step::DeleteTaskDefinitions]))
+/// Deletes the task definitions, with the metadata by which a Delete finds what is left. If something may be left at
+/// GitHub, the metadata is recorded first: the response that names it may never arrive.
+fn task_definitions_gone(operation: &Operation, memory: &Memory, observed: &Observed) -> Option<Decision> {
+    observed.task_definition.as_ref().filter(|revision| operation.id.owns(&revision.tags))?;
+    let may_remain = !reasons::notes_of_remains(memory, observed).is_empty();
+    let metadata = observed.metadata.as_ref().filter(|_| may_remain);
+    let record = metadata.map(|metadata| Step::RecordRemains(Box::new(metadata.clone())));
+    Some(Decision::Act(record.into_iter().chain([Step::DeleteTaskDefinitions]).collect()))
 }

@@ -15,6 +15,8 @@
 //! - **Statistics say zero beside an assigned job.** The events of the message keep the count above zero.
 //! - **A session is opened with fewer jobs than were known.** They count once a message or another reading confirms them.
 //! - **A task without an instance while the jobs go away.** It is stopped before anything else: nothing runs in it.
+//! - **Such a task gets an instance before `StopTask` arrives**, which may be late or repeated. Its claim is withdrawn
+//!   before: either it gets no registration any more, and so no job, or it has asked already and is not stopped.
 //! - **A job takes a runner that was started for another one.** Which runner has which job does not matter.
 //! - **Tasks end before their job**, as with an image that cannot be pulled. After two looks with such tasks one is started
 //!   at a time, with longer and longer pauses, until a job begins on one. The next listener goes on with the pauses.

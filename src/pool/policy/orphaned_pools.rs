@@ -7,7 +7,8 @@
 //! leaves it; a rollback that fails, or whose resource is skipped, may leave a pool as well. A Delete that finds its
 //! stack in `DELETE_IN_PROGRESS` takes down every pool of the resource, the named one first. A Delete in any other
 //! operation of its stack, a clean-up or the removal of the resource from the template, takes down the named pool
-//! alone, and its response names the others. If CloudFormation does not say, and there are others that no SUCCESS
+//! alone, and its response names the others. A pool of which only something at GitHub may be left counts as one of them
+//! ([`crate::pool::model::remains`]). If CloudFormation does not say, and there are others that no SUCCESS
 //! was for, the Delete fails: nothing would ask again once the stack is gone.
 //!
 //! **An Update goes back to the pool that the stack has.** While an Update builds another pool, CloudFormation may

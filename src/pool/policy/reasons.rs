@@ -4,6 +4,7 @@
 
 mod credential;
 mod draining;
+mod remains;
 mod scale_set;
 
 use std::collections::BTreeSet;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use crate::pool::model::decision::WaitReason;
 use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::memory::Memory;
-use crate::pool::model::observed::{GitHubRunners, Observed, ObservedScaleSet};
+use crate::pool::model::observed::{GitHubRunners, Observed};
 use crate::pool::model::operation::{CONTINUATIONS_MAX, ConvergeGoal, Goal, Operation};
 use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
 use crate::pool::model::spec::{Capacity, PoolSpec};
@@ -20,6 +21,7 @@ pub use crate::pool::model::text::{abbreviated_list, pluralize};
 use crate::pool::model::time::{HumanDuration, Timestamp};
 pub use crate::pool::policy::reasons::credential::{cannot_deregister, explained, github_refused};
 pub use crate::pool::policy::reasons::draining::{busy_by_log, cannot_protect, drain_timed_out};
+pub use crate::pool::policy::reasons::remains::{notes_of_deleted_pools, notes_of_remains};
 pub use crate::pool::policy::reasons::scale_set::{foreign_scale_set, no_listener_session, scale_set_left};
 use crate::pool::policy::runner_counts::{n_online, room_for_new_runners};
 
@@ -273,62 +275,7 @@ fn full_pool_note(operation: &Operation, goal: &ConvergeGoal, observed: &Observe
 /// What a person should know about a pool that is gone.
 #[must_use]
 pub fn notes_of_deletion(operation: &Operation, memory: &Memory, observed: &Observed) -> Vec<String> {
-    const BY_ITSELF: &str =
-        "GitHub removes them automatically 14 days after they were last online (ephemeral ones after 1 day)";
-    let mut notes = cancelled_jobs_note(operation, memory, observed);
-    notes.extend(scale_set_note(memory, observed));
-    match (&observed.github, observed.metadata.as_ref().filter(|_| memory.was_built)) {
-        (GitHubRunners::Listed(runners), Some(metadata)) => {
-            let ours: Vec<_> = runners.iter().filter(|runner| metadata.matcher.owns(runner)).collect();
-            let names: Vec<&str> = ours.iter().map(|runner| runner.name.as_str()).collect();
-            let how = if ours.iter().all(|runner| runner.is_busy) { " as busy" } else { "" };
-            if !names.is_empty() {
-                notes.push(format!("GitHub still lists {}{how}; {BY_ITSELF}", abbreviated_list(&names)));
-            }
-        }
-        (GitHubRunners::Failed(remote_error), Some(metadata)) => notes.push(format!(
-            "GitHub may still list {}, because they could not be deregistered ({remote_error}); {BY_ITSELF}",
-            possibly_remaining(memory, &metadata.matcher.label)
-        )),
-        (GitHubRunners::NoCredential, Some(metadata)) => notes.push(format!(
-            "GitHub may still list {}, because RunnerTokenParameter alone gives no access to GitHub; {BY_ITSELF}",
-            possibly_remaining(memory, &metadata.matcher.label)
-        )),
-        (
-            GitHubRunners::NotQueried
-            | GitHubRunners::Listed(_)
-            | GitHubRunners::Failed(_)
-            | GitHubRunners::NoCredential,
-            _,
-        ) => {}
-    }
-    notes
-}
-
-/// The runner scale set that may be left.
-fn scale_set_note(memory: &Memory, observed: &Observed) -> Option<String> {
-    let request = observed.metadata.as_ref().filter(|_| memory.was_built)?.scale_set.as_ref()?;
-    match &observed.scale_set {
-        ObservedScaleSet::Found(_) if memory.scale_set_busy_since.is_some() => {
-            Some(scale_set_left(&request.name, "GitHub says that a job runs in it"))
-        }
-        ObservedScaleSet::Failed(remote_error) => Some(scale_set_left(&request.name, &remote_error.to_string())),
-        ObservedScaleSet::NotQueried => match &observed.github {
-            GitHubRunners::Failed(remote_error) => Some(scale_set_left(&request.name, &remote_error.to_string())),
-            GitHubRunners::NotQueried | GitHubRunners::NoCredential | GitHubRunners::Listed(_) => None,
-        },
-        ObservedScaleSet::Found(_) | ObservedScaleSet::Missing => None,
-    }
-}
-
-/// The runners that may be left.
-fn possibly_remaining(memory: &Memory, label: &str) -> String {
-    let names: Vec<&String> = memory.registered.iter().collect();
-    if names.is_empty() {
-        format!("runners with the label {label}")
-    } else {
-        format!("the runners {} (label {label})", abbreviated_list(&names))
-    }
+    [cancelled_jobs_note(operation, memory, observed), notes_of_remains(memory, observed)].concat()
 }
 
 fn cancelled_jobs_note(operation: &Operation, memory: &Memory, observed: &Observed) -> Vec<String> {

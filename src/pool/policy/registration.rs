@@ -14,6 +14,9 @@
 //! - A slow invocation whose claim was taken over: its next write of the claim fails, and it removes what it made.
 //! - The function ends after the registration and before its answer: the container waits, exits, and ECS starts another
 //!   task. The registration that no runner has is removed by the next sweep.
+//! - The pool stops a task because it has no runner, while the task asks: the claim is withdrawn before the task is stopped,
+//!   by a conditional write. So either the task gets no registration any more, however late it is stopped, or the stop is
+//!   decided again.
 //! - The task ends while its runner is registered: it is looked at once more before the answer, and what was made for it
 //!   is removed. If the function ends just then, the next sweep removes it; and if the pool is deleted meanwhile, GitHub,
 //!   which keeps an ephemeral runner that is offline for a day.
@@ -24,6 +27,7 @@ use std::time::Duration;
 use crate::pool::model::ecs::{Task, TaskDefinition};
 use crate::pool::model::evidence::{OrphanedRunner, OwnedTask};
 use crate::pool::model::identity::PhysicalId;
+use crate::pool::model::memory::REGISTRATION_GRACE;
 use crate::pool::model::pool_metadata::PoolMetadata;
 use crate::pool::model::registration::{
     ClaimState, ObservedClaim, Refusal, RegistrationRequest, RegistrationSettings, TaskArn,
@@ -161,6 +165,45 @@ pub fn take_claim(found: Option<&ObservedClaim>, now: Timestamp) -> Result<Claim
         ClaimState::Minting if now.since(found.claim.at) >= MINT_MAX => Ok(grant),
         ClaimState::Minting => Err(Rejection::Ignore("another invocation registers this task's runner")),
         ClaimState::Made => Err(Rejection::Refuse(already_registered())),
+        ClaimState::Withdrawn => Err(Rejection::Refuse(withdrawn())),
+    }
+}
+
+/// What is done about the claim of a task before the task is stopped for want of a runner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClaimWithdrawal {
+    /// It is written as withdrawn, with this version.
+    Write(u64),
+    /// The task gets no registration any more, and what it has had is of no use.
+    Unnecessary,
+    /// The task is about to have a runner, so it must not be stopped.
+    TooLate,
+}
+
+/// Whether a task's claim can be withdrawn.
+#[must_use]
+pub fn withdraw_claim(found: Option<&ObservedClaim>, now: Timestamp) -> ClaimWithdrawal {
+    let Some(found) = found else { return ClaimWithdrawal::Write(1) };
+    let age = now.since(found.claim.at);
+    match found.claim.state {
+        ClaimState::Released => ClaimWithdrawal::Write(found.version.saturating_add(1)),
+        ClaimState::Minting if age >= MINT_MAX => ClaimWithdrawal::Write(found.version.saturating_add(1)),
+        ClaimState::Withdrawn => ClaimWithdrawal::Unnecessary,
+        // A runner that has not connected by now does not.
+        ClaimState::Made if age >= REGISTRATION_GRACE => ClaimWithdrawal::Unnecessary,
+        ClaimState::Minting | ClaimState::Made => ClaimWithdrawal::TooLate,
+    }
+}
+
+/// The task is stopped because it had no runner.
+#[must_use]
+pub fn withdrawn() -> Refusal {
+    Refusal {
+        message:
+            "Registration: the pool stops this task, because it had no runner when none was needed any more or its \
+                  time to register had passed. Wait until it ends."
+                .to_owned(),
+        retry: false,
     }
 }
 

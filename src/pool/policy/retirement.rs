@@ -31,7 +31,8 @@
 //!   and then stops; and one that began too late for its log, or whose start Docker could not hand on, where all three
 //!   go wrong.
 //! - **A task registers its runner while the drain begins.** A running task without a runner on GitHub's list gets
-//!   `REGISTRATION_GRACE` to register before anything else is thought of it.
+//!   `REGISTRATION_GRACE` to register before anything else is thought of it. If the function registers the runners, the
+//!   task's claim is withdrawn before the task is stopped ([`crate::pool::policy::registration`]).
 //! - **The deleted runner's container does not end.** An idle listener ends at its next poll. With a log that shows no
 //!   job, it is stopped at `SECOND_READING`. Without one it is given `SELF_EXIT`, and if it is still there then it
 //!   may be working: it is presumed busy until `DrainTimeout`, and the wait reason advises a `LogGroup`.
@@ -97,7 +98,6 @@ pub(in crate::pool) use self::drain_state::{SECOND_READING, SELF_EXIT};
 use crate::pool::model::decision::{Decision, ObserveScope, WaitReason};
 use crate::pool::model::ecs::Task;
 use crate::pool::model::evidence::{OwnedTask, StopReason, StoppableTask};
-use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::memory::Memory;
 use crate::pool::model::memory::reading_gap_max;
 use crate::pool::model::observed::{GitHubRunners, Observed};
@@ -149,7 +149,7 @@ pub fn retire(
     }
     let n_draining = states.iter().filter(|(_, state)| state.is_draining()).count();
     let room = leavers.count.saturating_sub(n_draining);
-    let steps = next_steps(drain.id, &states, room);
+    let steps = next_steps(drain, &states, room);
     if !steps.is_empty() {
         return DrainProgress::Pending(Decision::Act(steps));
     }
@@ -175,10 +175,8 @@ pub fn retire(
                     remaining: remaining.iter().map(|(task, state)| state.name(task)).collect(),
                 },
                 OnDrainTimeout::Cancel => {
-                    let steps = remaining
-                        .iter()
-                        .flat_map(|(task, _)| stop(drain.id, task, StopReason::DrainTimedOut))
-                        .collect();
+                    let steps =
+                        remaining.iter().flat_map(|(task, _)| stop(drain, task, StopReason::DrainTimedOut)).collect();
                     DrainProgress::Pending(Decision::Act(steps))
                 }
             };
@@ -194,14 +192,14 @@ fn is_outdated(observed: &Observed, at: DecisionTime) -> bool {
 }
 
 /// The steps that are possible now, for at most `room` runners in addition to those that are already deregistered.
-fn next_steps(id: &PhysicalId, states: &[(&Task, RunnerDrainState)], mut room: usize) -> Steps {
+fn next_steps(drain: Drain<'_>, states: &[(&Task, RunnerDrainState)], mut room: usize) -> Steps {
     let mut steps = Steps::new();
     for (task, state) in states {
         match state {
-            RunnerDrainState::Stoppable(why @ StopReason::Deregistered(_)) => steps.extend(stop(id, task, *why)),
+            RunnerDrainState::Stoppable(why @ StopReason::Deregistered(_)) => steps.extend(stop(drain, task, *why)),
             RunnerDrainState::Stoppable(why) if room > 0 => {
                 room = room.saturating_sub(1);
-                steps.extend(stop(id, task, *why));
+                steps.extend(stop(drain, task, *why));
             }
             RunnerDrainState::Idle(runner) if room > 0 => {
                 room = room.saturating_sub(1);
@@ -246,11 +244,15 @@ fn timed_out<'all, 'observed>(
     gone.chain(there.take(count.saturating_sub(n_draining))).collect()
 }
 
-/// Lifts the protection of a task and stops it. A standalone task has none.
-fn stop(id: &PhysicalId, task: &Task, why: StopReason) -> Vec<Step> {
-    let Some(owned) = OwnedTask::of(id, task) else { return Vec::new() };
+/// Lifts the protection of a task and stops it. A standalone task has none. One that never had a runner must not get one
+/// between this decision and its end, so its registration is withdrawn first.
+fn stop(drain: Drain<'_>, task: &Task, why: StopReason) -> Vec<Step> {
+    let Some(owned) = OwnedTask::of(drain.id, task) else { return Vec::new() };
+    let is_registered_by_function = drain.metadata.registration.is_some();
+    let withdraw = (why == StopReason::NeverRegistered && is_registered_by_function)
+        .then(|| Step::WithdrawRegistration(owned.clone()));
     let unprotect = (!task.is_standalone()).then(|| Step::UnprotectTasks(vec![owned.clone()]));
-    unprotect.into_iter().chain([Step::StopTask(StoppableTask::new(owned, why))]).collect()
+    withdraw.into_iter().chain(unprotect).chain([Step::StopTask(StoppableTask::new(owned, why))]).collect()
 }
 
 fn waiting_for(states: &[(&Task, RunnerDrainState)]) -> WaitReason {

@@ -3,11 +3,12 @@
 //! A change of one of these texts is a new format: it needs a default or a reader for the old one, or every pool rolls
 //! its runners, or every request under way fails.
 
-use super::support::{continued, converge, delete, locked, spec};
+use super::support::{T0, continued, converge, delete, locked, spec};
 use crate::pool::model::continuation::{Continuation, ParsedContinuation};
 use crate::pool::model::operation_lock::OperationLock;
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::pool_metadata::PoolMetadata;
+use crate::pool::model::remains::RemainsRecord;
 use crate::pool::model::task_definition::TaskDefinitionContent;
 
 fn event_of(continuation: &Continuation) -> String {
@@ -61,6 +62,15 @@ fn pool_metadata_in_the_task_definition() {
     let metadata = PoolMetadata::of(&converge(spec()).id, &spec());
     assert_eq!(PoolMetadata::from_label(&metadata.to_label()), Some(metadata.clone()));
     insta::assert_snapshot!(metadata.to_label());
+}
+
+#[test]
+fn remains_record() {
+    let operation = converge(spec());
+    let metadata = PoolMetadata::of(&operation.id, &spec());
+    let record = RemainsRecord::default().with(operation.id.clone(), metadata, T0);
+    assert_eq!(RemainsRecord::from_record(&record.to_record()), record);
+    insta::assert_snapshot!(record.to_record());
 }
 
 #[test]

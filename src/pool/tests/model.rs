@@ -8,6 +8,7 @@ mod operation;
 mod operation_lock;
 mod pool_metadata;
 mod registration;
+mod remains;
 mod remote_error;
 mod runner_matching;
 mod scaling;

@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use super::super::apply::{deregister_runner, stop_reason};
+use super::super::claims::withdraw_registration;
 use super::super::log_error;
 use super::super::observe::{credential, with_members};
 use super::super::ports::{Clock, Credential, Ecs, GitHub, RemoteCallError, World};
@@ -325,6 +326,11 @@ impl<W: World> PoolListener<W> {
                 let credential = self.credential.as_ref().map(|kept| &kept.credential);
                 let result = deregister_runner(world, credential, metadata, id, name).await?;
                 self.memory.record_step(result, world.clock().now());
+            } else if let Step::WithdrawRegistration(task) = step {
+                if !withdraw_registration(world, task.arn()).await? {
+                    // It has an instance by now, and asks for its runner.
+                    return Ok(false);
+                }
             } else if let Step::StopTask(task) = step {
                 match world.ecs().stop_task(&metadata.cluster, task.arn(), stop_reason(task.why())).await {
                     // A role may bind the call to tags, and ECS deletes those of a task that ends.

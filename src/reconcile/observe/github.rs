@@ -2,7 +2,7 @@
 
 use super::scale_set::{observe_scale_set, with_members};
 use crate::pool::model::decision::ObserveScope;
-use crate::pool::model::observed::{GitHubRunners, PreflightResult, Reading};
+use crate::pool::model::observed::{GitHubRunners, ObservedScaleSet, PreflightResult, Reading};
 use crate::pool::model::operation::{Goal, Operation, Preflight};
 use crate::pool::model::pool_metadata::PoolMetadata;
 use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
@@ -33,6 +33,8 @@ pub(super) async fn observe<W: World>(
                     session.observed.preflight_result = Some(PreflightResult::Failed(remote_error.clone()));
                 }
                 session.observed.github = GitHubRunners::Failed(remote_error);
+                // What an earlier observation found with the credential cannot be changed without it.
+                session.observed.scale_set = ObservedScaleSet::NotQueried;
                 return;
             }
         }

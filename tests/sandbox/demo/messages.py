@@ -53,6 +53,7 @@ _SCALE_SETS = [
 # Items of the state table, by the beginnings of their keys.
 _ITEMS = [
     ("scaled-pools", "puts the pool on the listener's list, or takes it off"),
+    ("remains#", "records what a deleted pool may have left at GitHub"),
     ("scaling#", "writes down what is wanted of the pool, or how far its listener is"),
 ]
 # Writes that are repeated as long as there is a listener.

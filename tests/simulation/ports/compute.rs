@@ -134,6 +134,8 @@ impl Ecs for Port {
     async fn delete_task_definitions(&self, arns: &[String]) -> RemoteResult<()> {
         for arn in arns {
             let effect = |world: &mut World| {
+                let call = world.n_calls;
+                world.trace(|| format!("DeleteTaskDefinitions is call {call}"));
                 world.delete_revisions(std::slice::from_ref(arn));
                 Ok(())
             };
@@ -220,6 +222,8 @@ impl Ecs for Port {
     async fn stop_task(&self, _: &str, task: &str, reason: &str) -> RemoteResult<()> {
         let why = if reason.contains("DrainTimeout") { Loss::DrainTimedOut } else { Loss::Stopped };
         let effect = |world: &mut World| {
+            let call = world.n_background_calls;
+            world.trace(|| format!("StopTask is background call {call}"));
             world.allowed_by_tags("StopTask", &[task.to_owned()])?;
             if let Some(pool) = world.ecs.tasks.get(task).map(|task| task.service.clone()) {
                 world.note_leaving(&pool);

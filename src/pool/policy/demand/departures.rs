@@ -9,7 +9,8 @@ use super::memory::DemandMemory;
 use super::tasks::PoolTasks;
 use crate::pool::model::decision::{Decision, ObserveScope, WaitReason};
 use crate::pool::model::ecs::Task;
-use crate::pool::model::evidence::StoppableTask;
+use crate::pool::model::evidence::{OwnedTask, StoppableTask};
+use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::memory::Memory;
 use crate::pool::model::step::{Step, Steps};
 use crate::pool::model::time::{DecisionTime, Timestamp};
@@ -57,8 +58,8 @@ pub(super) fn next_departure(
         return Some(wait_for_surplus(since, at));
     }
     if is_confirmed {
-        let unplaced = tasks.live.iter().filter_map(|task| StoppableTask::unplaced(look.id, task));
-        let steps: Steps = unplaced.take(surplus).map(Step::StopTask).collect();
+        let unplaced = tasks.live.iter().filter_map(|task| stop_unplaced(look.id, task));
+        let steps: Steps = unplaced.take(surplus).flatten().collect();
         if !steps.is_empty() {
             return Some(Decision::Act(steps));
         }
@@ -77,6 +78,12 @@ pub(super) fn next_departure(
         Leavers { tasks: &current, limit: Some(if is_confirmed { surplus } else { 0 }) },
     ];
     retire_in_order(look, memory, &order)
+}
+
+/// Stops a task that has no instance yet. It may get one before it is stopped, so its registration is withdrawn first.
+fn stop_unplaced(id: &PhysicalId, task: &Task) -> Option<[Step; 2]> {
+    let stoppable = StoppableTask::unplaced(id, task)?;
+    Some([Step::WithdrawRegistration(OwnedTask::of(id, task)?), Step::StopTask(stoppable)])
 }
 
 /// Retires them. Of several waits the one that ends first counts, and one for running jobs alone counts last: a runner is

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::pool::model::continuation::Continuation;
 use crate::pool::model::observed::GitHubRunners;
 use crate::pool::model::operation::Goal;
 use crate::pool::model::outcome::Outcome;
@@ -159,4 +160,42 @@ fn busy_registration_without_a_task_is_waited_for_and_then_named() {
     let Outcome::Succeeded { notes, .. } = model.run(&mut operation) else { panic!("failed") };
     assert!(notes[0].starts_with(&format!("GitHub still lists {ours}-0123456789ab as busy")), "{notes:?}");
     assert!(model.now.since(began) >= Duration::from_secs(600));
+}
+
+/// A Delete whose properties describe another pool, as after a replacement that was cancelled.
+fn delete_without_metadata() -> Continuation {
+    let mut operation = delete(&spec());
+    let Goal::Delete(goal) = &mut operation.operation.goal else { panic!("a Delete") };
+    goal.metadata = None;
+    operation
+}
+
+#[test]
+fn delete_task_definitions_comes_after_the_record_of_what_may_remain_at_github() {
+    let mut model = built(&spec());
+    model.observed.github = revoked();
+    assert!(matches!(model.run(&mut delete(&spec())), Outcome::Succeeded { .. }));
+    assert!(names(&model.taken).ends_with(&["record_remains", "delete_task_definitions"]), "{:?}", names(&model.taken));
+}
+
+#[test]
+fn delete_whose_predecessor_s_response_was_lost_names_what_may_remain_at_github() {
+    let mut model = built(&spec());
+    model.observed.github = revoked();
+    model.run(&mut delete(&spec()));
+    let Outcome::Succeeded { notes, .. } = model.run(&mut delete_without_metadata()) else { panic!("failed") };
+    assert_eq!(names(&model.taken), Vec::<&str>::new());
+    assert!(notes.len() == 1 && notes[0].contains("GitHub may still list runners with the label ghr-"), "{notes:?}");
+}
+
+#[test]
+fn delete_with_a_credential_that_works_again_removes_what_remained_at_github() {
+    let mut model = built(&spec());
+    let runners = std::mem::replace(&mut model.observed.github, revoked());
+    model.run(&mut delete(&spec()));
+    model.observed.github = runners;
+    let outcome = model.run(&mut delete_without_metadata());
+    assert_eq!(outcome, Outcome::Succeeded { attributes: Default::default(), notes: vec![] });
+    assert_eq!(names(&model.taken), ["remove_orphaned_runner", "remove_orphaned_runner", "forget_remains"]);
+    assert_eq!(model.runners().len(), 0);
 }

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::pool::model::decision::ObserveScope;
-use crate::pool::model::ecs::{Placement, Task, TaskPhase};
+use crate::pool::model::ecs::{Placement, StopInfo, Task, TaskPhase};
+use crate::pool::model::evidence::StopReason;
 use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::memory::{Memory, StepResult};
 use crate::pool::model::observed::{GitHubRunners, LogReading, Observed, Reading};
@@ -139,14 +140,18 @@ impl Pool {
 
     /// The numbers of tasks whose runners leave within this many looks, ten seconds apart.
     fn leavers(&mut self, n_looks: usize, busy: &BTreeSet<usize>) -> BTreeSet<String> {
-        let mut leavers = BTreeSet::new();
+        let (mut leavers, mut withdrawn) = (BTreeSet::new(), BTreeSet::new());
         for _ in 0..n_looks {
             let decision = self.look(10, busy);
             assert_eq!(decision.n_starts, 0, "nothing is started while runners leave");
             for step in decision.steps {
                 if let Step::DeregisterRunner(runner) = step {
                     leavers.insert(runner.name().to_owned());
+                } else if let Step::WithdrawRegistration(task) = step {
+                    withdrawn.insert(task.arn().to_owned());
                 } else if let Step::StopTask(task) = step {
+                    let has_runner = matches!(task.why(), StopReason::Deregistered(_));
+                    assert!(has_runner || withdrawn.contains(task.arn()), "{task:?} may still get a runner");
                     leavers.insert(task.arn().to_owned());
                 } else {
                     panic!("not a listener's: {step:?}");

@@ -1,11 +1,14 @@
 //! Failure reasons: the property or the call, what is wrong, and what to do.
 
+use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::observed::{GitHubRunners, Observed};
+use crate::pool::model::pool_metadata::PoolMetadata;
+use crate::pool::model::remains::RemainsRecord;
 use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
 use crate::pool::model::runner::Runner;
 use crate::pool::model::spec::{GitHubCredential, JobScaling, ParameterRef, PoolSpec};
-use crate::pool::policy::reasons::{cannot_deregister, drain_timed_out, github_refused};
-use crate::pool::tests::support::{foreign, spec};
+use crate::pool::policy::reasons::{cannot_deregister, drain_timed_out, github_refused, notes_of_deleted_pools};
+use crate::pool::tests::support::{T0, foreign, spec, stack_resource};
 
 fn remote_error(remote: RemoteService, kind: ErrorKind, code: &str, message: &str) -> RemoteError {
     RemoteError { remote, kind, operation: "Op".to_owned(), code: Some(code.to_owned()), message: message.to_owned() }
@@ -104,4 +107,24 @@ fn on_drain_timeout_fail_separates_known_jobs_from_presumed_ones() {
     insta::assert_snapshot!(text(&observed, &["arn:task/2", "arn:task/3"]), @"After DrainTimeout (30 min) 2 tasks may still have a running job (arn:task/2, arn:task/3), which is unknown and so presumed: no runner on GitHub's list has a name that leads to it. OnDrainTimeout is Fail, so no task was stopped. Check in GitHub whether they have jobs, then retry; or set OnDrainTimeout to Cancel, which stops them.");
     let blind = Observed { github: GitHubRunners::NoCredential, ..Observed::default() };
     insta::assert_snapshot!(text(&blind, &["arn:task/2"]), @"After DrainTimeout (30 min) 1 task may still have a running job (arn:task/2), which is unknown and so presumed: RunnerTokenParameter alone gives no access to GitHub. OnDrainTimeout is Fail, so no task was stopped. Check in GitHub whether they have jobs, then retry; or set OnDrainTimeout to Cancel, which stops them.");
+}
+
+#[test]
+fn remains_of_pools_that_no_request_deletes_are_named_with_their_scale_sets() {
+    assert_eq!(notes_of_deleted_pools(&RemainsRecord::default()), Vec::<String>::new());
+    let mut scaled = spec();
+    scaled.job_scaling = Some(JobScaling { max_runners: 4, scale_set_name: None });
+    let record = [spec(), scaled].iter().fold(RemainsRecord::default(), |record, spec| {
+        let id = PhysicalId::of(&stack_resource(), spec);
+        let metadata = PoolMetadata::of(&id, spec);
+        record.with(id, metadata, T0)
+    });
+    let notes = notes_of_deleted_pools(&record);
+    assert_eq!(notes.len(), 2, "{notes:?}");
+    assert!(
+        notes[0].starts_with("the runner scale set ghr-ci-Runners-") && notes[0].contains("seven days"),
+        "{notes:?}"
+    );
+    assert!(notes[1].starts_with("GitHub may still list runners with the label ghr-ci-Runners-"), "{notes:?}");
+    assert!(notes[1].contains(", ghr-ci-Runners-") && notes[1].contains("14 days"), "both pools: {notes:?}");
 }

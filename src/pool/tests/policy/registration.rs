@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::pool::model::ecs::{Task, TaskDefinition, TaskPhase};
 use crate::pool::model::identity::PhysicalId;
+use crate::pool::model::memory::REGISTRATION_GRACE;
 use crate::pool::model::pool_metadata::PoolMetadata;
 use crate::pool::model::registration::{
     ClaimState, ObservedClaim, RegistrationClaim, RegistrationRequest, RegistrationSettings, TaskArn,
@@ -12,8 +13,8 @@ use crate::pool::model::registration::{
 use crate::pool::model::runner::Runner;
 use crate::pool::model::spec::{PoolSpec, RegisterBy};
 use crate::pool::policy::registration::{
-    ASKING_PERIOD, ClaimGrant, EarlierMint, MINT_MAX, NameHolder, Rejection, abandoned, foreign_task, name_not_free,
-    pool_of_revision, pool_of_task, take_claim,
+    ASKING_PERIOD, ClaimGrant, ClaimWithdrawal, EarlierMint, MINT_MAX, NameHolder, Rejection, abandoned, foreign_task,
+    name_not_free, pool_of_revision, pool_of_task, take_claim, withdraw_claim,
 };
 use crate::pool::tests::support::{T0, foreign, runner, spec, stack_resource, task, task_id};
 
@@ -121,6 +122,30 @@ fn claim_is_taken_once_and_taken_over_after_a_minute_without_an_end() {
         let refusal = take_claim(Some(&claim(ClaimState::Made)), at).unwrap_err();
         insta::allow_duplicates! {
             insta::assert_snapshot!(message(refusal), @"Registration: this task has had its registration, and a task gets one. If its runner is not online, stop the task; the service starts another one. (retry: false)");
+        }
+    }
+}
+
+#[test]
+fn claim_is_withdrawn_from_a_task_that_has_no_registration_and_is_about_to_get_none() {
+    use ClaimWithdrawal::{TooLate, Unnecessary, Write};
+    let withdrawal = |state, age| withdraw_claim(Some(&claim(state)), T0 + age);
+    let second = Duration::from_secs(1);
+    assert_eq!(withdraw_claim(None, T0), Write(1));
+    assert_eq!(withdrawal(ClaimState::Released, second), Write(5));
+    assert_eq!(withdrawal(ClaimState::Minting, MINT_MAX - second), TooLate);
+    assert_eq!(withdrawal(ClaimState::Minting, MINT_MAX), Write(5));
+    assert_eq!(withdrawal(ClaimState::Made, REGISTRATION_GRACE - second), TooLate);
+    assert_eq!(withdrawal(ClaimState::Made, REGISTRATION_GRACE), Unnecessary);
+    assert_eq!(withdrawal(ClaimState::Withdrawn, second), Unnecessary);
+}
+
+#[test]
+fn claim_that_was_withdrawn_gives_no_registration() {
+    for at in [T0, T0 + MINT_MAX, T0 + Duration::from_secs(86_399)] {
+        let refusal = take_claim(Some(&claim(ClaimState::Withdrawn)), at).unwrap_err();
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(message(refusal), @"Registration: the pool stops this task, because it had no runner when none was needed any more or its time to register had passed. Wait until it ends. (retry: false)");
         }
     }
 }

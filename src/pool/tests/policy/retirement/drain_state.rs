@@ -274,7 +274,7 @@ fn unregistered_task_has_registration_grace_and_is_stopped_if_it_never_had_a_run
                 without_log(o, m, NoLog::NeverListened);
                 o.logs.insert(arn(o), LogReading::Silent { is_whole: true });
             },
-            "unprotect_tasks, stop_task",
+            "withdraw_registration, unprotect_tasks, stop_task",
         ),
         (
             "its log had no line of a listener when it was last read",
@@ -291,7 +291,7 @@ fn unregistered_task_has_registration_grace_and_is_stopped_if_it_never_had_a_run
                 without_log(o, m, NoLog::NotConfigured);
                 m.never_protected.insert(arn(o));
             },
-            "unprotect_tasks, stop_task",
+            "withdraw_registration, unprotect_tasks, stop_task",
         ),
         (
             "no log, and protected before",
@@ -349,7 +349,7 @@ fn unregistered_task_has_registration_grace_before_stop_task() {
     let Decision::Wait { .. } = model.decide(&mut operation) else { panic!("too early") };
     model.now = model.now + REGISTRATION_GRACE;
     let Decision::Act(plan) = model.decide(&mut operation) else { panic!("no step") };
-    assert_eq!(names(&plan), ["unprotect_tasks", "stop_task", "unprotect_tasks", "stop_task"]);
+    assert_eq!(names(&plan), ["withdraw_registration", "unprotect_tasks", "stop_task"].repeat(2));
 }
 
 #[test]

@@ -140,6 +140,7 @@ impl Model {
             }
             Step::DeregisterRunner(runner) => return self.deregister(runner.id(), runner.name()),
             Step::RemoveOrphanedRunner(orphan) => return self.deregister(orphan.id(), orphan.name()),
+            Step::WithdrawRegistration(_) => {}
             Step::StopTask(task) => {
                 self.stop(&id, task.arn());
                 return if task.why() == StopReason::DrainTimedOut {
@@ -163,6 +164,8 @@ impl Model {
                 tags.retain(|key, _| !remove.contains(key));
             }
             Step::DeleteService => self.observed.service = None,
+            Step::RecordRemains(metadata) => self.observed.remains = Some(*metadata),
+            Step::ForgetRemains => self.observed.remains = None,
             Step::DeleteTaskDefinitions => self.observed.task_definition = None,
             Step::DeleteCapacityProvider => self.observed.provider = None,
             Step::DeregisterInstance(arn) => self.observed.instances.retain(|instance| instance.arn != arn),

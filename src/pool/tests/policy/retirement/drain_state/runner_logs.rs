@@ -252,12 +252,12 @@ fn unregistered_task_with_a_job_in_its_log_is_not_stopped() {
 #[test]
 fn stop_task_of_a_never_registered_task_after_registration_grace() {
     let (mut model, mut operation) = forgotten(LogReading::NotConfigured, Protection::Off);
-    assert_eq!(act(&mut model, &mut operation), ["unprotect_tasks", "stop_task"]);
+    assert_eq!(act(&mut model, &mut operation), ["withdraw_registration", "unprotect_tasks", "stop_task"]);
     let protected = Protection::Until(Timestamp::from_epoch_millis(u64::MAX));
     let (mut model, mut operation) = forgotten(LogReading::Silent { is_whole: true }, protected);
     wait(&mut model, &mut operation);
     pass(&mut model, &mut operation, Duration::from_secs(60));
-    assert_eq!(act(&mut model, &mut operation), ["unprotect_tasks", "stop_task"]);
+    assert_eq!(act(&mut model, &mut operation), ["withdraw_registration", "unprotect_tasks", "stop_task"]);
 }
 
 #[test]
