@@ -149,10 +149,10 @@ ServiceToken: {token}
 Next, a token of an owner of the organization, and a pool (README.md, Quick start):
 
   export {exported}
-  printf "Token: "; read -rs token; printf %s "$token" | aws ssm put-parameter \\
+  printf "Token: "; read -rs token; printf %s "$token" | aws ssm put-parameter --overwrite \\
     --name /github-runner-pool/token --type SecureString --value file:///dev/stdin
   aws ec2 describe-subnets --output table \\
-    --query 'Subnets[].[VpcId, SubnetId, AvailabilityZone, DefaultForAz]'
+    --query 'Subnets[].[VpcId, DefaultForAz, SubnetId, AvailabilityZone, MapPublicIpOnLaunch]'
   aws cloudformation deploy --stack-name runners --template-file cfn/pool.yaml \\
     --capabilities CAPABILITY_IAM --parameter-overrides {named}OrgName=… \\
     VpcId=vpc-… Subnets=subnet-…,subnet-…""")
