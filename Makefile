@@ -58,7 +58,7 @@ DEPLOY = $(DEPLOY_VENV)/bin/python -m cfn.deploy $(1) --function-name "$(FUNCTIO
 
 # The last line of these is a sentence, also of a failure. In question mode make passes on the exit status 1 of a command
 # that begins with `+`, and prints no `*** Error 1` below the sentence. Such a command would run in spite of --dry-run.
-SENTENCES := demo sandbox sandbox-down deploy plan status undeploy release-check
+SENTENCES := demo sandbox sandbox-down deploy plan status undeploy costs release-check
 RUN := @
 BUILD_MAKE := $(MAKE)
 ifneq ($(MAKECMDGOALS),)
@@ -87,7 +87,7 @@ demo-picture: $(VENV)/made ## Write .github/demo.svg, a part of the demo as a pi
 
 .PHONY: dashboard-picture
 dashboard-picture: $(VENV)/made ## Write .github/dashboard.svg, the dashboard of cfn/operations.yaml with the metrics of a sandbox
-	@cd tests && $(PYTHON) -m sandbox.dashboard | PYTHONPATH=.. $(PYTHON) -m sandbox.dashboard.picture
+	@cd tests && $(PYTHON) -m sandbox.dashboard | $(PYTHON) -m sandbox.dashboard.picture
 
 .PHONY: sandbox
 sandbox: $(VENV)/made ## Leave a local AWS running with the function deployed, and say how to play with it
@@ -226,7 +226,7 @@ docs: $(VENV)/made ## Paste the figures that `make simulate` and `make stress` h
 
 .PHONY: costs
 costs: ## Print what a pool costs and how many runners fit, and write the tables into cfn/sizing.md
-	@python3 -m cfn.deploy.costs
+	$(RUN)python3 -m cfn.deploy.costs
 
 ##@ Build
 

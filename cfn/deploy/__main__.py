@@ -22,6 +22,7 @@ from botocore.exceptions import (
 from .account import Account
 from .binary import how_to_upload, package
 from .errors import DeployError
+from .output import end_quietly
 from .plan import plan
 from .provider import deploy
 from .source import check_source
@@ -101,4 +102,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    end_quietly(main)

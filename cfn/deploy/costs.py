@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
+from .output import end_quietly
+
 DOCUMENT = Path(__file__).resolve().parents[1] / "sizing.md"
 HOURS = 730
 
@@ -302,4 +304,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    end_quietly(main)

@@ -1,6 +1,10 @@
-"""What the commands print: lines that fit a terminal beside an editor."""
+"""What the commands print: lines that fit a terminal beside an editor, until nothing reads them any more."""
 
 from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
 
 # Characters of a line.
 WIDTH_MAX = 100
@@ -19,3 +23,15 @@ def folded(line: str) -> list[str]:
         parts.append(rest[:at].rstrip())
         rest = indent + rest[at:].lstrip()
     return [*parts, rest]
+
+
+def end_quietly(main: Callable[[], int | None]) -> None:
+    """Runs a command to its exit status, without a traceback where `head`, or another reader, has closed the pipe."""
+    try:
+        status = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The interpreter flushes once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 1
+    sys.exit(status)

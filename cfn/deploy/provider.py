@@ -1,4 +1,4 @@
-"""Deploys the stack of provider.yaml, and the function by `cargo lambda deploy`.
+"""Deploys the stack of provider.yaml, and the function.
 
 Everything is read first and written only if it differs, so a second deployment writes nothing.
 """
@@ -6,29 +6,20 @@ Everything is read first and written only if it differs, so a second deployment 
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
-import tempfile
-import time
 from base64 import b64encode
 from pathlib import Path
 
 from botocore.exceptions import ClientError
 
-from .account import POLL_SECS, Account, parameters_of
+from .account import Account, parameters_of
 from .binary import Code
 from .ecs_role import create_ecs_role
 from .errors import DeployError
 from .output import say
 from .source import code_of
+from .upload import MEMORY_MIB, TIMEOUT_SECS, Upload, upload
 
 TEMPLATE = Path(__file__).parents[1] / "provider.yaml"
-CARGO_LAMBDA = Path(sys.executable).with_name("cargo-lambda")
-# The same as in provider.yaml, which says why.
-TIMEOUT_SECS = 900
-MEMORY_MIB = 128
-# How long IAM may take to propagate a new role to Lambda.
-ROLE_PROPAGATION_SECS = 90
 
 
 def deploy(account: Account) -> None:
@@ -138,34 +129,8 @@ def deploy_function(account: Account, code: Code) -> bool:
             account.wait_until_ready()
     else:
         say(f"function {account.function}: creating, for {code.architecture}")
-    cargo_lambda_deploy(account, code, role, variables if now is None else {})
-    account.wait_until_ready()
+    upload(account, Upload(code, role, variables if now is None else {}, exists=now is not None))
     return True
-
-
-def cargo_lambda_deploy(account: Account, code: Code, role: str, settings: dict[str, str]) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        # It deploys a zip unchanged if there is no binary in its folder.
-        path = Path(folder, "bootstrap", "bootstrap.zip")
-        path.parent.mkdir()
-        path.write_bytes(code.zip)
-        command: list[str | Path] = [CARGO_LAMBDA, "lambda", "deploy", account.function, "--binary-name", "bootstrap"]
-        command += ["--lambda-dir", folder, "--iam-role", role, *account.flags, "--output-format", "json"]
-        command += ["--timeout", str(TIMEOUT_SECS), "--memory", str(MEMORY_MIB)]
-        command += [flag for name, value in settings.items() for flag in ("--env-var", f"{name}={value}")]
-        deadline = time.monotonic() + ROLE_PROPAGATION_SECS
-        while error := run_and_return_error(command):
-            if "cannot be assumed" not in error or time.monotonic() > deadline:
-                raise DeployError(f"cargo lambda deploy: failed. Correct the cause and try again. {error}")
-            say("  Lambda cannot assume the new role yet: trying again")
-            time.sleep(POLL_SECS)
-
-
-def run_and_return_error(command: list[str | Path]) -> str:
-    """The output of a failed command, without the frame that it draws around it; empty if the command succeeds."""
-    run = subprocess.run(command, cwd=TEMPLATE.parents[1], capture_output=True, text=True, check=False)
-    output = " ".join(re.sub(r"[^ -~]+", " ", run.stderr or run.stdout).split())
-    return (output or f"exit status {run.returncode}") if run.returncode else ""
 
 
 def next_steps(account: Account) -> None:
@@ -184,10 +149,10 @@ ServiceToken: {token}
 Next, a token of an owner of the organization, and a pool (README.md, Quick start):
 
   export {exported}
-  printf "Token: "; read -rs token; printf %s "$token" | aws ssm put-parameter \\
+  printf "Token: "; read -rs token; printf %s "$token" | aws ssm put-parameter --overwrite \\
     --name /github-runner-pool/token --type SecureString --value file:///dev/stdin
   aws ec2 describe-subnets --output table \\
-    --query 'Subnets[].[VpcId, SubnetId, AvailabilityZone, DefaultForAz]'
+    --query 'Subnets[].[VpcId, DefaultForAz, SubnetId, AvailabilityZone, MapPublicIpOnLaunch]'
   aws cloudformation deploy --stack-name runners --template-file cfn/pool.yaml \\
     --capabilities CAPABILITY_IAM --parameter-overrides {named}OrgName=… \\
     VpcId=vpc-… Subnets=subnet-…,subnet-…""")

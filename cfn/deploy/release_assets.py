@@ -15,6 +15,7 @@ from pathlib import Path
 
 from .binary import ZIP_EPOCH, Code
 from .errors import DeployError
+from .output import end_quietly
 from .release import ARCHITECTURES, CHECKSUMS, REPOSITORY, own_version, zip_name
 
 CHANGELOG = REPOSITORY / ".github/CHANGELOG.md"
@@ -92,7 +93,7 @@ def with_version(template: str, version: str) -> str:
     return f"{first}\nMetadata:\n  github-runner-pool: {{Version: {version}}}\n{rest}"
 
 
-def main(arguments: list[str]) -> None:
+def run(arguments: list[str]) -> None:
     match arguments:
         case ["check", tag]:
             print(f"{tag}: Cargo.toml and CHANGELOG.md agree on {check(tag)}")
@@ -103,8 +104,12 @@ def main(arguments: list[str]) -> None:
             raise DeployError(__doc__ or "")
 
 
-if __name__ == "__main__":
+def main() -> None:
     try:
-        main(sys.argv[1:])
+        run(sys.argv[1:])
     except DeployError as error:
         sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    end_quietly(main)

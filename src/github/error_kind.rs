@@ -249,11 +249,8 @@ impl SendError {
             Self::BodyTooLong { .. } => ErrorKind::Unexpected,
             Self::Transport { kind, .. } => match kind {
                 TransportError::UntrustedIssuer | TransportError::InvalidCertificate => ErrorKind::Invalid,
-                TransportError::Dns
-                | TransportError::Tls
-                | TransportError::Connect
-                | TransportError::Timeout
-                | TransportError::ConnectionClosed => ErrorKind::Unavailable,
+                TransportError::Dns | TransportError::Tls | TransportError::Connect => ErrorKind::Unreachable,
+                TransportError::Timeout | TransportError::ConnectionClosed => ErrorKind::Unavailable,
             },
         }
     }

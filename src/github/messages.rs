@@ -225,10 +225,13 @@ pub(super) fn transport(kind: TransportError, name: &str, host: HostKind, detail
             "invalid TLS certificate for {name}{detail}. Check whether it has expired, and whether GitHubUrl is the \
              name in it"
         ),
-        TransportError::Tls => format!("TLS handshake with {name} failed{detail}"),
+        TransportError::Tls => format!(
+            "TLS handshake with {name} failed{detail}. Check the host and the port of GitHubUrl, and whether a proxy \
+             answers in its place"
+        ),
         TransportError::Connect => format!(
-            "connection to {name} failed. A function in a VPC needs a route to it (a NAT gateway for github.com) and a \
-             security group that allows outbound HTTPS"
+            "connection to {name} failed. Check GitHubUrl. A function in a VPC needs a route to it (a NAT gateway for \
+             github.com) and a security group that allows outbound HTTPS"
         ),
         TransportError::Timeout => format!("{name} did not respond in time"),
         TransportError::ConnectionClosed => format!("{name} closed the connection before it responded"),

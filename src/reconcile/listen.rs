@@ -76,7 +76,7 @@ pub async fn serve_pool<W: World>(
 fn delay_after(error: &RemoteCallError) -> Duration {
     match error.kind() {
         ErrorKind::Throttled { retry_after } => retry_after.unwrap_or(RETRY_DELAY).max(RETRY_DELAY),
-        ErrorKind::Unavailable | ErrorKind::Conflict | ErrorKind::Unexpected => RETRY_DELAY,
+        ErrorKind::Unavailable | ErrorKind::Unreachable | ErrorKind::Conflict | ErrorKind::Unexpected => RETRY_DELAY,
         ErrorKind::Unauthenticated | ErrorKind::Denied | ErrorKind::Invalid | ErrorKind::NotFound => DENIED_DELAY,
     }
 }

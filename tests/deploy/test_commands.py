@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 import zipfile
@@ -57,6 +58,24 @@ def test_unreachable_endpoint_is_named() -> None:
     run = command("check", "--region", "eu-central-1", "--endpoint-url", "http://127.0.0.1:9", **keys)
     assert run.returncode == 1
     assert run.stderr.startswith('AWS endpoint: Could not connect to the endpoint URL: "http://127.0.0.1:9/"')
+
+
+def test_closed_pipe_ends_a_command_without_a_word(tmp_path: Path) -> None:
+    """As in `make package | head` when `head` has ended."""
+    binary = tmp_path / "bootstrap"
+    binary.write_bytes(ARM64)
+    reading, writing = os.pipe()
+    os.close(reading)
+    run = subprocess.run(
+        [sys.executable, "-m", "cfn.deploy", "how-to-upload", "--binary", binary],
+        cwd=REPOSITORY,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writing)
+    assert (run.returncode, run.stderr) == (1, "")
 
 
 def test_parameters_must_have_the_form_name_value() -> None:

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cfn.deploy.output import end_quietly
+
 from .engine.process import serve
 
 if TYPE_CHECKING:
@@ -100,4 +102,4 @@ def _running() -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    end_quietly(main)

@@ -304,6 +304,32 @@ def test_release_is_downloaded_from_releases_url_and_deployed(cli_user: CliUser)
     cli_user.make("undeploy")
 
 
+def test_zip_is_deployed_and_updated_without_cargo(
+    cli_user: CliUser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cargo, called = tmp_path / "cargo", tmp_path / "called"
+    cargo.write_text(f"#!/bin/sh\ntouch {called}\nexit 1\n")
+    cargo.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    other = tmp_path / "bootstrap"
+    other.write_bytes(cli_user.binary.read_bytes() + b"x")
+    for binary, change in ((cli_user.binary, "creating, for "), (other, "updating code")):
+        code, path = Code.of(binary), tmp_path / "release.zip"
+        path.write_bytes(code.zip)
+        assert f"function {FUNCTION_NAME}: {change}" in cli_user.make("deploy", f"ZIP={path}")
+        found = cli_user.world.client("lambda").get_function_configuration(FunctionName=FUNCTION_NAME)
+        assert found["CodeSha256"] == b64encode(code.sha256).decode()
+        assert (found["Timeout"], found["MemorySize"]) == (900, 128)
+        assert (found["Runtime"], found["Handler"], found["Architectures"]) == (
+            "provided.al2023",
+            "bootstrap",
+            [code.architecture],
+        )
+    assert "No changes" in cli_user.make("deploy", f"ZIP={tmp_path / 'release.zip'}")
+    assert not called.exists()
+    cli_user.make("undeploy")
+
+
 def test_undeploy_names_the_operations_stack_and_the_token(cli_user: CliUser, deployed: str) -> None:
     assert deployed
     queue = cli_user.world.stacks.get(FUNCTION_NAME).outputs["OnFailureQueueName"]

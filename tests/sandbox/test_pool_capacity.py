@@ -32,6 +32,9 @@ MISTAKES = {
         "MemoryReservation: 30000 MiB is more than an instance of t3.large has (8,192 MiB). Lower it, or take a larger",
     ),
     "cpu": Mistake({"Cpu": 4096}, "Cpu: 4096 units with 500 MiB of memory are more than an instance of t3.large has"),
+    "gpus": Mistake(
+        {"Gpus": 1}, "Gpus: 1 is more than an instance of t3.large has (0). Take an InstanceType with GPUs"
+    ),
     "count": Mistake(
         {"MemoryReservation": 3500, "DesiredCount": 3, "MaxInstances": 1},
         "MaxInstances: 1 instance has room for 2 of the 3 runners: 2 with 3500 MiB each",

@@ -35,7 +35,7 @@ pub(crate) const MACHINE: &str = "m7i.large";
 
 /// What an instance has left with so many tasks on it.
 pub(crate) fn machine_room(n_tasks: usize) -> Room {
-    Room { memory_mib: TASK_MIB * ROOM.saturating_sub(n_tasks) as u32, cpu_units: 2048 }
+    Room { memory_mib: TASK_MIB * ROOM.saturating_sub(n_tasks) as u32, cpu_units: 2048, gpus: 0 }
 }
 /// How long ECS still tells of a task that has stopped.
 const STOPPED_KEPT: Duration = Duration::from_secs(3600);

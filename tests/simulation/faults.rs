@@ -187,6 +187,7 @@ impl Fault {
     pub(crate) fn remote_error(self, remote: RemoteService, operation: &str) -> Option<RemoteCallError> {
         let (kind, code) = match self {
             Self::Throttled => (ErrorKind::Throttled { retry_after: None }, "ThrottlingException"),
+            Self::Unavailable if remote == RemoteService::GitHub => (ErrorKind::Unreachable, "no connection"),
             Self::Unavailable | Self::LostAnswer => (ErrorKind::Unavailable, "ServerException"),
             Self::Conflict => (ErrorKind::Conflict, "ConflictException"),
             Self::Unexpected => (ErrorKind::Unexpected, "SomethingNewException"),

@@ -25,12 +25,32 @@ async fn describe_instance_types_reads_memory_and_cpu_and_omits_types_not_offere
     let replay = Replay::default().http(200, &types(&["m7i.large"]));
     let asked = listed(&["m7i.large", "x9.huge"]);
     let found = replay.auto_scaling().instance_types(&asked).await.unwrap().unwrap();
-    assert_eq!(found, BTreeMap::from([("m7i.large".to_owned(), Room { memory_mib: 8192, cpu_units: 2048 })]));
+    assert_eq!(found, BTreeMap::from([("m7i.large".to_owned(), Room { memory_mib: 8192, cpu_units: 2048, gpus: 0 })]));
     assert_eq!(
         replay.sent()[0].form(),
         "Action=DescribeInstanceTypes\nFilter.1.Name=instance-type\nFilter.1.Value.1=m7i.large\n\
          Filter.1.Value.2=x9.huge\nVersion=2016-11-15"
     );
+}
+
+#[tokio::test]
+async fn describe_instance_types_counts_gpus_and_reads_no_memory_of_theirs() {
+    let gpu = |count: &str| {
+        format!("<item><name>L4</name>{count}<memoryInfo><sizeInMiB>22888</sizeInMiB></memoryInfo></item>")
+    };
+    let item = |name: &str, gpus: &str| {
+        format!(
+            "<item><instanceType>{name}</instanceType><gpuInfo><gpus>{gpus}</gpus><totalGpuMemoryInMiB>91552\
+             </totalGpuMemoryInMiB></gpuInfo><vCpuInfo><defaultVCpus>4</defaultVCpus></vCpuInfo><memoryInfo>\
+             <sizeInMiB>16384</sizeInMiB></memoryInfo></item>"
+        )
+    };
+    let items = item("g6.12xlarge", &gpu("<count>4</count>")) + &item("g6f.large", &gpu("<count>0</count>"));
+    let answer = format!("<R><instanceTypeSet>{items}</instanceTypeSet></R>");
+    let replay = Replay::default().http(200, &answer);
+    let found = replay.auto_scaling().instance_types(&listed(&["g6.12xlarge", "g6f.large"])).await.unwrap().unwrap();
+    let room = |gpus| Room { memory_mib: 16_384, cpu_units: 4096, gpus };
+    assert_eq!(found, BTreeMap::from([("g6.12xlarge".to_owned(), room(4)), ("g6f.large".to_owned(), room(1))]));
 }
 
 #[tokio::test]

@@ -72,7 +72,10 @@ fn room(resources: &[Resource]) -> Option<Room> {
         let found = resources.iter().find(|resource| resource.name() == Some(name));
         found.map(|resource| count(resource.integer_value()))
     };
-    Some(Room { memory_mib: of("MEMORY")?, cpu_units: of("CPU")? })
+    // A set of device ids, which instances without GPUs do not have.
+    let gpus = resources.iter().find(|resource| resource.name() == Some("GPU"));
+    let gpus = gpus.map_or(0, |resource| resource.string_set_value().len());
+    Some(Room { memory_mib: of("MEMORY")?, cpu_units: of("CPU")?, gpus: u32::try_from(gpus).unwrap_or(u32::MAX) })
 }
 
 /// ECS refuses an instance that is not ACTIVE, as one is that its managed draining is already taking away. That is no

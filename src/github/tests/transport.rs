@@ -66,7 +66,7 @@ async fn refused_connection_is_retried_for_delete_runner_too() {
     let target = GitHubTarget { host, scope: acme() };
     let clock = JumpClock::new();
     let error = client(&clock).deregister(&target, &token(), 1).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_eq!(error.kind(), ErrorKind::Unreachable);
     assert_eq!(clock.millis() % 10_000, 3_500, "three pauses");
     assert!(error.remote_error.message.starts_with(&format!("connection to {authority} failed")), "{error}");
 }
@@ -86,7 +86,7 @@ async fn dns_failure_has_its_own_message() {
     let client = GitHubClient::new(http.clone(), http, JumpClock::new());
     let host = GitHubHost { scheme: Scheme::Https, authority: "github.example.com".to_owned() };
     let error = client.runners(&GitHubTarget { host, scope: acme() }, &token()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_eq!(error.kind(), ErrorKind::Unreachable);
     assert!(error.remote_error.message.starts_with("DNS lookup for github.example.com failed"), "{error}");
 }
 

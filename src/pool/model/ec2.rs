@@ -51,13 +51,15 @@ pub struct TemplateVersion {
     pub checks_warm_pool: Option<bool>,
 }
 
-/// Memory and CPU, whether of an instance or of a task.
+/// Memory, CPU and GPUs, whether of an instance or of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
     /// MiB.
     pub memory_mib: u32,
     /// Units, 1024 a vCPU.
     pub cpu_units: u32,
+    /// GPUs.
+    pub gpus: u32,
 }
 
 impl Room {
@@ -65,7 +67,7 @@ impl Room {
     #[must_use]
     pub fn slots(self, need: Self) -> u32 {
         let by = |has: u32, needs: u32| has.checked_div(needs).unwrap_or(u32::MAX);
-        by(self.memory_mib, need.memory_mib).min(by(self.cpu_units, need.cpu_units))
+        by(self.memory_mib, need.memory_mib).min(by(self.cpu_units, need.cpu_units)).min(by(self.gpus, need.gpus))
     }
 }
 

@@ -128,6 +128,7 @@ fn why_absent(reading: &LogReading) -> NoLog {
             ErrorKind::NotFound => NoLog::Missing,
             ErrorKind::Throttled { .. }
             | ErrorKind::Unavailable
+            | ErrorKind::Unreachable
             | ErrorKind::Conflict
             | ErrorKind::Unauthenticated
             | ErrorKind::Invalid

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::pool::model::ecs::{Protection, RolloutState, Task, TaskPhase};
 use crate::pool::model::github_access::GitHubAccess;
 use crate::pool::model::log_memory::LogMemory;
-use crate::pool::model::observed::{GitHubRunners, Observed};
+use crate::pool::model::observed::{GitHubRunners, Observed, PreflightResult};
 use crate::pool::model::pool_metadata::PoolMetadata;
-use crate::pool::model::remote_error::RemoteError;
+use crate::pool::model::remote_error::{ErrorKind, RemoteError};
 use crate::pool::model::runner::Runner;
 use crate::pool::model::runner_matching::{RunnerLookup, runner_for_task};
 use crate::pool::model::time::{DecisionTime, Timestamp};
@@ -44,6 +44,8 @@ pub struct Memory {
     /// The pool's metadata from its task definition, kept because a Delete removes the task definition before its last
     /// observation.
     pub metadata: Option<PoolMetadata>,
+    /// Since when the preflight has found no connection to GitHub.
+    pub github_unreachable_since: Option<Timestamp>,
     /// When runners were first waited for to come online.
     pub online_awaited_since: Option<Timestamp>,
     /// Deployments that had failed before this request, by id; `None` before the service was first observed.
@@ -195,6 +197,12 @@ impl Memory {
             Some(error) => self.record_error(error, now),
             None => self.n_errors_in_a_row = 0,
         }
+        self.github_unreachable_since = match &observed.preflight_result {
+            Some(PreflightResult::Failed(error)) if error.kind == ErrorKind::Unreachable => {
+                Some(self.github_unreachable_since.unwrap_or(now))
+            }
+            Some(_) | None => None,
+        };
         self.logs.record_observation(observed, now);
         if let Some(service) = &observed.service {
             let failed = service.deployments.iter().filter(|it| matches!(it.rollout, RolloutState::Failed(_)));

@@ -17,6 +17,8 @@ pub enum ErrorKind {
     },
     /// No response, or a server error. Whether a write took effect is unknown.
     Unavailable,
+    /// No connection: a name without an address, a connection refused, a TLS handshake that failed. Nothing was sent.
+    Unreachable,
     /// A conflict that may pass, such as a cluster update in progress or a dependency that is still being deleted.
     Conflict,
     /// The credential is not accepted at all (HTTP 401, an expired session).
@@ -36,7 +38,7 @@ impl ErrorKind {
     #[must_use]
     pub const fn is_retryable(self) -> bool {
         match self {
-            Self::Throttled { .. } | Self::Unavailable | Self::Conflict | Self::Unexpected => true,
+            Self::Throttled { .. } | Self::Unavailable | Self::Unreachable | Self::Conflict | Self::Unexpected => true,
             Self::Unauthenticated | Self::Denied | Self::Invalid | Self::NotFound => false,
         }
     }

@@ -181,9 +181,13 @@ fn hosts(own: &OwnCapacity, observed: &Observed) -> Option<Vec<Host>> {
     }
     for name in types {
         let joined = of_version().find(|(it, _)| it.instance_type.as_ref() == Some(&name));
+        let of_type = observed.ec2.instance_types.get(&name).copied();
         let room = match joined {
-            Some((_, room)) => Some(room),
-            None => *observed.ec2.instance_types.get(&name)?,
+            // An instance without the drivers registers no GPUs, and the next image may have them.
+            Some((_, room)) => {
+                Some(Room { gpus: room.gpus.max(of_type.flatten().map_or(0, |room| room.gpus)), ..room })
+            }
+            None => of_type?,
         };
         // A type that EC2 does not offer never starts.
         let host = |room| Host { name: Some(name), room, is_registered: joined.is_some(), may_start: true };
@@ -198,11 +202,28 @@ fn too_large(spec: &PoolSpec, own: &OwnCapacity, hosts: &[Host]) -> Option<Strin
     if hosts.iter().any(|host| host.room.slots(need) > 0) {
         return None;
     }
-    let larger = match &own.mixed_instances_policy {
-        Some(mixed_instances_policy) if !mixed_instances_policy.instance_types.is_empty() => "larger InstanceTypes",
-        Some(_) | None => "a larger InstanceType",
+    let (types, larger) = match &own.mixed_instances_policy {
+        Some(mixed_instances_policy) if !mixed_instances_policy.instance_types.is_empty() => {
+            ("InstanceTypes", "larger InstanceTypes")
+        }
+        Some(_) | None => ("an InstanceType", "a larger InstanceType"),
     };
     let verb = |host: &Host| if host.is_registered { "registers" } else { "has" };
+    let most_gpus = hosts.iter().max_by_key(|host| host.room.gpus)?;
+    if most_gpus.room.gpus < need.gpus {
+        let advice = match most_gpus.room.gpus {
+            0 => format!("Take {types} with GPUs, such as g6.xlarge, or remove Gpus"),
+            _ => format!("Lower it, or take {types} with more GPUs"),
+        };
+        return Some(format!(
+            "Gpus: {} is more than {} {} ({}). {advice}",
+            need.gpus,
+            most_gpus.described(),
+            verb(most_gpus),
+            most_gpus.room.gpus
+        ));
+    }
+    let hosts: Vec<&Host> = hosts.iter().filter(|host| host.room.gpus >= need.gpus).collect();
     let most_memory = hosts.iter().max_by_key(|host| host.room.memory_mib)?;
     if most_memory.room.memory_mib < need.memory_mib {
         return Some(format!(
@@ -245,13 +266,11 @@ fn too_many(spec: &PoolSpec, hosts: &[Host], n_instances: u32, n_runners: u32) -
     };
     (n_runners > n_placeable).then(|| {
         format!(
-            "MaxInstances: {} {n_placeable} of the {} runners: {} with {} MiB each (MemoryReservation){} fit on {} ({} \
-             MiB). Raise MaxInstances to {}, lower {property}, or let more runners fit on an instance",
+            "MaxInstances: {} {n_placeable} of the {} runners: {} with {} fit on {} ({} MiB). Raise MaxInstances to {}, lower {property}, or let more runners fit on an instance",
             pluralize(size(n_instances), "1 instance has room for", "instances have room for"),
             n_runners,
             slots(best),
-            need(spec).memory_mib,
-            if spec.task.cpu_units > 0 { format!(" and {} units (Cpu)", spec.task.cpu_units) } else { String::new() },
+            reservation(spec),
             best.described(),
             grouped(best.room.memory_mib),
             n_runners.div_ceil(slots(best)),
@@ -259,9 +278,18 @@ fn too_many(spec: &PoolSpec, hosts: &[Host], n_instances: u32, n_runners: u32) -
     })
 }
 
+/// What a runner reserves, as the properties name it.
+fn reservation(spec: &PoolSpec) -> String {
+    let cpu = (spec.task.cpu_units > 0).then(|| format!(" and {} units (Cpu)", spec.task.cpu_units));
+    let gpus =
+        (spec.task.gpus > 0).then(|| format!(" and {} (Gpus)", pluralize(size(spec.task.gpus), "1 GPU", "GPUs")));
+    let [cpu, gpus] = [cpu, gpus].map(Option::unwrap_or_default);
+    format!("{} MiB each (MemoryReservation){cpu}{gpus}", spec.task.memory_reservation_mib)
+}
+
 /// The resources that ECS reserves on an instance for a runner.
 const fn need(spec: &PoolSpec) -> Room {
-    Room { memory_mib: spec.task.memory_reservation_mib, cpu_units: spec.task.cpu_units }
+    Room { memory_mib: spec.task.memory_reservation_mib, cpu_units: spec.task.cpu_units, gpus: spec.task.gpus }
 }
 
 /// Whether the request is about to start a deployment.

@@ -142,6 +142,7 @@ fn handle_error(
     let asked = match remote_error.kind {
         ErrorKind::Throttled { retry_after } => retry_after.unwrap_or(at.poll),
         ErrorKind::Unavailable
+        | ErrorKind::Unreachable
         | ErrorKind::Conflict
         | ErrorKind::Unauthenticated
         | ErrorKind::Denied

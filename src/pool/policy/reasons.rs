@@ -19,7 +19,7 @@ use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
 use crate::pool::model::spec::{Capacity, PoolSpec};
 pub use crate::pool::model::text::{abbreviated_list, pluralize};
 use crate::pool::model::time::{HumanDuration, Timestamp};
-pub use crate::pool::policy::reasons::credential::{cannot_deregister, explained, github_refused};
+pub use crate::pool::policy::reasons::credential::{cannot_deregister, explained, github_refused, github_unreachable};
 pub use crate::pool::policy::reasons::draining::{busy_by_log, cannot_protect, drain_timed_out};
 pub use crate::pool::policy::reasons::remains::{notes_of_deleted_pools, notes_of_remains};
 pub use crate::pool::policy::reasons::scale_set::{foreign_scale_set, no_listener_session, scale_set_left};
@@ -154,9 +154,14 @@ pub fn remote_error(operation: &Operation, remote_error: &RemoteError) -> String
         // The table has the name that the function's own stack gives it.
         (ErrorKind::NotFound, RemoteService::DynamoDb) => "Deploy the provider stack of this version, then retry. ",
         (ErrorKind::NotFound, _) => "Create the named resource, or correct the name, then retry. ",
-        (ErrorKind::Throttled { .. } | ErrorKind::Unavailable | ErrorKind::Conflict | ErrorKind::Unexpected, _) => {
-            "Retry. "
-        }
+        (
+            ErrorKind::Throttled { .. }
+            | ErrorKind::Unavailable
+            | ErrorKind::Unreachable
+            | ErrorKind::Conflict
+            | ErrorKind::Unexpected,
+            _,
+        ) => "Retry. ",
     };
     format!("{}. {what_to_do}(pool {})", remote_error.to_string().trim_end_matches('.'), operation.id)
 }

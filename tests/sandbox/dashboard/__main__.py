@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from cfn.deploy.output import end_quietly
 from sandbox.dashboard.recording import Recording
 from sandbox.function import FUNCTION_NAME, build
 from sandbox.stacks import Stack
@@ -102,4 +103,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    end_quietly(main)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cfn.deploy.output import end_quietly
 from sandbox.demo.leak_check import count_leaks
 from sandbox.demo.messages import tail
 from sandbox.demo.screen import Screen, Tone, counted, seconds
@@ -328,4 +329,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_quietly(main)

@@ -39,8 +39,14 @@ def _exists(name: str) -> bool:
 
 def _item(name: str) -> str:
     size = advertised(name)
+    gpus = (
+        f"<gpuInfo><gpus><item><manufacturer>NVIDIA</manufacturer><count>{size.gpus}</count>"
+        "<memoryInfo><sizeInMiB>22888</sizeInMiB></memoryInfo></item></gpus></gpuInfo>"
+        if size.gpus
+        else ""
+    )
     return (
         f"<item><instanceType>{name}</instanceType>"
-        f"<vCpuInfo><defaultVCpus>{size.cpu_units // CPU_UNITS}</defaultVCpus></vCpuInfo>"
+        f"<vCpuInfo><defaultVCpus>{size.cpu_units // CPU_UNITS}</defaultVCpus></vCpuInfo>{gpus}"
         f"<memoryInfo><sizeInMiB>{size.memory_mib}</sizeInMiB></memoryInfo></item>"
     )

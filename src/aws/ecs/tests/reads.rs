@@ -2,6 +2,7 @@ use serde_json::{Value, json};
 
 use super::{arns, batches, id};
 use crate::aws::test_http_client::Replay;
+use crate::pool::model::ec2::Room;
 use crate::pool::model::ecs::{Protection, ProviderState, RolloutState, ServiceState, TaskPhase};
 use crate::pool::model::remote_error::ErrorKind;
 use crate::pool::model::time::Timestamp;
@@ -243,6 +244,27 @@ async fn describe_container_instances_are_chosen_by_capacity_provider_or_ec2_ins
     assert_eq!(ids, ["i-0", "i-2", "i-100"]);
     assert_eq!(batches(&replay, "DescribeContainerInstances", "containerInstances"), [100, 1]);
     assert!(ours[0].is_active && ours[0].is_connected && ours[0].n_tasks == 3);
+}
+
+#[tokio::test]
+async fn registered_and_remaining_resources_count_the_device_ids_of_gpus() {
+    let resources = |gpus: Value| {
+        json!([
+            { "name": "CPU", "type": "INTEGER", "integerValue": 4096 },
+            { "name": "MEMORY", "type": "INTEGER", "integerValue": 15_000 },
+            { "name": "GPU", "type": "STRINGSET", "stringSetValue": gpus },
+        ])
+    };
+    let replay = Replay::default().json(&json!({ "containerInstanceArns": arns("container-instance", 1) })).json(
+        &json!({ "containerInstances": [{
+            "containerInstanceArn": "arn:ci", "capacityProviderName": "ours", "status": "ACTIVE",
+            "registeredResources": resources(json!(["GPU-2c8b9806", "GPU-0a1b2c3d"])),
+            "remainingResources": resources(json!(["GPU-0a1b2c3d"])),
+        }]}),
+    );
+    let [instance] = <[_; 1]>::try_from(replay.ecs().container_instances("c", "ours", &[]).await.unwrap()).unwrap();
+    let room = |gpus| Some(Room { memory_mib: 15_000, cpu_units: 4096, gpus });
+    assert_eq!((instance.registered, instance.remaining), (room(2), room(1)));
 }
 
 #[tokio::test]

@@ -1,7 +1,10 @@
 //! What people read about a credential: that it does not work, that it cannot be read, and how to let it be read.
 
+use std::time::Duration;
+
 use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
 use crate::pool::model::spec::{GitHubCredential, ParameterRef, PoolSpec, Scope};
+use crate::pool::model::time::HumanDuration;
 
 /// What a denial of the key says, by Systems Manager or by IAM, in lower case.
 const DENIES_KEY: &[&str] = &["kms:decrypt", "ciphertext refers to", "kms key", "customer master key"];
@@ -30,6 +33,17 @@ pub fn github_refused(spec: &PoolSpec, remote_error: &RemoteError) -> String {
             ),
         },
     }
+}
+
+/// The failure reason when the function has found no connection to GitHub for a while.
+#[must_use]
+pub fn github_unreachable(spec: &PoolSpec, remote_error: &RemoteError, waited: Duration) -> String {
+    format!(
+        "GitHubUrl: no connection to {} in {}: {}. Nothing was built.",
+        spec.github.host,
+        HumanDuration(waited),
+        remote_error.message.trim_end_matches('.')
+    )
 }
 
 /// What the first check of a pool with `MaxRunners` does not find out, since it asks for less: both in one reason.

@@ -9,11 +9,13 @@ use crate::pool::model::outcome::Outcome;
 use crate::pool::model::spec::{JobScaling, MixedInstances, PoolSpec};
 use crate::pool::policy::preview::preview;
 use crate::pool::policy::warnings;
-use crate::pool::tests::support::{Model, converge, ec2_view_of, instance, names, own_capacity, spec};
+use crate::pool::tests::support::{
+    Model, converge, ec2_view_of, instance, mixed_instances_spec, names, own_capacity, spec,
+};
 
-const LARGE: Room = Room { memory_mib: 8192, cpu_units: 2048 };
-const REGISTERED: Room = Room { memory_mib: 7600, cpu_units: 2048 };
-const NONE: Room = Room { memory_mib: 0, cpu_units: 0 };
+const LARGE: Room = Room { memory_mib: 8192, cpu_units: 2048, gpus: 0 };
+const REGISTERED: Room = Room { memory_mib: 7600, cpu_units: 2048, gpus: 0 };
+const NONE: Room = Room { memory_mib: 0, cpu_units: 0, gpus: 0 };
 
 /// A world with nothing of ours in it, in which EC2 says this.
 fn world(ec2: Ec2View) -> Model {
@@ -55,6 +57,44 @@ fn runner_that_no_instance_has_room_for_names_memory_reservation_or_cpu() {
     );
 }
 
+fn with_gpus(gpus: u32, desired: u32, max: u32) -> PoolSpec {
+    let mut spec = sized(3500, 0, desired, max);
+    spec.task.gpus = gpus;
+    spec
+}
+
+#[test]
+fn gpus_that_no_instance_type_has_name_gpus() {
+    let of = |gpus| world(ec2_view_of("g6.12xlarge", Some(Room { memory_mib: 196_608, cpu_units: 49_152, gpus })));
+    insta::assert_snapshot!(obstacle(&mut world(ec2_view_of("t3.large", Some(LARGE))), with_gpus(1, 2, 4)).unwrap(), @"Gpus: 1 is more than an instance of t3.large has (0). Take an InstanceType with GPUs, such as g6.xlarge, or remove Gpus.");
+    insta::assert_snapshot!(obstacle(&mut of(4), with_gpus(8, 2, 4)).unwrap(), @"Gpus: 8 is more than an instance of g6.12xlarge has (4). Lower it, or take an InstanceType with more GPUs.");
+    insta::assert_snapshot!(obstacle(&mut of(4), with_gpus(2, 5, 2)).unwrap(), @"MaxInstances: 2 instances have room for 4 of the 5 runners: 2 with 3500 MiB each (MemoryReservation) and 2 GPUs (Gpus) fit on an instance of g6.12xlarge (196,608 MiB). Raise MaxInstances to 3, lower DesiredCount, or let more runners fit on an instance.");
+    assert_eq!(obstacle(&mut of(4), with_gpus(2, 4, 2)), None);
+    assert_eq!(obstacle(&mut of(0), with_gpus(0, 4, 2)), None);
+}
+
+#[test]
+fn gpus_and_memory_reservation_must_fit_the_same_instance_type() {
+    let mut two = ec2_view_of("g6.xlarge", Some(Room { memory_mib: 16_384, cpu_units: 4096, gpus: 1 }));
+    two.instance_types.insert("r7i.4xlarge".to_owned(), Some(Room { memory_mib: 131_072, cpu_units: 16_384, gpus: 0 }));
+    let mut spec = with_gpus(1, 1, 4);
+    spec.task.memory_reservation_mib = 30_000;
+    spec.capacity = mixed_instances_spec(&["g6.xlarge", "r7i.4xlarge"], 100).capacity;
+    insta::assert_snapshot!(obstacle(&mut world(two), spec).unwrap(), @"MemoryReservation: 30000 MiB is more than an instance of g6.xlarge has (16,384 MiB). Lower it, or take larger InstanceTypes.");
+}
+
+#[test]
+fn gpus_of_the_instance_type_count_where_an_instance_registers_none() {
+    let (mut world, spec) = filled();
+    let mut larger = newer(&spec);
+    (larger.task.gpus, larger.desired_count) = (1, 1);
+    own_capacity(&mut larger).max_instances = 2;
+    world.observed.ec2 = ec2_view_of("t3.large", Some(LARGE));
+    assert!(obstacle(&mut world, larger.clone()).unwrap().starts_with("Gpus: 1 is more than"));
+    world.observed.ec2 = ec2_view_of("t3.large", Some(Room { gpus: 1, ..LARGE }));
+    assert_eq!(obstacle(&mut world, larger), None, "the next image may have the drivers");
+}
+
 #[test]
 fn desired_count_beyond_max_instances_says_how_many_fit() {
     let large = || world(ec2_view_of("t3.large", Some(LARGE)));
@@ -75,7 +115,7 @@ fn distinct_instances_counts_one_runner_on_each_instance() {
 #[test]
 fn largest_of_instance_types_decides_and_a_smaller_one_is_a_warning() {
     let mut two = ec2_view_of("t3.large", Some(LARGE));
-    two.instance_types.insert("r7i.large".to_owned(), Some(Room { memory_mib: 16_384, cpu_units: 2048 }));
+    two.instance_types.insert("r7i.large".to_owned(), Some(Room { memory_mib: 16_384, cpu_units: 2048, gpus: 0 }));
     let mut spec = sized(10_000, 0, 2, 2);
     own_capacity(&mut spec).mixed_instances_policy = Some(MixedInstances {
         instance_types: vec!["t3.large".to_owned(), "r7i.large".to_owned()],
@@ -114,7 +154,7 @@ fn filled() -> (Model, PoolSpec) {
         n_tasks: 2,
         instance_type: Some("t3.large".to_owned()),
         registered: Some(REGISTERED),
-        remaining: Some(Room { memory_mib: 600, cpu_units: 2048 }),
+        remaining: Some(Room { memory_mib: 600, cpu_units: 2048, gpus: 0 }),
         ..instance(1)
     };
     for task in &mut world.observed.tasks {

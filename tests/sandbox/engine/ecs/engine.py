@@ -255,6 +255,7 @@ class Ecs:
                 cpu=size.cpu_units,
                 zone=machine.zone,
                 instance_type=machine.instance_type,
+                gpus=size.gpus,
             )
             self.instances[instance.arn] = instance
             self.record_instance_event(instance, "ACTIVE")

@@ -69,6 +69,12 @@ class Task:
             return int(self.definition["cpu"])
         return sum(int(c.get("cpu") or 0) for c in self.definition["containerDefinitions"])
 
+    @property
+    def gpus(self) -> int:
+        """https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-gpu.html"""
+        needs = [need for c in self.definition["containerDefinitions"] for need in c.get("resourceRequirements") or []]
+        return sum(int(need["value"]) for need in needs if need["type"] == "GPU")
+
     def protected(self, now: float) -> bool:
         return self.protected_until is not None and self.protected_until > now
 
@@ -136,6 +142,7 @@ class Instance:
     cpu: int
     zone: str
     instance_type: str
+    gpus: int = 0
     registered_at: float = field(default_factory=time.time)
     status: str = "ACTIVE"
     agent_connected: bool = True
@@ -154,9 +161,11 @@ class Instance:
             "runningTasksCount": sum(t.live and t.last_status == "RUNNING" for t in placed),
             "pendingTasksCount": sum(t.live and t.last_status == "PENDING" for t in placed),
             "registeredAt": self.registered_at,
-            "registeredResources": _resources(self.cpu, self.memory),
+            "registeredResources": _resources(self.cpu, self.memory, self.gpus),
             "remainingResources": _resources(
-                self.cpu - sum(t.cpu for t in placed), self.memory - sum(t.memory for t in placed)
+                self.cpu - sum(t.cpu for t in placed),
+                self.memory - sum(t.memory for t in placed),
+                self.gpus - sum(t.gpus for t in placed),
             ),
             "attributes": [
                 {"name": "ecs.availability-zone", "value": self.zone},
@@ -167,10 +176,12 @@ class Instance:
         }
 
 
-def _resources(cpu: int, memory: int) -> list[Json]:
+def _resources(cpu: int, memory: int, gpus: int) -> list[Json]:
+    devices = [f"GPU-{number}" for number in range(gpus)]
     return [
         {"name": "CPU", "type": "INTEGER", "integerValue": cpu},
         {"name": "MEMORY", "type": "INTEGER", "integerValue": memory},
+        *([{"name": "GPU", "type": "STRINGSET", "stringSetValue": devices}] if devices else []),
     ]
 
 

@@ -54,6 +54,8 @@ def _why_not(engine: Ecs, task: Task) -> str:
         return "RESOURCE:MEMORY"
     if all(_used(engine, instance)[1] + task.cpu > instance.cpu for instance in connected):
         return "RESOURCE:CPU"
+    if all(_used(engine, instance)[2] + task.gpus > instance.gpus for instance in connected):
+        return "RESOURCE:GPU"
     return "MemberOf placement constraint unsatisfied"
 
 
@@ -73,14 +75,16 @@ def _room_for(engine: Ecs, task: Task) -> Instance | None:
 def _fits(engine: Ecs, task: Task, instance: Instance) -> bool:
     if task.distinct_instance and any(other.group == task.group for other in engine.tasks_on(instance)):
         return False
-    memory, cpu = _used(engine, instance)
-    return memory + task.memory <= instance.memory and cpu + task.cpu <= instance.cpu
+    memory, cpu, gpus = _used(engine, instance)
+    return (
+        memory + task.memory <= instance.memory and cpu + task.cpu <= instance.cpu and gpus + task.gpus <= instance.gpus
+    )
 
 
-def _used(engine: Ecs, instance: Instance) -> tuple[int, int]:
-    """Memory and CPU that the instance's tasks have reserved."""
+def _used(engine: Ecs, instance: Instance) -> tuple[int, int, int]:
+    """Memory, CPU and GPUs that the instance's tasks have reserved."""
     tasks = engine.tasks_on(instance)
-    return sum(task.memory for task in tasks), sum(task.cpu for task in tasks)
+    return sum(task.memory for task in tasks), sum(task.cpu for task in tasks), sum(task.gpus for task in tasks)
 
 
 def _scale(engine: Ecs, provider: Provider, group: Group, now: float) -> None:
@@ -141,13 +145,21 @@ def _smallest(group: Group) -> Room:
 
 def _machines_for(tasks: list[Task], size: Room) -> int:
     """How many fresh machines hold these tasks, filled one after the other."""
-    free: list[tuple[int, int, set[str]]] = []
+    free: list[tuple[Room, set[str]]] = []
     for task in tasks:
-        for index, (memory, cpu, groups) in enumerate(free):
-            if task.memory <= memory and task.cpu <= cpu and not (task.distinct_instance and task.group in groups):
-                free[index] = (memory - task.memory, cpu - task.cpu, groups | {task.group})
+        for index, (left, groups) in enumerate(free):
+            if _holds(left, task) and not (task.distinct_instance and task.group in groups):
+                free[index] = (_without(left, task), groups | {task.group})
                 break
         else:
-            if task.memory <= size.memory_mib and task.cpu <= size.cpu_units:
-                free.append((size.memory_mib - task.memory, size.cpu_units - task.cpu, {task.group}))
+            if _holds(size, task):
+                free.append((_without(size, task), {task.group}))
     return len(free)
+
+
+def _holds(room: Room, task: Task) -> bool:
+    return task.memory <= room.memory_mib and task.cpu <= room.cpu_units and task.gpus <= room.gpus
+
+
+def _without(room: Room, task: Task) -> Room:
+    return Room(room.memory_mib - task.memory, room.cpu_units - task.cpu, room.gpus - task.gpus)
