@@ -1,15 +1,15 @@
 //! `MaxRunners`: how many tasks a look starts, and which runners leave.
 
 mod dead_runners;
+mod departures;
 mod messages;
 mod starts;
-mod departures;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::pool::model::decision::ObserveScope;
-use crate::pool::model::ecs::{Placement, StopInfo, Task, TaskPhase};
+use crate::pool::model::ecs::{Placement, Task, TaskPhase};
 use crate::pool::model::evidence::StopReason;
 use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::memory::{Memory, StepResult};

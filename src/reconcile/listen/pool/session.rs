@@ -1,13 +1,12 @@
 //! The session of a pool's scale set, and what its messages say.
 
 use super::PoolListener;
-use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
 use crate::pool::model::scale_set::{JobStatistics, MessageSession, ScaleSet, ScaleSetMessage};
 use crate::pool::model::time::Timestamp;
 use crate::pool::policy::demand;
 use crate::reconcile::listen::interruption::Interruption;
 use crate::reconcile::log_error;
-use crate::reconcile::ports::{Clock, RemoteCallError, ScaleSets, World};
+use crate::reconcile::ports::{Clock, ScaleSets, World};
 
 impl<W: World> PoolListener<W> {
     pub(in crate::reconcile::listen) async fn begin_session(
@@ -45,18 +44,6 @@ impl<W: World> PoolListener<W> {
         self.record.goal.scale_set = scale_set;
         self.record.progress.session = None;
         self.store(world).await
-    }
-
-    /// The set has another session. GitHub lets go of it about 50 seconds after its last poll.
-    pub(in crate::reconcile::listen) fn session_conflict(&self) -> RemoteCallError {
-        let remote_error = RemoteError {
-            remote: RemoteService::GitHub,
-            kind: ErrorKind::Conflict,
-            operation: "CreateSession".to_owned(),
-            code: None,
-            message: format!("the runner scale set of {} has another session", self.id),
-        };
-        RemoteCallError { remote_error, source: None }
     }
 
     pub(in crate::reconcile::listen) fn record_message(&mut self, message: &ScaleSetMessage) {
