@@ -68,7 +68,7 @@ pub(crate) struct Demand {
     waiting: BTreeMap<u64, Timestamp>,
     /// Since when a pool is of a wrong size, by pool and in what.
     wrong: BTreeMap<(String, &'static str), Timestamp>,
-    /// When a listener last ended before its time, or panicked.
+    /// When a listener last lost what it had watched.
     watch_lost_at: Option<Timestamp>,
     /// Pools whose surplus one listener has watched for long enough.
     watched: BTreeSet<String>,
@@ -92,7 +92,8 @@ impl World {
         self.demand.disturbed_until = self.demand.disturbed_until.max(Some(self.now + lasts));
     }
 
-    /// An invocation has ended before its time, or panicked; if it was a listener, all that it has watched is lost.
+    /// An invocation has ended before its time, panicked, or has to wait for a minute after a call that was refused for good.
+    /// If it was a listener, all that it has watched is lost: readings that are far apart are no watch.
     pub(crate) fn watch_lost(&mut self, invocation: u64) {
         if self.lambda.invocations.get(&invocation).is_some_and(|it| it.delivery.origin == Origin::Own) {
             self.demand.watch_lost_at = Some(self.now);

@@ -91,7 +91,7 @@ impl Port {
             if fault.is_some() {
                 world.call_failed(self.invocation);
             }
-            if fault == Some(Fault::Panic) {
+            if matches!(fault, Some(Fault::Panic | Fault::Denied | Fault::Rejected | Fault::Missing)) {
                 world.watch_lost(self.invocation);
             }
             if let Some(fault) = fault.filter(|fault| *fault != Fault::Stale) {
