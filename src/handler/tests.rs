@@ -3,10 +3,10 @@
 mod inventory;
 mod launch;
 mod listen;
-mod listener_world;
 mod on_failure;
 mod preview;
 mod registration;
+mod state_table;
 mod status;
 mod stub_world;
 
@@ -18,6 +18,7 @@ use crate::pool::model::continuation::ParsedContinuation;
 use crate::pool::model::remote_error::ErrorKind;
 use crate::reconcile::ports::Clock as _;
 
+use self::state_table::StateTable;
 use self::stub_world::{Behavior, NOW, StubWorld, event, invocation, remote_error, run, settings};
 
 #[tokio::test(start_paused = true)]
@@ -162,17 +163,17 @@ async fn sqs_batch_with_an_unanswerable_request_fails_the_invocation_and_respond
 async fn response_that_another_delivery_records_in_between_is_repeated() {
     let world = StubWorld::new(Behavior::IsEmpty);
     let first = run(&world, &event("Create")).await;
-    let recorded = world.record.take().unwrap().text;
+    let item = world.table.only_item();
     // Another delivery responds before this one acquires its lock, or before it writes its own response down.
-    for version in [1, 2] {
+    for write in [1, 2] {
         let world = StubWorld::new(Behavior::IsEmpty);
-        world.written_meanwhile.borrow_mut().insert(version, recorded.clone());
+        world.table.written_meanwhile.borrow_mut().insert(write, item.clone());
         let mut settings = settings();
         settings.log = Some(("/aws/lambda/pools".to_owned(), "later".to_owned()));
         handle(&world, &settings, &event("Create"), &invocation()).await.unwrap();
-        assert!(world.written_meanwhile.borrow().is_empty(), "version {version} was written");
+        assert!(world.table.written_meanwhile.borrow().is_empty(), "write {write} was made");
         assert_eq!(world.answers.take(), std::slice::from_ref(&first));
-        assert_eq!(world.record.take().unwrap().text, recorded);
+        assert_eq!(world.table.only_item(), item);
     }
 }
 
@@ -180,9 +181,10 @@ async fn response_that_another_delivery_records_in_between_is_repeated() {
 async fn response_that_put_item_denies_is_recorded_before_it_is_sent_or_after() {
     // The first write acquires the lock. Four attempts fit in before the response has to be sent.
     for (denied_writes, took_secs) in [(2..5, 3), (2..7, 5)] {
-        let world = StubWorld { denied_writes: denied_writes.clone(), ..StubWorld::new(Behavior::IsEmpty) };
+        let table = StateTable { denied_writes: denied_writes.clone(), ..StateTable::default() };
+        let world = StubWorld { table, ..StubWorld::new(Behavior::IsEmpty) };
         let answer = run(&world, &event("Create")).await;
-        let record = world.record.take().unwrap().text;
+        let (_, record) = world.table.only_item();
         let recorded: Value = serde_json::from_str(record.split_once('\n').unwrap().1).unwrap();
         assert_eq!(recorded, answer, "{denied_writes:?}");
         assert_eq!(world.now().since(NOW).as_secs(), took_secs, "{denied_writes:?}");

@@ -3,10 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
-use std::ops::Range;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::state_table::StateTable;
 use crate::handler::{Invocation, handle};
 use crate::pool::model::auto_scaling::{Group, GroupConfig};
 use crate::pool::model::ec2::{Room, TemplateView};
@@ -20,7 +21,7 @@ use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
 use crate::pool::model::runner::{Runner, RunnerGroup};
 use crate::pool::model::runner_log::{LogPlace, LogStream};
 use crate::pool::model::scale_set::{
-    MessageQueue, MessageSession, ScaleSet, ScaleSetMessage, ScaleSetRequest, ScaleSetRunner,
+    JobStatistics, MessageQueue, MessageSession, ScaleSet, ScaleSetMessage, ScaleSetRequest, ScaleSetRunner,
 };
 use crate::pool::model::secret::Secret;
 use crate::pool::model::spec::{GitHubTarget, LaunchTemplateId, ParameterRef};
@@ -29,8 +30,7 @@ use crate::pool::model::time::Timestamp;
 use crate::reconcile::ports::{
     AnswerWrite, AutoScaling, Clock, CloudFormation, Credential, DeliveryError, Deregistration, Ecs, GitHub, JitRunner,
     JitRunnerRequest, LogPage, QueueAnswer, Registrations, RemoteCallError, RemoteResult, ResponseSender, RunnerLogs,
-    ScaleSetDeletion, ScaleSets, SecretStore, SelfInvoker, SessionOpening, StateItem, StateStore, StateWrite, Tags,
-    World,
+    ScaleSetDeletion, ScaleSets, SecretStore, SelfInvoker, SessionOpening, Tags, World,
 };
 use crate::settings::Settings;
 
@@ -52,12 +52,11 @@ pub(super) struct StubWorld {
     pub(super) continuations: RefCell<Vec<Value>>,
     pub(super) accepts_responses: bool,
     pub(super) accepts_events: RemoteResult<()>,
-    pub(super) record: RefCell<Option<StateItem>>,
-    /// What another invocation writes just before this one does, by the version that it makes.
-    pub(super) written_meanwhile: RefCell<BTreeMap<u64, String>>,
-    /// Writes of the record that are denied, counted over all.
-    pub(super) denied_writes: Range<u32>,
-    pub(super) n_writes: Cell<u32>,
+    pub(super) table: StateTable,
+    /// When GitHub has a message, in seconds after [`NOW`]; without one it has no queue.
+    pub(super) message_at_secs: Option<u64>,
+    /// When the message was acknowledged.
+    pub(super) acknowledged_at_secs: Cell<Option<u64>>,
 }
 
 impl StubWorld {
@@ -69,15 +68,10 @@ impl StubWorld {
             continuations: RefCell::default(),
             accepts_responses: true,
             accepts_events: Ok(()),
-            record: RefCell::default(),
-            written_meanwhile: RefCell::default(),
-            denied_writes: 0..0,
-            n_writes: Cell::default(),
+            table: StateTable::default(),
+            message_at_secs: None,
+            acknowledged_at_secs: Cell::default(),
         }
-    }
-
-    fn write(&self, item: &StateItem) {
-        *self.record.borrow_mut() = Some(item.clone());
     }
 
     async fn react<T>(&self, nothing: T) -> RemoteResult<T> {
@@ -105,56 +99,28 @@ pub(super) fn remote_error(kind: ErrorKind) -> RemoteCallError {
 
 pub(super) const NOW: Timestamp = Timestamp::from_epoch_millis(1_800_000_000_000);
 
-impl World for StubWorld {
-    type Clock = Self;
-    type Ecs = Self;
-    type AutoScaling = Self;
-    type SecretStore = Self;
-    type StateStore = Self;
-    type Registrations = Self;
-    type CloudFormation = Self;
-    type RunnerLogs = Self;
-    type GitHub = Self;
-    type ScaleSets = Self;
-    type SelfInvoker = Self;
-    type ResponseSender = Self;
+macro_rules! world_of_one {
+    ($($port:ident $name:ident;)*) => {
+        impl World for StubWorld {
+            $(type $port = Self;)*
+            $(fn $name(&self) -> &Self { self })*
+        }
+    };
+}
 
-    fn clock(&self) -> &Self {
-        self
-    }
-    fn ecs(&self) -> &Self {
-        self
-    }
-    fn auto_scaling(&self) -> &Self {
-        self
-    }
-    fn secret_store(&self) -> &Self {
-        self
-    }
-    fn state_store(&self) -> &Self {
-        self
-    }
-    fn registrations(&self) -> &Self {
-        self
-    }
-    fn cloudformation(&self) -> &Self {
-        self
-    }
-    fn runner_logs(&self) -> &Self {
-        self
-    }
-    fn github(&self) -> &Self {
-        self
-    }
-    fn scale_sets(&self) -> &Self {
-        self
-    }
-    fn self_invoker(&self) -> &Self {
-        self
-    }
-    fn response_sender(&self) -> &Self {
-        self
-    }
+world_of_one! {
+    Clock clock;
+    Ecs ecs;
+    AutoScaling auto_scaling;
+    SecretStore secret_store;
+    StateStore state_store;
+    Registrations registrations;
+    CloudFormation cloudformation;
+    RunnerLogs runner_logs;
+    GitHub github;
+    ScaleSets scale_sets;
+    SelfInvoker self_invoker;
+    ResponseSender response_sender;
 }
 
 impl Clock for StubWorld {
@@ -194,34 +160,11 @@ impl SelfInvoker for StubWorld {
     }
 }
 
-/// The one thing that works everywhere.
-impl StateStore for StubWorld {
-    async fn read_item(&self, _: &str) -> RemoteResult<Option<StateItem>> {
-        assert!(!matches!(self.behavior, Behavior::Panics), "planted");
-        Ok(self.record.borrow().clone())
-    }
-
-    async fn write_item(&self, _: &str, item: &StateItem, _: Timestamp) -> RemoteResult<StateWrite> {
-        self.n_writes.set(self.n_writes.get() + 1);
-        if self.denied_writes.contains(&self.n_writes.get()) {
-            return Err(remote_error(ErrorKind::Denied));
-        }
-        if let Some(text) = self.written_meanwhile.borrow_mut().remove(&item.version) {
-            self.write(&StateItem { text, ..item.clone() });
-        }
-        let current = self.record.borrow().as_ref().map_or(0, |record| record.version);
-        if item.version != current + 1 {
-            return Ok(StateWrite::Conflict);
-        }
-        self.write(item);
-        Ok(StateWrite::Stored)
-    }
-}
-
 macro_rules! stub_world {
-    ($port:ident { $($name:ident($($arg:ty),*) -> $out:ty = $nothing:expr;)* }) => {
+    ($port:ident { $($name:ident($($arg:ty),*) -> $out:ty = $nothing:expr;)* } $($written_out:tt)*) => {
         impl $port for StubWorld {
             $(async fn $name(&self, $(_: $arg),*) -> RemoteResult<$out> { self.react($nothing).await })*
+            $($written_out)*
         }
     };
 }
@@ -312,13 +255,31 @@ stub_world!(ScaleSets {
     open_session(&GitHubTarget, &Credential, u64, &str) -> SessionOpening = SessionOpening::NoSuchSet;
     renew_session(&GitHubTarget, &Credential, u64, &str) -> Option<MessageSession> = None;
     close_session(&GitHubTarget, &Credential, u64, &str) -> () = ();
-    next_message(&MessageQueue, u64, u32) -> QueueAnswer<Option<ScaleSetMessage>> = QueueAnswer::Gone;
-    acknowledge(&MessageQueue, u64) -> QueueAnswer<()> = QueueAnswer::Gone;
     acquire_jobs(&GitHubTarget, &Credential, u64, &MessageQueue, &[i64]) -> QueueAnswer<Vec<i64>> = QueueAnswer::Gone;
     create_runner(&GitHubTarget, &Credential, u64, &str, &str) -> JitRunner = JitRunner::Unsupported;
     scale_set_runner(&GitHubTarget, &Credential, &str) -> Option<ScaleSetRunner> = None;
     deregister_runner(&GitHubTarget, &Credential, u64) -> Deregistration = Deregistration::Missing;
-});
+}
+    async fn next_message(
+        &self,
+        _: &MessageQueue,
+        last_message_id: u64,
+        _: u32,
+    ) -> RemoteResult<QueueAnswer<Option<ScaleSetMessage>>> {
+        let Some(secs) = self.message_at_secs else { return self.react(QueueAnswer::Gone).await };
+        if last_message_id > 0 {
+            return pending().await;
+        }
+        self.sleep_until(NOW + Duration::from_secs(secs)).await;
+        let message = ScaleSetMessage { id: 1, statistics: Some(JobStatistics::default()), events: Vec::new() };
+        Ok(QueueAnswer::Ok(Some(message)))
+    }
+
+    async fn acknowledge(&self, _: &MessageQueue, _: u64) -> RemoteResult<QueueAnswer<()>> {
+        self.acknowledged_at_secs.set(Some(self.now().since(NOW).as_secs()));
+        Ok(QueueAnswer::Ok(()))
+    }
+);
 
 pub(super) fn event(request_type: &str) -> Value {
     let properties = json!({
@@ -344,7 +305,7 @@ pub(super) fn event(request_type: &str) -> Value {
 }
 
 pub(super) fn invocation() -> Invocation {
-    Invocation { deadline: NOW + std::time::Duration::from_secs(900), function: "github-runner-pool".to_owned() }
+    Invocation { deadline: NOW + Duration::from_secs(900), function: "github-runner-pool".to_owned() }
 }
 
 pub(super) fn settings() -> Settings {
