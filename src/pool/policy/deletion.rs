@@ -3,10 +3,11 @@
 //! The order is forced by what each service refuses: a service must be lowered and empty before it can be deleted, a
 //! provider cannot leave a cluster while tasks use it, cannot be deleted while it is associated, and its group is left
 //! with a lifecycle hook and with scale-in protection that ECS never takes back. A group is deleted only without a warm
-//! pool. The task definitions go last, because
-//! the newest one carries the record by which a Delete without properties finds everything else.
+//! pool. The task definitions go last, because the newest one carries the record by which a Delete without properties
+//! finds everything else.
 //!
-//! A missing resource counts as deleted. A resource of another owner is never changed, however similar its name.
+//! A missing resource counts as deleted; a missing cluster has no tasks. A resource of another owner is never changed,
+//! however similar its name.
 
 use crate::pool::model::auto_scaling::Group;
 use crate::pool::model::decision::{Decision, ObserveScope, WaitReason};
@@ -28,8 +29,9 @@ use crate::pool::policy::task_protection::ensure_tasks_protected;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How long to wait for registrations that GitHub considers busy after their tasks have stopped. A killed job's lease
-/// runs out ten minutes after its last renewal; what is left after that GitHub drops by itself within 14 days.
+/// How long to wait for registrations that GitHub considers busy after their tasks have stopped; then the Reason names
+/// them. A killed job's lease runs out ten minutes after its last renewal; what is left after that GitHub drops by itself
+/// within 14 days.
 const STALE_REGISTRATION_WAIT_MAX: Duration = Duration::from_secs(600);
 
 /// Decides the next step of a Delete.
