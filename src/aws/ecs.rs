@@ -205,13 +205,13 @@ impl Ecs for EcsClient {
     async fn tag(&self, arn: &str, set: &Tags, remove: &[String]) -> RemoteResult<()> {
         if !set.is_empty() {
             let call = self.sdk.tag_resource().resource_arn(arn).set_tags(Some(tags(set)));
-            let answer = call.customize().config_override(once()).send().await;
-            answer.map_err(|error| ECS.refused("TagResource", error))?;
+            let response = call.customize().config_override(once()).send().await;
+            response.map_err(|error| ECS.refused("TagResource", error))?;
         }
         if !remove.is_empty() {
             let call = self.sdk.untag_resource().resource_arn(arn).set_tag_keys(Some(remove.to_vec()));
-            let answer = call.customize().config_override(once()).send().await;
-            answer.map_err(|error| ECS.refused("UntagResource", error))?;
+            let response = call.customize().config_override(once()).send().await;
+            response.map_err(|error| ECS.refused("UntagResource", error))?;
         }
         Ok(())
     }

@@ -47,9 +47,9 @@ impl ParametersClient {
     }
 
     async fn get(&self, name: &str) -> RemoteResult<Option<aws_sdk_ssm::types::Parameter>> {
-        let answer = self.sdk.get_parameter().name(name).with_decryption(true).send().await;
-        let answer = found(answer.map_err(|error| SSM.refused(OPERATION, error)))?;
-        Ok(answer.and_then(|answer| answer.parameter))
+        let response = self.sdk.get_parameter().name(name).with_decryption(true).send().await;
+        let response = found(response.map_err(|error| SSM.refused(OPERATION, error)))?;
+        Ok(response.and_then(|response| response.parameter))
     }
 }
 

@@ -87,7 +87,7 @@ impl World {
         // After a rollback that was skipped, the pool is as the failed update wants it.
         let newest = self.stacks.asks.iter().rfind(|ask| ask.stack == number);
         let failed = |body: &Vec<u8>| String::from_utf8_lossy(body).contains(r#""Status":"FAILED""#);
-        let has_failed = newest.is_some_and(|ask| ask.answers.first().is_some_and(failed));
+        let has_failed = newest.is_some_and(|ask| ask.responses.first().is_some_and(failed));
         Some(&stack.pool).filter(|_| stack.rests() && stack.state == State::Complete && !has_failed)
     }
 

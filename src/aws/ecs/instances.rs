@@ -28,9 +28,9 @@ pub(super) async fn all(sdk: &Client, cluster: &str) -> RemoteResult<Vec<Contain
     let mut instances = Vec::with_capacity(arns.len());
     for batch in arns.chunks(READ_BATCH) {
         let call = sdk.describe_container_instances().cluster(cluster).set_container_instances(Some(batch.to_vec()));
-        let answer = call.send().await.map_err(|error| ECS.refused(OPERATION, error))?;
-        only_missing(OPERATION, answer.failures())?;
-        instances.extend(answer.container_instances.unwrap_or_default());
+        let response = call.send().await.map_err(|error| ECS.refused(OPERATION, error))?;
+        only_missing(OPERATION, response.failures())?;
+        instances.extend(response.container_instances.unwrap_or_default());
     }
     Ok(instances)
 }
@@ -85,9 +85,9 @@ pub(super) async fn drain(sdk: &Client, cluster: &str, instance: &str) -> Remote
         .cluster(cluster)
         .container_instances(instance)
         .status(ContainerInstanceStatus::Draining);
-    let answer = call.customize().config_override(once()).send().await;
-    let remote_error = match answer.map_err(|error| ECS.refused(OPERATION, error)) {
-        Ok(answer) => answer.failures().first().map(|failure| refusal_of(OPERATION, failure)),
+    let response = call.customize().config_override(once()).send().await;
+    let remote_error = match response.map_err(|error| ECS.refused(OPERATION, error)) {
+        Ok(response) => response.failures().first().map(|failure| refusal_of(OPERATION, failure)),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Invalid | ErrorKind::Conflict) => {
             Some(error)
         }
@@ -102,6 +102,6 @@ pub(super) async fn drain(sdk: &Client, cluster: &str, instance: &str) -> Remote
 /// By force: ECS does not deregister an instance whose agent is gone, and refuses while it still counts a task on it.
 pub(super) async fn deregister(sdk: &Client, cluster: &str, instance: &str) -> RemoteResult<()> {
     let call = sdk.deregister_container_instance().cluster(cluster).container_instance(instance).force(true);
-    let answer = call.customize().config_override(once()).send().await;
-    answer.map(drop).map_err(|error| ECS.refused("DeregisterContainerInstance", error))
+    let response = call.customize().config_override(once()).send().await;
+    response.map(drop).map_err(|error| ECS.refused("DeregisterContainerInstance", error))
 }

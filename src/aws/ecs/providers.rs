@@ -21,10 +21,10 @@ const INSTANCE_WARMUP_SECS: i32 = 300;
 pub(super) async fn describe(sdk: &Client, name: &str) -> RemoteResult<Option<CapacityProvider>> {
     const OPERATION: &str = "DescribeCapacityProviders";
     let call = sdk.describe_capacity_providers().capacity_providers(name).include(CapacityProviderField::Tags);
-    let answer = call.send().await.map_err(|error| ECS.refused(OPERATION, error));
-    let Some(answer) = found(answer)? else { return Ok(None) };
-    only_missing(OPERATION, answer.failures())?;
-    Ok(answer.capacity_providers().iter().find_map(observed))
+    let response = call.send().await.map_err(|error| ECS.refused(OPERATION, error));
+    let Some(response) = found(response)? else { return Ok(None) };
+    only_missing(OPERATION, response.failures())?;
+    Ok(response.capacity_providers().iter().find_map(observed))
 }
 
 /// `None` for one that is gone: ECS keeps showing a deleted provider as INACTIVE.
@@ -92,8 +92,8 @@ pub(super) async fn create(
     let group = ECS.built(OPERATION, group)?;
     let call =
         sdk.create_capacity_provider().name(name).auto_scaling_group_provider(group).set_tags(Some(tags(tagged)));
-    let answer = call.customize().config_override(once()).send().await;
-    answer.map(drop).map_err(|error| ECS.refused(OPERATION, error))
+    let response = call.customize().config_override(once()).send().await;
+    response.map(drop).map_err(|error| ECS.refused(OPERATION, error))
 }
 
 pub(super) async fn update(sdk: &Client, name: &str, config: &ProviderConfig) -> RemoteResult<()> {
@@ -103,14 +103,14 @@ pub(super) async fn update(sdk: &Client, name: &str, config: &ProviderConfig) ->
         .managed_draining(draining(config))
         .build();
     let call = sdk.update_capacity_provider().name(name).auto_scaling_group_provider(group);
-    let answer = call.customize().config_override(once()).send().await;
-    answer.map(drop).map_err(|error| ECS.refused("UpdateCapacityProvider", error))
+    let response = call.customize().config_override(once()).send().await;
+    response.map(drop).map_err(|error| ECS.refused("UpdateCapacityProvider", error))
 }
 
 pub(super) async fn delete(sdk: &Client, name: &str) -> RemoteResult<()> {
     let call = sdk.delete_capacity_provider().capacity_provider(name);
-    let answer = call.customize().config_override(once()).send().await;
-    answer.map(drop).map_err(|error| ECS.refused("DeleteCapacityProvider", error))
+    let response = call.customize().config_override(once()).send().await;
+    response.map(drop).map_err(|error| ECS.refused("DeleteCapacityProvider", error))
 }
 
 fn managed_scaling(config: &ProviderConfig) -> ManagedScaling {

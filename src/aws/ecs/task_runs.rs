@@ -42,11 +42,11 @@ pub(super) async fn run(
         .enable_execute_command(false)
         // The same tags as the revision's, and those are of the time when it was registered.
         .set_tags(Some(tags(tagged)));
-    let answer = call.customize().config_override(once()).send().await;
-    let answer = answer.map_err(|error| ECS.refused(OPERATION, error))?;
+    let response = call.customize().config_override(once()).send().await;
+    let response = response.map_err(|error| ECS.refused(OPERATION, error))?;
     Ok(StartedTasks {
-        arns: answer.tasks().iter().filter_map(Task::task_arn).map(str::to_owned).collect(),
-        failures: reasons(answer.failures()),
+        arns: response.tasks().iter().filter_map(Task::task_arn).map(str::to_owned).collect(),
+        failures: reasons(response.failures()),
     })
 }
 

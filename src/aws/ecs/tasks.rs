@@ -62,9 +62,9 @@ async fn describe(sdk: &Client, cluster: &str, mut arns: Vec<String>) -> RemoteR
     let mut tasks = Vec::with_capacity(arns.len());
     for batch in arns.chunks(READ_BATCH) {
         let call = sdk.describe_tasks().cluster(cluster).set_tasks(Some(batch.to_vec()));
-        let answer = call.send().await.map_err(|error| ECS.refused(OPERATION, error))?;
-        only_missing(OPERATION, answer.failures())?;
-        tasks.extend(answer.tasks().iter().filter_map(self::observed));
+        let response = call.send().await.map_err(|error| ECS.refused(OPERATION, error))?;
+        only_missing(OPERATION, response.failures())?;
+        tasks.extend(response.tasks().iter().filter_map(self::observed));
     }
     Ok(tasks)
 }
@@ -132,8 +132,8 @@ pub(super) async fn protections(
     for batch in tasks.chunks(READ_BATCH) {
         let call = sdk.get_task_protection().cluster(cluster).set_tasks(Some(batch.to_vec()));
         // `failures[]` is not read: the protection of such a task is unknown, for whatever reason.
-        let answer = call.send().await.map_err(|error| ECS.refused("GetTaskProtection", error))?;
-        for task in answer.protected_tasks() {
+        let response = call.send().await.map_err(|error| ECS.refused("GetTaskProtection", error))?;
+        for task in response.protected_tasks() {
             let Some(arn) = task.task_arn() else { continue };
             let until = task.expiration_date().map_or(Timestamp::from_epoch_millis(u64::MAX), moment);
             let protection = if task.protection_enabled() { Protection::Until(until) } else { Protection::Off };
@@ -155,9 +155,9 @@ pub(super) async fn protect(sdk: &Client, cluster: &str, tasks: &[String]) -> Re
             .set_tasks(Some(batch.to_vec()))
             .protection_enabled(true)
             .expires_in_minutes(PROTECTION_MINUTES);
-        let answer = call.customize().config_override(once()).send().await;
-        let answer = answer.map_err(|error| ECS.refused(OPERATION, error))?;
-        for failure in answer.failures() {
+        let response = call.customize().config_override(once()).send().await;
+        let response = response.map_err(|error| ECS.refused(OPERATION, error))?;
+        for failure in response.failures() {
             let reason = failure.reason().unwrap_or("no reason");
             if reason == "MISSING" {
                 continue;
@@ -177,9 +177,9 @@ pub(super) async fn unprotect(sdk: &Client, cluster: &str, tasks: &[String]) -> 
     for batch in tasks.chunks(PROTECT_BATCH) {
         let call =
             sdk.update_task_protection().cluster(cluster).set_tasks(Some(batch.to_vec())).protection_enabled(false);
-        let answer = call.customize().config_override(once()).send().await;
-        let answer = found(answer.map_err(|error| ECS.refused(OPERATION, error)))?;
-        for failure in answer.iter().flat_map(UpdateTaskProtectionOutput::failures) {
+        let response = call.customize().config_override(once()).send().await;
+        let response = found(response.map_err(|error| ECS.refused(OPERATION, error)))?;
+        for failure in response.iter().flat_map(UpdateTaskProtectionOutput::failures) {
             tracing::info!(step = "unprotect_tasks", passed_over = %super::refusal_of(OPERATION, failure));
         }
     }
@@ -189,8 +189,8 @@ pub(super) async fn unprotect(sdk: &Client, cluster: &str, tasks: &[String]) -> 
 pub(super) async fn stop(sdk: &Client, cluster: &str, task: &str, reason: &str) -> RemoteResult<()> {
     let reason: String = reason.chars().take(REASON_CHARS_MAX).collect();
     let call = sdk.stop_task().cluster(cluster).task(task).reason(reason);
-    let answer = call.customize().config_override(once()).send().await;
-    answer.map(drop).map_err(|error| ECS.refused("StopTask", error))
+    let response = call.customize().config_override(once()).send().await;
+    response.map(drop).map_err(|error| ECS.refused("StopTask", error))
 }
 
 #[cfg(test)]

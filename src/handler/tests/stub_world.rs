@@ -48,7 +48,7 @@ pub(super) enum Behavior {
 pub(super) struct StubWorld {
     pub(super) behavior: Behavior,
     pub(super) began: tokio::time::Instant,
-    pub(super) answers: RefCell<Vec<Value>>,
+    pub(super) responses: RefCell<Vec<Value>>,
     pub(super) continuations: RefCell<Vec<Value>>,
     pub(super) accepts_responses: bool,
     pub(super) accepts_events: RemoteResult<()>,
@@ -64,7 +64,7 @@ impl StubWorld {
         Self {
             behavior,
             began: tokio::time::Instant::now(),
-            answers: RefCell::default(),
+            responses: RefCell::default(),
             continuations: RefCell::default(),
             accepts_responses: true,
             accepts_events: Ok(()),
@@ -139,7 +139,7 @@ impl ResponseSender for StubWorld {
         if !self.accepts_responses {
             return Err(DeliveryError { tries: 3, last: "HTTP 503".to_owned() });
         }
-        self.answers.borrow_mut().push(serde_json::from_slice(&body).unwrap());
+        self.responses.borrow_mut().push(serde_json::from_slice(&body).unwrap());
         Ok(())
     }
 }
@@ -315,7 +315,7 @@ pub(super) fn settings() -> Settings {
 
 pub(super) async fn run(world: &StubWorld, event: &Value) -> Value {
     handle(world, &settings(), event, &invocation()).await.unwrap();
-    let mut answers = world.answers.take();
-    assert_eq!(answers.len(), 1, "{answers:?}");
-    answers.remove(0)
+    let mut responses = world.responses.take();
+    assert_eq!(responses.len(), 1, "{responses:?}");
+    responses.remove(0)
 }
