@@ -58,7 +58,7 @@ impl LaunchTemplates {
             "$Latest" => "latestVersionNumber",
             "$Default" => "defaultVersionNumber",
             number => {
-                let refused = |_| EC2.said(TEMPLATES, "InvalidParameterValue", format_args!("no version: {number}"));
+                let refused = |_| EC2.error(TEMPLATES, "InvalidParameterValue", format_args!("no version: {number}"));
                 return number.parse().map(Some).map_err(refused);
             }
         };
@@ -115,7 +115,7 @@ fn said(data: Node<'_, '_>) -> TemplateVersion {
 }
 
 pub(super) fn unreadable(operation: &str) -> RemoteCallError {
-    EC2.said(operation, "Unreadable", "the response is not as EC2 documents it")
+    EC2.error(operation, "Unreadable", "the response is not as EC2 documents it")
 }
 
 fn number(response: &str, field: &str) -> RemoteResult<Option<u64>> {

@@ -65,7 +65,7 @@ impl QueryClient {
             NoResponse::Unsigned(_) => "IncompleteSignature",
             NoResponse::Unreachable(_) => "ServiceUnavailable",
         };
-        let mut refused = self.service.said(operation, code, &error);
+        let mut refused = self.service.error(operation, code, &error);
         refused.remote_error.code = None;
         refused.source = Some(error.into());
         refused
@@ -75,7 +75,7 @@ impl QueryClient {
         let document = Document::parse(body).ok();
         let text = |name| document.as_ref().and_then(|document| text(document.root(), name));
         let (code, message) = (text("Code"), text("Message"));
-        let mut refused = self.service.said(operation, code.unwrap_or_default(), message.unwrap_or("no message"));
+        let mut refused = self.service.error(operation, code.unwrap_or_default(), message.unwrap_or("no message"));
         refused.remote_error.kind = self.service.kind(code, message.unwrap_or_default(), Some(status));
         refused.remote_error.code = Some(code.map_or_else(|| format!("HTTP {status}"), str::to_owned));
         refused

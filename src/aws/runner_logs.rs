@@ -85,7 +85,7 @@ impl RunnerLogsClient {
     }
 
     async fn get(&self, asked: &Asked<'_>) -> RemoteResult<Events> {
-        let body = serde_json::to_string(asked).map_err(|error| LOGS.said(OPERATION, "ValidationException", error))?;
+        let body = serde_json::to_string(asked).map_err(|error| LOGS.error(OPERATION, "ValidationException", error))?;
         let response = self.calls.post(SIGNING_NAME, &self.endpoint, HEADERS, body).await.map_err(no_response)?;
         let body = response.body().bytes().unwrap_or_default();
         if !response.status().is_success() {
@@ -93,7 +93,7 @@ impl RunnerLogsClient {
         }
         // The error of the parser may quote a line.
         serde_json::from_slice(body)
-            .map_err(|_| LOGS.said(OPERATION, "Unreadable", "the response is not as CloudWatch Logs documents it"))
+            .map_err(|_| LOGS.error(OPERATION, "Unreadable", "the response is not as CloudWatch Logs documents it"))
     }
 }
 
@@ -127,7 +127,7 @@ fn no_response(error: NoResponse) -> RemoteCallError {
         NoResponse::Unsigned(_) => "IncompleteSignature",
         NoResponse::Unreachable(_) => "ServiceUnavailable",
     };
-    let mut refused = LOGS.said(OPERATION, code, &error);
+    let mut refused = LOGS.error(OPERATION, code, &error);
     refused.remote_error.code = None;
     refused.source = Some(error.into());
     refused
@@ -138,7 +138,7 @@ fn refused(body: &[u8], status: u16) -> RemoteCallError {
     // Some services write the namespace in front: `com.amazonaws.logs#ThrottlingException`.
     let code = code.as_deref().and_then(|code| code.rsplit('#').next());
     let message = message.as_deref().unwrap_or("no message");
-    let mut refused = LOGS.said(OPERATION, code.unwrap_or_default(), message);
+    let mut refused = LOGS.error(OPERATION, code.unwrap_or_default(), message);
     refused.remote_error.kind = LOGS.kind(code, message, Some(status));
     refused.remote_error.code = Some(code.map_or_else(|| format!("HTTP {status}"), str::to_owned));
     refused

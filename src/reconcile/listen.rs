@@ -41,8 +41,8 @@ pub enum ServeResult {
     Superseded,
 }
 
-/// Works for a pool until `until`, with `poll` between two observations of what changes; `report` is given how the pool is once a
-/// minute.
+/// Works for a pool until `until`, with `poll` between two observations of what changes; `report` is given how the pool is
+/// once a minute.
 pub async fn serve_pool<W: World>(
     world: &W,
     id: &PhysicalId,

@@ -60,7 +60,7 @@ async fn change(
 ) -> RemoteResult<()> {
     const OPERATION: &str = "PutClusterCapacityProviders";
     let Some(read) = describe(sdk, cluster).await? else {
-        return Err(ECS.said("DescribeClusters", "MISSING", format_args!("there is no cluster {cluster}")));
+        return Err(ECS.error("DescribeClusters", "MISSING", format_args!("there is no cluster {cluster}")));
     };
     let Some(Association { providers, default_strategy }) = changed(Association::of(&read)) else { return Ok(()) };
     let call = sdk

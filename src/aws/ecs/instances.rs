@@ -35,9 +35,9 @@ pub(super) async fn all(sdk: &Client, cluster: &str) -> RemoteResult<Vec<Contain
     Ok(instances)
 }
 
-/// Those on the capacity provider, and those on the EC2 instances: an instance that registered before its group had a
+/// The pool's container instances, by capacity provider or by EC2 instance: one that registered before its group had a
 /// provider names none.
-pub(super) fn of(
+pub(super) fn of_pool(
     all: &[ContainerInstance],
     provider: &str,
     ec2_instance_ids: &[String],
@@ -75,8 +75,8 @@ fn room(resources: &[Resource]) -> Option<Room> {
     Some(Room { memory_mib: of("MEMORY")?, cpu_units: of("CPU")? })
 }
 
-/// ECS refuses an instance that is not ACTIVE, as one is that its managed draining is already taking away. That is no
-/// failure: an instance that stays as it is serves on until it is empty at another time.
+/// ECS refuses an instance that is not ACTIVE, such as one that managed draining drains already. That is no failure: an
+/// instance that stays ACTIVE runs tasks until it is found empty another time.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateContainerInstancesState.html>
 pub(super) async fn drain(sdk: &Client, cluster: &str, instance: &str) -> RemoteResult<()> {
     const OPERATION: &str = "UpdateContainerInstancesState";

@@ -99,7 +99,7 @@ pub(super) async fn register(
     let response = response.map_err(|error| ECS.refused(OPERATION, error))?;
     match response.task_definition().and_then(|revision| revision.task_definition_arn()) {
         Some(arn) => Ok(arn.to_owned()),
-        None => Err(ECS.said(OPERATION, "NoRevision", "the response names no revision")),
+        None => Err(ECS.error(OPERATION, "NoRevision", "the response names no revision")),
     }
 }
 

@@ -9,7 +9,7 @@ use futures_util::future::try_join;
 
 use super::super::convert::moment;
 use super::super::errors::found;
-use super::{ECS, once, only_missing};
+use super::{ECS, once, only_missing, reason_of};
 use crate::pool::model::ecs;
 use crate::pool::model::ecs::{Protection, StopInfo, TaskPhase};
 use crate::pool::model::identity::PhysicalId;
@@ -24,7 +24,7 @@ const READ_BATCH: usize = 100;
 /// What `UpdateTaskProtection` takes at once.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateTaskProtection.html>
 const PROTECT_BATCH: usize = 10;
-/// The longest protection, two days; same page. Once a service is lowered, ECS refuses to renew one.
+/// The longest protection, two days (same page). Once a service is lowered, ECS refuses to renew one.
 const PROTECTION_MINUTES: i32 = 2880;
 /// Maximum characters of the reason that ECS stores in a stopped task.
 const REASON_CHARS_MAX: usize = 255;
@@ -37,8 +37,8 @@ pub(super) async fn all(sdk: &Client, cluster: &str, id: &PhysicalId) -> RemoteR
     describe(sdk, cluster, [running, stopping].concat()).await
 }
 
-/// One list, and those that are known from an earlier look.
-pub(super) async fn beside(
+/// The tasks that are to run, and those known from an earlier observation: one `ListTasks` less than [`all`].
+pub(super) async fn incremental(
     sdk: &Client,
     cluster: &str,
     id: &PhysicalId,
@@ -114,7 +114,7 @@ fn ending(task: &Task, container: Option<&Container>) -> StopInfo {
     let of_task = task.stopped_reason().unwrap_or("ECS gives no reason");
     StopInfo {
         reason: match container.and_then(Container::reason) {
-            // ECS often says the container's reason for the task as well.
+            // The task's reason often repeats the container's.
             Some(of_container) if !of_task.contains(of_container) => format!("{of_task}: {of_container}"),
             Some(_) | None => of_task.to_owned(),
         },
@@ -143,11 +143,11 @@ pub(super) async fn protections(
     Ok(protections)
 }
 
-/// The tasks that stay unprotected. A refused call is an error even for a missing cluster: no caller may take a task
-/// for protected that is not.
+/// Returns the tasks that stay unprotected, with ECS's reasons. A refused call is an error even for a missing cluster: no
+/// caller may take a task for protected that is not.
 pub(super) async fn protect(sdk: &Client, cluster: &str, tasks: &[String]) -> RemoteResult<BTreeMap<String, String>> {
     const OPERATION: &str = "UpdateTaskProtection";
-    let mut ensure_tasks_protected = BTreeMap::new();
+    let mut unprotected = BTreeMap::new();
     for batch in tasks.chunks(PROTECT_BATCH) {
         let call = sdk
             .update_task_protection()
@@ -158,19 +158,17 @@ pub(super) async fn protect(sdk: &Client, cluster: &str, tasks: &[String]) -> Re
         let response = call.customize().config_override(once()).send().await;
         let response = response.map_err(|error| ECS.refused(OPERATION, error))?;
         for failure in response.failures() {
-            let reason = failure.reason().unwrap_or("no reason");
-            if reason == "MISSING" {
+            if failure.reason() == Some("MISSING") {
                 continue;
             }
             let Some(arn) = failure.arn() else { return Err(super::refusal_of(OPERATION, failure)) };
-            let said = failure.detail().map_or_else(|| reason.to_owned(), |detail| format!("{reason}: {detail}"));
-            ensure_tasks_protected.insert(arn.to_owned(), said);
+            unprotected.insert(arn.to_owned(), reason_of(failure));
         }
     }
-    Ok(ensure_tasks_protected)
+    Ok(unprotected)
 }
 
-/// What ECS passes over is no refusal: a task that ended a moment ago is none of a service any more, or is not found.
+/// What ECS passes over is no refusal: a task that ended a moment ago belongs to no service any more, or is not found.
 /// If one still runs, the next observation shows its protection.
 pub(super) async fn unprotect(sdk: &Client, cluster: &str, tasks: &[String]) -> RemoteResult<()> {
     const OPERATION: &str = "UpdateTaskProtection";
