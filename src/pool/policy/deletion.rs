@@ -3,11 +3,10 @@
 //! The order is forced by what each service refuses: a service must be lowered and empty before it can be deleted, a
 //! provider cannot leave a cluster while tasks use it, cannot be deleted while it is associated, and its group is left
 //! with a lifecycle hook and with scale-in protection that ECS never takes back. A group is deleted only without a warm
-//! pool. The task definitions go last, because the newest one carries the record by which a Delete without properties
-//! finds everything else.
+//! pool. The task definitions go last, because
+//! the newest one carries the record by which a Delete without properties finds everything else.
 //!
-//! A missing resource counts as deleted; a missing cluster has no tasks. A resource of another owner is never changed,
-//! however similar its name.
+//! A missing resource counts as deleted. A resource of another owner is never changed, however similar its name.
 
 use crate::pool::model::auto_scaling::Group;
 use crate::pool::model::decision::{Decision, ObserveScope, WaitReason};

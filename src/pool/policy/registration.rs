@@ -14,7 +14,7 @@
 //! - A slow invocation whose claim was taken over: its next write of the claim fails, and it removes what it made.
 //! - The function ends after the registration and before its answer: the container waits, exits, and ECS starts another
 //!   task. The registration that no runner has is removed by the next sweep.
-//! - The task ends while its runner is registered: it is observed once more before the answer, and what was made for it
+//! - The task ends while its runner is registered: it is looked at once more before the answer, and what was made for it
 //!   is removed. If the function ends just then, the next sweep removes it; and if the pool is deleted meanwhile, GitHub,
 //!   which keeps an ephemeral runner that is offline for a day.
 //!   <https://docs.github.com/en/actions/reference/runners/self-hosted-runners>
