@@ -64,14 +64,13 @@ fn config(group: Option<&AutoScalingGroupProvider>) -> ProviderConfig {
     let target = scaling.and_then(ManagedScaling::target_capacity).unwrap_or(TARGET_CAPACITY_PERCENT);
     let warmup = scaling.and_then(ManagedScaling::instance_warmup_period).unwrap_or(INSTANCE_WARMUP_SECS);
     let protection = group.and_then(AutoScalingGroupProvider::managed_termination_protection);
-    // On by default where ECS does not say.
-    let is_not_draining =
-        |group: &AutoScalingGroupProvider| group.managed_draining() == Some(&ManagedDraining::Disabled);
+    // ECS's default is on.
+    let drains = |group: &AutoScalingGroupProvider| group.managed_draining() != Some(&ManagedDraining::Disabled);
     ProviderConfig {
         target_capacity_percent: is_on.then(|| count(target)),
         instance_warmup_secs: count(warmup),
         protects_from_termination: protection == Some(&ManagedTerminationProtection::Enabled),
-        drains: group.is_some_and(|group| !is_not_draining(group)),
+        drains: group.is_some_and(drains),
     }
 }
 
