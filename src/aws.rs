@@ -149,7 +149,7 @@ mod tests {
     use crate::reconcile::ports::{AutoScaling, Ecs, SecretStore};
 
     /// Serves one request on its own connection, and returns it.
-    async fn answer(listener: &TcpListener, body: &str) -> String {
+    async fn respond(listener: &TcpListener, body: &str) -> String {
         let (mut socket, _) = listener.accept().await.unwrap();
         let mut got = String::new();
         while !is_whole(&got) {
@@ -176,7 +176,7 @@ mod tests {
         let settings = AwsSettings { endpoints, ..test_http_client::settings() };
         let aws = Aws::connect(settings, crate::http::client(None, &crate::http::ProxySettings::default()).unwrap());
 
-        let (got, cluster) = tokio::join!(answer(&listener, "{\"clusters\": []}"), aws.ecs().cluster("c"));
+        let (got, cluster) = tokio::join!(respond(&listener, "{\"clusters\": []}"), aws.ecs().cluster("c"));
         assert_eq!(cluster.unwrap(), None);
         assert!(got.contains("x-amz-target: amazonec2containerservicev20141113.describeclusters"), "{got}");
         assert!(got.contains("/eu-west-1/ecs/aws4_request"), "{got}");
@@ -184,19 +184,19 @@ mod tests {
 
         let parameter = crate::pool::model::spec::ParameterRef("/ci/token".to_owned());
         let value = "{\"Parameter\": {\"Value\": \"planted\"}}";
-        let (got, read) = tokio::join!(answer(&listener, value), aws.parameters().read(&parameter));
+        let (got, read) = tokio::join!(respond(&listener, value), aws.parameters().read(&parameter));
         assert_eq!(read.unwrap().unwrap().expose(), "planted");
         assert!(got.contains("/eu-west-1/ssm/aws4_request"), "{got}");
 
         let deleted = "<DeleteLifecycleHookResponse><DeleteLifecycleHookResult/></DeleteLifecycleHookResponse>";
-        let (got, done) = tokio::join!(answer(&listener, deleted), aws.auto_scaling().delete_draining_hook("g"));
+        let (got, done) = tokio::join!(respond(&listener, deleted), aws.auto_scaling().delete_draining_hook("g"));
         done.unwrap();
         assert!(got.contains("action=deletelifecyclehook"), "{got}");
 
         let template = crate::pool::model::spec::LaunchTemplateId::Id("lt-1".to_owned());
         let none = "<DescribeLaunchTemplatesResponse><launchTemplates/></DescribeLaunchTemplatesResponse>";
         let asked = aws.auto_scaling().template_version(&template, "$Latest");
-        let (got, version) = tokio::join!(answer(&listener, none), asked);
+        let (got, version) = tokio::join!(respond(&listener, none), asked);
         assert_eq!(version.unwrap(), None);
         assert!(got.contains("user-agent: github-runner-pool/"), "{got}");
 

@@ -99,9 +99,9 @@ async fn handle_event<W: World>(context: &Context<'_, W>, event: Event) -> Resul
         Event::Listen => listen::listen(context).await,
         Event::Launch(action) => launch::complete(context.world, *action).await?,
         Event::Registrations(records) => return Ok(registration::answer_all(context, &records).await),
-        Event::Unanswerable(why) => {
+        Event::NoResponseUrl(why) => {
             tracing::error!(step = "decode", "no response can be sent: {why}");
-            return Err(HandleError::Unanswerable(why));
+            return Err(HandleError::NoResponseUrl(why));
         }
         Event::Unknown => {
             tracing::error!(step = "decode", "the event is no request of CloudFormation, so nothing is done");

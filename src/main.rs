@@ -15,7 +15,7 @@ use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use serde_json::Value;
 
 #[cfg(panic = "abort")]
-compile_error!("a panic must unwind, or CloudFormation waits an hour for its answer: set panic = \"unwind\"");
+compile_error!("a panic must unwind, or CloudFormation waits an hour for its response: set panic = \"unwind\"");
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

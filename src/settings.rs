@@ -22,7 +22,7 @@ const POLL_INTERVAL: Duration = Duration::from_secs(10);
 /// The function's settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Between two looks.
+    /// Between two observations.
     pub poll_interval: Duration,
     /// If set, how long an invocation works before it continues in another one, regardless of Lambda's deadline.
     pub invocation_budget: Option<Duration>,

@@ -1,4 +1,4 @@
-//! The version of this function, as Cargo.toml has it: in the log, in what it answers, and in the header by which AWS and
+//! The version of this function, as Cargo.toml has it: in the log, in its responses, and in the header by which AWS and
 //! GitHub know their caller.
 
 /// Such as `0.1.0`.

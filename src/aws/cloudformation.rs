@@ -34,10 +34,10 @@ impl CloudFormationClient {
 
 impl CloudFormation for CloudFormationClient {
     async fn stack_status(&self, stack_id: &str) -> RemoteResult<Option<String>> {
-        let Some(answer) = found(self.api.ask(STACKS, &[("StackName", stack_id)]).await)? else { return Ok(None) };
+        let Some(response) = found(self.api.ask(STACKS, &[("StackName", stack_id)]).await)? else { return Ok(None) };
         let unreadable =
-            || CLOUDFORMATION.said(STACKS, "Unreadable", "the answer is not as CloudFormation documents it");
-        let document = Document::parse(&answer).map_err(|_| unreadable())?;
+            || CLOUDFORMATION.error(STACKS, "Unreadable", "the response is not as CloudFormation documents it");
+        let document = Document::parse(&response).map_err(|_| unreadable())?;
         text(document.root(), "StackStatus").map(|status| Some(status.trim().to_owned())).ok_or_else(unreadable)
     }
 }

@@ -14,7 +14,7 @@ pub(super) fn int(count: u32) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 
-/// A count from AWS; a negative one has no meaning in any answer.
+/// A count from AWS; a negative one has no meaning in any response.
 pub(super) fn count(int: i32) -> u32 {
     u32::try_from(int).unwrap_or(0)
 }

@@ -92,7 +92,7 @@ impl Ecs for EcsClient {
     }
 
     async fn tasks_incremental(&self, cluster: &str, id: &PhysicalId, known: Vec<String>) -> RemoteResult<Vec<Task>> {
-        Ok(found(tasks::beside(&self.sdk, cluster, id, known).await)?.unwrap_or_default())
+        Ok(found(tasks::incremental(&self.sdk, cluster, id, known).await)?.unwrap_or_default())
     }
 
     async fn protections(&self, cluster: &str, tasks: &[String]) -> RemoteResult<BTreeMap<String, Protection>> {
@@ -106,7 +106,7 @@ impl Ecs for EcsClient {
         ec2_instance_ids: &[String],
     ) -> RemoteResult<Vec<ContainerInstance>> {
         let all = found(instances::all(&self.sdk, cluster).await)?.unwrap_or_default();
-        Ok(instances::of(&all, provider, ec2_instance_ids))
+        Ok(instances::of_pool(&all, provider, ec2_instance_ids))
     }
 
     async fn create_capacity_provider(
@@ -205,13 +205,13 @@ impl Ecs for EcsClient {
     async fn tag(&self, arn: &str, set: &Tags, remove: &[String]) -> RemoteResult<()> {
         if !set.is_empty() {
             let call = self.sdk.tag_resource().resource_arn(arn).set_tags(Some(tags(set)));
-            let answer = call.customize().config_override(once()).send().await;
-            answer.map_err(|error| ECS.refused("TagResource", error))?;
+            let response = call.customize().config_override(once()).send().await;
+            response.map_err(|error| ECS.refused("TagResource", error))?;
         }
         if !remove.is_empty() {
             let call = self.sdk.untag_resource().resource_arn(arn).set_tag_keys(Some(remove.to_vec()));
-            let answer = call.customize().config_override(once()).send().await;
-            answer.map_err(|error| ECS.refused("UntagResource", error))?;
+            let response = call.customize().config_override(once()).send().await;
+            response.map_err(|error| ECS.refused("UntagResource", error))?;
         }
         Ok(())
     }
@@ -246,9 +246,15 @@ fn refusal_of(operation: &str, failure: &Failure) -> RemoteCallError {
     let reason = failure.reason().unwrap_or("no reason");
     let arn = failure.arn().unwrap_or("an unnamed resource");
     match failure.detail() {
-        Some(detail) => ECS.said(operation, reason, format_args!("{arn}: {detail}")),
-        None => ECS.said(operation, reason, arn),
+        Some(detail) => ECS.error(operation, reason, format_args!("{arn}: {detail}")),
+        None => ECS.error(operation, reason, arn),
     }
+}
+
+/// ECS's reason, with its detail if it gives one.
+fn reason_of(failure: &Failure) -> String {
+    let reason = failure.reason().unwrap_or("ECS gives no reason");
+    failure.detail().map_or_else(|| reason.to_owned(), |detail| format!("{reason}: {detail}"))
 }
 
 #[cfg(test)]

@@ -19,23 +19,23 @@ const PAGES_MAX: usize = 100;
 /// Characters of a service's message that are kept. EC2 appends an encoded text of several thousand to a denial.
 const MESSAGE_CHARS_MAX: usize = 1000;
 
-/// A throttle without a pause of the service's choosing: AWS names none.
+/// AWS names no pause with a throttle.
 pub(super) const THROTTLED: ErrorKind = ErrorKind::Throttled { retry_after: None };
 
-/// What a code and a part of the message mean.
+/// The class of an error with a code and a part of the message.
 #[derive(Debug)]
 pub(super) struct Row {
     /// The error code, whole.
     pub(super) code: &'static str,
-    /// A part of the message in lower case; empty fits every message.
-    pub(super) says: &'static str,
-    /// What it means to the pool.
+    /// In lower case; empty fits every message.
+    pub(super) message_part: &'static str,
+    /// Its class.
     pub(super) kind: ErrorKind,
 }
 
 /// A row of a table.
-pub(super) const fn row(code: &'static str, says: &'static str, kind: ErrorKind) -> Row {
-    Row { code, says, kind }
+pub(super) const fn row(code: &'static str, message_part: &'static str, kind: ErrorKind) -> Row {
+    Row { code, message_part, kind }
 }
 
 /// The codes that every AWS service uses.
@@ -100,7 +100,7 @@ impl Service {
     /// The class of an error with this code and message; `status` decides where no row does.
     pub(super) fn kind(&self, code: Option<&str>, message: &str, status: Option<u16>) -> ErrorKind {
         let message = message.to_lowercase();
-        let fits = |row: &&Row| code == Some(row.code) && message.contains(row.says);
+        let fits = |row: &&Row| code == Some(row.code) && message.contains(row.message_part);
         match self.table.iter().chain(COMMON).find(fits) {
             Some(row) => row.kind,
             None => match status {
@@ -115,20 +115,20 @@ impl Service {
 
     /// The error of a failed SDK call.
     ///
-    /// The source kept is the modelled error only. A response stays out of it: a response that could not be read may
-    /// hold a parameter's value, and `Debug` would print it.
+    /// Its source is the modelled error only, never the response: one that could not be read may contain a parameter's
+    /// value, which `Debug` would print.
     pub(super) fn refused<E>(&self, operation: &str, error: SdkError<E, HttpResponse>) -> RemoteCallError
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
         match error {
-            SdkError::ServiceError(said) => {
-                let (code, message) = (said.err().code(), said.err().message());
-                let status = said.raw().status().as_u16();
+            SdkError::ServiceError(service_error) => {
+                let (code, message) = (service_error.err().code(), service_error.err().message());
+                let status = service_error.raw().status().as_u16();
                 let kind = self.kind(code, message.unwrap_or_default(), Some(status));
                 let text = message.map_or_else(|| format!("HTTP {status}, no message"), str::to_owned);
                 let remote_error = self.remote_error(operation, kind, code, text);
-                RemoteCallError { remote_error, source: Some(Box::new(said.into_err())) }
+                RemoteCallError { remote_error, source: Some(Box::new(service_error.into_err())) }
             }
             SdkError::ResponseError(unread) => {
                 let status = unread.raw().status().as_u16();
@@ -152,7 +152,7 @@ impl Service {
     }
 
     /// An error that is not the SDK's: an entry of `failures[]`, or a check of our own.
-    pub(super) fn said(&self, operation: &str, code: &str, message: impl Display) -> RemoteCallError {
+    pub(super) fn error(&self, operation: &str, code: &str, message: impl Display) -> RemoteCallError {
         let message = message.to_string();
         let kind = self.kind(Some(code), &message, None);
         RemoteCallError { remote_error: self.remote_error(operation, kind, Some(code), message), source: None }
@@ -180,7 +180,7 @@ impl Service {
         let mut read = Vec::new();
         while let Some(page) = pages.next().await {
             if read.len() == PAGES_MAX {
-                return Err(self.said(operation, "TooManyPages", format_args!("the list has over {PAGES_MAX} pages")));
+                return Err(self.error(operation, "TooManyPages", format_args!("the list has over {PAGES_MAX} pages")));
             }
             read.push(page.map_err(|error| self.refused(operation, error))?);
         }

@@ -17,9 +17,9 @@ use aws_smithy_types::body::SdkBody;
 use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
-/// The largest answer that is read. A hundred tasks or container instances, the largest page there is, take less than
+/// The largest response that is read. A hundred tasks or container instances, the largest page there is, take less than
 /// a tenth of it.
-const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+const RESPONSE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// How many requests went to AWS, tries that were repeated included. Clones count together.
 #[derive(Clone, Debug, Default)]
@@ -49,9 +49,9 @@ impl CallCounter {
 #[error("no connection")]
 pub(super) struct NeverSent(#[source] pub(super) Box<dyn Error + Send + Sync>);
 
-/// A response above [`ANSWER_BYTES_MAX`].
+/// A response above [`RESPONSE_BYTES_MAX`].
 #[derive(Debug, thiserror::Error)]
-#[error("the answer is longer than {ANSWER_BYTES_MAX} bytes")]
+#[error("the response is longer than {RESPONSE_BYTES_MAX} bytes")]
 struct TooLong;
 
 /// The shared client as the SDK wants it.
@@ -82,15 +82,15 @@ impl HttpConnector for SharedClient {
         HttpConnectorFuture::new(async move {
             let host = host(&request).to_owned();
             let started = Instant::now();
-            let answer = exchange(&client, request).await;
+            let response = exchange(&client, request).await;
             let millis = started.elapsed().as_millis();
-            match &answer {
-                Ok(answer) => {
-                    tracing::debug!(host, operation, status = answer.status().as_u16(), millis, "AWS answered");
+            match &response {
+                Ok(response) => {
+                    tracing::debug!(host, operation, status = response.status().as_u16(), millis, "AWS answered");
                 }
                 Err(error) => tracing::debug!(host, operation, %error, millis, "AWS did not answer"),
             }
-            answer
+            response
         })
     }
 }
@@ -119,19 +119,19 @@ async fn exchange(client: &reqwest::Client, request: HttpRequest) -> Result<Http
     // signature then refuses.
     let request = request.map(|body| Bytes::copy_from_slice(body.bytes().unwrap_or_default()));
     let request = reqwest::Request::try_from(request).map_err(|error| ConnectorError::user(error.into()))?;
-    let mut response = client.execute(request).await.map_err(failed)?;
+    let mut received = client.execute(request).await.map_err(failed)?;
 
     let mut body = BytesMut::new();
-    while let Some(chunk) = response.chunk().await.map_err(failed)? {
+    while let Some(chunk) = received.chunk().await.map_err(failed)? {
         body.extend_from_slice(&chunk);
-        if body.len() > ANSWER_BYTES_MAX {
+        if body.len() > RESPONSE_BYTES_MAX {
             return Err(ConnectorError::other(TooLong.into(), None));
         }
     }
-    let mut answer = http::Response::new(SdkBody::from(body.freeze()));
-    *answer.status_mut() = response.status();
-    *answer.headers_mut() = std::mem::take(response.headers_mut());
-    HttpResponse::try_from(answer).map_err(|error| ConnectorError::other(error.into(), None))
+    let mut response = http::Response::new(SdkBody::from(body.freeze()));
+    *response.status_mut() = received.status();
+    *response.headers_mut() = std::mem::take(received.headers_mut());
+    HttpResponse::try_from(response).map_err(|error| ConnectorError::other(error.into(), None))
 }
 
 fn failed(error: reqwest::Error) -> ConnectorError {
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_request_and_its_answer_arrive_whole() {
+    async fn a_request_and_its_response_arrive_whole() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let uri = format!("http://{}/path", listener.local_addr().unwrap());
         let server = async {
@@ -206,12 +206,12 @@ mod tests {
             crate::http::client(None, &crate::http::ProxySettings::default()).unwrap(),
             calls.clone(),
         );
-        let (got, answer) = tokio::join!(server, client.call(request(&uri, "hello")));
-        let answer = answer.unwrap();
+        let (got, response) = tokio::join!(server, client.call(request(&uri, "hello")));
+        let response = response.unwrap();
         assert!(got.starts_with("POST /path HTTP/1.1\r\n"), "{got}");
-        assert_eq!(answer.status().as_u16(), 418);
-        assert_eq!(answer.headers().get("x-amzn-requestid"), Some("r1"));
-        assert_eq!(answer.body().bytes(), Some(b"why".as_slice()));
+        assert_eq!(response.status().as_u16(), 418);
+        assert_eq!(response.headers().get("x-amzn-requestid"), Some("r1"));
+        assert_eq!(response.body().bytes(), Some(b"why".as_slice()));
         assert_eq!(calls.take(), (0, 1));
     }
 

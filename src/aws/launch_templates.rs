@@ -58,7 +58,7 @@ impl LaunchTemplates {
             "$Latest" => "latestVersionNumber",
             "$Default" => "defaultVersionNumber",
             number => {
-                let refused = |_| EC2.said(TEMPLATES, "InvalidParameterValue", format_args!("no version: {number}"));
+                let refused = |_| EC2.error(TEMPLATES, "InvalidParameterValue", format_args!("no version: {number}"));
                 return number.parse().map(Some).map_err(refused);
             }
         };
@@ -66,10 +66,10 @@ impl LaunchTemplates {
             LaunchTemplateId::Id(id) => ("LaunchTemplateId.1", id),
             LaunchTemplateId::Name(name) => ("LaunchTemplateName.1", name),
         };
-        let Some(answer) = found(self.ec2.ask(TEMPLATES, &[(parameter, value.as_str())]).await)? else {
+        let Some(response) = found(self.ec2.ask(TEMPLATES, &[(parameter, value.as_str())]).await)? else {
             return Ok(None);
         };
-        number(&answer, field)
+        number(&response, field)
     }
 
     /// What a version says.
@@ -79,15 +79,15 @@ impl LaunchTemplates {
             LaunchTemplateId::Name(name) => ("LaunchTemplateName", name),
         };
         let asked = self.ec2.ask(VERSIONS, &[(parameter, value.as_str()), ("LaunchTemplateVersion.1", version)]).await;
-        let answer = match asked {
-            Ok(answer) => answer,
+        let response = match asked {
+            Ok(response) => response,
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let is_version = error.remote_error.code.as_ref().is_some_and(|code| code.contains(NO_VERSION));
                 return Ok(if is_version { TemplateView::NoVersion } else { TemplateView::NoTemplate });
             }
             Err(error) => return Err(error),
         };
-        let document = Document::parse(&answer).map_err(|_| unreadable(VERSIONS))?;
+        let document = Document::parse(&response).map_err(|_| unreadable(VERSIONS))?;
         let data = document.descendants().find(|node| is(*node, "launchTemplateData"));
         Ok(data.map_or(TemplateView::NoVersion, |data| TemplateView::Version(said(data))))
     }
@@ -115,12 +115,12 @@ fn said(data: Node<'_, '_>) -> TemplateVersion {
 }
 
 pub(super) fn unreadable(operation: &str) -> RemoteCallError {
-    EC2.said(operation, "Unreadable", "the answer is not as EC2 documents it")
+    EC2.error(operation, "Unreadable", "the response is not as EC2 documents it")
 }
 
-fn number(answer: &str, field: &str) -> RemoteResult<Option<u64>> {
+fn number(response: &str, field: &str) -> RemoteResult<Option<u64>> {
     let unreadable = || unreadable(TEMPLATES);
-    let document = Document::parse(answer).map_err(|_| unreadable())?;
+    let document = Document::parse(response).map_err(|_| unreadable())?;
     let list = document.descendants().find(|node| is(*node, "launchTemplates")).ok_or_else(unreadable)?;
     let Some(first) = list.children().find(|node| is(*node, "item")) else { return Ok(None) };
     let number = text(first, field).and_then(|number| number.parse().ok());

@@ -47,9 +47,9 @@ impl ParametersClient {
     }
 
     async fn get(&self, name: &str) -> RemoteResult<Option<aws_sdk_ssm::types::Parameter>> {
-        let answer = self.sdk.get_parameter().name(name).with_decryption(true).send().await;
-        let answer = found(answer.map_err(|error| SSM.refused(OPERATION, error)))?;
-        Ok(answer.and_then(|answer| answer.parameter))
+        let response = self.sdk.get_parameter().name(name).with_decryption(true).send().await;
+        let response = found(response.map_err(|error| SSM.refused(OPERATION, error)))?;
+        Ok(response.and_then(|response| response.parameter))
     }
 }
 
@@ -68,14 +68,14 @@ impl SecretStore for ParametersClient {
             };
         }
         let Some(secret) = SecretRef::parse(&parameter.0) else {
-            return Err(SSM.said(OPERATION, "ValidationException", format_args!("{parameter} is no secret's ARN")));
+            return Err(SSM.error(OPERATION, "ValidationException", format_args!("{parameter} is no secret's ARN")));
         };
         let Some(found) = self.get(&secret.reference_path()).await? else { return Ok(None) };
         // The path names the secret without account or Region: one of the same name here may be another one.
         if found.arn().is_some_and(|arn| arn.contains(":secretsmanager:") && !arn.starts_with(secret.arn())) {
             let said =
                 format_args!("{parameter} is a secret of another account or Region, and cannot be read from here");
-            return Err(SSM.said(OPERATION, "ValidationException", said));
+            return Err(SSM.error(OPERATION, "ValidationException", said));
         }
         let Some(value) = found.value.map(Secret::new) else { return Ok(None) };
         match secret.json_key() {
@@ -89,7 +89,7 @@ impl SecretStore for ParametersClient {
             },
             Some(key) => pick(&value, key).map(Some).ok_or_else(|| {
                 let said = format_args!("{parameter} holds no JSON object with a text under the key {key}");
-                SSM.said(OPERATION, "ValidationException", said)
+                SSM.error(OPERATION, "ValidationException", said)
             }),
         }
     }
@@ -132,7 +132,7 @@ fn is_plain(key: &str) -> bool {
 }
 
 fn rejected(said: impl std::fmt::Display) -> RemoteCallError {
-    SSM.said(OPERATION, "ValidationException", said)
+    SSM.error(OPERATION, "ValidationException", said)
 }
 
 fn pick(value: &Secret, key: &str) -> Option<Secret> {

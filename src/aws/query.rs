@@ -9,7 +9,7 @@ use url::form_urlencoded::Serializer;
 
 use super::config::AwsSettings;
 use super::errors::Service;
-use super::signed_request::{NoAnswer, SignedCalls};
+use super::signed_request::{NoResponse, SignedCalls};
 use crate::reconcile::ports::{RemoteCallError, RemoteResult};
 
 const HEADERS: &[(&str, &str)] = &[("content-type", "application/x-www-form-urlencoded; charset=utf-8")];
@@ -53,19 +53,19 @@ impl QueryClient {
             .append_pair("Version", self.api_version)
             .extend_pairs(parameters)
             .finish();
-        let answer = self.calls.post(self.signing_name, &self.endpoint, HEADERS, form).await;
-        let answer = answer.map_err(|error| self.unanswered(operation, error))?;
-        let body = String::from_utf8_lossy(answer.body().bytes().unwrap_or_default()).into_owned();
-        let status = answer.status();
+        let response = self.calls.post(self.signing_name, &self.endpoint, HEADERS, form).await;
+        let response = response.map_err(|error| self.no_response(operation, error))?;
+        let body = String::from_utf8_lossy(response.body().bytes().unwrap_or_default()).into_owned();
+        let status = response.status();
         if status.is_success() { Ok(body) } else { Err(self.refused(operation, &body, status.as_u16())) }
     }
 
-    fn unanswered(&self, operation: &str, error: NoAnswer) -> RemoteCallError {
+    fn no_response(&self, operation: &str, error: NoResponse) -> RemoteCallError {
         let code = match error {
-            NoAnswer::Unsigned(_) => "IncompleteSignature",
-            NoAnswer::Unanswered(_) => "ServiceUnavailable",
+            NoResponse::Unsigned(_) => "IncompleteSignature",
+            NoResponse::Unreachable(_) => "ServiceUnavailable",
         };
-        let mut refused = self.service.said(operation, code, &error);
+        let mut refused = self.service.error(operation, code, &error);
         refused.remote_error.code = None;
         refused.source = Some(error.into());
         refused
@@ -75,7 +75,7 @@ impl QueryClient {
         let document = Document::parse(body).ok();
         let text = |name| document.as_ref().and_then(|document| text(document.root(), name));
         let (code, message) = (text("Code"), text("Message"));
-        let mut refused = self.service.said(operation, code.unwrap_or_default(), message.unwrap_or("no message"));
+        let mut refused = self.service.error(operation, code.unwrap_or_default(), message.unwrap_or("no message"));
         refused.remote_error.kind = self.service.kind(code, message.unwrap_or_default(), Some(status));
         refused.remote_error.code = Some(code.map_or_else(|| format!("HTTP {status}"), str::to_owned));
         refused

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::config::AwsSettings;
 use super::errors::{Row, Service, found, row};
 use super::query::public_endpoint;
-use super::signed_request::{NoAnswer, SignedCalls};
+use super::signed_request::{NoResponse, SignedCalls};
 use crate::pool::model::remote_error::{ErrorKind, RemoteService};
 use crate::pool::model::runner_log::{LogLine, LogStream};
 use crate::pool::model::time::Timestamp;
@@ -54,7 +54,7 @@ struct Asked<'asked> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Answered {
+struct Events {
     #[serde(default)]
     events: Vec<Event>,
     next_backward_token: Option<String>,
@@ -84,16 +84,16 @@ impl RunnerLogsClient {
         }
     }
 
-    async fn get(&self, asked: &Asked<'_>) -> RemoteResult<Answered> {
-        let body = serde_json::to_string(asked).map_err(|error| LOGS.said(OPERATION, "ValidationException", error))?;
-        let answer = self.calls.post(SIGNING_NAME, &self.endpoint, HEADERS, body).await.map_err(unanswered)?;
-        let body = answer.body().bytes().unwrap_or_default();
-        if !answer.status().is_success() {
-            return Err(refused(body, answer.status().as_u16()));
+    async fn get(&self, asked: &Asked<'_>) -> RemoteResult<Events> {
+        let body = serde_json::to_string(asked).map_err(|error| LOGS.error(OPERATION, "ValidationException", error))?;
+        let response = self.calls.post(SIGNING_NAME, &self.endpoint, HEADERS, body).await.map_err(no_response)?;
+        let body = response.body().bytes().unwrap_or_default();
+        if !response.status().is_success() {
+            return Err(refused(body, response.status().as_u16()));
         }
         // The error of the parser may quote a line.
         serde_json::from_slice(body)
-            .map_err(|_| LOGS.said(OPERATION, "Unreadable", "the answer is not as CloudWatch Logs documents it"))
+            .map_err(|_| LOGS.error(OPERATION, "Unreadable", "the response is not as CloudWatch Logs documents it"))
     }
 }
 
@@ -107,12 +107,12 @@ impl RunnerLogs for RunnerLogsClient {
             start_from_head: false,
             next_token: earlier,
         };
-        let Some(answer) = found(self.get(&asked).await)? else { return Ok(None) };
-        let mut lines: Vec<LogLine> = answer.events.into_iter().map(line).collect();
+        let Some(response) = found(self.get(&asked).await)? else { return Ok(None) };
+        let mut lines: Vec<LogLine> = response.events.into_iter().map(line).collect();
         // Stable, so that lines of one millisecond keep their order.
         lines.sort_by_key(|line| line.at);
         // The token that was sent comes back at the end of the stream.
-        let earlier = answer.next_backward_token.filter(|token| Some(token.as_str()) != earlier);
+        let earlier = response.next_backward_token.filter(|token| Some(token.as_str()) != earlier);
         Ok(Some(LogPage { lines, earlier }))
     }
 }
@@ -122,12 +122,12 @@ fn line(event: Event) -> LogLine {
     LogLine { at, text: event.message.unwrap_or_default() }
 }
 
-fn unanswered(error: NoAnswer) -> RemoteCallError {
+fn no_response(error: NoResponse) -> RemoteCallError {
     let code = match error {
-        NoAnswer::Unsigned(_) => "IncompleteSignature",
-        NoAnswer::Unanswered(_) => "ServiceUnavailable",
+        NoResponse::Unsigned(_) => "IncompleteSignature",
+        NoResponse::Unreachable(_) => "ServiceUnavailable",
     };
-    let mut refused = LOGS.said(OPERATION, code, &error);
+    let mut refused = LOGS.error(OPERATION, code, &error);
     refused.remote_error.code = None;
     refused.source = Some(error.into());
     refused
@@ -138,7 +138,7 @@ fn refused(body: &[u8], status: u16) -> RemoteCallError {
     // Some services write the namespace in front: `com.amazonaws.logs#ThrottlingException`.
     let code = code.as_deref().and_then(|code| code.rsplit('#').next());
     let message = message.as_deref().unwrap_or("no message");
-    let mut refused = LOGS.said(OPERATION, code.unwrap_or_default(), message);
+    let mut refused = LOGS.error(OPERATION, code.unwrap_or_default(), message);
     refused.remote_error.kind = LOGS.kind(code, message, Some(status));
     refused.remote_error.code = Some(code.map_or_else(|| format!("HTTP {status}"), str::to_owned));
     refused

@@ -42,8 +42,8 @@ impl SelfInvoker for SelfInvokeClient {
     async fn invoke(&self, function: &str, event: Vec<u8>) -> RemoteResult<()> {
         // Repeating it is harmless: two invocations that go on from the same place come to the same end.
         let call = self.sdk.invoke().function_name(function).invocation_type(InvocationType::Event);
-        let answer = call.payload(Blob::new(event)).send().await;
-        answer.map(drop).map_err(|error| LAMBDA.refused("Invoke", error))
+        let response = call.payload(Blob::new(event)).send().await;
+        response.map(drop).map_err(|error| LAMBDA.refused("Invoke", error))
     }
 }
 

@@ -23,13 +23,13 @@ pub(super) struct SignedCalls {
 
 /// A call without a response. Its text contains nothing of the request.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NoAnswer {
+pub(super) enum NoResponse {
     /// The request could not be built or signed.
     #[error("the request could not be signed")]
     Unsigned(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// It was sent, or tried to be.
     #[error("no response")]
-    Unanswered(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl SignedCalls {
@@ -52,9 +52,9 @@ impl SignedCalls {
         endpoint: &str,
         headers: &[(&str, &str)],
         body: String,
-    ) -> Result<HttpResponse, NoAnswer> {
-        let request = self.signed(service, endpoint, headers, body).map_err(NoAnswer::Unsigned)?;
-        self.connector.call(request).await.map_err(|error| NoAnswer::Unanswered(error.into()))
+    ) -> Result<HttpResponse, NoResponse> {
+        let request = self.signed(service, endpoint, headers, body).map_err(NoResponse::Unsigned)?;
+        self.connector.call(request).await.map_err(|error| NoResponse::Unreachable(error.into()))
     }
 
     fn signed(

@@ -1,4 +1,4 @@
-//! A stand-in for the network: plays canned answers in order and keeps what was sent.
+//! A stand-in for the network: plays canned responses in order and keeps what was sent.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -23,7 +23,7 @@ use super::state_store::StateStoreClient;
 use crate::pool::model::secret::Secret;
 
 /// What comes back for one request.
-enum Answer {
+enum PlannedResponse {
     Http(u16, String),
     NeverSent,
     Lost,
@@ -53,10 +53,10 @@ impl Sent {
     }
 }
 
-/// The stand-in. Clones share answers and requests. Its `Debug` shows neither, as the real client's does not.
+/// The stand-in. Clones share responses and requests. Its `Debug` shows neither, as the real client's does not.
 #[derive(Clone, Default)]
 pub(super) struct Replay {
-    answers: Arc<Mutex<VecDeque<Answer>>>,
+    responses: Arc<Mutex<VecDeque<PlannedResponse>>>,
     sent: Arc<Mutex<Vec<Sent>>>,
 }
 
@@ -67,29 +67,29 @@ impl fmt::Debug for Replay {
 }
 
 impl Replay {
-    fn then(self, answer: Answer) -> Self {
-        self.answers.lock().unwrap().push_back(answer);
+    fn then(self, response: PlannedResponse) -> Self {
+        self.responses.lock().unwrap().push_back(response);
         self
     }
 
     /// Next, a response of the JSON protocol.
     pub(super) fn json(self, body: &Value) -> Self {
-        self.then(Answer::Http(200, body.to_string()))
+        self.then(PlannedResponse::Http(200, body.to_string()))
     }
 
     /// Next, an error of the JSON protocol.
     pub(super) fn json_error(self, code: &str, message: &str) -> Self {
-        self.then(Answer::Http(400, serde_json::json!({ "__type": code, "message": message }).to_string()))
+        self.then(PlannedResponse::Http(400, serde_json::json!({ "__type": code, "message": message }).to_string()))
     }
 
     /// Next, a response with this status and text.
     pub(super) fn http(self, status: u16, body: &str) -> Self {
-        self.then(Answer::Http(status, body.to_owned()))
+        self.then(PlannedResponse::Http(status, body.to_owned()))
     }
 
     /// Next, a response of Auto Scaling's Query protocol: what is inside `<OPERATIONResult>`.
     pub(super) fn query(self, operation: &str, result: &str) -> Self {
-        self.then(Answer::Http(
+        self.then(PlannedResponse::Http(
             200,
             format!(
                 "<{operation}Response xmlns=\"http://autoscaling.amazonaws.com/doc/2011-01-01/\"><{operation}Result>{result}\
@@ -100,7 +100,7 @@ impl Replay {
 
     /// Next, an error of Auto Scaling's Query protocol.
     pub(super) fn query_error(self, code: &str, message: &str) -> Self {
-        self.then(Answer::Http(
+        self.then(PlannedResponse::Http(
             400,
             format!(
                 "<ErrorResponse xmlns=\"http://autoscaling.amazonaws.com/doc/2011-01-01/\"><Error><Type>Sender</Type>\
@@ -111,12 +111,12 @@ impl Replay {
 
     /// Next, no connection.
     pub(super) fn never_sent(self) -> Self {
-        self.then(Answer::NeverSent)
+        self.then(PlannedResponse::NeverSent)
     }
 
     /// Next, a connection that breaks before a response.
     pub(super) fn lost(self) -> Self {
-        self.then(Answer::Lost)
+        self.then(PlannedResponse::Lost)
     }
 
     pub(super) fn sent(&self) -> Vec<Sent> {
@@ -181,12 +181,14 @@ impl HttpConnector for Replay {
             headers,
             body: String::from_utf8(request.body().bytes().unwrap_or_default().to_vec()).unwrap(),
         });
-        let answer = self.answers.lock().unwrap().pop_front();
-        HttpConnectorFuture::ready(match answer {
-            Some(Answer::Http(status, body)) => Ok(HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body))),
-            Some(Answer::NeverSent) => Err(ConnectorError::io(NeverSent("refused".into()).into())),
-            Some(Answer::Lost) => Err(ConnectorError::io("connection reset".into())),
-            None => Err(ConnectorError::user("no answer is left to play".into())),
+        let response = self.responses.lock().unwrap().pop_front();
+        HttpConnectorFuture::ready(match response {
+            Some(PlannedResponse::Http(status, body)) => {
+                Ok(HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body)))
+            }
+            Some(PlannedResponse::NeverSent) => Err(ConnectorError::io(NeverSent("refused".into()).into())),
+            Some(PlannedResponse::Lost) => Err(ConnectorError::io("connection reset".into())),
+            None => Err(ConnectorError::user("no response is left to play".into())),
         })
     }
 }

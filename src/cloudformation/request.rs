@@ -35,7 +35,7 @@ pub enum ParsedEvent {
     Request(Box<CustomResourceRequest>),
     /// A request, or a part of one, that has no usable response URL although a stack may be waiting. The text says why,
     /// without the URL.
-    Unanswerable(&'static str),
+    NoResponseUrl(&'static str),
     /// No part of a request: no stack is known to wait.
     NotARequest,
 }
@@ -158,7 +158,7 @@ pub fn parse(event: &Value) -> ParsedEvent {
     match typed.or_else(|| RequestFields::from_json(event)) {
         Some(fields) => fields.into_parsed_event(),
         None if REQUEST_FIELDS.iter().any(|field| event.get(field).is_some()) => {
-            ParsedEvent::Unanswerable("the event has no ResponseURL")
+            ParsedEvent::NoResponseUrl("the event has no ResponseURL")
         }
         None => ParsedEvent::NotARequest,
     }
@@ -236,11 +236,11 @@ impl RequestFields {
 
     fn into_parsed_event(self) -> ParsedEvent {
         let Ok(url) = Url::parse(&self.response_url) else {
-            return ParsedEvent::Unanswerable("the event's ResponseURL is not a URL");
+            return ParsedEvent::NoResponseUrl("the event's ResponseURL is not a URL");
         };
         // The response holds no secret, but anyone who reads the URL in transit can respond in our place.
         if url.scheme() != "https" && !(url.scheme() == "http" && is_local_machine(&url)) {
-            return ParsedEvent::Unanswerable("the event's ResponseURL is neither https nor on this machine");
+            return ParsedEvent::NoResponseUrl("the event's ResponseURL is neither https nor on this machine");
         }
         let service_timeout = service_timeout(&self.properties);
         ParsedEvent::Request(Box::new(CustomResourceRequest {

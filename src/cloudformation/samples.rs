@@ -60,7 +60,7 @@ const EXPECTED: &[(&str, &str)] = &[
         "create-secret-key.json",
         "Create: 1 × organization acme on https://github.com by token, own t3 0..4 subnets 2, default, 900+60+1800",
     ),
-    ("plain-http-response-url.json", "Unanswerable: the event's ResponseURL is neither https nor on this machine"),
+    ("plain-http-response-url.json", "NoResponseUrl: the event's ResponseURL is neither https nor on this machine"),
     ("create-seven-problems.json", "Create: 7 problems"),
     ("update-image.json", "Update in place of ghr-ci-Runners-0a1b2c3d4e: Image"),
     ("update-count.json", "Update in place of ghr-ci-Runners-0a1b2c3d4e: DesiredCount"),
@@ -74,7 +74,7 @@ const EXPECTED: &[(&str, &str)] = &[
     ("delete-foreign-id.json", "Delete of another resource: whole spec, drains 1800 s"),
     ("unknown-request-type.json", r#"Unknown: RequestType: "Upsert" is invalid. Specify Create, Update or Delete."#),
     ("listen.json", "not a request"),
-    ("no-response-url.json", "Unanswerable: the event has no ResponseURL"),
+    ("no-response-url.json", "NoResponseUrl: the event has no ResponseURL"),
     // `handler::event` parses these.
     ("launch.json", "not a request"),
     ("registrations-batch.json", "not a request"),
@@ -149,7 +149,7 @@ fn summary(event: &Value) -> String {
     let events = envelope::unwrap(event);
     let [event] = events.as_slice() else { return format!("{} events", events.len()) };
     match parse(event) {
-        ParsedEvent::Unanswerable(why) => format!("Unanswerable: {why}"),
+        ParsedEvent::NoResponseUrl(why) => format!("NoResponseUrl: {why}"),
         ParsedEvent::NotARequest => "not a request".to_owned(),
         ParsedEvent::Request(request) => summary_of_request(event, &request),
     }

@@ -16,5 +16,5 @@ pub enum HandleError {
     LaunchNotCompleted(#[source] RemoteCallError),
     /// A stack may wait for a response, and there is nowhere to send one.
     #[error("no response can be sent: {0}")]
-    Unanswerable(&'static str),
+    NoResponseUrl(&'static str),
 }

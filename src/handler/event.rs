@@ -42,7 +42,7 @@ pub(super) enum Event {
     /// Changes of the registrations table, in order.
     Registrations(Vec<RegistrationRecord>),
     /// A request without a usable response URL, for this reason.
-    Unanswerable(&'static str),
+    NoResponseUrl(&'static str),
     /// An event of unknown type.
     Unknown,
 }
@@ -188,7 +188,7 @@ impl Event {
             }
             None => match request::parse(event) {
                 ParsedEvent::Request(request) => Self::Request(request),
-                ParsedEvent::Unanswerable(why) => Self::Unanswerable(why),
+                ParsedEvent::NoResponseUrl(why) => Self::NoResponseUrl(why),
                 ParsedEvent::NotARequest => Self::Unknown,
             },
         }

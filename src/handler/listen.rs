@@ -21,7 +21,7 @@ use crate::reconcile::log_error;
 use crate::reconcile::ports::{Clock, RemoteResult, SelfInvoker, World};
 use crate::reconcile::scaling::{LISTEN_EVENT, has_scaling, list_pool, read_lease, scaled_pools, write_lease};
 
-/// Between two looks at the list of pools.
+/// Between two readings of the list of pools.
 const LIST_INTERVAL: Duration = Duration::from_secs(10);
 /// How long a request may take between its writes of the list and of the item, which follow each other: both calls time out
 /// within a minute.

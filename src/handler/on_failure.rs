@@ -58,9 +58,9 @@ async fn respond_to<W: World>(
     record: &InvocationRecord,
     event: Event,
 ) -> Result<(), HandleError> {
-    if let Event::Unanswerable(why) = event {
+    if let Event::NoResponseUrl(why) = event {
         tracing::error!(step = "on_failure", "no response can be sent: {why}");
-        return Err(HandleError::Unanswerable(why));
+        return Err(HandleError::NoResponseUrl(why));
     }
     if matches!(event, Event::Tick) {
         // The next tick, in a minute, does the same work.
@@ -144,7 +144,7 @@ impl PendingRequest {
             | Event::Listen
             | Event::Launch(_)
             | Event::Registrations(_)
-            | Event::Unanswerable(_)
+            | Event::NoResponseUrl(_)
             | Event::Unknown => None,
         }
     }

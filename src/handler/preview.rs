@@ -45,7 +45,7 @@ const REGISTRATION_NOT_TESTED: &str =
 #[derive(Default, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct PreviewResponse {
-    /// `Create`, `Update`, `Replacement`, `Deletion` or `Nothing`; `Unknown` if a problem prevents an answer.
+    /// `Create`, `Update`, `Replacement`, `Deletion` or `Nothing`; `Unknown` if a problem prevents the preview.
     action: &'static str,
     /// The pool's id, if everything that it is derived from is known.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -119,7 +119,7 @@ impl PreviewRequest {
         });
         match request::parse(&event) {
             ParsedEvent::Request(request) => Ok(*request),
-            ParsedEvent::Unanswerable(why) => Err(why.to_owned()),
+            ParsedEvent::NoResponseUrl(why) => Err(why.to_owned()),
             ParsedEvent::NotARequest => Err("the event is no request".to_owned()),
         }
     }

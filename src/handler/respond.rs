@@ -217,7 +217,7 @@ async fn record_response<W: World>(
         if found_lock.is_some_and(|lock| lock.supersedes(&requester.request, requester.signed_at)) {
             return Ok(ResponseToSend::None);
         }
-        let Some(lock) = lock_to_answer(requester, outcome, found_lock) else { return Ok(this) };
+        let Some(lock) = lock_for_response(requester, outcome, found_lock) else { return Ok(this) };
         if let Some(earlier) = lock.response() {
             return Ok(ResponseToSend::Repeat(earlier.to_owned()));
         }
@@ -230,7 +230,7 @@ async fn record_response<W: World>(
 
 /// The lock in which a response is recorded: the request's own; or a new one, if the request failed before it could
 /// acquire one, so that another delivery repeats that and does not try again, or if it found nothing to delete.
-fn lock_to_answer(requester: &Requester, outcome: &Outcome, found: Option<&OperationLock>) -> Option<OperationLock> {
+fn lock_for_response(requester: &Requester, outcome: &Outcome, found: Option<&OperationLock>) -> Option<OperationLock> {
     let (request, physical_id, signed_at) = (&requester.request, &requester.physical_id, requester.signed_at);
     match (found, outcome) {
         (Some(lock), _) if lock.is_of(request) => Some(lock.clone()),

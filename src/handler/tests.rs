@@ -3,10 +3,10 @@
 mod inventory;
 mod launch;
 mod listen;
-mod listener_world;
 mod on_failure;
 mod preview;
 mod registration;
+mod state_table;
 mod status;
 mod stub_world;
 
@@ -18,31 +18,32 @@ use crate::pool::model::continuation::ParsedContinuation;
 use crate::pool::model::remote_error::ErrorKind;
 use crate::reconcile::ports::Clock as _;
 
+use self::state_table::StateTable;
 use self::stub_world::{Behavior, NOW, StubWorld, event, invocation, remote_error, run, settings};
 
 #[tokio::test(start_paused = true)]
 async fn panic_becomes_a_failed_response_with_the_physical_id() {
-    let answer = run(&StubWorld::new(Behavior::Panics), &event("Create")).await;
-    assert_eq!(answer["Status"], "FAILED");
-    assert!(answer["PhysicalResourceId"].as_str().unwrap().starts_with("ghr-ci-Runners-"));
-    assert!(answer["Reason"].as_str().unwrap().starts_with("Internal error"), "{answer}");
+    let response = run(&StubWorld::new(Behavior::Panics), &event("Create")).await;
+    assert_eq!(response["Status"], "FAILED");
+    assert!(response["PhysicalResourceId"].as_str().unwrap().starts_with("ghr-ci-Runners-"));
+    assert!(response["Reason"].as_str().unwrap().starts_with("Internal error"), "{response}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn call_that_never_returns_becomes_a_failed_response_in_time() {
     let world = StubWorld::new(Behavior::Hangs);
-    let answer = run(&world, &event("Delete")).await;
-    assert_eq!(answer["Status"], "FAILED");
-    assert_eq!(answer["PhysicalResourceId"], "made-up-by-cloudformation");
+    let response = run(&world, &event("Delete")).await;
+    assert_eq!(response["Status"], "FAILED");
+    assert_eq!(response["PhysicalResourceId"], "made-up-by-cloudformation");
     assert!(world.now() < invocation().deadline);
 }
 
 #[tokio::test(start_paused = true)]
 async fn denied_call_fails_at_once_and_says_what_to_do() {
     let world = StubWorld::new(Behavior::Refuses(ErrorKind::Denied));
-    let answer = run(&world, &event("Create")).await;
-    assert_eq!(answer["Status"], "FAILED");
-    let reason = answer["Reason"].as_str().unwrap();
+    let response = run(&world, &event("Create")).await;
+    assert_eq!(response["Status"], "FAILED");
+    let reason = response["Reason"].as_str().unwrap();
     assert!(reason.contains("Allow it in the function's role"), "{reason}");
     assert_eq!(world.now(), NOW);
 }
@@ -52,16 +53,16 @@ async fn retryable_error_is_continued_until_the_response_deadline_and_then_fails
     let world = StubWorld::new(Behavior::Refuses(ErrorKind::Unavailable));
     handle(&world, &settings(), &event("Create"), &invocation()).await.unwrap();
     let mut continuation_count = 0;
-    while world.answers.borrow().is_empty() {
-        let next = world.continuations.borrow_mut().pop().expect("an answer or a continuation");
+    while world.responses.borrow().is_empty() {
+        let next = world.continuations.borrow_mut().pop().expect("a response or a continuation");
         let invocation = Invocation { deadline: world.now() + std::time::Duration::from_secs(900), ..invocation() };
         handle(&world, &settings(), &next, &invocation).await.unwrap();
         continuation_count += 1;
     }
-    let answers = world.answers.take();
-    assert_eq!(answers.len(), 1);
-    assert_eq!(answers[0]["Status"], "FAILED");
-    assert!(answers[0]["Reason"].as_str().unwrap().contains("was still waiting for"), "{}", answers[0]);
+    let responses = world.responses.take();
+    assert_eq!(responses.len(), 1);
+    assert_eq!(responses[0]["Status"], "FAILED");
+    assert!(responses[0]["Reason"].as_str().unwrap().contains("was still waiting for"), "{}", responses[0]);
     assert!((3..=5).contains(&continuation_count), "{continuation_count} hops");
     assert!(world.now().since(NOW) <= std::time::Duration::from_secs(3600 - 120));
 }
@@ -73,10 +74,10 @@ async fn continuation_of_a_newer_format_becomes_a_failed_response() {
     let mut next = world.continuations.borrow_mut().pop().unwrap();
     next["GitHubRunnerPoolContinuation"] = json!(99);
     next["rest"] = json!({"written": "by a version to come"});
-    let answer = run(&world, &next).await;
-    assert_eq!(answer["Status"], "FAILED");
-    assert_eq!(answer["RequestId"], "request-1");
-    assert!(answer["PhysicalResourceId"].as_str().unwrap().starts_with("ghr-ci-Runners-"));
+    let response = run(&world, &next).await;
+    assert_eq!(response["Status"], "FAILED");
+    assert_eq!(response["RequestId"], "request-1");
+    assert!(response["PhysicalResourceId"].as_str().unwrap().starts_with("ghr-ci-Runners-"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -99,8 +100,8 @@ async fn delete_of_nothing_succeeds_whatever_its_physical_id() {
         event["PhysicalResourceId"] = json!(id);
         for properties in [json!(null), json!("text"), json!({"Cluster": ["of", "lists"]}), json!({})] {
             event["ResourceProperties"] = properties;
-            let answer = run(&StubWorld::new(Behavior::IsEmpty), &event).await;
-            assert_eq!(answer["Status"], "SUCCESS", "{answer}");
+            let response = run(&StubWorld::new(Behavior::IsEmpty), &event).await;
+            assert_eq!(response["Status"], "SUCCESS", "{response}");
         }
     }
 }
@@ -118,7 +119,7 @@ async fn event_that_is_no_request_is_ignored() {
     for event in [json!({"hello": "world"}), sns(&json!("a notification of another kind"))] {
         handle(&world, &settings(), &event, &invocation()).await.unwrap();
     }
-    assert!(world.answers.borrow().is_empty());
+    assert!(world.responses.borrow().is_empty());
 }
 
 /// The event of an SNS topic to which this was published.
@@ -138,22 +139,22 @@ async fn request_by_sns_or_sqs_gets_its_response() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sqs_batch_with_an_unanswerable_request_fails_the_invocation_and_responds_to_the_others() {
-    let unanswerable = |url: Value| {
+async fn sqs_batch_with_a_request_without_a_response_url_fails_the_invocation_and_responds_to_the_others() {
+    let without_url = |url: Value| {
         let mut event = event("Create");
         event["ResponseURL"] = url;
         event
     };
     for url in [json!("http://answers.example/?X-Amz-Signature=planted"), json!("..."), json!(null)] {
         let world = StubWorld::new(Behavior::IsEmpty);
-        let mut both = sns(&unanswerable(url.clone()));
-        let answerable = sns(&event("Delete"))["Records"][0].clone();
-        both["Records"].as_array_mut().unwrap().push(answerable);
-        for (event, n_answers) in [(unanswerable(url), 0), (both, 1)] {
+        let mut both = sns(&without_url(url.clone()));
+        let with_url = sns(&event("Delete"))["Records"][0].clone();
+        both["Records"].as_array_mut().unwrap().push(with_url);
+        for (event, n_responses) in [(without_url(url), 0), (both, 1)] {
             let error = handle(&world, &settings(), &event, &invocation()).await.unwrap_err();
-            assert!(matches!(error, HandleError::Unanswerable(_)), "{error}");
+            assert!(matches!(error, HandleError::NoResponseUrl(_)), "{error}");
             assert!(!format!("{error} {error:?}").contains("planted"));
-            assert_eq!(world.answers.borrow().len(), n_answers);
+            assert_eq!(world.responses.borrow().len(), n_responses);
         }
     }
 }
@@ -162,17 +163,17 @@ async fn sqs_batch_with_an_unanswerable_request_fails_the_invocation_and_respond
 async fn response_that_another_delivery_records_in_between_is_repeated() {
     let world = StubWorld::new(Behavior::IsEmpty);
     let first = run(&world, &event("Create")).await;
-    let recorded = world.record.take().unwrap().text;
+    let item = world.table.only_item();
     // Another delivery responds before this one acquires its lock, or before it writes its own response down.
-    for version in [1, 2] {
+    for write in [1, 2] {
         let world = StubWorld::new(Behavior::IsEmpty);
-        world.written_meanwhile.borrow_mut().insert(version, recorded.clone());
+        world.table.written_meanwhile.borrow_mut().insert(write, item.clone());
         let mut settings = settings();
         settings.log = Some(("/aws/lambda/pools".to_owned(), "later".to_owned()));
         handle(&world, &settings, &event("Create"), &invocation()).await.unwrap();
-        assert!(world.written_meanwhile.borrow().is_empty(), "version {version} was written");
-        assert_eq!(world.answers.take(), std::slice::from_ref(&first));
-        assert_eq!(world.record.take().unwrap().text, recorded);
+        assert!(world.table.written_meanwhile.borrow().is_empty(), "write {write} was made");
+        assert_eq!(world.responses.take(), std::slice::from_ref(&first));
+        assert_eq!(world.table.only_item(), item);
     }
 }
 
@@ -180,11 +181,12 @@ async fn response_that_another_delivery_records_in_between_is_repeated() {
 async fn response_that_put_item_denies_is_recorded_before_it_is_sent_or_after() {
     // The first write acquires the lock. Four attempts fit in before the response has to be sent.
     for (denied_writes, took_secs) in [(2..5, 3), (2..7, 5)] {
-        let world = StubWorld { denied_writes: denied_writes.clone(), ..StubWorld::new(Behavior::IsEmpty) };
-        let answer = run(&world, &event("Create")).await;
-        let record = world.record.take().unwrap().text;
+        let table = StateTable { denied_writes: denied_writes.clone(), ..StateTable::default() };
+        let world = StubWorld { table, ..StubWorld::new(Behavior::IsEmpty) };
+        let response = run(&world, &event("Create")).await;
+        let (_, record) = world.table.only_item();
         let recorded: Value = serde_json::from_str(record.split_once('\n').unwrap().1).unwrap();
-        assert_eq!(recorded, answer, "{denied_writes:?}");
+        assert_eq!(recorded, response, "{denied_writes:?}");
         assert_eq!(world.now().since(NOW).as_secs(), took_secs, "{denied_writes:?}");
     }
 }
@@ -198,7 +200,7 @@ async fn redelivered_request_gets_the_same_response_to_the_byte() {
     let mut self_invoker = settings();
     self_invoker.log = Some(("group".to_owned(), "another-stream".to_owned()));
     handle(&world, &self_invoker, &event("Create"), &invocation()).await.unwrap();
-    assert_eq!(world.answers.take(), [first]);
+    assert_eq!(world.responses.take(), [first]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -207,14 +209,14 @@ async fn retryable_error_of_lambda_invoke_fails_the_invocation_so_that_lambda_re
     let world = StubWorld { accepts_events, ..StubWorld::new(Behavior::Refuses(ErrorKind::Unavailable)) };
     let error = handle(&world, &settings(), &event("Create"), &invocation()).await.unwrap_err();
     assert!(matches!(error, HandleError::ContinuationNotSent(_)));
-    assert!(world.answers.borrow().is_empty());
-    assert!(world.now() < invocation().deadline - RESPONSE_MARGIN, "time is left to answer");
+    assert!(world.responses.borrow().is_empty());
+    assert!(world.now() < invocation().deadline - RESPONSE_MARGIN, "time is left to respond");
 }
 
 #[tokio::test(start_paused = true)]
 async fn denied_lambda_invoke_becomes_a_failed_response() {
     let accepts_events = Err(remote_error(ErrorKind::Denied));
     let world = StubWorld { accepts_events, ..StubWorld::new(Behavior::Refuses(ErrorKind::Unavailable)) };
-    let answer = run(&world, &event("Create")).await;
-    assert!(answer["Reason"].as_str().unwrap().starts_with("lambda:InvokeFunction: "), "{answer}");
+    let response = run(&world, &event("Create")).await;
+    assert!(response["Reason"].as_str().unwrap().starts_with("lambda:InvokeFunction: "), "{response}");
 }

@@ -45,8 +45,8 @@ pub enum ServeResult {
     Superseded,
 }
 
-/// Works for a pool until `until`, with `poll` between two looks at what changes; `report` is given how the pool is once a
-/// minute.
+/// Works for a pool until `until`, with `poll` between two observations of what changes; `report` is given how the pool is
+/// once a minute.
 pub async fn serve_pool<W: World>(
     world: &W,
     id: &PhysicalId,
@@ -110,7 +110,7 @@ async fn work<W: World>(
         let capacity = announced_capacity(listener);
         let polling = world.scale_sets().next_message(&queue, listener.last_read_id(), capacity);
         let mut polling = pin!(polling);
-        // The poll goes on beside the looks: it lasts longer than the time between two of them.
+        // The poll goes on beside the observations: it lasts longer than the time between two of them.
         let answer = loop {
             let moment = look_at.min(until);
             match select(polling.as_mut(), pin!(world.clock().sleep_until(moment))).await {

@@ -179,8 +179,8 @@ async fn ec2<W: World>(world: &W, operation: &Operation, own: &OwnCapacity, sess
 }
 
 /// The result of an optional read; `None` if it failed.
-fn optional<T>(answer: RemoteResult<T>) -> Option<T> {
-    answer.inspect_err(log_error).ok()
+fn optional<T>(result: RemoteResult<T>) -> Option<T> {
+    result.inspect_err(log_error).ok()
 }
 
 fn is_changed(operation: &Operation) -> bool {

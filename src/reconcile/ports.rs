@@ -211,7 +211,7 @@ pub trait AutoScaling {
     /// What this version of a launch template says. What it does not find is in the response, never an error.
     async fn template(&self, template: &LaunchTemplateId, version: &str) -> RemoteResult<TemplateView>;
     /// Those of the instance types that EC2 offers in this Region, with what an instance of each has; `None` if the
-    /// answer is about others.
+    /// response is about others.
     async fn instance_types(&self, types: &[String]) -> RemoteResult<Option<BTreeMap<String, Room>>>;
     /// Those of the subnets that there are in this Region; `None` if the response is about others.
     async fn subnets(&self, subnets: &[String]) -> RemoteResult<Option<BTreeSet<String>>>;
@@ -335,7 +335,7 @@ pub trait ResponseSender {
 
 /// A response that CloudFormation did not accept.
 #[derive(Debug, thiserror::Error)]
-#[error("CloudFormation did not take the answer after {tries} tries: {last}")]
+#[error("CloudFormation did not accept the response after {tries} tries: {last}")]
 pub struct DeliveryError {
     /// The number of attempts.
     pub tries: u32,

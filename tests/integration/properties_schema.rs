@@ -3,7 +3,7 @@
 //! An editor reads `!Ref Name` as the text `Name`, and `!If [...]` as a list. So texts and lists are valid wherever an
 //! intrinsic function may stand, and only what can be none is invalid: an unknown property, a number out of its range.
 
-use github_runner_pool::cloudformation::properties::property::{Default, Required, Row, Shape};
+use github_runner_pool::cloudformation::properties::property::{DefaultValue, Required, Row, Shape};
 use github_runner_pool::cloudformation::properties::table::SECTIONS;
 use serde_json::{Map, Value, json};
 
@@ -14,8 +14,8 @@ const INTRINSIC: &str = "#/definitions/Intrinsic";
 fn property(row: &dyn Row) -> Value {
     let mut schema = with_intrinsic(shape(row.shape()));
     let default = match row.default_value() {
-        Some(Default::Value(text)) => format!(" Default: {text}."),
-        Some(Default::Derived(words)) => format!(" Default: {}.", words.replace('`', "")),
+        Some(DefaultValue::Value(text)) => format!(" Default: {text}."),
+        Some(DefaultValue::Derived(words)) => format!(" Default: {}.", words.replace('`', "")),
         None => String::new(),
     };
     schema["description"] = json!(format!("{}{default}", row.description()));

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use github_runner_pool::cloudformation::properties::property::{Default, Required, Row, Shape, Update};
+use github_runner_pool::cloudformation::properties::property::{DefaultValue, Required, Row, Shape, Update};
 use github_runner_pool::cloudformation::properties::table::SECTIONS;
 
 use crate::repository::assert_generated;
@@ -197,8 +197,8 @@ fn entry(row: &dyn Row) -> String {
     }];
     lines.extend(type_of(row));
     lines.extend(row.default_value().map(|default| match default {
-        Default::Value(text) => format!("**Default:** `{text}`"),
-        Default::Derived(words) => format!("**Default:** {words}"),
+        DefaultValue::Value(text) => format!("**Default:** `{text}`"),
+        DefaultValue::Derived(words) => format!("**Default:** {words}"),
     }));
     lines.push(match row.update() {
         Update::NoInterruption => "**Update requires:** No interruption".to_owned(),

@@ -79,12 +79,12 @@ pub(crate) struct Ask {
     pub(crate) sent_at: Timestamp,
     pub(crate) signed_at: Timestamp,
     pub(crate) expires_at: Timestamp,
-    pub(crate) answers: Vec<Vec<u8>>,
+    pub(crate) responses: Vec<Vec<u8>>,
     /// When the first of them came.
-    pub(crate) answered_at: Option<Timestamp>,
+    pub(crate) responded_at: Option<Timestamp>,
     /// Cancelled: another request was sent, and nobody waits for this one.
     pub(crate) is_obsolete: bool,
-    /// Nobody waits any more, whether it was answered or not.
+    /// Nobody waits any more, whether it got a response or not.
     pub(crate) is_settled: bool,
     /// Runners of the pool that were online when it was sent.
     pub(crate) n_working_before: usize,
@@ -95,7 +95,7 @@ pub(crate) struct Ask {
     pub(crate) n_hops: u32,
     /// An Update that wants nothing new of the pool.
     pub(crate) is_unchanged: bool,
-    /// Its first answer has been written down.
+    /// Its first response has been written down.
     pub(crate) is_recorded: bool,
 }
 
@@ -151,7 +151,7 @@ impl Stack {
 }
 
 impl World {
-    /// Sends a request, and waits for its answer.
+    /// Sends a request, and waits for its response.
     fn ask(&mut self, stack: usize, kind: &'static str, pool: &Pool, old: Option<&Pool>, physical_id: Option<&str>) {
         let place = self.stacks.asks.len();
         // A deployment that is tried again may come with the request id of the one that failed.
@@ -196,8 +196,8 @@ impl World {
             sent_at: self.now,
             signed_at,
             expires_at: self.now + Duration::from_secs(pool.service_timeout_secs),
-            answers: Vec::new(),
-            answered_at: None,
+            responses: Vec::new(),
+            responded_at: None,
             is_obsolete: false,
             is_settled: false,
             n_working_before: self.n_working(stack),
@@ -254,7 +254,7 @@ impl World {
         let entry = &self.stacks.all[stack];
         let Some(current) = entry.physical_id.clone().filter(|id| entry.live.contains(id)) else { return };
         let asks = self.stacks.asks.iter().filter(|ask| ask.stack == stack && ask.pool.identity() == pool.identity());
-        let ids = asks.flat_map(|ask| &ask.answers).filter_map(|body| serde_json::from_slice::<Value>(body).ok());
+        let ids = asks.flat_map(|ask| &ask.responses).filter_map(|body| serde_json::from_slice::<Value>(body).ok());
         let abandoned: Vec<String> =
             ids.filter_map(|body| Some(body["PhysicalResourceId"].as_str()?.to_owned())).collect();
         self.stacks.all[stack].live.retain(|id| *id == current || !abandoned.contains(id));
@@ -293,7 +293,7 @@ impl World {
         let entry = &self.stacks.all[stack];
         let (pool, id) = match entry.state {
             State::NotYet | State::Gone | State::Deleting | State::UndoingCreate => return,
-            // It never answered, so CloudFormation makes up an id.
+            // It got no response, so CloudFormation makes up an id.
             State::Creating => {
                 let made_up = format!("{}-Runners-{}", entry.name, self.chance.u32(0..u32::MAX));
                 (self.stacks.all[stack].pool.clone(), made_up)
@@ -316,17 +316,17 @@ impl World {
     }
 
     /// A body was PUT to a response URL.
-    pub(crate) fn answered(&mut self, url: &str, body: &[u8]) {
+    pub(crate) fn responded(&mut self, url: &str, body: &[u8]) {
         let place = url.split_once("/ask-").and_then(|(_, rest)| rest.split_once('?')?.0.parse::<usize>().ok());
         let Some(ask) = place else {
-            self.violate("every_answer_goes_where_it_is_waited_for", "an answer to nobody".to_owned());
+            self.violate("every_response_goes_where_it_is_waited_for", "a response that nobody waits for".to_owned());
             return;
         };
-        self.stacks.asks[ask].answers.push(body.to_vec());
-        self.stacks.asks[ask].answered_at.get_or_insert(self.now);
-        self.figures.answers += 1;
+        self.stacks.asks[ask].responses.push(body.to_vec());
+        self.stacks.asks[ask].responded_at.get_or_insert(self.now);
+        self.figures.responses += 1;
         self.trace(|| format!("answer to {ask}: {}", String::from_utf8_lossy(body)));
-        self.note(&Fact::Answered { ask, body: body.to_vec() });
+        self.note(&Fact::Responded { ask, body: body.to_vec() });
         if self.stacks.asks[ask].is_settled {
             return;
         }

@@ -107,7 +107,7 @@ impl World {
         // After a rollback that was skipped, the pool is as the failed update wants it.
         let newest = self.stacks.asks.iter().rfind(|ask| ask.stack == number);
         let failed = |body: &Vec<u8>| String::from_utf8_lossy(body).contains(r#""Status":"FAILED""#);
-        let has_failed = newest.is_some_and(|ask| ask.answers.first().is_some_and(failed));
+        let has_failed = newest.is_some_and(|ask| ask.responses.first().is_some_and(failed));
         Some(&stack.pool).filter(|_| stack.rests() && stack.state == State::Complete && !has_failed)
     }
 
@@ -122,7 +122,7 @@ impl World {
 
     /// The same for the whole time since a moment.
     pub(crate) fn max_runners_since(&self, pool: &str, since: Timestamp) -> Option<u32> {
-        if self.requests_of(pool).any(|ask| ask.answered_at.is_some_and(|at| at >= since)) {
+        if self.requests_of(pool).any(|ask| ask.responded_at.is_some_and(|at| at >= since)) {
             return self.requests_of(pool).filter_map(|ask| ask.pool.max_runners).max();
         }
         self.max_runners(pool)

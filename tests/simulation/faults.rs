@@ -14,13 +14,13 @@ use crate::world::World;
 pub(crate) enum Fault {
     /// The process dies before the call has an effect.
     KillBefore,
-    /// The process dies after its effect, before the answer.
+    /// The process dies after its effect, before the response.
     KillAfter,
     /// The code panics.
     Panic,
-    /// No answer ever comes.
+    /// No response ever comes.
     Hang,
-    /// It takes effect, and the answer is lost.
+    /// It takes effect, and the response is lost.
     LostAnswer,
     /// It takes up to longer than the function allows a request of a container. Of background invocations only.
     Slow,
@@ -82,7 +82,7 @@ pub(crate) enum Trouble {
     GitHubDown,
     /// The token is not accepted.
     TokenRevoked,
-    /// Nobody takes answers.
+    /// CloudFormation accepts no response.
     AnswersRefused,
     /// The function cannot invoke itself.
     SelfInvokeThrottled,

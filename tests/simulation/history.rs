@@ -11,8 +11,8 @@ use serde::Serialize;
 pub(crate) enum Fact {
     /// The function began a write.
     Wrote { invocation: u64, operation: &'static str, target: String, began: Timestamp, is_foreign: bool },
-    /// CloudFormation got an answer.
-    Answered { ask: usize, body: Vec<u8> },
+    /// CloudFormation got a response.
+    Responded { ask: usize, body: Vec<u8> },
     /// A job ended before its time.
     JobLost { pool: String, job: u64, why: Loss },
     /// CloudFormation stopped waiting.
@@ -94,8 +94,8 @@ pub(crate) struct Figures {
     pub(crate) hops: u64,
     pub(crate) hops_max: u64,
     pub(crate) requests: u64,
-    pub(crate) answers: u64,
-    pub(crate) answers_late: u64,
+    pub(crate) responses: u64,
+    pub(crate) responses_late: u64,
     pub(crate) jobs: u64,
     /// Ended before their time by the function, against the template's wish.
     pub(crate) jobs_lost: u64,
@@ -125,8 +125,8 @@ impl Figures {
         self.hops += other.hops;
         self.hops_max = self.hops_max.max(other.hops_max);
         self.requests += other.requests;
-        self.answers += other.answers;
-        self.answers_late += other.answers_late;
+        self.responses += other.responses;
+        self.responses_late += other.responses_late;
         self.jobs += other.jobs;
         self.jobs_lost += other.jobs_lost;
         self.registrations += other.registrations;

@@ -18,7 +18,7 @@ use crate::world::World;
 
 /// Calls of one invocation: fifteen minutes of looks every five seconds, of eight calls each, and as much again.
 const CALLS_MAX: u32 = 3_000;
-/// Bytes of an answer.
+/// Bytes of a response.
 /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-responses.html>
 const BODY_BYTES_MAX: usize = 4_096;
 /// Characters of the shortest failure reason.
@@ -55,9 +55,9 @@ type Invariant = (&'static str, fn(&World, &Fact) -> Result<(), String>);
 pub(crate) const OF_FACTS: &[Invariant] = &[
     ("no_job_ends_before_its_time", no_job_ends_before_its_time),
     ("what_is_foreign_is_left_alone", what_is_foreign_is_left_alone),
-    ("every_request_is_answered_in_time", every_request_is_answered_in_time),
-    ("no_two_answers_disagree", no_two_answers_disagree),
-    ("every_answer_is_within_bounds", every_answer_is_within_bounds),
+    ("every_request_gets_its_response_in_time", every_request_gets_its_response_in_time),
+    ("no_two_responses_disagree", no_two_responses_disagree),
+    ("every_response_is_within_bounds", every_response_is_within_bounds),
     ("a_failure_says_what_to_do", a_failure_says_what_to_do),
     ("the_physical_id_changes_only_by_the_table", the_physical_id_changes_only_by_the_table),
     ("success_means_online", success_means_online),
@@ -65,7 +65,7 @@ pub(crate) const OF_FACTS: &[Invariant] = &[
     ("a_deleted_pool_leaves_nothing", a_deleted_pool_leaves_nothing),
     ("a_live_pool_stays", a_live_pool_stays),
     ("older_request_stops_at_its_next_read_of_the_lock", older_request_stops_at_its_next_read_of_the_lock),
-    ("a_panic_becomes_an_answer", a_panic_becomes_an_answer),
+    ("a_panic_becomes_a_response", a_panic_becomes_a_response),
     ("calls_and_hops_are_bounded", calls_and_hops_are_bounded),
     ("no_secret_is_logged_or_sent", no_secret_is_logged_or_sent),
     ("a_task_gets_one_registration", registrations::a_task_gets_one_registration),
@@ -80,9 +80,9 @@ pub(crate) const OF_FACTS: &[Invariant] = &[
     ("at_most_one_listener_writes", demand::at_most_one_listener_writes),
 ];
 
-/// An answer that somebody waits for, or waited for.
-fn answer<'world>(world: &'world World, fact: &Fact) -> Option<(&'world Ask, Value)> {
-    let Fact::Answered { ask, body } = fact else { return None };
+/// A response, and the request that it is to.
+fn response<'world>(world: &'world World, fact: &Fact) -> Option<(&'world Ask, Value)> {
+    let Fact::Responded { ask, body } = fact else { return None };
     let body = serde_json::from_slice(body).unwrap_or_default();
     Some((&world.stacks.asks[*ask], body))
 }
@@ -129,35 +129,35 @@ fn what_is_foreign_is_left_alone(_: &World, fact: &Fact) -> Result<(), String> {
     }
 }
 
-/// CloudFormation never has to find out by itself that nobody answers.
-fn every_request_is_answered_in_time(world: &World, fact: &Fact) -> Result<(), String> {
+/// CloudFormation never has to find out by itself that no response comes.
+fn every_request_gets_its_response_in_time(world: &World, fact: &Fact) -> Result<(), String> {
     let Fact::Expired { ask } = fact else { return Ok(()) };
     let ask = &world.stacks.asks[*ask];
     Err(format!("{} of {} expired", ask.kind, world.stacks.all[ask.stack].name))
 }
 
-/// Every answer to a request is the same to the letter, as long as anybody may read it: until CloudFormation has sent the
+/// Every response to a request is the same to the letter, as long as anybody may read it: until CloudFormation has sent the
 /// resource's next request. A request that wants nothing new is not written down, and neither is a Delete that is done, or
 /// that fails before it has acquired the lock.
-fn no_two_answers_disagree(world: &World, fact: &Fact) -> Result<(), String> {
-    let Fact::Answered { ask, body } = fact else { return Ok(()) };
+fn no_two_responses_disagree(world: &World, fact: &Fact) -> Result<(), String> {
+    let Fact::Responded { ask, body } = fact else { return Ok(()) };
     let record = &world.stacks.asks[*ask];
-    let has_succeeded = String::from_utf8_lossy(&record.answers[0]).contains(r#""Status":"SUCCESS""#);
+    let has_succeeded = String::from_utf8_lossy(&record.responses[0]).contains(r#""Status":"SUCCESS""#);
     let is_over = world.stacks.asks[ask + 1..].iter().any(|newer| newer.stack == record.stack);
     let is_unwritten = record.kind == "Delete" && (has_succeeded || !record.is_recorded);
     if record.is_obsolete || is_over || record.is_unchanged || is_unwritten {
         return Ok(());
     }
-    check(record.answers.iter().all(|earlier| earlier == body), || {
-        let first = String::from_utf8_lossy(&record.answers[0]);
-        format!("request {ask} was answered with {first}, then with {}", String::from_utf8_lossy(body))
+    check(record.responses.iter().all(|earlier| earlier == body), || {
+        let first = String::from_utf8_lossy(&record.responses[0]);
+        format!("request {ask} got the response {first}, then with {}", String::from_utf8_lossy(body))
     })
 }
 
-fn every_answer_is_within_bounds(world: &World, fact: &Fact) -> Result<(), String> {
-    let Fact::Answered { body: bytes, .. } = fact else { return Ok(()) };
+fn every_response_is_within_bounds(world: &World, fact: &Fact) -> Result<(), String> {
+    let Fact::Responded { body: bytes, .. } = fact else { return Ok(()) };
     check(bytes.len() <= BODY_BYTES_MAX, || format!("a body of {} bytes", bytes.len()))?;
-    let Some((ask, body)) = answer(world, fact) else { return Ok(()) };
+    let Some((ask, body)) = response(world, fact) else { return Ok(()) };
     let echoes = ["RequestId", "StackId", "LogicalResourceId"].iter().all(|id| body[*id] == ask.event[*id]);
     check(echoes, || format!("ids are not echoed: {body}"))?;
     let has_id = body["PhysicalResourceId"].as_str().is_some_and(|id| !id.is_empty() && id.len() <= 1_024);
@@ -167,7 +167,7 @@ fn every_answer_is_within_bounds(world: &World, fact: &Fact) -> Result<(), Strin
 }
 
 fn a_failure_says_what_to_do(world: &World, fact: &Fact) -> Result<(), String> {
-    let Some((_, body)) = answer(world, fact) else { return Ok(()) };
+    let Some((_, body)) = response(world, fact) else { return Ok(()) };
     let reason = body["Reason"].as_str().unwrap_or_default();
     let is_readable = reason.len() >= REASON_CHARS_MIN && !reason.contains("Some(") && !reason.contains("None");
     let has_remedy = REMEDIES.iter().any(|remedy| reason.contains(remedy));
@@ -176,7 +176,7 @@ fn a_failure_says_what_to_do(world: &World, fact: &Fact) -> Result<(), String> {
 
 /// The same properties that cannot change in place have the same id; the response to a Delete repeats its id.
 fn the_physical_id_changes_only_by_the_table(world: &World, fact: &Fact) -> Result<(), String> {
-    let Some((ask, body)) = answer(world, fact) else { return Ok(()) };
+    let Some((ask, body)) = response(world, fact) else { return Ok(()) };
     let id = body["PhysicalResourceId"].as_str().unwrap_or_default();
     if ask.kind == "Delete" {
         return check(ask.event["PhysicalResourceId"] == id, || format!("the response to a Delete has {id}"));
@@ -184,7 +184,7 @@ fn the_physical_id_changes_only_by_the_table(world: &World, fact: &Fact) -> Resu
     let known = world.stacks.asks.iter().filter(|other| {
         other.stack == ask.stack && other.kind != "Delete" && other.pool.identity() == ask.pool.identity()
     });
-    let said = known.flat_map(|other| &other.answers).filter_map(|bytes| serde_json::from_slice::<Value>(bytes).ok());
+    let said = known.flat_map(|other| &other.responses).filter_map(|bytes| serde_json::from_slice::<Value>(bytes).ok());
     // The template was wrong, or the code was before it could read it.
     let is_nothing = id == "ghr-was-not-created" && ask.kind == "Create" && body["Status"] == "FAILED";
     if is_nothing && said.clone().count() == 0 {
@@ -198,7 +198,7 @@ fn the_physical_id_changes_only_by_the_table(world: &World, fact: &Fact) -> Resu
 
 /// Create and Update succeed when the wanted number of runners is online, or when nobody can count them.
 fn success_means_online(world: &World, fact: &Fact) -> Result<(), String> {
-    let Some((ask, body)) = answer(world, fact) else { return Ok(()) };
+    let Some((ask, body)) = response(world, fact) else { return Ok(()) };
     if ask.kind == "Delete" || body["Status"] != "SUCCESS" {
         return Ok(());
     }
@@ -217,7 +217,7 @@ fn success_means_online(world: &World, fact: &Fact) -> Result<(), String> {
 
 /// A failed Update has taken away no runner that was there before, but those that the new template does not want.
 fn a_failed_update_leaves_the_old_pool_whole(world: &World, fact: &Fact) -> Result<(), String> {
-    let Some((ask, body)) = answer(world, fact) else { return Ok(()) };
+    let Some((ask, body)) = response(world, fact) else { return Ok(()) };
     let stack = &world.stacks.all[ask.stack];
     if ask.kind != "Update" || body["Status"] != "FAILED" || ask.is_settled {
         return Ok(());
@@ -243,7 +243,7 @@ fn a_failed_update_leaves_the_old_pool_whole(world: &World, fact: &Fact) -> Resu
 
 /// SUCCESS of a Delete means that nothing is left, or that the Reason names it.
 fn a_deleted_pool_leaves_nothing(world: &World, fact: &Fact) -> Result<(), String> {
-    let Some((ask, body)) = answer(world, fact) else { return Ok(()) };
+    let Some((ask, body)) = response(world, fact) else { return Ok(()) };
     if ask.kind != "Delete" || body["Status"] != "SUCCESS" || ask.is_settled {
         return Ok(());
     }
@@ -259,7 +259,7 @@ fn a_deleted_pool_leaves_nothing(world: &World, fact: &Fact) -> Result<(), Strin
     let left = left_of(world, name);
     let reason = body["Reason"].as_str().unwrap_or_default();
     // What the Delete of another pool of the stack has named may still be there.
-    let others = world.stacks.asks.iter().filter(|other| other.stack == ask.stack).flat_map(|other| &other.answers);
+    let others = world.stacks.asks.iter().filter(|other| other.stack == ask.stack).flat_map(|other| &other.responses);
     let reasons: Vec<String> = others.map(|body| String::from_utf8_lossy(body).into_owned()).collect();
     let is_known = |what: &String| is_named(reason, what) || reasons.iter().any(|reason| is_named(reason, what));
     let unnamed: Vec<String> = left.into_iter().filter(|what| !is_known(what)).collect();
@@ -329,7 +329,7 @@ fn older_request_stops_at_its_next_read_of_the_lock(world: &World, fact: &Fact) 
 }
 
 /// The process lives on, and CloudFormation gets its response from this invocation.
-fn a_panic_becomes_an_answer(world: &World, fact: &Fact) -> Result<(), String> {
+fn a_panic_becomes_a_response(world: &World, fact: &Fact) -> Result<(), String> {
     let Fact::Ended { invocation, how } = fact else { return Ok(()) };
     // Of one that no request is behind, the next tick or the container's next request makes up for it.
     let has_panicked = world.lambda.invocations.get(invocation).is_some_and(|it| it.has_panicked && it.ask.is_some());
@@ -351,10 +351,10 @@ fn calls_and_hops_are_bounded(world: &World, fact: &Fact) -> Result<(), String> 
     }
 }
 
-/// Neither the token nor the signature of a response URL is in an answer, a record or a line of the log.
+/// Neither the token nor the signature of a response URL is in a response, a record or a line of the log.
 fn no_secret_is_logged_or_sent(_: &World, fact: &Fact) -> Result<(), String> {
     let told = match fact {
-        Fact::Answered { body, .. } => String::from_utf8_lossy(body).into_owned(),
+        Fact::Responded { body, .. } => String::from_utf8_lossy(body).into_owned(),
         Fact::Logged { line } => return check(!line.contains("PLANTED"), || line.clone()),
         _ => return Ok(()),
     };
@@ -370,7 +370,7 @@ pub(crate) fn everything_comes_to_rest(world: &World) -> Result<(), String> {
             .stacks
             .asks
             .iter()
-            .flat_map(|ask| &ask.answers)
+            .flat_map(|ask| &ask.responses)
             .any(|body| is_named(&String::from_utf8_lossy(body), what))
     });
     // One each for the function, whatever pools there are.

@@ -1,4 +1,4 @@
-//! The deterministic world: the real handler from raw event to raw answer, on virtual time and one thread, against
+//! The deterministic world: the real handler from raw event to raw response, on virtual time and one thread, against
 //! everything that can go wrong between CloudFormation, Lambda, ECS, Auto Scaling and GitHub.
 //!
 //! A seed gives a script ([`script`]), a script decides a run ([`run`]), and after everything that happens the
@@ -101,7 +101,7 @@ fn whatever_happens_no_job_dies_and_no_stack_hangs() {
     let wanted = coverage::wanted();
     let missing: BTreeSet<&String> = wanted.difference(&sum.occurred).collect();
     assert!(missing.is_empty(), "never occurred in {} seeds: {missing:#?}", seeds.all.len());
-    assert_eq!((sum.figures.jobs_lost, sum.figures.answers_late), (0, 0));
+    assert_eq!((sum.figures.jobs_lost, sum.figures.responses_late), (0, 0));
     if n_seeds >= SEEDS_OF_EVIDENCE {
         let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
         fs::write(asked("CARGO_TARGET_DIR").map_or(target, PathBuf::from).join(figures::FILE), table).unwrap();

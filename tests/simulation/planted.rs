@@ -41,8 +41,8 @@ pub(crate) enum Bug {
     StopsTheOldFirst,
     LeavesGhosts,
     BelievesEverythingGone,
-    AnswersTwice,
-    AnswersTooLong,
+    RespondsTwice,
+    RespondsTooLong,
     EchoesNoId,
     MakesUpAnId,
     SendsTheToken,
@@ -84,18 +84,18 @@ pub(crate) const BUGS: &[(Bug, &str)] = &[
     (Bug::StopsTheOldFirst, "a_failed_update_leaves_the_old_pool_whole"),
     (Bug::LeavesGhosts, "a_deleted_pool_leaves_nothing"),
     (Bug::BelievesEverythingGone, "a_deleted_pool_leaves_nothing"),
-    (Bug::AnswersTwice, "no_two_answers_disagree"),
-    (Bug::AnswersTooLong, "every_answer_is_within_bounds"),
-    (Bug::EchoesNoId, "every_answer_is_within_bounds"),
+    (Bug::RespondsTwice, "no_two_responses_disagree"),
+    (Bug::RespondsTooLong, "every_response_is_within_bounds"),
+    (Bug::EchoesNoId, "every_response_is_within_bounds"),
     (Bug::MakesUpAnId, "the_physical_id_changes_only_by_the_table"),
     (Bug::SendsTheToken, "no_secret_is_logged_or_sent"),
     (Bug::FailsWithoutAWord, "a_failure_says_what_to_do"),
     (Bug::SucceedsTooSoon, "success_means_online"),
-    (Bug::DropsTheContinuation, "every_request_is_answered_in_time"),
-    (Bug::NoQueueForWhatIsGivenUp, "every_request_is_answered_in_time"),
+    (Bug::DropsTheContinuation, "every_request_gets_its_response_in_time"),
+    (Bug::NoQueueForWhatIsGivenUp, "every_request_gets_its_response_in_time"),
     (Bug::CountsNoHops, "calls_and_hops_are_bounded"),
     (Bug::Hammers, "calls_and_hops_are_bounded"),
-    (Bug::AbortsOnPanic, "a_panic_becomes_an_answer"),
+    (Bug::AbortsOnPanic, "a_panic_becomes_a_response"),
     (Bug::BelievesEveryStackGoes, "a_live_pool_stays"),
     (Bug::ForgetsTheSuccess, "a_live_pool_stays"),
     (Bug::WritesLocksUnconditionally, "a_lock_is_written_over_the_version_before"),
@@ -334,26 +334,28 @@ impl World {
         self.send_event(event);
     }
 
-    pub(crate) fn planted_answer(&mut self, url: &str, body: &[u8]) {
-        let mut answer: Value = serde_json::from_slice(body).unwrap();
+    pub(crate) fn planted_response(&mut self, url: &str, body: &[u8]) {
+        let mut response: Value = serde_json::from_slice(body).unwrap();
         match self.bug {
-            Some(Bug::AnswersTooLong) => answer["Reason"] = "long ".repeat(1_000).into(),
-            Some(Bug::EchoesNoId) => answer["RequestId"] = "".into(),
-            Some(Bug::SendsTheToken) => answer["Reason"] = self.github.kept.clone().into(),
-            Some(Bug::FailsWithoutAWord) if answer["Status"] == "FAILED" => answer["Reason"] = "error".into(),
+            Some(Bug::RespondsTooLong) => response["Reason"] = "long ".repeat(1_000).into(),
+            Some(Bug::EchoesNoId) => response["RequestId"] = "".into(),
+            Some(Bug::SendsTheToken) => response["Reason"] = self.github.kept.clone().into(),
+            Some(Bug::FailsWithoutAWord) if response["Status"] == "FAILED" => response["Reason"] = "error".into(),
             Some(Bug::MakesUpAnId) => {
-                let id = format!("{}{}", answer["PhysicalResourceId"].as_str().unwrap(), self.chance.u32(0..10));
-                answer["PhysicalResourceId"] = id.into();
+                let id = format!("{}{}", response["PhysicalResourceId"].as_str().unwrap(), self.chance.u32(0..10));
+                response["PhysicalResourceId"] = id.into();
             }
-            Some(Bug::SucceedsTooSoon) if answer["Data"].is_object() => answer["Data"]["OnlineRunners"] = "0".into(),
-            Some(Bug::AnswersTwice) => {
-                self.answered(url, body);
-                answer["Status"] = "FAILED".into();
-                answer["Reason"] = "Something else went wrong afterwards; try again.".into();
+            Some(Bug::SucceedsTooSoon) if response["Data"].is_object() => {
+                response["Data"]["OnlineRunners"] = "0".into()
             }
-            Some(_) | None => return self.answered(url, body),
+            Some(Bug::RespondsTwice) => {
+                self.responded(url, body);
+                response["Status"] = "FAILED".into();
+                response["Reason"] = "Something else went wrong afterwards; try again.".into();
+            }
+            Some(_) | None => return self.responded(url, body),
         }
-        self.answered(url, answer.to_string().as_bytes());
+        self.responded(url, response.to_string().as_bytes());
     }
 
     /// What the function is told of its properties.

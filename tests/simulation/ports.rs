@@ -171,10 +171,10 @@ impl ResponseSender for Port {
                         crate::faults::refuse(RemoteService::Lambda, "PUT", ErrorKind::Unavailable, "503", "Slow Down");
                     return Err(no);
                 }
-                world.planted_answer(url.expose(), &body);
+                world.planted_response(url.expose(), &body);
                 Ok(())
             };
-            // Nobody but the answer's own trouble stands in its way: the self-invocation's is somebody else's.
+            // Nobody but the response's own trouble stands in its way: the self-invocation's is somebody else's.
             let outcome: Result<(), RemoteCallError> = self.call(RemoteService::Ecs, "PUT", effect).await;
             let Err(error) = outcome else { return Ok(()) };
             let again = self.pass(Duration::from_secs(1 << u32::min(tries, 4)));
@@ -191,9 +191,9 @@ impl World {
     fn lock_written(&mut self, invocation: u64, item: &StateItem) {
         let Some(invocation) = self.lambda.invocations.get_mut(&invocation) else { return };
         invocation.own_record = Some(item.clone());
-        let has_answer = item.text.lines().nth(1).is_some();
-        if let Some(ask) = invocation.ask.filter(|_| has_answer).map(|ask| &mut self.stacks.asks[ask]) {
-            ask.is_recorded |= ask.answers.is_empty();
+        let has_response = item.text.lines().nth(1).is_some();
+        if let Some(ask) = invocation.ask.filter(|_| has_response).map(|ask| &mut self.stacks.asks[ask]) {
+            ask.is_recorded |= ask.responses.is_empty();
         }
     }
 

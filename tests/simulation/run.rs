@@ -304,9 +304,9 @@ impl World {
     /// A person stops the tasks that the last failure reason asks to stop, where the job in their log is over.
     fn stop_named_tasks(&mut self, stack: usize) {
         let asks = self.stacks.asks.iter().filter(|ask| ask.stack == stack);
-        let Some(answer) = asks.filter_map(|ask| ask.answers.last()).next_back() else { return };
-        let answer = String::from_utf8_lossy(answer).into_owned();
-        for part in answer.split("stop the ECS task ").skip(1) {
+        let Some(response) = asks.filter_map(|ask| ask.responses.last()).next_back() else { return };
+        let response = String::from_utf8_lossy(response).into_owned();
+        for part in response.split("stop the ECS task ").skip(1) {
             let id: String = part.chars().take_while(char::is_ascii_hexdigit).collect();
             let Some(task) = self.ecs.tasks.values().find(|task| task.arn.ends_with(&format!("/{id}"))) else {
                 continue;

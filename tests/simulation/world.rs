@@ -201,7 +201,7 @@ impl World {
     pub(crate) fn violate(&mut self, invariant: &'static str, what: String) {
         match invariant {
             "no_job_ends_before_its_time" => self.figures.jobs_lost += 1,
-            "every_request_is_answered_in_time" => self.figures.answers_late += 1,
+            "every_request_gets_its_response_in_time" => self.figures.responses_late += 1,
             _ => {}
         }
         let at = self.now.since(BEGIN);

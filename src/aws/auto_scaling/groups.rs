@@ -37,9 +37,9 @@ const GROUP_RESOURCE: &str = "auto-scaling-group";
 
 pub(super) async fn describe(sdk: &Client, name: &str) -> RemoteResult<Option<AutoScalingGroup>> {
     let call = sdk.describe_auto_scaling_groups().auto_scaling_group_names(name).send().await;
-    let answer = call.map_err(|error| AUTO_SCALING.refused("DescribeAutoScalingGroups", error))?;
+    let response = call.map_err(|error| AUTO_SCALING.refused("DescribeAutoScalingGroups", error))?;
     // By the name in the response: shortly after a change, the response may be about another group.
-    let groups = answer.auto_scaling_groups.unwrap_or_default();
+    let groups = response.auto_scaling_groups.unwrap_or_default();
     Ok(groups.into_iter().find(|group| group.auto_scaling_group_name() == Some(name)))
 }
 
@@ -96,8 +96,8 @@ pub(super) async fn of(sdk: &Client, stack_resource: &StackResource) -> RemoteRe
 
 pub(super) async fn last_failed_activity(sdk: &Client, name: &str) -> RemoteResult<Option<String>> {
     let call = sdk.describe_scaling_activities().auto_scaling_group_name(name).max_records(ACTIVITIES).send().await;
-    let answer = found(call.map_err(|error| AUTO_SCALING.refused("DescribeScalingActivities", error)))?;
-    Ok(answer.and_then(|answer| failure(answer.activities())))
+    let response = found(call.map_err(|error| AUTO_SCALING.refused("DescribeScalingActivities", error)))?;
+    Ok(response.and_then(|response| failure(response.activities())))
 }
 
 /// The first activity that has come to an end decides, newest first. A failed launch is Failed or Cancelled.
@@ -132,8 +132,8 @@ pub(super) async fn create(sdk: &Client, name: &str, config: &GroupConfig, tagge
         Source::Template(template) => call.launch_template(template),
         Source::Mixed(policy) => call.mixed_instances_policy(policy),
     };
-    let answer = call.customize().config_override(once()).send().await;
-    answer.map(drop).map_err(|error| AUTO_SCALING.refused("CreateAutoScalingGroup", error))
+    let response = call.customize().config_override(once()).send().await;
+    response.map(drop).map_err(|error| AUTO_SCALING.refused("CreateAutoScalingGroup", error))
 }
 
 /// Sending a launch template removes the group's mixed-instances policy, and the reverse.
@@ -149,8 +149,8 @@ pub(super) async fn update(sdk: &Client, name: &str, config: &GroupConfig) -> Re
         Source::Template(template) => call.launch_template(template),
         Source::Mixed(policy) => call.mixed_instances_policy(policy),
     };
-    let answer = call.customize().config_override(once()).send().await;
-    answer.map(drop).map_err(|error| AUTO_SCALING.refused("UpdateAutoScalingGroup", error))
+    let response = call.customize().config_override(once()).send().await;
+    response.map(drop).map_err(|error| AUTO_SCALING.refused("UpdateAutoScalingGroup", error))
 }
 
 pub(super) async fn empty(sdk: &Client, name: &str) -> RemoteResult<()> {
@@ -161,8 +161,8 @@ pub(super) async fn empty(sdk: &Client, name: &str) -> RemoteResult<()> {
         .max_size(0)
         .desired_capacity(0)
         .new_instances_protected_from_scale_in(false);
-    let answer = call.customize().config_override(once()).send().await;
-    answer.map(drop).map_err(|error| AUTO_SCALING.refused("UpdateAutoScalingGroup", error))
+    let response = call.customize().config_override(once()).send().await;
+    response.map(drop).map_err(|error| AUTO_SCALING.refused("UpdateAutoScalingGroup", error))
 }
 
 /// One instance that has left its group makes Auto Scaling refuse the whole batch, so such a batch is sent again one
@@ -187,35 +187,35 @@ async fn unprotect(sdk: &Client, name: &str, instances: &[String]) -> RemoteResu
         .auto_scaling_group_name(name)
         .set_instance_ids(Some(instances.to_vec()))
         .protected_from_scale_in(false);
-    let answer = call.customize().config_override(once()).send().await;
-    answer.map(drop).map_err(|error| AUTO_SCALING.refused("SetInstanceProtection", error))
+    let response = call.customize().config_override(once()).send().await;
+    response.map(drop).map_err(|error| AUTO_SCALING.refused("SetInstanceProtection", error))
 }
 
 pub(super) async fn delete_draining_hook(sdk: &Client, name: &str) -> RemoteResult<()> {
     let call = sdk.delete_lifecycle_hook().auto_scaling_group_name(name).lifecycle_hook_name(DRAINING_HOOK);
-    let answer = call.customize().config_override(once()).send().await;
-    answer.map(drop).map_err(|error| AUTO_SCALING.refused("DeleteLifecycleHook", error))
+    let response = call.customize().config_override(once()).send().await;
+    response.map(drop).map_err(|error| AUTO_SCALING.refused("DeleteLifecycleHook", error))
 }
 
 pub(super) async fn delete(sdk: &Client, name: &str) -> RemoteResult<()> {
     let call = sdk.delete_auto_scaling_group().auto_scaling_group_name(name).force_delete(true);
-    let answer = call.customize().config_override(once()).send().await;
-    answer.map(drop).map_err(|error| AUTO_SCALING.refused("DeleteAutoScalingGroup", error))
+    let response = call.customize().config_override(once()).send().await;
+    response.map(drop).map_err(|error| AUTO_SCALING.refused("DeleteAutoScalingGroup", error))
 }
 
 pub(super) async fn tag(sdk: &Client, name: &str, set: &Tags, remove: &[String]) -> RemoteResult<()> {
     let set: Vec<Tag> = set.iter().map(|(key, value)| tag_of(name, key, value)).collect();
     for batch in set.chunks(TAG_BATCH) {
         let call = sdk.create_or_update_tags().set_tags(Some(batch.to_vec()));
-        let answer = call.customize().config_override(once()).send().await;
-        answer.map_err(|error| AUTO_SCALING.refused("CreateOrUpdateTags", error))?;
+        let response = call.customize().config_override(once()).send().await;
+        response.map_err(|error| AUTO_SCALING.refused("CreateOrUpdateTags", error))?;
     }
     let key_of = |key: &String| Tag::builder().resource_id(name).resource_type(GROUP_RESOURCE).key(key).build();
     let remove: Vec<Tag> = remove.iter().filter(|key| *key != ECS_MANAGED_TAG).map(key_of).collect();
     for batch in remove.chunks(TAG_BATCH) {
         let call = sdk.delete_tags().set_tags(Some(batch.to_vec()));
-        let answer = call.customize().config_override(once()).send().await;
-        answer.map_err(|error| AUTO_SCALING.refused("DeleteTags", error))?;
+        let response = call.customize().config_override(once()).send().await;
+        response.map_err(|error| AUTO_SCALING.refused("DeleteTags", error))?;
     }
     Ok(())
 }

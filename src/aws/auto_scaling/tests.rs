@@ -1,4 +1,4 @@
-//! The adapter against recorded answers.
+//! The adapter against recorded responses.
 
 mod warm_pool;
 

@@ -58,15 +58,15 @@ pub(super) async fn put(sdk: &Client, name: &str, size: u32) -> RemoteResult<()>
         .max_group_prepared_capacity(int(size))
         .pool_state(WarmPoolState::Stopped)
         .instance_reuse_policy(InstanceReusePolicy::builder().reuse_on_scale_in(false).build());
-    let answer = call.customize().config_override(once()).send().await;
-    answer.map(drop).map_err(|error| AUTO_SCALING.refused("PutWarmPool", error))
+    let response = call.customize().config_override(once()).send().await;
+    response.map(drop).map_err(|error| AUTO_SCALING.refused("PutWarmPool", error))
 }
 
 /// By force, so that no lifecycle hook holds its instances back: ECS answers its own for container instances only.
 pub(super) async fn delete(sdk: &Client, name: &str) -> RemoteResult<()> {
     let call = sdk.delete_warm_pool().auto_scaling_group_name(name).force_delete(true);
-    let answer = call.customize().config_override(once()).send().await;
-    answer.map(drop).map_err(|error| AUTO_SCALING.refused("DeleteWarmPool", error))
+    let response = call.customize().config_override(once()).send().await;
+    response.map(drop).map_err(|error| AUTO_SCALING.refused("DeleteWarmPool", error))
 }
 
 /// An instance whose timeout elapses continues.
@@ -78,14 +78,14 @@ pub(super) async fn put_launch_hook(sdk: &Client, name: &str) -> RemoteResult<()
         .lifecycle_transition("autoscaling:EC2_INSTANCE_LAUNCHING")
         .heartbeat_timeout(LAUNCH_SECS)
         .default_result("CONTINUE");
-    let answer = call.customize().config_override(once()).send().await;
-    answer.map(drop).map_err(|error| AUTO_SCALING.refused("PutLifecycleHook", error))
+    let response = call.customize().config_override(once()).send().await;
+    response.map(drop).map_err(|error| AUTO_SCALING.refused("PutLifecycleHook", error))
 }
 
 pub(super) async fn delete_launch_hook(sdk: &Client, name: &str) -> RemoteResult<()> {
     let call = sdk.delete_lifecycle_hook().auto_scaling_group_name(name).lifecycle_hook_name(LAUNCH_HOOK);
-    let answer = call.customize().config_override(once()).send().await;
-    answer.map(drop).map_err(|error| AUTO_SCALING.refused("DeleteLifecycleHook", error))
+    let response = call.customize().config_override(once()).send().await;
+    response.map(drop).map_err(|error| AUTO_SCALING.refused("DeleteLifecycleHook", error))
 }
 
 pub(super) async fn complete_launch(sdk: &Client, name: &str, instance: &str) -> RemoteResult<()> {
@@ -95,6 +95,6 @@ pub(super) async fn complete_launch(sdk: &Client, name: &str, instance: &str) ->
         .lifecycle_hook_name(LAUNCH_HOOK)
         .instance_id(instance)
         .lifecycle_action_result("CONTINUE");
-    let answer = call.customize().config_override(once()).send().await;
-    answer.map(drop).map_err(|error| AUTO_SCALING.refused("CompleteLifecycleAction", error))
+    let response = call.customize().config_override(once()).send().await;
+    response.map(drop).map_err(|error| AUTO_SCALING.refused("CompleteLifecycleAction", error))
 }

@@ -55,9 +55,9 @@ async fn describe_instance_types_counts_gpus_and_reads_no_memory_of_theirs() {
 
 #[tokio::test]
 async fn describe_subnets_reads_those_that_exist() {
-    let answer = "<DescribeSubnetsResponse><subnetSet><item><subnetId>subnet-a</subnetId><tagSet><item/></tagSet></item>\
+    let response = "<DescribeSubnetsResponse><subnetSet><item><subnetId>subnet-a</subnetId><tagSet><item/></tagSet></item>\
                   </subnetSet></DescribeSubnetsResponse>";
-    let replay = Replay::default().http(200, answer);
+    let replay = Replay::default().http(200, response);
     let found = replay.auto_scaling().subnets(&listed(&["subnet-a", "subnet-b"])).await.unwrap();
     assert_eq!(found, Some(BTreeSet::from(["subnet-a".to_owned()])));
     assert_eq!(

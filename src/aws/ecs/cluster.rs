@@ -18,9 +18,9 @@ use crate::reconcile::ports::{RemoteCallError, RemoteResult};
 pub(super) async fn describe(sdk: &Client, cluster: &str) -> RemoteResult<Option<Cluster>> {
     const OPERATION: &str = "DescribeClusters";
     let call = sdk.describe_clusters().clusters(cluster).include(ClusterField::Attachments).send().await;
-    let Some(answer) = found(call.map_err(|error| ECS.refused(OPERATION, error)))? else { return Ok(None) };
-    only_missing(OPERATION, answer.failures())?;
-    Ok(answer.clusters.unwrap_or_default().into_iter().find(|cluster| cluster.status() != Some("INACTIVE")))
+    let Some(response) = found(call.map_err(|error| ECS.refused(OPERATION, error)))? else { return Ok(None) };
+    only_missing(OPERATION, response.failures())?;
+    Ok(response.clusters.unwrap_or_default().into_iter().find(|cluster| cluster.status() != Some("INACTIVE")))
 }
 
 pub(super) fn observed(cluster: &Cluster) -> ecs::Cluster {
@@ -60,7 +60,7 @@ async fn change(
 ) -> RemoteResult<()> {
     const OPERATION: &str = "PutClusterCapacityProviders";
     let Some(read) = describe(sdk, cluster).await? else {
-        return Err(ECS.said("DescribeClusters", "MISSING", format_args!("there is no cluster {cluster}")));
+        return Err(ECS.error("DescribeClusters", "MISSING", format_args!("there is no cluster {cluster}")));
     };
     let Some(Association { providers, default_strategy }) = changed(Association::of(&read)) else { return Ok(()) };
     let call = sdk
@@ -68,8 +68,8 @@ async fn change(
         .cluster(cluster)
         .set_capacity_providers(Some(providers))
         .set_default_capacity_provider_strategy(Some(default_strategy));
-    let answer = call.customize().config_override(once()).send().await;
-    answer.map(drop).map_err(|error| unless_the_cluster_is_gone(ECS.refused(OPERATION, error)))
+    let response = call.customize().config_override(once()).send().await;
+    response.map(drop).map_err(|error| unless_the_cluster_is_gone(ECS.refused(OPERATION, error)))
 }
 
 /// The cluster was there a moment ago, so a name that ECS does not find is that of a capacity provider: of one that is

@@ -28,16 +28,16 @@ pub(super) async fn all(sdk: &Client, cluster: &str) -> RemoteResult<Vec<Contain
     let mut instances = Vec::with_capacity(arns.len());
     for batch in arns.chunks(READ_BATCH) {
         let call = sdk.describe_container_instances().cluster(cluster).set_container_instances(Some(batch.to_vec()));
-        let answer = call.send().await.map_err(|error| ECS.refused(OPERATION, error))?;
-        only_missing(OPERATION, answer.failures())?;
-        instances.extend(answer.container_instances.unwrap_or_default());
+        let response = call.send().await.map_err(|error| ECS.refused(OPERATION, error))?;
+        only_missing(OPERATION, response.failures())?;
+        instances.extend(response.container_instances.unwrap_or_default());
     }
     Ok(instances)
 }
 
-/// Those on the capacity provider, and those on the EC2 instances: an instance that registered before its group had a
+/// The pool's container instances, by capacity provider or by EC2 instance: one that registered before its group had a
 /// provider names none.
-pub(super) fn of(
+pub(super) fn of_pool(
     all: &[ContainerInstance],
     provider: &str,
     ec2_instance_ids: &[String],
@@ -78,8 +78,8 @@ fn room(resources: &[Resource]) -> Option<Room> {
     Some(Room { memory_mib: of("MEMORY")?, cpu_units: of("CPU")?, gpus: u32::try_from(gpus).unwrap_or(u32::MAX) })
 }
 
-/// ECS refuses an instance that is not ACTIVE, as one is that its managed draining is already taking away. That is no
-/// failure: an instance that stays as it is serves on until it is empty at another time.
+/// ECS refuses an instance that is not ACTIVE, such as one that managed draining drains already. That is no failure: an
+/// instance that stays ACTIVE runs tasks until it is found empty another time.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateContainerInstancesState.html>
 pub(super) async fn drain(sdk: &Client, cluster: &str, instance: &str) -> RemoteResult<()> {
     const OPERATION: &str = "UpdateContainerInstancesState";
@@ -88,9 +88,9 @@ pub(super) async fn drain(sdk: &Client, cluster: &str, instance: &str) -> Remote
         .cluster(cluster)
         .container_instances(instance)
         .status(ContainerInstanceStatus::Draining);
-    let answer = call.customize().config_override(once()).send().await;
-    let remote_error = match answer.map_err(|error| ECS.refused(OPERATION, error)) {
-        Ok(answer) => answer.failures().first().map(|failure| refusal_of(OPERATION, failure)),
+    let response = call.customize().config_override(once()).send().await;
+    let remote_error = match response.map_err(|error| ECS.refused(OPERATION, error)) {
+        Ok(response) => response.failures().first().map(|failure| refusal_of(OPERATION, failure)),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Invalid | ErrorKind::Conflict) => {
             Some(error)
         }
@@ -105,6 +105,6 @@ pub(super) async fn drain(sdk: &Client, cluster: &str, instance: &str) -> Remote
 /// By force: ECS does not deregister an instance whose agent is gone, and refuses while it still counts a task on it.
 pub(super) async fn deregister(sdk: &Client, cluster: &str, instance: &str) -> RemoteResult<()> {
     let call = sdk.deregister_container_instance().cluster(cluster).container_instance(instance).force(true);
-    let answer = call.customize().config_override(once()).send().await;
-    answer.map(drop).map_err(|error| ECS.refused("DeregisterContainerInstance", error))
+    let response = call.customize().config_override(once()).send().await;
+    response.map(drop).map_err(|error| ECS.refused("DeregisterContainerInstance", error))
 }

@@ -21,10 +21,10 @@ const INSTANCE_WARMUP_SECS: i32 = 300;
 pub(super) async fn describe(sdk: &Client, name: &str) -> RemoteResult<Option<CapacityProvider>> {
     const OPERATION: &str = "DescribeCapacityProviders";
     let call = sdk.describe_capacity_providers().capacity_providers(name).include(CapacityProviderField::Tags);
-    let answer = call.send().await.map_err(|error| ECS.refused(OPERATION, error));
-    let Some(answer) = found(answer)? else { return Ok(None) };
-    only_missing(OPERATION, answer.failures())?;
-    Ok(answer.capacity_providers().iter().find_map(observed))
+    let response = call.send().await.map_err(|error| ECS.refused(OPERATION, error));
+    let Some(response) = found(response)? else { return Ok(None) };
+    only_missing(OPERATION, response.failures())?;
+    Ok(response.capacity_providers().iter().find_map(observed))
 }
 
 /// `None` for one that is gone: ECS keeps showing a deleted provider as INACTIVE.
@@ -64,14 +64,13 @@ fn config(group: Option<&AutoScalingGroupProvider>) -> ProviderConfig {
     let target = scaling.and_then(ManagedScaling::target_capacity).unwrap_or(TARGET_CAPACITY_PERCENT);
     let warmup = scaling.and_then(ManagedScaling::instance_warmup_period).unwrap_or(INSTANCE_WARMUP_SECS);
     let protection = group.and_then(AutoScalingGroupProvider::managed_termination_protection);
-    // On by default where ECS does not say.
-    let is_not_draining =
-        |group: &AutoScalingGroupProvider| group.managed_draining() == Some(&ManagedDraining::Disabled);
+    // ECS's default is on.
+    let drains = |group: &AutoScalingGroupProvider| group.managed_draining() != Some(&ManagedDraining::Disabled);
     ProviderConfig {
         target_capacity_percent: is_on.then(|| count(target)),
         instance_warmup_secs: count(warmup),
         protects_from_termination: protection == Some(&ManagedTerminationProtection::Enabled),
-        drains: group.is_some_and(|group| !is_not_draining(group)),
+        drains: group.is_some_and(drains),
     }
 }
 
@@ -92,8 +91,8 @@ pub(super) async fn create(
     let group = ECS.built(OPERATION, group)?;
     let call =
         sdk.create_capacity_provider().name(name).auto_scaling_group_provider(group).set_tags(Some(tags(tagged)));
-    let answer = call.customize().config_override(once()).send().await;
-    answer.map(drop).map_err(|error| ECS.refused(OPERATION, error))
+    let response = call.customize().config_override(once()).send().await;
+    response.map(drop).map_err(|error| ECS.refused(OPERATION, error))
 }
 
 pub(super) async fn update(sdk: &Client, name: &str, config: &ProviderConfig) -> RemoteResult<()> {
@@ -103,14 +102,14 @@ pub(super) async fn update(sdk: &Client, name: &str, config: &ProviderConfig) ->
         .managed_draining(draining(config))
         .build();
     let call = sdk.update_capacity_provider().name(name).auto_scaling_group_provider(group);
-    let answer = call.customize().config_override(once()).send().await;
-    answer.map(drop).map_err(|error| ECS.refused("UpdateCapacityProvider", error))
+    let response = call.customize().config_override(once()).send().await;
+    response.map(drop).map_err(|error| ECS.refused("UpdateCapacityProvider", error))
 }
 
 pub(super) async fn delete(sdk: &Client, name: &str) -> RemoteResult<()> {
     let call = sdk.delete_capacity_provider().capacity_provider(name);
-    let answer = call.customize().config_override(once()).send().await;
-    answer.map(drop).map_err(|error| ECS.refused("DeleteCapacityProvider", error))
+    let response = call.customize().config_override(once()).send().await;
+    response.map(drop).map_err(|error| ECS.refused("DeleteCapacityProvider", error))
 }
 
 fn managed_scaling(config: &ProviderConfig) -> ManagedScaling {

@@ -18,10 +18,10 @@ use crate::reconcile::ports::{RemoteResult, Tags};
 pub(super) async fn describe(sdk: &Client, cluster: &str, id: &PhysicalId) -> RemoteResult<Option<ecs::Service>> {
     const OPERATION: &str = "DescribeServices";
     let call = sdk.describe_services().cluster(cluster).services(id.as_str()).include(ServiceField::Tags);
-    let answer = call.send().await.map_err(|error| ECS.refused(OPERATION, error));
-    let Some(answer) = found(answer)? else { return Ok(None) };
-    only_missing(OPERATION, answer.failures())?;
-    Ok(answer.services().first().map(self::observed))
+    let response = call.send().await.map_err(|error| ECS.refused(OPERATION, error));
+    let Some(response) = found(response)? else { return Ok(None) };
+    only_missing(OPERATION, response.failures())?;
+    Ok(response.services().first().map(self::observed))
 }
 
 fn observed(service: &Service) -> ecs::Service {
@@ -113,8 +113,8 @@ pub(super) async fn create(
         .propagate_tags(PropagateTags::Service)
         .enable_execute_command(false)
         .set_tags(Some(tags(tagged)));
-    let answer = call.customize().config_override(once()).send().await;
-    answer.map(drop).map_err(|error| ECS.refused(OPERATION, error))
+    let response = call.customize().config_override(once()).send().await;
+    response.map(drop).map_err(|error| ECS.refused(OPERATION, error))
 }
 
 /// The whole configuration is sent, since a parameter that is left out keeps its value.
@@ -134,8 +134,8 @@ pub(super) async fn update(sdk: &Client, cluster: &str, id: &PhysicalId, config:
         .set_placement_constraints(Some(constraints(config)))
         .deployment_configuration(deployment_configuration(config))
         .availability_zone_rebalancing(rebalancing(config));
-    let answer = call.customize().config_override(once()).send().await;
-    answer.map(drop).map_err(|error| ECS.refused(OPERATION, error))
+    let response = call.customize().config_override(once()).send().await;
+    response.map(drop).map_err(|error| ECS.refused(OPERATION, error))
 }
 
 pub(super) async fn lower_to_zero(sdk: &Client, cluster: &str, id: &PhysicalId) -> RemoteResult<()> {
@@ -145,15 +145,15 @@ pub(super) async fn lower_to_zero(sdk: &Client, cluster: &str, id: &PhysicalId) 
         .service(id.as_str())
         .desired_count(0)
         .availability_zone_rebalancing(AvailabilityZoneRebalancing::Disabled);
-    let answer = call.customize().config_override(once()).send().await;
-    answer.map(drop).map_err(|error| ECS.refused("UpdateService", error))
+    let response = call.customize().config_override(once()).send().await;
+    response.map(drop).map_err(|error| ECS.refused("UpdateService", error))
 }
 
 pub(super) async fn delete(sdk: &Client, cluster: &str, id: &PhysicalId) -> RemoteResult<()> {
     // Without force ECS refuses while the service is above zero, which is what keeps jobs alive here.
     let call = sdk.delete_service().cluster(cluster).service(id.as_str()).force(false);
-    let answer = call.customize().config_override(once()).send().await;
-    answer.map(drop).map_err(|error| ECS.refused("DeleteService", error))
+    let response = call.customize().config_override(once()).send().await;
+    response.map(drop).map_err(|error| ECS.refused("DeleteService", error))
 }
 
 /// Left out of a configuration without a provider: an empty list would switch the service to the launch type.

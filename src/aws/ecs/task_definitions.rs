@@ -30,9 +30,9 @@ const LOG_BUFFER: &str = "10m";
 /// One revision by its ARN, or the newest ACTIVE one of a family by its name; `None` if it is not ACTIVE.
 pub(super) async fn describe(sdk: &Client, revision_or_family: &str) -> RemoteResult<Option<TaskDefinition>> {
     let call = sdk.describe_task_definition().task_definition(revision_or_family).include(TaskDefinitionField::Tags);
-    let answer = call.send().await.map_err(|error| ECS.refused("DescribeTaskDefinition", error));
-    let Some(answer) = found(answer)? else { return Ok(None) };
-    let Some(revision) = answer.task_definition() else { return Ok(None) };
+    let response = call.send().await.map_err(|error| ECS.refused("DescribeTaskDefinition", error));
+    let Some(response) = found(response)? else { return Ok(None) };
+    let Some(revision) = response.task_definition() else { return Ok(None) };
     if revision.status().is_some_and(|status| *status != TaskDefinitionStatus::Active) {
         return Ok(None);
     }
@@ -40,7 +40,7 @@ pub(super) async fn describe(sdk: &Client, revision_or_family: &str) -> RemoteRe
     let labels = container.and_then(ContainerDefinition::docker_labels);
     Ok(Some(TaskDefinition {
         arn: revision.task_definition_arn().unwrap_or_default().to_owned(),
-        tags: observed_tags(answer.tags()),
+        tags: observed_tags(response.tags()),
         metadata: labels.and_then(|labels| labels.get(METADATA_LABEL)).cloned(),
         image: container.and_then(ContainerDefinition::image).map(str::to_owned),
     }))
@@ -48,11 +48,11 @@ pub(super) async fn describe(sdk: &Client, revision_or_family: &str) -> RemoteRe
 
 /// Where the container of a revision writes, whether or not the revision is still ACTIVE: its tasks run on either way.
 pub(super) async fn log_place(sdk: &Client, revision: &str) -> RemoteResult<Option<LogPlace>> {
-    let answer = sdk.describe_task_definition().task_definition(revision).send().await;
-    let Some(answer) = found(answer.map_err(|error| ECS.refused("DescribeTaskDefinition", error)))? else {
+    let response = sdk.describe_task_definition().task_definition(revision).send().await;
+    let Some(response) = found(response.map_err(|error| ECS.refused("DescribeTaskDefinition", error)))? else {
         return Ok(None);
     };
-    let containers = answer.task_definition().map(|revision| revision.container_definitions()).unwrap_or_default();
+    let containers = response.task_definition().map(|revision| revision.container_definitions()).unwrap_or_default();
     let runner = containers.iter().find(|container| container.name() == Some(CONTAINER));
     Ok(runner.and_then(ContainerDefinition::log_configuration).and_then(awslogs))
 }
@@ -95,11 +95,11 @@ pub(super) async fn register(
         .set_execution_role_arn(content.execution_role_arn.clone())
         .set_task_role_arn(content.task_role_arn.clone())
         .set_tags(Some(tags(tagged)));
-    let answer = call.customize().config_override(once()).send().await;
-    let answer = answer.map_err(|error| ECS.refused(OPERATION, error))?;
-    match answer.task_definition().and_then(|revision| revision.task_definition_arn()) {
+    let response = call.customize().config_override(once()).send().await;
+    let response = response.map_err(|error| ECS.refused(OPERATION, error))?;
+    match response.task_definition().and_then(|revision| revision.task_definition_arn()) {
         Some(arn) => Ok(arn.to_owned()),
-        None => Err(ECS.said(OPERATION, "NoRevision", "the answer names no revision")),
+        None => Err(ECS.error(OPERATION, "NoRevision", "the response names no revision")),
     }
 }
 
@@ -184,13 +184,13 @@ pub(super) async fn delete(sdk: &Client, arns: &[String]) -> RemoteResult<()> {
     for batch in arns.chunks(DELETE_BATCH) {
         for arn in batch {
             let call = sdk.deregister_task_definition().task_definition(arn);
-            let answer = call.customize().config_override(once()).send().await;
-            done_if_missing(answer.map_err(|error| ECS.refused("DeregisterTaskDefinition", error)))?;
+            let response = call.customize().config_override(once()).send().await;
+            done_if_missing(response.map_err(|error| ECS.refused("DeregisterTaskDefinition", error)))?;
         }
         let call = sdk.delete_task_definitions().set_task_definitions(Some(batch.to_vec()));
-        let answer = call.customize().config_override(once()).send().await;
-        let answer = found(answer.map_err(|error| ECS.refused(OPERATION, error)))?;
-        only_missing(OPERATION, answer.as_ref().map_or(&[], |answer| answer.failures()))?;
+        let response = call.customize().config_override(once()).send().await;
+        let response = found(response.map_err(|error| ECS.refused(OPERATION, error)))?;
+        only_missing(OPERATION, response.as_ref().map_or(&[], |response| response.failures()))?;
     }
     Ok(())
 }

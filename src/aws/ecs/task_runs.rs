@@ -6,16 +6,16 @@ use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{CapacityProviderStrategyItem, Failure, PlacementConstraint, PlacementConstraintType, Task};
 
 use super::super::convert::int;
-use super::{ECS, once, tags};
+use super::{ECS, once, reason_of, tags};
 use crate::pool::model::ecs::{StartedTasks, TaskRun};
 use crate::pool::model::identity::PhysicalId;
 use crate::reconcile::ports::{RemoteResult, Tags};
 
-/// Starts them in the group that ECS gives a standalone task by itself, `family:FAMILY`: tasks of a service are in another,
-/// and a placement constraint is about the tasks of one group.
+/// Starts them in ECS's default group for standalone tasks, `family:FAMILY`. The tasks of a service are in another group,
+/// and a placement constraint counts the tasks of one group only.
 ///
-/// The result includes the failures, whatever their reasons, so that the tasks that were started are known all the
-/// same. <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html>
+/// Failures are part of the result and no error, so that the tasks that did start are known.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html>
 pub(super) async fn run(
     sdk: &Client,
     cluster: &str,
@@ -37,16 +37,16 @@ pub(super) async fn run(
         .set_placement_constraints(run.distinct_instances.then(|| vec![distinct()]))
         .started_by(id.as_str())
         .client_token(token)
-        // They would name a service or a group that these tasks do not have.
+        // Managed tags name a service, which these tasks do not have.
         .enable_ecs_managed_tags(false)
         .enable_execute_command(false)
-        // The same tags as the revision's, and those are of the time when it was registered.
+        // Not propagated from the revision: its tags are those of the time when it was registered.
         .set_tags(Some(tags(tagged)));
-    let answer = call.customize().config_override(once()).send().await;
-    let answer = answer.map_err(|error| ECS.refused(OPERATION, error))?;
+    let response = call.customize().config_override(once()).send().await;
+    let response = response.map_err(|error| ECS.refused(OPERATION, error))?;
     Ok(StartedTasks {
-        arns: answer.tasks().iter().filter_map(Task::task_arn).map(str::to_owned).collect(),
-        failures: reasons(answer.failures()),
+        arns: response.tasks().iter().filter_map(Task::task_arn).map(str::to_owned).collect(),
+        failures: reasons(response.failures()),
     })
 }
 
@@ -54,8 +54,7 @@ pub(super) async fn run(
 fn reasons(failures: &[Failure]) -> Vec<String> {
     let mut reasons: Vec<String> = Vec::new();
     for failure in failures {
-        let reason = failure.reason().unwrap_or("ECS gives no reason");
-        let reason = failure.detail().map_or_else(|| reason.to_owned(), |detail| format!("{reason}: {detail}"));
+        let reason = reason_of(failure);
         if !reasons.contains(&reason) {
             reasons.push(reason);
         }

@@ -9,7 +9,7 @@ use futures_util::future::try_join;
 
 use super::super::convert::moment;
 use super::super::errors::found;
-use super::{ECS, once, only_missing};
+use super::{ECS, once, only_missing, reason_of};
 use crate::pool::model::ecs;
 use crate::pool::model::ecs::{Placement, Protection, StopInfo, TaskPhase};
 use crate::pool::model::identity::PhysicalId;
@@ -24,7 +24,7 @@ const READ_BATCH: usize = 100;
 /// What `UpdateTaskProtection` takes at once.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateTaskProtection.html>
 const PROTECT_BATCH: usize = 10;
-/// The longest protection, two days; same page. Once a service is lowered, ECS refuses to renew one.
+/// The longest protection, two days (same page). Once a service is lowered, ECS refuses to renew one.
 const PROTECTION_MINUTES: i32 = 2880;
 /// Maximum characters of the reason that ECS stores in a stopped task.
 const REASON_CHARS_MAX: usize = 255;
@@ -37,8 +37,8 @@ pub(super) async fn all(sdk: &Client, cluster: &str, id: &PhysicalId) -> RemoteR
     describe(sdk, cluster, [running, stopping].concat()).await
 }
 
-/// One list, and those that are known from an earlier look.
-pub(super) async fn beside(
+/// The tasks that are to run, and those known from an earlier observation: one `ListTasks` less than [`all`].
+pub(super) async fn incremental(
     sdk: &Client,
     cluster: &str,
     id: &PhysicalId,
@@ -62,9 +62,9 @@ async fn describe(sdk: &Client, cluster: &str, mut arns: Vec<String>) -> RemoteR
     let mut tasks = Vec::with_capacity(arns.len());
     for batch in arns.chunks(READ_BATCH) {
         let call = sdk.describe_tasks().cluster(cluster).set_tasks(Some(batch.to_vec()));
-        let answer = call.send().await.map_err(|error| ECS.refused(OPERATION, error))?;
-        only_missing(OPERATION, answer.failures())?;
-        tasks.extend(answer.tasks().iter().filter_map(self::observed));
+        let response = call.send().await.map_err(|error| ECS.refused(OPERATION, error))?;
+        only_missing(OPERATION, response.failures())?;
+        tasks.extend(response.tasks().iter().filter_map(self::observed));
     }
     Ok(tasks)
 }
@@ -115,7 +115,7 @@ fn ending(task: &Task, container: Option<&Container>) -> StopInfo {
     let of_task = task.stopped_reason().unwrap_or("ECS gives no reason");
     StopInfo {
         reason: match container.and_then(Container::reason) {
-            // ECS often says the container's reason for the task as well.
+            // The task's reason often repeats the container's.
             Some(of_container) if !of_task.contains(of_container) => format!("{of_task}: {of_container}"),
             Some(_) | None => of_task.to_owned(),
         },
@@ -133,8 +133,8 @@ pub(super) async fn protections(
     for batch in tasks.chunks(READ_BATCH) {
         let call = sdk.get_task_protection().cluster(cluster).set_tasks(Some(batch.to_vec()));
         // `failures[]` is not read: the protection of such a task is unknown, for whatever reason.
-        let answer = call.send().await.map_err(|error| ECS.refused("GetTaskProtection", error))?;
-        for task in answer.protected_tasks() {
+        let response = call.send().await.map_err(|error| ECS.refused("GetTaskProtection", error))?;
+        for task in response.protected_tasks() {
             let Some(arn) = task.task_arn() else { continue };
             let until = task.expiration_date().map_or(Timestamp::from_epoch_millis(u64::MAX), moment);
             let protection = if task.protection_enabled() { Protection::Until(until) } else { Protection::Off };
@@ -144,11 +144,11 @@ pub(super) async fn protections(
     Ok(protections)
 }
 
-/// The tasks that stay unprotected. A refused call is an error even for a missing cluster: no caller may take a task
-/// for protected that is not.
+/// Returns the tasks that stay unprotected, with ECS's reasons. A refused call is an error even for a missing cluster: no
+/// caller may take a task for protected that is not.
 pub(super) async fn protect(sdk: &Client, cluster: &str, tasks: &[String]) -> RemoteResult<BTreeMap<String, String>> {
     const OPERATION: &str = "UpdateTaskProtection";
-    let mut ensure_tasks_protected = BTreeMap::new();
+    let mut unprotected = BTreeMap::new();
     for batch in tasks.chunks(PROTECT_BATCH) {
         let call = sdk
             .update_task_protection()
@@ -156,31 +156,29 @@ pub(super) async fn protect(sdk: &Client, cluster: &str, tasks: &[String]) -> Re
             .set_tasks(Some(batch.to_vec()))
             .protection_enabled(true)
             .expires_in_minutes(PROTECTION_MINUTES);
-        let answer = call.customize().config_override(once()).send().await;
-        let answer = answer.map_err(|error| ECS.refused(OPERATION, error))?;
-        for failure in answer.failures() {
-            let reason = failure.reason().unwrap_or("no reason");
-            if reason == "MISSING" {
+        let response = call.customize().config_override(once()).send().await;
+        let response = response.map_err(|error| ECS.refused(OPERATION, error))?;
+        for failure in response.failures() {
+            if failure.reason() == Some("MISSING") {
                 continue;
             }
             let Some(arn) = failure.arn() else { return Err(super::refusal_of(OPERATION, failure)) };
-            let said = failure.detail().map_or_else(|| reason.to_owned(), |detail| format!("{reason}: {detail}"));
-            ensure_tasks_protected.insert(arn.to_owned(), said);
+            unprotected.insert(arn.to_owned(), reason_of(failure));
         }
     }
-    Ok(ensure_tasks_protected)
+    Ok(unprotected)
 }
 
-/// What ECS passes over is no refusal: a task that ended a moment ago is none of a service any more, or is not found.
+/// What ECS passes over is no refusal: a task that ended a moment ago belongs to no service any more, or is not found.
 /// If one still runs, the next observation shows its protection.
 pub(super) async fn unprotect(sdk: &Client, cluster: &str, tasks: &[String]) -> RemoteResult<()> {
     const OPERATION: &str = "UpdateTaskProtection";
     for batch in tasks.chunks(PROTECT_BATCH) {
         let call =
             sdk.update_task_protection().cluster(cluster).set_tasks(Some(batch.to_vec())).protection_enabled(false);
-        let answer = call.customize().config_override(once()).send().await;
-        let answer = found(answer.map_err(|error| ECS.refused(OPERATION, error)))?;
-        for failure in answer.iter().flat_map(UpdateTaskProtectionOutput::failures) {
+        let response = call.customize().config_override(once()).send().await;
+        let response = found(response.map_err(|error| ECS.refused(OPERATION, error)))?;
+        for failure in response.iter().flat_map(UpdateTaskProtectionOutput::failures) {
             tracing::info!(step = "unprotect_tasks", passed_over = %super::refusal_of(OPERATION, failure));
         }
     }
@@ -190,8 +188,8 @@ pub(super) async fn unprotect(sdk: &Client, cluster: &str, tasks: &[String]) -> 
 pub(super) async fn stop(sdk: &Client, cluster: &str, task: &str, reason: &str) -> RemoteResult<()> {
     let reason: String = reason.chars().take(REASON_CHARS_MAX).collect();
     let call = sdk.stop_task().cluster(cluster).task(task).reason(reason);
-    let answer = call.customize().config_override(once()).send().await;
-    answer.map(drop).map_err(|error| ECS.refused("StopTask", error))
+    let response = call.customize().config_override(once()).send().await;
+    response.map(drop).map_err(|error| ECS.refused("StopTask", error))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The adapter against recorded answers: what is sent, and what is made of what comes back.
+//! The adapter against recorded responses: what is sent, and what is made of what comes back.
 
 mod classes;
 mod reads;

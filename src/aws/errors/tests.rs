@@ -12,7 +12,7 @@ pub(in crate::aws) fn check(service: &Service, table: &[Row], samples: &[(&str, 
     for (code, message, expected) in samples {
         assert_eq!(service.kind(Some(code), message, Some(400)), *expected, "{code}: {message}");
         let message = message.to_lowercase();
-        if let Some(row) = table.iter().position(|row| row.code == *code && message.contains(row.says)) {
+        if let Some(row) = table.iter().position(|row| row.code == *code && message.contains(row.message_part)) {
             decided[row] += 1;
         }
     }
@@ -119,7 +119,7 @@ fn the_causes_below_are_kept_and_a_response_is_not_among_them() {
 
 #[test]
 fn a_message_of_thousands_of_characters_is_cut() {
-    let refused = NO_SERVICE.said("X", "Y", "é".repeat(5000));
+    let refused = NO_SERVICE.error("X", "Y", "é".repeat(5000));
     assert_eq!(refused.remote_error.message.chars().count(), MESSAGE_CHARS_MAX + 1);
     assert!(refused.remote_error.message.ends_with('…'));
 }

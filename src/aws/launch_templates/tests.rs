@@ -113,7 +113,7 @@ async fn error_of_ec2_has_code_message_and_cause() {
         [
             "denied Amazon EC2 DescribeLaunchTemplates failed (UnauthorizedOperation): You are not authorized",
             "unavailable Amazon EC2 DescribeLaunchTemplates failed (HTTP 503): no message",
-            "unexpected Amazon EC2 DescribeLaunchTemplates failed (Unreadable): the answer is not as EC2 documents it",
+            "unexpected Amazon EC2 DescribeLaunchTemplates failed (Unreadable): the response is not as EC2 documents it",
             "unavailable Amazon EC2 DescribeLaunchTemplates failed: no response",
         ]
     );

@@ -6,7 +6,7 @@ use crate::aws::test_http_client::Replay;
 
 const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:111111111111:secret:ci/app-AbC123";
 
-fn answer(value: &str) -> serde_json::Value {
+fn response(value: &str) -> serde_json::Value {
     json!({ "Parameter": { "Name": "n", "Type": "SecureString", "Value": value } })
 }
 
@@ -31,7 +31,7 @@ fn every_error_of_parameter_store_has_its_class() {
 #[tokio::test]
 async fn get_parameter_reads_decrypted_by_name_or_arn() {
     for parameter in ["/ci/token", "arn:aws:ssm:eu-west-1:1:parameter/ci/token"] {
-        let replay = Replay::default().json(&answer("planted-value"));
+        let replay = Replay::default().json(&response("planted-value"));
         let value = read(&replay, parameter).await.unwrap().unwrap();
         assert_eq!(value.expose(), "planted-value");
         assert_eq!(replay.sent()[0].json(), json!({ "Name": parameter, "WithDecryption": true }));
@@ -48,14 +48,14 @@ async fn get_parameter_of_a_missing_one_is_none() {
 
 #[tokio::test]
 async fn secrets_manager_arn_is_read_through_its_reference_path() {
-    let replay = Replay::default().json(&answer("planted-value"));
+    let replay = Replay::default().json(&response("planted-value"));
     assert_eq!(read(&replay, SECRET).await.unwrap().unwrap().expose(), "planted-value");
     assert_eq!(replay.sent()[0].json()["Name"], "/aws/reference/secretsmanager/ci/app");
 }
 
 #[tokio::test]
 async fn secrets_manager_arn_with_a_key_reads_that_value_of_a_json_secret() {
-    let replay = Replay::default().json(&answer("{\"pem\": \"planted-value\", \"number\": 4}"));
+    let replay = Replay::default().json(&response("{\"pem\": \"planted-value\", \"number\": 4}"));
     let value = read(&replay, &format!("{SECRET}:pem::")).await.unwrap().unwrap();
     assert_eq!(value.expose(), "planted-value");
 }
@@ -69,14 +69,14 @@ async fn json_secret_without_a_key_fails_with_the_arn_that_names_it() {
         ("{\"ghp_planted\": \"\"}", ":KEY::"),
         (" {}\n", ":KEY::"),
     ] {
-        let error = read(&Replay::default().json(&answer(value)), SECRET).await.unwrap_err();
+        let error = read(&Replay::default().json(&response(value)), SECRET).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid);
         let message = format!("the secret is a JSON object; name its key: {SECRET}{advised}");
         assert_eq!(error.remote_error.message, message);
         assert!(!format!("{error:?} {error}").contains("planted"));
     }
     let staged = format!("{SECRET}::AWSPREVIOUS:");
-    let error = read(&Replay::default().json(&answer("{\"token\": \"planted\"}")), &staged).await.unwrap_err();
+    let error = read(&Replay::default().json(&response("{\"token\": \"planted\"}")), &staged).await.unwrap_err();
     assert!(error.remote_error.message.ends_with(&format!("{SECRET}:token:AWSPREVIOUS:")), "{error}");
 }
 
@@ -87,21 +87,21 @@ async fn parameter_value_in_quotation_marks_or_json_is_invalid() {
         ("/ci/token", "\"planted\"", "in quotation marks"),
         (SECRET, "\"planted\"", "in quotation marks"),
     ] {
-        let error = read(&Replay::default().json(&answer(value)), parameter).await.unwrap_err();
+        let error = read(&Replay::default().json(&response(value)), parameter).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid);
         assert!(error.remote_error.message.contains(says), "{error}");
         assert!(!format!("{error:?} {error}").contains("planted"));
     }
     // What looks like JSON and is a credential all the same.
     for value in ["0123456789", "-----BEGIN RSA PRIVATE KEY-----\nplanted"] {
-        assert!(read(&Replay::default().json(&answer(value)), "/ci/token").await.unwrap().is_some());
+        assert!(read(&Replay::default().json(&response(value)), "/ci/token").await.unwrap().is_some());
     }
 }
 
 #[tokio::test]
 async fn json_secret_without_the_key_fails_without_its_value() {
     for value in ["{\"pem\": \"planted\"}", "{\"key\": [\"planted\"]}", "planted", "[\"planted\"]"] {
-        let replay = Replay::default().json(&answer(value));
+        let replay = Replay::default().json(&response(value));
         let error = read(&replay, &format!("{SECRET}:key::")).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid);
         assert!(error.remote_error.message.ends_with("under the key key"), "{error}");

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::problems::Problems;
-use super::property::{Default, Kind, Shape};
+use super::property::{DefaultValue, Kind, Shape};
 
 /// A kind whose values have a constant form, which may be a default.
 pub(super) trait Constant: Kind {
@@ -41,8 +41,8 @@ impl<K: Constant> Kind for WithDefault<K> {
         self.0.expected()
     }
 
-    fn default_value(&self) -> Option<Default> {
-        Some(Default::Value(self.0.text_of(self.1)))
+    fn default_value(&self) -> Option<DefaultValue> {
+        Some(DefaultValue::Value(self.0.text_of(self.1)))
     }
 }
 
@@ -64,8 +64,8 @@ impl<K: Kind> Kind for WithDerivedDefault<K> {
         self.0.expected()
     }
 
-    fn default_value(&self) -> Option<Default> {
-        Some(Default::Derived(self.1))
+    fn default_value(&self) -> Option<DefaultValue> {
+        Some(DefaultValue::Derived(self.1))
     }
 }
 
@@ -87,7 +87,7 @@ impl<K: Kind> Kind for ReadByCloudFormation<K> {
         self.0.expected()
     }
 
-    fn default_value(&self) -> Option<Default> {
+    fn default_value(&self) -> Option<DefaultValue> {
         self.0.default_value()
     }
 }

@@ -80,7 +80,7 @@ pub enum Shape {
 }
 
 /// The value of a property that a template does not have.
-pub enum Default {
+pub enum DefaultValue {
     /// This one, as a template would have it.
     Value(String),
     /// One that follows from other properties: in words.
@@ -102,7 +102,7 @@ pub(super) trait Kind: Sync {
     fn expected(&self) -> String;
 
     /// The value of a property that the template does not have, for documentation.
-    fn default_value(&self) -> Option<Default> {
+    fn default_value(&self) -> Option<DefaultValue> {
         None
     }
 }
@@ -124,7 +124,7 @@ pub trait Row: Sync {
     /// The values that are accepted, as a failure reason says it after `Specify`.
     fn expected(&self) -> String;
     /// The value of a property that the template does not have.
-    fn default_value(&self) -> Option<Default>;
+    fn default_value(&self) -> Option<DefaultValue>;
     /// Adds what is wrong with a value that the template gives.
     fn check(&self, given: &Value, path: &str, problems: &mut Problems);
 }
@@ -158,7 +158,7 @@ impl<K: Kind> Row for Property<K> {
         self.accepts.expected()
     }
 
-    fn default_value(&self) -> Option<Default> {
+    fn default_value(&self) -> Option<DefaultValue> {
         self.accepts.default_value()
     }
 

@@ -34,7 +34,7 @@ fn without(name: &str) -> Value {
 fn request(event: &Value) -> CustomResourceRequest {
     match parse(event) {
         ParsedEvent::Request(request) => *request,
-        ParsedEvent::Unanswerable(why) => panic!("{why}"),
+        ParsedEvent::NoResponseUrl(why) => panic!("{why}"),
         ParsedEvent::NotARequest => panic!("not a request: {event}"),
     }
 }
@@ -73,7 +73,7 @@ fn response_url_is_parsed_whatever_other_field_is_missing_or_invalid() {
 }
 
 #[test]
-fn event_without_usable_response_url_is_unanswerable_and_does_not_show_it() {
+fn event_without_usable_response_url_is_parsed_as_such_and_does_not_show_it() {
     for event in [
         without("ResponseURL"),
         with("ResponseURL", json!(null)),
@@ -86,7 +86,7 @@ fn event_without_usable_response_url_is_unanswerable_and_does_not_show_it() {
         json!({ "RequestType": "Delete" }),
         json!({ "GitHubRunnerPoolContinuation": 2, "request": "PLANTED" }),
     ] {
-        let ParsedEvent::Unanswerable(why) = parse(&event) else { panic!("{event}") };
+        let ParsedEvent::NoResponseUrl(why) = parse(&event) else { panic!("{event}") };
         assert!(!why.contains("PLANTED"), "{why}");
     }
     for local in ["http://127.0.0.1:1/x", "http://host.docker.internal:4566/x"] {

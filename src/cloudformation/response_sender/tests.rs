@@ -214,5 +214,5 @@ async fn invalid_response_url_is_not_shown() {
     let clock = Jumping(Cell::new(Timestamp::from_epoch_millis(0)));
     let url = Secret::new("X-Amz-Signature=PLANTED");
     let error = response_client().send(&url, BODY.to_vec(), clock.now(), &clock).await.unwrap_err();
-    assert_eq!(error.to_string(), "CloudFormation did not take the answer after 0 tries: ResponseURL is not a URL");
+    assert_eq!(error.to_string(), "CloudFormation did not accept the response after 0 tries: ResponseURL is not a URL");
 }

@@ -41,7 +41,7 @@ pub(super) enum ServiceErrorKind {
     /// 5xx, or a timeout of the service's own.
     ServerError,
     /// A page for people, as proxies answer with.
-    ForeignAnswer,
+    ForeignPage,
     /// 401.
     InvalidToken,
     /// 403.
@@ -71,7 +71,7 @@ pub(super) const TABLE: [Row; 15] = [
     (ServiceErrorKind::ScaleSetExists, |error| names(error, "RunnerScaleSetExistsException")),
     (ServiceErrorKind::Throttled, |error| throttle_hint(error).is_some()),
     (ServiceErrorKind::ServerError, |error| error.status.is_server_error() || error.status.as_u16() == 408),
-    (ServiceErrorKind::ForeignAnswer, ApiResponse::is_html),
+    (ServiceErrorKind::ForeignPage, ApiResponse::is_html),
     (ServiceErrorKind::InvalidToken, |error| error.status == StatusCode::UNAUTHORIZED),
     (ServiceErrorKind::Forbidden, |error| error.status == StatusCode::FORBIDDEN),
     (ServiceErrorKind::NotFound, |error| error.status == StatusCode::NOT_FOUND),
@@ -107,7 +107,7 @@ impl ServiceErrorKind {
             | Self::SessionConflict
             | Self::ScaleSetExists
             | Self::Conflict => ErrorKind::Conflict,
-            Self::ForeignAnswer | Self::Unexpected => ErrorKind::Unexpected,
+            Self::ForeignPage | Self::Unexpected => ErrorKind::Unexpected,
         }
     }
 
@@ -132,7 +132,7 @@ impl ServiceErrorKind {
                 None => format!("{name} asks for a pause"),
             },
             Self::ServerError => format!("{name} returned a server error"),
-            Self::ForeignAnswer => foreign_answer(name),
+            Self::ForeignPage => foreign_page(name),
             Self::InvalidToken => format!(
                 "{name} rejected a token that GitHub has just made for it. Check whether the credential is still valid"
             ),
@@ -154,7 +154,7 @@ impl ServiceErrorKind {
     }
 }
 
-fn foreign_answer(name: &str) -> String {
+fn foreign_page(name: &str) -> String {
     format!(
         "{name} returned something other than a response of GitHub's scale-set service. Check whether a proxy or a login \
          page answers in its place"
@@ -190,7 +190,7 @@ impl CallContext<'_> {
     pub(super) fn decode<T: DeserializeOwned>(&self, response: ApiResponse, status: StatusCode) -> RemoteResult<T> {
         let response = self.require(response, status)?;
         response.json().map_err(|invalid| {
-            let message = if response.is_html() { foreign_answer(&self.authority) } else { self.unreadable_message() };
+            let message = if response.is_html() { foreign_page(&self.authority) } else { self.unreadable_message() };
             let code = response.status.as_u16().to_string();
             self.call_error(ErrorKind::Unexpected, Some(code), message, Some(Box::new(invalid)))
         })

@@ -17,7 +17,7 @@ fn summary(payload: &Value) -> Option<Vec<String>> {
     Event::parse_all(payload)
         .iter()
         .map(|event| match event {
-            Event::Request(_) | Event::Unanswerable(_) => None,
+            Event::Request(_) | Event::NoResponseUrl(_) => None,
             Event::Tick => Some("tick".to_owned()),
             Event::Listen => Some("listen".to_owned()),
             Event::Launch(launch) => {

@@ -11,7 +11,7 @@ async fn inventory_without_pools_is_empty_and_sends_no_response() {
     let world = StubWorld::new(Behavior::IsEmpty);
     let response = handle(&world, &settings(), &json!({ "Inventory": {} }), &invocation()).await.unwrap();
     assert_eq!(response, json!({ "Inventory": {}, "Version": env!("CARGO_PKG_VERSION") }));
-    assert!(world.answers.borrow().is_empty() && world.record.borrow().is_none());
+    assert!(world.responses.borrow().is_empty() && world.table.items.borrow().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

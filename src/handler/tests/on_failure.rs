@@ -26,10 +26,10 @@ fn invocation_record(event: &Value) -> Value {
 
 #[tokio::test(start_paused = true)]
 async fn on_failure_destination_responds_failed_even_if_reading_the_lock_panics() {
-    let answer = run(&StubWorld::new(Behavior::Panics), &invocation_record(&event("Create"))).await;
-    assert_eq!(answer["Status"], "FAILED");
-    assert!(answer["PhysicalResourceId"].as_str().unwrap().starts_with("ghr-ci-Runners-"));
-    let reason = answer["Reason"].as_str().unwrap();
+    let response = run(&StubWorld::new(Behavior::Panics), &invocation_record(&event("Create"))).await;
+    assert_eq!(response["Status"], "FAILED");
+    assert!(response["PhysicalResourceId"].as_str().unwrap().starts_with("ghr-ci-Runners-"));
+    let reason = response["Reason"].as_str().unwrap();
     assert!(
         reason.contains("Lambda exhausted its retries (3 attempts) for this request: every attempt failed"),
         "{reason}"
@@ -45,8 +45,8 @@ async fn on_failure_destination_responds_to_a_continuation_with_its_physical_id(
     delete["PhysicalResourceId"] = json!(id);
     handle(&world, &settings(), &delete, &invocation()).await.unwrap();
     let next = world.continuations.borrow_mut().pop().unwrap();
-    let answer = run(&world, &invocation_record(&next)).await;
-    assert_eq!((&answer["Status"], &answer["PhysicalResourceId"]), (&json!("FAILED"), &json!(id)));
+    let response = run(&world, &invocation_record(&next)).await;
+    assert_eq!((&response["Status"], &response["PhysicalResourceId"]), (&json!("FAILED"), &json!(id)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -60,18 +60,18 @@ async fn on_failure_destination_repeats_a_recorded_response() {
 async fn on_failure_destination_responds_to_a_request_by_sns() {
     let bare = event("Create");
     let sns = json!({ "Records": [{ "EventSource": "aws:sns", "Sns": { "Message": bare.to_string() } }] });
-    let answer = run(&StubWorld::new(Behavior::IsEmpty), &invocation_record(&sns)).await;
-    assert_eq!((&answer["Status"], &answer["RequestId"]), (&json!("FAILED"), &bare["RequestId"]));
+    let response = run(&StubWorld::new(Behavior::IsEmpty), &invocation_record(&sns)).await;
+    assert_eq!((&response["Status"], &response["RequestId"]), (&json!("FAILED"), &bare["RequestId"]));
 }
 
 #[tokio::test(start_paused = true)]
-async fn on_failure_record_that_cannot_be_answered_stays_in_the_queue() {
+async fn on_failure_record_without_a_response_url_stays_in_the_queue() {
     let world = StubWorld::new(Behavior::IsEmpty);
     let mut nowhere = event("Create");
     nowhere["ResponseURL"] = json!("...");
     let error = handle(&world, &settings(), &invocation_record(&nowhere), &invocation()).await.unwrap_err();
-    assert!(matches!(error, HandleError::Unanswerable(_)), "{error}");
-    assert!(world.answers.borrow().is_empty());
+    assert!(matches!(error, HandleError::NoResponseUrl(_)), "{error}");
+    assert!(world.responses.borrow().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -83,5 +83,5 @@ async fn on_failure_destination_sends_nothing_after_the_response_url_has_expired
     for event in [invocation_record(&old), invocation_record(&json!({"hello": "world"})), strange] {
         handle(&world, &settings(), &event, &invocation()).await.unwrap();
     }
-    assert!(world.answers.borrow().is_empty(), "{:?}", world.answers.borrow());
+    assert!(world.responses.borrow().is_empty(), "{:?}", world.responses.borrow());
 }

@@ -14,7 +14,7 @@ async fn preview_returns_its_plan_and_sends_no_response() {
     assert_eq!(response["Plan"]["Action"], "Create");
     assert_eq!(response["Plan"].get("Pool"), None);
     assert!(obstacles(&response).contains("no active ECS cluster"), "{response}");
-    assert!(world.answers.borrow().is_empty() && world.record.borrow().is_none());
+    assert!(world.responses.borrow().is_empty() && world.table.items.borrow().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -31,7 +31,7 @@ fn batch(names: &[&str]) -> Value {
 async fn answer(behavior: Behavior, names: &[&str]) -> Value {
     let world = StubWorld::new(behavior);
     let response = handle(&world, &settings(), &batch(names), &invocation()).await.unwrap();
-    assert!(world.answers.borrow().is_empty(), "no stack waits");
+    assert!(world.responses.borrow().is_empty(), "no stack waits");
     response
 }
 
@@ -92,8 +92,8 @@ async fn tick_is_written_down_before_its_work_and_done_once() {
         let response = handle(&world, &settings(), &json!({ "Tick": {} }), &invocation()).await.unwrap();
         assert_eq!(response, Value::Null);
     }
-    assert_eq!(world.n_writes.get(), 1, "the second tick came within the same minute");
-    assert!(world.answers.borrow().is_empty());
+    assert_eq!(world.table.writes.borrow().len(), 1, "the second tick came within the same minute");
+    assert!(world.responses.borrow().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,7 +14,7 @@ async fn status_without_pools_is_empty_and_sends_no_response() {
     let response = handle(&world, &settings(), &json!({ "Status": {} }), &invocation()).await.unwrap();
     let version = env!("CARGO_PKG_VERSION");
     assert_eq!(response, json!({ "Status": { "Version": version, "Pools": [], "Errors": [] } }));
-    assert!(world.answers.borrow().is_empty() && world.record.borrow().is_none());
+    assert!(world.responses.borrow().is_empty() && world.table.items.borrow().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

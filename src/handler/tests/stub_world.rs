@@ -3,10 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
-use std::ops::Range;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::state_table::StateTable;
 use crate::handler::{Invocation, handle};
 use crate::pool::model::auto_scaling::{Group, GroupConfig};
 use crate::pool::model::ec2::{Room, TemplateView};
@@ -20,7 +21,7 @@ use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
 use crate::pool::model::runner::{Runner, RunnerGroup};
 use crate::pool::model::runner_log::{LogPlace, LogStream};
 use crate::pool::model::scale_set::{
-    MessageQueue, MessageSession, ScaleSet, ScaleSetMessage, ScaleSetRequest, ScaleSetRunner,
+    JobStatistics, MessageQueue, MessageSession, ScaleSet, ScaleSetMessage, ScaleSetRequest, ScaleSetRunner,
 };
 use crate::pool::model::secret::Secret;
 use crate::pool::model::spec::{GitHubTarget, LaunchTemplateId, ParameterRef};
@@ -29,8 +30,7 @@ use crate::pool::model::time::Timestamp;
 use crate::reconcile::ports::{
     AnswerWrite, AutoScaling, Clock, CloudFormation, Credential, DeliveryError, Deregistration, Ecs, GitHub, JitRunner,
     JitRunnerRequest, LogPage, QueueAnswer, Registrations, RemoteCallError, RemoteResult, ResponseSender, RunnerLogs,
-    ScaleSetDeletion, ScaleSets, SecretStore, SelfInvoker, SessionOpening, StateItem, StateStore, StateWrite, Tags,
-    World,
+    ScaleSetDeletion, ScaleSets, SecretStore, SelfInvoker, SessionOpening, Tags, World,
 };
 use crate::settings::Settings;
 
@@ -50,16 +50,21 @@ pub(super) enum Behavior {
 pub(super) struct StubWorld {
     pub(super) behavior: Behavior,
     pub(super) began: tokio::time::Instant,
-    pub(super) answers: RefCell<Vec<Value>>,
+    pub(super) responses: RefCell<Vec<Value>>,
     pub(super) continuations: RefCell<Vec<Value>>,
     pub(super) accepts_responses: bool,
     pub(super) accepts_events: RemoteResult<()>,
-    pub(super) record: RefCell<Option<StateItem>>,
-    /// What another invocation writes just before this one does, by the version that it makes.
-    pub(super) written_meanwhile: RefCell<BTreeMap<u64, String>>,
-    /// Writes of the record that are denied, counted over all.
-    pub(super) denied_writes: Range<u32>,
-    pub(super) n_writes: Cell<u32>,
+    pub(super) table: StateTable,
+    /// When GitHub has a message, in seconds after [`NOW`]; without one it has no queue.
+    pub(super) message_at_secs: Option<u64>,
+    /// Whether the queue delivers the message again at once, whatever the poll says, until it is acknowledged.
+    pub(super) redelivers: bool,
+    /// When each poll began, and after which message.
+    pub(super) polls: RefCell<Vec<(u64, u64)>>,
+    /// When the message was acknowledged.
+    pub(super) acknowledged_at_secs: Cell<Option<u64>>,
+    /// When the scale set was read.
+    pub(super) set_read_at_secs: RefCell<Vec<u64>>,
 }
 
 impl StubWorld {
@@ -67,19 +72,21 @@ impl StubWorld {
         Self {
             behavior,
             began: tokio::time::Instant::now(),
-            answers: RefCell::default(),
+            responses: RefCell::default(),
             continuations: RefCell::default(),
             accepts_responses: true,
             accepts_events: Ok(()),
-            record: RefCell::default(),
-            written_meanwhile: RefCell::default(),
-            denied_writes: 0..0,
-            n_writes: Cell::default(),
+            table: StateTable::default(),
+            message_at_secs: None,
+            redelivers: false,
+            polls: RefCell::default(),
+            acknowledged_at_secs: Cell::default(),
+            set_read_at_secs: RefCell::default(),
         }
     }
 
-    fn write(&self, item: &StateItem) {
-        *self.record.borrow_mut() = Some(item.clone());
+    pub(super) fn secs(&self) -> u64 {
+        self.now().since(NOW).as_secs()
     }
 
     async fn react<T>(&self, nothing: T) -> RemoteResult<T> {
@@ -108,56 +115,28 @@ pub(super) fn remote_error(kind: ErrorKind) -> RemoteCallError {
 
 pub(super) const NOW: Timestamp = Timestamp::from_epoch_millis(1_800_000_000_000);
 
-impl World for StubWorld {
-    type Clock = Self;
-    type Ecs = Self;
-    type AutoScaling = Self;
-    type SecretStore = Self;
-    type StateStore = Self;
-    type Registrations = Self;
-    type CloudFormation = Self;
-    type RunnerLogs = Self;
-    type GitHub = Self;
-    type ScaleSets = Self;
-    type SelfInvoker = Self;
-    type ResponseSender = Self;
+macro_rules! world_of_one {
+    ($($port:ident $name:ident;)*) => {
+        impl World for StubWorld {
+            $(type $port = Self;)*
+            $(fn $name(&self) -> &Self { self })*
+        }
+    };
+}
 
-    fn clock(&self) -> &Self {
-        self
-    }
-    fn ecs(&self) -> &Self {
-        self
-    }
-    fn auto_scaling(&self) -> &Self {
-        self
-    }
-    fn secret_store(&self) -> &Self {
-        self
-    }
-    fn state_store(&self) -> &Self {
-        self
-    }
-    fn registrations(&self) -> &Self {
-        self
-    }
-    fn cloudformation(&self) -> &Self {
-        self
-    }
-    fn runner_logs(&self) -> &Self {
-        self
-    }
-    fn github(&self) -> &Self {
-        self
-    }
-    fn scale_sets(&self) -> &Self {
-        self
-    }
-    fn self_invoker(&self) -> &Self {
-        self
-    }
-    fn response_sender(&self) -> &Self {
-        self
-    }
+world_of_one! {
+    Clock clock;
+    Ecs ecs;
+    AutoScaling auto_scaling;
+    SecretStore secret_store;
+    StateStore state_store;
+    Registrations registrations;
+    CloudFormation cloudformation;
+    RunnerLogs runner_logs;
+    GitHub github;
+    ScaleSets scale_sets;
+    SelfInvoker self_invoker;
+    ResponseSender response_sender;
 }
 
 impl Clock for StubWorld {
@@ -176,7 +155,7 @@ impl ResponseSender for StubWorld {
         if !self.accepts_responses {
             return Err(DeliveryError { tries: 3, last: "HTTP 503".to_owned() });
         }
-        self.answers.borrow_mut().push(serde_json::from_slice(&body).unwrap());
+        self.responses.borrow_mut().push(serde_json::from_slice(&body).unwrap());
         Ok(())
     }
 }
@@ -197,34 +176,11 @@ impl SelfInvoker for StubWorld {
     }
 }
 
-/// The one thing that works everywhere.
-impl StateStore for StubWorld {
-    async fn read_item(&self, _: &str) -> RemoteResult<Option<StateItem>> {
-        assert!(!matches!(self.behavior, Behavior::Panics), "planted");
-        Ok(self.record.borrow().clone())
-    }
-
-    async fn write_item(&self, _: &str, item: &StateItem, _: Timestamp) -> RemoteResult<StateWrite> {
-        self.n_writes.set(self.n_writes.get() + 1);
-        if self.denied_writes.contains(&self.n_writes.get()) {
-            return Err(remote_error(ErrorKind::Denied));
-        }
-        if let Some(text) = self.written_meanwhile.borrow_mut().remove(&item.version) {
-            self.write(&StateItem { text, ..item.clone() });
-        }
-        let current = self.record.borrow().as_ref().map_or(0, |record| record.version);
-        if item.version != current + 1 {
-            return Ok(StateWrite::Conflict);
-        }
-        self.write(item);
-        Ok(StateWrite::Stored)
-    }
-}
-
 macro_rules! stub_world {
-    ($port:ident { $($name:ident($($arg:ty),*) -> $out:ty = $nothing:expr;)* }) => {
+    ($port:ident { $($name:ident($($arg:ty),*) -> $out:ty = $nothing:expr;)* } $($written_out:tt)*) => {
         impl $port for StubWorld {
             $(async fn $name(&self, $(_: $arg),*) -> RemoteResult<$out> { self.react($nothing).await })*
+            $($written_out)*
         }
     };
 }
@@ -292,7 +248,14 @@ stub_world!(Registrations {
     answer(&RegistrationRequest, &RegistrationAnswer) -> AnswerWrite = AnswerWrite::Withdrawn;
 });
 
-stub_world!(SecretStore { read(&ParameterRef) -> Option<Secret> = None; });
+impl SecretStore for StubWorld {
+    async fn read(&self, _: &ParameterRef) -> RemoteResult<Option<Secret>> {
+        match self.message_at_secs {
+            Some(_) => Ok(Some(Secret::new("planted"))),
+            None => self.react(None).await,
+        }
+    }
+}
 
 stub_world!(GitHub {
     runners(&GitHubTarget, &Credential) -> Vec<Runner> = Vec::new();
@@ -304,24 +267,65 @@ stub_world!(GitHub {
     deregister(&GitHubTarget, &Credential, u64) -> Deregistration = Deregistration::Missing;
 });
 
+pub(super) fn session() -> MessageSession {
+    let queue = MessageQueue { url: Secret::new("https://queue.example"), token: Secret::new("planted") };
+    MessageSession { id: "session-1".to_owned(), queue }
+}
+
 fn scale_set() -> ScaleSet {
     ScaleSet { id: 1, name: String::new(), group_id: 1, labels: BTreeSet::new(), statistics: None }
 }
 
 stub_world!(ScaleSets {
-    scale_set_named(&GitHubTarget, &Credential, Option<&str>, &str) -> Option<ScaleSet> = None;
     create_scale_set(&GitHubTarget, &Credential, &ScaleSetRequest) -> ScaleSet = scale_set();
     delete_scale_set(&GitHubTarget, &Credential, u64) -> ScaleSetDeletion = ScaleSetDeletion::Missing;
-    open_session(&GitHubTarget, &Credential, u64, &str) -> SessionOpening = SessionOpening::NoSuchSet;
     renew_session(&GitHubTarget, &Credential, u64, &str) -> Option<MessageSession> = None;
     close_session(&GitHubTarget, &Credential, u64, &str) -> () = ();
-    next_message(&MessageQueue, u64, u32) -> QueueAnswer<Option<ScaleSetMessage>> = QueueAnswer::Gone;
-    acknowledge(&MessageQueue, u64) -> QueueAnswer<()> = QueueAnswer::Gone;
     acquire_jobs(&GitHubTarget, &Credential, u64, &MessageQueue, &[i64]) -> QueueAnswer<Vec<i64>> = QueueAnswer::Gone;
     create_runner(&GitHubTarget, &Credential, u64, &str, &str) -> JitRunner = JitRunner::Unsupported;
     scale_set_runner(&GitHubTarget, &Credential, &str) -> Option<ScaleSetRunner> = None;
     deregister_runner(&GitHubTarget, &Credential, u64) -> Deregistration = Deregistration::Missing;
-});
+}
+    async fn scale_set_named(
+        &self,
+        _: &GitHubTarget,
+        _: &Credential,
+        _: Option<&str>,
+        _: &str,
+    ) -> RemoteResult<Option<ScaleSet>> {
+        self.set_read_at_secs.borrow_mut().push(self.secs());
+        self.react(None).await
+    }
+
+    async fn open_session(&self, _: &GitHubTarget, _: &Credential, _: u64, _: &str) -> RemoteResult<SessionOpening> {
+        match self.message_at_secs {
+            Some(_) => Ok(SessionOpening::Opened { session: session(), statistics: Some(JobStatistics::default()) }),
+            None => self.react(SessionOpening::NoSuchSet).await,
+        }
+    }
+
+    async fn next_message(
+        &self,
+        _: &MessageQueue,
+        last_message_id: u64,
+        _: u32,
+    ) -> RemoteResult<QueueAnswer<Option<ScaleSetMessage>>> {
+        let Some(secs) = self.message_at_secs else { return self.react(QueueAnswer::Gone).await };
+        self.polls.borrow_mut().push((self.secs(), last_message_id));
+        let is_acknowledged = self.acknowledged_at_secs.get().is_some();
+        if last_message_id > 0 && (is_acknowledged || !self.redelivers) {
+            return pending().await;
+        }
+        self.sleep_until(NOW + Duration::from_secs(secs)).await;
+        let message = ScaleSetMessage { id: 1, statistics: Some(JobStatistics::default()), events: Vec::new() };
+        Ok(QueueAnswer::Ok(Some(message)))
+    }
+
+    async fn acknowledge(&self, _: &MessageQueue, _: u64) -> RemoteResult<QueueAnswer<()>> {
+        self.acknowledged_at_secs.set(Some(self.secs()));
+        Ok(QueueAnswer::Ok(()))
+    }
+);
 
 pub(super) fn event(request_type: &str) -> Value {
     let properties = json!({
@@ -347,7 +351,7 @@ pub(super) fn event(request_type: &str) -> Value {
 }
 
 pub(super) fn invocation() -> Invocation {
-    Invocation { deadline: NOW + std::time::Duration::from_secs(900), function: "github-runner-pool".to_owned() }
+    Invocation { deadline: NOW + Duration::from_secs(900), function: "github-runner-pool".to_owned() }
 }
 
 pub(super) fn settings() -> Settings {
@@ -357,7 +361,7 @@ pub(super) fn settings() -> Settings {
 
 pub(super) async fn run(world: &StubWorld, event: &Value) -> Value {
     handle(world, &settings(), event, &invocation()).await.unwrap();
-    let mut answers = world.answers.take();
-    assert_eq!(answers.len(), 1, "{answers:?}");
-    answers.remove(0)
+    let mut responses = world.responses.take();
+    assert_eq!(responses.len(), 1, "{responses:?}");
+    responses.remove(0)
 }

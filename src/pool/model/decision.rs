@@ -15,15 +15,15 @@ use crate::pool::model::time::{DecisionTime, Timestamp};
 /// The next thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Take these steps, then look at everything again.
+    /// Take these steps, then observe everything again.
     Act(Steps),
     /// Wait: there is nothing to do now.
     Wait {
         /// What for.
         why: WaitReason,
-        /// When to look again.
+        /// When to observe again.
         until: Timestamp,
-        /// What to look at.
+        /// What to observe.
         scope: ObserveScope,
     },
     /// Respond to CloudFormation.

@@ -2,7 +2,7 @@
 //! not be read.
 //!
 //! It never remembers that a log shows **no** job: a deletion relies on the observation that immediately precedes it,
-//! and on no older one.
+//! and on no older one. How late a log is does not matter: it can only veto.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,8 +19,10 @@ use crate::pool::model::time::Timestamp;
 /// account. A deletion for each log follows, and as many deletions run concurrently.
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html>
 pub const LOGS_READ_MAX: usize = 8;
-/// For how long a log that is denied, missing or inconclusive is tried again before the runner counts as one
-/// without a log. Docker hands lines on every five seconds, and IAM spreads a new permission within seconds.
+/// For how long a log is tried again before the runner counts as one without a log. It may be missing or without a line of
+/// the listener because it is late, since Docker hands lines on every five seconds; or for good, with another entry point
+/// or where the retention is shorter than the job. It may be denied until IAM has spread a new permission, within
+/// seconds; or for good, which a Delete must not wait for.
 const LOG_RETRY_MAX: Duration = Duration::from_secs(60);
 /// The same where the service is throttling or down: nothing is wrong with the log itself.
 const OUTAGE_RETRY_MAX: Duration = Duration::from_secs(300);

@@ -16,7 +16,8 @@
 //! - A start is closed by the end **of its own name**, not by the next line: before 2.336 a runner may print the start
 //!   of a job before the end of the one before it.
 //! - An end may be missing though its job is over (its lock could never be renewed, its worker did not start). The
-//!   runner then reads as busy until its next job, or until it listens anew.
+//!   runner then reads as busy until its next job, or until it listens anew. A drain waits for that or `DrainTimeout`;
+//!   with `OnDrainTimeout: Fail` a person has to stop the task, which the failure reason names.
 //! - A line counts from its first character on. With `ACTIONS_RUNNER_PRINT_LOG_TO_STDOUT` the same words stand behind
 //!   `[RUNNER …]` or `[WORKER …]`, several times each.
 //! - A job that is root in its container can print these lines itself. A forged end hurts that job alone, and only

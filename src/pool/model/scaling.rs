@@ -33,12 +33,13 @@ const LEASE_RENEWAL: Duration = Duration::from_secs(10);
 /// How long a started task is asked for by its ARN: `ListTasks` shows it within seconds.
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html>
 const RECENT: Duration = Duration::from_secs(120);
-/// How long one is that `DescribeTasks` has shown. An item has 400 KB, and a start of thousands of tasks fills them.
+/// The same for a task that `DescribeTasks` has shown. An item has at most 400 KB, which a start of thousands of tasks
+/// would fill.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html#limits-items>
 const RECENT_SHOWN: Duration = Duration::from_secs(30);
 
-/// How long a `RunTask` may be under way whose caller has lost the right to it: the SDK's tries, and the time in which
-/// `ListTasks` shows what they started.
+/// How long a superseded caller's `RunTask` may still add tasks: the SDK's tries, and the time until `ListTasks` shows what
+/// they started.
 pub const START_UNCERTAIN_MAX: Duration = Duration::from_secs(90);
 
 /// How long the item of a deleted pool stays, as its operation lock does.
@@ -63,7 +64,7 @@ pub struct ScalingGoal {
     pub mode: ScalingMode,
     /// GitHub's id of the runner scale set.
     pub scale_set: u64,
-    /// How the pool is reached.
+    /// Where the pool is, and which runners are its own.
     pub metadata: PoolMetadata,
     /// `MinRunners`.
     pub min_runners: u32,
@@ -77,7 +78,7 @@ pub struct ScalingGoal {
     pub distinct_instances: bool,
     /// All their tags.
     pub tags: BTreeMap<String, String>,
-    /// How patient the pool is.
+    /// The template's timeouts.
     pub wait_policy: WaitPolicy,
 }
 
@@ -99,7 +100,7 @@ pub struct ListenerProgress {
     pub session: Option<MessageSession>,
     /// The last message that was acted upon.
     pub last_message_id: u64,
-    /// The last statistics; an answer without a message has none.
+    /// The last statistics; the poll of an empty queue has none.
     pub statistics: JobStatistics,
     /// When the item was first written: with the number of a start it makes a token that no other start has.
     pub since: Timestamp,
@@ -107,7 +108,7 @@ pub struct ListenerProgress {
     pub n_starts: u64,
     /// A start whose result is not known. The next listener repeats it with the same token.
     pub pending_start: Option<PendingStart>,
-    /// Tasks that were started a moment ago, by ARN.
+    /// Tasks that were started a moment ago, by ARN: `ListTasks` may not show them yet.
     pub recent_tasks: BTreeMap<String, RecentTask>,
     /// The session's first statistics, as long as nothing confirms that there are fewer jobs than before.
     #[serde(default)]
@@ -221,7 +222,7 @@ impl ListenerProgress {
             Some(PendingStart { request_id: goal.request_id.clone(), run: goal.task_run(count), at: now });
     }
 
-    /// The token of the last start: the same tasks, however often it is sent.
+    /// The client token of the last start, with which ECS starts its tasks once, however often it is sent.
     #[must_use]
     pub fn start_token(&self, id: &PhysicalId) -> String {
         format!("{}-{}-{}", id.hash(), self.since.epoch_millis(), self.n_starts)
@@ -249,7 +250,7 @@ impl ListenerProgress {
         });
     }
 
-    /// Takes in what the last start has come to.
+    /// Records the tasks of the last start.
     pub fn end_start(&mut self, tasks: Vec<String>, now: Timestamp) {
         let task_definition = self.pending_start.take().map(|pending| pending.run.task_definition).unwrap_or_default();
         let recent = |arn| (arn, RecentTask { at: now, task_definition: task_definition.clone() });
@@ -288,7 +289,7 @@ impl ScalingRecord {
         (self.goal.mode == ScalingMode::Deleted).then(|| now + TOMBSTONE_TTL)
     }
 
-    /// The item's text. It holds the token of a queue.
+    /// The item's text. It contains the message queue's token.
     #[must_use]
     pub fn to_record(&self) -> String {
         // Strings, numbers and enums: nothing in here can fail to serialize.
@@ -353,7 +354,7 @@ impl ListenerLease {
         self.expires_at.is_some_and(|expires_at| expires_at > now)
     }
 
-    /// Reads the item; one that cannot be read is no one's.
+    /// Reads the item; one that cannot be read is no lease.
     #[must_use]
     pub fn from_record(text: &str) -> Self {
         serde_json::from_str(text).unwrap_or_default()

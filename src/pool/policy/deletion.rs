@@ -32,8 +32,9 @@ use crate::pool::policy::task_protection::ensure_tasks_protected;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How long to wait for registrations that GitHub considers busy after their tasks have stopped. A killed job's lease
-/// runs out ten minutes after its last renewal; what is left after that GitHub drops by itself within 14 days.
+/// How long to wait for registrations that GitHub considers busy after their tasks have stopped; then the Reason names
+/// them. A killed job's lease runs out ten minutes after its last renewal; what is left after that GitHub drops by itself
+/// within 14 days.
 const STALE_REGISTRATION_WAIT_MAX: Duration = Duration::from_secs(600);
 
 /// Decides the next step of a Delete.

@@ -10,7 +10,7 @@
 //!
 //! Races, and what comes of each:
 //! - **A job is assigned while its runner leaves.** GitHub refuses the deletion, or assigns the job to another runner of
-//!   the set; the next look starts one.
+//!   the set; the next observation starts one.
 //! - **A job is cancelled while its runner starts.** The runner comes up idle, and leaves as a surplus.
 //! - **Statistics say zero beside an assigned job.** The events of the message keep the count above zero.
 //! - **A session is opened with fewer jobs than were known.** They count once a message or another reading confirms them.
@@ -55,10 +55,10 @@ pub use self::messages::{
 };
 pub use self::tasks::RunnerCounts;
 
-/// Between two looks at a pool that is as it should be, and at runners whose jobs are waited for.
+/// Between two observations of a pool that is as it should be, and at runners whose jobs are waited for.
 const CALM_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Tasks that one look starts: `RunTask` takes ten at a time, and GitHub ends a session that has not polled for about 50
+/// Tasks that one decision starts: `RunTask` takes ten at a time, and GitHub ends a session that has not polled for about 50
 /// seconds. <https://github.com/rhobuild/runpool/blob/main/docs/adrs/2026-08-11-session-conflict.md>
 const STARTS_MAX: u32 = 200;
 
@@ -69,15 +69,15 @@ pub struct ScalingDecision {
     pub n_starts: u32,
     /// What else to do.
     pub steps: Steps,
-    /// When to look again, if no message comes before.
+    /// When to observe again, if no message comes before.
     pub look_at: Timestamp,
-    /// What to look at then.
+    /// What to observe then.
     pub scope: ObserveScope,
     /// How the pool is.
     pub counts: RunnerCounts,
 }
 
-/// Decides what to do about a pool, by one look at its tasks and what that look had of GitHub.
+/// Decides what to do about a pool, by one observation of its tasks and of GitHub.
 #[must_use]
 pub fn decide(look: Look<'_>, demand: &mut DemandMemory, memory: &mut Memory) -> ScalingDecision {
     let Look { goal, at, .. } = look;

@@ -24,7 +24,7 @@ impl OnlineWait {
         Self { deadline, is_over: at.now >= deadline.min(operation.respond_by) }
     }
 
-    /// The next look at the runners.
+    /// The next observation of the runners.
     pub(super) fn next_look(self, why: WaitReason, at: DecisionTime) -> Decision {
         Decision::Wait { why, until: at.next_poll().min(self.deadline), scope: ObserveScope::Runners }
     }

@@ -1,91 +1,29 @@
 //! Retires runners without ending their jobs.
 //!
-//! Two sources show whether a runner has a job: GitHub, and the runner's own log, if the pool has a `LogGroup` that the
-//! function may read. GitHub has reported working runners as idle, for a minute or for a whole job, and has deleted
-//! them when asked (<https://github.com/actions/runner/issues/4422>,
-//! <https://github.com/github-aws-runners/terraform-aws-github-runner/issues/5085>). So either source can veto a
-//! deletion, and only the template's `DrainTimeout` overrules a veto.
+//! GitHub gives no job to a deleted runner, and refuses to delete one that has a job. ECS never chooses a task that is
+//! protected from scale-in. So every task is protected before the service is lowered or deploys anew
+//! ([`crate::pool::policy::task_protection`]), and a runner is deleted before its task is stopped.
 //!
-//! GitHub decides which runners may be removed: it refuses to delete a runner that has a job, and assigns no job to a
-//! deleted one. ECS decides which tasks to stop: it never chooses a task that is protected from scale-in. So every task
-//! is protected before the service is lowered or deploys anew, and each runner is deleted at GitHub before its task is
-//! stopped.
+//! GitHub has also reported working runners as idle, for a minute or for a whole job, and deleted them when asked
+//! (<https://github.com/actions/runner/issues/4422>,
+//! <https://github.com/github-aws-runners/terraform-aws-github-runner/issues/5085>). So the runner's own log, if the
+//! function can read it, has a veto as well ([`crate::pool::model::runner_log`]). Only `DrainTimeout` overrules a veto.
 //!
-//! # The races, and the outcome chosen for each
+//! | task | decision |
+//! |---|---|
+//! | its runner has a job, says GitHub's list or the log | wait for the job, then begin the window anew |
+//! | idle in each reading of the window `IdleConfirmation`, and in its log, read after the last list | delete the runner |
+//! | GitHub refuses the deletion: a job came after the list | begin the window anew |
+//! | its runner was deleted, and the log read `SECOND_READING` later shows no job | stop it |
+//! | the same, and that log shows a job | wait for the job, then stop it |
+//! | its runner was deleted, and there is no log | expect its end within `SELF_EXIT`, then presume it busy |
+//! | no runner of its own on GitHub's list for `REGISTRATION_GRACE` | stop it if it never had one; else as if deleted |
+//! | its name leads to no runner for certain, or GitHub rejects the credential | wait for its end: it may have a job |
+//! | still there at `DrainTimeout` | `OnDrainTimeout`: stop it, or fail and leave every job alone |
 //!
-//! Between GitHub and the function:
-//! - **A job is assigned between the reading and the deletion.** GitHub refuses the deletion with 422; the runner is
-//!   watched again from the start ([`crate::pool::model::memory::StepResult::RunnerBusy`]).
-//! - **`busy` says false for a minute after a job began**, because GitHub sets it when the job is acquired and lags on
-//!   long-lived runners. One idle reading is never enough: no reading in the whole confirmation window may have said
-//!   busy, and readings far apart are no watch. A list that was read before a wait for something else is read again.
-//! - **`busy` says false for the whole of a job, and GitHub would delete the runner.** The end of its log is read right
-//!   before each deletion, in the same observation and after GitHub's list. A job that began and has not ended there is
-//!   a busy runner, watched again from the start. Without a log the deletion goes through; see below for what follows.
-//! - **A job begins in the last seconds before the deletion**, in which GitHub lets the runner go. The log is some ten
-//!   seconds late (Docker hands lines on every five), so it is read once more `SECOND_READING` after the deletion. A
-//!   container that then shows a job is kept until the job ends.
-//! - **The busy runner's next poll finds its registration gone.** According to the runner's source, it then cancels its
-//!   job. So what is read after the deletion saves a job only where GitHub's poll does not notice. **What nothing
-//!   saves** is a job of a pool without a log whose runner GitHub reports as idle throughout, lets the function delete,
-//!   and then stops; and one that began too late for its log, or whose start Docker could not hand on, where all three
-//!   go wrong.
-//! - **A task registers its runner while the drain begins.** A running task without a runner on GitHub's list gets
-//!   `REGISTRATION_GRACE` to register before anything else is thought of it. If the function registers the runners, the
-//!   task's claim is withdrawn before the task is stopped ([`crate::pool::policy::registration`]).
-//! - **The deleted runner's container does not end.** An idle listener ends at its next poll. With a log that shows no
-//!   job, it is stopped at `SECOND_READING`. Without one it is given `SELF_EXIT`, and if it is still there then it
-//!   may be working: it is presumed busy until `DrainTimeout`, and the wait reason advises a `LogGroup`.
-//! - **The memory of a deletion is lost with a killed invocation.** Its task then looks like one that never registered.
-//!   That one is stopped only if its log has lines and none of a listener, or without a log if it was never protected,
-//!   which every task is before its runner is deleted. Otherwise it is presumed busy.
-//! - **A runner's name leads to no task**, or GitHub rejects the credential. It is presumed busy: its task is waited
-//!   for until it ends by itself or `DrainTimeout` passes. A log that shows no job does not change that, since it
-//!   cannot keep the next job away.
-//! - **A runner stays listed as busy after its task died.** On Update it stays until GitHub lets it go; a Delete waits
-//!   for ten minutes, then names it in its Reason ([`crate::pool::policy::deletion`]).
-//!
-//! Between the log and the function ([`crate::pool::model::runner_log`], [`crate::pool::model::log_memory`]):
-//! - **It is late.** Nothing rests on how fresh it is: it can only veto. Up to `SECOND_READING` late, the reading
-//!   after the deletion sees the job.
-//! - **It is empty, missing, or has no line of the listener**, as for an image with another entry point, or where the
-//!   retention is shorter than the job. It is tried again for a minute, since it may be late; then the runner is one
-//!   without a log.
-//! - **It is denied.** The same: a new permission takes a moment to apply, and a Delete must not wait for one that is
-//!   never granted. The wait reason names the permission.
-//! - **The service throttles or is down.** Tried again for five minutes, then likewise.
-//! - **It shows a job that is over**, since the end was never printed or handed on, or a job printed a start itself.
-//!   The runner is waited for until its next job's end, or `DrainTimeout`; with `OnDrainTimeout: Fail`, or
-//!   where an Update in a full group fails before that, a person has to stop the task, which the reason names.
-//! - **A job printed its own end.** The runner looks idle, and its job is lost if GitHub reports it as idle as well.
-//!   The job has caused that itself.
-//!
-//! Between ECS and the function:
-//! - **A task starts after the protection and before the service is lowered**, or replaces one that was protected. It
-//!   is not protected, so ECS may stop it; a task of a few seconds has no job, since a runner takes longer to register.
-//!   Tasks that *run* are all protected in the observation that the lowering rests on.
-//! - **Protection answers 200 with failures in it.** Each is remembered with its reason, asked for again, and nothing
-//!   is lowered or deployed before every running task shows its protection, or the drain's time is over.
-//! - **`DEPLOYMENT_BLOCKED`: more tasks are protected than the service wants**, as after an Update that failed half
-//!   way. The service is made to want all that live, with no room to start or stop one; then they can be protected.
-//!   Protection is asked for 48 hours at once and not renewed in a drain, where it would be refused.
-//! - **Protection runs out.** What has less than two hours left is asked for anew before anything rests on it; no
-//!   request lasts longer than one.
-//! - **A request fails half way.** Its protection is lifted where ECS has nothing to stop, and stays where it has: the
-//!   rollback or the next try finds it, and needs it.
-//! - **An instance is lost, or a Spot one reclaimed, under a busy task.** Nothing protects from that, and the job is
-//!   lost. The task shows as stopped, the service starts another, and its registration is left as an orphaned runner.
-//! - **The cluster of a named provider goes away.** A cluster that is gone has no tasks; a Delete goes on to GitHub's
-//!   list, an Update fails and says so.
-//!
-//! Between two requests:
-//! - **A runner that is no longer wanted is idle, but the new ones are not online.** It stays: a failed Update must
-//!   leave the old pool whole. The caller's quota says how many may go.
-//! - **A Delete arrives while a Create or an Update is at work.** The newer one goes on ([`crate::pool::policy::locking`]).
-//! - **A rollback brings the old definition back while its tasks still run.** They count as current, those of an
-//!   earlier deployment leave first, and none is started while an old one still runs in its place
-//!   ([`crate::pool::policy::convergence`]).
-//! - **The response is due before `DrainTimeout` has passed.** The request fails; nothing is stopped before its time.
+//! Nothing saves a job whose runner GitHub reports as idle throughout and deletes, if there is no log, or the job began too
+//! late for it: a runner that finds its registration gone at its next poll cancels its job.
+//! <https://github.com/actions/runner/blob/main/src/Runner.Listener/Runner.cs>
 
 mod drain;
 mod drain_state;
@@ -121,7 +59,8 @@ pub enum DrainProgress {
     },
 }
 
-/// Which tasks are to leave, and how many of them.
+/// Which tasks are to leave, and how many of them: the caller's quota. An idle runner that is no longer wanted stays
+/// while its successor is not online, since a failed Update must leave the old pool whole.
 #[derive(Clone, Copy, Debug)]
 pub struct DrainSet<'observed> {
     /// Live tasks of which some or all are to leave.
@@ -185,7 +124,8 @@ pub fn retire(
     DrainProgress::Pending(waiting(&states, deadline, at))
 }
 
-/// Whether GitHub's list is too old to deregister a runner, as after a wait for something else.
+/// Whether GitHub's list is too old to deregister a runner, as after a wait for something else. GitHub marks a runner as
+/// busy up to a minute late, so the last reading of the window must be a fresh one.
 fn is_outdated(observed: &Observed, at: DecisionTime) -> bool {
     matches!(observed.github, GitHubRunners::Listed(_))
         && observed.github_read.is_some_and(|reading| at.now.since(reading.ended_at) > reading_gap_max(at.poll))

@@ -31,6 +31,17 @@ const MAXIMUM_PERCENT: u32 = 200;
 /// that runs and has the image, and to register. With less the Update would fail with a runner fewer than before.
 const SUCCESSOR_TIME_MIN: Duration = Duration::from_secs(60);
 
+/// What is wanted of an active service, and what was observed of it.
+#[derive(Clone, Copy)]
+struct Rollout<'round> {
+    operation: &'round Operation,
+    goal: &'round ConvergeGoal,
+    metadata: &'round PoolMetadata,
+    observed: &'round Observed,
+    service: &'round Service,
+    at: DecisionTime,
+}
+
 /// The next step for the service, `None` when there is none to take.
 pub(super) fn next_step(
     operation: &Operation,
@@ -52,9 +63,10 @@ pub(super) fn next_step(
         }
     };
     let metadata = PoolMetadata::of(&operation.id, &goal.spec);
-    update_service_config(operation, memory, goal, observed, service, dependencies, at)
-        .or_else(|| wait_for_online(operation, memory, goal, observed, service, at))
-        .or_else(|| retire_outdated(operation, memory, goal, observed, service, &metadata, at))
+    let rollout = Rollout { operation, goal, metadata: &metadata, observed, service, at };
+    update_service_config(rollout, memory, dependencies)
+        .or_else(|| wait_for_online(rollout, memory))
+        .or_else(|| retire_outdated(rollout, memory))
         .or_else(|| clean_up(operation, memory, goal, observed, at))
 }
 
@@ -83,14 +95,11 @@ fn maximum_percent(desired: u32, n_live: u32) -> u32 {
 /// Updates the service to the desired configuration. A change that lets ECS stop tasks waits until all of them are
 /// protected.
 fn update_service_config(
-    operation: &Operation,
+    rollout: Rollout<'_>,
     memory: &mut Memory,
-    goal: &ConvergeGoal,
-    observed: &Observed,
-    service: &Service,
     dependencies: &ServiceDependencies,
-    at: DecisionTime,
 ) -> Option<Decision> {
+    let Rollout { operation, goal, metadata, observed, service, at } = rollout;
     let live: Vec<&Task> = observed.tasks.iter().filter(|task| task.is_live()).collect();
     let mut wanted = desired_config(goal, dependencies, u32::try_from(live.len()).unwrap_or(u32::MAX));
     let deploys = service.config.task_definition != wanted.task_definition
@@ -108,14 +117,8 @@ fn update_service_config(
         if service.config != lowered {
             return Some(protect_then_update(operation, memory, observed, lowered, at));
         }
-        let metadata = PoolMetadata::of(&operation.id, &goal.spec);
-        return match retire(
-            Drain::of(operation, &metadata),
-            memory,
-            observed,
-            DrainSet { tasks: &live, count: live.len() },
-            at,
-        ) {
+        let all = DrainSet { tasks: &live, count: live.len() };
+        return match retire(Drain::of(operation, metadata), memory, observed, all, at) {
             DrainProgress::Done => None,
             DrainProgress::Pending(decision) => Some(decision),
             DrainProgress::TimedOut { remaining } => Some(drain_timed_out_decision(goal, observed, &remaining)),
@@ -137,14 +140,8 @@ fn update_service_config(
 }
 
 /// Waits until the wanted number of runners is online.
-fn wait_for_online(
-    operation: &Operation,
-    memory: &mut Memory,
-    goal: &ConvergeGoal,
-    observed: &Observed,
-    service: &Service,
-    at: DecisionTime,
-) -> Option<Decision> {
+fn wait_for_online(rollout: Rollout<'_>, memory: &mut Memory) -> Option<Decision> {
+    let Rollout { operation, goal, observed, service, .. } = rollout;
     let wanted = goal.spec.desired_count;
     let online = n_online(operation, goal, observed);
     // Of any deployment: after a rollback, tasks of an earlier one run just what is wanted.
@@ -153,21 +150,13 @@ fn wait_for_online(
     if is_steady && are_online(online, wanted, observed) {
         return None;
     }
-    let decision = await_runners(operation, memory, goal, observed, service, online.unwrap_or(0), at);
+    let decision = await_runners(rollout, memory, online.unwrap_or(0));
     // Old runners may leave as new ones come, so that a group without room for both makes progress; but not any more
     // once it is only to be found out why the new ones do not come.
     if matches!(decision, Decision::Wait { scope: ObserveScope::Runners, .. })
         && online.is_some()
         && let Some(decision @ (Decision::Act(_) | Decision::Wait { scope: ObserveScope::RunnerLogs, .. })) =
-            retire_outdated(
-                operation,
-                memory,
-                goal,
-                observed,
-                service,
-                &PoolMetadata::of(&operation.id, &goal.spec),
-                at,
-            )
+            retire_outdated(rollout, memory)
     {
         return Some(decision);
     }
@@ -175,15 +164,8 @@ fn wait_for_online(
 }
 
 /// Waits for runners to come online, for `OnlineTimeout` at the longest.
-fn await_runners(
-    operation: &Operation,
-    memory: &mut Memory,
-    goal: &ConvergeGoal,
-    observed: &Observed,
-    service: &Service,
-    online: u32,
-    at: DecisionTime,
-) -> Decision {
+fn await_runners(rollout: Rollout<'_>, memory: &mut Memory, online: u32) -> Decision {
+    let Rollout { operation, goal, observed, service, at, .. } = rollout;
     let wait = OnlineWait::begin(operation, memory, goal, at);
     let is_given_up = matches!(primary(service), Some(Deployment { rollout: RolloutState::Failed(_), .. }));
     let why = WaitReason::RunnersOnline { online, wanted: goal.spec.desired_count };
@@ -203,15 +185,8 @@ fn await_runners(
 }
 
 /// Retires runners of older deployments, and those beyond the desired count.
-fn retire_outdated(
-    operation: &Operation,
-    memory: &mut Memory,
-    goal: &ConvergeGoal,
-    observed: &Observed,
-    service: &Service,
-    metadata: &PoolMetadata,
-    at: DecisionTime,
-) -> Option<Decision> {
+fn retire_outdated(rollout: Rollout<'_>, memory: &mut Memory) -> Option<Decision> {
+    let Rollout { operation, goal, metadata, observed, service, at } = rollout;
     let wanted = usize::try_from(goal.spec.desired_count).unwrap_or(usize::MAX);
     let live = observed.tasks.iter().filter(|task| task.is_live());
     let (current, old): (Vec<&Task>, Vec<&Task>) = live.partition(|task| is_current(service, task));
@@ -259,7 +234,7 @@ fn retire_outdated(
         }
     }
     let n_newest = u32::try_from(n_newest).unwrap_or(u32::MAX);
-    (!earlier.is_empty()).then(|| await_runners(operation, memory, goal, observed, service, n_newest, at))
+    (!earlier.is_empty()).then(|| await_runners(rollout, memory, n_newest))
 }
 
 pub(super) fn drain_timed_out_decision(goal: &ConvergeGoal, observed: &Observed, remaining: &[String]) -> Decision {

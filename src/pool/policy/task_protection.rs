@@ -1,4 +1,11 @@
 //! Scale-in protection of the pool's tasks: set before ECS could choose one to stop, lifted when nothing rests on it.
+//!
+//! - Every task that *runs* shows its protection in the observation that a lowering or a deployment rests on. One that
+//!   starts after that is not protected and has no job: a runner takes longer to register than ECS to choose.
+//! - `UpdateTaskProtection` answers 200 with failures in it. Each is remembered with its reason and asked for again.
+//! - Protection is asked for 48 hours at once, and not renewed in a drain, where ECS would refuse it.
+//! - Nothing protects from a lost instance or a reclaimed Spot one: the job is lost, the service starts another task, and
+//!   the registration is left as an orphaned runner.
 
 use std::time::Duration;
 
@@ -21,7 +28,7 @@ const DEPLOYMENT_BLOCKED: &str = "DEPLOYMENT_BLOCKED";
 /// The least `maximumPercent` that ECS takes beside a `minimumHealthyPercent` of 100.
 const NARROWEST_MAXIMUM_PERCENT: u32 = 101;
 
-/// How long protection must still last to be relied on for a drain. Ours is asked for 48 hours.
+/// How long protection must still last to be relied on for a drain: no request lasts longer.
 const PROTECTION_LEFT_MIN: Duration = Duration::from_secs(2 * 3600);
 
 /// Makes the change once every running task is protected from scale-in.
@@ -34,7 +41,7 @@ pub(super) fn protect_then_update(
 ) -> Decision {
     match ensure_tasks_protected(operation, memory, observed, at) {
         Some(decision) => decision,
-        // A look at something else, such as a provider that changes, leaves the tasks as they were before it.
+        // An observation of something else, such as a provider that changes, leaves the tasks as they were before it.
         None if !observed.is_complete => at.requeue_now(WaitReason::FinalCheck, ObserveScope::Full),
         None => Decision::Act(vec![Step::UpdateService(config)]),
     }
@@ -102,8 +109,8 @@ pub(super) fn desired_count_for_protection(service: &Service, observed: &Observe
 }
 
 /// The protection that a failed request leaves behind is lifted where ECS has no task to stop: every one is of the
-/// newest deployment, and there are no more than wanted. Elsewhere it stays, for it is what keeps the jobs alive; it
-/// ends with the request that follows, or after two days.
+/// newest deployment, and there are no more than wanted. Elsewhere it stays, for it is what keeps the jobs alive: the
+/// rollback or the next try needs it, and it ends with that request, or after two days.
 pub(in crate::pool) fn release_protection_after_failure(
     operation: &Operation,
     memory: &Memory,

@@ -200,7 +200,7 @@ impl<W: World> PoolListener<W> {
         let known: Vec<String> = live.chain(self.record.progress.recent_tasks.keys().cloned()).collect();
         let mut tasks = world.ecs().tasks_incremental(&cluster, &self.id, known).await?;
         if self.scope == ObserveScope::Full {
-            // Those that still end as well; what the other answer has is newer.
+            // Those that still end as well; what the other one has is newer.
             let is_new = |task: &Task, tasks: &[Task]| !tasks.iter().any(|known| known.arn == task.arn);
             let all = world.ecs().tasks(&cluster, &self.id).await?;
             let ending: Vec<Task> = all.into_iter().filter(|task| is_new(task, &tasks)).collect();

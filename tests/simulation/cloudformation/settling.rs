@@ -13,7 +13,7 @@ impl World {
         }
     }
 
-    /// Back to the properties before, with the id that the stack holds: the one of a FAILED answer, if it named one.
+    /// Back to the properties before, with the id that the stack holds: the one of a FAILED response, if it named one.
     pub(super) fn roll_back(&mut self, stack: usize, failed_id: Option<String>) {
         let entry = &mut self.stacks.all[stack];
         let before = entry.before.clone().unwrap();
@@ -27,18 +27,18 @@ impl World {
         self.ask(stack, "Update", &before, Some(&failed), id.as_deref());
     }
 
-    /// What came of the request that a stack waits for; `None` if no answer came in time.
-    pub(super) fn settle(&mut self, ask: usize, answer: Option<(bool, String)>) {
+    /// What came of the request that a stack waits for; `None` if no response came in time.
+    pub(super) fn settle(&mut self, ask: usize, response: Option<(bool, String)>) {
         let stack = self.stacks.asks[ask].stack;
         self.stacks.asks[ask].is_settled = true;
         self.stacks.all[stack].waits_for = None;
         let (state, id) = (self.stacks.all[stack].state.clone(), self.stacks.all[stack].physical_id.clone());
         if let Some((true, new)) =
-            answer.as_ref().filter(|_| matches!(state, State::Creating | State::Updating | State::RollingBack))
+            response.as_ref().filter(|_| matches!(state, State::Creating | State::Updating | State::RollingBack))
         {
             self.stacks.all[stack].live.insert(new.clone());
         }
-        match (state, answer) {
+        match (state, response) {
             (State::Creating, Some((true, new))) => self.rest(stack, State::Complete, Some(new), "create succeeded"),
             (State::Creating, failed) => {
                 let made_up = || format!("{}-Runners-0", self.stacks.all[stack].name);

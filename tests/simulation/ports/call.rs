@@ -84,7 +84,7 @@ impl Port {
             world.figures.calls += 1;
             if let Some(invocation) = world.lambda.invocations.get_mut(&self.invocation) {
                 invocation.n_calls += if is_hammering { 100 } else { 1 };
-                // An answer that cannot be sent is sent by another delivery.
+                // A response that cannot be sent is sent by another delivery.
                 invocation.has_panicked |= fault == Some(Fault::Panic);
                 invocation.has_panicked &= fault != Some(Fault::Panic) || operation != "PUT";
             }

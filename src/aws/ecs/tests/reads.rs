@@ -39,8 +39,8 @@ async fn cluster_not_found_exception_means_no_tasks_instances_or_protections() {
 
 #[tokio::test]
 async fn describe_failure_other_than_missing_is_an_error() {
-    let answer = json!({ "services": [], "failures": [{ "arn": "arn", "reason": "SOMETHING", "detail": "else" }] });
-    let error = Replay::default().json(&answer).ecs().service("c", &id()).await.unwrap_err();
+    let response = json!({ "services": [], "failures": [{ "arn": "arn", "reason": "SOMETHING", "detail": "else" }] });
+    let error = Replay::default().json(&response).ecs().service("c", &id()).await.unwrap_err();
     assert_eq!(error.to_string(), "Amazon ECS DescribeServices failed (SOMETHING): arn: else");
     assert_eq!(error.kind(), ErrorKind::Unexpected);
 }
@@ -170,7 +170,7 @@ async fn list_tasks_reads_desired_status_stopped_too_and_no_task_twice() {
             "containers": [{ "name": "runner", "runtimeId": "0123456789abcdef" }],
         })
     };
-    // The two lists are asked for at once, so any answer may go to either: both end with a page that the other has.
+    // The two lists are asked for at once, so any response may go to either: both end with a page that the other has.
     let replay = Replay::default()
         .json(&json!({ "taskArns": &all[..100] }))
         .json(&json!({ "taskArns": &all[90..] }))

@@ -76,14 +76,15 @@ pub(in super::super) static WARM_INSTANCES: Property<WithDefault<Integer>> = Pro
     accepts: WithDefault(Integer { min: 0, max: UNBOUNDED, unit: "" }, 0),
     required: Required::No,
     update: Update::NoInterruption,
-    description: "The number of stopped instances that have booted before and wait in the Auto Scaling group's warm pool.",
+    description: "The number of stopped instances that have booted before and wait in the Auto Scaling group's warm \
+                  pool.",
     notes: "New runners start on them sooner, and [only their disks are \
             charged](https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-warm-pools.html); see [what \
-            it costs and saves](sizing.md#warm-instances). Must not be more than `MaxInstances`, and not with Spot Instances: neither with an \
-            `OnDemandPercentageAboveBaseCapacity` below 100 nor with a launch template that requests them. The launch \
-            template's user data must write `ECS_WARM_POOLS_CHECK=true` to `/etc/ecs/ecs.config`, and its image must \
-            boot from an EBS volume. An instance that is taken out of the warm pool is replaced there. After a change of \
-            the launch template all of them are replaced.",
+            it costs and saves](sizing.md#warm-instances). Must not be more than `MaxInstances`, and not with Spot \
+            Instances: neither with an `OnDemandPercentageAboveBaseCapacity` below 100 nor with a launch template that \
+            requests them. The launch template's user data must write `ECS_WARM_POOLS_CHECK=true` to \
+            `/etc/ecs/ecs.config`, and its image must boot from an EBS volume. An instance that is taken out of the \
+            warm pool is replaced there. After a change of the launch template all of them are replaced.",
 };
 
 pub(in super::super) static INSTANCE_TYPES: Property<StringList> = Property {

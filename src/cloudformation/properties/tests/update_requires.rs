@@ -9,7 +9,7 @@ use super::{properties, spec_of};
 use crate::pool::model::identity::{PhysicalId, StackResource};
 use crate::pool::model::task_definition::TaskDefinitionContent;
 
-/// An other value of each property, and what else has to change with it.
+/// Another value of each property, and what else has to change with it.
 fn changed(name: &str) -> Value {
     match name {
         "OrgName" => json!({ "OrgName": "other" }),
@@ -117,8 +117,8 @@ fn update_requires_replacement_or_some_interruptions_as_the_table_says() {
             Update::NoInterruption
         };
         assert!(row.update() == update, "{name}");
-        let is_cloudformations = ["ServiceToken", "ServiceTimeout"].contains(&name);
+        let is_only_cloudformations = ["ServiceToken", "ServiceTimeout"].contains(&name);
         let equal = pool_properties_equal(&properties(&before(name)), &properties(&changed(name)));
-        assert_eq!(equal, is_cloudformations, "{name}");
+        assert_eq!(equal, is_only_cloudformations, "{name}");
     }
 }

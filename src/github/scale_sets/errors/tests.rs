@@ -71,7 +71,7 @@ fn every_error_of_the_service_has_kind_class_and_message() {
         ),
         (503, exception("NewException"), Kind::ServerError, ErrorKind::Unavailable, "server error"),
         (408, String::new(), Kind::ServerError, ErrorKind::Unavailable, "server error"),
-        (403, " <html>".to_owned(), Kind::ForeignAnswer, ErrorKind::Unexpected, "a login page"),
+        (403, " <html>".to_owned(), Kind::ForeignPage, ErrorKind::Unexpected, "a login page"),
         (401, String::new(), Kind::InvalidToken, ErrorKind::Unauthenticated, "rejected a token"),
         (403, String::new(), Kind::Forbidden, ErrorKind::Denied, "also \"Administration: Read\""),
         (404, String::new(), Kind::NotFound, ErrorKind::NotFound, "from version 3.9 on"),

@@ -186,7 +186,7 @@ async fn app_reaches_the_service_by_a_token_of_its_installation() {
 }
 
 #[tokio::test]
-async fn byte_order_mark_before_json_is_skipped_in_answers_and_errors() {
+async fn byte_order_mark_before_json_is_skipped_in_responses_and_errors() {
     let marked = |body: Value| format!("\u{feff}{body}");
     let stub = exchanging(move |_, request| {
         let body = json!({ "url": request.address("/service/"), "token": service_token("planted", 3600) });

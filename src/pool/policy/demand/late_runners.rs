@@ -9,7 +9,7 @@ use crate::pool::model::memory::{Memory, REGISTRATION_GRACE, reading_gap_max};
 use crate::pool::model::observed::GitHubRunners;
 use crate::pool::model::runner::Runner;
 
-/// Between two looks at GitHub's list for such runners. The statistics are as old as the last message, so that a pool that
+/// Between two readings of GitHub's list for such runners. The statistics are as old as the last message, so that a pool that
 /// rests may look for long as if it had some; and a list is a call of GitHub's API, of which a credential has 5,000 an hour
 /// for all pools. <https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api>
 const CHECK_INTERVAL: Duration = Duration::from_secs(300);
@@ -67,7 +67,7 @@ fn is_late(look: Look<'_>, task: &Task) -> bool {
     task.is_running() && task.started_at.is_some_and(|started| look.at.now.since(started) >= online_timeout)
 }
 
-/// GitHub's list, unless it is of an earlier look.
+/// GitHub's list, unless it is of an earlier observation.
 fn listed_runners(look: Look<'_>) -> Option<&[Runner]> {
     let GitHubRunners::Listed(runners) = &look.observed.github else { return None };
     let read_at = look.observed.github_read?.ended_at;

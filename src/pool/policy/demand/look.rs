@@ -1,4 +1,4 @@
-//! One look at a pool, on which everything of it is decided.
+//! One observation of a pool, with its goal and its jobs: everything is decided on it.
 
 use crate::pool::model::identity::PhysicalId;
 use crate::pool::model::observed::Observed;
@@ -6,7 +6,7 @@ use crate::pool::model::scale_set::JobStatistics;
 use crate::pool::model::scaling::ScalingGoal;
 use crate::pool::model::time::DecisionTime;
 
-/// One look at a pool: what is wanted of it, what GitHub says of its jobs, and what was observed.
+/// One observation of a pool, what is wanted of it, and what GitHub says of its jobs.
 #[derive(Clone, Copy, Debug)]
 pub struct Look<'look> {
     /// The pool.

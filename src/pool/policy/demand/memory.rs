@@ -11,7 +11,7 @@ use crate::pool::model::scale_set::ScaleSetMessage;
 use crate::pool::model::scaling::StartRecord;
 use crate::pool::model::time::Timestamp;
 
-/// What the listener remembers of a pool between two looks. Losing it costs time, and nothing else.
+/// What the listener remembers of a pool between two observations. Losing it costs time, and nothing else.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DemandMemory {
     /// Since when there have been more runners than jobs.

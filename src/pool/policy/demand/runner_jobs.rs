@@ -16,7 +16,7 @@ const EXIT_GRACE: Duration = Duration::from_secs(120);
 pub(super) struct RunnerJobs {
     begun: BTreeSet<String>,
     ended: BTreeSet<String>,
-    /// Tasks, by ARN, since when a look has known that their job has ended.
+    /// Tasks, by ARN, since when an observation has shown that their job has ended.
     ended_since: BTreeMap<String, Timestamp>,
 }
 

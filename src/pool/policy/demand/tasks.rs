@@ -65,7 +65,7 @@ impl RunnerCounts {
         self.live.saturating_sub(self.target)
     }
 
-    /// Whether the next look will show something else, with nothing done.
+    /// Whether the next observation will show something else, with nothing done.
     pub(super) const fn are_changing(&self) -> bool {
         self.surplus() > 0 || self.starting > 0 || self.live < self.target || self.all > self.live
     }

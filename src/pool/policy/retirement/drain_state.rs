@@ -15,8 +15,9 @@ use crate::pool::policy::reasons::busy_by_log;
 use crate::pool::policy::retirement::drain::Drain;
 use std::time::Duration;
 
-/// From a deletion to the second reading of the log. A job that was dispatched before the deletion is acknowledged
-/// within five seconds and acquired in one more; Docker hands its line on within another five, and the rest is slack.
+/// From a deletion to the second reading of the log, for a job that began in the last seconds before the deletion. It is
+/// acknowledged within five seconds and acquired in one more; Docker hands its line on within another five, and the rest
+/// is slack.
 pub(in crate::pool) const SECOND_READING: Duration = Duration::from_secs(20);
 /// How long the container of a deleted runner may take to end by itself, where no log shows whether it works. An idle
 /// listener's poll takes a minute at the longest, then come the image's exit and ECS's report.
@@ -47,11 +48,13 @@ pub(super) enum RunnerDrainState {
     BusyByLog(String, JobName),
     /// GitHub does not list its runner any more, and its log shows this job.
     FinishingJob(JobName),
-    /// GitHub no longer lists its runner, its container still runs, and no log shows whether it has a job.
+    /// GitHub no longer lists its runner, its container still runs, and no log shows whether it has a job. The wait reason
+    /// advises a `LogGroup`.
     PresumedBusy(NoLog),
     /// May be stopped.
     Stoppable(StopReason),
-    /// Unknown.
+    /// GitHub's list could not be read, or does not say which runner is the task's. A log that shows no job does not
+    /// change that, since it cannot keep the next job away.
     Unknown,
 }
 
@@ -179,7 +182,7 @@ fn registered_state(
     }
 }
 
-/// The state of a task whose runner this request deregistered.
+/// The state of a task whose runner this request deregistered. An idle listener ends at its next poll.
 fn deregistered_state(since: Timestamp, log: Known, now: Timestamp) -> RunnerDrainState {
     let waited = now.since(since);
     match log {
@@ -194,8 +197,9 @@ fn deregistered_state(since: Timestamp, log: Known, now: Timestamp) -> RunnerDra
     }
 }
 
-/// The state of a task whose runner is unknown: it may never have had one, or an earlier invocation or request
-/// deregistered it.
+/// The state of a task without a runner on GitHub's list. Its runner may register yet. Or it was deleted, and the memory of
+/// that was lost with a killed invocation: so it counts as one that never registered only if its log has lines and none
+/// of a listener, or without a log if it was never protected, which every task is before its runner is deleted.
 fn unregistered_state(memory: &Memory, task: &Task, log: Known, now: Timestamp) -> RunnerDrainState {
     let since = memory.unregistered_since.get(&task.arn).copied().unwrap_or(now);
     if now.since(since) < REGISTRATION_GRACE {

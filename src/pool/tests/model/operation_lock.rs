@@ -86,8 +86,8 @@ fn update_that_fails_before_it_has_the_lock_is_recorded_over_an_older_request_on
 fn lock_record_round_trips_and_contains_no_secret() {
     let lock = lock_of(&locked_create());
     assert_eq!(OperationLock::from_record(&lock.to_record()), lock);
-    let answered = lock.with_response(r#"{"Status":"FAILED","Reason":"use {{resolve}}"}"#, &Outcome::failed("no"));
-    let text = answered.to_record();
+    let with_response = lock.with_response(r#"{"Status":"FAILED","Reason":"use {{resolve}}"}"#, &Outcome::failed("no"));
+    let text = with_response.to_record();
     assert!(!text.contains("planted"), "{text}");
     let body: serde_json::Value = serde_json::from_str(OperationLock::from_record(&text).response().unwrap()).unwrap();
     assert_eq!(body["Reason"], "use {{resolve}}");

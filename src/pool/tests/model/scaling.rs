@@ -43,7 +43,7 @@ fn an_item_has_room_for_the_starts_of_the_largest_max_runners() {
         progress.begin_start(&record.goal, 10, now);
         progress.end_start(arns.clone(), now);
         shown.extend(arns.iter().map(|arn| Task::just_started(&id, arn, &record.goal.task_definition)));
-        // A look starts two hundred.
+        // One decision starts two hundred.
         if number % 20 == 19 {
             let bytes = record.with_progress(progress.clone()).to_record().len();
             assert!(bytes < ITEM_BYTES_MAX, "{bytes} after {number}");
@@ -87,7 +87,7 @@ fn run_task_counts_as_a_starting_task_until_ecs_shows_it_and_not_after_its_end()
     };
     assert_eq!(counted(&[], 1), std::slice::from_ref(&started.arn));
     assert_eq!(counted(std::slice::from_ref(&started), 2), [""; 0]);
-    assert_eq!(counted(&[], 3), std::slice::from_ref(&started.arn), "an answer of ECS that is older");
+    assert_eq!(counted(&[], 3), std::slice::from_ref(&started.arn), "an older response of ECS");
     let ended = Task { phase: TaskPhase::Stopped, ..started };
     assert_eq!(counted(&[ended], 4), [""; 0]);
     assert_eq!(counted(&[], 5), [""; 0], "ECS has forgotten it");

@@ -85,7 +85,7 @@ fn unchanged_pool_succeeds_without_access_to_github() {
     model.observed.github = GitHubRunners::Failed(bad_credentials());
     let mut operation = converge(spec());
     let Decision::Respond(Outcome::Succeeded { notes, .. }) = model.decide(&mut operation) else {
-        panic!("not answered")
+        panic!("no response")
     };
     assert_eq!(notes.len(), 1);
     let mut changed = converge(PoolSpec { desired_count: 1, ..spec() });

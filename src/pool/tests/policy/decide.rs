@@ -44,7 +44,7 @@ fn missing_service_linked_role_fails_within_minutes_with_create_service_linked_r
                 panic!("{other:?}")
             }
         }
-        // Between two tries everything else is looked at without an error.
+        // Between two tries everything else is observed without an error.
         operation.memory.record_observation(&Observed::default(), DecisionTime { now, poll: POLL });
         assert!(now.since(T0) < Duration::from_secs(300), "{now:?}");
     };
@@ -82,7 +82,7 @@ fn denied_stop_task_or_update_task_protection_fails_only_while_the_task_runs() {
             Decision::Wait { why: WaitReason::RetryableError(_), .. }
         ));
         model.now = model.now + POLL;
-        assert!(matches!(after(&mut model, &mut operation, call), Decision::Wait { .. }), "looks may lag");
+        assert!(matches!(after(&mut model, &mut operation, call), Decision::Wait { .. }), "observations may lag");
         model.now = model.now + Duration::from_secs(60);
         assert!(
             reason_of_decision(after(&mut model, &mut operation, call)).contains("Allow it in the function's role")

@@ -96,7 +96,7 @@ fn capacity_provider_in_update_failed_is_used_or_updated() {
     let mut operation = converge(wider);
     for n_sent in 0..2 {
         let Decision::Act(plan) = model.decide(&mut operation) else { panic!("no step") };
-        assert_eq!(names(&plan), ["update_capacity_provider"], "after {n_sent}, which an old look may not show");
+        assert_eq!(names(&plan), ["update_capacity_provider"], "after {n_sent}, which an old observation may not show");
         operation.memory.record_step(StepResult::ProviderUpdated, model.now);
     }
     assert!(reason_of_decision(model.decide(&mut operation)).contains("could not set up the capacity provider"));

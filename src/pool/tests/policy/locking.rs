@@ -149,9 +149,9 @@ fn unchanged_pool_acquires_no_operation_lock_unless_another_request_is_open() {
         let now = at(&operation);
         decide_on(&mut operation, &observed, now)
     };
-    let answered = lock_of(&locked_create()).with_response("done", &succeeded());
+    let with_response = lock_of(&locked_create()).with_response("done", &succeeded());
     assert!(matches!(scope(None), Decision::Respond(_)));
-    assert!(matches!(scope(Some(answered)), Decision::Respond(_)));
+    assert!(matches!(scope(Some(with_response)), Decision::Respond(_)));
     assert!(acquires_lock(&scope(Some(lock_of(&locked_create())))), "an open request may still change it");
 }
 
@@ -165,8 +165,8 @@ fn create_without_its_lock_stops_and_a_delete_acquires_it_again() {
 #[test]
 fn delete_acquires_the_lock_even_if_nothing_is_left_to_delete() {
     let mut operation = later(delete(&spec()), "delete", 60);
-    let answered = lock_of(&locked_create()).with_response("done", &succeeded());
-    assert!(acquires_lock(&next_after(&mut operation, Some(answered), 1)));
+    let with_response = lock_of(&locked_create()).with_response("done", &succeeded());
+    assert!(acquires_lock(&next_after(&mut operation, Some(with_response), 1)));
     assert!(acquires_lock(&next(&mut operation, None, 0)));
     let own = operation.clone();
     operation.memory.lock_version = Some(2);

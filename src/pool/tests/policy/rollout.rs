@@ -231,7 +231,7 @@ fn service_is_not_scaled_down_by_an_incomplete_observation() {
     let Decision::Wait { until, scope, .. } =
         decide_on(&mut operation, &model.observed, DecisionTime { now: model.now, poll: POLL })
     else {
-        panic!("by an old look")
+        panic!("by an old observation")
     };
     assert_eq!((until, scope), (model.now, ObserveScope::Full));
 }

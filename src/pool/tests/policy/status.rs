@@ -164,12 +164,12 @@ fn request_without_a_response_is_at_work() {
 
 #[test]
 fn last_response_has_its_status_and_reason() {
-    let answered = |body: &Value, outcome: &Outcome| {
+    let recorded = |body: &Value, outcome: &Outcome| {
         let found = status(&with_lock(lock_of(&converge(spec())).with_response(&body.to_string(), outcome)));
         assert_eq!(found.request, None);
         serde_json::to_value(found.last_response).unwrap()
     };
-    let response = answered(&json!({ "Status": "SUCCESS", "Data": {} }), &succeeded());
+    let response = recorded(&json!({ "Status": "SUCCESS", "Data": {} }), &succeeded());
     assert_eq!(
         response,
         json!({
@@ -181,7 +181,7 @@ fn last_response_has_its_status_and_reason() {
         })
     );
     let failed = Outcome::Failed { reason: "no".to_owned() };
-    let response = answered(&json!({ "Status": "FAILED", "Reason": "no" }), &failed);
+    let response = recorded(&json!({ "Status": "FAILED", "Reason": "no" }), &failed);
     assert_eq!((response["Status"].as_str(), response["Reason"].as_str()), (Some("FAILED"), Some("no")));
 }
 

@@ -85,7 +85,7 @@ fn on_drain_timeout_fail_spares_tasks_that_ecs_never_protects() {
     let arn = model.observed.tasks[0].arn.clone();
     operation.memory.drain_started_at = Some(model.now - Duration::from_secs(1800));
     operation.memory.unprotectable.insert(arn, "TASK_NOT_VALID".to_owned());
-    let Decision::Respond(Outcome::Failed { reason }) = model.decide(&mut operation) else { panic!("no answer") };
+    let Decision::Respond(Outcome::Failed { reason }) = model.decide(&mut operation) else { panic!("no response") };
     assert!(reason.starts_with("Task protection: "), "{reason}");
 }
 

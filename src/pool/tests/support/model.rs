@@ -82,7 +82,7 @@ impl Model {
         }
     }
 
-    /// Works on a request until it is answered; what was done is in `taken`.
+    /// Works on a request until it has a response; what was done is in `taken`.
     pub(crate) fn run(&mut self, operation: &mut Continuation) -> Outcome {
         self.run_with(operation, |_| {})
     }
@@ -105,7 +105,10 @@ impl Model {
                 Decision::Wait { until, .. } => self.now = until.max(self.now + Duration::from_millis(1)),
             }
         }
-        panic!("no answer after 2,000 looks; last steps: {:?}", self.taken.iter().rev().take(5).collect::<Vec<_>>());
+        panic!(
+            "no response after 2,000 observations; last steps: {:?}",
+            self.taken.iter().rev().take(5).collect::<Vec<_>>()
+        );
     }
 
     /// One decision over a complete observation.

@@ -130,7 +130,7 @@ fn on_drain_timeout_decides_about_a_job_that_only_the_log_shows() {
             assert_eq!(act(&mut model, &mut operation), ["unprotect_tasks", "stop_task"]);
             continue;
         }
-        let Decision::Respond(Outcome::Failed { reason }) = model.decide(&mut operation) else { panic!("no answer") };
+        let Decision::Respond(Outcome::Failed { reason }) = model.decide(&mut operation) else { panic!("no response") };
         assert!(reason.contains("whose log shows the job build"), "{reason}");
     }
 }
