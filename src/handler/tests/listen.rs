@@ -18,7 +18,6 @@ use crate::pool::model::scaling::{
 };
 use crate::pool::model::spec::JobScaling;
 use crate::pool::model::spec::fixtures::minimal_spec;
-use crate::reconcile::ports::Clock as _;
 use crate::reconcile::scaling::{publish, scaled_pools};
 
 /// A pool with `MaxRunners` whose session is open. It has no runners and no jobs.
