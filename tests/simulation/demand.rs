@@ -174,7 +174,8 @@ impl World {
         let placeable = target.min(self.n_places(id, pool) as u32);
         self.wrong_for(id, "too few", n_tasks < placeable, JOB_WAIT_MAX, || format!("{n_tasks} tasks of {placeable}"));
         let surplus_max = SURPLUS_MAX + Duration::from_secs(pool.idle_secs);
-        let n_more = n_tasks.saturating_sub(target);
+        // Nor does a lower `MaxRunners` end the jobs that run already.
+        let n_more = n_tasks.saturating_sub(target.max(self.n_working_in(set) as u32));
         self.wrong_for(id, "too many", n_more > 0, surplus_max, || format!("{n_tasks} tasks of {target}"));
         let n_empty = self.n_empty_machines(id);
         // Managed scaling here keeps the group's minimum beside the instances with tasks.
