@@ -268,7 +268,8 @@ pub fn notes_of_deletion(operation: &Operation, memory: &Memory, observed: &Obse
         "GitHub removes them automatically 14 days after they were last online (ephemeral ones after 1 day)";
     let mut notes = cancelled_jobs_note(operation, memory, observed);
     notes.extend(scale_set_note(memory, observed));
-    match (&observed.github, observed.metadata.as_ref().filter(|_| memory.was_built)) {
+    let is_unknown = matches!(&observed.github, GitHubRunners::Failed(error) if error.kind == ErrorKind::Unreachable);
+    match (&observed.github, observed.metadata.as_ref().filter(|_| memory.was_built || is_unknown)) {
         (GitHubRunners::Listed(runners), Some(metadata)) => {
             let ours: Vec<_> = runners.iter().filter(|runner| metadata.matcher.owns(runner)).collect();
             let names: Vec<&str> = ours.iter().map(|runner| runner.name.as_str()).collect();
