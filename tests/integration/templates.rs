@@ -182,14 +182,15 @@ fn a_credential_is_read_by_no_role_of_a_pools_template() {
 
 #[test]
 fn a_function_from_a_bucket_has_the_settings_of_a_deployed_one() {
-    let (template, deployed) = (text("cfn/provider.yaml"), text("cfn/deploy/provider.py"));
-    for (property, constant) in [("Timeout", "TIMEOUT_SECS"), ("MemorySize", "MEMORY_MIB")] {
-        let number = |text: &str, head: &str| {
+    let template = text("cfn/provider.yaml");
+    let deployed = ["cfn/deploy/provider.py", "cfn/deploy/upload.py"].map(text).concat();
+    for (property, constant) in [("Timeout", "TIMEOUT_SECS"), ("MemorySize", "MEMORY_MIB"), ("Runtime", "RUNTIME")] {
+        let value = |text: &str, head: &str| {
             let line = text.lines().find_map(|line| line.trim().strip_prefix(head)).map(str::to_owned);
             line.unwrap_or_else(|| panic!("no {head}"))
         };
-        let (made, given) = (number(&template, &format!("{property}: ")), number(&deployed, &format!("{constant} = ")));
-        assert_eq!(made, given, "{property}");
+        let (made, given) = (value(&template, &format!("{property}: ")), value(&deployed, &format!("{constant} = ")));
+        assert_eq!(made, given.trim_matches('"'), "{property}");
     }
     assert!(template.contains("RUNNER_ROLE_ARN: !GetAtt RunnerRole.Arn"));
     assert!(deployed.contains(r#""RUNNER_ROLE_ARN": outputs["RunnerRoleArn"]"#));

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::pool::model::ecs::{Protection, RolloutState, Task, TaskPhase};
 use crate::pool::model::github_access::GitHubAccess;
 use crate::pool::model::log_memory::LogMemory;
-use crate::pool::model::observed::{GitHubRunners, Observed, PreflightResult};
+use crate::pool::model::observed::{GitHubRunners, Observed};
 use crate::pool::model::pool_metadata::PoolMetadata;
-use crate::pool::model::remote_error::{ErrorKind, RemoteError};
+use crate::pool::model::remote_error::RemoteError;
 use crate::pool::model::runner::Runner;
 use crate::pool::model::runner_matching::{RunnerLookup, runner_for_task};
 use crate::pool::model::time::{DecisionTime, Timestamp};
@@ -18,6 +18,12 @@ use crate::pool::model::time::{DecisionTime, Timestamp};
 /// How long a running task may be without a runner on GitHub's list. The image downloads nothing at its start and
 /// registers within seconds, so three minutes are ample and still a short wait.
 pub const REGISTRATION_GRACE: Duration = Duration::from_secs(180);
+
+/// How long a first connection to GitHub is tried for a pool of which nothing was built. A DNS server or a load balancer
+/// recovers within a minute, and a mistyped `GitHubUrl`, or a function without a route, never does. A host that responds,
+/// with whatever error, is not mistyped, and a pool that was built has reached it before: both wait until the response is
+/// due.
+pub const UNREACHABLE_MAX: Duration = Duration::from_secs(120);
 
 /// The longest pause between two readings of GitHub's list that count as one watch, where the poll interval does not
 /// ask for more: three polls at the default. What a runner did in a longer one is not known, so that its window begins
@@ -44,7 +50,7 @@ pub struct Memory {
     /// The pool's metadata from its task definition, kept because a Delete removes the task definition before its last
     /// observation.
     pub metadata: Option<PoolMetadata>,
-    /// Since when the preflight has found no connection to GitHub.
+    /// Since when no connection to GitHub was found.
     pub github_unreachable_since: Option<Timestamp>,
     /// When runners were first waited for to come online.
     pub online_awaited_since: Option<Timestamp>,
@@ -190,6 +196,12 @@ impl Memory {
         is_deregistered || unregistered_since.is_some_and(|since| now.since(*since) >= REGISTRATION_GRACE)
     }
 
+    /// Whether no connection to GitHub was found for so long that another attempt has no prospect.
+    #[must_use]
+    pub fn is_unreachable_for_long(&self, now: Timestamp) -> bool {
+        self.github_unreachable_since.is_some_and(|since| now.since(since) >= UNREACHABLE_MAX)
+    }
+
     /// Records an observation: since when each runner has been idle or offline, and each task without a runner.
     pub fn record_observation(&mut self, observed: &Observed, at: DecisionTime) {
         let now = at.now;
@@ -197,12 +209,8 @@ impl Memory {
             Some(error) => self.record_error(error, now),
             None => self.n_errors_in_a_row = 0,
         }
-        self.github_unreachable_since = match &observed.preflight_result {
-            Some(PreflightResult::Failed(error)) if error.kind == ErrorKind::Unreachable => {
-                Some(self.github_unreachable_since.unwrap_or(now))
-            }
-            Some(_) | None => None,
-        };
+        self.github_unreachable_since =
+            observed.is_github_unreachable().then(|| self.github_unreachable_since.unwrap_or(now));
         self.logs.record_observation(observed, now);
         if let Some(service) = &observed.service {
             let failed = service.deployments.iter().filter(|it| matches!(it.rollout, RolloutState::Failed(_)));

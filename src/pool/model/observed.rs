@@ -11,7 +11,7 @@ use crate::pool::model::ecs::{CapacityProvider, Cluster, ContainerInstance, Serv
 use crate::pool::model::github_access::GitHubAccess;
 use crate::pool::model::operation_lock::ObservedLock;
 use crate::pool::model::pool_metadata::PoolMetadata;
-use crate::pool::model::remote_error::RemoteError;
+use crate::pool::model::remote_error::{ErrorKind, RemoteError};
 use crate::pool::model::runner::{Runner, RunnerGroup};
 use crate::pool::model::runner_log::LogState;
 use crate::pool::model::scale_set::ScaleSet;
@@ -76,6 +76,18 @@ pub struct Observed {
     pub has_pool_lock: bool,
     /// The last call that was refused since the previous decision.
     pub remote_error: Option<RemoteError>,
+}
+
+impl Observed {
+    /// Whether no connection to GitHub was found.
+    #[must_use]
+    pub fn is_github_unreachable(&self) -> bool {
+        let error = match (&self.preflight_result, &self.github) {
+            (Some(PreflightResult::Failed(error)), _) | (_, GitHubRunners::Failed(error)) => error,
+            (_, GitHubRunners::NotQueried | GitHubRunners::NoCredential | GitHubRunners::Listed(_)) => return false,
+        };
+        error.kind == ErrorKind::Unreachable
+    }
 }
 
 /// What GitHub says about the pool's runner scale set.

@@ -5,8 +5,6 @@
 //! service with its runners, and the response. Decisions depend only on the last observation; a step that is needed
 //! twice is taken twice.
 
-use std::time::Duration;
-
 use crate::pool::model::decision::{Decision, ObserveScope, WaitReason};
 use crate::pool::model::memory::Memory;
 use crate::pool::model::observed::{GitHubRunners, Observed, PreflightResult};
@@ -15,11 +13,6 @@ use crate::pool::model::outcome::Outcome;
 use crate::pool::model::time::DecisionTime;
 use crate::pool::policy::reasons;
 use crate::pool::policy::{infrastructure, job_rollout, outcome, preconditions, rollout};
-
-/// How long a new pool waits for a first connection to GitHub. A DNS server or a load balancer recovers within a minute,
-/// and a mistyped `GitHubUrl`, or a function without a route, never does. A host that answers, with whatever error, is not
-/// mistyped, and a pool that was built has reached it before: both wait until the response is due.
-const UNREACHABLE_MAX: Duration = Duration::from_secs(120);
 
 /// Decides the next step of a Create or an Update.
 pub fn decide(
@@ -34,11 +27,10 @@ pub fn decide(
     }
     // Nothing is built before GitHub has said whether runners may register; a no that may pass is asked again.
     if let Some(PreflightResult::Failed(no)) = &observed.preflight_result {
-        let waited = memory.github_unreachable_since.map(|since| at.now.since(since));
-        return match waited.filter(|waited| *waited >= UNREACHABLE_MAX && !memory.was_built) {
-            Some(waited) => Decision::Respond(Outcome::failed(reasons::github_unreachable(&goal.spec, no, waited))),
-            None => at.wait(WaitReason::RetryableError(no.clone()), ObserveScope::Full),
-        };
+        if !memory.was_built && memory.is_unreachable_for_long(at.now) {
+            return Decision::Respond(Outcome::failed(reasons::github_unreachable(&goal.spec, no)));
+        }
+        return at.wait(WaitReason::RetryableError(no.clone()), ObserveScope::Full);
     }
     let next = match infrastructure::ensure(operation, memory, goal, observed, at) {
         Ok(dependencies) if goal.spec.job_scaling.is_some() => {

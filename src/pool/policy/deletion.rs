@@ -293,6 +293,8 @@ fn registrations_gone(
             let is_patient = at.now < (since + STALE_REGISTRATION_WAIT_MAX).min(operation.respond_by);
             is_patient.then(|| at.wait(WaitReason::StaleRegistrations { n_runners: ours.len() }, ObserveScope::Runners))
         }
+        // Nothing of the pool was there, as after a Create that found no connection either.
+        GitHubRunners::Failed(_) if !memory.was_built && memory.is_unreachable_for_long(at.now) => None,
         GitHubRunners::Failed(remote_error) if remote_error.kind.is_retryable() => {
             Some(at.wait(WaitReason::RetryableError(remote_error.clone()), ObserveScope::Runners))
         }

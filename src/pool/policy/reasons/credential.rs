@@ -1,7 +1,6 @@
 //! What people read about a credential: that it does not work, that it cannot be read, and how to let it be read.
 
-use std::time::Duration;
-
+use crate::pool::model::memory::UNREACHABLE_MAX;
 use crate::pool::model::remote_error::{ErrorKind, RemoteError, RemoteService};
 use crate::pool::model::spec::{GitHubCredential, ParameterRef, PoolSpec, Scope};
 use crate::pool::model::time::HumanDuration;
@@ -37,11 +36,11 @@ pub fn github_refused(spec: &PoolSpec, remote_error: &RemoteError) -> String {
 
 /// The failure reason when the function has found no connection to GitHub for a while.
 #[must_use]
-pub fn github_unreachable(spec: &PoolSpec, remote_error: &RemoteError, waited: Duration) -> String {
+pub fn github_unreachable(spec: &PoolSpec, remote_error: &RemoteError) -> String {
     format!(
         "GitHubUrl: no connection to {} in {}: {}. Nothing was built.",
         spec.github.host,
-        HumanDuration(waited),
+        HumanDuration(UNREACHABLE_MAX),
         remote_error.message.trim_end_matches('.')
     )
 }

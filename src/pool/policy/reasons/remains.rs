@@ -3,6 +3,7 @@
 use crate::pool::model::memory::Memory;
 use crate::pool::model::observed::{GitHubRunners, Observed, ObservedScaleSet};
 use crate::pool::model::remains::RemainsRecord;
+use crate::pool::model::remote_error::ErrorKind;
 use crate::pool::model::text::abbreviated_list;
 use crate::pool::policy::reasons::scale_set::scale_set_left;
 
@@ -13,7 +14,8 @@ const BY_ITSELF: &str =
 #[must_use]
 pub fn notes_of_remains(memory: &Memory, observed: &Observed) -> Vec<String> {
     let mut notes: Vec<String> = scale_set_note(memory, observed).into_iter().collect();
-    match (&observed.github, observed.metadata.as_ref().filter(|_| memory.was_built)) {
+    let is_unknown = matches!(&observed.github, GitHubRunners::Failed(error) if error.kind == ErrorKind::Unreachable);
+    match (&observed.github, observed.metadata.as_ref().filter(|_| memory.was_built || is_unknown)) {
         (GitHubRunners::Listed(runners), Some(metadata)) => {
             let ours: Vec<_> = runners.iter().filter(|runner| metadata.matcher.owns(runner)).collect();
             let names: Vec<&str> = ours.iter().map(|runner| runner.name.as_str()).collect();

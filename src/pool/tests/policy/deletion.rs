@@ -7,12 +7,45 @@ use crate::pool::model::observed::GitHubRunners;
 use crate::pool::model::operation::Goal;
 use crate::pool::model::outcome::Outcome;
 use crate::pool::model::pool_metadata::PoolMetadata;
+use crate::pool::model::remote_error::{ErrorKind, RemoteError};
 use crate::pool::model::spec::{OnDeregisterFailure, OnDrainTimeout, RegisterBy};
 use crate::pool::model::step::Step;
 use crate::pool::tests::support::{Model, bad_credentials, built, delete, foreign, instance, names, prefix, spec};
 
 fn revoked() -> GitHubRunners {
     GitHubRunners::Failed(bad_credentials())
+}
+
+fn unreachable() -> GitHubRunners {
+    GitHubRunners::Failed(RemoteError { kind: ErrorKind::Unreachable, ..bad_credentials() })
+}
+
+#[test]
+fn delete_of_what_was_never_built_waits_two_minutes_for_a_connection_to_github() {
+    let mut model = Model::empty();
+    let began = model.now;
+    let mut operation = delete(&spec());
+    let Goal::Delete(goal) = &mut operation.operation.goal else { panic!("a Delete") };
+    goal.metadata = Some(PoolMetadata::of(&operation.operation.id, &spec()));
+    let outcome = model.run_with(&mut operation, |model| model.observed.github = unreachable());
+    let Outcome::Succeeded { notes, .. } = outcome else { panic!("{outcome:?}") };
+    assert!(notes.concat().starts_with("GitHub may still list "), "{notes:?}");
+    assert!((120..200).contains(&model.now.since(began).as_secs()));
+}
+
+#[test]
+fn delete_of_a_pool_waits_for_a_connection_to_github() {
+    let mut model = built(&spec());
+    let (back_at, mut listed) = (model.now + Duration::from_secs(1200), Some(model.observed.github.clone()));
+    let outcome = model.run_with(&mut delete(&spec()), |model| {
+        if model.now < back_at {
+            model.observed.github = unreachable();
+        } else if let Some(listed) = listed.take() {
+            model.observed.github = listed;
+        }
+    });
+    assert_eq!(outcome, Outcome::Succeeded { attributes: Default::default(), notes: vec![] });
+    assert!(model.now >= back_at);
 }
 
 #[test]
