@@ -171,8 +171,10 @@ async fn take<W: World>(
     message: &ScaleSetMessage,
 ) -> Result<Timestamp, Interruption> {
     if message.id <= listener.record().progress.last_message_id {
-        // Acted upon already: what it says is old.
-        acknowledge(world, queue, message.id).await;
+        // A later one was acted upon, so its statistics are old. The jobs that it offers may not have been acquired.
+        if acquire(world, listener, queue, message).await? {
+            acknowledge(world, queue, message.id).await;
+        }
         return Ok(world.clock().now());
     }
     let is_again = listener.has_read(message.id);

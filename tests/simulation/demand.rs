@@ -257,6 +257,15 @@ impl World {
         max_runners.min((pool.max_instances as usize).saturating_sub(n_draining) * room)
     }
 
+    /// Standalone tasks that run, or ran a minute ago.
+    pub(crate) fn n_recent_tasks(&self, id: &str) -> u32 {
+        let is_recent = |task: &&Task| {
+            let has_ended = task.stopped_at.is_some_and(|at| self.now.since(at) > Duration::from_secs(60));
+            task.standalone.is_some() && task.service == id && !has_ended
+        };
+        self.ecs.tasks.values().filter(is_recent).count() as u32
+    }
+
     /// Tasks whose runners have a job.
     fn n_busy_tasks(&self, id: &str) -> u32 {
         let is_busy = |task: &&&Task| match task.container {
