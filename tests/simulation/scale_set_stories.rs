@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::faults::Fault;
 use crate::run::{Report, run};
-use crate::script::{Pool, Prints, What};
+use crate::script::{Pool, Prints, Script, What};
 use crate::stories::{answers, create, holds, script};
 
 fn pool() -> Pool {
@@ -75,24 +75,28 @@ fn run_task_under_way_while_max_runners_is_lowered_still_starts_its_tasks() {
 
 #[test]
 fn stop_task_that_arrives_late_ends_no_job_of_a_task_that_got_an_instance_meanwhile() {
-    let mut n_refused = 0;
-    // The task still has no instance when the pool decides to stop it.
-    for cancelled_at in [345, 365] {
+    let (mut n_late, mut n_refused) = (0, 0);
+    // Where the task still has no instance when the pool decides to stop it.
+    for cancelled_at in (325..=385).step_by(10) {
         let cancelled = (cancelled_at, What::CancelJob { label: "pool-0".to_owned() });
         let actions = || std::iter::once(create()).chain(jobs(1, 300, 120)).chain([cancelled.clone()]);
-        let on_time = run(script(pool(), 2_500, actions().collect()), None, true);
-        holds(&on_time);
-        let stop = on_time.trace.iter().find_map(|line| line.split_once("StopTask is background call "));
-        let (at, call) = stop.expect("a task without an instance is stopped");
+        let stop_of = |script: &Script| {
+            let on_time = run(script.clone(), None, true);
+            holds(&on_time);
+            let (at, call) = on_time.trace.iter().find_map(|line| line.split_once("StopTask is background call "))?;
+            Some((at.trim().split_once('.')?.0.parse::<u64>().ok()?, call.parse::<u32>().ok()?))
+        };
+        let Some((stopped_at, _)) = stop_of(&script(pool(), 2_500, actions().collect())) else { continue };
         // The next job comes while the call is under way, and so does the instance.
-        let at = at.trim().split_once('.').unwrap().0.parse::<u64>().unwrap() + 1;
-        let mut late = script(pool(), 2_500, actions().chain(jobs(1, at, 900)).collect());
-        late.background_faults = BTreeMap::from([(call.parse().unwrap(), Fault::Slow)]);
+        let mut late = script(pool(), 2_500, actions().chain(jobs(1, stopped_at + 1, 900)).collect());
+        let Some((_, call)) = stop_of(&late) else { continue };
+        late.background_faults = BTreeMap::from([(call, Fault::Slow)]);
         let report = run(late, None, true);
         holds(&report);
         assert!(report.trace.iter().any(|line| line.contains("Slow at StopTask")));
         assert_eq!((report.figures.jobs_lost, answers(&report)), (0, vec!["SUCCESS", "SUCCESS"]));
+        n_late += 1;
         n_refused += u32::from(report.trace.iter().any(|line| line.contains("the pool stops this task")));
     }
-    assert!(n_refused > 0, "no task asked after its registration was withdrawn");
+    assert!(n_late > 0 && n_refused > 0, "{n_refused} of {n_late} tasks asked after their registration was withdrawn");
 }

@@ -170,6 +170,13 @@ impl Port {
         Ok(value)
     }
 
+    /// Shows which call of the background comes next, so that a story can give it a fault.
+    pub(super) fn trace_next_call(&self, operation: &str) {
+        let mut world = self.world.borrow_mut();
+        let call = world.n_background_calls + 1;
+        world.trace(|| format!("{operation} is background call {call}"));
+    }
+
     /// A write to something of this name.
     pub(super) async fn write<T>(
         &self,

@@ -209,21 +209,16 @@ impl Ecs for Port {
         tags: &Tags,
         token: &str,
     ) -> RemoteResult<StartedTasks> {
-        let began = {
-            let mut world = self.world.borrow_mut();
-            let call = world.n_background_calls + 1;
-            world.trace(|| format!("RunTask is background call {call}"));
-            world.now
-        };
+        self.trace_next_call("RunTask");
+        let began = self.world.borrow().now;
         let effect = |world: &mut World| world.run_tasks(cluster, id, run, tags, token, began);
         self.write(RemoteService::Ecs, "RunTask", id.as_str(), effect).await
     }
 
     async fn stop_task(&self, _: &str, task: &str, reason: &str) -> RemoteResult<()> {
         let why = if reason.contains("DrainTimeout") { Loss::DrainTimedOut } else { Loss::Stopped };
+        self.trace_next_call("StopTask");
         let effect = |world: &mut World| {
-            let call = world.n_background_calls;
-            world.trace(|| format!("StopTask is background call {call}"));
             world.allowed_by_tags("StopTask", &[task.to_owned()])?;
             if let Some(pool) = world.ecs.tasks.get(task).map(|task| task.service.clone()) {
                 world.note_leaving(&pool);
